@@ -1,1 +1,17 @@
-fn main(){}
+//! The gateway: one small program around the hive-router library.
+
+// The library's layers of services are types inside types.
+#![recursion_limit = "256"]
+
+use clap::Parser as _;
+use hive_router::{RouterGlobalAllocator, configure_global_allocator};
+use router::config::{Cli, Command};
+
+configure_global_allocator!();
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Serve(config) => router::serve(*config),
+        Command::Healthcheck(config) => router::healthcheck(&config),
+    }
+}

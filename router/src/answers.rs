@@ -1,0 +1,48 @@
+//! Answers that the router gives by itself, in the form that their reader expects: a GraphQL client reads
+//! `errors`, everybody else `{"code","message"}`.
+
+use hive_router::ntex::http::StatusCode;
+use hive_router::ntex::web::HttpResponse;
+use serde_json::json;
+
+/// Why the router itself refuses or cannot serve a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) message: &'static str,
+    pub(crate) retry_after_seconds: Option<u64>,
+}
+
+impl Refusal {
+    pub(crate) const fn new(status: StatusCode, code: &'static str, message: &'static str) -> Self {
+        Self { status, code, message, retry_after_seconds: None }
+    }
+
+    /// As a GraphQL response without data.
+    pub(crate) fn as_graphql(&self) -> HttpResponse {
+        let mut extensions = json!({ "code": self.code });
+        if let Some(seconds) = self.retry_after_seconds {
+            extensions["retryAfterSeconds"] = seconds.into();
+        }
+        self.answer(&json!({ "errors": [{ "message": self.message, "extensions": extensions }] }))
+    }
+
+    /// As plain JSON.
+    pub(crate) fn as_json(&self) -> HttpResponse {
+        let mut body = json!({ "code": self.code, "message": self.message });
+        if let Some(seconds) = self.retry_after_seconds {
+            body["retryAfterSeconds"] = seconds.into();
+        }
+        self.answer(&body)
+    }
+
+    fn answer(&self, body: &serde_json::Value) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        response.content_type("application/json").header("cache-control", "no-store");
+        if let Some(seconds) = self.retry_after_seconds {
+            response.header("retry-after", seconds.to_string());
+        }
+        response.body(body.to_string())
+    }
+}

@@ -1,0 +1,93 @@
+//! Compresses GraphQL answers, and nothing else: photos are compressed already, and the app's files are so on disk.
+
+use std::future::Future;
+use std::rc::Rc;
+
+use hive_router::config::HiveRouterConfig;
+use hive_router::ntex::service::{Service, ServiceCtx};
+use hive_router::ntex::web::{self, DefaultError, WebRequest, WebResponse};
+use hive_router::ntex::{Middleware, SharedCfg};
+use hive_router::pipeline::response_compression::{ResponseCompressionMiddleware, ResponseCompressionService};
+
+/// The library's compression, for the GraphQL endpoint only.
+#[derive(Clone)]
+pub(crate) struct CompressGraphql {
+    compression: ResponseCompressionService,
+    path: &'static str,
+}
+
+impl CompressGraphql {
+    pub(crate) fn new(config: &'static HiveRouterConfig) -> Self {
+        Self { compression: ResponseCompressionService::new(config), path: config.graphql_path() }
+    }
+}
+
+impl<S> Middleware<S, SharedCfg> for CompressGraphql {
+    type Service = CompressGraphqlMiddleware<S>;
+
+    fn create(&self, service: S, cfg: SharedCfg) -> Self::Service {
+        let plain = Shared(Rc::new(service));
+        CompressGraphqlMiddleware {
+            compressing: self.compression.create(plain.clone(), cfg),
+            plain,
+            path: self.path,
+        }
+    }
+}
+
+pub(crate) struct CompressGraphqlMiddleware<S> {
+    plain: Shared<S>,
+    compressing: ResponseCompressionMiddleware<Shared<S>>,
+    path: &'static str,
+}
+
+impl<S> Service<WebRequest<DefaultError>> for CompressGraphqlMiddleware<S>
+where
+    S: Service<WebRequest<DefaultError>, Response = WebResponse, Error = web::Error>,
+{
+    type Response = WebResponse;
+    type Error = web::Error;
+
+    hive_router::ntex::forward_ready!(plain);
+
+    async fn call(
+        &self,
+        request: WebRequest<DefaultError>,
+        ctx: ServiceCtx<'_, Self>,
+    ) -> Result<Self::Response, Self::Error> {
+        if request.path() == self.path {
+            ctx.call(&self.compressing, request).await
+        } else {
+            ctx.call(&self.plain, request).await
+        }
+    }
+}
+
+/// One service with two ways in.
+struct Shared<S>(Rc<S>);
+
+impl<S> Clone for Shared<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<S> Service<WebRequest<DefaultError>> for Shared<S>
+where
+    S: Service<WebRequest<DefaultError>, Response = WebResponse, Error = web::Error>,
+{
+    type Response = WebResponse;
+    type Error = web::Error;
+
+    fn ready(&self, ctx: ServiceCtx<'_, Self>) -> impl Future<Output = Result<(), Self::Error>> {
+        async move { ctx.ready(&*self.0).await }
+    }
+
+    async fn call(
+        &self,
+        request: WebRequest<DefaultError>,
+        ctx: ServiceCtx<'_, Self>,
+    ) -> Result<Self::Response, Self::Error> {
+        ctx.call(&*self.0, request).await
+    }
+}

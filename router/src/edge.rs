@@ -1,0 +1,292 @@
+//! What every request passes first and last: who sends it, whether it may ask now, and the headers that
+//! services and browsers rely on.
+//!
+//! Services believe some headers (`x-client-ip`, `x-authorised-by`), so what a client sends under those names is
+//! thrown away here, and what we know is put in their place.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chassis::tokens::TokenVerifier;
+use hive_router::ntex::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, HOST, HeaderName, HeaderValue, ORIGIN, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use hive_router::ntex::http::{HeaderMap, Method, StatusCode};
+use hive_router::ntex::service::{Service, ServiceCtx};
+use hive_router::ntex::web::{self, DefaultError, HttpResponse, WebRequest, WebResponse};
+use hive_router::ntex::{self, Middleware, SharedCfg};
+use hive_router::telemetry::logging::request_id::REQUEST_IDENTIFIERS;
+use ipnet::IpNet;
+use url::Url;
+
+use crate::answers::Refusal;
+use crate::client;
+use crate::config::Config;
+use crate::identity::{Identifier, Source};
+use crate::rate::RateLimit;
+
+/// Our header that no other site can send without the browser's asking us.
+pub(crate) const CSRF_HEADER: &str = "x-proofsheet";
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_CLIENT_IP: HeaderName = HeaderName::from_static("x-client-ip");
+const X_AUTHORISED_BY: HeaderName = HeaderName::from_static("x-authorised-by");
+/// What services believe when it comes from us, or from each other.
+const OURS: [&str; 3] = ["x-client-ip", "x-authorised-by", "x-internal-secret"];
+
+const TWO_YEARS: &str = "max-age=63072000; includeSubDomains";
+
+/// The rules, shared by all workers.
+pub(crate) struct Edge {
+    identifier: Identifier,
+    trusted_proxies: Vec<IpNet>,
+    public_origin: String,
+    https: bool,
+    graphql: RateLimit,
+    uploads: RateLimit,
+}
+
+/// Which part of the router a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Area {
+    Graphql,
+    Upload,
+    Media,
+    /// The app, the playground, and probes.
+    Page,
+}
+
+impl Area {
+    fn of(method: &Method, path: &str) -> Self {
+        match path {
+            "/graphql" => Self::Graphql,
+            _ if path.starts_with("/graphql/") => Self::Graphql,
+            "/media/uploads" if method == Method::POST => Self::Upload,
+            _ if path.starts_with("/media/") => Self::Media,
+            _ => Self::Page,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Graphql => "graphql",
+            Self::Upload => "upload",
+            Self::Media => "media",
+            Self::Page => "page",
+        }
+    }
+
+    fn refuse(self, refusal: &Refusal) -> HttpResponse {
+        if self == Self::Graphql { refusal.as_graphql() } else { refusal.as_json() }
+    }
+}
+
+impl Edge {
+    pub(crate) fn new(config: &Config, client: reqwest::Client) -> Self {
+        Self {
+            identifier: Identifier::new(TokenVerifier::new(&config.tokens, client), &config.public_url),
+            trusted_proxies: config.trusted_proxies.clone(),
+            public_origin: origin(&config.public_url),
+            https: config.public_url.scheme() == "https",
+            graphql: RateLimit::new(config.limits.rate_limit_graphql),
+            uploads: RateLimit::new(config.limits.rate_limit_uploads),
+        }
+    }
+
+    /// Looks at a request before anything else does, and readies its headers for the services.
+    async fn admit(&self, request: &mut WebRequest<DefaultError>, area: Area, id: &str) -> Result<(), Refusal> {
+        let address = self.address(request);
+        let headers = request.headers_mut();
+        for name in OURS {
+            headers.remove(name);
+        }
+        set(headers, X_REQUEST_ID, id);
+        set(headers, X_CLIENT_IP, &address.to_string());
+
+        let limit = match area {
+            Area::Graphql => &self.graphql,
+            Area::Upload => &self.uploads,
+            Area::Media | Area::Page => return Ok(()),
+        };
+        if self.is_foreign(headers) {
+            return Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                "FORBIDDEN",
+                "This request comes from another site.",
+            ));
+        }
+        limit.take(address, Instant::now()).map_err(|seconds| Refusal {
+            retry_after_seconds: Some(seconds),
+            ..Refusal::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "RATE_LIMITED",
+                "Too many requests from your address. Please wait a moment.",
+            )
+        })?;
+
+        let credential = self.identifier.credential(headers).await;
+        headers.remove(AUTHORIZATION);
+        if let Some(credential) = credential {
+            set(headers, AUTHORIZATION, &format!("Bearer {}", credential.token));
+            if credential.source == Source::Cookie {
+                set(headers, X_AUTHORISED_BY, "cookie");
+            }
+        }
+        Ok(())
+    }
+
+    fn address(&self, request: &WebRequest<DefaultError>) -> IpAddr {
+        let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+        if self.trusted_proxies.is_empty() {
+            return peer.to_canonical();
+        }
+        let lines: Vec<&str> =
+            request.headers().get_all("x-forwarded-for").filter_map(|line| line.to_str().ok()).collect();
+        client::address(peer, lines.into_iter(), &self.trusted_proxies)
+    }
+
+    /// Whether a page of another site sent this. Browsers always say so where it matters; others need not.
+    fn is_foreign(&self, headers: &HeaderMap) -> bool {
+        let Some(origin) = headers.get(ORIGIN) else { return false };
+        let Ok(origin) = origin.to_str() else { return true };
+        if origin.eq_ignore_ascii_case(&self.public_origin) {
+            return false;
+        }
+        // The same site under another of its names, such as 127.0.0.1 for localhost.
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+        let authority = origin.split_once("://").map(|(_, authority)| authority);
+        !matches!((host, authority), (Some(host), Some(authority)) if host.eq_ignore_ascii_case(authority))
+    }
+
+    fn finish(&self, headers: &mut HeaderMap, area: Area, id: &str) {
+        set(headers, X_REQUEST_ID, id);
+        set(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
+        if self.https {
+            set(headers, STRICT_TRANSPORT_SECURITY, TWO_YEARS);
+        }
+        // Answers depend on who asks, and no cache between us and them knows that.
+        if area == Area::Graphql {
+            set(headers, CACHE_CONTROL, "no-store");
+        }
+    }
+}
+
+fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// Puts [`Edge`] around everything that is served.
+pub(crate) struct EdgeService(Arc<Edge>);
+
+impl EdgeService {
+    pub(crate) fn new(edge: Arc<Edge>) -> Self {
+        Self(edge)
+    }
+}
+
+impl<S> Middleware<S, SharedCfg> for EdgeService {
+    type Service = EdgeMiddleware<S>;
+
+    fn create(&self, service: S, _: SharedCfg) -> Self::Service {
+        EdgeMiddleware { edge: self.0.clone(), service }
+    }
+}
+
+pub(crate) struct EdgeMiddleware<S> {
+    edge: Arc<Edge>,
+    service: S,
+}
+
+impl<S> Service<WebRequest<DefaultError>> for EdgeMiddleware<S>
+where
+    S: Service<WebRequest<DefaultError>, Response = WebResponse, Error = web::Error>,
+{
+    type Response = WebResponse;
+    type Error = web::Error;
+
+    ntex::forward_ready!(service);
+
+    async fn call(
+        &self,
+        mut request: WebRequest<DefaultError>,
+        ctx: ServiceCtx<'_, Self>,
+    ) -> Result<Self::Response, Self::Error> {
+        let started = Instant::now();
+        // The library has taken the client's id, if it is well-formed, or made one.
+        let id = REQUEST_IDENTIFIERS.try_with(|ids| ids.req_id().to_owned()).unwrap_or_default();
+        let area = Area::of(request.method(), request.path());
+        let mut response = match self.edge.admit(&mut request, area, &id).await {
+            Ok(()) => ctx.call(&self.service, request).await?,
+            Err(refusal) => request.into_response(area.refuse(&refusal)),
+        };
+        self.edge.finish(response.headers_mut(), area, &id);
+        record(&response, area, &id, started.elapsed());
+        Ok(response)
+    }
+}
+
+fn record(response: &WebResponse, area: Area, id: &str, took: Duration) {
+    let status = response.status();
+    metrics::counter!(
+        "router_requests_total", "area" => area.as_str(), "status" => status.as_u16().to_string()
+    )
+    .increment(1);
+    metrics::histogram!("router_request_seconds", "area" => area.as_str()).record(took.as_secs_f64());
+    let request = response.request();
+    let (method, path) = (request.method(), request.path());
+    if status.is_server_error() {
+        tracing::warn!(request_id = id, %method, path, status = status.as_u16(), ?took, "answered");
+    } else {
+        tracing::debug!(request_id = id, %method, path, status = status.as_u16(), ?took, "answered");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::config::{Cli, Command};
+
+    fn edge(flags: &[&str]) -> Edge {
+        let Command::Serve(config) = Cli::parse_from([&["router", "serve"], flags].concat()).command else {
+            unreachable!("serve was asked for")
+        };
+        Edge::new(&config, reqwest::Client::new())
+    }
+
+    fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            set(&mut map, name.clone(), value);
+        }
+        map
+    }
+
+    #[test]
+    fn other_sites_are_foreign() {
+        let edge = edge(&["--public-url", "https://photos.example"]);
+        assert!(!edge.is_foreign(&headers(&[])));
+        assert!(!edge.is_foreign(&headers(&[(ORIGIN, "https://photos.example")])));
+        assert!(!edge.is_foreign(&headers(&[(ORIGIN, "http://10.0.0.7:4999"), (HOST, "10.0.0.7:4999")])));
+        assert!(edge.is_foreign(&headers(&[(ORIGIN, "https://evil.example"), (HOST, "photos.example")])));
+        assert!(edge.is_foreign(&headers(&[(ORIGIN, "null"), (HOST, "photos.example")])));
+    }
+
+    #[test]
+    fn areas_are_told_apart() {
+        assert_eq!(Area::of(&Method::POST, "/graphql"), Area::Graphql);
+        assert_eq!(Area::of(&Method::POST, "/media/uploads"), Area::Upload);
+        assert_eq!(Area::of(&Method::GET, "/media/uploads"), Area::Media);
+        assert_eq!(Area::of(&Method::GET, "/media/a/640.avif"), Area::Media);
+        assert_eq!(Area::of(&Method::GET, "/graphqlish"), Area::Page);
+    }
+}

@@ -1,0 +1,261 @@
+//! Every error that a client sees has one of eight codes, and tells nothing of how we are built.
+//!
+//! The messages of the services are meant for people, so they pass. What the library says of itself is
+//! translated: limits are explained, outages are UNAVAILABLE, and the rest is INTERNAL without a cause, which
+//! the log has under the same request id.
+
+use hive_router::async_trait;
+use hive_router::plugins::hooks::on_graphql_error::{OnGraphQLErrorHookPayload, OnGraphQLErrorHookResult};
+use hive_router::plugins::hooks::on_plugin_init::{OnPluginInitPayload, OnPluginInitResult};
+use hive_router::plugins::plugin_trait::RouterPlugin;
+use hive_router::sonic_rs::Value;
+use hive_router::telemetry::logging::request_id::REQUEST_IDENTIFIERS;
+use hive_router::GraphQLError;
+
+/// The codes that the services give, and that we give too.
+const CODES: [&str; 8] = [
+    "UNAUTHENTICATED",
+    "FORBIDDEN",
+    "NOT_FOUND",
+    "INVALID_INPUT",
+    "CONFLICT",
+    "RATE_LIMITED",
+    "UNAVAILABLE",
+    "INTERNAL",
+];
+
+/// What may stand in `extensions` beside the code.
+const EXTENSIONS: [&str; 3] = ["field", "requestId", "retryAfterSeconds"];
+
+/// Rewrites errors on their way out.
+pub(crate) struct ErrorsPlugin {
+    limits: Limits,
+}
+
+/// The numbers that messages name, from `router.yaml`.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    depth: usize,
+    aliases: usize,
+    directives: usize,
+    tokens: usize,
+    body: u64,
+}
+
+/// What an error becomes.
+#[derive(Debug, PartialEq, Eq)]
+enum Meaning {
+    /// It is one of ours already.
+    Ours,
+    /// The client's mistake; the library's own words are clear enough.
+    Input,
+    /// The client's mistake, in our words.
+    InputSaying(String),
+    /// The request came from another site.
+    Forbidden,
+    /// A service cannot be reached, or takes too long.
+    Unavailable,
+    /// A defect of ours.
+    Internal,
+}
+
+impl Limits {
+    fn meaning(&self, code: &str) -> Meaning {
+        use Meaning::{Forbidden, Input, InputSaying, Internal, Ours, Unavailable};
+        let Self { depth, aliases, directives, tokens, body } = self;
+        match code {
+            _ if CODES.contains(&code) => Ours,
+            "MAX_DEPTH_EXCEEDED" => InputSaying(format!("This operation is nested too deeply: the limit is {depth} levels.")),
+            "MAX_ALIASES_EXCEEDED" => InputSaying(format!("This operation has too many aliases: the limit is {aliases}.")),
+            "MAX_DIRECTIVES_EXCEEDED" => {
+                InputSaying(format!("This operation has too many directives: the limit is {directives}."))
+            }
+            "TOKEN_LIMIT_EXCEEDED" => InputSaying(format!("This operation is too long: the limit is {tokens} tokens.")),
+            "PAYLOAD_TOO_LARGE_CONTENT_LENGTH" | "PAYLOAD_TOO_LARGE_BODY_STREAM" => {
+                InputSaying(format!("This request is too large: the limit is {} KiB.", body / 1024))
+            }
+            "PAYLOAD_READ_TIMEOUT" => InputSaying("The request did not arrive in time.".to_owned()),
+            "PAYLOAD_READ_ERROR" => InputSaying("The request could not be read.".to_owned()),
+            "UNPROCESSABLE_QUERY_PARAMS" | "BAD_REQUEST" => {
+                InputSaying("The request must be JSON with a query, and variables as an object.".to_owned())
+            }
+            "MISSING_CONTENT_TYPE_HEADER" | "UNSUPPORTED_CONTENT_TYPE" => {
+                InputSaying("Send operations as application/json.".to_owned())
+            }
+            "METHOD_NOT_ALLOWED" => InputSaying("Send operations by POST, or queries by GET.".to_owned()),
+            "MUTATION_NOT_ALLOWED_OVER_HTTP_GET" => InputSaying("Mutations are taken by POST only.".to_owned()),
+            "OPERATION_RESOLUTION_FAILURE" => {
+                InputSaying("Which operation of the document is meant? Name one that it contains.".to_owned())
+            }
+            "GRAPHQL_PARSE_FAILED"
+            | "GRAPHQL_VALIDATION_FAILED"
+            | "BAD_USER_INPUT"
+            | "INVALID_HEADER"
+            | "UNSUPPORTED_CONTENT_ENCODING"
+            | "REQUEST_HEADER_FIELDS_TOO_LARGE"
+            | "MISSING_QUERY_PARAM"
+            | "INTROSPECTION_DISABLED"
+            | "SUBSCRIPTIONS_NOT_SUPPORTED"
+            | "SUBSCRIPTIONS_TRANSPORT_NOT_SUPPORTED"
+            | "PERSISTED_DOCUMENT_NOT_FOUND"
+            | "PERSISTED_DOCUMENT_ID_REQUIRED"
+            | "PERSISTED_DOCUMENT_EXTRACTION_FAILED" => Input,
+            "CSRF_PREVENTION_FAILED" => Forbidden,
+            "SUBREQUEST_HTTP_ERROR"
+            | "SUBREQUEST_MALFORMED_RESPONSE"
+            | "SUBGRAPH_RESPONSE_FAILURE"
+            | "SUBGRAPH_REQUEST_TIMEOUT"
+            | "SUBGRAPH_RESPONSE_BODY_READ_FAILURE"
+            | "SUBGRAPH_RESPONSE_BODY_EMPTY"
+            | "SUBGRAPH_CIRCUIT_BREAKER_REJECTED"
+            | "NO_SUPERGRAPH_AVAILABLE"
+            | "GATEWAY_TIMEOUT" => Unavailable,
+            // An older validation rule may have a code of its own; they are all about the document.
+            _ if code.starts_with("MAX_") => Input,
+            _ => Internal,
+        }
+    }
+}
+
+impl ErrorsPlugin {
+    fn rewrite(&self, error: &mut GraphQLError, request_id: Option<String>) {
+        let code = error.extensions.code.take().unwrap_or_default();
+        // Services name themselves in no error; where the library has, the places in the document are those of
+        // its own request to the service, which the client never wrote.
+        if error.extensions.service_name.take().is_some() {
+            error.locations = None;
+        }
+        error.extensions.affected_path = None;
+        error.extensions.extensions.retain(|key, _| EXTENSIONS.contains(&key.as_str()));
+        if error.path.as_ref().is_some_and(|path| path.entity_index_and_path().is_some()) {
+            error.path = None;
+        }
+        let code = match self.limits.meaning(&code) {
+            Meaning::Ours if code == "INTERNAL" => "INTERNAL",
+            Meaning::Ours => return error.extensions.code = Some(code),
+            Meaning::Input => "INVALID_INPUT",
+            Meaning::InputSaying(message) => {
+                error.message = message;
+                "INVALID_INPUT"
+            }
+            Meaning::Forbidden => {
+                "This request may come from another site: send application/json, or the header x-proofsheet."
+                    .clone_into(&mut error.message);
+                "FORBIDDEN"
+            }
+            Meaning::Unavailable => {
+                tracing::warn!(code, cause = error.message, "a subgraph is unavailable");
+                "A part of the site does not answer right now. Please try again.".clone_into(&mut error.message);
+                "UNAVAILABLE"
+            }
+            Meaning::Internal => {
+                tracing::error!(code, cause = error.message, "an operation failed");
+                "INTERNAL"
+            }
+        };
+        if code == "INTERNAL" {
+            "Something went wrong on our side.".clone_into(&mut error.message);
+            if let Some(id) = request_id {
+                error.extensions.set("requestId".to_owned(), Value::from(id.as_str()));
+            }
+        }
+        error.extensions.code = Some(code.to_owned());
+    }
+}
+
+#[async_trait]
+impl RouterPlugin for ErrorsPlugin {
+    type Config = ();
+
+    fn plugin_name() -> &'static str {
+        "errors"
+    }
+
+    fn on_plugin_init(payload: OnPluginInitPayload<Self>) -> OnPluginInitResult<Self> {
+        let limits = &payload.router_config().limits;
+        let limits = Limits {
+            depth: limits.max_depth.as_ref().map_or(0, |limit| limit.n),
+            aliases: limits.max_aliases.as_ref().map_or(0, |limit| limit.n),
+            directives: limits.max_directives.as_ref().map_or(0, |limit| limit.n),
+            tokens: limits.max_tokens.as_ref().map_or(0, |limit| limit.n),
+            body: limits.max_request_body_size.to_bytes(),
+        };
+        payload.initialize_plugin(Self { limits })
+    }
+
+    fn on_graphql_error<'req>(
+        &'req self,
+        mut payload: OnGraphQLErrorHookPayload<'req>,
+    ) -> OnGraphQLErrorHookResult<'req> {
+        let request_id = REQUEST_IDENTIFIERS.try_with(|ids| ids.req_id().to_owned()).ok();
+        self.rewrite(&mut payload.error, request_id);
+        payload.proceed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rewritten(error: &serde_json::Value) -> serde_json::Value {
+        let limits = Limits { depth: 10, aliases: 15, directives: 10, tokens: 1000, body: 64 * 1024 };
+        let mut error: GraphQLError = serde_json::from_value(error.clone()).unwrap();
+        ErrorsPlugin { limits }.rewrite(&mut error, Some("r1".to_owned()));
+        serde_json::to_value(error).unwrap()
+    }
+
+    #[test]
+    fn a_services_own_error_passes_but_not_what_surrounds_it() {
+        let error = json!({
+            "message": "That username is taken.",
+            "locations": [{ "line": 1, "column": 2 }],
+            "path": ["claimUsername"],
+            "extensions": { "code": "CONFLICT", "field": "username", "service": "profile", "affectedPath": "x", "sql": "…" },
+        });
+        assert_eq!(
+            rewritten(&error),
+            json!({
+                "message": "That username is taken.",
+                "path": ["claimUsername"],
+                "extensions": { "code": "CONFLICT", "field": "username" },
+            })
+        );
+    }
+
+    #[test]
+    fn an_outage_names_nobody() {
+        let error = json!({
+            "message": "Failed to send request to subgraph: tcp connect error 127.0.0.1:5004",
+            "extensions": { "code": "SUBREQUEST_HTTP_ERROR", "service": "comment" },
+        });
+        let error = rewritten(&error);
+        assert_eq!(error["extensions"], json!({ "code": "UNAVAILABLE" }));
+        assert!(!error.to_string().contains("5004") && !error.to_string().contains("comment"), "{error}");
+    }
+
+    #[test]
+    fn what_nobody_foresaw_is_internal_without_a_cause() {
+        for code in ["QUERY_PLAN_BUILD_FAILED", "DOWNSTREAM_SERVICE_ERROR", "INTERNAL", "whatever"] {
+            let error = rewritten(&json!({ "message": "panicked at src/lib.rs", "extensions": { "code": code } }));
+            assert_eq!(error["extensions"], json!({ "code": "INTERNAL", "requestId": "r1" }));
+            assert_eq!(error["message"], "Something went wrong on our side.");
+        }
+    }
+
+    #[test]
+    fn limits_are_named() {
+        for (code, number) in [
+            ("MAX_DEPTH_EXCEEDED", "10"),
+            ("MAX_ALIASES_EXCEEDED", "15"),
+            ("MAX_DIRECTIVES_EXCEEDED", "10"),
+            ("TOKEN_LIMIT_EXCEEDED", "1000"),
+            ("PAYLOAD_TOO_LARGE_BODY_STREAM", "64 KiB"),
+        ] {
+            let error = rewritten(&json!({ "message": "limit exceeded.", "extensions": { "code": code } }));
+            assert_eq!(error["extensions"]["code"], "INVALID_INPUT");
+            assert!(error["message"].as_str().unwrap().contains(number), "{error}");
+        }
+    }
+}

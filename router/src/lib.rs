@@ -1,0 +1,27 @@
+//! The gateway in front of the subgraphs. The hive-router library plans and executes operations; here is what
+//! it lacks: who is asking, the app and its security headers, streaming of photos, our error codes, an
+//! estimate of cost, and rate limits.
+
+// The library's layers of services are types inside types.
+#![recursion_limit = "256"]
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod server;
+
+mod engine;
+mod edge;
+mod identity;
+mod client;
+mod rate;
+mod compression;
+
+mod cost;
+mod errors;
+mod traffic;
+
+mod app;
+mod media;
+mod answers;
+
+pub use server::{healthcheck, serve};

@@ -1,0 +1,186 @@
+//! Runs the two HTTP servers, and ends them in order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use hive_router::ntex::rt::System;
+use hive_router::ntex::web::{self, HttpRequest, HttpResponse, HttpServer};
+use hive_router::ntex::{self, SharedCfg};
+use hive_router::pipeline::request_identifiers::RequestIdentifiersService;
+use hive_router::pipeline::request_summary::RequestSummaryService;
+use hive_router::plugins::plugins_service::PluginService;
+use hive_router::{RouterPaths, SchemaState, build_http_service_config, configure_ntex_app};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::{self, Bundle};
+use crate::config::{Config, HealthcheckConfig};
+use crate::edge::{Edge, EdgeService};
+use crate::compression::CompressGraphql;
+use crate::engine::Engine;
+use crate::media::{self, PhotoService};
+
+/// Whether this process is on its way out.
+#[derive(Clone, Default)]
+struct Draining(Arc<AtomicBool>);
+
+/// Serves until SIGTERM or SIGINT.
+pub fn serve(config: Config) -> anyhow::Result<()> {
+    System::new("router", ntex::rt::DefaultRuntime).block_on(run(config))
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    hive_router::init_rustls_crypto_provider();
+    let engine = Engine::start(&config).await?;
+    let client = reqwest::Client::builder()
+        .connect_timeout(Duration::from_secs(2))
+        .build()
+        .context("cannot make an HTTP client")?;
+    let edge = Arc::new(Edge::new(&config, client.clone()));
+    let photos = Arc::new(PhotoService::new(&config.services.photo_url, client));
+    let site = Arc::new(app::Site {
+        app: Bundle::load_if_given(config.app_dir.as_deref(), "app")?,
+        playground: Bundle::load_if_given(config.playground_dir.as_deref(), "playground")?,
+    });
+    let draining = Draining::default();
+
+    let internal = internal_server(&config, &engine, &draining)?;
+    let public = public_server(&config, &engine, &draining, Routes { edge, photos, site })?;
+    tracing::info!(
+        listen = %config.listen, internal = %config.internal_listen, public_url = %config.public_url,
+        "the router serves"
+    );
+    if config.public_url.scheme() == "http" {
+        tracing::warn!("the public URL is http: cookies are not Secure; this is for private networks only");
+    }
+
+    wait_for_signal().await?;
+    draining.0.store(true, Ordering::Relaxed);
+    tracing::info!("not ready any more; finishing what runs");
+    tokio::time::sleep(Duration::from_secs(config.shutdown_delay)).await;
+    public.stop(true).await;
+    internal.stop(false).await;
+    engine.stop().await;
+    Ok(())
+}
+
+/// What the public server hands out beside GraphQL.
+#[derive(Clone)]
+struct Routes {
+    edge: Arc<Edge>,
+    photos: Arc<PhotoService>,
+    site: Arc<app::Site>,
+}
+
+fn public_server(
+    config: &Config,
+    engine: &Engine,
+    draining: &Draining,
+    routes: Routes,
+) -> anyhow::Result<ntex::server::Server> {
+    let graphql = engine.config.graphql_path().to_owned();
+    // The library owns these paths; its own readiness knows nothing of draining, so ours comes first.
+    let paths = RouterPaths::new(graphql.clone(), None, None);
+    let shared = engine.shared.clone();
+    let schema = engine.schema.clone();
+    let compression = CompressGraphql::new(engine.config);
+    let draining = draining.clone();
+    let mut server = HttpServer::new(async move || {
+        let paths = paths.clone();
+        let routes = routes.clone();
+        web::App::new()
+            .middleware(PluginService::new(paths.clone(), None))
+            .middleware(EdgeService::new(routes.edge))
+            .middleware(RequestSummaryService::new(&graphql))
+            .middleware(RequestIdentifiersService)
+            .middleware(compression.clone())
+            .state(shared.clone())
+            .state(schema.clone())
+            .state(shared.telemetry_context.clone())
+            .state(draining.clone())
+            .state(routes.photos)
+            .state(routes.site)
+            .configure(probes)
+            .configure(move |app| configure_ntex_app(app, &paths, None))
+            .configure(media::routes)
+            .configure(app::routes)
+            .default_service(web::to(app::page))
+    });
+    if let Some(workers) = config.workers {
+        server = server.workers(workers.get());
+    }
+    let server = server
+        .config(SharedCfg::new("PUBLIC").add(build_http_service_config(engine.config)))
+        .shutdown_timeout(engine.config.shutdown_timeout())
+        .disable_signals()
+        .bind(config.listen)
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    Ok(server.run())
+}
+
+fn internal_server(config: &Config, engine: &Engine, draining: &Draining) -> anyhow::Result<ntex::server::Server> {
+    let schema = engine.schema.clone();
+    let draining = draining.clone();
+    // The recorder must be there before the first request is counted.
+    drop(chassis::telemetry::render_metrics());
+    let server = HttpServer::new(async move || {
+        web::App::new()
+            .state(schema.clone())
+            .state(draining.clone())
+            .configure(probes)
+            .route("/metrics", web::get().to(metrics))
+    })
+    .workers(1)
+    .disable_signals()
+    .bind(config.internal_listen)
+    .with_context(|| format!("cannot listen on {}", config.internal_listen))?;
+    Ok(server.run())
+}
+
+fn probes(app: &mut web::ServiceConfig) {
+    app.route("/health", web::get().to(async || HttpResponse::Ok().content_type("text/plain").body("ok\n")))
+        .route("/readiness", web::get().to(readiness));
+}
+
+async fn readiness(
+    request: HttpRequest,
+    schema: web::types::State<Arc<SchemaState>>,
+    draining: web::types::State<Draining>,
+) -> HttpResponse {
+    let draining = draining.0.load(Ordering::Relaxed);
+    if !draining && schema.is_ready(&request).await {
+        HttpResponse::Ok().content_type("text/plain").body("ready\n")
+    } else {
+        HttpResponse::ServiceUnavailable().content_type("text/plain").body("not ready\n")
+    }
+}
+
+async fn metrics() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4")
+        .body(chassis::telemetry::render_metrics())
+}
+
+async fn wait_for_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Asks a running router whether it is ready.
+pub fn healthcheck(config: &HealthcheckConfig) -> anyhow::Result<()> {
+    let url = format!("http://{}/readiness", config.internal_listen);
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build()?;
+        let status = client.get(&url).send().await?.status();
+        if !status.is_success() {
+            bail!("{url} answered {status}");
+        }
+        Ok(())
+    })
+}
