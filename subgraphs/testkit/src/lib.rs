@@ -1,1 +1,15 @@
+//! What the integration tests of the subgraphs share: databases of their own, signed viewers, a clock that
+//! can be set, and a client that speaks to a service through its HTTP routes.
 
+mod clock;
+mod client;
+mod database;
+mod issuer;
+
+pub use clock::TestClock;
+pub use client::{Answer, Client};
+pub use database::TestDatabase;
+pub use issuer::Issuer;
+
+/// The secret that services show each other in tests.
+pub const INTERNAL_SECRET: &str = "internal secret of the tests";

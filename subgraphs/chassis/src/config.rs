@@ -1,0 +1,179 @@
+//! The flags that every service has. Nothing else reads the environment.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use url::Url;
+
+use crate::telemetry::LogFormat;
+
+/// A configuration that cannot work, in a sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Neither the value nor its file was given.
+    #[error("{0} is missing: set it, or set {0}_FILE to a file that holds it")]
+    Missing(&'static str),
+    /// The file cannot be read.
+    #[error("{name}_FILE: cannot read {path}: {source}")]
+    Unreadable {
+        /// The setting.
+        name: &'static str,
+        /// Where it should have been.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The value has no sense.
+    #[error("{name}: {reason}")]
+    Invalid {
+        /// The setting.
+        name: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// A value that must not be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a value.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value itself, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Takes the value, else the contents of the file without the final line end.
+    pub fn read(name: &'static str, value: Option<&Self>, file: Option<&PathBuf>) -> Result<Self, ConfigError> {
+        if let Some(value) = value {
+            return Ok(value.clone());
+        }
+        let path = file.ok_or(ConfigError::Missing(name))?;
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Self(text.trim_end_matches(['\r', '\n']).to_owned())),
+            Err(source) => Err(ConfigError::Unreadable { name, path: path.clone(), source }),
+        }
+    }
+}
+
+impl FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Where the database is.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DatabaseConfig {
+    /// `mysql://user:password@host:port/schema`. Prefer the file.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<Secret>,
+    /// A file that holds the database URL.
+    #[arg(long, env = "DATABASE_URL_FILE")]
+    pub database_url_file: Option<PathBuf>,
+    /// The most connections that this process opens.
+    #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub database_connections: u32,
+}
+
+impl DatabaseConfig {
+    /// The URL, from the flag or its file.
+    pub fn url(&self) -> Result<Secret, ConfigError> {
+        Secret::read("DATABASE_URL", self.database_url.as_ref(), self.database_url_file.as_ref())
+    }
+}
+
+/// Whose access tokens are believed.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TokenConfig {
+    /// Where the issuer publishes its keys.
+    #[arg(long, env = "JWKS_URL", default_value = "http://127.0.0.1:5001/.well-known/jwks.json")]
+    pub jwks_url: Url,
+    /// The claim `iss` of every access token.
+    #[arg(long, env = "TOKEN_ISSUER", default_value = "proofsheet")]
+    pub token_issuer: String,
+    /// The claim `aud` of every access token.
+    #[arg(long, env = "TOKEN_AUDIENCE", default_value = "proofsheet")]
+    pub token_audience: String,
+    /// The header `typ` of every access token (RFC 9068).
+    #[arg(long, env = "TOKEN_TYPE", default_value = "at+jwt")]
+    pub token_type: String,
+}
+
+/// What one service shows another.
+#[derive(Debug, Clone, clap::Args)]
+pub struct InternalConfig {
+    /// The secret that guards `/events` and `/internal`. Prefer the file.
+    #[arg(long, env = "INTERNAL_SECRET", hide_env_values = true)]
+    pub internal_secret: Option<Secret>,
+    /// A file that holds the secret.
+    #[arg(long, env = "INTERNAL_SECRET_FILE")]
+    pub internal_secret_file: Option<PathBuf>,
+}
+
+impl InternalConfig {
+    /// The secret, from the flag or its file; an empty one would guard nothing.
+    pub fn secret(&self) -> Result<Secret, ConfigError> {
+        let secret = Secret::read(
+            "INTERNAL_SECRET",
+            self.internal_secret.as_ref(),
+            self.internal_secret_file.as_ref(),
+        )?;
+        if secret.expose().len() < 16 {
+            return Err(ConfigError::Invalid {
+                name: "INTERNAL_SECRET",
+                reason: "it must have at least 16 characters".to_owned(),
+            });
+        }
+        Ok(secret)
+    }
+}
+
+/// How the process logs.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LogConfig {
+    /// How log lines look. `RUST_LOG` chooses which there are.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]
+    pub log_format: LogFormat,
+}
+
+/// Everything that every `serve` has.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ServeConfig {
+    /// The address to listen on. Of an internal network: the router is the only public door.
+    #[arg(long, env = "LISTEN")]
+    pub listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+    #[command(flatten)]
+    pub tokens: TokenConfig,
+    #[command(flatten)]
+    pub internal: InternalConfig,
+    #[command(flatten)]
+    pub log: LogConfig,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Secret;
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        assert_eq!(format!("{:?}", Secret::new("hunter2")), "Secret(…)");
+    }
+}

@@ -1,0 +1,124 @@
+//! Accounts that were deleted: their tokens are refused, and what they left behind is swept away.
+
+use chrono::{DateTime, Utc};
+use sqlx::{MySqlExecutor, MySqlPool};
+
+use crate::internal::{InternalClient, InternalError};
+use crate::viewer::{NoViewer, UserId, Viewer};
+use crate::{Classify, Code};
+
+/// Why a write is refused, or could not be decided.
+#[derive(Debug, thiserror::Error)]
+pub enum PresenceError {
+    /// The account was deleted.
+    #[error(transparent)]
+    Departed(#[from] NoViewer),
+    /// The database failed.
+    #[error("cannot look up whether the account is still there")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Classify for PresenceError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Departed(error) => error.code(),
+            Self::Database(error) => error.code(),
+        }
+    }
+
+    fn database(&self) -> Option<&sqlx::Error> {
+        match self {
+            Self::Departed(_) => None,
+            Self::Database(error) => Some(error),
+        }
+    }
+}
+
+/// Refuses a viewer whose account was deleted. Every mutation asks this first.
+pub async fn require_present(executor: impl MySqlExecutor<'_>, viewer: &Viewer) -> Result<(), PresenceError> {
+    if is_departed(executor, viewer.id).await? {
+        return Err(NoViewer::Departed.into());
+    }
+    Ok(())
+}
+
+/// Whether the account was deleted.
+pub async fn is_departed(executor: impl MySqlExecutor<'_>, user: UserId) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query!("SELECT 1 AS one FROM departed_account WHERE user_id = ?", user.0)
+        .fetch_optional(executor)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Records that the account is gone. True when this is news.
+pub async fn record(executor: impl MySqlExecutor<'_>, user: UserId, now: DateTime<Utc>) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "INSERT IGNORE INTO departed_account (user_id, departed_at) VALUES (?, ?)",
+        user.0,
+        now,
+    )
+    .execute(executor)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Departed accounts of which rows may still be here, oldest first, at most a hundred.
+pub async fn unswept(executor: impl MySqlExecutor<'_>) -> Result<Vec<UserId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT user_id AS "user_id: UserId" FROM departed_account WHERE swept_at IS NULL ORDER BY departed_at LIMIT 100"#
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Notes that nothing of the account is here any more.
+pub async fn mark_swept(executor: impl MySqlExecutor<'_>, user: UserId, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    sqlx::query!("UPDATE departed_account SET swept_at = ? WHERE user_id = ?", now, user.0)
+        .execute(executor)
+        .await
+        .map(drop)
+}
+
+/// Asks the authentication service which of `users` are gone and records those that were not known to be.
+/// Returns how many. For reconcilers: it repairs a lost `account.deleted`.
+pub async fn reconcile(
+    pool: &MySqlPool,
+    accounts: &InternalClient,
+    users: &[UserId],
+    now: DateTime<Utc>,
+) -> Result<u64, ReconcileError> {
+    let mut repaired = 0;
+    for batch in users.chunks(1000) {
+        for gone in accounts.gone("/internal/accounts/gone", batch).await? {
+            repaired += u64::from(record(pool, gone, now).await?);
+        }
+    }
+    Ok(repaired)
+}
+
+/// Why a comparison with another service did not finish.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// The other service did not answer.
+    #[error(transparent)]
+    Internal(#[from] InternalError),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+impl Classify for ReconcileError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Internal(error) => error.code(),
+            Self::Database(error) => error.code(),
+        }
+    }
+
+    fn database(&self) -> Option<&sqlx::Error> {
+        match self {
+            Self::Internal(_) => None,
+            Self::Database(error) => Some(error),
+        }
+    }
+}

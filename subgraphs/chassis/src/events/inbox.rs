@@ -1,0 +1,75 @@
+//! The receiving side: `POST /events`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
+use sqlx::{MySqlConnection, MySqlPool};
+
+use super::Event;
+use crate::config::Secret;
+use crate::{Clock, Failure, internal};
+
+/// What a service does about the events that it gets.
+pub trait EventHandler: Send + Sync + 'static {
+    /// The service's error type.
+    type Error: crate::Classify + From<sqlx::Error>;
+
+    /// Applies `event` in the transaction of `connection`. A kind that means nothing here is `Ok` as well.
+    fn apply(&self, connection: &mut MySqlConnection, event: &Event) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Called after the commit: wakes whoever has work now.
+    fn applied(&self) {}
+}
+
+/// Applies `event` unless it was applied before. True when it was news.
+pub async fn receive<H: EventHandler>(pool: &MySqlPool, clock: &Clock, handler: &H, event: &Event) -> Result<bool, H::Error> {
+    let now = clock.now();
+    let news = crate::transaction!(pool, H::Error, |connection, _| {
+        let done = sqlx::query!("INSERT IGNORE INTO inbox (event_id, received_at) VALUES (?, ?)", event.id, now)
+            .execute(&mut *connection)
+            .await?;
+        let news = done.rows_affected() == 1;
+        if news {
+            handler.apply(connection, event).await?;
+        }
+        Ok(news)
+    })?;
+    handler.applied();
+    Ok(news)
+}
+
+/// The route `POST /events`: 204 when the event is applied, now or before.
+pub fn routes<H: EventHandler>(pool: MySqlPool, clock: Clock, secret: Secret, handler: H) -> Router {
+    let state = Arc::new(Inbox { pool, clock, handler });
+    let routes = Router::new().route("/events", post(post_event::<H>)).with_state(state);
+    internal::guarded(routes, secret)
+}
+
+struct Inbox<H> {
+    pool: MySqlPool,
+    clock: Clock,
+    handler: H,
+}
+
+async fn post_event<H: EventHandler>(State(inbox): State<Arc<Inbox<H>>>, Json(event): Json<Event>) -> StatusCode {
+    match receive(&inbox.pool, &inbox.clock, &inbox.handler, &event).await {
+        Ok(_) => StatusCode::NO_CONTENT,
+        Err(error) => {
+            tracing::warn!(event = %event.id, kind = event.kind, "an event could not be applied; its sender will repeat it");
+            Failure::from(error).log();
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    }
+}
+
+/// Forgets the ids of events that are older than anything that is still repeated; at most a thousand a call.
+pub async fn forget_old(pool: &MySqlPool, now: chrono::DateTime<chrono::Utc>) -> Result<u64, sqlx::Error> {
+    let before = now - chrono::TimeDelta::days(30);
+    let done = sqlx::query!("DELETE FROM inbox WHERE received_at < ? LIMIT 1000", before)
+        .execute(pool)
+        .await?;
+    Ok(done.rows_affected())
+}

@@ -1,0 +1,101 @@
+//! The sending side: events wait here until every subscriber has acknowledged them.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::{MySqlConnection, MySqlPool};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::{Event, relay};
+use crate::config::Secret;
+use crate::internal::InternalClient;
+use crate::worker::Job;
+
+/// Who gets this service's events: `name=http://host:port`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscriber {
+    /// Of its deliveries in the database; it must not change with the address.
+    pub name: String,
+    /// Its base URL on the internal network.
+    pub url: Url,
+}
+
+impl FromStr for Subscriber {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, url) = text.split_once('=').ok_or("expected name=http://host:port")?;
+        let url = url.parse().map_err(|error| format!("{url}: {error}"))?;
+        Ok(Self { name: name.to_owned(), url })
+    }
+}
+
+/// The subscribers of this service's events. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    subscribers: Arc<[Subscriber]>,
+    wake: Arc<Notify>,
+}
+
+impl Outbox {
+    /// An outbox with these subscribers.
+    pub fn new(subscribers: Vec<Subscriber>) -> Self {
+        Self { subscribers: subscribers.into(), wake: Arc::default() }
+    }
+
+    /// Writes `event` in the transaction of the change that it tells of. Call [`Outbox::wake`] after the commit.
+    pub async fn publish(&self, connection: &mut MySqlConnection, event: &Event) -> Result<(), sqlx::Error> {
+        if self.subscribers.is_empty() {
+            return Ok(());
+        }
+        let data = event.data.to_string();
+        sqlx::query!(
+            "INSERT INTO outbox (id, kind, data, occurred_at) VALUES (?, ?, ?, ?)",
+            event.id,
+            event.kind,
+            data,
+            event.occurred_at,
+        )
+        .execute(&mut *connection)
+        .await?;
+        for subscriber in &*self.subscribers {
+            sqlx::query!(
+                "INSERT INTO outbox_delivery (subscriber, event_id, due_at) VALUES (?, ?, ?)",
+                subscriber.name,
+                event.id,
+                event.occurred_at,
+            )
+            .execute(&mut *connection)
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Lets the relay deliver at once instead of at its next turn.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Starts the relay: every quarter of a second, or when woken, the holder of its lease delivers what is due.
+    pub fn spawn_relay(&self, pool: MySqlPool, http: &reqwest::Client, secret: &Secret, stop: CancellationToken) -> JoinHandle<()> {
+        let clients: Vec<(String, InternalClient)> = self
+            .subscribers
+            .iter()
+            .map(|to| (to.name.clone(), InternalClient::new(http.clone(), to.url.clone(), secret.clone())))
+            .collect();
+        let job = Job {
+            name: "relay",
+            every: Duration::from_millis(250),
+            wake: Arc::clone(&self.wake),
+        };
+        let (database, clients) = (pool.clone(), Arc::new(clients));
+        job.spawn(pool, stop, move || {
+            let (database, clients) = (database.clone(), Arc::clone(&clients));
+            async move { relay::deliver_due(&database, &clients).await }
+        })
+    }
+}

@@ -1,0 +1,96 @@
+//! Delivers what waits in the outbox.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures::future::join_all;
+use sqlx::MySqlPool;
+use uuid::Uuid;
+
+use super::Event;
+use crate::internal::InternalClient;
+use crate::error;
+
+/// The most deliveries to one subscriber in one turn.
+const BATCH: u32 = 100;
+/// The longest time between two tries.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// Delivers what is due, to all subscribers side by side.
+pub(super) async fn deliver_due(pool: &MySqlPool, subscribers: &[(String, InternalClient)]) -> Result<(), sqlx::Error> {
+    let turns = subscribers.iter().map(|(name, client)| deliver_to(pool, name, client));
+    join_all(turns).await.into_iter().collect()
+}
+
+async fn deliver_to(pool: &MySqlPool, subscriber: &str, client: &InternalClient) -> Result<(), sqlx::Error> {
+    for (attempts, event) in due(pool, subscriber).await? {
+        match client.post("/events", &event).await {
+            Ok(()) => acknowledge(pool, subscriber, event.id).await?,
+            Err(failure) => {
+                tracing::warn!(subscriber, event = %event.id, kind = event.kind, attempts, error = error::chain(&failure), "an event was not delivered; it will be sent again");
+                postpone(pool, subscriber, event.id, attempts).await?;
+                // One event that the subscriber cannot apply must not hold up the others, and one that
+                // cannot be reached need not be asked a hundred times.
+                if matches!(failure, crate::internal::InternalError::Unreachable { .. }) {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn due(pool: &MySqlPool, subscriber: &str) -> Result<Vec<(u32, Event)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT d.attempts, o.id AS "id: Uuid", o.kind, o.data AS "data: String", o.occurred_at AS "occurred_at: DateTime<Utc>"
+           FROM outbox_delivery d JOIN outbox o ON o.id = d.event_id
+           WHERE d.subscriber = ? AND d.due_at <= UTC_TIMESTAMP(6)
+           ORDER BY o.id LIMIT ?"#,
+        subscriber,
+        BATCH,
+    )
+    .fetch_all(pool)
+    .await?;
+    let event = |id, kind, data: &str, occurred_at| Event {
+        id,
+        kind,
+        occurred_at,
+        // The column's JSON check holds what this parses.
+        data: serde_json::from_str(data).unwrap_or_default(),
+    };
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.attempts, event(row.id, row.kind, &row.data, row.occurred_at)))
+        .collect())
+}
+
+/// Removes the delivery, and the event with its last one. Deleting what is gone does nothing, so two relays may do it.
+async fn acknowledge(pool: &MySqlPool, subscriber: &str, event: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM outbox_delivery WHERE subscriber = ? AND event_id = ?", subscriber, event)
+        .execute(pool)
+        .await?;
+    sqlx::query!(
+        "DELETE FROM outbox WHERE id = ? AND NOT EXISTS (SELECT 1 FROM outbox_delivery WHERE event_id = ?)",
+        event,
+        event,
+    )
+    .execute(pool)
+    .await
+    .map(drop)
+}
+
+/// Half a second, one, two, four … up to [`LONGEST_WAIT`].
+async fn postpone(pool: &MySqlPool, subscriber: &str, event: Uuid, attempts: u32) -> Result<(), sqlx::Error> {
+    let wait = (Duration::from_millis(500) * 2_u32.pow(attempts.min(6))).min(LONGEST_WAIT);
+    let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
+    sqlx::query!(
+        "UPDATE outbox_delivery SET attempts = attempts + 1, due_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
+         WHERE subscriber = ? AND event_id = ?",
+        wait,
+        subscriber,
+        event,
+    )
+    .execute(pool)
+    .await
+    .map(drop)
+}

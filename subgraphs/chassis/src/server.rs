@@ -1,0 +1,244 @@
+//! The HTTP server of a subgraph: GraphQL, health, metrics, and an orderly end.
+
+use std::future::IntoFuture as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_graphql::{ObjectType, Response as GraphqlResponse, Schema, SchemaBuilder, ServerError};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::ListenerExt as _;
+use sqlx::MySqlPool;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::Code;
+use crate::telemetry;
+use crate::tokens::TokenVerifier;
+
+/// The header by which a request is known in every service's log.
+pub const REQUEST_ID_HEADER: &str = "x-request-id";
+/// The header in which the router says where a request came from.
+pub const CLIENT_IP_HEADER: &str = "x-client-ip";
+
+/// How long one GraphQL request may take: less than the router waits.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// How long requests that run may go on after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(25);
+/// More than the router accepts from a client, because `_entities` carries ids of its own.
+const BODY_LIMIT: usize = 256 * 1024;
+
+/// Where a request came from, as the router says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientIp(pub String);
+
+/// Headers that resolvers of this service may read.
+#[derive(Debug, Clone)]
+pub struct RequestHeaders(pub HeaderMap);
+
+/// Limits behind the router's own, for who reaches a subgraph directly. Finishes the schema.
+pub fn finish_schema<Q, M>(builder: SchemaBuilder<Q, M, async_graphql::EmptySubscription>) -> Schema<Q, M, async_graphql::EmptySubscription>
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+{
+    builder
+        .enable_federation()
+        .disable_suggestions()
+        .limit_depth(16)
+        .limit_recursive_depth(32)
+        .limit_directives(16)
+        .finish()
+}
+
+/// The schema definition that composition reads.
+pub fn sdl<Q, M>(schema: &Schema<Q, M, async_graphql::EmptySubscription>) -> String
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+{
+    schema.sdl_with_options(async_graphql::SDLExportOptions::new().federation().sorted_fields().sorted_arguments())
+}
+
+/// Whether new requests are welcome.
+#[derive(Clone)]
+pub struct Readiness {
+    pool: MySqlPool,
+    stop: CancellationToken,
+}
+
+impl Readiness {
+    /// Ready while the database answers and `stop` has not come.
+    pub fn new(pool: MySqlPool, stop: CancellationToken) -> Self {
+        Self { pool, stop }
+    }
+}
+
+/// The routes of a subgraph: `/graphql`, `/health`, `/readiness`, `/metrics`.
+pub fn routes<Q, M>(
+    schema: Schema<Q, M, async_graphql::EmptySubscription>,
+    verifier: TokenVerifier,
+    readiness: Readiness,
+) -> Router
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+{
+    let state = Arc::new(Graphql { schema, verifier });
+    Router::new()
+        .route("/graphql", post(graphql::<Q, M>))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(state)
+        .route("/readiness", get(ready).with_state(readiness))
+        .route("/health", get(|| async { "alive" }))
+        .route("/metrics", get(|| async { telemetry::render_metrics() }))
+}
+
+/// Serves `routes` until SIGTERM or Ctrl-C, then drains. `stop` is cancelled at the signal.
+pub async fn serve(listen: SocketAddr, routes: Router, stop: CancellationToken) -> std::io::Result<()> {
+    let listener = TcpListener::bind(listen).await.map_err(|error| {
+        std::io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))
+    })?;
+    tracing::info!(%listen, "ready for requests");
+    let routes = routes
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(with_request_id));
+    let listener = listener.tap_io(|stream| {
+        // Small answers must not wait for the acknowledgement of earlier ones.
+        let _ = stream.set_nodelay(true);
+    });
+    let signalled = stop.clone();
+    tokio::spawn(async move {
+        wait_for_signal().await;
+        signalled.cancel();
+    });
+    let draining = stop.clone();
+    let server = axum::serve(listener, routes)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .into_future();
+    tokio::select! {
+        result = server => result,
+        () = async { draining.cancelled().await; tokio::time::sleep(DRAIN).await } => {
+            tracing::warn!("requests that still ran after {DRAIN:?} were cut off");
+            Ok(())
+        }
+    }
+}
+
+/// Asks `/health` of the service at `listen`, for the `healthcheck` subcommand.
+pub async fn healthcheck(listen: SocketAddr) -> Result<(), reqwest::Error> {
+    let host = if listen.ip().is_unspecified() { "127.0.0.1".to_owned() } else { listen.ip().to_string() };
+    reqwest::Client::new()
+        .get(format!("http://{host}:{}/health", listen.port()))
+        .timeout(DEADLINE)
+        .send()
+        .await?
+        .error_for_status()
+        .map(drop)
+}
+
+async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        },
+        Err(error) => tracing::error!(%error, "cannot listen for SIGTERM"),
+    }
+}
+
+async fn ready(State(readiness): State<Readiness>) -> (StatusCode, &'static str) {
+    if readiness.stop.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping");
+    }
+    let asked = tokio::time::timeout(Duration::from_secs(1), sqlx::query("SELECT 1").execute(&readiness.pool));
+    match asked.await {
+        Ok(Ok(_)) => (StatusCode::OK, "ready"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
+    }
+}
+
+/// Takes the router's request id, or makes one, for the log and for the answer.
+async fn with_request_id(request: Request, next: Next) -> Response {
+    let id = request
+        .headers()
+        .get(REQUEST_ID_HEADER)
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
+        .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
+    let span = tracing::info_span!("request", request = %id);
+    telemetry::with_request_id(id, next.run(request)).instrument(span).await
+}
+
+fn panicked(_cause: Box<dyn std::any::Any + Send>) -> Response {
+    // The panic hook has already logged where; the client learns nothing of it.
+    let mut error = ServerError::new("Something went wrong on our side.", None);
+    error.extensions.get_or_insert_default().set("code", Code::Internal.as_str());
+    answer(&GraphqlResponse::from_errors(vec![error]))
+}
+
+struct Graphql<Q, M> {
+    schema: Schema<Q, M, async_graphql::EmptySubscription>,
+    verifier: TokenVerifier,
+}
+
+async fn graphql<Q, M>(State(service): State<Arc<Graphql<Q, M>>>, headers: HeaderMap, body: Bytes) -> Response
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+{
+    let started = Instant::now();
+    let Ok(request) = serde_json::from_slice::<async_graphql::Request>(&body) else {
+        let error = ServerError::new("The body must be a JSON object with `query` and perhaps `variables`.", None);
+        return answer(&coded(GraphqlResponse::from_errors(vec![error])));
+    };
+    let caller = service.verifier.caller(&headers).await;
+    let client_ip = headers.get(CLIENT_IP_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let request = request.data(caller).data(ClientIp(client_ip.to_owned())).data(RequestHeaders(headers));
+    let response = match tokio::time::timeout(DEADLINE, service.schema.execute(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::warn!("a request took longer than {DEADLINE:?} and was given up");
+            let mut error = ServerError::new("This took too long. Please try again.", None);
+            error.extensions.get_or_insert_default().set("code", Code::Unavailable.as_str());
+            GraphqlResponse::from_errors(vec![error])
+        }
+    };
+    metrics::counter!("graphql_requests_total").increment(1);
+    metrics::histogram!("graphql_request_duration_seconds").record(started.elapsed());
+    answer(&coded(response))
+}
+
+/// What async-graphql itself refuses (parsing, validation, limits) has no code yet: it is always the input.
+fn coded(mut response: GraphqlResponse) -> GraphqlResponse {
+    for error in &mut response.errors {
+        let extensions = error.extensions.get_or_insert_default();
+        if extensions.get("code").is_none() {
+            extensions.set("code", Code::InvalidInput.as_str());
+        }
+    }
+    response
+}
+
+fn answer(response: &GraphqlResponse) -> Response {
+    let mut answer = match serde_json::to_vec(response) {
+        Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    };
+    // Cookies and the like that resolvers have set.
+    answer.headers_mut().extend(response.http_headers.clone());
+    answer
+}

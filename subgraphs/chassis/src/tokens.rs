@@ -1,0 +1,189 @@
+//! Verifies access tokens against their issuer's published keys (RFC 7519, RFC 7517, RFC 9068).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::http::{HeaderMap, header};
+use jsonwebtoken::jwk::{Jwk, JwkSet};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use url::Url;
+use uuid::Uuid;
+
+use crate::config::TokenConfig;
+use crate::viewer::{Caller, UserId, Viewer};
+
+/// Asymmetric only: with a shared secret every verifier could also sign.
+const ALGORITHMS: [Algorithm; 4] = [Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256, Algorithm::PS256];
+/// Keys are read again after this long, so that a withdrawn key stops working.
+const KEYS_LIVE: Duration = Duration::from_secs(300);
+/// An unknown key id makes us ask the issuer again, but not more often than this.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// How far clocks may differ, in seconds.
+const LEEWAY: u64 = 5;
+
+/// Verifies access tokens. Cheap to clone.
+#[derive(Clone)]
+pub struct TokenVerifier(Arc<Inner>);
+
+struct Inner {
+    issuer: String,
+    audience: String,
+    token_type: String,
+    source: KeySource,
+    keys: Mutex<Keys>,
+}
+
+enum KeySource {
+    Fixed,
+    Url { client: reqwest::Client, url: Url },
+}
+
+#[derive(Default)]
+struct Keys {
+    set: Option<Arc<JwkSet>>,
+    read_at: Option<Instant>,
+    asked_at: Option<Instant>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    sub: String,
+    #[serde(default)]
+    sid: Option<Uuid>,
+    #[serde(default)]
+    roles: Vec<String>,
+}
+
+impl TokenVerifier {
+    /// A verifier that reads the keys from `config.jwks_url` when it first needs them.
+    pub fn new(config: &TokenConfig, client: reqwest::Client) -> Self {
+        let url = config.jwks_url.clone();
+        Self::build(config, KeySource::Url { client, url }, Keys::default())
+    }
+
+    /// A verifier with these keys and no others: of the issuer itself, and of tests.
+    pub fn with_keys(config: &TokenConfig, set: JwkSet) -> Self {
+        let keys = Keys { set: Some(Arc::new(set)), ..Keys::default() };
+        Self::build(config, KeySource::Fixed, keys)
+    }
+
+    fn build(config: &TokenConfig, source: KeySource, keys: Keys) -> Self {
+        Self(Arc::new(Inner {
+            issuer: config.token_issuer.clone(),
+            audience: config.token_audience.clone(),
+            token_type: config.token_type.clone(),
+            source,
+            keys: Mutex::new(keys),
+        }))
+    }
+
+    /// Replaces the keys of a verifier made by [`TokenVerifier::with_keys`], after a rotation.
+    pub async fn set_keys(&self, set: JwkSet) {
+        self.0.keys.lock().await.set = Some(Arc::new(set));
+    }
+
+    /// Who sent a request with these headers. A bad token makes its sender anonymous.
+    pub async fn caller(&self, headers: &HeaderMap) -> Caller {
+        let Some(token) = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim())
+        else {
+            return Caller::Anonymous;
+        };
+        self.verify(token).await
+    }
+
+    /// Who a token speaks for.
+    pub async fn verify(&self, token: &str) -> Caller {
+        let Ok(token_header) = jsonwebtoken::decode_header(token) else {
+            return Caller::Anonymous;
+        };
+        let typed = token_header
+            .typ
+            .as_deref()
+            .is_some_and(|typ| typ.eq_ignore_ascii_case(&self.0.token_type));
+        let (true, true, Some(kid)) = (typed, ALGORITHMS.contains(&token_header.alg), token_header.kid) else {
+            return Caller::Anonymous;
+        };
+        match self.key(&kid).await {
+            Err(KeysUnavailable) => Caller::Unverified,
+            Ok(None) => Caller::Anonymous,
+            Ok(Some(key)) => self.check(token, token_header.alg, &key).map_or(Caller::Anonymous, Caller::Viewer),
+        }
+    }
+
+    fn check(&self, token: &str, algorithm: Algorithm, key: &Jwk) -> Option<Viewer> {
+        // The key decides which algorithm it is for; the token only repeats it.
+        if let Some(of_key) = key.common.key_algorithm
+            && of_key.to_string() != format!("{algorithm:?}")
+        {
+            return None;
+        }
+        let key = DecodingKey::from_jwk(key).ok()?;
+        let mut validation = Validation::new(algorithm);
+        validation.leeway = LEEWAY;
+        validation.set_issuer(&[&self.0.issuer]);
+        validation.set_audience(&[&self.0.audience]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation).ok()?.claims;
+        Some(Viewer {
+            id: user_id(&claims),
+            session: claims.sid,
+            moderator: claims.roles.iter().any(|role| role == "moderator"),
+        })
+    }
+
+    async fn key(&self, kid: &str) -> Result<Option<Jwk>, KeysUnavailable> {
+        let mut keys = self.0.keys.lock().await;
+        let fresh = match &self.0.source {
+            KeySource::Fixed => true,
+            KeySource::Url { .. } => keys.read_at.is_some_and(|at| at.elapsed() < KEYS_LIVE),
+        };
+        let known = keys.set.as_ref().and_then(|set| set.find(kid).cloned());
+        if fresh && (known.is_some() || matches!(self.0.source, KeySource::Fixed)) {
+            return Ok(known);
+        }
+        let asked_lately = keys.asked_at.is_some_and(|at| at.elapsed() < ASK_AGAIN_AFTER);
+        if let (false, KeySource::Url { client, url }) = (asked_lately, &self.0.source) {
+            keys.asked_at = Some(Instant::now());
+            match fetch(client, url).await {
+                Ok(set) => {
+                    keys.set = Some(Arc::new(set));
+                    keys.read_at = Some(Instant::now());
+                }
+                Err(error) => tracing::warn!(%url, error = crate::error::chain(&error), "cannot read the issuer's keys"),
+            }
+        }
+        // Keys that could not be read again are better than none: the issuer may be down for a while.
+        match &keys.set {
+            Some(set) => Ok(set.find(kid).cloned()),
+            None => Err(KeysUnavailable),
+        }
+    }
+}
+
+struct KeysUnavailable;
+
+async fn fetch(client: &reqwest::Client, url: &Url) -> reqwest::Result<JwkSet> {
+    client
+        .get(url.clone())
+        .timeout(Duration::from_secs(1))
+        .send()
+        .await?
+        .error_for_status()?
+        .json()
+        .await
+}
+
+fn user_id(claims: &Claims) -> UserId {
+    UserId(claims.sub.parse().unwrap_or_else(|_| {
+        let issuer = Uuid::new_v5(&Uuid::NAMESPACE_URL, claims.iss.as_bytes());
+        Uuid::new_v5(&issuer, claims.sub.as_bytes())
+    }))
+}

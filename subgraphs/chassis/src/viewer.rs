@@ -1,0 +1,75 @@
+//! Who is asking.
+
+use async_graphql::Context;
+use uuid::Uuid;
+
+use crate::{Classify, Code};
+
+crate::id_newtype! {
+    /// A person: the `sub` of their access tokens where that is a UUID, else a `UUIDv5` of issuer and `sub`.
+    UserId
+}
+
+/// Somebody whose access token is valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Viewer {
+    /// Who.
+    pub id: UserId,
+    /// The login session that the token belongs to, where the issuer names it.
+    pub session: Option<Uuid>,
+    /// May delete what others wrote.
+    pub moderator: bool,
+}
+
+/// What a request's token says about its sender.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// No token, or one that is not valid: forged, expired, for somebody else.
+    Anonymous,
+    /// A valid token.
+    Viewer(Viewer),
+    /// There is a token, and the issuer's keys cannot be had now.
+    Unverified,
+}
+
+/// Why a resolver that needs a viewer has none.
+#[derive(Debug, thiserror::Error)]
+pub enum NoViewer {
+    /// The request is anonymous.
+    #[error("Sign in to do this.")]
+    SignedOut,
+    /// The account was deleted; its token has not expired yet.
+    #[error("This account was deleted.")]
+    Departed,
+    /// The issuer's keys cannot be had.
+    #[error("the issuer's keys cannot be had")]
+    Unverified,
+}
+
+impl Classify for NoViewer {
+    fn code(&self) -> Code {
+        match self {
+            Self::SignedOut | Self::Departed => Code::Unauthenticated,
+            Self::Unverified => Code::Unavailable,
+        }
+    }
+}
+
+/// Who is asking, if anybody is signed in.
+pub fn viewer<'c>(ctx: &Context<'c>) -> Option<&'c Viewer> {
+    match ctx.data_opt::<Caller>() {
+        Some(Caller::Viewer(viewer)) => Some(viewer),
+        _ => None,
+    }
+}
+
+/// Who is asking, where somebody must be signed in.
+///
+/// Writes also ask [`crate::departed::require_present`], because a token may outlive its account.
+pub fn require_viewer<'c>(ctx: &Context<'c>) -> Result<&'c Viewer, NoViewer> {
+    match ctx.data_opt::<Caller>() {
+        Some(Caller::Viewer(viewer)) => Ok(viewer),
+        Some(Caller::Unverified) => Err(NoViewer::Unverified),
+        Some(Caller::Anonymous) | None => Err(NoViewer::SignedOut),
+    }
+}

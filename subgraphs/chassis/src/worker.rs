@@ -1,0 +1,66 @@
+//! Background jobs: one replica at a time does each, again and again, until the process stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::MySqlPool;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{Classify, error, lease};
+
+/// A job that runs under a lease of the same name.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Of the job and of its lease.
+    pub name: &'static str,
+    /// How long from one run to the next.
+    pub every: Duration,
+    /// Runs the job at once when something is known to be there for it.
+    pub wake: Arc<Notify>,
+}
+
+impl Job {
+    /// A job that nobody wakes.
+    pub fn new(name: &'static str, every: Duration) -> Self {
+        Self { name, every, wake: Arc::default() }
+    }
+
+    /// Runs `work` until `stop`. A run that fails is logged, and the next one is tried as usual.
+    pub fn spawn<E, W>(self, pool: MySqlPool, stop: CancellationToken, mut work: impl FnMut() -> W + Send + 'static) -> JoinHandle<()>
+    where
+        E: Classify + From<sqlx::Error>,
+        W: Future<Output = Result<(), E>> + Send,
+    {
+        tokio::spawn(async move {
+            let holder = Uuid::new_v4();
+            // Longer than the time between two runs, so that the holder keeps it; short, so that its death is soon noticed.
+            let term = self.every * 2 + Duration::from_secs(5);
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = self.wake.notified() => {}
+                    () = tokio::time::sleep(self.every) => {}
+                }
+                if let Err(failure) = run_once(&pool, self.name, holder, term, &mut work).await {
+                    tracing::warn!(job = self.name, error = error::chain(&failure), "a background job failed; it will run again");
+                }
+            }
+            // Without this another replica waits until the lease ends by itself.
+            let _ = lease::release(&pool, self.name, holder).await;
+        })
+    }
+}
+
+async fn run_once<E, W>(pool: &MySqlPool, name: &str, holder: Uuid, term: Duration, work: &mut impl FnMut() -> W) -> Result<(), E>
+where
+    E: Classify + From<sqlx::Error>,
+    W: Future<Output = Result<(), E>>,
+{
+    if lease::hold(pool, name, holder, term).await? {
+        work().await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,37 @@
+use std::sync::{Arc, Mutex};
+
+use chassis::Clock;
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// A clock that stands still until it is moved. Starts at noon of 22 November 2026.
+#[derive(Debug, Clone)]
+pub struct TestClock(Arc<Mutex<DateTime<Utc>>>);
+
+impl Default for TestClock {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new("2026-11-22T12:00:00Z".parse().expect("a valid time"))))
+    }
+}
+
+impl TestClock {
+    /// The clock to give to the service.
+    pub fn clock(&self) -> Clock {
+        let now = Arc::clone(&self.0);
+        Clock::from_fn(move || *now.lock().expect("no test panics while it holds the lock"))
+    }
+
+    /// What it tells.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock().now()
+    }
+
+    /// Moves it on.
+    pub fn advance(&self, by: TimeDelta) {
+        *self.0.lock().expect("no test panics while it holds the lock") += by;
+    }
+
+    /// Sets it.
+    pub fn set(&self, now: DateTime<Utc>) {
+        *self.0.lock().expect("no test panics while it holds the lock") = now;
+    }
+}

@@ -1,0 +1,53 @@
+use chassis::config::Secret;
+use sqlx::migrate::Migrator;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, MySqlConnection, MySqlPool};
+use uuid::Uuid;
+
+/// A schema of its own on the MariaDB server at `TEST_DATABASE_URL`, migrated, and dropped at the end of the test.
+#[derive(Debug)]
+pub struct TestDatabase {
+    server: String,
+    name: String,
+    /// Connections to it, set up like a service's.
+    pub pool: MySqlPool,
+}
+
+impl TestDatabase {
+    /// Makes the schema of the subgraph with these migrations.
+    pub async fn new(migrations: &Migrator) -> Self {
+        let server = std::env::var("TEST_DATABASE_URL")
+            .expect("TEST_DATABASE_URL is not set: run these tests by `./dev test`, which starts a server for them");
+        let name = format!("test_{}", Uuid::new_v4().simple());
+        let mut admin = MySqlConnection::connect(&server).await.expect("the test server answers");
+        admin
+            .execute(AssertSqlSafe(format!("CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")))
+            .await
+            .expect("the test server lets us create databases");
+        let url = Secret::new(format!("{server}/{name}"));
+        chassis::database::migrate(&url, migrations).await.expect("the migrations run");
+        let pool = chassis::database::pool(&url, 16).expect("a valid URL");
+        Self { server, name, pool }
+    }
+
+    /// The URL of the schema.
+    pub fn url(&self) -> Secret {
+        Secret::new(format!("{}/{}", self.server, self.name))
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let (server, name) = (self.server.clone(), self.name.clone());
+        // A destructor cannot wait, and the test's own runtime may be at its end.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+            runtime.block_on(async {
+                let mut admin = MySqlConnection::connect(&server).await.ok()?;
+                admin.execute(AssertSqlSafe(format!("DROP DATABASE {name}"))).await.ok()
+            })
+        });
+        if dropped.join().ok().flatten().is_none() {
+            eprintln!("the test database {} could not be dropped", self.name);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+use chassis::UserId;
+use chassis::config::TokenConfig;
+use chassis::tokens::TokenVerifier;
+use jsonwebtoken::jwk::{Jwk, JwkSet};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::json;
+use uuid::Uuid;
+
+/// An Ed25519 private key for tests only: PKCS#8 with 32 known bytes.
+const KEY: [u8; 48] = {
+    let mut der = [7; 48];
+    let prefix = [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+    let mut i = 0;
+    while i < prefix.len() {
+        der[i] = prefix[i];
+        i += 1;
+    }
+    der
+};
+
+/// Signs access tokens as the authentication service does.
+#[derive(Debug, Clone, Default)]
+pub struct Issuer;
+
+impl Issuer {
+    /// Who is believed: this issuer.
+    pub fn config() -> TokenConfig {
+        TokenConfig {
+            jwks_url: "http://127.0.0.1:9/jwks.json".parse().expect("a valid URL"),
+            token_issuer: "proofsheet".to_owned(),
+            token_audience: "proofsheet".to_owned(),
+            token_type: "at+jwt".to_owned(),
+        }
+    }
+
+    /// A verifier that believes this issuer.
+    pub fn verifier() -> TokenVerifier {
+        let mut key = Jwk::from_encoding_key(&Self::key(), Algorithm::EdDSA).expect("an Ed25519 key");
+        key.common.key_id = Some("test".to_owned());
+        TokenVerifier::with_keys(&Self::config(), JwkSet { keys: vec![key] })
+    }
+
+    /// A valid access token of `user`.
+    pub fn token(user: UserId) -> String {
+        Self::sign(user, &[])
+    }
+
+    /// A valid access token of a moderator.
+    pub fn moderator_token(user: UserId) -> String {
+        Self::sign(user, &["moderator"])
+    }
+
+    fn sign(user: UserId, roles: &[&str]) -> String {
+        let now = chrono::Utc::now().timestamp();
+        let claims = json!({
+            "iss": "proofsheet", "aud": "proofsheet", "sub": user, "iat": now, "exp": now + 600,
+            "jti": Uuid::new_v4(), "sid": Uuid::new_v4(), "roles": roles,
+        });
+        let header = Header {
+            typ: Some("at+jwt".to_owned()),
+            kid: Some("test".to_owned()),
+            ..Header::new(Algorithm::EdDSA)
+        };
+        jsonwebtoken::encode(&header, &claims, &Self::key()).expect("claims that serialise")
+    }
+
+    fn key() -> EncodingKey {
+        EncodingKey::from_ed_der(&KEY)
+    }
+}
