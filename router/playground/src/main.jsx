@@ -1,0 +1,39 @@
+// GraphiQL with our operations in its tabs. Everything comes from this origin, so it works without the internet.
+
+import './workers.js';
+
+import { createGraphiQLFetcher } from '@graphiql/toolkit';
+import { GraphiQL } from 'graphiql';
+import 'graphiql/style.css';
+import './page.css';
+import { createRoot } from 'react-dom/client';
+
+import latest from './operations/1-latest.graphql';
+import hot from './operations/2-hot.graphql';
+import photo from './operations/3-photo.graphql';
+import register from './operations/4-register.graphql';
+import claimUsername from './operations/5-claim-username.graphql';
+import vote from './operations/6-vote.graphql';
+import viewer from './operations/7-viewer.graphql';
+
+const variables = (value) => JSON.stringify(value, null, 2);
+
+const tabs = [
+  { query: latest, variables: variables({ first: 24 }) },
+  { query: hot },
+  { query: photo, variables: variables({ id: '' }) },
+  {
+    query: register,
+    variables: variables({ input: { email: 'ada@example.org', password: 'a long sentence is a good password' } }),
+  },
+  { query: claimUsername, variables: variables({ username: 'ada' }) },
+  { query: vote, variables: variables({ photoId: '', vote: 'UP' }) },
+  { query: viewer },
+];
+
+// The router refuses what another site could send; this header shows that we are not another site.
+const fetcher = createGraphiQLFetcher({ url: '/graphql', headers: { 'x-proofsheet': '1' } });
+
+createRoot(document.getElementById('playground')).render(
+  <GraphiQL fetcher={fetcher} defaultTabs={tabs} defaultEditorToolsVisibility="variables" />,
+);
