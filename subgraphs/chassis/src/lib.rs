@@ -16,6 +16,7 @@ pub mod departed;
 pub mod error;
 pub mod pagination;
 pub mod id;
+pub mod text;
 pub mod clock;
 
 pub mod database;
