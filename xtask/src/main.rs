@@ -1,1 +1,74 @@
-fn main() {}
+//! The commands behind `./dev`.
+
+mod bundle;
+mod compose;
+mod licences;
+mod prepare;
+mod seed;
+mod test;
+mod tools;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, runs and tests Proofsheet.
+#[derive(Debug, Parser)]
+#[command(name = "./dev", disable_help_subcommand = false, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Builds and starts everything, and prints the address once it is ready. Ctrl-C stops it.
+    Up(up::Arguments),
+    /// Fills a running site through its public API. Running it twice adds nothing twice.
+    Seed(seed::Arguments),
+    /// Everything that CI runs. With names (photo, e2e, format …) only those steps.
+    Test(test::Arguments),
+    /// The fast part of `test`: format, lints, unit tests, documentation.
+    Check,
+    /// Writes supergraph.graphql from the subgraphs' own schemas.
+    Compose,
+    /// Writes .sqlx/, what the database says about every query; needed after changing one.
+    Prepare,
+    /// Bundles the app and the playground, as `up` does.
+    Bundle,
+    /// Measures the speed of the running system.
+    Bench {
+        /// What to measure; `timeline` is the only one so far.
+        name: String,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Up(arguments) => up::up(arguments).await,
+        Command::Seed(arguments) => seed::seed(arguments).await,
+        Command::Test(arguments) => test::test(&arguments).await,
+        Command::Check => test::check().await,
+        Command::Compose => compose::write(),
+        Command::Prepare => prepare::write().await,
+        Command::Bundle => bundle::bundle(),
+        Command::Bench { name } => bench(&name),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dev: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The benchmarks are a crate of their own, built for speed like what they measure.
+fn bench(name: &str) -> anyhow::Result<()> {
+    bundle::bundle()?;
+    up::build(true)?;
+    let mut bench = tools::cargo(&["run", "--release", "--bin", "bench", "--", name]);
+    tools::run("the benchmark", &mut bench)
+}

@@ -1,0 +1,285 @@
+//! `./dev bundle`: the app and the playground, as the files that the router serves.
+//!
+//! The steps are plain: compile to WebAssembly, let wasm-bindgen (as a library, so that its release is
+//! the lock file's) write the glue, shrink with wasm-opt and esbuild, name each file after its
+//! content, and compress once so that serving costs nothing.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use wasm_bindgen_cli_support::Bindgen;
+use xtask::workspace::{app_bundle, playground_bundle, root, target_dir};
+
+use crate::tools::{Stamp, cargo, command, content_hash, npm_tool, run, say};
+
+/// Files that compress well. Pictures and fonts are compressed already.
+const COMPRESSIBLE: [&str; 8] = ["css", "html", "js", "json", "svg", "txt", "wasm", "webmanifest"];
+
+/// WebAssembly features that rustc uses and that every browser we support has had for years.
+const WASM_FEATURES: [&str; 6] = [
+    "--enable-bulk-memory",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+];
+
+/// Bundles what changed since last time.
+pub(crate) fn bundle() -> Result<()> {
+    bundle_app()?;
+    bundle_playground()
+}
+
+fn bundle_app() -> Result<()> {
+    say("compiling the app");
+    let mut build = cargo(&[
+        "build",
+        "-p",
+        "frontend",
+        "--target",
+        "wasm32-unknown-unknown",
+        "--profile",
+        "wasm",
+    ]);
+    run("compiling the app", &mut build)?;
+    let wasm = target_dir().join("wasm32-unknown-unknown/wasm/frontend.wasm");
+
+    let frontend = root().join("frontend");
+    let stamp = Stamp::new(
+        &app_bundle(),
+        &[
+            wasm.clone(),
+            frontend.join("index.html"),
+            frontend.join("src"),
+            frontend.join("style"),
+            frontend.join("static"),
+            root().join("xtask/package-lock.json"),
+            root().join("xtask/src/bundle.rs"),
+        ],
+    )?;
+    if stamp.is_current() && app_bundle().join("index.html").exists() {
+        return Ok(());
+    }
+
+    say("bundling the app");
+    let work = tempfile::Builder::new()
+        .prefix("bundle-")
+        .tempdir_in(target_dir())?;
+    let new = work.path().join("app");
+    let assets = new.join("assets");
+    fs::create_dir_all(&assets)?;
+
+    let glue = work.path().join("glue");
+    Bindgen::new()
+        .input_path(&wasm)
+        .web(true)?
+        .typescript(false)
+        .remove_name_section(true)
+        .remove_producers_section(true)
+        .out_name("app")
+        .generate(&glue)
+        .context("wasm-bindgen failed")?;
+
+    let wasm_url = store(&assets, "app", "wasm", &shrink_wasm(&glue)?)?;
+    let script_url = store(&assets, "app", "js", &bundle_script(&glue, &wasm_url)?)?;
+    let style_url = store(&assets, "app", "css", &bundle_style(&frontend)?)?;
+
+    copy_folder(&frontend.join("static"), &new)?;
+    let page = fs::read_to_string(frontend.join("index.html"))
+        .context("could not read frontend/index.html")?
+        .replace("%APP_JS%", &script_url)
+        .replace("%APP_WASM%", &wasm_url)
+        .replace("%APP_CSS%", &style_url);
+    fs::write(new.join("index.html"), page)?;
+
+    compress_folder(&new)?;
+    replace_folder(&new, &app_bundle())?;
+    stamp.set()?;
+    report(&app_bundle().join("assets"))
+}
+
+fn shrink_wasm(glue: &Path) -> Result<Vec<u8>> {
+    let (input, shrunk) = (glue.join("app_bg.wasm"), glue.join("app_opt.wasm"));
+    let mut wasm_opt = npm_tool("wasm-opt")?;
+    wasm_opt
+        .arg("-Oz")
+        .args(WASM_FEATURES)
+        .arg(&input)
+        .arg("-o")
+        .arg(&shrunk);
+    run("wasm-opt", &mut wasm_opt)?;
+    Ok(fs::read(shrunk)?)
+}
+
+/// The entry module is a file of its own because the content security policy allows no inline script.
+fn bundle_script(glue: &Path, wasm_url: &str) -> Result<Vec<u8>> {
+    let entry = glue.join("entry.js");
+    fs::write(
+        &entry,
+        format!("import init from './app.js';\ninit({{ module_or_path: {wasm_url:?} }});\n"),
+    )?;
+    let output = glue.join("entry.min.js");
+    let mut esbuild = npm_tool("esbuild")?;
+    esbuild
+        .arg(&entry)
+        .args([
+            "--bundle",
+            "--format=esm",
+            "--minify",
+            "--target=es2022",
+            "--log-level=warning",
+        ])
+        .arg(format!("--outfile={}", output.display()));
+    run("esbuild (script)", &mut esbuild)?;
+    Ok(fs::read(output)?)
+}
+
+fn bundle_style(frontend: &Path) -> Result<Vec<u8>> {
+    let mut esbuild = npm_tool("esbuild")?;
+    esbuild
+        .arg(frontend.join("style/app.css"))
+        // What begins with a slash is a file of static/, at the root of the site.
+        .args(["--bundle", "--minify", "--external:/*", "--log-level=warning"]);
+    crate::tools::output("esbuild (style)", &mut esbuild)
+}
+
+/// Writes a file under a name that changes with its content, and answers its URL.
+fn store(assets: &Path, stem: &str, extension: &str, bytes: &[u8]) -> Result<String> {
+    let name = format!("{stem}-{}.{extension}", content_hash(bytes));
+    fs::write(assets.join(&name), bytes)?;
+    Ok(format!("/assets/{name}"))
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    for entry in walkdir::WalkDir::new(from).into_iter().filter_map(Result::ok) {
+        let target = to.join(entry.path().strip_prefix(from)?);
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(&target)?;
+        } else {
+            fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts a finished folder in place of the one before it.
+fn replace_folder(new: &Path, place: &Path) -> Result<()> {
+    if place.exists() {
+        fs::remove_dir_all(place)?;
+    }
+    fs::rename(new, place).with_context(|| format!("could not put the bundle into {}", place.display()))
+}
+
+/// Writes `.br` and `.gz` beside every file that gains by it.
+fn compress_folder(folder: &Path) -> Result<()> {
+    let files: Vec<PathBuf> = walkdir::WalkDir::new(folder)
+        .into_iter()
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_file())
+        .map(walkdir::DirEntry::into_path)
+        .filter(|file| {
+            file.extension()
+                .and_then(|e| e.to_str())
+                .is_some_and(|e| COMPRESSIBLE.contains(&e))
+        })
+        .collect();
+    for file in files {
+        let bytes = fs::read(&file)?;
+        fs::write(beside(&file, "br"), brotli(&bytes)?)?;
+        fs::write(beside(&file, "gz"), gzip(&bytes)?)?;
+    }
+    Ok(())
+}
+
+fn beside(file: &Path, extension: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    name.into()
+}
+
+fn brotli(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut compressed = Vec::new();
+    let mut writer = brotli::CompressorWriter::new(&mut compressed, 64 * 1024, 11, 22);
+    writer.write_all(bytes)?;
+    writer.flush()?;
+    drop(writer);
+    Ok(compressed)
+}
+
+fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    writer.write_all(bytes)?;
+    Ok(writer.finish()?)
+}
+
+/// Says how much a visitor's browser loads.
+fn report(assets: &Path) -> Result<()> {
+    for extension in ["wasm", "js", "css"] {
+        let suffix = format!(".{extension}.br");
+        for entry in fs::read_dir(assets)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().ends_with(&suffix) {
+                say(&format!(
+                    "  {extension}: {} KB over the wire",
+                    entry.metadata()?.len().div_ceil(1024)
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn bundle_playground() -> Result<()> {
+    let source = root().join("router/playground");
+    if !source.join("package.json").exists() {
+        bail!("router/playground/package.json is missing");
+    }
+    let modules = source.join("node_modules");
+    let installed = Stamp::new(&modules, &[source.join("package-lock.json")])?;
+    let built = Stamp::new(&target_dir().join("playground"), std::slice::from_ref(&source))?;
+    if built.is_current() && playground_bundle().exists() {
+        return Ok(());
+    }
+    if !installed.is_current() {
+        say("installing the playground's packages");
+        let mut install = command(
+            "npm",
+            &["ci", "--prefix", "router/playground", "--ignore-scripts"],
+        );
+        install.args(["--no-audit", "--no-fund", "--loglevel=error"]);
+        run("npm ci in router/playground", &mut install)?;
+        installed.set()?;
+    }
+    say("bundling the playground");
+    let mut build = command(
+        "npm",
+        &["run", "build", "--prefix", "router/playground", "--silent"],
+    );
+    run("npm run build in router/playground", &mut build)?;
+    built.set()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_compressed_comes_back_the_same() {
+        use std::io::Read;
+        let bytes = include_bytes!("bundle.rs").as_slice();
+        let mut plain = Vec::new();
+        brotli::Decompressor::new(brotli(bytes).unwrap().as_slice(), 4096)
+            .read_to_end(&mut plain)
+            .unwrap();
+        assert_eq!(plain, bytes);
+        plain.clear();
+        flate2::read::GzDecoder::new(gzip(bytes).unwrap().as_slice())
+            .read_to_end(&mut plain)
+            .unwrap();
+        assert_eq!(plain, bytes);
+    }
+}

@@ -1,0 +1,97 @@
+//! `./dev compose`: the subgraphs' own SDL, composed into `supergraph.graphql`.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use xtask::system::SERVICES;
+use xtask::workspace::{binaries, root};
+
+use crate::tools::{cargo, command, output, run, say};
+
+#[derive(Serialize)]
+struct Subgraph {
+    name: &'static str,
+    /// A placeholder: the router's configuration says where each subgraph really is.
+    url: String,
+    sdl: String,
+}
+
+fn committed() -> PathBuf {
+    root().join("supergraph.graphql")
+}
+
+/// Writes the supergraph.
+pub(crate) fn write() -> Result<()> {
+    let supergraph = compose()?;
+    fs::write(committed(), supergraph)?;
+    say("wrote supergraph.graphql");
+    Ok(())
+}
+
+/// Fails when the committed supergraph is not what the subgraphs say today.
+pub(crate) fn check() -> Result<()> {
+    if fs::read_to_string(committed())? != compose()? {
+        bail!("supergraph.graphql is stale: run ./dev compose and commit what it writes");
+    }
+    Ok(())
+}
+
+fn compose() -> Result<String> {
+    let mut build = cargo(&["build"]);
+    for service in SERVICES {
+        build.args(["--bin", service]);
+    }
+    run("building the services", &mut build)?;
+
+    let mut names = SERVICES;
+    names.sort_unstable();
+    let subgraphs = names
+        .iter()
+        .map(|&name| {
+            let program = binaries().join(name);
+            let mut schema = std::process::Command::new(&program);
+            schema.arg("schema").current_dir(root());
+            let sdl = String::from_utf8(output(&format!("{name} schema"), &mut schema)?)?;
+            Ok(Subgraph {
+                name,
+                url: format!("http://{name}:{}/graphql", port(name)),
+                sdl,
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+
+    let mut composition = command("node", &["xtask/compose.mjs"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("could not start node")?;
+    let mut input = composition.stdin.take().expect("the standard input is a pipe");
+    let request = serde_json::to_vec(&subgraphs)?;
+    // Written from a thread, so that neither side waits for the other's pipe to drain.
+    let writing = std::thread::spawn(move || input.write_all(&request));
+    let answer = composition.wait_with_output()?;
+    writing
+        .join()
+        .expect("writing to a pipe does not panic")
+        .context("the composition did not read its input")?;
+    if !answer.status.success() {
+        bail!("the subgraphs do not compose; the lines above say why");
+    }
+    Ok(String::from_utf8(answer.stdout)?)
+}
+
+/// The port that a service listens on by default.
+fn port(service: &str) -> u16 {
+    match service {
+        "profile" => 5000,
+        "authentication" => 5001,
+        "photo" => 5002,
+        "vote" => 5003,
+        "comment" => 5004,
+        _ => unreachable!("no service is called {service}"),
+    }
+}

@@ -1,0 +1,251 @@
+//! A client of the public API: what any program could do.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use super::people::{PASSWORD, Person};
+
+/// Access tokens live ten minutes; a new one is fetched before that.
+const TOKEN_LIFE: Duration = Duration::from_secs(8 * 60);
+const ATTEMPTS: u32 = 6;
+
+pub(super) struct Site {
+    client: reqwest::Client,
+    url: String,
+}
+
+/// Somebody who is signed in.
+pub(super) struct Member<'a> {
+    site: &'a Site,
+    person: &'a Person,
+    token: Mutex<Option<(String, Instant)>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Uploaded {
+    upload_id: String,
+}
+
+/// What went wrong, by the code that the API promises.
+struct Refusal {
+    code: String,
+    message: String,
+    retry_after: Option<u64>,
+}
+
+impl Site {
+    pub(super) fn new(url: &str) -> Result<Self> {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(120))
+            .build()?;
+        Ok(Self {
+            client,
+            url: url.trim_end_matches('/').to_owned(),
+        })
+    }
+
+    /// Fails with what to do when nobody answers.
+    pub(super) async fn check(&self) -> Result<()> {
+        let answer = self.client.get(format!("{}/health", self.url)).send().await;
+        answer
+            .and_then(reqwest::Response::error_for_status)
+            .map(drop)
+            .with_context(|| {
+                format!(
+                    "No site answers at {}. Start it with ./dev up, or give another --url.",
+                    self.url
+                )
+            })
+    }
+
+    /// Sends an operation until it is answered with data, or refused for good.
+    async fn send(
+        &self,
+        token: Option<&str>,
+        operation: &str,
+        variables: &Value,
+    ) -> Result<Result<Value, Refusal>> {
+        let mut refusal = None;
+        for attempt in 0..ATTEMPTS {
+            let mut request = self
+                .client
+                .post(format!("{}/graphql", self.url))
+                .json(&json!({ "query": operation, "variables": variables }));
+            if let Some(token) = token {
+                request = request.bearer_auth(token);
+            }
+            let answer = request.send().await.context("the site stopped answering")?;
+            let status = answer.status();
+            let body: Value = answer
+                .json()
+                .await
+                .with_context(|| format!("the answer ({status}) is not JSON"))?;
+            let Some(error) = body["errors"].get(0) else {
+                return Ok(Ok(body["data"].clone()));
+            };
+            let extensions = &error["extensions"];
+            let found = Refusal {
+                code: extensions["code"].as_str().unwrap_or("INTERNAL").to_owned(),
+                message: error["message"].as_str().unwrap_or_default().to_owned(),
+                retry_after: extensions["retryAfterSeconds"].as_u64(),
+            };
+            if !matches!(found.code.as_str(), "RATE_LIMITED" | "UNAVAILABLE") {
+                return Ok(Err(found));
+            }
+            tokio::time::sleep(Duration::from_secs(found.retry_after.unwrap_or(1 << attempt))).await;
+            refusal = Some(found);
+        }
+        Ok(Err(refusal.expect("every attempt was refused")))
+    }
+
+    /// Signs a person in, registering them on the first visit, and gives them their name.
+    pub(super) async fn join<'a>(&'a self, person: &'a Person) -> Result<Member<'a>> {
+        const REGISTER: &str = "mutation($input: RegisterInput!) { register(input: $input) { accessToken } }";
+        let input = json!({ "input": { "email": person.email(), "password": PASSWORD } });
+        let token = match self.send(None, REGISTER, &input).await? {
+            Ok(data) => data["register"]["accessToken"]
+                .as_str()
+                .map(|token| (token.to_owned(), Instant::now())),
+            Err(refusal) if refusal.code == "CONFLICT" => None,
+            Err(refusal) => bail!("{} could not register: {refusal}", person.username),
+        };
+        let member = Member {
+            site: self,
+            person,
+            token: Mutex::new(token),
+        };
+        member.introduce().await?;
+        Ok(member)
+    }
+}
+
+impl Member<'_> {
+    async fn token(&self) -> Result<String> {
+        const LOGIN: &str = "mutation($input: LoginInput!) { login(input: $input) { accessToken } }";
+        let mut held = self.token.lock().await;
+        if let Some((token, since)) = &*held
+            && since.elapsed() < TOKEN_LIFE
+        {
+            return Ok(token.clone());
+        }
+        let input = json!({ "input": { "email": self.person.email(), "password": PASSWORD } });
+        let data = self.site.send(None, LOGIN, &input).await?.map_err(|refusal| {
+            anyhow!(
+                "{} could not sign in: {refusal}. Has somebody changed the password?",
+                self.person.username
+            )
+        })?;
+        let token = data["login"]["accessToken"]
+            .as_str()
+            .context("signing in gave no token")?
+            .to_owned();
+        *held = Some((token.clone(), Instant::now()));
+        Ok(token)
+    }
+
+    /// Runs an operation in this person's name.
+    pub(super) async fn run(&self, operation: &str, variables: Value) -> Result<Value> {
+        let token = self.token().await?;
+        let answer = self.site.send(Some(&token), operation, &variables).await?;
+        answer.map_err(|refusal| anyhow!("{refusal}"))
+    }
+
+    async fn introduce(&self) -> Result<()> {
+        let data = self
+            .run("{ viewer { user { username displayName } } }", json!({}))
+            .await?;
+        let user = &data["viewer"]["user"];
+        if user["username"] != self.person.username {
+            let claim = "mutation($username: String!) { claimUsername(username: $username) { id } }";
+            if let Err(error) = self.run(claim, json!({ "username": self.person.username })).await {
+                eprintln!("dev: {} keeps another name: {error}", self.person.username);
+            }
+        }
+        if user["displayName"] != self.person.display_name {
+            let update = "mutation($input: UpdateProfileInput!) { updateProfile(input: $input) { id } }";
+            let input = json!({ "displayName": self.person.display_name, "bio": self.person.bio });
+            self.run(update, json!({ "input": input })).await?;
+        }
+        Ok(())
+    }
+
+    /// The photos that this person has published: title and id.
+    pub(super) async fn photos(&self) -> Result<Vec<(String, String)>> {
+        const PAGE: &str = "query($after: String) { viewer { user { photos(first: 100, after: $after) {
+            nodes { id title } pageInfo { hasNextPage endCursor } } } } }";
+        let mut photos = Vec::new();
+        let mut after = Value::Null;
+        loop {
+            let data = self.run(PAGE, json!({ "after": after })).await?;
+            let page = &data["viewer"]["user"]["photos"];
+            for node in page["nodes"]
+                .as_array()
+                .context("the list of photos is missing")?
+            {
+                if let (Some(id), Some(title)) = (node["id"].as_str(), node["title"].as_str()) {
+                    photos.push((title.to_owned(), id.to_owned()));
+                }
+            }
+            if page["pageInfo"]["hasNextPage"] != true {
+                return Ok(photos);
+            }
+            after = page["pageInfo"]["endCursor"].clone();
+        }
+    }
+
+    /// Uploads and publishes a picture, and answers its id.
+    pub(super) async fn publish(
+        &self,
+        bytes: Vec<u8>,
+        media_type: &str,
+        title: &str,
+        alt_text: Option<&str>,
+    ) -> Result<String> {
+        let mut attempt = 0;
+        let uploaded: Uploaded = loop {
+            let answer = self
+                .site
+                .client
+                .post(format!("{}/media/uploads", self.site.url))
+                .bearer_auth(self.token().await?)
+                .header("content-type", media_type)
+                .body(bytes.clone())
+                .send()
+                .await
+                .context("the upload broke off")?;
+            let status = answer.status().as_u16();
+            if status == 201 {
+                break answer.json().await?;
+            }
+            let body: Value = answer.json().await.unwrap_or_default();
+            attempt += 1;
+            // The site decodes few pictures at a time and says so when it has enough of them.
+            if !matches!(status, 429 | 503) || attempt == ATTEMPTS {
+                bail!(
+                    "the upload was refused ({status}): {}",
+                    body["message"].as_str().unwrap_or("no reason given")
+                );
+            }
+            tokio::time::sleep(Duration::from_secs(1 << attempt)).await;
+        };
+        let publish = "mutation($input: PublishPhotoInput!) { publishPhoto(input: $input) { id } }";
+        let input = json!({ "uploadId": uploaded.upload_id, "title": title, "altText": alt_text });
+        let data = self.run(publish, json!({ "input": input })).await?;
+        Ok(data["publishPhoto"]["id"]
+            .as_str()
+            .context("publishing gave no id")?
+            .to_owned())
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} ({})", self.message, self.code)
+    }
+}

@@ -1,0 +1,253 @@
+//! Child processes: started so that they never outlive us, their lines kept and shown, stopped in order.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::sync::watch;
+
+/// A log file that grows past this starts anew; the one before it is kept.
+const LOG_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Where the lines of a child go.
+#[derive(Clone, Debug)]
+pub(super) struct Log {
+    pub(super) file: PathBuf,
+    /// Which lines also appear on our own standard error.
+    pub(super) show: Show,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Show {
+    Everything,
+    /// MariaDB tells two screens of notes at every start.
+    Warnings,
+    Nothing,
+}
+
+/// A running child, or one that has ended.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) name: String,
+    pub(super) log: PathBuf,
+    pid: Pid,
+    ended: watch::Receiver<Option<ExitStatus>>,
+}
+
+impl Process {
+    /// Starts `program` under `name`.
+    ///
+    /// The child leads a process group of its own, so that Ctrl-C in a terminal reaches only us and
+    /// we decide the order of stopping. `setpriv` makes the kernel tell it to stop should we be killed.
+    pub(super) fn spawn(
+        name: &str,
+        program: &Path,
+        set_up: impl FnOnce(&mut Command),
+        log: &Log,
+    ) -> Result<Self> {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "TERM", "--"])
+            .arg(program)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        set_up(&mut command);
+
+        let mut child = spawn_from_lasting_thread(command)
+            .with_context(|| format!("could not start {name} ({})", program.display()))?;
+        let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id fits"));
+
+        let sink = Arc::new(Mutex::new(Sink::open(name, log)?));
+        let readers = [
+            read_lines(child.stdout.take(), Arc::clone(&sink)),
+            read_lines(child.stderr.take(), sink),
+        ];
+        let (ending, ended) = watch::channel(None);
+        std::thread::spawn(move || {
+            let status = child.wait();
+            // Its last lines are in the log before anyone hears that it ended.
+            for reader in readers.into_iter().flatten() {
+                let _ = reader.join();
+            }
+            ending.send_replace(Some(status.unwrap_or_else(|_| ExitStatus::from_raw(0))));
+        });
+        Ok(Self {
+            name: name.to_owned(),
+            log: log.file.clone(),
+            pid,
+            ended,
+        })
+    }
+
+    /// How it ended; `None` while it runs.
+    pub(super) fn ended(&self) -> Option<ExitStatus> {
+        *self.ended.borrow()
+    }
+
+    pub(super) fn id(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        // One that has just ended cannot be told anything: that is no failure.
+        if self.ended().is_none() {
+            let _ = kill(self.pid, signal);
+        }
+    }
+
+    /// Whether it ended within the time.
+    pub(super) async fn ends_within(&self, time: Duration) -> bool {
+        let mut ended = self.ended.clone();
+        let ending = async { ended.wait_for(Option::is_some).await.is_ok() };
+        tokio::time::timeout(time, ending).await.unwrap_or(false)
+    }
+
+    /// Asks it to stop, and kills it when it has not after `patience`.
+    pub(super) async fn stop(&self, patience: Duration) {
+        // A paused process hears of the signal only after it goes on.
+        self.signal(Signal::SIGTERM);
+        self.signal(Signal::SIGCONT);
+        if !self.ends_within(patience).await {
+            eprintln!(
+                "{} did not stop within {} s and was killed",
+                self.name,
+                patience.as_secs()
+            );
+            self.signal(Signal::SIGKILL);
+            self.ends_within(Duration::from_secs(5)).await;
+        }
+    }
+
+    /// The same as [`Process::stop`] for where nothing can be awaited.
+    pub(super) fn stop_blocking(&self, signal: Signal, patience: Duration) {
+        self.signal(signal);
+        self.signal(Signal::SIGCONT);
+        let deadline = Instant::now() + patience;
+        while self.ended().is_none() {
+            if Instant::now() > deadline {
+                self.signal(Signal::SIGKILL);
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// An error that shows how it ended and the last lines it wrote.
+    pub(super) fn failure(&self, what: &str) -> anyhow::Error {
+        let how = match self.ended() {
+            Some(status) => format!(" ({status})"),
+            None => String::new(),
+        };
+        anyhow!(
+            "{} {what}{how}. Its last lines, from {}:\n{}",
+            self.name,
+            self.log.display(),
+            last_lines(&self.log, 12)
+        )
+    }
+}
+
+/// The end of a log file, indented.
+pub(super) fn last_lines(file: &Path, count: usize) -> String {
+    let text = fs::read(file).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..]
+        .iter()
+        .map(|line| format!("  {line}\n"))
+        .collect()
+}
+
+/// The kernel sends the "parent died" signal when the *thread* that started a child ends, so children
+/// are started from one thread that lasts as long as we do: a test's own thread ends with the test.
+fn spawn_from_lasting_thread(command: Command) -> std::io::Result<std::process::Child> {
+    type Job = (Command, mpsc::Sender<std::io::Result<std::process::Child>>);
+    static JOBS: OnceLock<mpsc::Sender<Job>> = OnceLock::new();
+    let jobs = JOBS.get_or_init(|| {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        std::thread::spawn(move || {
+            for (mut command, answer) in queue {
+                let _ = answer.send(command.spawn());
+            }
+        });
+        jobs
+    });
+    let (answer, answered) = mpsc::channel();
+    jobs.send((command, answer))
+        .expect("the thread that starts children never ends");
+    answered.recv().expect("the thread that starts children answers")
+}
+
+fn read_lines<R: Read + Send + 'static>(
+    pipe: Option<R>,
+    sink: Arc<Mutex<Sink>>,
+) -> Option<std::thread::JoinHandle<()>> {
+    let mut lines = BufReader::new(pipe?);
+    Some(std::thread::spawn(move || {
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+            let text = String::from_utf8_lossy(&line);
+            if let Ok(mut sink) = sink.lock() {
+                sink.line(text.trim_end());
+            }
+            line.clear();
+        }
+    }))
+}
+
+struct Sink {
+    file: File,
+    prefix: String,
+    show: Show,
+}
+
+impl Sink {
+    fn open(name: &str, log: &Log) -> Result<Self> {
+        if fs::metadata(&log.file).is_ok_and(|data| data.len() > LOG_BYTES) {
+            fs::rename(&log.file, log.file.with_extension("log.1"))?;
+        }
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log.file)
+            .with_context(|| format!("could not open the log {}", log.file.display()))?;
+        Ok(Self {
+            file,
+            prefix: prefix(name),
+            show: log.show,
+        })
+    }
+
+    fn line(&mut self, line: &str) {
+        // A full disk must not stop the system from running.
+        let _ = writeln!(self.file, "{line}");
+        let shown = match self.show {
+            Show::Everything => true,
+            Show::Warnings => line.contains("[Warning]") || line.contains("[ERROR]"),
+            Show::Nothing => false,
+        };
+        if shown {
+            eprintln!("{}{line}", self.prefix);
+        }
+    }
+}
+
+/// `photo          │ `, in a colour of its own on a terminal.
+fn prefix(name: &str) -> String {
+    let padded = format!("{name:<14}");
+    if std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        let colour = 31 + name.bytes().map(usize::from).sum::<usize>() % 6;
+        format!("\x1b[{colour}m{padded}\x1b[0m │ ")
+    } else {
+        format!("{padded} | ")
+    }
+}

@@ -1,0 +1,4 @@
+//! What `./dev` promises: it starts everything, says clearly why it cannot, and leaves nothing behind.
+
+mod system;
+mod tidy;

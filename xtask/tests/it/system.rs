@@ -1,0 +1,138 @@
+//! The whole system, started and stopped.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use xtask::system::{Options, SERVICES, System};
+
+/// The processes whose command line or environment names a folder.
+fn processes_of(folder: &Path) -> Vec<String> {
+    let folder = folder.display().to_string();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
+        let Ok(id) = entry.file_name().into_string().unwrap_or_default().parse::<u32>() else {
+            continue;
+        };
+        if id == std::process::id() {
+            continue;
+        }
+        let read = |name: &str| std::fs::read(entry.path().join(name)).unwrap_or_default();
+        let text = [read("cmdline"), read("environ")].concat();
+        if String::from_utf8_lossy(&text).contains(&folder) {
+            found.push(String::from_utf8_lossy(&read("cmdline")).replace('\0', " "));
+        }
+    }
+    found
+}
+
+fn wait_until_gone(folder: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(40);
+    while !processes_of(folder).is_empty() {
+        assert!(
+            Instant::now() < deadline,
+            "still running: {:?}",
+            processes_of(folder)
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[tokio::test]
+async fn everything_starts_answers_and_stops_without_a_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = || Options {
+        data_dir: Some(dir.path().to_path_buf()),
+        ..Options::default()
+    };
+    let system = System::start(options()).await.unwrap();
+    let client = reqwest::Client::new();
+    for service in SERVICES {
+        let answer = client
+            .get(format!("{}/health", system.url(service)))
+            .send()
+            .await
+            .unwrap();
+        assert!(answer.status().is_success(), "{service}");
+    }
+
+    // A second copy keeps off the folder and says so.
+    let refused = System::start(options()).await.unwrap_err().to_string();
+    assert!(refused.contains("is in use by another ./dev up"), "{refused}");
+
+    // A killed service can be started again, and the data folder serves a second start.
+    system.kill_service("comment").await.unwrap();
+    assert!(
+        client
+            .get(format!("{}/health", system.url("comment")))
+            .send()
+            .await
+            .is_err()
+    );
+    system.start_service("comment").await.unwrap();
+    system.stop().await;
+    assert_eq!(processes_of(dir.path()), Vec::<String>::new());
+
+    System::start(options()).await.unwrap().stop().await;
+    assert_eq!(processes_of(dir.path()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_part_that_cannot_start_leaves_nothing_running() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = System::start(Options {
+        data_dir: Some(dir.path().to_path_buf()),
+        environment: vec![("vote".into(), "DATABASE_CONNECTIONS".into(), "many".into())],
+        ..Options::default()
+    })
+    .await
+    .unwrap_err()
+    .to_string();
+    assert!(error.contains("vote stopped while it was starting"), "{error}");
+    wait_until_gone(dir.path());
+}
+
+#[test]
+fn up_names_a_port_that_is_taken() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["up", "--no-build", "--port", &port.to_string(), "--data"])
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(
+        error.contains(&format!("Port {port} (router) is taken")),
+        "{error}"
+    );
+    assert!(!error.contains("ready:"));
+}
+
+/// Even a killed `./dev up` takes everything with it.
+#[test]
+fn a_killed_up_leaves_no_process() {
+    let dir = tempfile::tempdir().unwrap();
+    // Whatever the kernel would give out now is followed by more that it did not.
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let mut up = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["up", "--no-build", "--port", &port.to_string(), "--data"])
+        .arg(dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(up.stdout.take().unwrap()));
+    let line = lines.next().expect("it says that it is ready").unwrap();
+    assert_eq!(line, format!("ready: http://localhost:{port}"));
+    up.kill().unwrap();
+    up.wait().unwrap();
+    wait_until_gone(dir.path());
+}
