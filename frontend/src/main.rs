@@ -1,1 +1,29 @@
-fn main(){}
+//! The single-page app.
+//!
+//! In reading order: [`app`] mounts and maps routes to pages; [`route`] and [`navigation`] know where one is;
+//! [`session`] knows who is looking; [`votes`] and [`feed`] hold what outlives one view; [`pages`] fetch, each with its
+//! own operation; [`components`] draw and never fetch; [`api`] is the only code that touches the network.
+
+#![expect(unreachable_pub, reason = "Leptos makes the properties of a component public")]
+
+mod api;
+mod app;
+mod components;
+mod conversation;
+mod feed;
+mod graphql;
+mod load;
+mod navigation;
+mod pages;
+mod preferences;
+mod route;
+mod session;
+mod storage;
+mod time;
+mod uploads;
+mod votes;
+
+fn main() {
+    console_error_panic_hook::set_once();
+    leptos::mount::mount_to_body(app::App);
+}

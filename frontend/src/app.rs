@@ -1,0 +1,82 @@
+//! The route table, and what all pages share.
+
+use leptos::prelude::*;
+
+use crate::components::app_bar::AppBar;
+use crate::components::notices::{NoticeBoard, Notices};
+use crate::components::shortcuts::Shortcuts;
+use crate::components::sign_in_sheet::SignInSheet;
+use crate::feed::Feeds;
+use crate::navigation::Navigation;
+use crate::pages::about_ranking::AboutRankingPage;
+use crate::pages::not_found::NotFoundPage;
+use crate::pages::photo::{PhotoOverlay, PhotoPage};
+use crate::pages::profile::ProfilePage;
+use crate::pages::settings::SettingsPage;
+use crate::pages::sign_in::{LoginPage, RegisterPage};
+use crate::pages::timeline::TimelinePage;
+use crate::pages::upload::UploadPage;
+use crate::pages::welcome::WelcomePage;
+use crate::preferences::Preferences;
+use crate::route::{Route, Timeline};
+use crate::session::Session;
+use crate::uploads::Uploads;
+use crate::votes::Ballots;
+
+#[component]
+pub(crate) fn App() -> impl IntoView {
+    let navigation = Navigation::provide();
+    Preferences::provide();
+    let notices = Notices::provide();
+    let session = Session::provide();
+    Ballots::provide(session, notices);
+    Feeds::provide();
+    Uploads::provide();
+
+    let place = navigation.place();
+    let timeline = navigation.timeline();
+    let page = Memo::new(move |_| place.with(|place| (place.route.clone(), place.beneath.is_some())));
+    view! {
+        <a class="skip-link" href="#main">
+            "Skip to the photos"
+        </a>
+        <AppBar/>
+        <main id="main" class="main" tabindex="-1">
+            {move || timeline.get().0.map(timeline_page)}
+            {move || {
+                let (route, is_over_timeline) = page.get();
+                other_page(route, is_over_timeline)
+            }}
+        </main>
+        <footer class="footer">
+            <a href=Route::AboutRanking.to_string()>"How ranking works"</a>
+            <a href="/playground">"API playground"</a>
+        </footer>
+        <SignInSheet/>
+        <Shortcuts/>
+        <NoticeBoard/>
+    }
+}
+
+fn timeline_page(timeline: Timeline) -> AnyView {
+    match timeline {
+        Timeline::Person(username) => view! { <ProfilePage username/> }.into_any(),
+        timeline => view! { <TimelinePage timeline/> }.into_any(),
+    }
+}
+
+/// Everything but the timelines, which stay where they are beneath a photo.
+fn other_page(route: Route, is_over_timeline: bool) -> AnyView {
+    match route {
+        Route::Timeline(_) => ().into_any(),
+        Route::Photo(id) if is_over_timeline => view! { <PhotoOverlay id/> }.into_any(),
+        Route::Photo(id) => view! { <PhotoPage id/> }.into_any(),
+        Route::Upload => view! { <UploadPage/> }.into_any(),
+        Route::Login { next } => view! { <LoginPage next/> }.into_any(),
+        Route::Register { next } => view! { <RegisterPage next/> }.into_any(),
+        Route::Welcome => view! { <WelcomePage/> }.into_any(),
+        Route::Settings => view! { <SettingsPage/> }.into_any(),
+        Route::AboutRanking => view! { <AboutRankingPage/> }.into_any(),
+        Route::NotFound => view! { <NotFoundPage/> }.into_any(),
+    }
+}

@@ -1,0 +1,85 @@
+//! The bar that stays: the name, the three timelines, upload, account. On a narrow screen the timelines move down.
+
+use leptos::prelude::*;
+
+use crate::components::icon::{Glyph, Icon};
+use crate::navigation::Navigation;
+use crate::route::{Route, Timeline};
+use crate::session::{Who, session};
+
+#[component]
+pub(crate) fn AppBar() -> impl IntoView {
+    let session = session();
+    let place = expect_context::<Navigation>().place();
+    let here = Memo::new(move |_| place.with(|place| place.route.clone()));
+    let is_current = move |route: Route| move || (here.get() == route).then_some("page");
+    let timeline = move |timeline: Timeline, icon: Icon, name: &'static str| {
+        let within = timeline.clone();
+        // A day of the archive belongs to Hot, and an opened photo to the timeline beneath.
+        let is_current = move || {
+            let shown = place.with(crate::navigation::Place::timeline);
+            let is_within = match (&within, &shown) {
+                (Timeline::Hot(_), Some(Timeline::Hot(_))) => true,
+                (timeline, shown) => Some(timeline) == shown.as_ref(),
+            };
+            is_within.then_some("page")
+        };
+        view! {
+            <a href=timeline.to_string() aria-current=is_current>
+                <Glyph icon/>
+                {name}
+            </a>
+        }
+    };
+    let account = move || match session.who().get() {
+        Who::Unknown => ().into_any(),
+        Who::Nobody => {
+            let next = here.get().as_next();
+            view! {
+                <a class="bar-link" href=Route::Login { next: next.clone() }.to_string() aria-current=is_current(Route::Login { next: None })>
+                    "Sign in"
+                </a>
+                <a class="bar-link bar-wide" href=Route::Register { next }.to_string()>
+                    "Join"
+                </a>
+            }
+            .into_any()
+        }
+        Who::Somebody(viewer) => {
+            let (name, profile) = match viewer.user {
+                Some(me) if me.has_chosen_username() => (me.display_name, Timeline::Person(me.username).into()),
+                _ => ("Choose a username".to_owned(), Route::Welcome),
+            };
+            let shown = name.clone();
+            view! {
+                <a class="bar-link" href=profile.to_string() title=name aria-current=is_current(profile)>
+                    <Glyph icon=Icon::Person/>
+                    <span class="bar-name">{shown}</span>
+                </a>
+                <a class="bar-link bar-wide" href=Route::Settings.to_string() aria-current=is_current(Route::Settings)>
+                    "Settings"
+                </a>
+            }
+            .into_any()
+        }
+    };
+    view! {
+        <header class="bar">
+            <a class="wordmark" href=Timeline::Latest.to_string()>
+                "Proofsheet"
+            </a>
+            <nav class="timelines" aria-label="Timelines">
+                {timeline(Timeline::Latest, Icon::Latest, "Latest")}
+                {timeline(Timeline::Hot(None), Icon::Hot, "Hot")}
+                {timeline(Timeline::Trending, Icon::Trending, "Trending")}
+            </nav>
+            <nav class="bar-account" aria-label="Account">
+                <a class="bar-link" href=Route::Upload.to_string() aria-current=is_current(Route::Upload)>
+                    <Glyph icon=Icon::Upload/>
+                    <span>"Upload"</span>
+                </a>
+                {account}
+            </nav>
+        </header>
+    }
+}

@@ -1,0 +1,25 @@
+//! Who made it, and when.
+
+use leptos::prelude::*;
+
+use crate::graphql::{Byline, DateTime};
+use crate::route::{Route, Timeline};
+use crate::time;
+
+/// A link to a person; a quiet word while the profile service is away, or for an account that is gone.
+#[component]
+pub(crate) fn Author(author: Option<Byline>) -> impl IntoView {
+    match author {
+        Some(author) => {
+            let profile = Route::from(Timeline::Person(author.username)).to_string();
+            view! { <a class="author" href=profile>{author.display_name}</a> }.into_any()
+        }
+        None => view! { <span class="author quiet">"Somebody"</span> }.into_any(),
+    }
+}
+
+/// "5 minutes ago", with the whole date behind it.
+#[component]
+pub(crate) fn Moment(at: DateTime) -> impl IntoView {
+    view! { <time class="quiet" datetime=at.0.clone() title=time::full(&at)>{time::ago(&at)}</time> }
+}

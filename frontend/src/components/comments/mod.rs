@@ -1,0 +1,331 @@
+//! A conversation below a photo: what was said, and the place to say something.
+
+use leptos::html::{Li, Textarea};
+use leptos::prelude::*;
+use linkify::{LinkFinder, LinkKind};
+
+use crate::components::byline::{Author, Moment};
+use crate::components::error_card::words;
+use crate::components::field::Attempt;
+use crate::conversation::{Conversation, Entry, Standing, Thread};
+use crate::navigation::focus;
+use crate::session::session;
+use crate::storage;
+
+const LONGEST: usize = 2000;
+
+#[component]
+pub(crate) fn Comments(conversation: Conversation) -> impl IntoView {
+    let attempt = Attempt::new();
+    let photo = conversation.photo();
+    view! {
+        <section class="comments" aria-labelledby="comments-heading">
+            <h2 class="comments-heading" id="comments-heading">
+                "Comments "
+                <span class="quiet">{move || conversation.count()}</span>
+            </h2>
+            <Composer
+                id="new-comment"
+                label="Your comment"
+                draft=format!("draft:{}", photo.inner())
+                on_send=move |body| conversation.say(body, None)
+            />
+            <Show when=move || conversation.threads().is_empty()>
+                <p class="quiet">"Nothing said yet. What do you see?"</p>
+            </Show>
+            <ol class="threads">
+                <For each=move || conversation.threads() key=|thread| thread.head.key.clone() let:thread>
+                    <ThreadView conversation thread/>
+                </For>
+            </ol>
+            {attempt.any()}
+            <Show when=move || conversation.has_more()>
+                <button class="button" on:click=move |_| attempt.send(conversation.load_more(), |()| ())>
+                    "More comments"
+                </button>
+            </Show>
+        </section>
+    }
+}
+
+#[component]
+fn ThreadView(conversation: Conversation, thread: Thread) -> impl IntoView {
+    let replying = RwSignal::new(false);
+    let attempt = Attempt::new();
+    let head = thread.head.key.inner().to_owned();
+    let replies = thread.replies.clone();
+    let has_more = {
+        let thread = thread.clone();
+        move || thread.has_more_replies()
+    };
+    let thread = StoredValue::new(thread);
+    let composer = move || {
+        let draft = format!("draft:{}:{head}", conversation.photo().inner());
+        replying.get().then(|| {
+            view! {
+                <Composer
+                    id=format!("reply-{head}")
+                    label="Your reply"
+                    draft
+                    focused=true
+                    on_send=move |body| {
+                        replying.set(false);
+                        conversation.say(body, Some(thread.get_value()));
+                    }
+                    on_cancel=move |()| replying.set(false)
+                />
+            }
+        })
+    };
+    view! {
+        <CommentView conversation entry=thread.get_value().head on_reply=Callback::new(move |()| replying.set(true))>
+            <ol class="replies">
+                <For each=move || replies.get() key=|reply| reply.key.clone() let:reply>
+                    <CommentView conversation entry=reply reply_to=thread.get_value().head>
+                        ""
+                    </CommentView>
+                </For>
+            </ol>
+            {attempt.any()}
+            <Show when=has_more>
+                <button
+                    class="link"
+                    on:click=move |_| attempt.send(conversation.load_more_replies(thread.get_value()), |()| ())
+                >
+                    "More replies"
+                </button>
+            </Show>
+            {composer}
+        </CommentView>
+    }
+}
+
+#[component]
+fn CommentView(
+    conversation: Conversation,
+    entry: Entry,
+    /// The comment that this one replies to.
+    #[prop(optional)]
+    reply_to: Option<Entry>,
+    #[prop(optional)] on_reply: Option<Callback<()>>,
+    children: Children,
+) -> impl IntoView {
+    let item = NodeRef::<Li>::new();
+    let editing = RwSignal::new(false);
+    let attempt = Attempt::new();
+    let Entry { key, comment, standing } = entry.clone();
+    let entry = StoredValue::new(entry);
+    let reply_to = StoredValue::new(reply_to);
+    // The focus follows what one has just posted.
+    Effect::new({
+        let standing = standing.clone();
+        move |before: Option<Standing>| {
+            let now = standing.get();
+            if (before, &now) == (Some(Standing::Sending), &Standing::Posted)
+                && let Some(item) = item.get_untracked()
+            {
+                focus(&item);
+            }
+            now
+        }
+    });
+    let is_sending = {
+        let standing = standing.clone();
+        move || standing.with(|standing| *standing != Standing::Posted)
+    };
+    let text = {
+        let comment = comment.clone();
+        move || {
+            let text = comment.get();
+            if text.deleted {
+                return view! { <p class="quiet">"This comment was deleted."</p> }.into_any();
+            }
+            if editing.get() {
+                return view! {
+                    <Composer
+                        id=format!("edit-{}", text.id.inner())
+                        label="Edit your comment"
+                        draft=format!("draft:edit:{}", text.id.inner())
+                        initial=text.body
+                        focused=true
+                        on_send=move |body| {
+                            attempt.send(conversation.edit(entry.get_value(), body), move |()| editing.set(false));
+                        }
+                        on_cancel=move |()| editing.set(false)
+                    />
+                }
+                .into_any();
+            }
+            let edited = text.edited_at.map(|_| view! { <span class="quiet">"Edited"</span> });
+            view! {
+                <p class="comment-byline">
+                    <Author author=text.author/>
+                    " "
+                    <Moment at=text.created_at/>
+                    " "
+                    {edited}
+                </p>
+                <p class="comment-body">{linked(&text.body)}</p>
+            }
+            .into_any()
+        }
+    };
+    let actions = move || {
+        let text = comment.get();
+        match standing.get() {
+            Standing::Sending => view! { <span class="quiet">"Sending…"</span> }.into_any(),
+            Standing::Failed(error) => {
+                let again = move || {
+                    let reply_to = reply_to.get_value().map(|head| head.comment.with_untracked(|head| head.id.clone()));
+                    session().require(move || conversation.send(entry.get_value(), reply_to.clone()));
+                };
+                view! {
+                    <span class="form-error">{words(&error)}</span>
+                    <button class="link" on:click=move |_| again()>"Retry"</button>
+                    <button class="link" on:click=move |_| conversation.drop_entry(&entry.get_value())>"Discard"</button>
+                }
+                .into_any()
+            }
+            Standing::Posted => {
+                let reply = on_reply.filter(|_| !text.deleted);
+                view! {
+                    {reply.map(|reply| view! { <button class="link" on:click=move |_| reply.run(())>"Reply"</button> })}
+                    {conversation
+                        .may_edit(&text)
+                        .then(|| view! { <button class="link" on:click=move |_| editing.set(true)>"Edit"</button> })}
+                    {conversation
+                        .may_delete(&text)
+                        .then(|| {
+                            view! {
+                                <button
+                                    class="link"
+                                    on:click=move |_| attempt.send(conversation.delete(entry.get_value()), |()| ())
+                                >
+                                    "Delete"
+                                </button>
+                            }
+                        })}
+                }
+                .into_any()
+            }
+        }
+    };
+    view! {
+        <li class="comment" class:is-sending=is_sending id=format!("comment-{}", key.inner()) tabindex="-1" node_ref=item>
+            {text}
+            <div class="comment-actions">{actions}</div>
+            {attempt.any()}
+            {children()}
+        </li>
+    }
+}
+
+#[component]
+fn Composer(
+    #[prop(into)] id: String,
+    #[prop(into)] label: String,
+    /// Where an unfinished text waits for a reload.
+    draft: String,
+    #[prop(optional, into)] initial: String,
+    #[prop(optional)] focused: bool,
+    #[prop(into)] on_send: Callback<String>,
+    #[prop(optional, into)] on_cancel: Option<Callback<()>>,
+) -> impl IntoView {
+    let area = NodeRef::<Textarea>::new();
+    let kept = storage::read(storage::tab().as_ref(), &draft);
+    let text = RwSignal::new(kept.unwrap_or(initial));
+    let session = session();
+    let draft = StoredValue::new(draft);
+    let keep = move |value: Option<&str>| draft.with_value(|draft| storage::write(storage::tab().as_ref(), draft, value));
+    let length = move || text.with(|text| text.trim().chars().count());
+    let send = move || {
+        let body = text.get_untracked().trim().to_owned();
+        if body.is_empty() || body.chars().count() > LONGEST {
+            return;
+        }
+        session.require(move || {
+            on_send.run(body.clone());
+            text.try_set(String::new());
+            draft.try_with_value(|draft| storage::write(storage::tab().as_ref(), draft, None));
+        });
+    };
+    let on_key = move |event: web_sys::KeyboardEvent| {
+        if event.key() == "Enter" && (event.ctrl_key() || event.meta_key()) {
+            event.prevent_default();
+            send();
+        }
+    };
+    Effect::new(move || {
+        if let Some(area) = area.get()
+            && focused
+        {
+            focus(&area);
+        }
+    });
+    view! {
+        <form
+            class="composer"
+            on:submit=move |event| {
+                event.prevent_default();
+                send();
+            }
+        >
+            <label class="visually-hidden" for=id.clone()>
+                {label.clone()}
+            </label>
+            <textarea
+                id=id
+                rows="2"
+                placeholder=label
+                node_ref=area
+                prop:value=move || text.get()
+                on:input:target=move |event| {
+                    let value = event.target().value();
+                    keep(Some(&value).filter(|value| !value.is_empty()).map(String::as_str));
+                    text.set(value);
+                }
+                on:keydown=on_key
+            ></textarea>
+            <div class="composer-actions">
+                <button class="button button-action" type="submit" aria-disabled=move || (length() == 0 || length() > LONGEST).then_some("true")>
+                    "Send"
+                </button>
+                {on_cancel
+                    .map(|cancel| {
+                        view! {
+                            <button
+                                class="button"
+                                type="button"
+                                on:click=move |_| {
+                                    keep(None);
+                                    cancel.run(());
+                                }
+                            >
+                                "Cancel"
+                            </button>
+                        }
+                    })}
+                <span class="composer-count quiet" class:form-error=move || { length() > LONGEST }>
+                    {move || format!("{} / {LONGEST}", length())}
+                </span>
+            </div>
+        </form>
+    }
+}
+
+/// Plain text in which addresses can be followed. They lead out, so they carry no weight and no way back.
+fn linked(body: &str) -> Vec<AnyView> {
+    let mut finder = LinkFinder::new();
+    finder.kinds(&[LinkKind::Url]);
+    let view = |span: linkify::Span<'_>| {
+        let text = span.as_str().to_owned();
+        let is_web = text.starts_with("https://") || text.starts_with("http://");
+        if span.kind().is_some() && is_web {
+            let address = text.clone();
+            view! { <a href=address target="_blank" rel="noopener noreferrer nofollow ugc">{text}</a> }.into_any()
+        } else {
+            text.into_any()
+        }
+    };
+    finder.spans(body).map(view).collect()
+}

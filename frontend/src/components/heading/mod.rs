@@ -1,0 +1,29 @@
+//! The heading of a page: names the document, and takes the focus when a link led here.
+
+use leptos::html::H1;
+use leptos::prelude::*;
+
+use crate::navigation::{Arrival, Navigation, focus};
+
+#[component]
+pub(crate) fn Heading(
+    /// What the tab shows.
+    #[prop(into)]
+    title: String,
+    children: Children,
+) -> impl IntoView {
+    let heading = NodeRef::<H1>::new();
+    let arrival = expect_context::<Navigation>().here().arrival;
+    let before = document().title();
+    document().set_title(&format!("{title} · Proofsheet"));
+    // A photo over a timeline goes, and the timeline has its name back.
+    on_cleanup(move || document().set_title(&before));
+    Effect::new(move || {
+        if let Some(heading) = heading.get()
+            && arrival == Arrival::Link
+        {
+            focus(&heading);
+        }
+    });
+    view! { <h1 class="heading" tabindex="-1" node_ref=heading>{children()}</h1> }
+}

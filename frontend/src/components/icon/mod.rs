@@ -1,0 +1,45 @@
+//! Icons, drawn on a grid of 24. They are decoration: the words beside them, or a label, carry the meaning.
+
+use leptos::prelude::*;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Icon {
+    Up,
+    Down,
+    Comment,
+    Close,
+    Upload,
+    Person,
+    Latest,
+    Hot,
+    Trending,
+    Previous,
+    Next,
+}
+
+impl Icon {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Up => "M12 4.5 20 14h-5v5.5H9V14H4z",
+            Self::Down => "M12 19.5 4 10h5V4.5h6V10h5z",
+            Self::Comment => "M4 5h16v11h-9l-4.5 4v-4H4z",
+            Self::Close => "M6 6l12 12M18 6L6 18",
+            Self::Upload => "M12 16V5M7 9.5 12 4.5l5 5M4.5 15v4.5h15V15",
+            Self::Person => "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4.5 20c.8-3.6 3.8-5.5 7.5-5.500s6.7 1.9 7.5 5.5",
+            Self::Latest => "M12 4a8 8 0 1 0 0 16 8 8 0 0 0 0-16zM12 8v4.500l3 2",
+            Self::Hot => "M12 3.500c.6 3.4 5.5 5 5.5 10a5.5 5.5 0 0 1-11 0c0-2.3 1.2-3.6 2.3-5 .4 1.5 1 2.2 1.9 2.5-.3-3 .2-5.4 1.3-7.500z",
+            Self::Trending => "M4 17l5.5-6 4 3.500L20 7M14.5 7H20v5.5",
+            Self::Previous => "M14.5 5.5 8 12l6.5 6.5",
+            Self::Next => "M9.5 5.5 16 12l-6.5 6.5",
+        }
+    }
+}
+
+#[component]
+pub(crate) fn Glyph(icon: Icon) -> impl IntoView {
+    view! {
+        <svg class="icon" viewBox="0 0 24 24" aria-hidden="true">
+            <path d=icon.path()></path>
+        </svg>
+    }
+}

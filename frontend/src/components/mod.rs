@@ -1,0 +1,19 @@
+//! Each component is a folder: what it draws, its style, its fragment. None fetches.
+
+pub(crate) mod app_bar;
+pub(crate) mod byline;
+pub(crate) mod comments;
+pub(crate) mod confirm;
+pub(crate) mod credentials;
+pub(crate) mod error_card;
+pub(crate) mod field;
+pub(crate) mod heading;
+pub(crate) mod icon;
+pub(crate) mod notices;
+pub(crate) mod photo_grid;
+pub(crate) mod picture;
+pub(crate) mod sheet;
+pub(crate) mod shortcuts;
+pub(crate) mod sign_in_sheet;
+pub(crate) mod tile;
+pub(crate) mod vote_buttons;

@@ -1,0 +1,75 @@
+//! The one polite live region, and messages that offer another try.
+
+use leptos::prelude::*;
+
+use crate::components::icon::{Glyph, Icon};
+
+#[derive(Clone, Copy)]
+pub(crate) struct Notices {
+    said: RwSignal<String>,
+    offers: RwSignal<Vec<Offer>>,
+    next: StoredValue<u32>,
+}
+
+#[derive(Clone)]
+struct Offer {
+    key: u32,
+    text: String,
+    retry: Callback<()>,
+}
+
+impl Notices {
+    pub(crate) fn provide() -> Self {
+        let notices =
+            Self { said: RwSignal::new(String::new()), offers: RwSignal::new(Vec::new()), next: StoredValue::new(0) };
+        provide_context(notices);
+        notices
+    }
+
+    /// Tells those who cannot see it what just happened.
+    pub(crate) fn announce(self, text: impl Into<String>) {
+        self.said.set(text.into());
+    }
+
+    /// Says what failed, and offers to try again.
+    pub(crate) fn offer(self, text: impl Into<String>, retry: impl Fn() + Send + Sync + 'static) {
+        let text = text.into();
+        let key = self.next.get_value();
+        self.next.set_value(key + 1);
+        self.announce(text.clone());
+        self.offers.update(|offers| offers.push(Offer { key, text, retry: Callback::new(move |()| retry()) }));
+    }
+
+    fn dismiss(self, key: u32) {
+        self.offers.update(|offers| offers.retain(|offer| offer.key != key));
+    }
+}
+
+#[component]
+pub(crate) fn NoticeBoard() -> impl IntoView {
+    let notices = expect_context::<Notices>();
+    view! {
+        <div class="visually-hidden" role="status" aria-live="polite">
+            {move || notices.said.get()}
+        </div>
+        <div class="notices">
+            <For each=move || notices.offers.get() key=|offer| offer.key let:offer>
+                <div class="notice">
+                    <p>{offer.text}</p>
+                    <button
+                        class="button"
+                        on:click=move |_| {
+                            notices.dismiss(offer.key);
+                            offer.retry.run(());
+                        }
+                    >
+                        "Retry"
+                    </button>
+                    <button class="icon-button" aria-label="Dismiss" on:click=move |_| notices.dismiss(offer.key)>
+                        <Glyph icon=Icon::Close/>
+                    </button>
+                </div>
+            </For>
+        </div>
+    }
+}

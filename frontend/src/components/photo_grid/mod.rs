@@ -1,0 +1,104 @@
+//! The tiles of a timeline, in rows that CSS alone justifies, and what comes after them.
+
+use js_sys::Array;
+use leptos::html::Div;
+use leptos::prelude::*;
+use send_wrapper::SendWrapper;
+use wasm_bindgen::JsCast;
+use wasm_bindgen::closure::Closure;
+use web_sys::{Element, IntersectionObserver, IntersectionObserverEntry, IntersectionObserverInit};
+
+use crate::components::error_card::ErrorCard;
+use crate::components::tile::Tile;
+use crate::feed::{Feed, Status};
+
+/// How far below the window the next page is asked for.
+const AHEAD: &str = "1200px";
+
+#[component]
+pub(crate) fn PhotoGrid(
+    feed: Feed,
+    #[prop(into)] label: String,
+    /// Whether the places are ranks.
+    ranked: bool,
+    /// Whether the first photo leads at full width.
+    #[prop(optional)]
+    leads: bool,
+    /// What to show when there is nothing.
+    #[prop(into)]
+    empty: ViewFn,
+) -> impl IntoView {
+    let numbered = {
+        let photos = feed.photos().clone();
+        move || photos.get().into_iter().enumerate().collect::<Vec<_>>()
+    };
+    let status = feed.status().clone();
+    let is_busy = move || if status.get() == Status::Loading { "true" } else { "false" };
+    view! {
+        <div class="grid" class:grid-leads=leads role="feed" aria-label=label aria-busy=is_busy>
+            <For each=numbered key=|(_, photo)| photo.id.clone() let((at, photo))>
+                <Tile photo place=at + 1 ranked/>
+            </For>
+        </div>
+        <GridEnd feed empty/>
+    }
+}
+
+#[component]
+fn GridEnd(feed: Feed, empty: ViewFn) -> impl IntoView {
+    let sentinel = NodeRef::<Div>::new();
+    {
+        let feed = feed.clone();
+        Effect::new(move || {
+            let Some(sentinel) = sentinel.get() else { return };
+            // A new observer reports at once, so that a page too short to scroll goes on loading.
+            if feed.loads_by_scrolling() {
+                let feed = feed.clone();
+                when_near(&sentinel, move || feed.load_more());
+            }
+        });
+    }
+    let end = move || {
+        let feed = feed.clone();
+        match feed.status().get() {
+            Status::Loading if feed.photos().with(Vec::is_empty) => view! { <GridSkeleton/> }.into_any(),
+            Status::Loading => view! { <p class="grid-end quiet" role="status">"Loading more…"</p> }.into_any(),
+            Status::Failed(error) => view! { <ErrorCard error retry=move || feed.load_more()/> }.into_any(),
+            Status::AtEnd if feed.photos().with(Vec::is_empty) => empty.run(),
+            Status::AtEnd => view! { <p class="grid-end quiet">"That is all."</p> }.into_any(),
+            Status::Ready if feed.loads_by_scrolling() => ().into_any(),
+            Status::Ready => {
+                view! { <p class="grid-end"><button class="button" on:click=move |_| feed.load_more()>"Show more photos"</button></p> }
+                    .into_any()
+            }
+        }
+    };
+    view! {
+        <div node_ref=sentinel></div>
+        {end}
+    }
+}
+
+/// Empty frames, in the shapes that photos have.
+#[component]
+fn GridSkeleton() -> impl IntoView {
+    let shapes = ["1.5", "0.667", "1.333", "1.778", "0.75", "1.5", "1", "1.5"];
+    let frames = shapes.into_iter().map(|ratio| view! { <div class="tile" style:--r=ratio><div class="frame"></div></div> });
+    view! { <div class="grid skeleton" aria-hidden="true">{frames.collect_view()}</div> }
+}
+
+/// Calls once the element is near the window, until the current effect runs again.
+fn when_near(element: &Element, call: impl Fn() + 'static) {
+    let seen = Closure::<dyn Fn(Array)>::new(move |entries: Array| {
+        let is_near = entries.iter().any(|entry| entry.unchecked_into::<IntersectionObserverEntry>().is_intersecting());
+        if is_near {
+            call();
+        }
+    });
+    let options = IntersectionObserverInit::new();
+    options.set_root_margin(AHEAD);
+    let Ok(observer) = IntersectionObserver::new_with_options(seen.as_ref().unchecked_ref(), &options) else { return };
+    observer.observe(element);
+    let kept = SendWrapper::new((observer, seen));
+    on_cleanup(move || kept.0.disconnect());
+}

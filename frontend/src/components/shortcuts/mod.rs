@@ -1,0 +1,120 @@
+//! Single keys for those who have no mouse in hand. They act on what has the focus, never while one types.
+
+use leptos::ev;
+use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+use web_sys::{Element, HtmlElement, KeyboardEvent};
+
+use crate::components::sheet::Sheet;
+use crate::navigation::Navigation;
+use crate::preferences::Preferences;
+use crate::route::Timeline;
+
+const KEYS: [(&str, &str); 9] = [
+    ("J", "Next photo"),
+    ("K", "Previous photo"),
+    ("U", "Upvote"),
+    ("D", "Downvote"),
+    ("C", "Comment"),
+    ("G L", "Go to Latest"),
+    ("G H", "Go to Hot"),
+    ("G T", "Go to Trending"),
+    ("?", "This list"),
+];
+
+/// Listens to the keys, and shows the list of them when asked.
+#[component]
+pub(crate) fn Shortcuts() -> impl IntoView {
+    let navigation = expect_context::<Navigation>();
+    let enabled = expect_context::<Preferences>().shortcuts;
+    let helping = RwSignal::new(false);
+    let after_g = StoredValue::new(false);
+    let listener = window_event_listener(ev::keydown, move |event| {
+        let Some(key) = plain_key(&event).filter(|_| enabled.get_untracked()) else { return };
+        let goes = after_g.get_value();
+        after_g.set_value(key == "g");
+        match key.as_str() {
+            "l" if goes => navigation.go(Timeline::Latest.into()),
+            "h" if goes => navigation.go(Timeline::Hot(None).into()),
+            "t" if goes => navigation.go(Timeline::Trending.into()),
+            "j" => step(1),
+            "k" => step(-1),
+            "u" => press(".vote-up"),
+            "d" => press(".vote-down"),
+            "c" => comment(),
+            "?" => helping.set(true),
+            _ => return,
+        }
+        event.prevent_default();
+    });
+    on_cleanup(move || listener.remove());
+    view! {
+        <Show when=move || helping.get()>
+            <Sheet label="Keyboard shortcuts" on_close=move |()| helping.set(false)>
+                <h2>"Keyboard shortcuts"</h2>
+                <dl class="shortcuts">
+                    {KEYS
+                        .map(|(key, action)| {
+                            view! {
+                                <dt>
+                                    <kbd>{key}</kbd>
+                                </dt>
+                                <dd>{action}</dd>
+                            }
+                        })
+                        .collect_view()}
+                </dl>
+                <p class="quiet">"They can be turned off in the settings."</p>
+            </Sheet>
+        </Show>
+    }
+}
+
+/// The key alone, unless it belongs to something that one types into.
+fn plain_key(event: &KeyboardEvent) -> Option<String> {
+    let typed_into = "input, textarea, select, [contenteditable]";
+    let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+    let is_typing = target.is_some_and(|target| target.closest(typed_into).ok().flatten().is_some());
+    let is_combined = event.ctrl_key() || event.meta_key() || event.alt_key();
+    (!is_typing && !is_combined).then(|| event.key().to_lowercase())
+}
+
+/// The opened photo if there is one, else the tile that has the focus.
+fn photo_in_hand() -> Option<Element> {
+    let opened = document().query_selector(".photo").ok().flatten();
+    opened.or_else(|| document().active_element()?.closest("article.tile").ok().flatten())
+}
+
+fn press(button: &str) {
+    let button = photo_in_hand().and_then(|photo| photo.query_selector(button).ok().flatten());
+    if let Some(button) = button.and_then(|button| button.dyn_into::<HtmlElement>().ok()) {
+        button.click();
+    }
+}
+
+/// Opens the photo, or goes to where one comments on it.
+fn comment() {
+    let Some(photo) = photo_in_hand() else { return };
+    let composer = photo.query_selector("#new-comment").ok().flatten().and_then(|area| area.dyn_into::<HtmlElement>().ok());
+    match composer {
+        Some(composer) => {
+            // It fails for an element that cannot take the focus only.
+            let _ = composer.focus();
+        }
+        None => press(".tile-title a"),
+    }
+}
+
+/// Moves the focus along the tiles.
+fn step(by: i32) {
+    let Ok(tiles) = document().query_selector_all("article.tile") else { return };
+    let here = document().active_element().and_then(|element| element.closest("article.tile").ok().flatten());
+    let position = (0..tiles.length()).find(|at| tiles.item(*at).as_deref() == here.as_deref().map(AsRef::as_ref));
+    let next = match position {
+        Some(at) => at.saturating_add_signed(by),
+        None => 0,
+    };
+    if let Some(tile) = tiles.item(next).and_then(|tile| tile.dyn_into::<HtmlElement>().ok()) {
+        let _ = tile.focus();
+    }
+}

@@ -1,0 +1,44 @@
+//! Opens when something needs an account, and does that thing once there is one. The page beneath stays where it is.
+
+use leptos::prelude::*;
+
+use crate::components::credentials::{LoginForm, RegisterForm};
+use crate::components::sheet::Sheet;
+use crate::session::session;
+
+#[component]
+pub(crate) fn SignInSheet() -> impl IntoView {
+    let session = session();
+    let registers = RwSignal::new(false);
+    let wanted = Memo::new(move |_| session.is_wanted());
+    // Signing in has run the intent, and with it gone the sheet goes.
+    let done = move |_| session.dismiss();
+    let forms = move || {
+        if registers.get() {
+            view! {
+                <h2>"Create an account"</h2>
+                <RegisterForm on_done=done/>
+                <p>
+                    "You have one? " <button class="link" on:click=move |_| registers.set(false)>"Sign in"</button>
+                </p>
+            }
+            .into_any()
+        } else {
+            view! {
+                <h2>"Sign in to go on"</h2>
+                <LoginForm on_done=done/>
+                <p>
+                    "New here? " <button class="link" on:click=move |_| registers.set(true)>"Create an account"</button>
+                </p>
+            }
+            .into_any()
+        }
+    };
+    view! {
+        <Show when=move || wanted.get()>
+            <Sheet label="Sign in" on_close=move |()| session.dismiss()>
+                {forms}
+            </Sheet>
+        </Show>
+    }
+}

@@ -1,0 +1,106 @@
+//! A photo on a timeline: one frame of the contact sheet.
+
+use leptos::prelude::*;
+
+use crate::components::byline::Author;
+use crate::components::icon::{Glyph, Icon};
+use crate::components::picture::{ImageSource, Picture, Print};
+use crate::components::vote_buttons::VoteButtons;
+use crate::graphql::{Byline, Id, VoteChoice, VoteTally, schema};
+use crate::route::Route;
+
+#[derive(cynic::QueryFragment, Clone, Debug, PartialEq, Eq)]
+#[cynic(graphql_type = "Photo")]
+pub(crate) struct PhotoTile {
+    pub(crate) id: Id,
+    pub(crate) title: String,
+    alt_text: Option<String>,
+    width: i32,
+    height: i32,
+    placeholder: String,
+    sources: Vec<ImageSource>,
+    author: Option<Byline>,
+    pub(crate) votes: Option<VoteTally>,
+    pub(crate) viewer_vote: Option<VoteChoice>,
+    comment_count: Option<i32>,
+}
+
+impl PhotoTile {
+    fn print(&self) -> Print {
+        Print {
+            width: self.width,
+            height: self.height,
+            placeholder: self.placeholder.clone(),
+            sources: self.sources.clone(),
+            alt: self.alt_text.clone().unwrap_or_else(|| self.title.clone()),
+        }
+    }
+}
+
+/// The element of a photo's tile, to bring the focus back to.
+pub(crate) fn tile_id(photo: &Id) -> String {
+    format!("photo-{}", photo.inner())
+}
+
+/// Strips and panoramas keep their shape inside a frame that is less extreme.
+const FRAME_RATIOS: std::ops::RangeInclusive<f64> = 0.5..=2.5;
+
+#[component]
+pub(crate) fn Tile(
+    photo: PhotoTile,
+    /// Its place on the timeline, from 1.
+    place: usize,
+    /// Whether the place is a rank, to be shown.
+    ranked: bool,
+) -> impl IntoView {
+    let print = photo.print();
+    let (low, high) = (*FRAME_RATIOS.start(), *FRAME_RATIOS.end());
+    let ratio = print.ratio().clamp(low, high);
+    // Rows stretch to fill their line, by a third more often than not.
+    let sizes = format!("(min-width: 600px) {:.0}px, 100vw", ratio * 320.0);
+    let shape = if print.ratio() < low { "frame is-strip" } else { "frame" };
+    let link = Route::Photo(photo.id.inner().to_owned()).to_string();
+    let PhotoTile { id, title, author, comment_count, .. } = photo;
+    let tile = tile_id(&id);
+    let label = format!("{tile}-title");
+    let labelled_by = label.clone();
+    let comments = comment_count.map(|count| {
+        let words = if count == 1 { "1 comment".to_owned() } else { format!("{count} comments") };
+        view! {
+            <a class="tile-comments" href=link.clone() aria-label=words>
+                <Glyph icon=Icon::Comment/>
+                {count}
+            </a>
+        }
+    });
+    view! {
+        <article
+            class="tile"
+            id=tile
+            tabindex="0"
+            aria-labelledby=labelled_by
+            aria-posinset=place.to_string()
+            aria-setsize="-1"
+            style:--r=ratio.to_string()
+        >
+            <a class=shape href=link.clone() tabindex="-1">
+                <Picture print sizes eager=place <= 4/>
+            </a>
+            <div class="tile-caption">
+                <div class="tile-words">
+                    <h2 class="tile-title" id=label>
+                        {ranked.then(|| view! { <span class="frame-number"><span class="visually-hidden">"Rank "</span>{place}</span> })}
+                        <a href=link>{title.clone()}</a>
+                    </h2>
+                    <p class="tile-author">
+                        <Author author=author.clone()/>
+                    </p>
+                </div>
+                <div class="tile-actions">
+                    <VoteButtons photo=id title author/>
+                    {comments}
+                </div>
+            </div>
+        </article>
+    }
+}

@@ -1,0 +1,387 @@
+//! The comments on one photo, in two levels. A comment shows at once as being sent, and stays with Retry when it fails.
+
+use cynic::{MutationBuilder, QueryBuilder};
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+
+use crate::api::{self, ApiError};
+use crate::components::error_card::words;
+use crate::components::notices::Notices;
+use crate::graphql::{ById, ByIdFields, Byline, DateTime, Id, PageInfo, schema};
+use crate::session::{Session, session};
+
+#[derive(cynic::QueryFragment, Clone, Debug, PartialEq, Eq)]
+#[cynic(graphql_type = "Comment")]
+pub(crate) struct CommentText {
+    pub(crate) id: Id,
+    pub(crate) body: String,
+    pub(crate) deleted: bool,
+    pub(crate) created_at: DateTime,
+    pub(crate) edited_at: Option<DateTime>,
+    pub(crate) author: Option<Byline>,
+}
+
+#[derive(cynic::QueryFragment, Clone, Debug)]
+#[cynic(graphql_type = "Comment")]
+struct CommentWithReplies {
+    #[cynic(spread)]
+    comment: CommentText,
+    #[arguments(first: 10)]
+    replies: Option<ReplyPage>,
+}
+
+#[derive(cynic::QueryFragment, Clone, Debug)]
+#[cynic(graphql_type = "CommentConnection")]
+struct ReplyPage {
+    nodes: Vec<Option<CommentText>>,
+    page_info: PageInfo,
+}
+
+/// Top-level comments with the first of their replies.
+#[derive(cynic::QueryFragment, Clone, Debug)]
+#[cynic(graphql_type = "CommentConnection")]
+pub(crate) struct CommentPage {
+    edges: Vec<CommentEdge>,
+    page_info: PageInfo,
+}
+
+#[derive(cynic::QueryFragment, Clone, Debug)]
+struct CommentEdge {
+    cursor: String,
+    node: Option<CommentWithReplies>,
+}
+
+#[derive(cynic::QueryVariables)]
+pub(crate) struct MoreCommentsVariables {
+    pub(crate) id: Id,
+    pub(crate) after: Option<String>,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Query", variables = "MoreCommentsVariables")]
+pub(crate) struct MoreComments {
+    #[arguments(id: $id)]
+    photo: Option<CommentedPhoto>,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Photo", variables = "MoreCommentsVariables")]
+struct CommentedPhoto {
+    #[arguments(first: 10, after: $after)]
+    comments: Option<CommentPage>,
+}
+
+#[derive(cynic::QueryVariables)]
+pub(crate) struct MoreRepliesVariables {
+    pub(crate) id: Id,
+    pub(crate) before: Option<String>,
+    pub(crate) after: Option<String>,
+}
+
+/// A comment is reached by the cursor of the one before it; from there its replies go on.
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Query", variables = "MoreRepliesVariables")]
+pub(crate) struct MoreReplies {
+    #[arguments(id: $id)]
+    photo: Option<RepliedPhoto>,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Photo", variables = "MoreRepliesVariables")]
+struct RepliedPhoto {
+    #[arguments(first: 3, after: $before)]
+    comments: Option<RepliedComments>,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "CommentConnection", variables = "MoreRepliesVariables")]
+struct RepliedComments {
+    nodes: Vec<Option<RepliedComment>>,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Comment", variables = "MoreRepliesVariables")]
+struct RepliedComment {
+    id: Id,
+    #[arguments(first: 20, after: $after)]
+    replies: Option<ReplyPage>,
+}
+
+#[derive(cynic::QueryVariables, Clone)]
+pub(crate) struct AddCommentVariables {
+    pub(crate) photo_id: Id,
+    pub(crate) body: String,
+    pub(crate) reply_to_id: Option<Id>,
+    pub(crate) key: Id,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Mutation", variables = "AddCommentVariables")]
+pub(crate) struct AddComment {
+    #[arguments(input: { photoId: $photo_id, body: $body, replyToId: $reply_to_id, idempotencyKey: $key })]
+    add_comment: CommentText,
+}
+
+#[derive(cynic::QueryVariables)]
+pub(crate) struct EditCommentVariables {
+    pub(crate) id: Id,
+    pub(crate) body: String,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Mutation", variables = "EditCommentVariables")]
+pub(crate) struct EditComment {
+    #[arguments(id: $id, body: $body)]
+    edit_comment: CommentText,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Mutation", variables = "ById")]
+pub(crate) struct DeleteComment {
+    #[expect(dead_code, reason = "a selection needs a field")]
+    #[arguments(id: $id)]
+    delete_comment: Id,
+}
+
+/// A comment as it is shown, from the moment that it is sent.
+#[derive(Clone)]
+pub(crate) struct Entry {
+    /// Stays the same when the comment gets its id.
+    pub(crate) key: Id,
+    pub(crate) comment: ArcRwSignal<CommentText>,
+    pub(crate) standing: ArcRwSignal<Standing>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Posted,
+    Sending,
+    Failed(ApiError),
+}
+
+impl Entry {
+    fn posted(comment: CommentText) -> Self {
+        Self {
+            key: comment.id.clone(),
+            comment: ArcRwSignal::new(comment),
+            standing: ArcRwSignal::new(Standing::Posted),
+        }
+    }
+
+    fn id(&self) -> Id {
+        self.comment.with_untracked(|comment| comment.id.clone())
+    }
+}
+
+/// A top-level comment and its replies.
+#[derive(Clone)]
+pub(crate) struct Thread {
+    pub(crate) head: Entry,
+    pub(crate) replies: ArcRwSignal<Vec<Entry>>,
+    more: ArcRwSignal<Option<More>>,
+}
+
+/// Where the replies go on.
+#[derive(Clone)]
+struct More {
+    before: Option<String>,
+    after: Option<String>,
+}
+
+impl Thread {
+    pub(crate) fn has_more_replies(&self) -> bool {
+        self.more.with(Option::is_some)
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Conversation {
+    photo: StoredValue<Id>,
+    /// The author of the photo, who may delete what others say below it.
+    host: StoredValue<Option<Id>>,
+    threads: RwSignal<Vec<Thread>>,
+    cursor: RwSignal<Option<String>>,
+    has_more: RwSignal<bool>,
+    count: RwSignal<i32>,
+    session: Session,
+    notices: Notices,
+}
+
+impl Conversation {
+    pub(crate) fn new(photo: Id, host: Option<Id>, count: i32, page: CommentPage) -> Self {
+        let conversation = Self {
+            photo: StoredValue::new(photo),
+            host: StoredValue::new(host),
+            threads: RwSignal::new(Vec::new()),
+            cursor: RwSignal::new(None),
+            has_more: RwSignal::new(false),
+            count: RwSignal::new(count),
+            session: session(),
+            notices: expect_context(),
+        };
+        conversation.append(page);
+        conversation
+    }
+
+    pub(crate) fn photo(self) -> Id {
+        self.photo.get_value()
+    }
+
+    pub(crate) fn threads(self) -> Vec<Thread> {
+        self.threads.get()
+    }
+
+    pub(crate) fn count(self) -> i32 {
+        self.count.get()
+    }
+
+    pub(crate) fn has_more(self) -> bool {
+        self.has_more.get()
+    }
+
+    pub(crate) fn may_edit(self, comment: &CommentText) -> bool {
+        !comment.deleted && comment.author.as_ref().is_some_and(|author| self.session.is(&author.id))
+    }
+
+    pub(crate) fn may_delete(self, comment: &CommentText) -> bool {
+        let is_host = self.host.with_value(|host| host.as_ref().is_some_and(|host| self.session.is(host)));
+        self.may_edit(comment) || (!comment.deleted && is_host)
+    }
+
+    pub(crate) async fn load_more(self) -> Result<(), ApiError> {
+        let variables = MoreCommentsVariables { id: self.photo(), after: self.cursor.get_untracked() };
+        let answer = api::run(MoreComments::build(variables)).await?;
+        let page = answer.photo.and_then(|photo| photo.comments).ok_or(api::Code::Unavailable)?;
+        self.append(page);
+        Ok(())
+    }
+
+    pub(crate) async fn load_more_replies(self, thread: Thread) -> Result<(), ApiError> {
+        let Some(More { before, after }) = thread.more.get_untracked() else { return Ok(()) };
+        let variables = MoreRepliesVariables { id: self.photo(), before: before.clone(), after };
+        let comments = api::run(MoreReplies::build(variables)).await?.photo.and_then(|photo| photo.comments);
+        let head = thread.head.id();
+        let found = comments.into_iter().flat_map(|comments| comments.nodes).flatten().find(|comment| comment.id == head);
+        let page = found.and_then(|comment| comment.replies).ok_or(api::Code::NotFound)?;
+        thread.replies.update(|replies| {
+            let unknown = page.nodes.into_iter().flatten().filter(|reply| replies.iter().all(|known| known.id() != reply.id));
+            let unknown: Vec<_> = unknown.map(Entry::posted).collect();
+            replies.extend(unknown);
+        });
+        let PageInfo { has_next_page, end_cursor } = page.page_info;
+        thread.more.set(has_next_page.then_some(More { before, after: end_cursor }));
+        Ok(())
+    }
+
+    fn append(self, page: CommentPage) {
+        let mut before = self.cursor.get_untracked();
+        let mut threads = Vec::new();
+        for CommentEdge { cursor, node } in page.edges {
+            if let Some(CommentWithReplies { comment, replies }) = node {
+                let more = replies.as_ref().filter(|replies| replies.page_info.has_next_page);
+                let more = more.map(|replies| More { before: before.clone(), after: replies.page_info.end_cursor.clone() });
+                let replies = replies.into_iter().flat_map(|replies| replies.nodes).flatten().map(Entry::posted).collect();
+                threads.push(Thread {
+                    head: Entry::posted(comment),
+                    replies: ArcRwSignal::new(replies),
+                    more: ArcRwSignal::new(more),
+                });
+            }
+            before = Some(cursor);
+        }
+        self.threads.update(|known| {
+            threads.retain(|thread| known.iter().all(|other| other.head.id() != thread.head.id()));
+            known.extend(threads);
+        });
+        self.cursor.set(page.page_info.end_cursor);
+        self.has_more.set(page.page_info.has_next_page);
+    }
+
+    /// Shows the comment at once and sends it.
+    pub(crate) fn say(self, body: String, reply_to: Option<Thread>) {
+        let Some(viewer) = self.session.viewer_now() else { return };
+        let author = viewer.user.map(|me| Byline { id: me.id, username: me.username, display_name: me.display_name });
+        let key = Id::new(random_uuid());
+        let now = DateTime(js_sys::Date::new_0().to_iso_string().into());
+        let comment = CommentText { id: key.clone(), body, deleted: false, created_at: now, edited_at: None, author };
+        let entry = Entry { standing: ArcRwSignal::new(Standing::Sending), ..Entry::posted(comment) };
+        match &reply_to {
+            Some(thread) => thread.replies.update(|replies| replies.push(entry.clone())),
+            None => self.threads.update(|threads| {
+                let thread = Thread {
+                    head: entry.clone(),
+                    replies: ArcRwSignal::new(Vec::new()),
+                    more: ArcRwSignal::new(None),
+                };
+                threads.insert(0, thread);
+            }),
+        }
+        self.send(entry, reply_to.map(|thread| thread.head.id()));
+    }
+
+    /// Sends an entry, for the first time or again: the key makes sure that it is said once.
+    pub(crate) fn send(self, entry: Entry, reply_to: Option<Id>) {
+        entry.standing.set(Standing::Sending);
+        let body = entry.comment.with_untracked(|comment| comment.body.clone());
+        let variables =
+            AddCommentVariables { photo_id: self.photo(), body, reply_to_id: reply_to, key: entry.key.clone() };
+        spawn_local(async move {
+            match api::run(AddComment::build(variables)).await {
+                Ok(AddComment { add_comment }) => {
+                    entry.comment.set(add_comment);
+                    entry.standing.set(Standing::Posted);
+                    self.count.try_update(|count| *count += 1);
+                    self.notices.announce("Comment posted.");
+                }
+                Err(error) => {
+                    self.notices.announce(format!("Your comment was not posted. {}", words(&error)));
+                    entry.standing.set(Standing::Failed(error));
+                }
+            }
+        });
+    }
+
+    pub(crate) async fn edit(self, entry: Entry, body: String) -> Result<(), ApiError> {
+        let variables = EditCommentVariables { id: entry.id(), body };
+        let EditComment { edit_comment } = api::run(EditComment::build(variables)).await?;
+        entry.comment.set(edit_comment);
+        Ok(())
+    }
+
+    pub(crate) async fn delete(self, entry: Entry) -> Result<(), ApiError> {
+        api::run(DeleteComment::build(ById { id: entry.id() })).await?;
+        self.drop_entry(&entry);
+        self.count.try_update(|count| *count -= 1);
+        Ok(())
+    }
+
+    /// Takes an entry out of the list; one that has replies leaves a tombstone.
+    pub(crate) fn drop_entry(self, entry: &Entry) {
+        let gone = |other: &Entry| other.key == entry.key;
+        let has_replies = |thread: &Thread| thread.replies.with_untracked(|replies| !replies.is_empty());
+        self.threads.update(|threads| {
+            threads.retain(|thread| !gone(&thread.head) || has_replies(thread));
+            for thread in threads {
+                thread.replies.update(|replies| replies.retain(|reply| !gone(reply)));
+                if gone(&thread.head) {
+                    thread.head.comment.update(|comment| {
+                        comment.deleted = true;
+                        comment.author = None;
+                        comment.body.clear();
+                    });
+                }
+            }
+        });
+    }
+}
+
+/// A version 4 UUID. `crypto.randomUUID` would make one, but on secure origins only.
+fn random_uuid() -> String {
+    let mut bytes = [0_u8; 16];
+    let crypto = window().crypto().expect("every browser that runs WebAssembly has it");
+    crypto.get_random_values_with_u8_array(&mut bytes).expect("sixteen bytes are not too many");
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}

@@ -1,0 +1,177 @@
+//! A timeline as far as it has been read. It outlives its view, so that going back finds it as it was left.
+
+use std::collections::{HashMap, HashSet};
+
+use futures::future::LocalBoxFuture;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+
+use crate::api::{ApiError, Code};
+use crate::components::tile::PhotoTile;
+use crate::graphql::{Id, PageInfo, schema};
+use crate::navigation::Arrival;
+use crate::route::Timeline;
+use crate::votes::Ballots;
+
+/// Photos asked for at once.
+pub(crate) const PAGE_SIZE: i32 = 24;
+/// The most that one request may ask for.
+const MOST_AT_ONCE: i32 = 100;
+/// Pages that come by scrolling alone; then a button lets the reader decide, and reach what is below.
+const PAGES_BY_SCROLLING: u32 = 3;
+
+/// How a page of a timeline is fetched.
+pub(crate) type Fetch = fn(Timeline, First) -> LocalBoxFuture<'static, Result<PhotoPage, ApiError>>;
+
+/// The first so many, after a cursor.
+pub(crate) struct First {
+    pub(crate) first: i32,
+    pub(crate) after: Option<String>,
+}
+
+#[derive(cynic::QueryFragment, Clone, Debug)]
+#[cynic(graphql_type = "PhotoConnection")]
+pub(crate) struct PhotoPage {
+    /// A place whose photo was removed meanwhile is empty.
+    pub(crate) nodes: Vec<Option<PhotoTile>>,
+    pub(crate) page_info: PageInfo,
+}
+
+#[derive(Clone)]
+pub(crate) struct Feed {
+    timeline: Timeline,
+    fetch: Fetch,
+    photos: ArcRwSignal<Vec<PhotoTile>>,
+    status: ArcRwSignal<Status>,
+    cursor: ArcRwSignal<Option<String>>,
+    pages: ArcRwSignal<u32>,
+    ballots: Ballots,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// There is more to load.
+    Ready,
+    Loading,
+    Failed(ApiError),
+    AtEnd,
+}
+
+impl Feed {
+    fn new(timeline: Timeline, fetch: Fetch, ballots: Ballots) -> Self {
+        Self {
+            timeline,
+            fetch,
+            photos: ArcRwSignal::new(Vec::new()),
+            status: ArcRwSignal::new(Status::Ready),
+            cursor: ArcRwSignal::new(None),
+            pages: ArcRwSignal::new(0),
+            ballots,
+        }
+    }
+
+    pub(crate) fn photos(&self) -> &ArcRwSignal<Vec<PhotoTile>> {
+        &self.photos
+    }
+
+    pub(crate) fn status(&self) -> &ArcRwSignal<Status> {
+        &self.status
+    }
+
+    /// Whether the next page comes when the reader nears the end.
+    pub(crate) fn loads_by_scrolling(&self) -> bool {
+        self.status.get() == Status::Ready && !self.pages.get().is_multiple_of(PAGES_BY_SCROLLING)
+    }
+
+    /// Loads the next page unless one is on its way or there is none.
+    pub(crate) fn load_more(&self) {
+        if matches!(self.status.get_untracked(), Status::Loading | Status::AtEnd) {
+            return;
+        }
+        self.status.set(Status::Loading);
+        let feed = self.clone();
+        spawn_local(async move {
+            let after = feed.cursor.get_untracked();
+            let continues = after.is_some();
+            match (feed.fetch)(feed.timeline.clone(), First { first: PAGE_SIZE, after }).await {
+                Ok(page) => feed.append(page),
+                // The place in the timeline is kept for an hour. Starting over finds it again: what is here stays, and
+                // what comes twice is left out.
+                Err(error) if continues && error.code == Code::InvalidInput => {
+                    feed.cursor.set(None);
+                    feed.status.set(Status::Ready);
+                    feed.load_more();
+                }
+                Err(error) => feed.status.set(Status::Failed(error)),
+            }
+        });
+    }
+
+    /// Asks again for the votes of what is here, for a viewer who has just signed in or out.
+    pub(crate) fn recount(&self) {
+        let known = i32::try_from(self.photos.with_untracked(Vec::len)).unwrap_or(MOST_AT_ONCE);
+        if known == 0 {
+            return;
+        }
+        let feed = self.clone();
+        spawn_local(async move {
+            let first = First { first: known.min(MOST_AT_ONCE), after: None };
+            // Without an answer the votes stay as they are; a press still sends an absolute value.
+            if let Ok(page) = (feed.fetch)(feed.timeline.clone(), first).await {
+                page.nodes.iter().flatten().for_each(|photo| feed.receive(photo));
+            }
+        });
+    }
+
+    /// A photo is gone.
+    pub(crate) fn forget(&self, photo: &Id) {
+        self.photos.update(|photos| photos.retain(|known| known.id != *photo));
+    }
+
+    fn append(&self, page: PhotoPage) {
+        let PhotoPage { nodes, page_info } = page;
+        nodes.iter().flatten().for_each(|photo| self.receive(photo));
+        self.photos.update(|photos| {
+            let known: HashSet<Id> = photos.iter().map(|photo| photo.id.clone()).collect();
+            photos.extend(nodes.into_iter().flatten().filter(|photo| !known.contains(&photo.id)));
+        });
+        self.cursor.set(page_info.end_cursor);
+        self.pages.update(|pages| *pages += 1);
+        self.status.set(if page_info.has_next_page { Status::Ready } else { Status::AtEnd });
+    }
+
+    fn receive(&self, photo: &PhotoTile) {
+        self.ballots.receive(&photo.id, photo.votes, photo.viewer_vote);
+    }
+}
+
+/// The timelines read so far.
+#[derive(Clone, Copy)]
+pub(crate) struct Feeds {
+    by_timeline: StoredValue<HashMap<Timeline, Feed>>,
+}
+
+impl Feeds {
+    pub(crate) fn provide() {
+        provide_context(Self { by_timeline: StoredValue::new(HashMap::new()) });
+    }
+
+    /// Back and forward find the timeline as it was; a link starts it anew.
+    pub(crate) fn open(self, timeline: Timeline, arrival: Arrival, fetch: Fetch) -> Feed {
+        let kept = self.by_timeline.with_value(|feeds| feeds.get(&timeline).cloned());
+        if let (Arrival::History, Some(feed)) = (arrival, kept) {
+            return feed;
+        }
+        let feed = Feed::new(timeline.clone(), fetch, expect_context());
+        self.by_timeline.update_value(|feeds| {
+            feeds.insert(timeline, feed.clone());
+        });
+        feed.load_more();
+        feed
+    }
+
+    /// A photo is gone from all of them.
+    pub(crate) fn forget(self, photo: &Id) {
+        self.by_timeline.with_value(|feeds| feeds.values().for_each(|feed| feed.forget(photo)));
+    }
+}

@@ -1,0 +1,115 @@
+//! A person: who they are, and what they published.
+
+use cynic::QueryBuilder;
+use leptos::prelude::*;
+
+use crate::api::{self, ApiError, Code};
+use crate::components::byline::Moment;
+use crate::components::heading::Heading;
+use crate::components::photo_grid::PhotoGrid;
+use crate::feed::{First, PhotoPage};
+use crate::graphql::{DateTime, Id, schema};
+use crate::load::load;
+use crate::pages::timeline::open_feed;
+use crate::pages::welcome::{ByUsername, ByUsernameFields};
+use crate::route::{Route, Timeline};
+use crate::session::session;
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Query", variables = "ByUsername")]
+pub(crate) struct Profile {
+    #[arguments(username: $username)]
+    user: Option<Person>,
+}
+
+#[derive(cynic::QueryFragment, Clone, Debug)]
+#[cynic(graphql_type = "User")]
+struct Person {
+    id: Id,
+    username: String,
+    display_name: String,
+    bio: Option<String>,
+    joined_at: DateTime,
+}
+
+#[derive(cynic::QueryVariables)]
+pub(crate) struct PhotosOfVariables {
+    pub(crate) username: String,
+    pub(crate) first: i32,
+    pub(crate) after: Option<String>,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Query", variables = "PhotosOfVariables")]
+pub(crate) struct PhotosOf {
+    #[arguments(username: $username)]
+    user: Option<Photographer>,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "User", variables = "PhotosOfVariables")]
+struct Photographer {
+    #[arguments(first: $first, after: $after)]
+    photos: Option<PhotoPage>,
+}
+
+impl PhotosOf {
+    pub(crate) async fn fetch(username: String, First { first, after }: First) -> Result<PhotoPage, ApiError> {
+        let answer = api::run(Self::build(PhotosOfVariables { username, first, after })).await?;
+        answer.user.ok_or(Code::NotFound)?.photos.ok_or_else(|| Code::Unavailable.into())
+    }
+}
+
+#[component]
+pub(crate) fn ProfilePage(username: String) -> impl IntoView {
+    let asked = username.clone();
+    let person = load(move || {
+        let variables = ByUsername { username: asked.clone() };
+        async { Ok(api::run(Profile::build(variables)).await?.user) }
+    });
+    let waiting = || view! { <div class="profile-head"></div> }.into_any();
+    person.show(waiting, move |person| match person {
+        Some(person) => view! { <PersonView person/> }.into_any(),
+        None => view! {
+            <div class="page">
+                <Heading title="Not found">"Nobody here has that name"</Heading>
+                <p>"They may have chosen another one since, or left."</p>
+            </div>
+        }
+        .into_any(),
+    })
+}
+
+#[component]
+fn PersonView(person: Person) -> impl IntoView {
+    let session = session();
+    let Person { id, username, display_name, bio, joined_at } = person;
+    let feed = open_feed(&Timeline::Person(username.clone()));
+    let is_me = Memo::new(move |_| session.is(&id));
+    let label = format!("Photos by {display_name}");
+    let empty = move || {
+        if is_me.get() {
+            view! {
+                <p class="empty">
+                    "Your photos will be here. " <a href=Route::Upload.to_string()>"Upload the first one"</a>
+                </p>
+            }
+            .into_any()
+        } else {
+            view! { <p class="empty">"No photos yet."</p> }.into_any()
+        }
+    };
+    view! {
+        <div class="profile-head">
+            <Heading title=display_name.clone()>{display_name.clone()}</Heading>
+            <p class="quiet">"@" {username} " · joined " <Moment at=joined_at/></p>
+            {bio.map(|bio| view! { <p class="profile-bio">{bio}</p> })}
+            <Show when=move || is_me.get()>
+                <p class="buttons">
+                    <a class="button" href=Route::Settings.to_string()>"Settings"</a>
+                </p>
+            </Show>
+        </div>
+        <PhotoGrid feed label ranked=false empty/>
+    }
+}

@@ -1,0 +1,352 @@
+//! What a person can change about their account and about this browser.
+
+use cynic::{MutationBuilder, QueryBuilder};
+use leptos::prelude::*;
+
+use crate::api::{self, ApiError, Code};
+use crate::components::byline::Moment;
+use crate::components::credentials::{LoginForm, new_password_words};
+use crate::components::error_card::words;
+use crate::components::field::{Attempt, Field, Kind, SendButton};
+use crate::components::heading::Heading;
+use crate::components::notices::Notices;
+use crate::graphql::{DateTime, Id, schema};
+use crate::load::load;
+use crate::navigation::Navigation;
+use crate::pages::welcome::UsernameForm;
+use crate::preferences::{Preferences, Theme};
+use crate::route::{Route, Timeline};
+use crate::session::{Me, SignedIn, Viewer, Who, session};
+
+#[derive(cynic::QueryVariables)]
+pub(crate) struct UpdateProfileVariables {
+    pub(crate) display_name: String,
+    pub(crate) bio: String,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Mutation", variables = "UpdateProfileVariables")]
+pub(crate) struct UpdateProfile {
+    #[arguments(input: { displayName: $display_name, bio: $bio })]
+    update_profile: Me,
+}
+
+#[derive(cynic::QueryVariables)]
+pub(crate) struct ChangePasswordVariables {
+    pub(crate) current_password: String,
+    pub(crate) new_password: String,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Mutation", variables = "ChangePasswordVariables")]
+pub(crate) struct ChangePassword {
+    #[expect(dead_code, reason = "a selection needs a field")]
+    #[arguments(input: { currentPassword: $current_password, newPassword: $new_password })]
+    change_password: SignedIn,
+}
+
+#[derive(cynic::QueryVariables)]
+pub(crate) struct DeleteAccountVariables {
+    pub(crate) password: String,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Mutation", variables = "DeleteAccountVariables")]
+pub(crate) struct DeleteAccount {
+    #[expect(dead_code, reason = "a selection needs a field")]
+    #[arguments(password: $password)]
+    delete_account: bool,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Query")]
+pub(crate) struct Sessions {
+    viewer: Option<ViewerSessions>,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Viewer")]
+struct ViewerSessions {
+    sessions: Option<Vec<LoginSession>>,
+}
+
+#[derive(cynic::QueryFragment, Clone, Debug)]
+struct LoginSession {
+    id: Id,
+    last_used_at: DateTime,
+    user_agent: Option<String>,
+    current: bool,
+}
+
+/// Shows what is inside to people with an account, and lets others sign in right here.
+#[component]
+pub(crate) fn SignedInOnly(children: ChildrenFn) -> impl IntoView {
+    let session = session();
+    let is_known = Memo::new(move |_| match session.who().get() {
+        Who::Unknown => None,
+        Who::Nobody => Some(false),
+        Who::Somebody(_) => Some(true),
+    });
+    move || match is_known.get() {
+        None => ().into_any(),
+        Some(true) => children(),
+        Some(false) => view! {
+            <p>"This needs an account. Sign in, or " <a href=Route::Register { next: None }.to_string()>"create one"</a> "."</p>
+            <LoginForm on_done=|_| ()/>
+        }
+        .into_any(),
+    }
+}
+
+#[component]
+pub(crate) fn SettingsPage() -> impl IntoView {
+    view! {
+        <div class="page">
+            <Heading title="Settings">"Settings"</Heading>
+            <Appearance/>
+            <SignedInOnly>
+                <AccountSettings/>
+            </SignedInOnly>
+        </div>
+    }
+}
+
+#[component]
+fn Appearance() -> impl IntoView {
+    let Preferences { theme, shortcuts } = expect_context();
+    let choice = move |choice: Theme| {
+        let id = format!("theme-{choice:?}");
+        let labelled = id.clone();
+        view! {
+            <label class="choice" for=labelled>
+                <input type="radio" name="theme" id=id prop:checked=move || theme.get() == choice on:change=move |_| theme.set(choice)/>
+                {choice.label()}
+            </label>
+        }
+    };
+    view! {
+        <section class="settings">
+            <h2>"This browser"</h2>
+            <fieldset class="choices">
+                <legend>"Light or dark"</legend>
+                {Theme::ALL.map(choice).collect_view()}
+            </fieldset>
+            <label class="choice" for="shortcuts">
+                <input
+                    type="checkbox"
+                    id="shortcuts"
+                    prop:checked=move || shortcuts.get()
+                    on:change:target=move |event| shortcuts.set(event.target().checked())
+                />
+                "Keyboard shortcuts (press ? for the list)"
+            </label>
+        </section>
+    }
+}
+
+#[component]
+fn AccountSettings() -> impl IntoView {
+    let session = session();
+    let notices = expect_context::<Notices>();
+    // Read once: a name that was just changed must not empty the form that changed it.
+    let viewer = session.viewer_now();
+    let email = viewer.as_ref().map(|viewer| viewer.email.clone());
+    let profile = viewer.and_then(|Viewer { user, .. }| user).map(|me| {
+        let username = if me.has_chosen_username() { me.username.clone() } else { String::new() };
+        view! {
+            <section class="settings">
+                <h2>"Profile"</h2>
+                <ProfileForm me/>
+            </section>
+            <section class="settings">
+                <h2>"Username"</h2>
+                <UsernameForm initial=username on_done=move |_| notices.announce("Username changed.")/>
+            </section>
+        }
+    });
+    view! {
+        {profile}
+        <section class="settings">
+            <h2>"Password"</h2>
+            <p class="quiet">"Account " {email}</p>
+            <PasswordForm/>
+        </section>
+        <section class="settings">
+            <h2>"Where you are signed in"</h2>
+            <SessionList/>
+        </section>
+        <section class="settings">
+            <h2>"Delete the account"</h2>
+            <DeleteForm/>
+        </section>
+    }
+}
+
+#[component]
+fn ProfileForm(me: Me) -> impl IntoView {
+    let session = session();
+    let (name, bio) = (RwSignal::new(me.display_name), RwSignal::new(me.bio.unwrap_or_default()));
+    let (attempt, saved) = (Attempt::new(), RwSignal::new(false));
+    let send = move |event: web_sys::SubmitEvent| {
+        event.prevent_default();
+        saved.set(false);
+        let variables = UpdateProfileVariables { display_name: name.get_untracked(), bio: bio.get_untracked() };
+        attempt.send(api::run(UpdateProfile::build(variables)), move |UpdateProfile { update_profile }| {
+            session.renamed(update_profile);
+            saved.set(true);
+        });
+    };
+    view! {
+        <form class="form" on:submit=send>
+            <Field
+                id="display-name"
+                label="Name"
+                kind=Kind::Text
+                value=name
+                error=attempt.on("displayName", |_| "Please use 1 to 60 characters.")
+            />
+            <Field
+                id="bio"
+                label="About you"
+                kind=Kind::Paragraph
+                value=bio
+                optional=true
+                error=attempt.on("bio", |_| "Please use up to 500 characters.")
+            />
+            {attempt.rest(&["displayName", "bio"], words)}
+            <SendButton attempt label="Save profile"/>
+            <Saved saved/>
+        </form>
+    }
+}
+
+#[component]
+fn PasswordForm() -> impl IntoView {
+    let (current, new) = (RwSignal::new(String::new()), RwSignal::new(String::new()));
+    let (attempt, saved) = (Attempt::new(), RwSignal::new(false));
+    let send = move |event: web_sys::SubmitEvent| {
+        event.prevent_default();
+        saved.set(false);
+        let variables =
+            ChangePasswordVariables { current_password: current.get_untracked(), new_password: new.get_untracked() };
+        attempt.send(api::run(ChangePassword::build(variables)), move |_| {
+            api::remember_session(true);
+            current.set(String::new());
+            new.set(String::new());
+            saved.set(true);
+        });
+    };
+    view! {
+        <form class="form" on:submit=send>
+            <Field
+                id="current-password"
+                label="Current password"
+                kind=Kind::CurrentPassword
+                value=current
+                error=attempt.on("currentPassword", wrong_password_words)
+            />
+            <Field
+                id="new-password"
+                label="New password"
+                kind=Kind::NewPassword
+                value=new
+                hint="At least 12 characters. All other sessions end."
+                error=attempt.on("newPassword", new_password_words)
+            />
+            {attempt.rest(&["currentPassword", "newPassword"], wrong_password_words)}
+            <SendButton attempt label="Change password"/>
+            <Saved saved/>
+        </form>
+    }
+}
+
+#[component]
+fn SessionList() -> impl IntoView {
+    let (session, navigation) = (session(), expect_context::<Navigation>());
+    let attempt = Attempt::new();
+    let sessions = load(|| async {
+        let viewer = api::run(Sessions::build(())).await?.viewer;
+        Ok(viewer.and_then(|viewer| viewer.sessions).unwrap_or_default())
+    });
+    let list = sessions.show(
+        || ().into_any(),
+        |sessions| {
+            let items = sessions.into_iter().map(|login| {
+                let LoginSession { id, last_used_at, user_agent, current } = login;
+                view! {
+                    <li id=format!("session-{}", id.inner())>
+                        {user_agent.as_deref().map_or("A browser or program", browser)} ", "
+                        {if current { view! { <strong>"this one"</strong> }.into_any() } else { view! { <Moment at=last_used_at/> }.into_any() }}
+                    </li>
+                }
+            });
+            view! { <ul>{items.collect_view()}</ul> }
+        },
+    );
+    let leave = move |everywhere: bool| {
+        attempt.send(session.sign_out(everywhere), move |()| navigation.go(Timeline::Latest.into()));
+    };
+    view! {
+        {list}
+        {attempt.any()}
+        <div class="buttons">
+            <button class="button" on:click=move |_| leave(false)>
+                "Sign out"
+            </button>
+            <button class="button" on:click=move |_| leave(true)>
+                "Sign out everywhere"
+            </button>
+        </div>
+    }
+}
+
+#[component]
+fn DeleteForm() -> impl IntoView {
+    let (session, navigation) = (session(), expect_context::<Navigation>());
+    let (password, attempt) = (RwSignal::new(String::new()), Attempt::new());
+    let send = move |event: web_sys::SubmitEvent| {
+        event.prevent_default();
+        let variables = DeleteAccountVariables { password: password.get_untracked() };
+        attempt.send(api::run(DeleteAccount::build(variables)), move |_| {
+            session.end();
+            navigation.go(Timeline::Latest.into());
+        });
+    };
+    view! {
+        <p>"Your profile, your photos, your votes and your comments are removed for good, everywhere. Nobody can bring them back."</p>
+        <form class="form" on:submit=send>
+            <Field
+                id="delete-password"
+                label="Your password"
+                kind=Kind::CurrentPassword
+                value=password
+                error=attempt.on("password", wrong_password_words)
+            />
+            {attempt.rest(&["password"], wrong_password_words)}
+            <SendButton attempt label="Delete my account" danger=true/>
+        </form>
+    }
+}
+
+#[component]
+fn Saved(saved: RwSignal<bool>) -> impl IntoView {
+    view! {
+        <p class="good" role="status">
+            {move || saved.get().then_some("Saved.")}
+        </p>
+    }
+}
+
+fn wrong_password_words(error: &ApiError) -> &'static str {
+    match error.code {
+        Code::Unauthenticated | Code::Forbidden | Code::InvalidInput => "That is not your current password.",
+        _ => words(error),
+    }
+}
+
+/// The part of a user agent that people know.
+fn browser(user_agent: &str) -> &'static str {
+    // The order matters: most of them call themselves Chrome and Safari too.
+    let known = [("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome or Chromium"), ("Safari/", "Safari")];
+    known.iter().find(|(mark, _)| user_agent.contains(mark)).map_or("A program", |(_, name)| name)
+}

@@ -1,0 +1,331 @@
+//! Latest, Hot and Trending.
+
+use cynic::QueryBuilder;
+use futures::future::{FutureExt, LocalBoxFuture};
+use leptos::prelude::*;
+use std::time::Duration;
+
+use crate::api::{self, ApiError};
+use crate::components::heading::Heading;
+use crate::components::icon::{Glyph, Icon};
+use crate::components::photo_grid::PhotoGrid;
+use crate::components::picture::{ImageSource, Picture, Print};
+use crate::feed::{Feed, Feeds, First, PhotoPage};
+use crate::graphql::{Date, Id, schema};
+use crate::load::{Load, load};
+use crate::navigation::Navigation;
+use crate::pages::profile::PhotosOf;
+use crate::route::{Route, Timeline};
+use crate::session::session;
+use crate::time;
+
+/// How often Latest asks whether there are new photos, while it is looked at.
+const POLL_EVERY: Duration = Duration::from_secs(45);
+
+#[derive(cynic::QueryVariables)]
+pub(crate) struct PageVariables {
+    pub(crate) first: i32,
+    pub(crate) after: Option<String>,
+}
+
+#[derive(cynic::QueryVariables)]
+pub(crate) struct DayVariables {
+    pub(crate) day: Option<Date>,
+    pub(crate) first: i32,
+    pub(crate) after: Option<String>,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Query", variables = "PageVariables")]
+pub(crate) struct LatestPhotos {
+    #[arguments(first: $first, after: $after)]
+    latest_photos: PhotoPage,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Query", variables = "DayVariables")]
+pub(crate) struct HotPhotos {
+    #[arguments(day: $day, first: $first, after: $after)]
+    hot_photos: PhotoPage,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Query", variables = "PageVariables")]
+pub(crate) struct TrendingPhotos {
+    #[arguments(first: $first, after: $after)]
+    trending_photos: PhotoPage,
+}
+
+/// The cheap question: only the newest ids.
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Query")]
+pub(crate) struct NewestPhotos {
+    #[arguments(first: 24)]
+    latest_photos: PhotoIds,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "PhotoConnection")]
+struct PhotoIds {
+    nodes: Vec<Option<PhotoId>>,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Photo")]
+struct PhotoId {
+    id: Id,
+}
+
+/// The last days, each with its winner once it is over.
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Query")]
+pub(crate) struct HotDays {
+    #[arguments(first: 8)]
+    hot_days: HotDayPage,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "HotDayConnection")]
+struct HotDayPage {
+    nodes: Vec<Option<HotDay>>,
+}
+
+#[derive(cynic::QueryFragment, Clone, Debug, PartialEq)]
+pub(crate) struct HotDay {
+    day: Date,
+    photo_count: i32,
+    winner: Option<Winner>,
+}
+
+#[derive(cynic::QueryFragment, Clone, Debug, PartialEq)]
+#[cynic(graphql_type = "Photo")]
+struct Winner {
+    title: String,
+    alt_text: Option<String>,
+    width: i32,
+    height: i32,
+    placeholder: String,
+    sources: Vec<ImageSource>,
+}
+
+/// How each kind of timeline is asked for its next page.
+pub(crate) fn fetch(timeline: Timeline, First { first, after }: First) -> LocalBoxFuture<'static, Result<PhotoPage, ApiError>> {
+    async move {
+        Ok(match timeline {
+            Timeline::Latest => api::run(LatestPhotos::build(PageVariables { first, after })).await?.latest_photos,
+            Timeline::Hot(day) => api::run(HotPhotos::build(DayVariables { day, first, after })).await?.hot_photos,
+            Timeline::Trending => api::run(TrendingPhotos::build(PageVariables { first, after })).await?.trending_photos,
+            Timeline::Person(username) => PhotosOf::fetch(username, First { first, after }).await?,
+        })
+    }
+    .boxed_local()
+}
+
+#[component]
+pub(crate) fn TimelinePage(timeline: Timeline) -> impl IntoView {
+    let feed = open_feed(&timeline);
+    let (name, words) = match &timeline {
+        Timeline::Hot(None) => ("Hot", "Today’s photos, best votes first. A new day begins at 00:00 UTC."),
+        Timeline::Hot(Some(_)) => ("Hot", "That day’s photos, best votes first."),
+        Timeline::Trending => ("Trending", "All photos of all time, best votes first."),
+        Timeline::Latest | Timeline::Person(_) => ("Latest", "Every photo, the newest first."),
+    };
+    let title = match &timeline {
+        Timeline::Hot(Some(day)) => format!("{name}, {}", time::day_in_words(day)),
+        _ => name.to_owned(),
+    };
+    let hot = match &timeline {
+        Timeline::Hot(day) => Some(day.clone()),
+        _ => None,
+    };
+    let days = hot.is_some().then(|| load(|| async { Ok(api::run(HotDays::build(())).await?.hot_days) }.map(named_days)));
+    let news = (timeline == Timeline::Latest).then(|| view! { <NewPhotos feed=feed.clone()/> });
+    let neighbours = hot.clone().map(|day| view! { <DayLinks day/> });
+    let archive = days.map(|days| view! { <Archive days/> });
+    let label = title.clone();
+    let is_today = timeline == Timeline::Hot(None);
+    let empty = move || match days.filter(|_| is_today) {
+        Some(days) => view! { <EmptyToday days/> }.into_any(),
+        None if hot.is_some() => view! { <p class="empty">"No photos were published on that day."</p> }.into_any(),
+        None => {
+            view! {
+                <p class="empty">
+                    "No photos yet. " <a href=Route::Upload.to_string()>"Upload the first one"</a>
+                </p>
+            }
+            .into_any()
+        }
+    };
+    view! {
+        <div class="timeline-head">
+            <Heading title=title.clone()>{title.clone()}</Heading>
+            <p class="quiet">{words}</p>
+            {neighbours}
+        </div>
+        {news}
+        <PhotoGrid feed label ranked=timeline != Timeline::Latest leads=matches!(timeline, Timeline::Hot(_)) empty/>
+        {archive}
+    }
+}
+
+/// The feed of a timeline, whose votes are asked for again when somebody signs in or out.
+pub(crate) fn open_feed(timeline: &Timeline) -> Feed {
+    let arrival = expect_context::<Navigation>().here().arrival;
+    let feed = expect_context::<Feeds>().open(timeline.clone(), arrival, fetch);
+    let session = session();
+    let recounted = feed.clone();
+    Effect::new(move |first: Option<()>| {
+        session.track();
+        if first.is_some() {
+            recounted.recount();
+        }
+    });
+    feed
+}
+
+type Days = Vec<HotDay>;
+
+fn named_days(page: Result<HotDayPage, ApiError>) -> Result<Days, ApiError> {
+    page.map(|page| page.nodes.into_iter().flatten().collect())
+}
+
+/// The day before and the day after.
+#[component]
+fn DayLinks(day: Option<Date>) -> impl IntoView {
+    let today = time::today();
+    let shown = day.clone().unwrap_or_else(|| today.clone());
+    let previous = time::days_after(&shown, -1);
+    // From yesterday on leads to today, which has the short address.
+    let next = day.and_then(|day| time::days_after(&day, 1)).filter(|next| next.0 <= today.0);
+    let link = |day: Date, rel: &'static str| {
+        let words = time::short_day(&day);
+        let target = if day == today { Timeline::Hot(None) } else { Timeline::Hot(Some(day)) };
+        view! { <a href=target.to_string() rel=rel>{words}</a> }
+    };
+    view! {
+        <nav class="day-links" aria-label="Days">
+            {previous.map(|day| view! { <span class="day-link"><Glyph icon=Icon::Previous/> {link(day, "prev")}</span> })}
+            {next.map(|day| view! { <span class="day-link">{link(day, "next")} <Glyph icon=Icon::Next/></span> })}
+        </nav>
+    }
+}
+
+/// The winners of the days before.
+#[component]
+fn Archive(days: Load<Days>) -> impl IntoView {
+    let winners = move || {
+        let days: Vec<_> = days.get()?.into_iter().filter_map(|day| Some((day.day, day.photo_count, day.winner?))).collect();
+        let frames = days.into_iter().map(|(day, count, winner)| {
+            let link = Timeline::Hot(Some(day.clone())).to_string();
+            let photos = if count == 1 { "1 photo".to_owned() } else { format!("{count} photos") };
+            let Winner { title, alt_text, width, height, placeholder, sources } = winner;
+            let print = Print { width, height, placeholder, sources, alt: alt_text.unwrap_or_else(|| title.clone()) };
+            view! {
+                <li class="winner">
+                    <a href=link>
+                        <Picture print sizes="180px"/>
+                        <span>{time::day_in_words(&day)}</span>
+                    </a>
+                    <span class="quiet">{title} " · " {photos}</span>
+                </li>
+            }
+        });
+        let frames = frames.collect_view();
+        (!frames.is_empty()).then(|| {
+            view! {
+                <section class="archive" aria-labelledby="archive-heading">
+                    <h2 id="archive-heading">"Winners of the days before"</h2>
+                    <ol class="winners">{frames}</ol>
+                </section>
+            }
+        })
+    };
+    // While the vote service is away there is no archive, and that is all.
+    winners
+}
+
+/// Nothing today: yesterday's podium instead.
+#[component]
+fn EmptyToday(days: Load<Days>) -> impl IntoView {
+    let last = move || days.get()?.into_iter().find(|day| day.winner.is_some()).map(|day| day.day);
+    let podium = move || {
+        let day = last()?;
+        let podium = load({
+            let day = day.clone();
+            move || fetch(Timeline::Hot(Some(day.clone())), First { first: 3, after: None })
+        });
+        let ballots = expect_context::<crate::votes::Ballots>();
+        let places = podium.show(
+            || ().into_any(),
+            move |page| {
+                let tiles = page.nodes.into_iter().flatten().enumerate().map(|(at, photo)| {
+                    ballots.receive(&photo.id, photo.votes, photo.viewer_vote);
+                    view! { <crate::components::tile::Tile photo place=at + 1 ranked=true/> }
+                });
+                view! { <div class="grid">{tiles.collect_view()}</div> }
+            },
+        );
+        Some(view! {
+            <h2 class="podium-heading">"The podium of " {time::day_in_words(&day)}</h2>
+            {places}
+        })
+    };
+    view! {
+        <p class="empty">
+            "No photos yet today (resets 00:00 UTC). " <a href=Route::Upload.to_string()>"Upload the first one"</a>
+        </p>
+        {podium}
+    }
+}
+
+/// Says that there are new photos, and shows them when asked: what one reads is never pushed away.
+#[component]
+fn NewPhotos(feed: Feed) -> impl IntoView {
+    let navigation = expect_context::<Navigation>();
+    let asked = Trigger::new();
+    let timer = set_interval_with_handle(
+        move || {
+            if document().visibility_state() == web_sys::VisibilityState::Visible {
+                asked.notify();
+            }
+        },
+        POLL_EVERY,
+    );
+    on_cleanup(move || {
+        if let Ok(timer) = timer {
+            timer.clear();
+        }
+    });
+    let first_look = StoredValue::new(true);
+    let newest = load(move || {
+        asked.track();
+        // The page has just loaded: nothing can be newer.
+        let is_first = first_look.get_value();
+        first_look.set_value(false);
+        async move {
+            if is_first {
+                return Ok(Vec::new());
+            }
+            let page = api::run(NewestPhotos::build(())).await?.latest_photos;
+            Ok(page.nodes.into_iter().flatten().map(|photo| photo.id).collect())
+        }
+    });
+    let photos = feed.photos().clone();
+    let count = move || {
+        let newest = newest.get().unwrap_or_default();
+        photos.with(|known| newest.iter().take_while(|id| known.iter().all(|photo| photo.id != **id)).count())
+    };
+    move || {
+        let count = count();
+        let words = match count {
+            0 => return None,
+            1 => "1 new photo".to_owned(),
+            count => format!("{count} new photos"),
+        };
+        Some(view! {
+            <button class="button new-photos" on:click=move |_| navigation.renew()>
+                {words}
+            </button>
+        })
+    }
+}

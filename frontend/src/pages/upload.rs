@@ -1,0 +1,184 @@
+//! Publishing photos: choose, drop or paste; describe; publish.
+
+use leptos::ev;
+use leptos::prelude::*;
+use web_sys::{File, FileList};
+
+use crate::components::error_card::words;
+use crate::components::field::{Field, Kind};
+use crate::components::heading::Heading;
+use crate::components::icon::{Glyph, Icon};
+use crate::graphql::Id;
+use crate::pages::settings::SignedInOnly;
+use crate::route::Route;
+use crate::uploads::{Item, MEDIA_TYPES, State, Uploads};
+
+#[component]
+pub(crate) fn UploadPage() -> impl IntoView {
+    view! {
+        <div class="page page-wide">
+            <Heading title="Upload">"Upload photos"</Heading>
+            <SignedInOnly>
+                <Queue/>
+            </SignedInOnly>
+        </div>
+    }
+}
+
+#[component]
+fn Queue() -> impl IntoView {
+    let uploads = expect_context::<Uploads>();
+    let hovered = RwSignal::new(false);
+    let pasting = window_event_listener(ev::paste, move |event| {
+        uploads.add(files(event.clipboard_data().and_then(|data| data.files())));
+    });
+    on_cleanup(move || pasting.remove());
+    let is_empty = move || uploads.items().is_empty();
+    view! {
+        <div
+            class="drop-zone"
+            class:is-hovered=move || hovered.get()
+            on:dragover=move |event| {
+                event.prevent_default();
+                hovered.set(true);
+            }
+            on:dragleave=move |_| hovered.set(false)
+            on:drop=move |event| {
+                event.prevent_default();
+                hovered.set(false);
+                uploads.add(files(event.data_transfer().and_then(|data| data.files())));
+            }
+        >
+            <Glyph icon=Icon::Upload/>
+            <label class="button button-action" for="files">
+                "Choose photos"
+            </label>
+            <input
+                class="visually-hidden"
+                id="files"
+                type="file"
+                multiple=true
+                accept=MEDIA_TYPES.join(",")
+                on:change:target=move |event| {
+                    uploads.add(files(event.target().files()));
+                    // So that choosing the same file again is noticed.
+                    event.target().set_value("");
+                }
+            />
+            <p class="quiet">"or drop or paste them here"</p>
+            <p class="quiet">
+                "JPEG, PNG or WebP, up to 25 MiB each. Where and with what it was taken is removed from the file before it is kept."
+            </p>
+        </div>
+        <Show when=move || { uploads.publishable() > 1 }>
+            <p class="buttons">
+                <button class="button button-action" on:click=move |_| uploads.publish_all()>
+                    {move || format!("Publish all {}", uploads.publishable())}
+                </button>
+            </p>
+        </Show>
+        <ol class="queue" aria-label="Your uploads">
+            <For each=move || uploads.items() key=|item| item.key let:item>
+                <QueueItem uploads item/>
+            </For>
+        </ol>
+        <Show when=move || !is_empty()>
+            <p class="quiet">"What is not published stays private, and disappears after a day."</p>
+        </Show>
+    }
+}
+
+#[component]
+fn QueueItem(uploads: Uploads, item: Item) -> impl IntoView {
+    let Item { key, name, preview, title, alt, state, .. } = item.clone();
+    let item = StoredValue::new(item);
+    let field_error = move |field: &'static str, words: &'static str| {
+        Signal::derive(move || match state.get() {
+            State::Unpublished(_, error) if error.is_about(field) => Some(words.to_owned()),
+            _ => None,
+        })
+    };
+    let is_done = Memo::new(move |_| matches!(state.get(), State::Published(_)));
+    let can_publish = move || matches!(state.get(), State::Ready(_) | State::Unpublished(..));
+    let publish = move |event: web_sys::SubmitEvent| {
+        event.prevent_default();
+        Uploads::publish(&item.get_value());
+    };
+    view! {
+        <li class="queue-item">
+            <img class="queue-preview" src=preview alt=""/>
+            <form class="form queue-form" on:submit=publish>
+                <p class="queue-name quiet">{name}</p>
+                <p class="queue-state" role="status">
+                    {move || state_view(&state.get())}
+                </p>
+                <Show when=move || !is_done.get()>
+                    <Field
+                        id=format!("title-{key}")
+                        label="Title"
+                        kind=Kind::Text
+                        value=title
+                        error=field_error("title", "Please use 1 to 120 characters.")
+                    />
+                    <Field
+                        id=format!("alt-{key}")
+                        label="What it shows"
+                        kind=Kind::Paragraph
+                        value=alt
+                        hint="For people who cannot see it."
+                        optional=true
+                        error=field_error("altText", "Please use up to 1,000 characters.")
+                    />
+                    <div class="buttons">
+                        <button class="button button-action" type="submit" aria-disabled=move || (!can_publish()).then_some("true")>
+                            "Publish"
+                        </button>
+                        <Show when=move || matches!(state.get(), State::Failed(_))>
+                            <button class="button" type="button" on:click=move |_| uploads.retry(&item.get_value())>
+                                "Retry"
+                            </button>
+                        </Show>
+                        <button class="button" type="button" on:click=move |_| uploads.remove(&item.get_value())>
+                            "Remove"
+                        </button>
+                    </div>
+                </Show>
+            </form>
+        </li>
+    }
+}
+
+fn state_view(state: &State) -> AnyView {
+    match state {
+        State::Waiting => "Waiting".into_any(),
+        State::Uploading(share) => {
+            let percent = format!("{:.0}", share * 100.0);
+            view! {
+                "Uploading " {percent.clone()} " % "
+                <progress max="100" value=percent aria-label="Sent"></progress>
+            }
+            .into_any()
+        }
+        State::Processing => "Processing…".into_any(),
+        State::Ready(_) => view! { "Ready. " <span class="good">"Location removed ✓"</span> }.into_any(),
+        State::Publishing(_) => "Publishing…".into_any(),
+        State::Published(id) => view! { <Finished id=id.clone()/> }.into_any(),
+        State::Unpublished(_, error) if error.field.is_some() => {
+            view! { <span class="form-error">"Not published yet."</span> }.into_any()
+        }
+        State::Unpublished(_, error) => view! { <span class="form-error">"Not published. " {words(error)}</span> }.into_any(),
+        State::Failed(why) => view! { <span class="form-error">{*why}</span> }.into_any(),
+    }
+}
+
+#[component]
+fn Finished(id: Id) -> impl IntoView {
+    view! {
+        <span class="good">"Published. "</span>
+        <a href=Route::Photo(id.inner().to_owned()).to_string()>"See it"</a>
+    }
+}
+
+fn files(list: Option<FileList>) -> Vec<File> {
+    list.map(|list| (0..list.length()).filter_map(|at| list.item(at)).collect()).unwrap_or_default()
+}

@@ -1,0 +1,124 @@
+//! Choosing a username, once there is an account.
+
+use cynic::{MutationBuilder, QueryBuilder};
+use leptos::prelude::*;
+
+use crate::api::{self, ApiError, Code};
+use crate::components::error_card::words;
+use crate::components::field::{Attempt, Field, Kind, SendButton};
+use crate::components::heading::Heading;
+use crate::graphql::schema;
+use crate::load::load;
+use crate::navigation::Navigation;
+use crate::pages::settings::SignedInOnly;
+use crate::route::Timeline;
+use crate::session::{Me, session};
+
+#[derive(cynic::QueryVariables)]
+pub(crate) struct ByUsername {
+    pub(crate) username: String,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Query", variables = "ByUsername")]
+pub(crate) struct UsernameAvailable {
+    #[arguments(username: $username)]
+    username_available: bool,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Mutation", variables = "ByUsername")]
+pub(crate) struct ClaimUsername {
+    #[arguments(username: $username)]
+    claim_username: Me,
+}
+
+#[component]
+pub(crate) fn WelcomePage() -> impl IntoView {
+    let navigation = expect_context::<Navigation>();
+    let done = move |me: Me| navigation.replace(Timeline::Person(me.username).into());
+    view! {
+        <div class="page">
+            <Heading title="Welcome">"Choose a username"</Heading>
+            <SignedInOnly>
+                <p>"It is how others see you, and the address of your page. You can change it later."</p>
+                <UsernameForm on_done=done/>
+            </SignedInOnly>
+        </div>
+    }
+}
+
+#[component]
+pub(crate) fn UsernameForm(#[prop(into)] on_done: Callback<Me>, #[prop(optional, into)] initial: String) -> impl IntoView {
+    let (username, attempt, session) = (RwSignal::new(initial.clone()), Attempt::new(), session());
+    let chosen = move || username.get().trim().to_lowercase();
+    // Every keystroke asks again; the question before is aborted.
+    let available = load(move || {
+        let username = chosen();
+        let worth_asking = is_username(&username) && username != initial;
+        async move {
+            if !worth_asking {
+                return Ok((username, None));
+            }
+            let answer = api::run(UsernameAvailable::build(ByUsername { username: username.clone() })).await?;
+            Ok((username, Some(answer.username_available)))
+        }
+    });
+    let verdict = move || match available.get() {
+        Some((asked, Some(true))) if asked == chosen() => Some("It is free."),
+        Some((asked, Some(false))) if asked == chosen() => Some("It is taken."),
+        _ => None,
+    };
+    let send = move |event: web_sys::SubmitEvent| {
+        event.prevent_default();
+        let username = untrack(chosen);
+        attempt.send(api::run(ClaimUsername::build(ByUsername { username })), move |ClaimUsername { claim_username }| {
+            session.renamed(claim_username.clone());
+            on_done.run(claim_username);
+        });
+    };
+    view! {
+        <form class="form" on:submit=send>
+            <Field
+                id="username"
+                label="Username"
+                kind=Kind::Username
+                value=username
+                hint="3 to 30 letters, digits, _ or -, starting with a letter."
+                error=attempt.on("username", username_words)
+            />
+            <p class="quiet" role="status">
+                {verdict}
+            </p>
+            {attempt.rest(&["username"], words)}
+            <SendButton attempt label="Take this name"/>
+        </form>
+    }
+}
+
+fn is_username(text: &str) -> bool {
+    let valid = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
+    (3..=30).contains(&text.len()) && text.starts_with(|first: char| first.is_ascii_lowercase()) && text.bytes().all(valid)
+}
+
+fn username_words(error: &ApiError) -> &'static str {
+    match error.code {
+        Code::Conflict => "That name is taken, or kept for the site.",
+        _ => "Please use 3 to 30 letters, digits, _ or -, starting with a letter.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_username;
+
+    #[test]
+    fn usernames_are_as_the_profile_service_takes_them() {
+        for name in ["ada", "a_b-c", "z99", &"x".repeat(30)] {
+            assert!(is_username(name), "{name}");
+        }
+        for name in ["", "ab", "1ab", "-ab", "Ada", "ä12", "a b", &"x".repeat(31)] {
+            assert!(!is_username(name), "{name}");
+        }
+    }
+}

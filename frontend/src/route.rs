@@ -1,0 +1,167 @@
+//! Where one can be. Every link of the app is written from a [`Route`], so a path that does not exist cannot be linked
+//! to; a general router would give strings, and could not keep a timeline mounted beneath the photo opened from it.
+
+use std::fmt;
+
+use crate::graphql::Date;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    Timeline(Timeline),
+    Photo(String),
+    Upload,
+    /// `next` is where to go afterwards: a path on this site.
+    Login { next: Option<String> },
+    Register { next: Option<String> },
+    Welcome,
+    Settings,
+    AboutRanking,
+    NotFound,
+}
+
+/// A grid of photos that one can open a photo from and come back to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Timeline {
+    Latest,
+    /// A day of the archive, or today.
+    Hot(Option<Date>),
+    Trending,
+    Person(String),
+}
+
+impl Route {
+    /// Reads a path and its query string; what nobody knows is [`Route::NotFound`].
+    pub(crate) fn parse(path: &str, query: &str) -> Self {
+        let path = if path == "/" { path } else { path.trim_end_matches('/') };
+        let next = || next_in(query);
+        match path {
+            "/" => Self::Timeline(Timeline::Latest),
+            "/hot" => Self::Timeline(Timeline::Hot(None)),
+            "/trending" => Self::Timeline(Timeline::Trending),
+            "/upload" => Self::Upload,
+            "/login" => Self::Login { next: next() },
+            "/register" => Self::Register { next: next() },
+            "/welcome" => Self::Welcome,
+            "/settings" => Self::Settings,
+            "/about/ranking" => Self::AboutRanking,
+            _ => Self::parse_named(path).unwrap_or(Self::NotFound),
+        }
+    }
+
+    /// The paths that carry a name: a day, a photo, a person.
+    fn parse_named(path: &str) -> Option<Self> {
+        if let Some(day) = path.strip_prefix("/hot/") {
+            return is_day(day).then(|| Self::Timeline(Timeline::Hot(Some(Date(day.to_owned())))));
+        }
+        let (name, make): (_, fn(String) -> Self) = match path.strip_prefix("/p/") {
+            Some(id) => (id, Self::Photo),
+            None => (path.strip_prefix("/@")?, |username| Self::Timeline(Timeline::Person(username))),
+        };
+        (!name.is_empty() && !name.contains('/')).then(|| make(name.to_owned()))
+    }
+
+    /// The page to come back to after signing in, unless one is signing in already.
+    pub(crate) fn as_next(&self) -> Option<String> {
+        match self {
+            Self::Login { next } | Self::Register { next } => next.clone(),
+            Self::Timeline(Timeline::Latest) | Self::NotFound => None,
+            route => Some(route.to_string()),
+        }
+    }
+}
+
+/// Only a path on this site: an address that somebody else wrote must not lead away after signing in.
+fn next_in(query: &str) -> Option<String> {
+    let next = query.trim_start_matches('?').split('&').find_map(|pair| pair.strip_prefix("next="))?;
+    let on_this_site = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '?', '%']);
+    on_this_site.then(|| next.to_owned())
+}
+
+fn is_day(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() == 10
+        && bytes.iter().enumerate().all(|(at, byte)| if at == 4 || at == 7 { *byte == b'-' } else { byte.is_ascii_digit() })
+}
+
+/// The path that [`Route::parse`] reads back.
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let with_next = |f: &mut fmt::Formatter<'_>, path: &str, next: &Option<String>| match next {
+            Some(next) => write!(f, "{path}?next={next}"),
+            None => f.write_str(path),
+        };
+        match self {
+            Self::Timeline(timeline) => timeline.fmt(f),
+            Self::Photo(id) => write!(f, "/p/{id}"),
+            Self::Upload => f.write_str("/upload"),
+            Self::Login { next } => with_next(f, "/login", next),
+            Self::Register { next } => with_next(f, "/register", next),
+            Self::Welcome => f.write_str("/welcome"),
+            Self::Settings => f.write_str("/settings"),
+            Self::AboutRanking => f.write_str("/about/ranking"),
+            Self::NotFound => f.write_str("/404"),
+        }
+    }
+}
+
+impl fmt::Display for Timeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Latest => f.write_str("/"),
+            Self::Hot(None) => f.write_str("/hot"),
+            Self::Hot(Some(Date(day))) => write!(f, "/hot/{day}"),
+            Self::Trending => f.write_str("/trending"),
+            Self::Person(username) => write!(f, "/@{username}"),
+        }
+    }
+}
+
+impl From<Timeline> for Route {
+    fn from(timeline: Timeline) -> Self {
+        Self::Timeline(timeline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_reads_back_as_the_route_that_wrote_it() {
+        let routes = [
+            Timeline::Latest.into(),
+            Timeline::Hot(None).into(),
+            Timeline::Hot(Some(Date("2026-11-22".into()))).into(),
+            Timeline::Trending.into(),
+            Timeline::Person("ada".into()).into(),
+            Route::Photo("0199".into()),
+            Route::Upload,
+            Route::Login { next: None },
+            Route::Login { next: Some("/hot/2026-11-22".into()) },
+            Route::Register { next: Some("/upload".into()) },
+            Route::Welcome,
+            Route::Settings,
+            Route::AboutRanking,
+        ];
+        for route in routes {
+            let address = route.to_string();
+            let (path, query) = address.split_once('?').unwrap_or((&address, ""));
+            assert_eq!(Route::parse(path, query), route, "{address}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_knows_is_not_found() {
+        for path in ["/nowhere", "/hot/yesterday", "/hot/2026-1-022", "/p/", "/p/a/b", "/@", "/about"] {
+            assert_eq!(Route::parse(path, ""), Route::NotFound, "{path}");
+        }
+        assert_eq!(Route::parse("/hot/", ""), Timeline::Hot(None).into());
+    }
+
+    #[test]
+    fn signing_in_never_leads_away_from_this_site() {
+        for query in ["?next=//evil.example", "?next=https://evil.example", "?next=/\\evil.example", "?next=", "?next=%2F%2Fevil"] {
+            assert_eq!(Route::parse("/login", query), Route::Login { next: None }, "{query}");
+        }
+    }
+}

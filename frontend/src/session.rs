@@ -1,0 +1,229 @@
+//! Who is looking.
+
+use cynic::{MutationBuilder, QueryBuilder};
+use leptos::ev;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+
+use crate::api::{self, ApiError};
+use crate::graphql::{Id, schema};
+
+#[derive(Clone, Copy)]
+pub(crate) struct Session {
+    who: RwSignal<Who>,
+    /// Counts sign-ins and sign-outs, so that what depends on the viewer can be asked for again.
+    changes: RwSignal<u32>,
+    intent: RwSignal<Option<Intent>>,
+}
+
+/// What to do once somebody has signed in.
+type Intent = Callback<()>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// The answer is not here yet.
+    Unknown,
+    Nobody,
+    Somebody(Viewer),
+}
+
+#[derive(cynic::QueryFragment, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Viewer {
+    pub(crate) id: Id,
+    pub(crate) email: String,
+    pub(crate) user: Option<Me>,
+}
+
+#[derive(cynic::QueryFragment, Clone, Debug, PartialEq, Eq)]
+#[cynic(graphql_type = "User")]
+pub(crate) struct Me {
+    pub(crate) id: Id,
+    pub(crate) username: String,
+    pub(crate) display_name: String,
+    pub(crate) bio: Option<String>,
+}
+
+impl Me {
+    /// Until a username is claimed there is a stand-in.
+    pub(crate) fn has_chosen_username(&self) -> bool {
+        !self.username.starts_with("guest-")
+    }
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Query")]
+pub(crate) struct WhoIsLooking {
+    viewer: Option<Viewer>,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Session")]
+pub(crate) struct SignedIn {
+    pub(crate) viewer: Viewer,
+}
+
+/// An e-mail address and a password, for an account that is or will be.
+#[derive(cynic::QueryVariables, Clone)]
+pub(crate) struct Credentials {
+    pub(crate) email: String,
+    pub(crate) password: String,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Mutation", variables = "Credentials")]
+pub(crate) struct Login {
+    #[arguments(input: { email: $email, password: $password })]
+    login: SignedIn,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Mutation", variables = "Credentials")]
+pub(crate) struct Register {
+    #[arguments(input: { email: $email, password: $password })]
+    register: SignedIn,
+}
+
+#[derive(cynic::QueryVariables)]
+pub(crate) struct LogoutVariables {
+    pub(crate) everywhere: bool,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Mutation", variables = "LogoutVariables")]
+pub(crate) struct Logout {
+    #[expect(dead_code, reason = "a selection needs a field")]
+    #[arguments(everywhere: $everywhere)]
+    logout: bool,
+}
+
+impl Session {
+    /// Asks who is looking, and listens to the other tabs.
+    pub(crate) fn provide() -> Self {
+        let session = Self {
+            who: RwSignal::new(Who::Unknown),
+            changes: RwSignal::new(0),
+            intent: RwSignal::new(None),
+        };
+        provide_context(session);
+        session.ask();
+        Effect::new(move |first: Option<()>| {
+            api::SESSION_ENDED.track();
+            if first.is_some() {
+                session.change(Who::Nobody);
+            }
+        });
+        let _ = window_event_listener(ev::storage, move |event| {
+            let signed_in_or_out = event.old_value().is_some() != event.new_value().is_some();
+            if event.key().as_deref() == Some(api::SESSION_KEY) && signed_in_or_out {
+                session.changes.update(|changes| *changes += 1);
+                session.ask();
+            }
+        });
+        session
+    }
+
+    fn ask(self) {
+        spawn_local(async move {
+            let answer = api::run(WhoIsLooking::build(())).await;
+            // Without an answer one can look, which needs no account.
+            let viewer = answer.ok().and_then(|answer| answer.viewer);
+            if viewer.is_some() && !api::session_known() {
+                api::remember_session(true);
+            }
+            self.who.set(viewer.map_or(Who::Nobody, Who::Somebody));
+        });
+    }
+
+    pub(crate) fn who(self) -> Signal<Who> {
+        self.who.into()
+    }
+
+    pub(crate) fn viewer(self) -> Option<Viewer> {
+        match self.who.get() {
+            Who::Somebody(viewer) => Some(viewer),
+            Who::Unknown | Who::Nobody => None,
+        }
+    }
+
+    /// Who is looking at this moment, for something that is done once.
+    pub(crate) fn viewer_now(self) -> Option<Viewer> {
+        untrack(|| self.viewer())
+    }
+
+    /// Whether the viewer is that person.
+    pub(crate) fn is(self, user: &Id) -> bool {
+        self.who.with(|who| matches!(who, Who::Somebody(Viewer { user: Some(me), .. }) if me.id == *user))
+    }
+
+    /// Changes with every sign-in and sign-out.
+    pub(crate) fn track(self) {
+        self.changes.track();
+    }
+
+    pub(crate) async fn sign_in(self, credentials: Credentials) -> Result<Viewer, ApiError> {
+        let Login { login } = api::run(Login::build(credentials)).await?;
+        Ok(self.begin(login.viewer))
+    }
+
+    pub(crate) async fn register(self, credentials: Credentials) -> Result<Viewer, ApiError> {
+        let Register { register } = api::run(Register::build(credentials)).await?;
+        Ok(self.begin(register.viewer))
+    }
+
+    pub(crate) async fn sign_out(self, everywhere: bool) -> Result<(), ApiError> {
+        api::run(Logout::build(LogoutVariables { everywhere })).await?;
+        self.end();
+        Ok(())
+    }
+
+    /// The session is over: signed out, or the account is gone.
+    pub(crate) fn end(self) {
+        api::remember_session(false);
+        self.change(Who::Nobody);
+    }
+
+    /// The viewer has a new name, or a new bio.
+    pub(crate) fn renamed(self, user: Me) {
+        self.who.update(|who| {
+            if let Who::Somebody(viewer) = who {
+                viewer.user = Some(user);
+            }
+        });
+    }
+
+    /// Does it now, or opens the sign-in sheet and does it afterwards.
+    pub(crate) fn require(self, intent: impl Fn() + Send + Sync + 'static) {
+        match self.who.get_untracked() {
+            Who::Somebody(_) => intent(),
+            Who::Unknown | Who::Nobody => self.intent.set(Some(Callback::new(move |()| intent()))),
+        }
+    }
+
+    /// Whether something waits for a sign-in.
+    pub(crate) fn is_wanted(self) -> bool {
+        self.intent.with(Option::is_some)
+    }
+
+    pub(crate) fn dismiss(self) {
+        self.intent.set(None);
+    }
+
+    fn begin(self, viewer: Viewer) -> Viewer {
+        api::remember_session(true);
+        self.change(Who::Somebody(viewer.clone()));
+        if let Some(intent) = self.intent.try_update(Option::take).flatten() {
+            intent.run(());
+        }
+        viewer
+    }
+
+    fn change(self, who: Who) {
+        self.who.set(who);
+        self.changes.update(|changes| *changes += 1);
+    }
+}
+
+/// The session that [`Session::provide`] put into the context.
+pub(crate) fn session() -> Session {
+    expect_context()
+}

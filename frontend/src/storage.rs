@@ -1,0 +1,28 @@
+//! What the browser keeps for us. With storage switched off everything still works, it only forgets.
+
+use leptos::prelude::window;
+use web_sys::Storage;
+
+/// Kept until it is removed.
+pub(crate) fn local() -> Option<Storage> {
+    window().local_storage().ok().flatten()
+}
+
+/// Kept until the tab closes: a reload loses nothing.
+pub(crate) fn tab() -> Option<Storage> {
+    window().session_storage().ok().flatten()
+}
+
+pub(crate) fn read(storage: Option<&Storage>, key: &str) -> Option<String> {
+    storage?.get_item(key).ok().flatten()
+}
+
+/// Writes the value, or removes the key when there is none.
+pub(crate) fn write(storage: Option<&Storage>, key: &str, value: Option<&str>) {
+    let Some(storage) = storage else { return };
+    // A full or forbidden store is not worth a message: what is kept here is convenience.
+    let _ = match value {
+        Some(value) => storage.set_item(key, value),
+        None => storage.remove_item(key),
+    };
+}

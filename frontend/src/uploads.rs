@@ -1,0 +1,236 @@
+//! Files on their way to the site. The queue belongs to the app and not to a page: one may look around meanwhile.
+
+use cynic::MutationBuilder;
+use leptos::ev;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use send_wrapper::SendWrapper;
+use web_sys::{File, Url};
+
+use crate::api::{self, ApiError, Uploaded};
+use crate::graphql::{Id, schema};
+
+/// As photo accepts them.
+pub(crate) const MEDIA_TYPES: [&str; 3] = ["image/jpeg", "image/png", "image/webp"];
+/// 25 MiB.
+const LARGEST: f64 = 25.0 * 1024.0 * 1024.0;
+const AT_ONCE: usize = 3;
+
+#[derive(cynic::QueryVariables)]
+pub(crate) struct PublishPhotoVariables {
+    pub(crate) upload_id: Id,
+    pub(crate) title: String,
+    pub(crate) alt_text: Option<String>,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Mutation", variables = "PublishPhotoVariables")]
+pub(crate) struct PublishPhoto {
+    #[arguments(input: { uploadId: $upload_id, title: $title, altText: $alt_text })]
+    publish_photo: Published,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Photo")]
+struct Published {
+    id: Id,
+}
+
+#[derive(Clone)]
+pub(crate) struct Item {
+    pub(crate) key: u32,
+    pub(crate) name: String,
+    /// An address of the file in this browser, to show it before it is anywhere else.
+    pub(crate) preview: String,
+    pub(crate) title: RwSignal<String>,
+    pub(crate) alt: RwSignal<String>,
+    pub(crate) state: RwSignal<State>,
+    file: SendWrapper<File>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum State {
+    Waiting,
+    /// The share that has been sent, 0 to 1.
+    Uploading(f64),
+    /// All is sent; the site makes its sizes and throws the metadata away.
+    Processing,
+    Ready(Id),
+    /// `field` in the error is the one to mend.
+    Unpublished(Id, ApiError),
+    Publishing(Id),
+    Published(Id),
+    Failed(&'static str),
+}
+
+impl State {
+    /// Whether leaving now would lose something.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        !matches!(self, Self::Published(_) | Self::Failed(_))
+    }
+
+    fn is_sending(&self) -> bool {
+        matches!(self, Self::Uploading(_) | Self::Processing)
+    }
+
+    /// The upload that could be published now.
+    fn publishable(&self) -> Option<&Id> {
+        match self {
+            Self::Ready(upload) | Self::Unpublished(upload, _) => Some(upload),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Uploads {
+    items: RwSignal<Vec<Item>>,
+    next: StoredValue<u32>,
+    /// Signals of items live as long as the app does.
+    owner: StoredValue<Owner>,
+}
+
+impl Uploads {
+    pub(crate) fn provide() {
+        let uploads = Self {
+            items: RwSignal::new(Vec::new()),
+            next: StoredValue::new(0),
+            owner: StoredValue::new(Owner::current().expect("called while the app mounts")),
+        };
+        let _ = window_event_listener(ev::beforeunload, move |event| {
+            let items = uploads.items.get_untracked();
+            if items.iter().any(|item| item.state.with_untracked(State::is_unfinished)) {
+                event.prevent_default();
+            }
+        });
+        provide_context(uploads);
+    }
+
+    pub(crate) fn items(self) -> Vec<Item> {
+        self.items.get()
+    }
+
+    pub(crate) fn add(self, files: Vec<File>) {
+        for file in files {
+            let key = self.next.get_value();
+            self.next.set_value(key + 1);
+            let item = self.owner.get_value().with(|| Item {
+                key,
+                name: file.name(),
+                preview: Url::create_object_url_with_blob(&file).unwrap_or_default(),
+                title: RwSignal::new(title_from(&file.name())),
+                alt: RwSignal::new(String::new()),
+                state: RwSignal::new(refusal(&file).map_or(State::Waiting, State::Failed)),
+                file: SendWrapper::new(file),
+            });
+            self.items.update(|items| items.push(item));
+        }
+        self.start_waiting();
+    }
+
+    /// Takes a file out of the list; what of it was sent stays private and disappears by itself.
+    pub(crate) fn remove(self, item: &Item) {
+        let _ = Url::revoke_object_url(&item.preview);
+        self.items.update(|items| items.retain(|other| other.key != item.key));
+        self.start_waiting();
+    }
+
+    pub(crate) fn retry(self, item: &Item) {
+        item.state.set(refusal(&item.file).map_or(State::Waiting, State::Failed));
+        self.start_waiting();
+    }
+
+    /// Publishes a file, or all that are ready.
+    pub(crate) fn publish(item: &Item) {
+        let Some(upload) = item.state.with_untracked(|state| state.publishable().cloned()) else { return };
+        item.state.set(State::Publishing(upload.clone()));
+        let state = item.state;
+        let alt = item.alt.get_untracked().trim().to_owned();
+        let variables = PublishPhotoVariables {
+            upload_id: upload.clone(),
+            title: item.title.get_untracked().trim().to_owned(),
+            alt_text: (!alt.is_empty()).then_some(alt),
+        };
+        spawn_local(async move {
+            state.set(match api::run(PublishPhoto::build(variables)).await {
+                Ok(PublishPhoto { publish_photo }) => State::Published(publish_photo.id),
+                Err(error) => State::Unpublished(upload, error),
+            });
+        });
+    }
+
+    pub(crate) fn publish_all(self) {
+        self.items.get_untracked().iter().for_each(Self::publish);
+    }
+
+    pub(crate) fn publishable(self) -> usize {
+        self.items.get().iter().filter(|item| item.state.with(|state| state.publishable().is_some())).count()
+    }
+
+    fn start_waiting(self) {
+        let items = self.items.get_untracked();
+        let sending = items.iter().filter(|item| item.state.with_untracked(State::is_sending)).count();
+        let waiting = items.into_iter().filter(|item| item.state.with_untracked(|state| *state == State::Waiting));
+        for item in waiting.take(AT_ONCE.saturating_sub(sending)) {
+            self.send(&item);
+        }
+    }
+
+    fn send(self, item: &Item) {
+        let Item { state, file, .. } = item.clone();
+        state.set(State::Uploading(0.0));
+        let on_progress = move |share: f64| {
+            state.set(if share < 1.0 { State::Uploading(share) } else { State::Processing });
+        };
+        spawn_local(async move {
+            state.set(match api::upload(&file, on_progress).await {
+                Ok(Uploaded { upload_id }) => State::Ready(Id::new(upload_id)),
+                Err(error) => State::Failed(why(error.status)),
+            });
+            self.start_waiting();
+        });
+    }
+}
+
+/// What can be said without sending it.
+fn refusal(file: &File) -> Option<&'static str> {
+    if !MEDIA_TYPES.contains(&file.type_().as_str()) {
+        return Some("Only JPEG, PNG and WebP pictures can be uploaded.");
+    }
+    (file.size() > LARGEST).then_some("It is larger than 25 MiB.")
+}
+
+fn why(status: u16) -> &'static str {
+    match status {
+        0 => "The connection broke.",
+        401 => "Please sign in again.",
+        413 => "It is too large.",
+        415 => "It is not a JPEG, PNG or WebP picture, whatever its name says.",
+        422 => "The picture is damaged, or larger than can be shown.",
+        429 | 503 => "The site is busy. Please try again in a moment.",
+        _ => "Something went wrong on our side.",
+    }
+}
+
+/// A file's name is a start; a camera's numbering is not.
+fn title_from(name: &str) -> String {
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let words = stem.replace(['_', '-', '.'], " ");
+    let letters = words.chars().filter(|letter| letter.is_alphabetic()).count();
+    let is_numbering = words.chars().any(|letter| letter.is_ascii_digit()) && letters <= 5;
+    if is_numbering { String::new() } else { words.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(120).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::title_from;
+
+    #[test]
+    fn a_name_becomes_a_title_and_a_number_does_not() {
+        assert_eq!(title_from("harbour_at-dusk.jpg"), "harbour at dusk");
+        assert_eq!(title_from("IMG_4711.JPG"), "");
+        assert_eq!(title_from("DSC00042.jpeg"), "");
+        assert_eq!(title_from("Ελλάδα.webp"), "Ελλάδα");
+        assert_eq!(title_from(&"x".repeat(300)).len(), 120);
+    }
+}

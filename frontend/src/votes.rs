@@ -1,0 +1,243 @@
+//! Votes: painted in the same frame, one request in flight for each photo, the last intent wins.
+
+use std::collections::HashMap;
+
+use cynic::MutationBuilder;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+
+use crate::api;
+use crate::components::notices::Notices;
+use crate::components::error_card::words;
+use crate::graphql::{Id, VoteChoice, VoteTally, schema};
+use crate::session::Session;
+
+#[derive(cynic::QueryVariables)]
+pub(crate) struct CastVoteVariables {
+    pub(crate) photo_id: Id,
+    pub(crate) vote: VoteChoice,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Mutation", variables = "CastVoteVariables")]
+pub(crate) struct CastVote {
+    #[arguments(photoId: $photo_id, vote: $vote)]
+    cast_vote: Counted,
+}
+
+#[derive(cynic::QueryFragment)]
+#[cynic(graphql_type = "Photo")]
+struct Counted {
+    #[expect(dead_code, reason = "a later cache may want it")]
+    id: Id,
+    votes: Option<VoteTally>,
+    viewer_vote: Option<VoteChoice>,
+}
+
+/// One photo's votes: what the server last said, what the viewer wants, and what is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ballot {
+    settled: VoteTally,
+    settled_choice: VoteChoice,
+    wanted: VoteChoice,
+    in_flight: Option<VoteChoice>,
+}
+
+impl Ballot {
+    pub(crate) fn new(tally: VoteTally, choice: VoteChoice) -> Self {
+        Self { settled: tally, settled_choice: choice, wanted: choice, in_flight: None }
+    }
+
+    /// What the viewer has chosen, be it not counted yet.
+    pub(crate) fn choice(&self) -> VoteChoice {
+        self.wanted
+    }
+
+    /// The score as it will be once the choice is counted.
+    pub(crate) fn score(&self) -> i32 {
+        self.settled.score - weight(self.settled_choice) + weight(self.wanted)
+    }
+
+    /// Pressing the arrow that is chosen already clears the vote.
+    fn press(&mut self, arrow: VoteChoice) {
+        self.wanted = if self.wanted == arrow { VoteChoice::None } else { arrow };
+    }
+
+    /// The vote to send now, if one has to be sent and none is on its way.
+    fn take_for_sending(&mut self) -> Option<VoteChoice> {
+        if self.in_flight.is_some() || self.wanted == self.settled_choice {
+            return None;
+        }
+        self.in_flight = Some(self.wanted);
+        self.in_flight
+    }
+
+    /// The server's own count, with or without an answer to a vote on its way.
+    fn settle(&mut self, tally: VoteTally, choice: VoteChoice) {
+        if self.in_flight.is_none() && self.wanted == self.settled_choice {
+            self.wanted = choice;
+        }
+        self.settled = tally;
+        self.settled_choice = choice;
+    }
+
+    /// What was sent has been counted.
+    fn counted(&mut self, tally: VoteTally, choice: VoteChoice) {
+        self.settled = tally;
+        self.settled_choice = choice;
+        self.in_flight = None;
+    }
+
+    /// What was sent failed: everything returns to what the server last said.
+    fn roll_back(&mut self) {
+        self.wanted = self.settled_choice;
+        self.in_flight = None;
+    }
+}
+
+fn weight(choice: VoteChoice) -> i32 {
+    match choice {
+        VoteChoice::Up => 1,
+        VoteChoice::Down => -1,
+        VoteChoice::None => 0,
+    }
+}
+
+/// The ballots of all photos seen, so that a tile and the page of the same photo agree.
+#[derive(Clone, Copy)]
+pub(crate) struct Ballots {
+    by_photo: StoredValue<HashMap<Id, ArcRwSignal<Ballot>>>,
+    session: Session,
+    notices: Notices,
+}
+
+impl Ballots {
+    pub(crate) fn provide(session: Session, notices: Notices) {
+        provide_context(Self { by_photo: StoredValue::new(HashMap::new()), session, notices });
+    }
+
+    /// Takes in what a page was told; a photo whose votes cannot be had keeps what is known of it.
+    pub(crate) fn receive(self, photo: &Id, tally: Option<VoteTally>, choice: Option<VoteChoice>) {
+        let Some(tally) = tally else { return };
+        let choice = choice.unwrap_or(VoteChoice::None);
+        self.by_photo.update_value(|ballots| {
+            if let Some(ballot) = ballots.get(photo) {
+                ballot.update(|ballot| ballot.settle(tally, choice));
+            } else {
+                ballots.insert(photo.clone(), ArcRwSignal::new(Ballot::new(tally, choice)));
+            }
+        });
+    }
+
+    /// Nothing while the vote service is away.
+    pub(crate) fn of(self, photo: &Id) -> Option<ArcRwSignal<Ballot>> {
+        self.by_photo.with_value(|ballots| ballots.get(photo).cloned())
+    }
+
+    /// The viewer pressed an arrow. Signed out, the intent waits for the sign-in.
+    pub(crate) fn press(self, photo: Id, arrow: VoteChoice) {
+        self.session.require(move || {
+            let Some(ballot) = self.of(&photo) else { return };
+            ballot.update(|ballot| ballot.press(arrow));
+            let shown = ballot.get_untracked();
+            self.notices.announce(in_words(&shown));
+            self.send(photo.clone(), ballot);
+        });
+    }
+
+    fn send(self, photo: Id, ballot: ArcRwSignal<Ballot>) {
+        // The signal is not told: nothing that is shown changes.
+        let Some(vote) = ballot.try_update_untracked(Ballot::take_for_sending).flatten() else { return };
+        spawn_local(async move {
+            let operation = CastVote::build(CastVoteVariables { photo_id: photo.clone(), vote });
+            match api::run(operation).await {
+                Ok(CastVote { cast_vote: Counted { votes: Some(tally), viewer_vote, .. } }) => {
+                    ballot.update(|ballot| ballot.counted(tally, viewer_vote.unwrap_or(VoteChoice::None)));
+                    self.send(photo, ballot);
+                }
+                Ok(_) => self.failed(photo, ballot, api::Code::Unavailable.into()),
+                Err(error) => self.failed(photo, ballot, error),
+            }
+        });
+    }
+
+    fn failed(self, photo: Id, ballot: ArcRwSignal<Ballot>, error: api::ApiError) {
+        let wanted = ballot.get_untracked().choice();
+        ballot.update(Ballot::roll_back);
+        let text = format!("Your vote was not counted. {}", words(&error));
+        self.notices.offer(text, move || {
+            ballot.update(|ballot| ballot.wanted = wanted);
+            self.send(photo.clone(), ballot.clone());
+        });
+    }
+}
+
+fn in_words(ballot: &Ballot) -> String {
+    let what = match ballot.choice() {
+        VoteChoice::Up => "Upvoted",
+        VoteChoice::Down => "Downvoted",
+        VoteChoice::None => "Vote removed",
+    };
+    format!("{what}. Score {}.", ballot.score())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: VoteChoice = VoteChoice::None;
+    const UP: VoteChoice = VoteChoice::Up;
+    const DOWN: VoteChoice = VoteChoice::Down;
+
+    fn tally(up: i32, down: i32) -> VoteTally {
+        VoteTally { up, down, score: up - down }
+    }
+
+    #[test]
+    fn a_press_is_counted_at_once_and_the_same_press_clears_it() {
+        let mut ballot = Ballot::new(tally(3, 1), NONE);
+        ballot.press(UP);
+        assert_eq!((ballot.choice(), ballot.score()), (UP, 3));
+        ballot.press(DOWN);
+        assert_eq!((ballot.choice(), ballot.score()), (DOWN, 1));
+        ballot.press(DOWN);
+        assert_eq!((ballot.choice(), ballot.score()), (NONE, 2));
+    }
+
+    #[test]
+    fn one_vote_is_in_flight_and_the_last_intent_follows_it() {
+        let mut ballot = Ballot::new(tally(0, 0), NONE);
+        ballot.press(UP);
+        assert_eq!(ballot.take_for_sending(), Some(UP));
+        for _ in 0..9 {
+            ballot.press(DOWN);
+            assert_eq!(ballot.take_for_sending(), None);
+        }
+        ballot.counted(tally(1, 0), UP);
+        assert_eq!((ballot.choice(), ballot.score()), (DOWN, -1));
+        assert_eq!(ballot.take_for_sending(), Some(DOWN));
+        ballot.counted(tally(0, 1), DOWN);
+        assert_eq!((ballot.score(), ballot.take_for_sending()), (-1, None));
+    }
+
+    #[test]
+    fn a_failure_returns_to_what_the_server_last_said() {
+        let mut ballot = Ballot::new(tally(5, 0), UP);
+        ballot.press(DOWN);
+        assert_eq!(ballot.take_for_sending(), Some(DOWN));
+        ballot.press(DOWN);
+        ballot.roll_back();
+        assert_eq!((ballot.choice(), ballot.score(), ballot.take_for_sending()), (UP, 5, None));
+    }
+
+    #[test]
+    fn news_from_the_server_does_not_undo_an_intent() {
+        let mut ballot = Ballot::new(tally(0, 0), NONE);
+        ballot.press(UP);
+        ballot.settle(tally(4, 0), NONE);
+        assert_eq!((ballot.choice(), ballot.score()), (UP, 5));
+        let mut untouched = Ballot::new(tally(0, 0), NONE);
+        untouched.settle(tally(4, 0), UP);
+        assert_eq!((untouched.choice(), untouched.score()), (UP, 4));
+    }
+}
