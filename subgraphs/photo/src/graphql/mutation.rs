@@ -1,0 +1,137 @@
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object};
+use chassis::departed;
+use chassis::viewer::{self, NoViewer};
+use chassis::{Result, Viewer, transaction};
+
+use super::types::Photo;
+use crate::State;
+use crate::domain::{self, AltText, PhotoId, Title};
+use crate::error::Error;
+use crate::events;
+use crate::store::{self, sweeping, uploads};
+
+/// What can be changed here.
+#[derive(Debug, Default)]
+pub struct Mutation;
+
+/// title: 1..120 characters after trimming; altText: up to 1000.
+#[derive(Debug, InputObject)]
+struct PublishPhotoInput {
+    upload_id: ID,
+    title: String,
+    alt_text: Option<String>,
+}
+
+/// What is left out stays as it is; an altText of null or without characters takes it away.
+#[derive(Debug, InputObject)]
+struct UpdatePhotoInput {
+    id: ID,
+    title: Option<String>,
+    alt_text: MaybeUndefined<String>,
+}
+
+#[Object]
+impl Mutation {
+    /// Publishes an upload made with POST /media/uploads. Repeated by its owner it answers the same photo.
+    async fn publish_photo(&self, ctx: &Context<'_>, input: PublishPhotoInput) -> Result<Photo> {
+        let (state, viewer) = writer(ctx).await?;
+        let id = PhotoId::parse(&input.upload_id, "uploadId")?;
+        let title = Title::parse(&input.title)?;
+        let alt_text = input.alt_text.as_deref().map(AltText::parse).transpose()?.flatten();
+        let now = state.clock.now();
+
+        let photo = transaction!(state.pool, Error, |tx, _| {
+            // Before anything is read: what is read then is not older than what is locked now.
+            let upload = uploads::take(tx, viewer.id, id, now).await?;
+            if uploads::lock_departed(&mut *tx, viewer.id).await? {
+                return Err(NoViewer::Departed.into());
+            }
+            match upload {
+                Some(upload) => {
+                    let photo = domain::Photo {
+                        id,
+                        author_id: viewer.id,
+                        file_key: upload.file_key,
+                        title: title.as_str().to_owned(),
+                        alt_text: alt_text.as_ref().map(|text| text.as_str().to_owned()),
+                        width: upload.width,
+                        height: upload.height,
+                        placeholder: upload.placeholder,
+                        published_at: now,
+                        hot_day: domain::hot_day(now, state.zone),
+                    };
+                    store::insert(&mut *tx, &photo).await?;
+                    state.outbox.publish(tx, &events::published(&photo, now)).await?;
+                    Ok(photo)
+                }
+                // Published before, by this person: the photo has the upload's id.
+                None => store::lock(&mut *tx, id)
+                    .await?
+                    .filter(|photo| photo.author_id == viewer.id)
+                    .ok_or(Error::NoUpload),
+            }
+        })?;
+        state.outbox.wake();
+        Ok(Photo(photo))
+    }
+
+    /// The author only.
+    async fn update_photo(&self, ctx: &Context<'_>, input: UpdatePhotoInput) -> Result<Photo> {
+        let (state, viewer) = writer(ctx).await?;
+        let id = PhotoId::parse(&input.id, "id")?;
+        let title = input.title.as_deref().map(Title::parse).transpose()?;
+        let alt_text = match &input.alt_text {
+            MaybeUndefined::Undefined => None,
+            MaybeUndefined::Null => Some(None),
+            MaybeUndefined::Value(text) => Some(AltText::parse(text)?),
+        };
+
+        let photo = transaction!(state.pool, Error, |tx, _| {
+            let mut photo = store::lock(&mut *tx, id).await?.ok_or(Error::NoPhoto)?;
+            if photo.author_id != viewer.id {
+                return Err(Error::NotTheAuthor);
+            }
+            if let Some(title) = &title {
+                title.as_str().clone_into(&mut photo.title);
+            }
+            if let Some(alt_text) = &alt_text {
+                photo.alt_text = alt_text.as_ref().map(|text| text.as_str().to_owned());
+            }
+            store::update_texts(&mut *tx, &photo).await?;
+            Ok(photo)
+        })?;
+        Ok(Photo(photo))
+    }
+
+    /// The author, or a moderator. The files are gone, and votes and comments follow.
+    async fn delete_photo(&self, ctx: &Context<'_>, id: ID) -> Result<ID> {
+        let (state, viewer) = writer(ctx).await?;
+        let id = PhotoId::parse(&id, "id")?;
+        let now = state.clock.now();
+
+        transaction!(state.pool, Error, |tx, attempt| {
+            let Some(photo) = store::lock(&mut *tx, id).await? else {
+                // An earlier try may have been committed although its answer was lost.
+                let done = attempt.ambiguous && store::is_deleted(&mut *tx, id).await?;
+                return if done { Ok(()) } else { Err(Error::NoPhoto) };
+            };
+            if photo.author_id != viewer.id && !viewer.moderator {
+                return Err(Error::NeitherAuthorNorModerator);
+            }
+            sweeping::delete_photo(tx, &photo, now).await?;
+            state.outbox.publish(tx, &events::deleted(&photo, now)).await?;
+            Ok(())
+        })?;
+        state.outbox.wake();
+        state.sweep.notify_one();
+        Ok(id.into())
+    }
+}
+
+/// Who is asking, when they may write at all.
+async fn writer<'c>(ctx: &Context<'c>) -> Result<(&'c State, &'c Viewer), Error> {
+    let viewer = viewer::require_viewer(ctx)?;
+    let state = ctx.data_unchecked::<State>();
+    departed::require_present(&state.pool, viewer).await?;
+    Ok((state, viewer))
+}

@@ -1,0 +1,56 @@
+use async_graphql::dataloader::DataLoader;
+use async_graphql::{Context, ID, Object};
+use chassis::Result;
+use chassis::pagination::{NodeConnection, Page};
+use chassis::{UserId, id};
+
+use super::types::{self, Photo, User};
+use crate::State;
+use crate::domain::PhotoId;
+use crate::error::Error;
+use crate::loaders::Photos;
+use crate::store;
+
+/// What can be read here.
+#[derive(Debug, Default)]
+pub struct Query;
+
+#[Object]
+impl Query {
+    async fn photo(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Photo>> {
+        load(ctx, PhotoId::parse(&id, "id")?).await
+    }
+
+    /// Newest first.
+    async fn latest_photos(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(default = 24)] first: i32,
+        after: Option<String>,
+    ) -> Result<NodeConnection<Photo>> {
+        let page = Page::parse(first, after.as_deref())?;
+        let state = ctx.data_unchecked::<State>();
+        let photos = store::latest(&state.pool, &page).await?;
+        Ok(types::connection(&page, photos))
+    }
+
+    #[graphql(entity)]
+    async fn find_photo_by_id(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Photo>> {
+        // The router repeats what another service said; what is not an id names no photo.
+        match PhotoId::parse(&id, "id") {
+            Ok(id) => load(ctx, id).await,
+            Err(_) => Ok(None),
+        }
+    }
+
+    #[graphql(entity)]
+    async fn find_user_by_id(&self, id: ID) -> Option<User> {
+        id::parse_uuid(&id, "id").ok().map(|id| User(UserId(id)))
+    }
+}
+
+async fn load(ctx: &Context<'_>, id: PhotoId) -> Result<Option<Photo>> {
+    let loader = ctx.data_unchecked::<DataLoader<Photos>>();
+    let photo = loader.load_one(id).await.map_err(Error::Shared)?;
+    Ok(photo.map(Photo))
+}

@@ -1,0 +1,97 @@
+use async_graphql::dataloader::DataLoader;
+use async_graphql::{Context, ID, Object};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chassis::pagination::{NodeConnection, Page};
+use chassis::{Result, UserId};
+use chrono::{DateTime, Utc};
+
+use super::leaves::{ImageSources, Renditions};
+use crate::domain;
+use crate::error::Error;
+use crate::loaders::{AuthorPage, Photos};
+use crate::store::Place;
+
+/// A published photo.
+#[derive(Debug, Clone)]
+pub struct Photo(pub domain::Photo);
+
+#[Object]
+impl Photo {
+    async fn id(&self) -> ID {
+        self.0.id.into()
+    }
+
+    async fn title(&self) -> &str {
+        &self.0.title
+    }
+
+    /// What the picture shows, for people who cannot see it.
+    async fn alt_text(&self) -> Option<&str> {
+        self.0.alt_text.as_deref()
+    }
+
+    /// Pixels, after the camera's orientation has been applied.
+    async fn width(&self) -> i32 {
+        self.0.width.into()
+    }
+
+    /// Pixels, after the camera's orientation has been applied.
+    async fn height(&self) -> i32 {
+        self.0.height.into()
+    }
+
+    /// `ThumbHash`, base64.
+    async fn placeholder(&self) -> String {
+        STANDARD.encode(&self.0.placeholder)
+    }
+
+    /// One per format, best first: what an img and its source elements need.
+    async fn sources(&self) -> ImageSources {
+        ImageSources { key: self.0.file_key, size: self.0.size() }
+    }
+
+    /// Every stored size and format, smallest first.
+    async fn renditions(&self) -> Renditions {
+        Renditions { key: self.0.file_key, size: self.0.size() }
+    }
+
+    async fn published_at(&self) -> DateTime<Utc> {
+        self.0.published_at
+    }
+
+    async fn author(&self) -> Option<User> {
+        Some(User(self.0.author_id))
+    }
+}
+
+/// A person; everything else about them belongs to profile.
+#[derive(Debug, Clone, Copy)]
+pub struct User(pub UserId);
+
+#[Object]
+impl User {
+    async fn id(&self) -> ID {
+        self.0.into()
+    }
+
+    /// Newest first.
+    async fn photos(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(default = 24)] first: i32,
+        after: Option<String>,
+    ) -> Result<Option<NodeConnection<Photo>>> {
+        let page = Page::parse(first, after.as_deref())?;
+        let key = AuthorPage { author: self.0, limit: page.limit, after: page.after };
+        let loader = ctx.data_unchecked::<DataLoader<Photos>>();
+        let photos = loader.load_one(key).await.map_err(Error::Shared)?.unwrap_or_default();
+        Ok(Some(connection(&page, photos)))
+    }
+}
+
+/// A page of photos.
+pub(super) fn connection(page: &Page<Place>, photos: Vec<domain::Photo>) -> NodeConnection<Photo> {
+    let rows = photos.into_iter().map(|photo| (Place::of(&photo), Some(Photo(photo))));
+    page.connection(rows, async_graphql::connection::EmptyFields)
+}

@@ -1,0 +1,123 @@
+//! Photos: uploads, files and renditions, and the entity `Photo`.
+//!
+//! The way of a picture: `POST /media/uploads` ([`uploads`]) has it developed ([`picture`]) and keeps its files
+//! ([`files`]); the mutation `publishPhoto` ([`graphql`]) makes the upload a photo of the same id; [`media`] serves
+//! the files. What is deleted goes by the hand of the sweeper ([`sweep`]), and the reconciler ([`reconcile`]) looks
+//! after what was lost.
+//!
+//! A photo has the id of its upload, so publishing is a move that can be repeated without harm: whoever finds the
+//! upload gone finds the photo in its place.
+
+#![forbid(unsafe_code)]
+
+pub mod domain;
+pub mod error;
+
+pub mod graphql;
+pub mod loaders;
+pub mod store;
+
+pub mod uploads;
+pub mod picture;
+pub mod files;
+pub mod media;
+
+pub mod events;
+pub mod internal;
+pub mod sweep;
+pub mod reconcile;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_graphql::{EmptySubscription, Schema};
+use axum::Router;
+use chassis::Clock;
+use chassis::config::Secret;
+use chassis::events::{Outbox, inbox};
+use chassis::internal::InternalClient;
+use chassis::server::{self, Readiness};
+use chassis::tokens::TokenVerifier;
+use chassis::worker::Job;
+use sqlx::MySqlPool;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Error;
+use crate::files::Files;
+use crate::graphql::{Mutation, Query};
+
+/// The migrations of this subgraph's own tables.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// How long a deletion waits for the sweeper where another replica holds its lease.
+const SWEEP: Duration = Duration::from_secs(2);
+const RECONCILE: Duration = Duration::from_secs(600);
+const FORGET: Duration = Duration::from_secs(3600);
+
+/// What everything here works with. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct State {
+    pub pool: MySqlPool,
+    pub clock: Clock,
+    /// The site's time zone: when a day ends.
+    pub zone: chrono_tz::Tz,
+    pub files: Files,
+    pub outbox: Outbox,
+    /// Wakes the sweeper.
+    pub sweep: Arc<Notify>,
+}
+
+/// The subgraph's schema.
+pub type PhotoSchema = Schema<Query, Mutation, EmptySubscription>;
+
+/// The schema over `state`; without one it only describes itself.
+pub fn schema(state: Option<State>) -> PhotoSchema {
+    let mut builder = Schema::build(Query, Mutation, EmptySubscription);
+    if let Some(state) = state {
+        builder = builder.data(loaders::photos(state.pool.clone())).data(state);
+    }
+    server::finish_schema(builder)
+}
+
+/// Whom requests are believed by.
+#[derive(Clone)]
+pub struct Trust {
+    pub verifier: TokenVerifier,
+    /// What other services show.
+    pub secret: Secret,
+}
+
+/// Everything that this service answers.
+pub fn routes(state: &State, trust: Trust, stop: CancellationToken) -> Router {
+    let handler = events::Handler { sweep: Arc::clone(&state.sweep) };
+    let readiness = Readiness::new(state.pool.clone(), stop);
+    server::routes(schema(Some(state.clone())), trust.verifier.clone(), readiness)
+        .merge(uploads::routes(state.clone(), trust.verifier))
+        .merge(media::routes(state.files.clone()))
+        .merge(inbox::routes(state.pool.clone(), state.clock.clone(), trust.secret.clone(), handler))
+        .merge(internal::routes(state.clone(), trust.secret))
+}
+
+/// Starts what runs beside the requests, but for the relay of the outbox.
+pub fn spawn_jobs(state: &State, accounts: Option<InternalClient>, stop: &CancellationToken) {
+    let sweeping = state.clone();
+    Job { name: "sweep", every: SWEEP, wake: Arc::clone(&state.sweep) }.spawn(
+        state.pool.clone(),
+        stop.clone(),
+        move || {
+            let state = sweeping.clone();
+            async move { sweep::sweep(&state).await.map(drop) }
+        },
+    );
+    let reconciling = state.clone();
+    Job::new("reconcile", RECONCILE).spawn(state.pool.clone(), stop.clone(), move || {
+        let (state, accounts) = (reconciling.clone(), accounts.clone());
+        async move { reconcile::reconcile(&state, accounts.as_ref()).await.map(drop) }
+    });
+    let (pool, clock) = (state.pool.clone(), state.clock.clone());
+    Job::new("forget", FORGET).spawn(state.pool.clone(), stop.clone(), move || {
+        let (pool, clock) = (pool.clone(), clock.clone());
+        async move { inbox::forget_old(&pool, clock.now()).await.map(drop).map_err(Error::from) }
+    });
+}

@@ -1,0 +1,180 @@
+//! All SQL about photos. Uploads and what is to be swept have files of their own.
+//!
+//! A photo whose author was deleted counts as gone from that moment, before the sweeper comes by.
+
+pub mod sweeping;
+pub mod uploads;
+
+use chassis::UserId;
+use chassis::database::push_ids;
+use chassis::pagination::{Cursor, Page};
+use chrono::{DateTime, NaiveDate, TimeZone as _, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::{MySql, MySqlExecutor, QueryBuilder};
+use uuid::Uuid;
+
+use crate::domain::{FileKey, Photo, PhotoId};
+
+/// A place in a list that has the newest photo first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// Microseconds since 1970.
+    at: i64,
+    id: PhotoId,
+}
+
+impl Cursor for Place {
+    const KIND: &'static str = "latest";
+}
+
+impl Place {
+    /// Where this photo is.
+    pub fn of(photo: &Photo) -> Self {
+        Self { at: photo.published_at.timestamp_micros(), id: photo.id }
+    }
+
+    fn published_at(self) -> DateTime<Utc> {
+        Utc.timestamp_micros(self.at).single().filter(|at| *at <= end_of_time()).unwrap_or_else(end_of_time)
+    }
+
+    /// Where a page begins: after its cursor, or before all that there is.
+    fn start(page: &Page<Self>) -> (DateTime<Utc>, PhotoId) {
+        page.after.map_or((end_of_time(), PhotoId(Uuid::max())), |place| (place.published_at(), place.id))
+    }
+}
+
+/// The last time that the database can hold.
+fn end_of_time() -> DateTime<Utc> {
+    NaiveDate::from_ymd_opt(9999, 12, 31).and_then(|day| day.and_hms_opt(23, 59, 59)).unwrap_or_default().and_utc()
+}
+
+/// The newest photos, up to one more than the page shows.
+pub async fn latest(executor: impl MySqlExecutor<'_>, page: &Page<Place>) -> Result<Vec<Photo>, sqlx::Error> {
+    let (at, id) = Place::start(page);
+    // MariaDB seeks in the index with this form of the condition, and not with a comparison of rows.
+    sqlx::query_as!(
+        Photo,
+        r#"SELECT id AS "id: PhotoId", author_id AS "author_id: UserId", file_key AS "file_key: FileKey", title, alt_text,
+                  width, height, placeholder, published_at AS "published_at: DateTime<Utc>", hot_day
+           FROM photo
+           WHERE (published_at < ? OR (published_at = ? AND id < ?))
+             AND NOT EXISTS (SELECT 1 FROM departed_account d WHERE d.user_id = photo.author_id)
+           ORDER BY published_at DESC, id DESC LIMIT ?"#,
+        at,
+        at,
+        id.0,
+        page.rows(),
+    )
+    .fetch_all(executor)
+    .await
+}
+
+const COLUMNS: &str =
+    "id, author_id, file_key, title, alt_text, width, height, placeholder, published_at, hot_day FROM photo";
+const AUTHOR_PRESENT: &str = " AND NOT EXISTS (SELECT 1 FROM departed_account d WHERE d.user_id = photo.author_id)";
+
+/// The newest photos of each of some authors, for pages of one length, up to one more than it shows.
+pub async fn by_authors(
+    executor: impl MySqlExecutor<'_>,
+    authors: &[(UserId, Page<Place>)],
+) -> Result<Vec<Photo>, sqlx::Error> {
+    if authors.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut query = QueryBuilder::<MySql>::new("");
+    for (index, (author, page)) in authors.iter().enumerate() {
+        let (at, id) = Place::start(page);
+        query.push(if index == 0 { "(SELECT " } else { " UNION ALL (SELECT " });
+        query.push(COLUMNS).push(" WHERE author_id = ").push_bind(author.0);
+        query.push(" AND (published_at < ").push_bind(at).push(" OR (published_at = ").push_bind(at);
+        query.push(" AND id < ").push_bind(id.0).push("))").push(AUTHOR_PRESENT);
+        query.push(" ORDER BY published_at DESC, id DESC LIMIT ").push_bind(page.rows()).push(")");
+    }
+    query.build_query_as().fetch_all(executor).await
+}
+
+/// Photos by id, in no order.
+pub async fn by_ids(executor: impl MySqlExecutor<'_>, ids: &[PhotoId]) -> Result<Vec<Photo>, sqlx::Error> {
+    let mut query = QueryBuilder::<MySql>::new("SELECT ");
+    query.push(COLUMNS).push(" WHERE id IN ");
+    push_ids(&mut query, ids.iter().copied());
+    query.push(AUTHOR_PRESENT);
+    query.build_query_as().fetch_all(executor).await
+}
+
+/// Photos in the order of their ids, for those who compare everything.
+pub async fn listing(
+    executor: impl MySqlExecutor<'_>,
+    after: Option<PhotoId>,
+    limit: u32,
+) -> Result<Vec<Photo>, sqlx::Error> {
+    let after = after.map_or(Uuid::nil(), Uuid::from);
+    sqlx::query_as!(
+        Photo,
+        r#"SELECT id AS "id: PhotoId", author_id AS "author_id: UserId", file_key AS "file_key: FileKey", title, alt_text,
+                  width, height, placeholder, published_at AS "published_at: DateTime<Utc>", hot_day
+           FROM photo
+           WHERE id > ? AND NOT EXISTS (SELECT 1 FROM departed_account d WHERE d.user_id = photo.author_id)
+           ORDER BY id LIMIT ?"#,
+        after,
+        limit,
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// A photo, locked until the transaction ends.
+pub async fn lock(executor: impl MySqlExecutor<'_>, id: PhotoId) -> Result<Option<Photo>, sqlx::Error> {
+    sqlx::query_as!(
+        Photo,
+        r#"SELECT id AS "id: PhotoId", author_id AS "author_id: UserId", file_key AS "file_key: FileKey", title, alt_text,
+                  width, height, placeholder, published_at AS "published_at: DateTime<Utc>", hot_day
+           FROM photo
+           WHERE id = ? AND NOT EXISTS (SELECT 1 FROM departed_account d WHERE d.user_id = photo.author_id)
+           FOR UPDATE"#,
+        id.0,
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// Adds a photo.
+pub async fn insert(executor: impl MySqlExecutor<'_>, photo: &Photo) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO photo (id, author_id, file_key, title, alt_text, width, height, placeholder, published_at, hot_day)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        photo.id.0,
+        photo.author_id.0,
+        photo.file_key.0,
+        photo.title,
+        photo.alt_text,
+        photo.width,
+        photo.height,
+        photo.placeholder,
+        photo.published_at,
+        photo.hot_day,
+    )
+    .execute(executor)
+    .await
+    .map(drop)
+}
+
+/// Writes what an author may change.
+pub async fn update_texts(executor: impl MySqlExecutor<'_>, photo: &Photo) -> Result<(), sqlx::Error> {
+    sqlx::query!("UPDATE photo SET title = ?, alt_text = ? WHERE id = ?", photo.title, photo.alt_text, photo.id.0)
+        .execute(executor)
+        .await
+        .map(drop)
+}
+
+/// Whether a photo was deleted.
+pub async fn is_deleted(executor: impl MySqlExecutor<'_>, id: PhotoId) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query!("SELECT 1 AS one FROM deleted_photo WHERE id = ?", id.0).fetch_optional(executor).await?;
+    Ok(row.is_some())
+}
+
+/// Whether there is a row for a photo, be its author deleted or not.
+pub async fn exists(executor: impl MySqlExecutor<'_>, id: PhotoId) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query!("SELECT 1 AS one FROM photo WHERE id = ?", id.0).fetch_optional(executor).await?;
+    Ok(row.is_some())
+}
