@@ -28,8 +28,12 @@ const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBST
 
 /// A pool over `url` with at most `connections` connections. Opens none yet.
 pub fn pool(url: &Secret, connections: u32) -> Result<MySqlPool, sqlx::Error> {
-    let options: MySqlConnectOptions = url.expose().parse()?;
-    Ok(MySqlPoolOptions::new()
+    pool_options(connections).connect_lazy(url.expose())
+}
+
+/// How every pool behaves.
+pub fn pool_options(connections: u32) -> MySqlPoolOptions {
+    MySqlPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)
         .max_lifetime(LIFETIME)
@@ -43,7 +47,6 @@ pub fn pool(url: &Secret, connections: u32) -> Result<MySqlPool, sqlx::Error> {
             })
         })
         .after_connect(|connection, _| Box::pin(async move { connection.execute(SESSION).await.map(drop) }))
-        .connect_lazy_with(options))
 }
 
 /// Runs the chassis' migrations and then the subgraph's, on one connection without the time limits of requests.

@@ -1,7 +1,7 @@
 //! Accounts that were deleted: their tokens are refused, and what they left behind is swept away.
 
 use chrono::{DateTime, Utc};
-use sqlx::{MySqlExecutor, MySqlPool};
+use sqlx::{MySqlConnection, MySqlExecutor, MySqlPool};
 
 use crate::internal::{InternalClient, InternalError};
 use crate::viewer::{NoViewer, UserId, Viewer};
@@ -37,6 +37,21 @@ impl Classify for PresenceError {
 /// Refuses a viewer whose account was deleted. Every mutation asks this first.
 pub async fn require_present(executor: impl MySqlExecutor<'_>, viewer: &Viewer) -> Result<(), PresenceError> {
     if is_departed(executor, viewer.id).await? {
+        return Err(NoViewer::Departed.into());
+    }
+    Ok(())
+}
+
+/// The same inside the transaction of a write: until it ends, nobody can record that the account is gone, so
+/// whoever records it afterwards finds what was written. On one database node; the sweep covers several.
+pub async fn require_present_until_commit(connection: &mut MySqlConnection, viewer: &Viewer) -> Result<(), PresenceError> {
+    let row = sqlx::query!(
+        "SELECT 1 AS one FROM departed_account WHERE user_id = ? LOCK IN SHARE MODE",
+        viewer.id.0,
+    )
+    .fetch_optional(connection)
+    .await?;
+    if row.is_some() {
         return Err(NoViewer::Departed.into());
     }
     Ok(())

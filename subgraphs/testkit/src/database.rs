@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use chassis::config::Secret;
 use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, MySqlConnection, MySqlPool};
@@ -25,7 +27,11 @@ impl TestDatabase {
             .expect("the test server lets us create databases");
         let url = Secret::new(format!("{server}/{name}"));
         chassis::database::migrate(&url, migrations).await.expect("the migrations run");
-        let pool = chassis::database::pool(&url, 16).expect("a valid URL");
+        // Many tests side by side on a small machine open connections more slowly than a service may wait.
+        let pool = chassis::database::pool_options(16)
+            .acquire_timeout(Duration::from_secs(30))
+            .connect_lazy(url.expose())
+            .expect("a valid URL");
         Self { server, name, pool }
     }
 
@@ -43,6 +49,16 @@ impl Drop for TestDatabase {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
             runtime.block_on(async {
                 let mut admin = MySqlConnection::connect(&server).await.ok()?;
+                // A test that failed inside a transaction still holds the locks of its tables.
+                let open: Vec<u64> = sqlx::query_scalar("SELECT id FROM information_schema.processlist WHERE db = ?")
+                    .bind(&name)
+                    .fetch_all(&mut admin)
+                    .await
+                    .ok()?;
+                for id in open {
+                    // It may have ended by itself meanwhile.
+                    let _ = admin.execute(AssertSqlSafe(format!("KILL {id}"))).await;
+                }
                 admin.execute(AssertSqlSafe(format!("DROP DATABASE {name}"))).await.ok()
             })
         });

@@ -35,9 +35,14 @@ impl Issuer {
 
     /// A verifier that believes this issuer.
     pub fn verifier() -> TokenVerifier {
+        TokenVerifier::with_keys(&Self::config(), Self::key_set())
+    }
+
+    /// The public half of its key, as an issuer publishes it.
+    pub fn key_set() -> JwkSet {
         let mut key = Jwk::from_encoding_key(&Self::key(), Algorithm::EdDSA).expect("an Ed25519 key");
         key.common.key_id = Some("test".to_owned());
-        TokenVerifier::with_keys(&Self::config(), JwkSet { keys: vec![key] })
+        JwkSet { keys: vec![key] }
     }
 
     /// A valid access token of `user`.
@@ -64,7 +69,8 @@ impl Issuer {
         jsonwebtoken::encode(&header, &claims, &Self::key()).expect("claims that serialise")
     }
 
-    fn key() -> EncodingKey {
+    /// Its private key, for tokens that are wrong in some way.
+    pub fn key() -> EncodingKey {
         EncodingKey::from_ed_der(&KEY)
     }
 }

@@ -1,0 +1,199 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::IntoResponse as _;
+use chassis::config::Secret;
+use chassis::events::outbox::Subscriber;
+use chassis::events::{Event, EventHandler, Outbox, inbox};
+use chassis::{departed, transaction};
+use serde_json::json;
+use sqlx::{MySqlConnection, MySqlPool};
+use testkit::{Client, INTERNAL_SECRET, TestClock, TestDatabase};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Counts in a table how often each event was applied.
+struct Counting;
+
+impl EventHandler for Counting {
+    type Error = sqlx::Error;
+
+    async fn apply(&self, connection: &mut MySqlConnection, event: &Event) -> Result<(), sqlx::Error> {
+        if event.kind == "fails" {
+            return Err(sqlx::Error::RowNotFound);
+        }
+        sqlx::query("INSERT INTO applied VALUES (?, 1) ON DUPLICATE KEY UPDATE times = times + 1")
+            .bind(event.id)
+            .execute(connection)
+            .await
+            .map(drop)
+    }
+}
+
+async fn subscriber_database() -> TestDatabase {
+    let database = super::database().await;
+    sqlx::raw_sql("CREATE TABLE applied (event_id BINARY(16) PRIMARY KEY, times INT NOT NULL)")
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    database
+}
+
+fn inbox_of(database: &TestDatabase) -> axum::Router {
+    inbox::routes(database.pool.clone(), TestClock::default().clock(), Secret::new(INTERNAL_SECRET), Counting)
+}
+
+async fn applied(pool: &MySqlPool) -> Vec<(Uuid, i32)> {
+    sqlx::query_as("SELECT event_id, times FROM applied ORDER BY event_id").fetch_all(pool).await.unwrap()
+}
+
+fn event(kind: &str) -> Event {
+    Event::new(kind, json!({ "n": 1 }), TestClock::default().now())
+}
+
+#[tokio::test]
+async fn a_repeat_does_nothing() {
+    let database = subscriber_database().await;
+    let client = Client::new(inbox_of(&database));
+    let event = event("happened");
+    for _ in 0..3 {
+        assert_eq!(client.deliver(&event).await, StatusCode::NO_CONTENT);
+    }
+    assert_eq!(applied(&database.pool).await, [(event.id, 1)]);
+}
+
+#[tokio::test]
+async fn two_deliveries_at_once_apply_once() {
+    let database = subscriber_database().await;
+    let client = Client::new(inbox_of(&database));
+    let event = event("happened");
+    let (first, second) = tokio::join!(client.deliver(&event), client.deliver(&event));
+    // One may be told to come again, but none of them is lost or doubled.
+    assert!(first.is_success() || second.is_success());
+    assert_eq!(client.deliver(&event).await, StatusCode::NO_CONTENT);
+    assert_eq!(applied(&database.pool).await, [(event.id, 1)]);
+}
+
+#[tokio::test]
+async fn a_failed_effect_is_not_acknowledged() {
+    let database = subscriber_database().await;
+    let client = Client::new(inbox_of(&database));
+    assert_eq!(client.deliver(&event("fails")).await, StatusCode::SERVICE_UNAVAILABLE);
+    let noted: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM inbox").fetch_one(&database.pool).await.unwrap();
+    assert_eq!(noted, 0);
+}
+
+#[tokio::test]
+async fn the_inbox_is_guarded() {
+    let database = subscriber_database().await;
+    let client = Client::new(inbox_of(&database));
+    let body = serde_json::to_string(&event("happened")).unwrap();
+    let without = client.post("/events", "application/json", body.clone()).await;
+    assert_eq!(without.status(), StatusCode::FORBIDDEN);
+    let wrong = client.with_header(chassis::internal::SECRET_HEADER, "wrong").post("/events", "application/json", body).await;
+    assert_eq!(wrong.status(), StatusCode::FORBIDDEN);
+    assert_eq!(applied(&database.pool).await, []);
+}
+
+/// A subscriber on a loopback port that can be switched off and on.
+struct Consumer {
+    url: url::Url,
+    up: Arc<AtomicBool>,
+}
+
+async fn consumer(database: &TestDatabase) -> Consumer {
+    let up = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&up);
+    let routes = inbox_of(database).layer(middleware::from_fn(move |request: Request, next: Next| {
+        let up = switch.load(Ordering::SeqCst);
+        async move { if up { next.run(request).await } else { StatusCode::BAD_GATEWAY.into_response() } }
+    }));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    Consumer { url, up }
+}
+
+async fn publish(pool: &MySqlPool, outbox: &Outbox, event: &Event) {
+    transaction!(pool, sqlx::Error, |tx, _| outbox.publish(tx, event).await).unwrap();
+    outbox.wake();
+}
+
+/// Waits for a condition with a deadline that a slow machine does not reach.
+async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+    for _ in 0..600 {
+        if condition().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{what} did not come about");
+}
+
+async fn waiting(pool: &MySqlPool) -> (i64, i64) {
+    sqlx::query_as("SELECT (SELECT COUNT(*) FROM outbox), (SELECT COUNT(*) FROM outbox_delivery)")
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn an_event_reaches_every_subscriber_also_one_that_was_down() {
+    let sender = super::database().await;
+    let (one, two) = (subscriber_database().await, subscriber_database().await);
+    let (up, down) = (consumer(&one).await, consumer(&two).await);
+    down.up.store(false, Ordering::SeqCst);
+    let outbox = Outbox::new(vec![
+        Subscriber { name: "one".to_owned(), url: up.url },
+        Subscriber { name: "two".to_owned(), url: down.url },
+    ]);
+    let stop = CancellationToken::new();
+    let relay = outbox.spawn_relay(sender.pool.clone(), &reqwest::Client::new(), &Secret::new(INTERNAL_SECRET), stop.clone());
+
+    let events = [event("happened"), event("happened"), event("happened")];
+    for event in &events {
+        publish(&sender.pool, &outbox, event).await;
+    }
+    eventually("delivery to who is up", async || applied(&one.pool).await.len() == 3).await;
+    assert_eq!(applied(&two.pool).await, []);
+    assert_eq!(waiting(&sender.pool).await.0, 3, "an event stays until everybody has it");
+
+    down.up.store(true, Ordering::SeqCst);
+    eventually("delivery to who was down", async || applied(&two.pool).await.len() == 3).await;
+    eventually("an empty outbox", async || waiting(&sender.pool).await == (0, 0)).await;
+    assert!(applied(&two.pool).await.iter().all(|(_, times)| *times == 1));
+    stop.cancel();
+    relay.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rolled_back_change_tells_nobody() {
+    let sender = super::database().await;
+    let outbox = Outbox::new(vec![Subscriber { name: "one".to_owned(), url: "http://127.0.0.1:9".parse().unwrap() }]);
+    let happened = event("happened");
+    let result: Result<(), sqlx::Error> = transaction!(sender.pool, sqlx::Error, |tx, _| {
+        outbox.publish(tx, &happened).await?;
+        Err(sqlx::Error::RowNotFound)
+    });
+    assert!(result.is_err());
+    assert_eq!(waiting(&sender.pool).await, (0, 0));
+}
+
+#[tokio::test]
+async fn a_departed_account_stays_departed() {
+    let database = super::database().await;
+    let now = TestClock::default().now();
+    let user = chassis::UserId::new(now);
+    assert!(!departed::is_departed(&database.pool, user).await.unwrap());
+    assert!(departed::record(&database.pool, user, now).await.unwrap());
+    assert!(!departed::record(&database.pool, user, now).await.unwrap(), "no news the second time");
+    assert!(departed::is_departed(&database.pool, user).await.unwrap());
+    assert_eq!(departed::unswept(&database.pool).await.unwrap(), [user]);
+    departed::mark_swept(&database.pool, user, now).await.unwrap();
+    assert_eq!(departed::unswept(&database.pool).await.unwrap(), []);
+    assert!(departed::is_departed(&database.pool, user).await.unwrap());
+}

@@ -1,0 +1,17 @@
+//! The chassis on a real MariaDB: leases, the way of an event, tokens, transactions.
+
+mod events;
+mod lease;
+mod server;
+mod tokens;
+mod transactions;
+
+/// A subgraph without tables of its own.
+static NO_TABLES: sqlx::migrate::Migrator = sqlx::migrate::Migrator {
+    migrations: std::borrow::Cow::Borrowed(&[]),
+    ..sqlx::migrate::Migrator::DEFAULT
+};
+
+async fn database() -> testkit::TestDatabase {
+    testkit::TestDatabase::new(&NO_TABLES).await
+}

@@ -1,0 +1,75 @@
+use async_graphql::{Context, EmptyMutation, EmptySubscription, Object, Schema};
+use axum::http::StatusCode;
+use chassis::server::{self, Readiness};
+use chassis::viewer::{self, UserId};
+use serde_json::json;
+use testkit::{Client, Issuer, TestDatabase};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+struct Query;
+
+#[Object]
+impl Query {
+    async fn me(&self, ctx: &Context<'_>) -> chassis::Result<String> {
+        Ok(viewer::require_viewer(ctx)?.id.to_string())
+    }
+
+    async fn broken(&self) -> chassis::Result<String> {
+        Err(sqlx::Error::Protocol("table photo_secret at /var/lib".to_owned()))?
+    }
+
+    async fn busy(&self) -> chassis::Result<String> {
+        Err(sqlx::Error::PoolTimedOut)?
+    }
+}
+
+fn client(database: &TestDatabase, stop: CancellationToken) -> Client {
+    let schema = server::finish_schema(Schema::build(Query, EmptyMutation, EmptySubscription));
+    Client::new(server::routes(schema, Issuer::verifier(), Readiness::new(database.pool.clone(), stop)))
+}
+
+#[tokio::test]
+async fn a_viewer_is_who_the_token_says() {
+    let database = super::database().await;
+    let client = client(&database, CancellationToken::new());
+    let user = UserId(Uuid::nil());
+    let answer = client.of(user).graphql("{ me }", json!({})).await;
+    assert_eq!(answer.data()["me"], json!(user));
+    assert_eq!(client.graphql("{ me }", json!({})).await.error(), "UNAUTHENTICATED");
+    assert_eq!(client.with_token("forged".to_owned()).graphql("{ me }", json!({})).await.error(), "UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn no_cause_reaches_a_client() {
+    let database = super::database().await;
+    let client = client(&database, CancellationToken::new());
+    let answer = client.graphql("{ broken }", json!({})).await;
+    assert_eq!(answer.error(), "INTERNAL");
+    assert!(!answer.0.to_string().contains("photo_secret"));
+    assert_eq!(client.graphql("{ busy }", json!({})).await.error(), "UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn what_the_library_refuses_is_bad_input() {
+    let database = super::database().await;
+    let client = client(&database, CancellationToken::new());
+    for query in ["{", "{ nothing }", "mutation { nothing }", ""] {
+        assert_eq!(client.graphql(query, json!({})).await.error(), "INVALID_INPUT", "{query}");
+    }
+    let response = client.post("/graphql", "application/json", "not json").await;
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn readiness_asks_the_database_and_health_does_not() {
+    let database = super::database().await;
+    let stop = CancellationToken::new();
+    let client = client(&database, stop.clone());
+    assert_eq!(client.get("/readiness").await.status(), StatusCode::OK);
+    stop.cancel();
+    assert_eq!(client.get("/readiness").await.status(), StatusCode::SERVICE_UNAVAILABLE, "stopping");
+    database.pool.close().await;
+    assert_eq!(client.get("/readiness").await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(client.get("/health").await.status(), StatusCode::OK);
+}
