@@ -146,16 +146,13 @@ fn decode<T: DeserializeOwned>(answer: Answer) -> Result<T, ApiError> {
         }
     };
     match serde_json::from_str::<GraphQlResponse<T, Extensions>>(&body) {
-        Ok(GraphQlResponse { data: Some(data), errors: None }) => Ok(data),
-        Ok(GraphQlResponse { data: Some(data), errors }) if !is_all_holes(&body) => {
-            drop(errors);
-            Ok(data)
-        }
+        Ok(GraphQlResponse { data: Some(data), errors }) if errors.is_none() || !is_all_holes(&body) => Ok(data),
         Ok(GraphQlResponse { errors, .. }) => Err(error(errors)),
         // A null where the type has none: the errors beside it say why.
-        Err(_) => Err(error(
-            serde_json::from_str::<GraphQlResponse<IgnoredAny, Extensions>>(&body).ok().and_then(|response| response.errors),
-        )),
+        Err(_) => {
+            let response = serde_json::from_str::<GraphQlResponse<IgnoredAny, Extensions>>(&body);
+            Err(error(response.ok().and_then(|response| response.errors)))
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use crate::components::app_bar::AppBar;
 use crate::components::notices::{NoticeBoard, Notices};
+use crate::components::offline_banner::OfflineBanner;
 use crate::components::shortcuts::Shortcuts;
 use crate::components::sign_in_sheet::SignInSheet;
 use crate::feed::Feeds;
@@ -41,6 +42,7 @@ pub(crate) fn App() -> impl IntoView {
             "Skip to the photos"
         </a>
         <AppBar/>
+        <OfflineBanner/>
         <main id="main" class="main" tabindex="-1">
             {move || timeline.get().0.map(timeline_page)}
             {move || {

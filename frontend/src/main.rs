@@ -14,6 +14,8 @@ mod feed;
 mod graphql;
 mod load;
 mod navigation;
+#[cfg(test)]
+mod operations;
 mod pages;
 mod preferences;
 mod route;

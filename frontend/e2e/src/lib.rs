@@ -1,1 +1,4 @@
+//! What the journeys need: a browser whose elements are found as people find them, and a camera.
 
+pub mod browser;
+pub mod camera;

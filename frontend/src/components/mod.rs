@@ -10,6 +10,7 @@ pub(crate) mod field;
 pub(crate) mod heading;
 pub(crate) mod icon;
 pub(crate) mod notices;
+pub(crate) mod offline_banner;
 pub(crate) mod photo_grid;
 pub(crate) mod picture;
 pub(crate) mod sheet;

@@ -193,8 +193,10 @@ fn Details(photo: PhotoDetails) -> impl IntoView {
     view! {
         <article class="photo" aria-labelledby="photo-title">
             <div class="photo-stage" style:--r=ratio.to_string()>
-                <Picture print sizes="(min-width: 1000px) 70vw, 100vw" eager=true/>
-                {move || shown_alt.get().map(|text| view! { <AltText text/> })}
+                <div class="photo-print">
+                    <Picture print sizes="(min-width: 1000px) 70vw, 100vw" eager=true/>
+                    {move || shown_alt.get().map(|text| view! { <AltText text/> })}
+                </div>
             </div>
             <div class="photo-side">
                 <header class="photo-head">
@@ -293,7 +295,7 @@ fn DescribeForm(
         });
     };
     view! {
-        <form class="form" on:submit=send>
+        <form class="form" novalidate=true on:submit=send>
             <Field
                 id="photo-new-title"
                 label="Title"

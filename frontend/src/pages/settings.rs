@@ -197,7 +197,7 @@ fn ProfileForm(me: Me) -> impl IntoView {
         });
     };
     view! {
-        <form class="form" on:submit=send>
+        <form class="form" novalidate=true on:submit=send>
             <Field
                 id="display-name"
                 label="Name"
@@ -237,7 +237,7 @@ fn PasswordForm() -> impl IntoView {
         });
     };
     view! {
-        <form class="form" on:submit=send>
+        <form class="form" novalidate=true on:submit=send>
             <Field
                 id="current-password"
                 label="Current password"
@@ -314,7 +314,7 @@ fn DeleteForm() -> impl IntoView {
     };
     view! {
         <p>"Your profile, your photos, your votes and your comments are removed for good, everywhere. Nobody can bring them back."</p>
-        <form class="form" on:submit=send>
+        <form class="form" novalidate=true on:submit=send>
             <Field
                 id="delete-password"
                 label="Your password"

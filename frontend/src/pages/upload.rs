@@ -107,7 +107,7 @@ fn QueueItem(uploads: Uploads, item: Item) -> impl IntoView {
     view! {
         <li class="queue-item">
             <img class="queue-preview" src=preview alt=""/>
-            <form class="form queue-form" on:submit=publish>
+            <form class="form queue-form" novalidate=true on:submit=publish>
                 <p class="queue-name quiet">{name}</p>
                 <p class="queue-state" role="status">
                     {move || state_view(&state.get())}

@@ -78,7 +78,7 @@ pub(crate) fn UsernameForm(#[prop(into)] on_done: Callback<Me>, #[prop(optional,
         });
     };
     view! {
-        <form class="form" on:submit=send>
+        <form class="form" novalidate=true on:submit=send>
             <Field
                 id="username"
                 label="Username"

@@ -19,7 +19,7 @@ pub(crate) fn LoginForm(#[prop(into)] on_done: Callback<Viewer>) -> impl IntoVie
         attempt.send(session.sign_in(credentials), move |viewer| on_done.run(viewer));
     };
     view! {
-        <form class="form" on:submit=send>
+        <form class="form" novalidate=true on:submit=send>
             <Field id="login-email" label="E-mail" kind=Kind::Email value=email error=attempt.on("email", email_words)/>
             <Field
                 id="login-password"
@@ -44,7 +44,7 @@ pub(crate) fn RegisterForm(#[prop(into)] on_done: Callback<Viewer>) -> impl Into
         attempt.send(session.register(credentials), move |viewer| on_done.run(viewer));
     };
     view! {
-        <form class="form" on:submit=send>
+        <form class="form" novalidate=true on:submit=send>
             <Field
                 id="register-email"
                 label="E-mail"

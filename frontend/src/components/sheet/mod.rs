@@ -50,10 +50,11 @@ pub(crate) fn Sheet(
             on:click=beside
         >
             <div class="sheet-body">
+                {children()}
+                // Last, so that the focus begins with what the sheet is for.
                 <button class="icon-button sheet-close" aria-label="Close" on:click=move |_| on_close.run(())>
                     <Glyph icon=Icon::Close/>
                 </button>
-                {children()}
             </div>
         </dialog>
     }

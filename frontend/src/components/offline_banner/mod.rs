@@ -1,0 +1,20 @@
+//! Says that there is no connection, for as long as there is none.
+
+use leptos::ev;
+use leptos::prelude::*;
+
+#[component]
+pub(crate) fn OfflineBanner() -> impl IntoView {
+    let online = RwSignal::new(window().navigator().on_line());
+    let _ = window_event_listener(ev::online, move |_| online.set(true));
+    let _ = window_event_listener(ev::offline, move |_| online.set(false));
+    view! {
+        <div role="status">
+            <Show when=move || !online.get()>
+                <p class="offline-banner">
+                    "You are offline. What is here stays; votes, comments and uploads have to wait."
+                </p>
+            </Show>
+        </div>
+    }
+}
