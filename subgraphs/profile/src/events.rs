@@ -1,0 +1,70 @@
+//! What this service does about events of the authentication service.
+
+use std::sync::Arc;
+
+use chassis::events::{Event, EventHandler};
+use chassis::{Clock, UserId, departed};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
+use sqlx::{MySqlConnection, MySqlPool};
+use tokio::sync::Notify;
+
+use crate::error::Error;
+use crate::store;
+
+/// A write that began before the departure was recorded has ended long after this.
+const GRACE: TimeDelta = TimeDelta::seconds(60);
+
+/// Applies `account.created` and `account.deleted`, in any order and any number of times.
+#[derive(Debug, Clone)]
+pub struct Accounts {
+    /// Tells the time.
+    pub clock: Clock,
+    /// Wakes the sweep.
+    pub wake: Arc<Notify>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Created {
+    account_id: UserId,
+    created_at: DateTime<Utc>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Deleted {
+    account_id: UserId,
+}
+
+impl EventHandler for Accounts {
+    type Error = Error;
+
+    async fn apply(&self, connection: &mut MySqlConnection, event: &Event) -> Result<(), Error> {
+        match event.kind.as_str() {
+            "account.created" => {
+                let created: Created = event.parse()?;
+                store::ensure(connection, created.account_id, created.created_at).await?;
+            }
+            "account.deleted" => {
+                let deleted: Deleted = event.parse()?;
+                departed::record(&mut *connection, deleted.account_id, self.clock.now()).await?;
+                // One row, so it goes at once; its name is free from here on.
+                store::remove(connection, deleted.account_id).await?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn applied(&self) {
+        self.wake.notify_one();
+    }
+}
+
+/// Removes what may have been written while a departure was recorded, or was found by the reconciler.
+pub async fn sweep(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), Error> {
+    while store::remove_departed(pool).await? == 1000 {}
+    store::mark_swept(pool, now, now - GRACE).await?;
+    Ok(())
+}

@@ -1,0 +1,61 @@
+use async_graphql::{Context, Object};
+use chassis::{Clock, Viewer, departed, transaction, viewer};
+use sqlx::{MySqlConnection, MySqlPool};
+
+use crate::domain::{self, Profile, Username};
+use crate::error::Error;
+use crate::graphql::types::{UpdateProfileInput, User};
+use crate::store;
+
+/// The root of writes.
+pub struct Mutation;
+
+#[Object]
+impl Mutation {
+    /// 3 to 30 of a-z 0-9 _ -, starting with a letter; capitals are folded. CONFLICT on field username when it is
+    /// taken or reserved. Claiming again changes it, and frees the name before.
+    async fn claim_username(&self, ctx: &Context<'_>, username: String) -> chassis::Result<User> {
+        let (viewer, pool) = writer(ctx).await?;
+        let username = Username::parse(&username).map_err(Error::from)?;
+        let now = ctx.data_unchecked::<Clock>().now();
+        let profile = transaction!(pool, Error, |tx, _| {
+            adopt(tx, viewer, now).await?;
+            store::set_username(&mut *tx, viewer.id, &username).await?;
+            Ok(own(tx, viewer).await?)
+        })?;
+        Ok(User(profile))
+    }
+
+    /// Changes what the input names, and leaves the rest.
+    async fn update_profile(&self, ctx: &Context<'_>, input: UpdateProfileInput) -> chassis::Result<User> {
+        let (viewer, pool) = writer(ctx).await?;
+        let changes = input.parse()?;
+        let now = ctx.data_unchecked::<Clock>().now();
+        let profile = transaction!(pool, Error, |tx, _| {
+            adopt(tx, viewer, now).await?;
+            store::update(&mut *tx, viewer.id, &changes).await?;
+            Ok(own(tx, viewer).await?)
+        })?;
+        Ok(User(profile))
+    }
+}
+
+/// Who writes, and where to.
+async fn writer<'c>(ctx: &Context<'c>) -> chassis::Result<(&'c Viewer, &'c MySqlPool)> {
+    let viewer = viewer::require_viewer(ctx)?;
+    let pool = ctx.data_unchecked::<MySqlPool>();
+    departed::require_present(pool, viewer).await?;
+    Ok((viewer, pool))
+}
+
+/// Makes a profile at the first sight of somebody: an issuer that is not ours announces nobody.
+async fn adopt(tx: &mut MySqlConnection, viewer: &Viewer, now: chrono::DateTime<chrono::Utc>) -> Result<(), Error> {
+    departed::require_present_until_commit(tx, viewer).await?;
+    let joined_at = domain::joined_at(viewer.id).unwrap_or(now);
+    store::ensure(tx, viewer.id, joined_at).await?;
+    Ok(())
+}
+
+async fn own(tx: &mut MySqlConnection, viewer: &Viewer) -> Result<Profile, Error> {
+    Ok(store::profile(tx, viewer.id).await?.unwrap_or_else(|| Profile::stand_in(viewer.id)))
+}

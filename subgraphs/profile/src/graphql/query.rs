@@ -1,0 +1,58 @@
+use async_graphql::dataloader::DataLoader;
+use async_graphql::{Context, ID, Object};
+use chassis::UserId;
+use sqlx::MySqlPool;
+
+use crate::domain::{Handle, Username};
+use crate::graphql::types::{User, Viewer};
+use crate::loaders::Profiles;
+use crate::store;
+
+/// The root of reads.
+pub struct Query;
+
+#[Object]
+impl Query {
+    /// The person who has claimed the username, or from whose id the stand-in name was made.
+    async fn user(&self, ctx: &Context<'_>, username: String) -> chassis::Result<Option<User>> {
+        let id = match Handle::parse(&username) {
+            Some(Handle::Guest(id)) => Some(id),
+            Some(Handle::Claimed(name)) => store::owner_of(ctx.data_unchecked::<MySqlPool>(), &name).await?,
+            None => None,
+        };
+        match id {
+            Some(id) => user(ctx, id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Whether a username could be claimed right now. A name that breaks the rules, is reserved or is somebody
+    /// else's could not; one's own could.
+    async fn username_available(&self, ctx: &Context<'_>, username: String) -> chassis::Result<bool> {
+        let Ok(name) = Username::parse(&username) else {
+            return Ok(false);
+        };
+        let owner = store::owner_of(ctx.data_unchecked::<MySqlPool>(), &name).await?;
+        Ok(owner.is_none() || owner == chassis::viewer::viewer(ctx).map(|viewer| viewer.id))
+    }
+
+    #[graphql(entity)]
+    async fn find_user_by_id(&self, ctx: &Context<'_>, id: ID) -> chassis::Result<Option<User>> {
+        match UserId::parse(&id, "id") {
+            Ok(id) => user(ctx, id).await,
+            // One error would make nulls of all the entities that are asked for together.
+            Err(_) => Ok(None),
+        }
+    }
+
+    #[graphql(entity)]
+    async fn find_viewer_by_id(&self, id: ID) -> Option<Viewer> {
+        UserId::parse(&id, "id").ok().map(Viewer)
+    }
+}
+
+/// How the person appears; nobody where the account was deleted.
+pub(super) async fn user(ctx: &Context<'_>, id: UserId) -> chassis::Result<Option<User>> {
+    let profile = ctx.data_unchecked::<DataLoader<Profiles>>().load_one(id).await;
+    Ok(profile?.map(User))
+}

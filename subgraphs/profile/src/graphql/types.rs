@@ -1,0 +1,73 @@
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object};
+use chassis::UserId;
+use chrono::{DateTime, Utc};
+
+use crate::domain::{self, Changes, Profile};
+use crate::error::Error;
+use crate::graphql::query;
+
+/// A person as others see them.
+pub struct User(pub Profile);
+
+#[Object]
+impl User {
+    async fn id(&self) -> ID {
+        self.0.id.into()
+    }
+
+    /// Claimed, or a stable stand-in made from the id (guest-…) until then.
+    async fn username(&self) -> String {
+        self.0.username()
+    }
+
+    /// Chosen; the username until then.
+    async fn display_name(&self) -> String {
+        self.0.display_name()
+    }
+
+    async fn bio(&self) -> Option<&str> {
+        self.0.bio.as_deref()
+    }
+
+    async fn joined_at(&self) -> DateTime<Utc> {
+        self.0.joined_at
+    }
+}
+
+/// The signed-in account, as far as this service knows it: by its id.
+pub struct Viewer(pub UserId);
+
+#[Object]
+impl Viewer {
+    async fn id(&self) -> ID {
+        self.0.into()
+    }
+
+    /// How others see this account.
+    async fn user(&self, ctx: &Context<'_>) -> chassis::Result<Option<User>> {
+        query::user(ctx, self.0).await
+    }
+}
+
+/// displayName: 1..60 characters after trimming; bio: up to 500.
+#[derive(InputObject)]
+pub struct UpdateProfileInput {
+    /// Absent or null leaves it as it is: everybody has one.
+    display_name: Option<String>,
+    /// Absent leaves it as it is; null or an empty text takes it away.
+    bio: MaybeUndefined<String>,
+}
+
+impl UpdateProfileInput {
+    /// Checks the texts.
+    pub fn parse(self) -> Result<Changes, Error> {
+        Ok(Changes {
+            display_name: self.display_name.as_deref().map(domain::parse_display_name).transpose()?,
+            bio: match self.bio {
+                MaybeUndefined::Undefined => None,
+                MaybeUndefined::Null => Some(None),
+                MaybeUndefined::Value(bio) => Some(domain::parse_bio(&bio)?),
+            },
+        })
+    }
+}

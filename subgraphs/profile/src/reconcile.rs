@@ -1,0 +1,72 @@
+//! Compares the profiles with the accounts, and repairs what an event that was lost left behind.
+
+use chassis::internal::InternalClient;
+use chassis::{UserId, departed};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::MySqlPool;
+
+use crate::error::Error;
+use crate::{events, store};
+
+/// What is younger may still be on its way to the other service's eyes, so nothing is concluded from its absence.
+const SETTLED: TimeDelta = TimeDelta::minutes(15);
+
+/// How much was repaired.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Repaired {
+    /// Profiles made for accounts that had none.
+    pub profiles: u64,
+    /// Deleted accounts that were not known to be.
+    pub departed: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Account {
+    account_id: UserId,
+    created_at: DateTime<Utc>,
+}
+
+/// Compares everything once. Without our own authentication service there is nothing to compare with.
+pub async fn run(pool: &MySqlPool, accounts: Option<&InternalClient>, now: DateTime<Utc>) -> Result<Repaired, Error> {
+    let mut repaired = Repaired::default();
+    if let Some(accounts) = accounts {
+        repaired.departed = record_departed(pool, accounts, now).await?;
+        repaired.profiles = adopt(pool, accounts).await?;
+    }
+    events::sweep(pool, now).await?;
+    metrics::counter!("reconcile_repairs_total", "what" => "profiles").increment(repaired.profiles);
+    metrics::counter!("reconcile_repairs_total", "what" => "departed").increment(repaired.departed);
+    Ok(repaired)
+}
+
+async fn adopt(pool: &MySqlPool, accounts: &InternalClient) -> Result<u64, Error> {
+    let mut adopted = 0;
+    let mut after: Option<UserId> = None;
+    loop {
+        let page = accounts.list::<Account, UserId>("/internal/accounts", after.as_ref()).await.map_err(departed::ReconcileError::from)?;
+        let ids: Vec<_> = page.items.iter().map(|account| account.account_id).collect();
+        let present = store::present_among(pool, &ids).await?;
+        for account in page.items.iter().filter(|account| !present.contains(&account.account_id)) {
+            adopted += u64::from(store::ensure(pool, account.account_id, account.created_at).await?);
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(adopted);
+        }
+    }
+}
+
+async fn record_departed(pool: &MySqlPool, accounts: &InternalClient, now: DateTime<Utc>) -> Result<u64, Error> {
+    let mut recorded = 0;
+    let mut after = UserId(uuid::Uuid::nil());
+    loop {
+        let ids = store::ids_after(pool, after, now - SETTLED).await?;
+        let Some(last) = ids.last() else {
+            return Ok(recorded);
+        };
+        after = *last;
+        recorded += departed::reconcile(pool, accounts, &ids, now).await?;
+    }
+}

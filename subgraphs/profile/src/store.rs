@@ -1,0 +1,137 @@
+//! All SQL of this service.
+
+use std::collections::HashMap;
+
+use chassis::database::push_ids;
+use chassis::UserId;
+use chrono::{DateTime, Utc};
+use sqlx::{MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
+
+use crate::domain::{Changes, Profile, Username};
+use crate::error::Error;
+
+/// The profiles of these people, with stand-ins for those who have none. Who departed is not among them.
+pub async fn profiles_by_ids(pool: &MySqlPool, ids: &[UserId]) -> Result<HashMap<UserId, Profile>, sqlx::Error> {
+    let mut query = QueryBuilder::new("SELECT id, username, display_name, bio, joined_at FROM profile WHERE id IN ");
+    push_ids(&mut query, ids.iter().copied());
+    let profiles: Vec<Profile> = query.build_query_as().fetch_all(pool).await?;
+    let mut found: HashMap<_, _> = profiles.into_iter().map(|profile| (profile.id, profile)).collect();
+
+    let missing: Vec<_> = ids.iter().copied().filter(|id| !found.contains_key(id)).collect();
+    if !missing.is_empty() {
+        let departed = departed_among(pool, &missing).await?;
+        let guests = missing.into_iter().filter(|id| !departed.contains(id));
+        found.extend(guests.map(|id| (id, Profile::stand_in(id))));
+    }
+    Ok(found)
+}
+
+/// Which of these people have a profile.
+pub async fn present_among(executor: impl MySqlExecutor<'_>, ids: &[UserId]) -> Result<Vec<UserId>, sqlx::Error> {
+    let mut query = QueryBuilder::new("SELECT id FROM profile WHERE id IN ");
+    push_ids(&mut query, ids.iter().copied());
+    query.build_query_scalar().fetch_all(executor).await
+}
+
+async fn departed_among(executor: impl MySqlExecutor<'_>, ids: &[UserId]) -> Result<Vec<UserId>, sqlx::Error> {
+    let mut query = QueryBuilder::new("SELECT user_id FROM departed_account WHERE user_id IN ");
+    push_ids(&mut query, ids.iter().copied());
+    query.build_query_scalar().fetch_all(executor).await
+}
+
+/// Who has claimed the name.
+pub async fn owner_of(executor: impl MySqlExecutor<'_>, username: &Username) -> Result<Option<UserId>, sqlx::Error> {
+    sqlx::query_scalar!(r#"SELECT id AS "id: UserId" FROM profile WHERE username = ?"#, username.as_str())
+        .fetch_optional(executor)
+        .await
+}
+
+/// One profile, as it is in this transaction.
+pub async fn profile(executor: impl MySqlExecutor<'_>, id: UserId) -> Result<Option<Profile>, sqlx::Error> {
+    sqlx::query_as!(
+        Profile,
+        r#"SELECT id AS "id: UserId", username AS "username: Username", display_name, bio,
+                  joined_at AS "joined_at: DateTime<Utc>"
+           FROM profile WHERE id = ?"#,
+        id.0,
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// Makes a profile for somebody who has none and has not departed; keeps the earlier time of joining otherwise.
+/// True when the profile is new.
+pub async fn ensure(executor: impl MySqlExecutor<'_>, id: UserId, joined_at: DateTime<Utc>) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "INSERT INTO profile (id, joined_at)
+         SELECT ?, ? FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM departed_account WHERE user_id = ?)
+         ON DUPLICATE KEY UPDATE joined_at = LEAST(profile.joined_at, VALUES(joined_at))",
+        id.0,
+        joined_at,
+        id.0,
+    )
+    .execute(executor)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Gives the name to `id`. The unique key decides between two who claim it at once.
+pub async fn set_username(executor: impl MySqlExecutor<'_>, id: UserId, username: &Username) -> Result<(), Error> {
+    match sqlx::query!("UPDATE profile SET username = ? WHERE id = ?", username.as_str(), id.0).execute(executor).await {
+        Ok(_) => Ok(()),
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(Error::Taken),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Changes what `changes` names.
+pub async fn update(executor: impl MySqlExecutor<'_>, id: UserId, changes: &Changes) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE profile SET display_name = COALESCE(?, display_name), bio = IF(?, ?, bio) WHERE id = ?",
+        changes.display_name,
+        changes.bio.is_some(),
+        changes.bio.clone().flatten(),
+        id.0,
+    )
+    .execute(executor)
+    .await
+    .map(drop)
+}
+
+/// Removes a profile; its name may be claimed again at once.
+pub async fn remove(connection: &mut MySqlConnection, id: UserId) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM profile WHERE id = ?", id.0).execute(connection).await.map(drop)
+}
+
+/// Removes profiles of departed accounts that were written at the moment of the departure. At most a thousand.
+pub async fn remove_departed(executor: impl MySqlExecutor<'_>) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        "DELETE FROM profile WHERE id IN (SELECT user_id FROM departed_account WHERE swept_at IS NULL) LIMIT 1000"
+    )
+    .execute(executor)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// The ids of profiles after `after` of people who joined before `joined_before`, at most a thousand.
+pub async fn ids_after(
+    executor: impl MySqlExecutor<'_>,
+    after: UserId,
+    joined_before: DateTime<Utc>,
+) -> Result<Vec<UserId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT id AS "id: UserId" FROM profile WHERE id > ? AND joined_at < ? ORDER BY id LIMIT 1000"#,
+        after.0,
+        joined_before,
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Notes that nothing is left of those who departed before `before`.
+pub async fn mark_swept(executor: impl MySqlExecutor<'_>, now: DateTime<Utc>, before: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    sqlx::query!("UPDATE departed_account SET swept_at = ? WHERE swept_at IS NULL AND departed_at < ?", now, before)
+        .execute(executor)
+        .await
+        .map(drop)
+}

@@ -1,0 +1,66 @@
+//! The profile service through its HTTP routes, on a real MariaDB.
+
+mod accounts;
+mod people;
+mod reconcile;
+
+use std::sync::Arc;
+
+use chassis::UserId;
+use chassis::config::Secret;
+use chassis::events::Event;
+use profile::Profile;
+use serde_json::Value;
+use testkit::{Client, INTERNAL_SECRET, Issuer, TestClock, TestDatabase};
+use tokio_util::sync::CancellationToken;
+
+/// A service with a schema of its own.
+struct Service {
+    client: Client,
+    clock: TestClock,
+    profile: Profile,
+    // Drops the schema at the end.
+    _database: TestDatabase,
+}
+
+async fn service() -> Service {
+    service_with(16).await
+}
+
+/// A service that has so many connections.
+async fn service_with(connections: u32) -> Service {
+    let database = TestDatabase::new(&profile::MIGRATOR).await;
+    let clock = TestClock::default();
+    let profile = Profile {
+        pool: chassis::database::pool(&database.url(), connections).unwrap(),
+        clock: clock.clock(),
+        secret: Secret::new(INTERNAL_SECRET),
+        wake: Arc::default(),
+    };
+    let routes = profile::routes(&profile, Issuer::verifier(), CancellationToken::new());
+    Service { client: Client::new(routes), clock, profile, _database: database }
+}
+
+impl Service {
+    /// How many statements the connection has run: of a service that has only one.
+    async fn statements(&self) -> i64 {
+        let row: (String, String) =
+            sqlx::query_as("SHOW SESSION STATUS LIKE 'Com_stmt_execute'").fetch_one(&self.profile.pool).await.unwrap();
+        // Without this question itself.
+        row.1.parse::<i64>().unwrap() - 1
+    }
+
+    /// How many rows there are `FROM` this.
+    async fn rows(&self, from: &str) -> i64 {
+        let query = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {from}"));
+        sqlx::query_scalar(query).fetch_one(&self.profile.pool).await.unwrap()
+    }
+
+    fn person(&self) -> UserId {
+        UserId::new(self.clock.now())
+    }
+
+    fn event(&self, kind: &str, data: Value) -> Event {
+        Event::new(kind, data, self.clock.now())
+    }
+}
