@@ -1,0 +1,116 @@
+//! The two cookies that a browser holds its tokens in (RFC 6265).
+
+use async_graphql::Context;
+use axum::http::{HeaderMap, header};
+use url::{Host, Url};
+
+use crate::domain::{ACCESS_TOKEN_LIVES, REFRESH_TOKEN_LIVES};
+
+/// The router says by this header that a request's bearer token came out of the cookie.
+const AUTHORISED_BY_HEADER: &str = "x-authorised-by";
+
+/// How the cookies are called and marked, which follows from the address of the site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cookies {
+    access: &'static str,
+    refresh: &'static str,
+    secure: &'static str,
+}
+
+impl Cookies {
+    /// Over https the `__Host-` prefix makes browsers insist on Secure, and on no other host having set the cookie.
+    pub fn of(public_url: &Url) -> Self {
+        if public_url.scheme() == "https" {
+            Self { access: "__Host-proofsheet_access", refresh: "__Host-proofsheet_refresh", secure: "; Secure" }
+        } else {
+            Self { access: "proofsheet_access", refresh: "proofsheet_refresh", secure: "" }
+        }
+    }
+
+    /// Puts both tokens into the answer's cookies.
+    pub fn set(&self, ctx: &Context<'_>, access_token: &str, refresh_token: &str) {
+        self.write(ctx, self.access, access_token, ACCESS_TOKEN_LIVES.num_seconds());
+        self.write(ctx, self.refresh, refresh_token, REFRESH_TOKEN_LIVES.num_seconds());
+    }
+
+    /// Takes both cookies away.
+    pub fn clear(&self, ctx: &Context<'_>) {
+        self.write(ctx, self.access, "", 0);
+        self.write(ctx, self.refresh, "", 0);
+    }
+
+    fn write(&self, ctx: &Context<'_>, name: &str, value: &str, max_age: i64) {
+        let secure = self.secure;
+        let cookie = format!("{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}");
+        ctx.append_http_header(header::SET_COOKIE, cookie);
+    }
+
+    /// The refresh token that a browser sent.
+    pub fn refresh_token<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
+        headers
+            .get_all(header::COOKIE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|cookies| cookies.split(';'))
+            .filter_map(|cookie| cookie.trim().split_once('='))
+            .find(|(name, value)| *name == self.refresh && !value.is_empty())
+            .map(|(_, value)| value)
+    }
+}
+
+/// Whether the request was authorised by the access cookie.
+pub fn authorised_by_cookie(headers: &HeaderMap) -> bool {
+    headers.get(AUTHORISED_BY_HEADER).is_some_and(|value| value == "cookie")
+}
+
+/// Whether everything between a browser and this address can read the cookies.
+pub fn travel_in_clear(public_url: &Url) -> bool {
+    let loopback = match public_url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    };
+    public_url.scheme() != "https" && !loopback
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderMap, HeaderValue, header};
+
+    use super::{Cookies, travel_in_clear};
+
+    fn token(cookies: Cookies, headers: &[&str]) -> Option<String> {
+        let map: HeaderMap = headers
+            .iter()
+            .map(|value| (header::COOKIE, HeaderValue::from_str(value).unwrap()))
+            .collect();
+        cookies.refresh_token(&map).map(str::to_owned)
+    }
+
+    #[test]
+    fn the_refresh_token_is_found_among_other_cookies() {
+        let plain = Cookies::of(&"http://localhost:4999".parse().unwrap());
+        let secure = Cookies::of(&"https://photos.example".parse().unwrap());
+        assert_eq!(token(plain, &["a=b; proofsheet_refresh=t; c=d"]).as_deref(), Some("t"));
+        assert_eq!(token(plain, &["a=b", "proofsheet_refresh=t"]).as_deref(), Some("t"));
+        assert_eq!(token(plain, &["xproofsheet_refresh=t; proofsheet_refresh=; proofsheet_refresh"]), None);
+        assert_eq!(token(secure, &["proofsheet_refresh=t"]), None);
+        assert_eq!(token(secure, &["__Host-proofsheet_refresh=t"]).as_deref(), Some("t"));
+        assert_eq!(token(plain, &[]), None);
+    }
+
+    #[test]
+    fn only_http_on_a_network_is_in_clear() {
+        for (url, clear) in [
+            ("http://localhost:4999", false),
+            ("http://127.0.0.1:4999", false),
+            ("http://[::1]:4999", false),
+            ("https://photos.example", false),
+            ("http://photos.example", true),
+            ("http://192.168.1.5:4999", true),
+        ] {
+            assert_eq!(travel_in_clear(&url.parse().unwrap()), clear, "{url}");
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Accounts and sessions, and what an e-mail and a password must be like.
+
+use std::fmt;
+
+use chassis::UserId;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::common_passwords;
+use crate::error::Error;
+
+/// How long an access token is good for.
+pub const ACCESS_TOKEN_LIVES: TimeDelta = TimeDelta::minutes(10);
+/// How long a refresh token, and with it an unused session, is good for.
+pub const REFRESH_TOKEN_LIVES: TimeDelta = TimeDelta::days(30);
+/// The most sessions of one account. One more ends the one that was used least recently.
+pub const MAX_SESSIONS: i64 = 100;
+
+chassis::id_newtype! {
+    /// A login session.
+    SessionId
+}
+
+/// A person, as this service knows them.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Who: the `sub` of their tokens.
+    pub id: UserId,
+    /// As they typed it.
+    pub email: String,
+    /// May delete what others wrote.
+    pub moderator: bool,
+    /// When they registered.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A login on one device.
+#[derive(Debug, Clone)]
+pub struct LoginSession {
+    /// The `sid` of its tokens.
+    pub id: SessionId,
+    /// What the device called itself.
+    pub user_agent: Option<String>,
+    /// When they signed in.
+    pub created_at: DateTime<Utc>,
+    /// When its tokens were last renewed.
+    pub last_used_at: DateTime<Utc>,
+}
+
+/// The longest e-mail address, in octets (RFC 5321, 4.5.3.1.3).
+const EMAIL_OCTETS: usize = 254;
+/// The longest part before the @, in octets (RFC 5321, 4.5.3.1.1).
+const LOCAL_OCTETS: usize = 64;
+
+/// An e-mail address that could exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Email {
+    typed: String,
+    folded: String,
+}
+
+impl Email {
+    /// Parses the input field `email`. Any script is welcome (RFC 6531); quoted local parts are not.
+    pub fn parse(raw: &str) -> Result<Self, Error> {
+        let invalid = |message| Error::Invalid { field: "email", message };
+        let typed = raw.trim();
+        if typed.is_empty() {
+            return Err(invalid("Please enter an e-mail address."));
+        }
+        if typed.len() > EMAIL_OCTETS {
+            return Err(invalid("An e-mail address has at most 254 characters."));
+        }
+        if !looks_like_an_address(typed) {
+            return Err(invalid("This is not an e-mail address."));
+        }
+        Ok(Self { typed: typed.to_owned(), folded: typed.to_lowercase() })
+    }
+
+    /// As it was typed.
+    pub fn as_str(&self) -> &str {
+        &self.typed
+    }
+
+    /// The form that is compared: e-mail addresses that differ in case only are the same.
+    pub fn folded(&self) -> &str {
+        &self.folded
+    }
+}
+
+fn looks_like_an_address(text: &str) -> bool {
+    let Some((local, domain)) = text.split_once('@') else {
+        return false;
+    };
+    let local_fits = (1..=LOCAL_OCTETS).contains(&local.len())
+        && local.split('.').all(|atom| !atom.is_empty())
+        && local.chars().all(|c| c == '.' || is_atom(c));
+    let labels: Vec<&str> = domain.split('.').collect();
+    let domain_fits = (labels.len() > 1 || domain.eq_ignore_ascii_case("localhost")) && labels.iter().all(|label| is_label(label));
+    local_fits && domain_fits
+}
+
+/// What an unquoted local part consists of: printable, and nothing that has a meaning in a mail header.
+fn is_atom(c: char) -> bool {
+    let special = "()<>[]:;@\\,\"".contains(c);
+    let invisible = matches!(c, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}');
+    !(special || invisible || c.is_control() || c.is_whitespace())
+}
+
+fn is_label(label: &str) -> bool {
+    // Letters of some scripts are written with marks that are not alphanumeric by themselves.
+    (1..=63).contains(&label.len())
+        && label.chars().all(|c| c.is_alphanumeric() || c == '-' || (!c.is_ascii() && is_atom(c)))
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+}
+
+/// The fewest characters of a new password. There are no rules about which (NIST SP 800-63B, 3.1.1.2).
+const PASSWORD_MIN: usize = 12;
+/// The most characters of a new password.
+const PASSWORD_MAX: usize = 256;
+
+/// A password that may be set. Characters are Unicode scalar values.
+pub struct NewPassword(String);
+
+impl NewPassword {
+    /// Parses the input field `field` of somebody with the address `email`.
+    pub fn parse(raw: &str, email: &Email, field: &'static str) -> Result<Self, Error> {
+        let invalid = |message| Error::Invalid { field, message };
+        let length = raw.chars().count();
+        if length < PASSWORD_MIN {
+            return Err(invalid("A password needs at least 12 characters."));
+        }
+        if length > PASSWORD_MAX {
+            return Err(invalid("A password has at most 256 characters."));
+        }
+        // Most often a line end that came with a paste, and then could never be typed.
+        if raw.chars().any(char::is_control) {
+            return Err(invalid("A password must not contain line breaks or control characters."));
+        }
+        if common_passwords::is_common(raw, email) {
+            return Err(invalid("This password is among the first that somebody would guess. Please choose another one."));
+        }
+        Ok(Self(raw.to_owned()))
+    }
+
+    /// The password itself, for hashing.
+    pub fn into_inner(self) -> String {
+        self.0
+    }
+}
+
+impl fmt::Debug for NewPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NewPassword(…)")
+    }
+}
+
+/// A stored hash: a PHC string. Not a secret like a password, but nothing for a log either.
+#[derive(Clone, PartialEq, Eq, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct PasswordHash(pub String);
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash(…)")
+    }
+}
+
+/// What other services learn of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KnownAccount {
+    /// Who.
+    pub account_id: UserId,
+    /// When they registered.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A user agent as it is kept: printable, and short enough for a list.
+pub fn shorten_user_agent(raw: &str) -> Option<String> {
+    let text: String = raw.chars().filter(|c| !c.is_control()).take(255).collect();
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Email, NewPassword, shorten_user_agent};
+
+    #[test]
+    fn an_address_is_trimmed_kept_and_folded() {
+        let email = Email::parse("  Ada.Lovelace+site@Example.ORG \n").unwrap();
+        assert_eq!(email.as_str(), "Ada.Lovelace+site@Example.ORG");
+        assert_eq!(email.folded(), "ada.lovelace+site@example.org");
+        assert_eq!(Email::parse("ÜNAL@BÜCHER.example").unwrap().folded(), "ünal@bücher.example");
+    }
+
+    #[test]
+    fn addresses_of_every_script_parse() {
+        for address in ["a@localhost", "δοκιμή@παράδειγμα.gr", "उदाहरण@परीक्षा.कॉम", "דוגמה@דוגמה.co", "o'neil/x@a-b.io", "📷@photo.example"] {
+            assert!(Email::parse(address).is_ok(), "{address}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_an_address_is_refused() {
+        let long = format!("{}@example.org", "a".repeat(65));
+        let longer = format!("a@{}.org", "b.".repeat(130));
+        let faults = [
+            "", " ", "a", "@", "a@", "@b.c", "a@b", "a@b..c", "a@.b", "a@b.", "a@@b.c", "a@b@c.d", "a b@c.d", "a@b c.d",
+            ".a@b.c", "a.@b.c", "a..a@b.c", "a@-b.c", "a@b-.c", "a\0@b.c", "a@b\n.c", "<a>@b.c", "a@b.c, d@e.f",
+            "\u{202E}a@b.c", "\"a b\"@c.d", &long, &longer,
+        ];
+        for fault in faults {
+            assert!(Email::parse(fault).is_err(), "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_long_and_not_among_the_first_guesses() {
+        let email = Email::parse("ada@example.org").unwrap();
+        let parse = |text: &str| NewPassword::parse(text, &email, "password");
+        assert!(parse("elevenchars").is_err());
+        assert!(parse("plinth-otter-42").is_ok());
+        assert!(parse("Ὀδυσσεύς ἀνδρῶν").is_ok());
+        assert!(parse(&"z9🦊k".repeat(64)).is_ok());
+        assert!(parse(&"z9🦊k".repeat(65)).is_err());
+        assert!(parse("plinth-otter-42\n").is_err());
+        assert!(parse("Password1234").is_err());
+    }
+
+    #[test]
+    fn a_user_agent_is_cut_to_what_a_list_can_show() {
+        assert_eq!(shorten_user_agent(" curl/8\u{7}\n"), Some("curl/8".to_owned()));
+        assert_eq!(shorten_user_agent("\t"), None);
+        assert_eq!(shorten_user_agent(&"é".repeat(300)).unwrap().chars().count(), 255);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_folded_form_folds_to_itself_and_fits_its_column(text in "\\PC{1,40}@\\PC{1,40}\\.\\PC{1,9}") {
+            if let Ok(email) = Email::parse(&text) {
+                proptest::prop_assert_eq!(email.folded().to_lowercase(), email.folded());
+                proptest::prop_assert!(email.folded().chars().count() <= 254);
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What can go wrong, and what a client is told of it.
+
+use std::time::Duration;
+
+use chassis::viewer::NoViewer;
+use chassis::{Classify, Code};
+
+use crate::keys::KeyError;
+
+/// Every failure of this service.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody is signed in.
+    #[error(transparent)]
+    NoViewer(#[from] NoViewer),
+    /// The token is valid, but its session was ended: signed out, replaced, or the account is gone.
+    #[error("This session has ended. Please sign in again.")]
+    SessionEnded,
+    /// One answer for an unknown e-mail and a wrong password, so that nobody learns who has an account.
+    #[error("This e-mail and password do not belong together.")]
+    WrongCredentials,
+    /// The password that confirms a change is wrong.
+    #[error("The password is wrong.")]
+    WrongPassword {
+        /// The input that held it.
+        field: &'static str,
+    },
+    /// No refresh token, an unknown one, or one that was replayed.
+    #[error("This login has ended. Please sign in again.")]
+    RefreshRefused,
+    /// Input that breaks a rule.
+    #[error("{message}")]
+    Invalid {
+        /// The input that is at fault.
+        field: &'static str,
+        /// The rule.
+        message: &'static str,
+    },
+    /// Somebody has an account with this e-mail.
+    #[error("There is already an account with this e-mail.")]
+    EmailTaken,
+    /// Too many tries from one address, or on one account.
+    #[error("Too many tries. Please wait a while.")]
+    TooManyTries {
+        /// When the next one may be made.
+        retry_after: Duration,
+    },
+    /// More passwords wait to be hashed than can be hashed in time.
+    #[error("Very many people are signing in right now. Please try again in a moment.")]
+    Busy,
+    /// Hashing failed: a damaged row, or a thread that could not run.
+    #[error("a password could not be hashed: {0}")]
+    Hashing(String),
+    /// The signing keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Classify for Error {
+    fn code(&self) -> Code {
+        match self {
+            Self::NoViewer(error) => error.code(),
+            Self::SessionEnded | Self::WrongCredentials | Self::WrongPassword { .. } | Self::RefreshRefused => {
+                Code::Unauthenticated
+            }
+            Self::Invalid { .. } => Code::InvalidInput,
+            Self::EmailTaken => Code::Conflict,
+            Self::TooManyTries { .. } | Self::Busy => Code::RateLimited,
+            Self::Hashing(_) => Code::Internal,
+            Self::Keys(error) => error.code(),
+            Self::Database(error) => error.code(),
+        }
+    }
+
+    fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::WrongPassword { field } | Self::Invalid { field, .. } => Some(field),
+            Self::EmailTaken => Some("email"),
+            _ => None,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooManyTries { retry_after } => Some(*retry_after),
+            Self::Busy => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+
+    fn database(&self) -> Option<&sqlx::Error> {
+        match self {
+            Self::Database(error) | Self::Keys(KeyError::Database(error)) => Some(error),
+            _ => None,
+        }
+    }
+}

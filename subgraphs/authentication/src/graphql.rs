@@ -1,0 +1,62 @@
+//! The part of the graph that this service owns.
+
+mod mutation;
+mod query;
+mod types;
+
+pub use mutation::Mutation;
+pub use query::Query;
+
+use async_graphql::Context;
+use axum::http::{HeaderMap, header};
+use chassis::server::{ClientIp, RequestHeaders};
+use chassis::viewer::{require_viewer, viewer};
+
+use crate::domain::{Account, SessionId, shorten_user_agent};
+use crate::error::Error;
+use crate::guessing::Address;
+use crate::sessions::Origin;
+use crate::state::State;
+use crate::store::accounts;
+
+fn state<'c>(ctx: &Context<'c>) -> &'c State {
+    ctx.data_unchecked()
+}
+
+fn headers<'c>(ctx: &Context<'c>) -> &'c HeaderMap {
+    &ctx.data_unchecked::<RequestHeaders>().0
+}
+
+fn address(ctx: &Context<'_>) -> Address {
+    Address::new(&ctx.data_unchecked::<ClientIp>().0)
+}
+
+fn origin(ctx: &Context<'_>) -> Origin {
+    let (state, headers) = (state(ctx), headers(ctx));
+    let user_agent = headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    Origin {
+        user_agent: user_agent.and_then(|text| shorten_user_agent(&text)),
+        address: state.guessing.address_key(&address(ctx)),
+        replaces: state.cookies.refresh_token(headers).map(str::to_owned),
+    }
+}
+
+/// Who is asking, if their session goes on. An access token outlives its session by up to ten minutes; the service
+/// that knows the sessions need not be deceived by it.
+async fn present(ctx: &Context<'_>) -> Result<Option<(Account, SessionId)>, Error> {
+    let Some(viewer) = viewer(ctx) else {
+        return Ok(None);
+    };
+    let Some(session) = viewer.session.map(SessionId) else {
+        return Ok(None);
+    };
+    let state = state(ctx);
+    let account = accounts::of_session(&state.pool, viewer.id, session, state.clock.now()).await?;
+    Ok(account.map(|account| (account, session)))
+}
+
+/// Who is asking, where somebody must be.
+async fn require_present(ctx: &Context<'_>) -> Result<(Account, SessionId), Error> {
+    require_viewer(ctx)?;
+    present(ctx).await?.ok_or(Error::SessionEnded)
+}

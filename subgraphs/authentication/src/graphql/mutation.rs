@@ -1,0 +1,156 @@
+use async_graphql::{Context, Object};
+use chassis::{Failure, Result};
+
+use super::types::{ChangePasswordInput, Delivery, LoginInput, RegisterInput, Session};
+use super::{address, headers, origin, present, require_present, state};
+use crate::cookies::authorised_by_cookie;
+use crate::domain::{Account, Email, NewPassword, PasswordHash};
+use crate::error::Error;
+use crate::sessions::{self, Tokens};
+use crate::state::State;
+use crate::store;
+use crate::store::accounts;
+
+/// The root of all writing.
+pub struct Mutation;
+
+#[Object]
+impl Mutation {
+    /// Creates an account and signs in. CONFLICT on field email when it is taken; e-mail compares without case.
+    async fn register(&self, ctx: &Context<'_>, input: RegisterInput) -> Result<Session> {
+        let state = state(ctx);
+        let email = Email::parse(&input.email)?;
+        let password = NewPassword::parse(&input.password, &email, "password")?;
+        let origin = origin(ctx);
+        state.guessing.count(&[state.guessing.registrations_from(&address(ctx))]).await?;
+        // The unique key decides; asking first only saves the hashing.
+        let taken = accounts::by_email(&state.pool, &email, &origin.address).await.map_err(Error::from)?;
+        if taken.is_some() {
+            return Err(Error::EmailTaken.into());
+        }
+        let hash = state.hasher.turn().await?.hash(password.into_inner()).await?;
+        let tokens = sessions::register(state, &email, &hash, &origin).await?;
+        Ok(answer(ctx, tokens))
+    }
+
+    /// UNAUTHENTICATED for a wrong e-mail or password alike.
+    async fn login(&self, ctx: &Context<'_>, input: LoginInput) -> Result<Session> {
+        let state = state(ctx);
+        let email = Email::parse(&input.email)?;
+        let (account, hash) = check_credentials(ctx, &email, input.password).await?;
+        let tokens = sessions::start(state, account, &hash, &origin(ctx)).await?;
+        Ok(answer(ctx, tokens))
+    }
+
+    /// Trades the refresh token (cookie, or argument for clients without cookies) for new tokens. Replayed after its
+    /// successor was used, it is UNAUTHENTICATED and ends that login; before that (two tabs, a lost answer) it gets
+    /// another successor.
+    async fn refresh_session(&self, ctx: &Context<'_>, refresh_token: Option<String>) -> Result<Session> {
+        let state = state(ctx);
+        let from_cookie = state.cookies.refresh_token(headers(ctx));
+        let Some(presented) = refresh_token.as_deref().or(from_cookie) else {
+            return Err(Error::RefreshRefused.into());
+        };
+        let tokens = sessions::renew(state, presented).await?;
+        let delivery = if refresh_token.is_none() { Delivery::Cookie } else { delivery(ctx) };
+        Ok(deliver(ctx, tokens, delivery))
+    }
+
+    /// Ends this session, or all of the account's.
+    async fn logout(&self, ctx: &Context<'_>, #[graphql(default = false)] everywhere: bool) -> Result<bool> {
+        let state = state(ctx);
+        // Whatever the outcome, this browser is signed out.
+        state.cookies.clear(ctx);
+        let account = match present(ctx).await? {
+            Some((account, session)) => {
+                store::sessions::end(&state.pool, account.id, session).await.map_err(Error::from)?;
+                account.id
+            }
+            // The access token has expired, or was not sent: the refresh token says as well whose login this is.
+            None => match state.cookies.refresh_token(headers(ctx)) {
+                Some(token) => sessions::end_by_token(state, token).await?.ok_or(Error::SessionEnded)?,
+                None => {
+                    require_present(ctx).await?;
+                    return Ok(true);
+                }
+            },
+        };
+        if everywhere {
+            store::sessions::end_all(&state.pool, account).await.map_err(Error::from)?;
+        }
+        Ok(true)
+    }
+
+    /// Ends the account's other sessions.
+    async fn change_password(&self, ctx: &Context<'_>, input: ChangePasswordInput) -> Result<Session> {
+        let state = state(ctx);
+        let (account, session) = require_present(ctx).await?;
+        let email = Email::parse(&account.email)?;
+        let new = NewPassword::parse(&input.new_password, &email, "newPassword")?;
+        let verified = confirm(state, &account, input.current_password, "currentPassword").await?;
+        let new = state.hasher.turn().await?.hash(new.into_inner()).await?;
+        let tokens = sessions::change_password(state, account, session, &verified, &new).await?;
+        Ok(answer(ctx, tokens))
+    }
+
+    /// Deletes the account, its profile, photos, votes and comments, everywhere.
+    async fn delete_account(&self, ctx: &Context<'_>, password: String) -> Result<bool> {
+        let state = state(ctx);
+        let (account, _) = require_present(ctx).await?;
+        let verified = confirm(state, &account, password, "password").await?;
+        sessions::delete_account(state, &account, &verified).await?;
+        state.cookies.clear(ctx);
+        Ok(true)
+    }
+}
+
+/// The account with this e-mail and password. Takes the same steps, and hashes once, whether there is such an account
+/// or not.
+async fn check_credentials(ctx: &Context<'_>, email: &Email, password: String) -> Result<(Account, PasswordHash), Failure> {
+    let state = state(ctx);
+    let guessing = &state.guessing;
+    let address = address(ctx);
+    let found = accounts::by_email(&state.pool, email, &guessing.address_key(&address)).await.map_err(Error::from)?;
+    let known = found.as_ref().is_some_and(|found| found.address_is_known);
+    let all_together = if known { guessing.logins_by_acquaintances(email) } else { guessing.logins_by_strangers(email) };
+    let subjects = [guessing.logins_from(&address), guessing.logins_to(email, &address), all_together];
+    guessing.refuse_early(&subjects).await?;
+    let turn = state.hasher.turn().await?;
+    guessing.count(&subjects).await?;
+    let hash = found.as_ref().map(|found| found.password_hash.clone());
+    let right = turn.verify(password, hash).await?;
+    match found {
+        Some(found) if right => {
+            guessing.forgive(&subjects).await?;
+            Ok((found.account, found.password_hash))
+        }
+        _ => Err(Error::WrongCredentials.into()),
+    }
+}
+
+/// Compares the password that confirms a change of the account itself.
+async fn confirm(state: &State, account: &Account, password: String, field: &'static str) -> Result<PasswordHash, Error> {
+    let subjects = [state.guessing.confirmations(account.id)];
+    state.guessing.refuse_early(&subjects).await?;
+    let turn = state.hasher.turn().await?;
+    state.guessing.count(&subjects).await?;
+    let hash = accounts::password_hash(&state.pool, account.id).await?.ok_or(Error::SessionEnded)?;
+    if !turn.verify(password, Some(hash.clone())).await? {
+        return Err(Error::WrongPassword { field });
+    }
+    state.guessing.forgive(&subjects).await?;
+    Ok(hash)
+}
+
+fn delivery(ctx: &Context<'_>) -> Delivery {
+    if authorised_by_cookie(headers(ctx)) { Delivery::Cookie } else { Delivery::CookieAndAnswer }
+}
+
+fn answer(ctx: &Context<'_>, tokens: Tokens) -> Session {
+    deliver(ctx, tokens, delivery(ctx))
+}
+
+fn deliver(ctx: &Context<'_>, tokens: Tokens, delivery: Delivery) -> Session {
+    state(ctx).cookies.set(ctx, &tokens.access.token, tokens.refresh.as_str());
+    Session::new(tokens, delivery)
+}

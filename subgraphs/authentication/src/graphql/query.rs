@@ -1,0 +1,28 @@
+use async_graphql::{Context, ID, Object};
+use chassis::{Result, UserId};
+
+use super::types::Viewer;
+use super::present;
+
+/// The root of all reading.
+pub struct Query;
+
+#[Object]
+impl Query {
+    /// Who is asking; null when signed out.
+    async fn viewer(&self, ctx: &Context<'_>) -> Result<Option<Viewer>> {
+        Ok(present(ctx).await?.map(|(account, session)| Viewer { account, session }))
+    }
+
+    /// An account's private view of itself: null for everybody else.
+    #[graphql(entity)]
+    async fn find_viewer_by_id(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Viewer>> {
+        let Ok(id) = UserId::parse(&id, "id") else {
+            return Ok(None);
+        };
+        let present = present(ctx).await?;
+        Ok(present
+            .filter(|(account, _)| account.id == id)
+            .map(|(account, session)| Viewer { account, session }))
+    }
+}

@@ -1,0 +1,116 @@
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use chassis::Result;
+use chrono::{DateTime, Utc};
+
+use super::state;
+use crate::domain::{self, Account, SessionId};
+use crate::error::Error;
+use crate::sessions::Tokens;
+use crate::store::sessions;
+
+/// The signed-in account's private view of itself.
+pub(super) struct Viewer {
+    pub(super) account: Account,
+    pub(super) session: SessionId,
+}
+
+#[Object]
+impl Viewer {
+    async fn id(&self) -> ID {
+        self.account.id.to_string().into()
+    }
+
+    async fn email(&self) -> &str {
+        &self.account.email
+    }
+
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.account.created_at
+    }
+
+    /// Where this account is signed in, the login that was used last first.
+    async fn sessions(&self, ctx: &Context<'_>) -> Result<Option<Vec<LoginSession>>> {
+        let state = state(ctx);
+        let rows = sessions::of_account(&state.pool, self.account.id, state.clock.now()).await.map_err(Error::from)?;
+        Ok(Some(rows.into_iter().map(|row| LoginSession::new(row, self.session)).collect()))
+    }
+}
+
+/// A login on one device.
+#[derive(SimpleObject)]
+pub(super) struct LoginSession {
+    id: ID,
+    created_at: DateTime<Utc>,
+    /// When its tokens were last renewed, which an open page does every few minutes.
+    last_used_at: DateTime<Utc>,
+    user_agent: Option<String>,
+    /// Whether it is the one that asks.
+    current: bool,
+}
+
+impl LoginSession {
+    fn new(row: domain::LoginSession, current: SessionId) -> Self {
+        Self {
+            id: row.id.to_string().into(),
+            created_at: row.created_at,
+            last_used_at: row.last_used_at,
+            user_agent: row.user_agent,
+            current: row.id == current,
+        }
+    }
+}
+
+/// Browsers get both tokens as `HttpOnly` cookies; other clients use these. The tokens are null when the request was
+/// authorised by a cookie, so that no script can read them out.
+#[derive(SimpleObject)]
+pub(super) struct Session {
+    access_token: Option<String>,
+    access_token_expires_at: DateTime<Utc>,
+    refresh_token: Option<String>,
+    viewer: Viewer,
+}
+
+/// Whether scripts of the page may read the tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Delivery {
+    /// By cookie and in the answer.
+    CookieAndAnswer,
+    /// By cookie only.
+    Cookie,
+}
+
+impl Session {
+    pub(super) fn new(tokens: Tokens, delivery: Delivery) -> Self {
+        let shown = |token: &str| (delivery == Delivery::CookieAndAnswer).then(|| token.to_owned());
+        Self {
+            access_token: shown(&tokens.access.token),
+            access_token_expires_at: tokens.access.expires_at,
+            refresh_token: shown(tokens.refresh.as_str()),
+            viewer: Viewer { account: tokens.account, session: tokens.session },
+        }
+    }
+}
+
+/// What a new account needs.
+#[derive(InputObject)]
+pub(super) struct RegisterInput {
+    /// Compares without case.
+    pub(super) email: String,
+    /// At least 12 characters, and not one that is guessed first.
+    pub(super) password: String,
+}
+
+/// What signing in needs.
+#[derive(InputObject)]
+pub(super) struct LoginInput {
+    pub(super) email: String,
+    pub(super) password: String,
+}
+
+/// What a change of password needs.
+#[derive(InputObject)]
+pub(super) struct ChangePasswordInput {
+    pub(super) current_password: String,
+    /// At least 12 characters, and not one that is guessed first.
+    pub(super) new_password: String,
+}

@@ -1,0 +1,187 @@
+//! Password hashing: argon2id, a few at a time, in memory that is reserved once.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash as Phc, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use subtle::ConstantTimeEq as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::domain::PasswordHash;
+use crate::error::Error;
+
+/// How many passwords are hashed at once. Each takes 19 MiB and one core.
+const AT_ONCE: usize = 2;
+/// How long a request waits for its turn, out of the two seconds that it may take in all.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How many requests may wait. More could not be served within their patience anyhow.
+const MAX_WAITING: usize = 64;
+
+/// 19 MiB, two passes, one lane (RFC 9106; the first choice of OWASP's password storage cheat sheet).
+const PARAMS: Params = Params::DEFAULT;
+
+/// Hashes passwords. Cheap to clone.
+#[derive(Clone)]
+pub struct Hasher(Arc<Inner>);
+
+struct Inner {
+    turns: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+    /// One block of memory per turn, used again and again: load cannot make it more.
+    memory: Mutex<Vec<Vec<Block>>>,
+    /// The hash of a password that nobody has, so that an unknown e-mail costs as much as a wrong password.
+    nobody: PasswordHash,
+    hashed: AtomicU64,
+}
+
+/// The right to hash now.
+pub struct Turn {
+    hasher: Hasher,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Default for Hasher {
+    fn default() -> Self {
+        let blank = || vec![Block::new(); PARAMS.block_count()];
+        Self(Arc::new(Inner {
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+            memory: Mutex::new((0..AT_ONCE).map(|_| blank()).collect()),
+            nobody: phc(rand::random(), rand::random()),
+            hashed: AtomicU64::new(0),
+        }))
+    }
+}
+
+impl Hasher {
+    /// Waits until a password may be hashed, or says at once that too many wait.
+    pub async fn turn(&self) -> Result<Turn, Error> {
+        let _place = self.0.waiting.try_acquire().map_err(|_| Error::Busy)?;
+        let turn = Arc::clone(&self.0.turns).acquire_owned();
+        let permit = tokio::time::timeout(PATIENCE, turn).await.map_err(|_| Error::Busy)?;
+        let permit = permit.map_err(|closed| Error::Hashing(closed.to_string()))?;
+        Ok(Turn { hasher: self.clone(), permit })
+    }
+
+    /// How many hashes were computed since the start.
+    pub fn hashed(&self) -> u64 {
+        self.0.hashed.load(Ordering::Relaxed)
+    }
+}
+
+impl Turn {
+    /// A new hash of `password` with a salt of its own.
+    pub async fn hash(self, password: String) -> Result<PasswordHash, Error> {
+        let salt: [u8; 16] = rand::random();
+        let output = self.compute(password, salt.to_vec(), PARAMS, Params::DEFAULT_OUTPUT_LEN).await?;
+        let output: [u8; 32] = output.try_into().map_err(|_| Error::Hashing("an odd length".to_owned()))?;
+        Ok(phc(salt, output))
+    }
+
+    /// Whether `password` is the one of `hash`; never, and just as slowly, where there is no hash.
+    pub async fn verify(self, password: String, hash: Option<PasswordHash>) -> Result<bool, Error> {
+        let expected = hash.as_ref().unwrap_or(&self.hasher.0.nobody);
+        let damaged = |error: &dyn std::fmt::Display| Error::Hashing(error.to_string());
+        let phc = Phc::new(&expected.0).map_err(|error| damaged(&error))?;
+        let params = Params::try_from(&phc).map_err(|error| damaged(&error))?;
+        let (Some(salt), Some(expected)) = (phc.salt, phc.hash) else {
+            return Err(damaged(&"it has no salt or no hash"));
+        };
+        let output = self.compute(password, salt.to_vec(), params, expected.len()).await?;
+        Ok(hash.is_some() && bool::from(output.ct_eq(expected.as_bytes())))
+    }
+
+    async fn compute(self, password: String, salt: Vec<u8>, params: Params, length: usize) -> Result<Vec<u8>, Error> {
+        let work = move || {
+            let Self { hasher, permit } = self;
+            let mut memory = hasher.take_memory();
+            // Rows that were hashed with other parameters may need more.
+            memory.resize(params.block_count().max(memory.len()), Block::new());
+            let blocks = &mut memory[..params.block_count()];
+            let mut output = vec![0; length];
+            let hashed = Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into_with_memory(
+                password.as_bytes(),
+                &salt,
+                &mut output,
+                blocks,
+            );
+            hasher.give_back(memory);
+            hasher.0.hashed.fetch_add(1, Ordering::Relaxed);
+            metrics::counter!("password_hashes_total").increment(1);
+            // Held until here even if the request that wanted this has been given up: that is what bounds the memory.
+            drop(permit);
+            hashed.map(|()| output).map_err(|error| Error::Hashing(error.to_string()))
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|error| Error::Hashing(error.to_string()))?
+    }
+}
+
+impl Hasher {
+    fn take_memory(&self) -> Vec<Block> {
+        self.0.memory.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    fn give_back(&self, memory: Vec<Block>) {
+        self.0.memory.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+    }
+}
+
+fn phc(salt: [u8; 16], output: [u8; 32]) -> PasswordHash {
+    let phc = Phc {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(&PARAMS).expect("the parameters are numbers"),
+        salt: Some(Salt::new(&salt).expect("16 bytes are a salt")),
+        hash: Some(Output::new(&output).expect("32 bytes are an output")),
+    };
+    PasswordHash(phc.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Hasher;
+    use crate::domain::PasswordHash;
+
+    #[tokio::test]
+    async fn a_hash_is_of_one_password_and_says_how_it_was_made() {
+        let hasher = Hasher::default();
+        let hash = hasher.turn().await.unwrap().hash("plinth-otter-42".to_owned()).await.unwrap();
+        assert!(hash.0.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash.0);
+        let verify = async |password: &str, hash: Option<&PasswordHash>| {
+            hasher.turn().await.unwrap().verify(password.to_owned(), hash.cloned()).await.unwrap()
+        };
+        assert!(verify("plinth-otter-42", Some(&hash)).await);
+        assert!(!verify("plinth-otter-43", Some(&hash)).await);
+        assert!(!verify("plinth-otter-42", None).await);
+        assert_eq!(hasher.hashed(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_known_hash_of_the_reference_implementation_verifies() {
+        // Of the test vectors of the reference implementation: 64 MiB, which is also more than is reserved.
+        let hash = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+        let hash = PasswordHash(hash.to_owned());
+        let verified = Hasher::default().turn().await.unwrap().verify("password".to_owned(), Some(hash)).await;
+        assert!(verified.unwrap());
+    }
+
+    #[tokio::test]
+    async fn two_hundred_at_once_use_the_memory_of_two() {
+        let hasher = Hasher::default();
+        let tasks: Vec<_> = (0..200)
+            .map(|_| {
+                let hasher = hasher.clone();
+                tokio::spawn(async move { hasher.turn().await?.verify("plinth-otter-42".to_owned(), None).await })
+            })
+            .collect();
+        let mut served: u64 = 0;
+        for task in tasks {
+            served += u64::from(task.await.unwrap().is_ok());
+        }
+        assert!(served >= 2, "{served}");
+        assert_eq!(hasher.hashed(), served);
+        assert_eq!(hasher.0.memory.lock().unwrap().len(), super::AT_ONCE);
+    }
+}

@@ -1,0 +1,42 @@
+//! Accounts, passwords and login sessions, and the keys that sign everybody's access tokens.
+//!
+//! What the other services know of all this is public keys, the `sub` of a token, and which accounts came and went: any
+//! other issuer of such tokens can take this one's place.
+
+pub mod domain;
+mod common_passwords;
+pub mod error;
+pub mod config;
+
+pub mod graphql;
+pub mod sessions;
+pub mod guessing;
+pub mod hashing;
+pub mod keys;
+pub mod cookies;
+pub mod internal;
+pub mod upkeep;
+pub mod state;
+pub mod store;
+
+use async_graphql::{EmptySubscription, Schema, SchemaBuilder};
+use axum::Router;
+use chassis::config::Secret;
+use chassis::server::{self, Readiness};
+
+use graphql::{Mutation, Query};
+use state::State;
+
+/// The migrations of this service's own tables.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// The schema, without what its resolvers need: enough to print it.
+pub fn schema() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
+    Schema::build(Query, Mutation, EmptySubscription)
+}
+
+/// Everything that this service answers.
+pub fn routes(state: &State, internal_secret: Secret, readiness: Readiness) -> Router {
+    let schema = server::finish_schema(schema().data(state.clone()));
+    server::routes(schema, state.keys.verifier(), readiness).merge(internal::routes(state.clone(), internal_secret))
+}

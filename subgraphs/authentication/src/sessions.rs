@@ -1,0 +1,261 @@
+//! Starting, renewing and ending login sessions.
+//!
+//! The refresh tokens of a session form generations. Using a token of generation n answers one of n + 1. As long as no
+//! token of n + 1 was used, n may come again (a second tab, an answer that was lost) and gets another of n + 1. Once one
+//! was used, whoever still shows n has a copy that should not exist: the session ends, for the thief and for its owner.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chassis::events::Event;
+use chassis::{UserId, departed};
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use sqlx::MySqlConnection;
+
+use crate::domain::{Account, Email, MAX_SESSIONS, PasswordHash, REFRESH_TOKEN_LIVES, SessionId};
+use crate::error::Error;
+use crate::keys::AccessToken;
+use crate::state::State;
+use crate::store::sessions::{NewSession, NewToken};
+use crate::store::{accounts, attempts, sessions};
+
+/// 256 random bits.
+pub struct RefreshToken(String);
+
+impl RefreshToken {
+    fn random() -> Self {
+        Self(URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()))
+    }
+
+    /// As it travels.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn hash(&self) -> [u8; 32] {
+        hash(&self.0)
+    }
+}
+
+impl fmt::Debug for RefreshToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RefreshToken(…)")
+    }
+}
+
+fn hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// A session's new tokens.
+#[derive(Debug)]
+pub struct Tokens {
+    /// Whose.
+    pub account: Account,
+    /// The session.
+    pub session: SessionId,
+    /// Good for ten minutes.
+    pub access: AccessToken,
+    /// Trades for the next ones.
+    pub refresh: RefreshToken,
+}
+
+/// Where a session is started from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// What the device calls itself.
+    pub user_agent: Option<String>,
+    /// The address, hashed.
+    pub address: [u8; 32],
+    /// The refresh token that the browser held so far: its session ends, because the new cookies replace it.
+    pub replaces: Option<String>,
+}
+
+impl Origin {
+    fn replaced_hash(&self) -> Option<[u8; 32]> {
+        self.replaces.as_deref().map(hash)
+    }
+}
+
+/// Makes an account and its first session.
+pub async fn register(state: &State, email: &Email, password_hash: &PasswordHash, origin: &Origin) -> Result<Tokens, Error> {
+    let now = state.clock.now();
+    let account = Account {
+        id: UserId::new(now),
+        email: email.as_str().to_owned(),
+        moderator: false,
+        created_at: now,
+    };
+    let event = Event::new("account.created", json!({ "accountId": account.id, "createdAt": now }), now);
+    let (session, refresh) = (SessionId::new(now), RefreshToken::random());
+    chassis::transaction!(state.pool, Error, |connection, attempt| {
+        if attempt.ambiguous && accounts::by_id(&mut *connection, account.id).await?.is_some() {
+            // The commit whose answer was lost did happen.
+            return Ok(());
+        }
+        match accounts::insert(&mut *connection, account.id, email, password_hash, now).await {
+            Err(error) if is_duplicate(&error) => return Err(Error::EmailTaken),
+            inserted => inserted?,
+        }
+        open(&mut *connection, &account, session, &refresh, origin, now).await?;
+        state.outbox.publish(connection, &event).await?;
+        Ok(())
+    })?;
+    state.outbox.wake();
+    issue(state, account, session, refresh, now)
+}
+
+/// Starts a session of `account`, whose password was just compared with `verified`.
+pub async fn start(state: &State, account: Account, verified: &PasswordHash, origin: &Origin) -> Result<Tokens, Error> {
+    let now = state.clock.now();
+    let (session, refresh) = (SessionId::new(now), RefreshToken::random());
+    chassis::transaction!(state.pool, Error, |connection, _| {
+        // The password may have been changed, or the account deleted, while the old one was being hashed.
+        if accounts::lock(&mut *connection, account.id).await?.as_ref() != Some(verified) {
+            return Err(Error::WrongCredentials);
+        }
+        open(&mut *connection, &account, session, &refresh, origin, now).await?;
+        sessions::end_oldest(connection, account.id, MAX_SESSIONS).await?;
+        Ok(())
+    })?;
+    issue(state, account, session, refresh, now)
+}
+
+async fn open(
+    connection: &mut MySqlConnection,
+    account: &Account,
+    session: SessionId,
+    refresh: &RefreshToken,
+    origin: &Origin,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let expires_at = now + REFRESH_TOKEN_LIVES;
+    if let Some(replaced) = origin.replaced_hash()
+        && let Some(replaced) = sessions::token(&mut *connection, &replaced, now).await?
+    {
+        sessions::end(&mut *connection, replaced.account.id, replaced.session).await?;
+    }
+    let row = NewSession {
+        id: session,
+        account: account.id,
+        user_agent: origin.user_agent.as_deref(),
+        now,
+        expires_at,
+    };
+    sessions::insert(&mut *connection, &row).await?;
+    let token = NewToken { hash: &refresh.hash(), session, generation: 1, expires_at };
+    sessions::insert_token(&mut *connection, &token).await?;
+    attempts::remember_address(&mut *connection, account.id, &origin.address, now).await
+}
+
+/// What became of a refresh token.
+enum Renewal {
+    Renewed(Account, SessionId),
+    Refused,
+    Replayed(Account, SessionId),
+}
+
+/// Trades a refresh token for the next one.
+pub async fn renew(state: &State, presented: &str) -> Result<Tokens, Error> {
+    let now = state.clock.now();
+    let expires_at = now + REFRESH_TOKEN_LIVES;
+    let (presented, successor) = (hash(presented), RefreshToken::random());
+    let renewal = chassis::transaction!(state.pool, Error, |connection, _| {
+        let Some(known) = sessions::token(&mut *connection, &presented, now).await? else {
+            return Ok(Renewal::Refused);
+        };
+        if !sessions::advance(&mut *connection, known.session, known.generation, now, expires_at).await? {
+            let ended = sessions::end_replayed(connection, known.session, known.generation).await?;
+            return Ok(if ended { Renewal::Replayed(known.account, known.session) } else { Renewal::Refused });
+        }
+        let generation = known.generation + 1;
+        let token = NewToken { hash: &successor.hash(), session: known.session, generation, expires_at };
+        sessions::insert_token(connection, &token).await?;
+        Ok(Renewal::Renewed(known.account, known.session))
+    })?;
+    match renewal {
+        Renewal::Renewed(account, session) => issue(state, account, session, successor, now),
+        Renewal::Refused => Err(Error::RefreshRefused),
+        Renewal::Replayed(account, session) => {
+            // Somebody has a copy of this login's tokens, or had.
+            tracing::warn!(account = %account.id, %session, "a refresh token was replayed; its session was ended");
+            metrics::counter!("refresh_token_replays_total").increment(1);
+            Err(Error::RefreshRefused)
+        }
+    }
+}
+
+/// Sets a new password, ends the account's other sessions, and gives this one new tokens in place of all it had.
+pub async fn change_password(
+    state: &State,
+    account: Account,
+    session: SessionId,
+    verified: &PasswordHash,
+    new: &PasswordHash,
+) -> Result<Tokens, Error> {
+    let now = state.clock.now();
+    let expires_at = now + REFRESH_TOKEN_LIVES;
+    let refresh = RefreshToken::random();
+    chassis::transaction!(state.pool, Error, |connection, attempt| {
+        match accounts::lock(&mut *connection, account.id).await? {
+            Some(current) if current == *verified => {}
+            Some(current) if attempt.ambiguous && current == *new => return Ok(()),
+            Some(_) => return Err(Error::WrongPassword { field: "currentPassword" }),
+            None => return Err(Error::SessionEnded),
+        }
+        accounts::set_password_hash(&mut *connection, account.id, new).await?;
+        sessions::end_others(&mut *connection, account.id, session).await?;
+        let Some(generation) = sessions::withdraw_tokens(&mut *connection, session, now, expires_at).await? else {
+            return Err(Error::SessionEnded);
+        };
+        let token = NewToken { hash: &refresh.hash(), session, generation, expires_at };
+        sessions::insert_token(connection, &token).await?;
+        Ok(())
+    })?;
+    issue(state, account, session, refresh, now)
+}
+
+/// Ends the session that a refresh token belongs to. False when there is none.
+pub async fn end_by_token(state: &State, presented: &str) -> Result<Option<UserId>, Error> {
+    let now = state.clock.now();
+    let Some(known) = sessions::token(&state.pool, &hash(presented), now).await? else {
+        return Ok(None);
+    };
+    let ended = sessions::end(&state.pool, known.account.id, known.session).await?;
+    Ok(ended.then_some(known.account.id))
+}
+
+/// Deletes the account: its rows here now, everything elsewhere by the event. Only its id is remembered.
+pub async fn delete_account(state: &State, account: &Account, verified: &PasswordHash) -> Result<(), Error> {
+    let now = state.clock.now();
+    let event = Event::new("account.deleted", json!({ "accountId": account.id }), now);
+    chassis::transaction!(state.pool, Error, |connection, attempt| {
+        match accounts::lock(&mut *connection, account.id).await? {
+            Some(current) if current == *verified => {}
+            Some(_) => return Err(Error::WrongPassword { field: "password" }),
+            None if attempt.ambiguous => return Ok(()),
+            None => return Err(Error::SessionEnded),
+        }
+        sessions::end_all(&mut *connection, account.id).await?;
+        attempts::forget_addresses(&mut *connection, account.id).await?;
+        accounts::delete(&mut *connection, account.id).await?;
+        departed::record(&mut *connection, account.id, now).await?;
+        departed::mark_swept(&mut *connection, account.id, now).await?;
+        state.outbox.publish(connection, &event).await?;
+        Ok(())
+    })?;
+    state.outbox.wake();
+    Ok(())
+}
+
+fn issue(state: &State, account: Account, session: SessionId, refresh: RefreshToken, now: DateTime<Utc>) -> Result<Tokens, Error> {
+    let access = state.keys.sign(&account, session, now)?;
+    Ok(Tokens { account, session, access, refresh })
+}
+
+fn is_duplicate(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+}

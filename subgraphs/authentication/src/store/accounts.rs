@@ -1,0 +1,160 @@
+use chassis::UserId;
+use chrono::{DateTime, Utc};
+use sqlx::{MySql, MySqlExecutor, QueryBuilder};
+use uuid::Uuid;
+
+use crate::domain::{Account, Email, KnownAccount, PasswordHash, SessionId};
+
+/// What signing in needs to know of an account.
+pub struct Credentials {
+    /// The account.
+    pub account: Account,
+    /// The hash of its password.
+    pub password_hash: PasswordHash,
+    /// Whether it has been signed in to from this address before.
+    pub address_is_known: bool,
+}
+
+/// The account with this e-mail, for somebody at `address` (a hash).
+pub async fn by_email(executor: impl MySqlExecutor<'_>, email: &Email, address: &[u8]) -> Result<Option<Credentials>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"SELECT a.id AS "id: UserId", a.email, a.moderator AS "moderator: bool",
+                  a.created_at AS "created_at: DateTime<Utc>", a.password_hash AS "password_hash: PasswordHash",
+                  EXISTS (SELECT 1 FROM known_address k WHERE k.account_id = a.id AND k.address = ?) AS "address_is_known: bool"
+           FROM account a WHERE a.email_folded = ?"#,
+        address,
+        email.folded(),
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(row.map(|row| Credentials {
+        account: Account { id: row.id, email: row.email, moderator: row.moderator, created_at: row.created_at },
+        password_hash: row.password_hash,
+        address_is_known: row.address_is_known,
+    }))
+}
+
+/// The account of a session that has not ended.
+pub async fn of_session(
+    executor: impl MySqlExecutor<'_>,
+    id: UserId,
+    session: SessionId,
+    now: DateTime<Utc>,
+) -> Result<Option<Account>, sqlx::Error> {
+    sqlx::query_as!(
+        Account,
+        r#"SELECT a.id AS "id: UserId", a.email, a.moderator AS "moderator: bool", a.created_at AS "created_at: DateTime<Utc>"
+           FROM account a JOIN session s ON s.account_id = a.id
+           WHERE a.id = ? AND s.id = ? AND s.expires_at > ?"#,
+        id.0,
+        session.0,
+        now,
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// The account with this id.
+pub async fn by_id(executor: impl MySqlExecutor<'_>, id: UserId) -> Result<Option<Account>, sqlx::Error> {
+    sqlx::query_as!(
+        Account,
+        r#"SELECT id AS "id: UserId", email, moderator AS "moderator: bool", created_at AS "created_at: DateTime<Utc>"
+           FROM account WHERE id = ?"#,
+        id.0,
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// The hash of the account's password.
+pub async fn password_hash(executor: impl MySqlExecutor<'_>, id: UserId) -> Result<Option<PasswordHash>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT password_hash AS "password_hash: PasswordHash" FROM account WHERE id = ?"#,
+        id.0,
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// The hash of the account's password, with a lock on the account until the transaction ends: whoever starts, replaces
+/// or ends sessions of one account does so one after another.
+pub async fn lock(executor: impl MySqlExecutor<'_>, id: UserId) -> Result<Option<PasswordHash>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT password_hash AS "password_hash: PasswordHash" FROM account WHERE id = ? FOR UPDATE"#,
+        id.0,
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// Inserts an account. A unique violation means that its e-mail is taken (or, after a lost answer, that it is there).
+pub async fn insert(
+    executor: impl MySqlExecutor<'_>,
+    id: UserId,
+    email: &Email,
+    password_hash: &PasswordHash,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO account (id, email, email_folded, password_hash, created_at) VALUES (?, ?, ?, ?, ?)",
+        id.0,
+        email.as_str(),
+        email.folded(),
+        password_hash.0,
+        now,
+    )
+    .execute(executor)
+    .await
+    .map(drop)
+}
+
+/// Replaces the password's hash.
+pub async fn set_password_hash(executor: impl MySqlExecutor<'_>, id: UserId, hash: &PasswordHash) -> Result<(), sqlx::Error> {
+    sqlx::query!("UPDATE account SET password_hash = ? WHERE id = ?", hash.0, id.0)
+        .execute(executor)
+        .await
+        .map(drop)
+}
+
+/// Makes the account a moderator, or not. False when there is no such account.
+pub async fn set_moderator(executor: impl MySqlExecutor<'_>, email: &Email, moderator: bool) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!("UPDATE account SET moderator = ? WHERE email_folded = ?", moderator, email.folded())
+        .execute(executor)
+        .await?;
+    // sqlx counts the rows that were found, also where nothing changed.
+    Ok(done.rows_affected() == 1)
+}
+
+/// Deletes the account's row.
+pub async fn delete(executor: impl MySqlExecutor<'_>, id: UserId) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM account WHERE id = ?", id.0).execute(executor).await.map(drop)
+}
+
+/// The accounts after `after` in the order of their ids.
+pub async fn list(executor: impl MySqlExecutor<'_>, after: Uuid, limit: u32) -> Result<Vec<KnownAccount>, sqlx::Error> {
+    sqlx::query_as!(
+        KnownAccount,
+        r#"SELECT id AS "account_id: UserId", created_at AS "created_at: DateTime<Utc>"
+           FROM account WHERE id > ? ORDER BY id LIMIT ?"#,
+        after,
+        limit,
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Those of `ids` that are accounts.
+pub async fn present(executor: impl MySqlExecutor<'_>, ids: &[UserId]) -> Result<Vec<UserId>, sqlx::Error> {
+    ids_in(executor, "SELECT id FROM account WHERE id IN ", ids).await
+}
+
+/// Those of `ids` that were accounts and were deleted.
+pub async fn departed(executor: impl MySqlExecutor<'_>, ids: &[UserId]) -> Result<Vec<UserId>, sqlx::Error> {
+    ids_in(executor, "SELECT user_id FROM departed_account WHERE user_id IN ", ids).await
+}
+
+async fn ids_in(executor: impl MySqlExecutor<'_>, select: &'static str, ids: &[UserId]) -> Result<Vec<UserId>, sqlx::Error> {
+    let mut query = QueryBuilder::<MySql>::new(select);
+    chassis::database::push_ids(&mut query, ids.iter().copied());
+    query.build_query_scalar().fetch_all(executor).await
+}

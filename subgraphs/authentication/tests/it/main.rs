@@ -1,0 +1,162 @@
+//! Through the routes of the service, on a real MariaDB.
+
+mod account;
+mod cookies;
+mod guessing;
+mod internal;
+mod keys;
+mod refresh;
+mod sign_in;
+mod tokens;
+
+use authentication::config::Config;
+use authentication::state::State;
+use authentication::{MIGRATOR, routes};
+use axum::body::{Body, to_bytes};
+use axum::http::{Response, header};
+use chassis::config::Secret;
+use chassis::server::Readiness;
+use chrono::Utc;
+use clap::Parser;
+use serde_json::{Value, json};
+use testkit::{Answer, Client, INTERNAL_SECRET, TestClock, TestDatabase};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const PASSWORD: &str = "plinth-otter-42";
+pub(crate) const KEY_SECRET: &str = "the key secret of these tests, long enough";
+
+const SESSION: &str = "accessToken accessTokenExpiresAt refreshToken
+    viewer { id email createdAt sessions { id current userAgent } }";
+
+#[derive(Parser)]
+struct Flags {
+    #[command(flatten)]
+    config: Config,
+}
+
+/// The configuration that these flags give.
+pub(crate) fn config(flags: &[&str]) -> Config {
+    let first = ["authentication", "--subscribers", "profile=http://127.0.0.1:9,vote=http://127.0.0.1:9"];
+    Flags::parse_from(first.iter().chain(flags)).config
+}
+
+/// One replica of the service.
+pub(crate) struct Replica {
+    pub(crate) state: State,
+    pub(crate) client: Client,
+    anywhere: Client,
+}
+
+impl Replica {
+    pub(crate) async fn new(database: &TestDatabase, clock: &TestClock, flags: &[&str]) -> Self {
+        let state = State::open(&config(flags), &Secret::new(KEY_SECRET), database.pool.clone(), clock.clock())
+            .await
+            .expect("the service starts");
+        let readiness = Readiness::new(database.pool.clone(), CancellationToken::new());
+        let anywhere = Client::new(routes(&state, Secret::new(INTERNAL_SECRET), readiness));
+        Self { state, client: anywhere.with_header("x-client-ip", "192.0.2.1"), anywhere }
+    }
+}
+
+/// The service on a database of its own.
+pub(crate) struct Service {
+    pub(crate) clock: TestClock,
+    pub(crate) state: State,
+    pub(crate) client: Client,
+    anywhere: Client,
+    // Dropped last: it takes the database away.
+    pub(crate) database: TestDatabase,
+}
+
+impl Service {
+    pub(crate) async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    pub(crate) async fn with(flags: &[&str]) -> Self {
+        let database = TestDatabase::new(&MIGRATOR).await;
+        let clock = TestClock::default();
+        // Tokens are verified by the machine's clock, so the service's must not be far from it.
+        clock.set(Utc::now());
+        let Replica { state, client, anywhere } = Replica::new(&database, &clock, flags).await;
+        Self { clock, state, client, anywhere, database }
+    }
+
+    /// Another replica on the same database.
+    pub(crate) async fn replica(&self, flags: &[&str]) -> Replica {
+        Replica::new(&self.database, &self.clock, flags).await
+    }
+
+    /// A client at another address.
+    pub(crate) fn at(&self, address: &str) -> Client {
+        self.anywhere.with_header("x-client-ip", address)
+    }
+
+    /// Registers an account and answers its session.
+    pub(crate) async fn register(&self, email: &str) -> Value {
+        register(&self.client, email, PASSWORD).await.data()["register"].clone()
+    }
+
+    pub(crate) async fn count(&self, select: &'static str) -> i64 {
+        sqlx::query_scalar(select).fetch_one(&self.database.pool).await.expect("a count")
+    }
+
+    pub(crate) async fn execute(&self, statement: &'static str) {
+        sqlx::query(statement).execute(&self.database.pool).await.expect("it runs");
+    }
+}
+
+pub(crate) async fn register(client: &Client, email: &str, password: &str) -> Answer {
+    let mutation = format!("mutation ($input: RegisterInput!) {{ register(input: $input) {{ {SESSION} }} }}");
+    client.graphql(&mutation, json!({ "input": { "email": email, "password": password } })).await
+}
+
+pub(crate) async fn login(client: &Client, email: &str, password: &str) -> Answer {
+    let mutation = format!("mutation ($input: LoginInput!) {{ login(input: $input) {{ {SESSION} }} }}");
+    client.graphql(&mutation, json!({ "input": { "email": email, "password": password } })).await
+}
+
+pub(crate) async fn refresh(client: &Client, token: &str) -> Answer {
+    let mutation = format!("mutation ($token: String) {{ refreshSession(refreshToken: $token) {{ {SESSION} }} }}");
+    client.graphql(&mutation, json!({ "token": token })).await
+}
+
+pub(crate) async fn change_password(client: &Client, current: &str, new: &str) -> Answer {
+    let mutation = format!("mutation ($input: ChangePasswordInput!) {{ changePassword(input: $input) {{ {SESSION} }} }}");
+    client.graphql(&mutation, json!({ "input": { "currentPassword": current, "newPassword": new } })).await
+}
+
+pub(crate) async fn delete_account(client: &Client, password: &str) -> Answer {
+    client.graphql("mutation ($password: String!) { deleteAccount(password: $password) }", json!({ "password": password })).await
+}
+
+pub(crate) async fn viewer(client: &Client) -> Value {
+    let query = "{ viewer { id email sessions { id current userAgent } } }";
+    client.graphql(query, json!({})).await.data()["viewer"].clone()
+}
+
+/// A client with a session's access token.
+pub(crate) fn signed_in(client: &Client, session: &Value) -> Client {
+    client.with_token(text(&session["accessToken"]))
+}
+
+pub(crate) fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("a string: {value}")).to_owned()
+}
+
+/// Runs an operation and answers its cookies beside its JSON.
+pub(crate) async fn with_cookies(client: &Client, query: &str) -> (Vec<String>, Answer) {
+    let response = client.post("/graphql", "application/json", json!({ "query": query }).to_string()).await;
+    let cookies = response
+        .headers()
+        .get_all(header::SET_COOKIE)
+        .iter()
+        .map(|value| value.to_str().expect("printable").to_owned())
+        .collect();
+    (cookies, Answer(body(response).await))
+}
+
+pub(crate) async fn body(response: Response<Body>) -> Value {
+    let bytes = to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+    serde_json::from_slice(&bytes).expect("JSON")
+}
