@@ -56,6 +56,10 @@ impl Bundle {
             tracing::info!("no folder for the {name} was given: it is not served");
             return Ok(None);
         };
+        if !folder.exists() {
+            tracing::warn!("{} is not there: the {name} is not served", folder.display());
+            return Ok(None);
+        }
         let bundle = Self::load(folder)?;
         ensure!(bundle.0.contains_key("index.html"), "{} has no index.html: build the {name} first", folder.display());
         Ok(Some(bundle))

@@ -35,8 +35,6 @@ pub(crate) const MOST: u64 = 2_000;
 const PAGE: u64 = 100;
 /// A list that is no page: formats, sizes, sessions.
 const LIST: u64 = 4;
-/// Lists in lists of the schema's description; a complete introspection needs three.
-const INTROSPECTION_LISTS: u32 = 3;
 /// These pages are fetched together for all their parents, in one query.
 const TOGETHER: [(&str, &str); 1] = [("Comment", "replies")];
 
@@ -121,12 +119,6 @@ impl<V: Variables> Estimate<'_, V> {
     }
 
     fn field(&mut self, field: &FieldSelection, on: &str, times: u64, page_size: u64) {
-        if field.name.starts_with("__") {
-            if nested_lists(&field.selections) > INTROSPECTION_LISTS {
-                self.cost = u64::MAX;
-            }
-            return;
-        }
         let shapes = self.shapes;
         let Some(shape) = shapes.0.get(on).and_then(|fields| fields.get(&field.name)) else { return };
         if field.selections.items.is_empty() {
@@ -165,19 +157,6 @@ impl<V: Variables> Estimate<'_, V> {
     fn add(&mut self, cost: u64) {
         self.cost = self.cost.saturating_add(cost);
     }
-}
-
-/// How many lists of the schema's description lie inside one another.
-fn nested_lists(selections: &SelectionSet) -> u32 {
-    let lists = ["types", "directives", "fields", "args", "inputFields", "interfaces", "enumValues", "possibleTypes"];
-    let depth = |item: &SelectionItem| match item {
-        SelectionItem::Field(field) => {
-            u32::from(lists.contains(&field.name.as_str())) + nested_lists(&field.selections)
-        }
-        SelectionItem::InlineFragment(fragment) => nested_lists(&fragment.selections),
-        SelectionItem::FragmentSpread(_) => 0,
-    };
-    selections.items.iter().map(depth).max().unwrap_or(0)
 }
 
 fn estimate(operation: &OperationDefinition, shapes: &Shapes, variables: &impl Variables) -> u64 {
@@ -332,13 +311,5 @@ mod tests {
             assert!(cost(operation) > MOST, "{operation} costs only {}", cost(operation));
         }
         assert!(cost("{ latestPhotos(first: 5) { nodes { comments(first: 3) { nodes { author { username } } } } } }") <= MOST);
-    }
-
-    #[test]
-    fn describing_the_schema_in_circles_is_refused() {
-        let complete = "{ __schema { types { fields { args { type { ofType { name } } } } } } }";
-        let circles = "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }";
-        assert_eq!(cost(complete), 0);
-        assert_eq!(cost(circles), u64::MAX);
     }
 }

@@ -13,7 +13,7 @@ use hive_router::telemetry::Telemetry;
 use hive_router::{PluginRegistry, RouterSharedState, SchemaState};
 
 use crate::config::Config;
-use crate::{cost, errors, traffic};
+use crate::{cost, errors, introspection, traffic};
 
 /// The started library.
 pub(crate) struct Engine {
@@ -32,6 +32,7 @@ impl Engine {
         let mut tasks = BackgroundTasksManager::new();
         let plugins = PluginRegistry::new()
             .register::<cost::CostPlugin>()
+            .register::<introspection::IntrospectionPlugin>()
             .register::<errors::ErrorsPlugin>()
             .register::<traffic::TrafficPlugin>();
         let (shared, schema) =
@@ -98,7 +99,7 @@ mod tests {
         assert!(max_depth.as_ref().is_some_and(|depth| depth.n == 10 && depth.flatten_fragments));
         assert_eq!(max_aliases.as_ref().map(|limit| limit.n), Some(15));
         assert_eq!(max_directives.as_ref().map(|limit| limit.n), Some(10));
-        assert_eq!(max_tokens.as_ref().map(|limit| limit.n), Some(1000));
+        assert_eq!(max_tokens.as_ref().map(|limit| limit.n), Some(1001), "a thousand and the end");
         assert_eq!(settings.limits.max_request_body_size.to_bytes(), 64 * 1024);
         assert!(settings.csrf.enabled && !settings.csrf.required_headers.is_empty());
         assert!(!settings.error_masking.enabled && !settings.laboratory.enabled);

@@ -85,7 +85,7 @@ impl Limits {
             "METHOD_NOT_ALLOWED" => InputSaying("Send operations by POST, or queries by GET.".to_owned()),
             "MUTATION_NOT_ALLOWED_OVER_HTTP_GET" => InputSaying("Mutations are taken by POST only.".to_owned()),
             "OPERATION_RESOLUTION_FAILURE" => {
-                InputSaying("Which operation of the document is meant? Name one that it contains.".to_owned())
+                InputSaying("The document has no operation of that name and kind.".to_owned())
             }
             "GRAPHQL_PARSE_FAILED"
             | "GRAPHQL_VALIDATION_FAILED"
@@ -110,8 +110,6 @@ impl Limits {
             | "SUBGRAPH_CIRCUIT_BREAKER_REJECTED"
             | "NO_SUPERGRAPH_AVAILABLE"
             | "GATEWAY_TIMEOUT" => Unavailable,
-            // An older validation rule may have a code of its own; they are all about the document.
-            _ if code.starts_with("MAX_") => Input,
             _ => Internal,
         }
     }
@@ -119,11 +117,15 @@ impl Limits {
 
 impl ErrorsPlugin {
     fn rewrite(&self, error: &mut GraphQLError, request_id: Option<String>) {
-        let code = error.extensions.code.take().unwrap_or_default();
-        // Services name themselves in no error; where the library has, the places in the document are those of
-        // its own request to the service, which the client never wrote.
+        let mut code = error.extensions.code.take().unwrap_or_default();
         if error.extensions.service_name.take().is_some() {
+            // These places are in the library's own request to the service, which the client never wrote.
             error.locations = None;
+        } else if code.contains(|letter: char| letter.is_ascii_lowercase()) {
+            // The rules of validation have their own names for codes: FieldsOnCorrectType, and two dozen more.
+            "GRAPHQL_VALIDATION_FAILED".clone_into(&mut code);
+        } else if code == "GRAPHQL_PARSE_FAILED" && is_one_token_too_long(&error.message) {
+            "TOKEN_LIMIT_EXCEEDED".clone_into(&mut code);
         }
         error.extensions.affected_path = None;
         error.extensions.extensions.retain(|key, _| EXTENSIONS.contains(&key.as_str()));
@@ -163,6 +165,11 @@ impl ErrorsPlugin {
     }
 }
 
+/// A document of exactly one token too many makes the library miss the end, without naming what it found instead.
+fn is_one_token_too_long(message: &str) -> bool {
+    message.contains("Expected end of input") && !message.contains("Unexpected")
+}
+
 #[async_trait]
 impl RouterPlugin for ErrorsPlugin {
     type Config = ();
@@ -177,7 +184,8 @@ impl RouterPlugin for ErrorsPlugin {
             depth: limits.max_depth.as_ref().map_or(0, |limit| limit.n),
             aliases: limits.max_aliases.as_ref().map_or(0, |limit| limit.n),
             directives: limits.max_directives.as_ref().map_or(0, |limit| limit.n),
-            tokens: limits.max_tokens.as_ref().map_or(0, |limit| limit.n),
+            // The library counts the end of the document too.
+            tokens: limits.max_tokens.as_ref().map_or(0, |limit| limit.n - 1),
             body: limits.max_request_body_size.to_bytes(),
         };
         payload.initialize_plugin(Self { limits })

@@ -18,6 +18,7 @@ mod compression;
 
 mod cost;
 mod errors;
+mod introspection;
 mod traffic;
 
 mod app;

@@ -19,7 +19,7 @@ import viewer from './operations/7-viewer.graphql';
 const variables = (value) => JSON.stringify(value, null, 2);
 
 const tabs = [
-  { query: latest, variables: variables({ first: 24 }) },
+  { query: latest },
   { query: hot },
   { query: photo, variables: variables({ id: '' }) },
   {

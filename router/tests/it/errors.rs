@@ -1,0 +1,119 @@
+//! Every failure has one of our codes, and tells nothing of how we are built.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::fakes::{Fakes, PHOTO};
+use crate::gateway::{Gateway, code};
+
+const TIMELINE: &str = "{ latestPhotos { nodes { id title votes { score } commentCount } } }";
+
+/// No part of the answer names a service, an address, a file, or the library.
+#[track_caller]
+fn tells_nothing(answer: &Value) {
+    let text = answer["errors"].to_string().to_lowercase();
+    for word in ["subgraph", "127.0.0.1", "http://", ".rs", "hyper", "tcp", "\"service\"", "affectedpath", "sql"] {
+        assert!(!text.contains(word), "{word} in {text}");
+    }
+}
+
+#[tokio::test]
+async fn mistakes_of_the_client_are_invalid_input() {
+    let fakes = Fakes::start().await;
+    let gateway = Gateway::start(&fakes).await;
+    for (what, body) in [
+        ("no JSON", "nonsense".to_owned()),
+        ("no query", json!({}).to_string()),
+        ("no GraphQL", json!({ "query": "{ viewer" }).to_string()),
+        ("unknown field", json!({ "query": "{ nothing }" }).to_string()),
+        ("unknown operation", json!({ "query": "query A { viewer { id } }", "operationName": "B" }).to_string()),
+        ("variable missing", json!({ "query": "query ($id: ID!) { photo(id: $id) { id } }" }).to_string()),
+        (
+            "variable of another type",
+            json!({ "query": "query ($n: Int!) { latestPhotos(first: $n) { nodes { id } } }", "variables": { "n": "x" } })
+                .to_string(),
+        ),
+        ("argument of another type", json!({ "query": "{ latestPhotos(first: \"x\") { nodes { id } } }" }).to_string()),
+        ("subscription", json!({ "query": "subscription { viewer { id } }" }).to_string()),
+    ] {
+        let request = gateway.http.post(gateway.url("/graphql")).header("content-type", "application/json");
+        let answer = request.body(body).send().await.unwrap();
+        assert!(!answer.status().is_server_error(), "{what}: {}", answer.status());
+        let answer: Value = answer.json().await.unwrap();
+        assert_eq!(code(&answer), "INVALID_INPUT", "{what}: {answer:#}");
+        tells_nothing(&answer);
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_is_down_leaves_a_hole() {
+    let fakes = Fakes::start().await;
+    let gateway = Gateway::start_with(&fakes, &[("--comment-url", "http://127.0.0.1:9")]).await;
+    let answer = gateway.query(TIMELINE).await;
+    let photo = &answer["data"]["latestPhotos"]["nodes"][0];
+    assert_eq!(photo["title"], "A heron");
+    assert_eq!(photo["votes"]["score"], 1);
+    assert_eq!(photo["commentCount"], Value::Null);
+    assert_eq!(code(&answer), "UNAVAILABLE");
+    tells_nothing(&answer);
+}
+
+#[tokio::test]
+async fn a_service_that_hangs_leaves_a_hole_after_five_seconds() {
+    let fakes = Fakes::start().await;
+    let gateway = Gateway::start(&fakes).await;
+    fakes.vote.delay(Duration::from_secs(20));
+    let started = Instant::now();
+    let answer = gateway.query(TIMELINE).await;
+    assert!((4..8).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+    let photo = &answer["data"]["latestPhotos"]["nodes"][0];
+    assert_eq!((&photo["votes"], &photo["commentCount"]), (&Value::Null, &json!(3)));
+    assert_eq!(code(&answer), "UNAVAILABLE");
+    tells_nothing(&answer);
+}
+
+#[tokio::test]
+async fn what_a_service_says_passes_and_what_it_does_not_mean_to_say_does_not() {
+    let fakes = Fakes::start().await;
+    let gateway = Gateway::start(&fakes).await;
+    let answer_with = |error: Value| fakes.photo.answer_with(json!({ "data": { "photo": null }, "errors": [error] }));
+    let query = format!("{{ photo(id: \"{PHOTO}\") {{ title }} }}");
+
+    answer_with(json!({
+        "message": "This is not the id of a photo.",
+        "path": ["photo"],
+        "extensions": { "code": "INVALID_INPUT", "field": "id", "trace": "at store.rs:7", "retryAfterSeconds": 3 },
+    }));
+    let answer = gateway.query(&query).await;
+    assert_eq!(answer["errors"][0]["message"], "This is not the id of a photo.");
+    assert_eq!(
+        answer["errors"][0]["extensions"],
+        json!({ "code": "INVALID_INPUT", "field": "id", "retryAfterSeconds": 3 })
+    );
+
+    answer_with(json!({
+        "message": "SELECT * FROM photo: table is gone",
+        "path": ["photo"],
+        "extensions": { "code": "INTERNAL", "requestId": "theirs" },
+    }));
+    let answer: Value =
+        gateway.operation(&query).header("x-request-id", "ours").send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer["errors"][0]["extensions"], json!({ "code": "INTERNAL", "requestId": "ours" }));
+    tells_nothing(&answer);
+
+    answer_with(json!({ "message": "panicked at src/lib.rs:3, table photo, SQL" }));
+    let answer = gateway.query(&query).await;
+    assert_eq!(code(&answer), "INTERNAL");
+    tells_nothing(&answer);
+}
+
+#[tokio::test]
+async fn nonsense_from_a_service_is_an_outage() {
+    let fakes = Fakes::start().await;
+    let gateway = Gateway::start(&fakes).await;
+    fakes.photo.answer_with(json!("not a GraphQL answer"));
+    let answer = gateway.query(TIMELINE).await;
+    assert!(["UNAVAILABLE", "INTERNAL"].contains(&code(&answer)), "{answer:#}");
+    tells_nothing(&answer);
+}

@@ -1,0 +1,239 @@
+//! Stand-ins for the five services: they remember what they were asked, and answer the same every time.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures::StreamExt as _;
+use jsonwebtoken::jwk::{Jwk, JwkSet};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+pub(crate) const PHOTO: &str = "01936f5e-7c00-7000-8000-000000000001";
+pub(crate) const USER: &str = "01936f5e-7c00-7000-8000-0000000000aa";
+const KEY_ID: &str = "fake";
+
+/// An Ed25519 private key for tests only: PKCS#8 with 32 known bytes.
+fn key() -> EncodingKey {
+    let mut der = vec![0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+    der.extend([9; 32]);
+    EncodingKey::from_ed_der(&der)
+}
+
+fn public_key() -> Jwk {
+    let mut jwk = Jwk::from_encoding_key(&key(), Algorithm::EdDSA).unwrap();
+    jwk.common.key_id = Some(KEY_ID.to_owned());
+    jwk
+}
+
+/// What a token says, ready to be changed by a forger.
+#[derive(Clone)]
+pub(crate) struct Token {
+    pub(crate) header: Header,
+    pub(crate) claims: Value,
+}
+
+impl Token {
+    pub(crate) fn good() -> Self {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = Some("at+jwt".to_owned());
+        header.kid = Some(KEY_ID.to_owned());
+        let claims = json!({
+            "iss": "proofsheet", "aud": "proofsheet", "sub": USER, "iat": now, "exp": now + 600,
+            "jti": PHOTO, "sid": PHOTO, "roles": [],
+        });
+        Self { header, claims }
+    }
+
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    pub(crate) fn signed(&self) -> String {
+        jsonwebtoken::encode(&self.header, &self.claims, &key()).unwrap()
+    }
+
+    /// Signed with HMAC, and what everybody can read as the secret.
+    pub(crate) fn signed_with_the_public_key(&self) -> String {
+        let mut header = self.header.clone();
+        header.alg = Algorithm::HS256;
+        let public = serde_json::to_value(public_key()).unwrap()["x"].as_str().unwrap().to_owned();
+        jsonwebtoken::encode(&header, &self.claims, &EncodingKey::from_secret(public.as_bytes())).unwrap()
+    }
+}
+
+/// A request that a service got.
+#[derive(Clone)]
+pub(crate) struct Seen {
+    pub(crate) headers: HeaderMap,
+    pub(crate) size: usize,
+}
+
+impl Seen {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+/// One service.
+#[derive(Clone)]
+pub(crate) struct Fake {
+    name: &'static str,
+    pub(crate) address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    answer: Arc<Mutex<Option<Value>>>,
+    delay: Arc<Mutex<Duration>>,
+}
+
+impl Fake {
+    async fn start(name: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let fake = Self {
+            name,
+            address: listener.local_addr().unwrap(),
+            seen: Arc::default(),
+            answer: Arc::default(),
+            delay: Arc::default(),
+        };
+        let routes = Router::new()
+            .route("/graphql", post(graphql))
+            .route("/.well-known/jwks.json", get(async || Json(JwkSet { keys: vec![public_key()] })))
+            .route("/media/uploads", post(upload))
+            .route("/media/{*file}", get(download))
+            .route("/internal/photos", get(async || "the crown jewels"))
+            .with_state(fake.clone());
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        fake
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// All requests so far; the next call tells of later ones only.
+    pub(crate) fn take_seen(&self) -> Vec<Seen> {
+        std::mem::take(&mut self.seen.lock().unwrap())
+    }
+
+    /// From now on every operation is answered like this.
+    pub(crate) fn answer_with(&self, answer: Value) {
+        *self.answer.lock().unwrap() = Some(answer);
+    }
+
+    /// From now on every operation takes so long.
+    pub(crate) fn delay(&self, delay: Duration) {
+        *self.delay.lock().unwrap() = delay;
+    }
+
+    fn remember(&self, headers: HeaderMap, size: usize) {
+        self.seen.lock().unwrap().push(Seen { headers, size });
+    }
+}
+
+/// All five.
+pub(crate) struct Fakes {
+    pub(crate) profile: Fake,
+    pub(crate) authentication: Fake,
+    pub(crate) photo: Fake,
+    pub(crate) vote: Fake,
+    pub(crate) comment: Fake,
+}
+
+impl Fakes {
+    pub(crate) async fn start() -> Self {
+        Self {
+            profile: Fake::start("profile").await,
+            authentication: Fake::start("authentication").await,
+            photo: Fake::start("photo").await,
+            vote: Fake::start("vote").await,
+            comment: Fake::start("comment").await,
+        }
+    }
+}
+
+async fn graphql(State(fake): State<Fake>, headers: HeaderMap, Json(request): Json<Value>) -> Response {
+    let size = request.to_string().len();
+    fake.remember(headers, size);
+    let delay = *fake.delay.lock().unwrap();
+    tokio::time::sleep(delay).await;
+    if let Some(answer) = fake.answer.lock().unwrap().clone() {
+        return Json(answer).into_response();
+    }
+    let data = match request["variables"]["representations"].as_array() {
+        Some(representations) => json!({ "_entities": representations.iter().map(entity).collect::<Vec<_>>() }),
+        None => root(),
+    };
+    let answer = Json(json!({ "data": data }));
+    if fake.name == "authentication" {
+        let cookies = [(header::SET_COOKIE, "a=1; HttpOnly"), (header::SET_COOKIE, "b=2; HttpOnly")];
+        return (axum::response::AppendHeaders(cookies), answer).into_response();
+    }
+    answer.into_response()
+}
+
+/// Every root field of every service that the tests ask for; the router picks what the client wanted.
+fn root() -> Value {
+    let photo = json!({ "__typename": "Photo", "id": PHOTO, "title": "A heron", "author": { "__typename": "User", "id": USER } });
+    json!({
+        "viewer": { "__typename": "Viewer", "id": USER, "email": "ada@example.org" },
+        "usernameAvailable": true,
+        "photo": photo,
+        "latestPhotos": {
+            "nodes": [photo],
+            "edges": [{ "cursor": "c", "node": photo }],
+            "pageInfo": { "hasNextPage": false },
+        },
+        "deletePhoto": PHOTO,
+    })
+}
+
+fn entity(representation: &Value) -> Value {
+    json!({
+        "__typename": representation["__typename"], "id": representation["id"],
+        "username": "ada", "displayName": "Ada",
+        "votes": { "up": 2, "down": 1, "score": 1 }, "viewerVote": null, "commentCount": 3,
+    })
+}
+
+async fn upload(State(fake): State<Fake>, headers: HeaderMap, body: Body) -> Response {
+    let mut size = 0;
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        match chunk {
+            Ok(chunk) => size += chunk.len(),
+            Err(_) => return StatusCode::BAD_REQUEST.into_response(),
+        }
+    }
+    fake.remember(headers, size);
+    (StatusCode::CREATED, Json(json!({ "uploadId": PHOTO, "size": size }))).into_response()
+}
+
+async fn download(State(fake): State<Fake>, Path(file): Path<String>, headers: HeaderMap) -> Response {
+    fake.remember(headers.clone(), 0);
+    if file == "missing" {
+        return (StatusCode::NOT_FOUND, Json(json!({ "code": "NOT_FOUND", "message": "gone" }))).into_response();
+    }
+    let fixed = [
+        (header::ETAG, "\"v1\""),
+        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+        (header::CONTENT_TYPE, "image/avif"),
+        (header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"),
+        (header::ACCEPT_RANGES, "bytes"),
+    ];
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|tag| tag == "\"v1\"") {
+        return (StatusCode::NOT_MODIFIED, fixed).into_response();
+    }
+    if headers.contains_key(header::RANGE) {
+        return (StatusCode::PARTIAL_CONTENT, fixed, [(header::CONTENT_RANGE, "bytes 0-3/10")], "0123").into_response();
+    }
+    (fixed, "0123456789").into_response()
+}

@@ -1,0 +1,106 @@
+//! Runs the router's binary for one test.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use reqwest::{RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+use crate::fakes::Fakes;
+
+/// A running router.
+pub(crate) struct Gateway {
+    pub(crate) process: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) internal: SocketAddr,
+    pub(crate) http: reqwest::Client,
+}
+
+impl Gateway {
+    /// A router in front of these services.
+    pub(crate) async fn start(fakes: &Fakes) -> Self {
+        Self::start_with(fakes, &[]).await
+    }
+
+    /// The same with more flags; a flag that is given wins over the usual one.
+    pub(crate) async fn start_with(fakes: &Fakes, flags: &[(&str, &str)]) -> Self {
+        let (address, internal) = (free_address(), free_address());
+        let supergraph = std::env::var("TMP_SUPERGRAPH").map_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../supergraph.graphql"), std::path::PathBuf::from);
+        let jwks = format!("{}/.well-known/jwks.json", fakes.authentication.url());
+        let usual = [
+            ("--listen", address.to_string()),
+            ("--internal-listen", internal.to_string()),
+            ("--public-url", format!("http://localhost:{}", address.port())),
+            ("--supergraph", supergraph.display().to_string()),
+            ("--jwks-url", jwks),
+            ("--profile-url", fakes.profile.url()),
+            ("--authentication-url", fakes.authentication.url()),
+            ("--photo-url", fakes.photo.url()),
+            ("--vote-url", fakes.vote.url()),
+            ("--comment-url", fakes.comment.url()),
+            ("--workers", "1".to_owned()),
+        ];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_router"));
+        command.arg("serve");
+        for (flag, value) in usual {
+            if !flags.iter().any(|(given, _)| *given == flag) {
+                command.args([flag, &value]);
+            }
+        }
+        for (flag, value) in flags {
+            command.args([flag, value]);
+        }
+        let process = command.env_clear().stdout(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let gateway = Self { process, address, internal, http };
+        gateway.wait_until_ready().await;
+        gateway
+    }
+
+    async fn wait_until_ready(&self) {
+        for _ in 0..400 {
+            let ready = self.http.get(format!("http://{}/readiness", self.internal)).send().await;
+            if ready.is_ok_and(|answer| answer.status() == StatusCode::OK) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("the router was not ready within ten seconds");
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
+        self.http.get(self.url(path))
+    }
+
+    /// An operation, ready to be given headers.
+    pub(crate) fn operation(&self, query: &str) -> RequestBuilder {
+        self.http.post(self.url("/graphql")).json(&json!({ "query": query }))
+    }
+
+    /// What an operation answers.
+    pub(crate) async fn query(&self, query: &str) -> Value {
+        self.operation(query).send().await.unwrap().json().await.unwrap()
+    }
+}
+
+/// The code of the first error.
+#[track_caller]
+pub(crate) fn code(answer: &Value) -> &str {
+    answer["errors"][0]["extensions"]["code"].as_str().unwrap_or_else(|| panic!("expected an error: {answer:#}"))
+}
+
+/// A header of a response.
+pub(crate) fn header<'r>(response: &'r Response, name: &str) -> Option<&'r str> {
+    response.headers().get(name).map(|value| value.to_str().unwrap())
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}

@@ -1,0 +1,159 @@
+//! Just under each limit passes; one over fails, and says what the limit is.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::fakes::Fakes;
+use crate::gateway::{Gateway, code, header};
+
+#[track_caller]
+fn passes(answer: &Value) {
+    assert!(answer.get("errors").is_none(), "{answer:#}");
+}
+
+#[track_caller]
+fn refused_naming(answer: &Value, limit: &str) {
+    assert_eq!(code(answer), "INVALID_INPUT");
+    let message = answer["errors"][0]["message"].as_str().unwrap();
+    assert!(message.contains(limit), "{message} should name {limit}");
+    assert!(answer.get("data").is_none_or(Value::is_null));
+}
+
+/// `photo { author { photos { nodes { author { … id` of so many levels, with some of it in a fragment.
+fn nested(levels: usize) -> String {
+    let names = ["author", "photos(first: 1)", "nodes"];
+    let wrap = |count: usize, offset: usize, core: &str| {
+        (0..count).rev().fold(core.to_owned(), |inner, level| format!("{} {{ {inner} }}", names[(level + offset) % 3]))
+    };
+    // The root, and the leaf, are levels too; six are in the fragment, which therefore must be counted.
+    let fragment = wrap(levels - 5, 0, "__typename");
+    format!(
+        "{{ photo(id: \"01936f5e-7c00-7000-8000-000000000001\") {{ {} }} }} fragment Deep on Photo {{ {fragment} }}",
+        wrap(3, 0, "...Deep")
+    )
+}
+
+#[tokio::test]
+async fn depth_with_fragments_flattened() {
+    let fakes = Fakes::start().await;
+    let gateway = Gateway::start(&fakes).await;
+    passes(&gateway.query(&nested(10)).await);
+    refused_naming(&gateway.query(&nested(11)).await, "10");
+}
+
+#[tokio::test]
+async fn aliases() {
+    let fakes = Fakes::start().await;
+    let gateway = Gateway::start(&fakes).await;
+    let aliased = |count: usize| {
+        let fields = (0..count).fold(String::new(), |mut fields, number| {
+            write!(fields, "a{number}: usernameAvailable(username: \"ada\") ").unwrap();
+            fields
+        });
+        format!("{{ {fields} }}")
+    };
+    // The stand-in does not know the aliases, so only the refusal is looked for.
+    assert_ne!(gateway.query(&aliased(15)).await["errors"][0]["extensions"]["code"], "INVALID_INPUT");
+    refused_naming(&gateway.query(&aliased(16)).await, "15");
+}
+
+#[tokio::test]
+async fn directives() {
+    let fakes = Fakes::start().await;
+    let gateway = Gateway::start(&fakes).await;
+    let directed = |count: usize| {
+        let fields: String = (0..count).map(|_| "... @include(if: true) { __typename } ").collect();
+        format!("{{ viewer {{ email {fields} }} }}")
+    };
+    passes(&gateway.query(&directed(10)).await);
+    refused_naming(&gateway.query(&directed(11)).await, "10");
+}
+
+#[tokio::test]
+async fn tokens() {
+    let fakes = Fakes::start().await;
+    let gateway = Gateway::start(&fakes).await;
+    // `{ viewer { … } }` are five tokens, and each `email` one.
+    let long = |tokens: usize| format!("{{ viewer {{ {} }} }}", "email ".repeat(tokens - 5));
+    passes(&gateway.query(&long(1000)).await);
+    refused_naming(&gateway.query(&long(1001)).await, "1000");
+}
+
+#[tokio::test]
+async fn bytes() {
+    let fakes = Fakes::start().await;
+    let gateway = Gateway::start(&fakes).await;
+    let sized = |size: usize| {
+        let body = json!({ "query": "{ viewer { email } }", "padding": "" }).to_string();
+        body.replace("\"\"", &format!("\"{}\"", "x".repeat(size - body.len())))
+    };
+    let send = async |body: reqwest::Body| -> (u16, Value) {
+        let request = gateway.http.post(gateway.url("/graphql")).header("content-type", "application/json");
+        let answer = request.body(body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    };
+    let under = sized(64 * 1024);
+    assert_eq!(under.len(), 64 * 1024);
+    passes(&send(under.into()).await.1);
+    let (status, answer) = send(sized(64 * 1024 + 1).into()).await;
+    assert_eq!(status, 413);
+    refused_naming(&answer, "64 KiB");
+    // Without Content-Length the size shows only while reading.
+    let chunks = futures::stream::iter(vec![Ok::<_, std::io::Error>(sized(64 * 1024 + 1))]);
+    let (status, answer) = send(reqwest::Body::wrap_stream(chunks)).await;
+    assert_eq!(status, 413);
+    refused_naming(&answer, "64 KiB");
+}
+
+#[tokio::test]
+async fn estimated_cost() {
+    let fakes = Fakes::start().await;
+    let gateway = Gateway::start(&fakes).await;
+    let tile = "id title author { username } votes { score } commentCount";
+    passes(&gateway.query(&format!("{{ latestPhotos(first: 100) {{ nodes {{ {tile} }} }} }}")).await);
+    let nested = "{ latestPhotos { nodes { comments { nodes { body author { username } } } } } }";
+    fakes.photo.take_seen();
+    refused_naming(&gateway.query(nested).await, "2000");
+    assert!(fakes.photo.take_seen().is_empty(), "refused before anything is asked");
+
+    let operation = json!({
+        "query": "query ($first: Int!) { latestPhotos(first: $first) { nodes { comments(first: $first) { nodes { id } } } } }",
+        "variables": { "first": 100 },
+    });
+    let answer = gateway.http.post(gateway.url("/graphql")).json(&operation).send().await.unwrap();
+    refused_naming(&answer.json().await.unwrap(), "2000");
+}
+
+#[tokio::test]
+async fn descriptions_of_the_schema() {
+    let fakes = Fakes::start().await;
+    let gateway = Gateway::start(&fakes).await;
+    passes(&gateway.query("{ __schema { types { fields { args { type { ofType { name } } } } } } }").await);
+    let circles = "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }";
+    refused_naming(&gateway.query(circles).await, "3");
+}
+
+#[tokio::test]
+async fn requests_a_minute_from_one_address() {
+    let fakes = Fakes::start().await;
+    let gateway = Gateway::start_with(&fakes, &[("--rate-limit-graphql", "5"), ("--rate-limit-uploads", "1")]).await;
+    for _ in 0..5 {
+        passes(&gateway.query("{ viewer { email } }").await);
+    }
+    let answer = gateway.operation("{ viewer { email } }").send().await.unwrap();
+    assert_eq!(answer.status(), 429);
+    assert!(header(&answer, "retry-after").is_some());
+    let answer: Value = answer.json().await.unwrap();
+    assert_eq!(code(&answer), "RATE_LIMITED");
+    assert!((1..=13).contains(&answer["errors"][0]["extensions"]["retryAfterSeconds"].as_u64().unwrap()));
+
+    // Uploads are counted for themselves, and say it in plain JSON.
+    let upload = async || gateway.http.post(gateway.url("/media/uploads")).body("x").send().await.unwrap();
+    assert_eq!(upload().await.status(), 401);
+    let answer = upload().await;
+    assert_eq!(answer.status(), 429);
+    assert_eq!(answer.json::<Value>().await.unwrap()["code"], "RATE_LIMITED");
+    // Reading the site is not limited.
+    assert_eq!(gateway.get("/health").send().await.unwrap().status(), 200);
+}

@@ -1,0 +1,177 @@
+//! The router in front of the real services.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+
+use serde_json::{Value, json};
+use xtask::system::{Options, System};
+
+/// What the app asks for on its first page.
+const TIMELINE: &str = "query ($first: Int!) { latestPhotos(first: $first) {
+    nodes {
+      id title width height placeholder
+      sources { mediaType srcset }
+      author { id username displayName }
+      votes { up down score } viewerVote commentCount
+    }
+    pageInfo { hasNextPage endCursor }
+} }";
+
+struct Site {
+    system: System,
+    browser: reqwest::Client,
+}
+
+impl Site {
+    async fn start() -> Self {
+        let system = System::start(Options::default()).await.unwrap();
+        let browser = reqwest::Client::builder().no_proxy().cookie_store(true).build().unwrap();
+        Self { system, browser }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.system.base_url())
+    }
+
+    async fn send(&self, query: &str, variables: Value) -> Value {
+        let operation = json!({ "query": query, "variables": variables });
+        self.browser.post(self.url("/graphql")).json(&operation).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// The data of an operation that must work.
+    async fn data(&self, query: &str, variables: Value) -> Value {
+        let answer = self.send(query, variables).await;
+        assert!(answer.get("errors").is_none(), "{query}: {answer:#}");
+        answer["data"].clone()
+    }
+
+    async fn publish(&self, title: &str, shade: u8) -> String {
+        let upload = self.browser.post(self.url("/media/uploads")).header("x-proofsheet", "1");
+        let answer = upload.header("content-type", "image/png").body(picture(shade)).send().await.unwrap();
+        assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
+        let upload: Value = answer.json().await.unwrap();
+        let input = json!({ "uploadId": upload["uploadId"], "title": title });
+        let data = self
+            .data("mutation ($input: PublishPhotoInput!) { publishPhoto(input: $input) { id } }", json!({ "input": input }))
+            .await;
+        data["publishPhoto"]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Requests to each subgraph so far.
+    async fn requests(&self) -> BTreeMap<String, u64> {
+        let metrics = format!("{}/metrics", self.system.router_internal_url());
+        let metrics = self.browser.get(metrics).send().await.unwrap().text().await.unwrap();
+        metrics
+            .lines()
+            .filter_map(|line| line.strip_prefix("router_subgraph_requests_total{subgraph=\"")?.split_once("\"} "))
+            .map(|(name, count)| (name.to_owned(), count.parse().unwrap()))
+            .collect()
+    }
+}
+
+fn picture(shade: u8) -> Vec<u8> {
+    let mut png = Cursor::new(Vec::new());
+    let pixels = image::RgbImage::from_fn(64, 48, |x, y| image::Rgb([shade, (x * 4) as u8, (y * 5) as u8]));
+    pixels.write_to(&mut png, image::ImageFormat::Png).unwrap();
+    png.into_inner()
+}
+
+/// One system for all of it, because starting one takes seconds.
+#[tokio::test]
+async fn the_whole_system() {
+    let site = Site::start().await;
+    signing_in_sets_cookies_that_scripts_cannot_read(&site).await;
+    let mut photos = Vec::new();
+    for number in 0..6 {
+        photos.push(site.publish(&format!("Photo {number}"), number * 40).await);
+    }
+    a_page_takes_one_request_to_each_service(&site, photos.len()).await;
+    photos_are_served_for_ever(&site, &photos[0]).await;
+    bad_scalars_are_invalid_input(&site).await;
+    one_service_stopped_leaves_a_hole(&site, photos.len()).await;
+    site.system.stop().await;
+}
+
+async fn signing_in_sets_cookies_that_scripts_cannot_read(site: &Site) {
+    let operation = json!({
+        "query": "mutation ($input: RegisterInput!) { register(input: $input) { viewer { id email } } }",
+        "variables": { "input": { "email": "ada@example.org", "password": "correct horse battery staple" } },
+    });
+    let answer = site.browser.post(site.url("/graphql")).json(&operation).send().await.unwrap();
+    let cookies: Vec<String> =
+        answer.headers().get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap().to_owned()).collect();
+    for name in ["proofsheet_access=", "proofsheet_refresh="] {
+        let cookie = cookies.iter().find(|cookie| cookie.starts_with(name)).unwrap_or_else(|| panic!("{cookies:?}"));
+        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
+    }
+    let data = site.data("{ viewer { email user { username } } }", json!({})).await;
+    assert_eq!(data["viewer"]["email"], "ada@example.org");
+    assert!(data["viewer"]["user"]["username"].as_str().unwrap().starts_with("guest-"));
+}
+
+async fn a_page_takes_one_request_to_each_service(site: &Site, photos: usize) {
+    let before = site.requests().await;
+    let data = site.data(TIMELINE, json!({ "first": 24 })).await;
+    let after = site.requests().await;
+    assert_eq!(data["latestPhotos"]["nodes"].as_array().unwrap().len(), photos);
+    for node in data["latestPhotos"]["nodes"].as_array().unwrap() {
+        assert_eq!(node["votes"]["score"], 0);
+        assert_eq!(node["commentCount"], 0);
+        assert!(node["author"]["username"].is_string());
+    }
+    let asked: BTreeMap<&str, u64> = after
+        .iter()
+        .map(|(name, count)| (name.as_str(), count - before.get(name).copied().unwrap_or(0)))
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    assert_eq!(asked, BTreeMap::from([("photo", 1), ("profile", 1), ("vote", 1), ("comment", 1)]));
+}
+
+async fn photos_are_served_for_ever(site: &Site, photo: &str) {
+    let query = "query ($id: ID!) { photo(id: $id) { renditions { url mediaType } } }";
+    let data = site.data(query, json!({ "id": photo })).await;
+    for rendition in data["photo"]["renditions"].as_array().unwrap() {
+        let answer = site.browser.get(site.url(rendition["url"].as_str().unwrap())).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let header = |name: &str| answer.headers()[name].to_str().unwrap();
+        assert_eq!(header("content-type"), rendition["mediaType"]);
+        assert!(header("cache-control").contains("immutable"));
+        assert_eq!(header("x-content-type-options"), "nosniff");
+        assert!(header("content-security-policy").contains("sandbox"));
+        assert!(answer.headers().contains_key("etag") && answer.headers().contains_key("content-length"));
+    }
+}
+
+/// The library checks no custom scalar, so these reach the services.
+async fn bad_scalars_are_invalid_input(site: &Site) {
+    for query in [
+        r#"{ hotPhotos(day: "2026-02-31") { nodes { id } } }"#,
+        r#"{ hotPhotos(day: "yesterday") { nodes { id } } }"#,
+        r#"{ photo(id: "nonsense") { id } }"#,
+        "{ latestPhotos(first: 0) { nodes { id } } }",
+        "{ latestPhotos(first: 101) { nodes { id } } }",
+        r#"{ latestPhotos(after: "nonsense") { nodes { id } } }"#,
+    ] {
+        let answer = site.send(query, json!({})).await;
+        let extensions = &answer["errors"][0]["extensions"];
+        assert_eq!(extensions["code"], "INVALID_INPUT", "{query}: {answer:#}");
+        assert!(extensions["field"].is_string(), "{query}: {answer:#}");
+    }
+}
+
+async fn one_service_stopped_leaves_a_hole(site: &Site, photos: usize) {
+    for (service, field) in [("comment", "commentCount"), ("vote", "votes"), ("profile", "author")] {
+        site.system.stop_service(service).await.unwrap();
+        let answer = site.send(TIMELINE, json!({ "first": 24 })).await;
+        let nodes = answer["data"]["latestPhotos"]["nodes"].as_array().unwrap();
+        assert_eq!(nodes.len(), photos, "without {service}");
+        for node in nodes {
+            assert!(node["title"].is_string() && node["sources"][0]["srcset"].is_string());
+            assert_eq!(node[field], Value::Null, "without {service}");
+        }
+        assert_eq!(answer["errors"][0]["extensions"], json!({ "code": "UNAVAILABLE" }), "without {service}");
+        site.system.start_service(service).await.unwrap();
+        let answer = site.send(TIMELINE, json!({ "first": 24 })).await;
+        assert!(answer.get("errors").is_none(), "{service} is back: {answer:#}");
+    }
+}
