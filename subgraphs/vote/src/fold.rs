@@ -1,0 +1,54 @@
+//! Adds what votes have changed to the scores that the timelines are ranked by.
+//!
+//! One worker at a time does this, by a lease; two that overlap do no harm, because each deletes exactly the deltas
+//! that it adds, in the transaction that adds them, and gives up where another was faster.
+
+use std::collections::BTreeMap;
+
+use chassis::transaction;
+use sqlx::MySqlPool;
+
+use crate::domain::PhotoId;
+use crate::error::Error;
+use crate::store::deltas;
+
+/// How many deltas one transaction folds: at this many MariaDB still seeks each of them by its id.
+const BATCH: u32 = 500;
+
+/// Folds all that there is. Returns how many deltas.
+pub async fn run(pool: &MySqlPool) -> Result<u64, Error> {
+    let mut folded = 0;
+    loop {
+        let batch = match fold_batch(pool).await {
+            Err(Error::FoldedElsewhere) => return Ok(folded),
+            batch => batch?,
+        };
+        folded += u64::from(batch);
+        if batch < BATCH {
+            return Ok(folded);
+        }
+    }
+}
+
+async fn fold_batch(pool: &MySqlPool) -> Result<u32, Error> {
+    transaction!(pool, Error, |tx, _| {
+        let batch = deltas::oldest(&mut *tx, BATCH).await?;
+        if batch.is_empty() {
+            return Ok(0);
+        }
+        if deltas::remove(tx, &batch).await? != batch.len() as u64 {
+            return Err(Error::FoldedElsewhere);
+        }
+        let mut changes: BTreeMap<PhotoId, (i32, i32)> = BTreeMap::new();
+        for delta in &batch {
+            let (up, down) = changes.entry(delta.photo).or_default();
+            *up += delta.up;
+            *down += delta.down;
+        }
+        let days = deltas::days_of(tx, changes.keys().copied()).await?;
+        changes.retain(|_, change| *change != (0, 0));
+        deltas::fold_into_scores(tx, &changes).await?;
+        deltas::bump(tx, &days).await?;
+        Ok(u32::try_from(batch.len()).unwrap_or(BATCH))
+    })
+}

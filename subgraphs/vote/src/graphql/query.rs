@@ -1,0 +1,81 @@
+use async_graphql::{Context, ID, Object};
+use chassis::Clock;
+use chassis::pagination::{NodeConnection, Page, PageError};
+use chrono_tz::Tz;
+use sqlx::MySqlPool;
+
+use crate::domain::{self, DayCursor, PhotoId, RankedCursor, Timeline};
+use crate::error::Error;
+use crate::graphql::types::{Date, HotDay, Photo};
+use crate::store::days;
+use crate::timelines::Timelines;
+
+/// The root of reads.
+pub struct Query;
+
+#[Object]
+impl Query {
+    /// Photos published on that day (today by default), best votes first.
+    async fn hot_photos(
+        &self,
+        ctx: &Context<'_>,
+        day: Option<Date>,
+        #[graphql(default = 24)] first: i32,
+        after: Option<String>,
+    ) -> chassis::Result<NodeConnection<Photo>> {
+        let day = day.map(|day| day.parse()).transpose().map_err(Error::from)?;
+        let page = Page::<RankedCursor>::parse(first, after.as_deref())?;
+        let timeline = match (day, page.after.map(|cursor| cursor.timeline)) {
+            (Some(day), _) => Timeline::Hot(day),
+            // Whoever began to read today's photos reads on in them after midnight.
+            (None, Some(begun)) => begun,
+            (None, None) => {
+                let now = ctx.data_unchecked::<Clock>().now();
+                Timeline::Hot(domain::day_at(now, *ctx.data_unchecked::<Tz>()))
+            }
+        };
+        if timeline == Timeline::Trending {
+            return Err(PageError::After.into());
+        }
+        ranked(ctx, timeline, &page).await
+    }
+
+    /// All photos of all time, best votes first.
+    async fn trending_photos(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(default = 24)] first: i32,
+        after: Option<String>,
+    ) -> chassis::Result<NodeConnection<Photo>> {
+        let page = Page::parse(first, after.as_deref())?;
+        ranked(ctx, Timeline::Trending, &page).await
+    }
+
+    /// The archive: the days that had photos, newest first, each with its winner once it is over.
+    async fn hot_days(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(default = 30)] first: i32,
+        after: Option<String>,
+    ) -> chassis::Result<NodeConnection<HotDay>> {
+        let page = Page::<DayCursor>::parse(first, after.as_deref())?;
+        let before = page.after.map(|DayCursor(day)| day);
+        let days = days::archive(ctx.data_unchecked::<MySqlPool>(), before, page.rows()).await?;
+        Ok(page.connection(days.into_iter().map(|day| (DayCursor(day.day), Some(HotDay(day)))), async_graphql::connection::EmptyFields))
+    }
+
+    #[graphql(entity)]
+    async fn find_photo_by_id(&self, id: ID) -> Option<Photo> {
+        // One error would make nulls of all the entities that are asked for together.
+        PhotoId::parse(&id, "id").ok().map(Photo::new)
+    }
+}
+
+async fn ranked(ctx: &Context<'_>, timeline: Timeline, page: &Page<RankedCursor>) -> chassis::Result<NodeConnection<Photo>> {
+    if page.after.is_some_and(|cursor| cursor.timeline != timeline) {
+        return Err(PageError::After.into());
+    }
+    let photos = ctx.data_unchecked::<Timelines>().page(timeline, page).await?;
+    let rows = photos.into_iter().map(|ranked| (ranked.cursor, Some(Photo::counted(ranked.photo, ranked.tally))));
+    Ok(page.connection(rows, async_graphql::connection::EmptyFields))
+}

@@ -1,0 +1,130 @@
+//! The vote service: the ledger of votes, tallies, the ranked timelines and the archive of days.
+//!
+//! A vote writes a row of the ledger and what it has changed; the fold adds the changes to the scores; the timelines
+//! are read from snapshots of the order that the scores make.
+
+#![forbid(unsafe_code)]
+
+pub mod domain;
+pub mod error;
+pub mod store;
+pub mod casting;
+pub mod fold;
+pub mod timelines;
+pub mod archive;
+pub mod loaders;
+pub mod graphql;
+pub mod events;
+pub mod recount;
+pub mod reconcile;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_graphql::{EmptySubscription, Schema};
+use axum::Router;
+use chassis::Clock;
+use chassis::config::Secret;
+use chassis::events::inbox;
+use chassis::server::{self, Readiness};
+use chassis::tokens::TokenVerifier;
+use chassis::worker::Job;
+use chrono_tz::Tz;
+use sqlx::MySqlPool;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use casting::Casting;
+use error::Error;
+use graphql::mutation::Mutation;
+use graphql::query::Query;
+use reconcile::{Others, Repaired};
+use store::snapshots;
+use timelines::Timelines;
+
+/// The tables of this service's own.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// What this service runs on. Cheap to clone.
+#[derive(Clone)]
+pub struct Vote {
+    /// Its schema.
+    pub pool: MySqlPool,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Where the site is: a day begins at midnight there.
+    pub time_zone: Tz,
+    /// Guards what other services may ask.
+    pub secret: Secret,
+    /// The services that this one asks.
+    pub others: Others,
+    /// Wakes the sweep after an event.
+    pub wake: Arc<Notify>,
+}
+
+/// The executable schema over `service`.
+pub fn schema(service: &Vote) -> Schema<Query, Mutation, EmptySubscription> {
+    let Vote { pool, clock, others, .. } = service.clone();
+    let casting = Casting { pool: pool.clone(), clock: clock.clone(), photos: others.photos };
+    server::finish_schema(
+        Schema::build(Query, Mutation, EmptySubscription)
+            .data(casting)
+            .data(Timelines::new(pool.clone(), clock.clone()))
+            .data(loaders::tallies(pool.clone()))
+            .data(loaders::votes(pool.clone()))
+            .data(pool)
+            .data(clock)
+            .data(service.time_zone),
+    )
+}
+
+/// The schema definition that composition reads.
+pub fn sdl() -> String {
+    server::sdl(&server::finish_schema(Schema::build(Query, Mutation, EmptySubscription)))
+}
+
+/// Everything that this service answers over HTTP.
+pub fn routes(service: &Vote, verifier: TokenVerifier, stop: CancellationToken) -> Router {
+    let readiness = Readiness::new(service.pool.clone(), stop);
+    let handler = events::Inbox { clock: service.clock.clone(), wake: Arc::clone(&service.wake) };
+    server::routes(schema(service), verifier, readiness)
+        .merge(inbox::routes(service.pool.clone(), service.clock.clone(), service.secret.clone(), handler))
+}
+
+/// Starts the fold, the sweep, the closing of days, the pruning of snapshots, the reconciler, and the forgetting of
+/// old event ids.
+pub fn spawn_jobs(service: &Vote, stop: &CancellationToken) {
+    // A timeline may lag behind its votes by a second; half of it is left for the way there and back.
+    spawn(service, stop, Job::new("fold", Duration::from_millis(500)), |vote| async move {
+        fold::run(&vote.pool).await.map(drop)
+    });
+    let sweep = Job { name: "sweep", every: Duration::from_secs(10), wake: Arc::clone(&service.wake) };
+    spawn(service, stop, sweep, |vote| async move { events::sweep(&vote.pool, vote.clock.now()).await });
+    spawn(service, stop, Job::new("close-days", Duration::from_secs(2)), |vote| async move {
+        archive::close_days(&vote.pool, vote.clock.now(), vote.time_zone).await
+    });
+    spawn(service, stop, Job::new("prune-snapshots", Duration::from_secs(30)), |vote| async move {
+        let mut connection = vote.pool.acquire().await?;
+        while snapshots::prune(&mut connection, vote.clock.now()).await? > 0 {}
+        Ok(())
+    });
+    spawn(service, stop, Job::new("reconcile", Duration::from_secs(600)), |vote| async move {
+        let repaired = reconcile::run(&vote.pool, &vote.clock, &vote.others).await?;
+        if repaired != Repaired::default() {
+            tracing::warn!(?repaired, "the reconciler repaired what events had not told");
+        }
+        Ok(())
+    });
+    spawn(service, stop, Job::new("forget-events", Duration::from_secs(3600)), |vote| async move {
+        while inbox::forget_old(&vote.pool, vote.clock.now()).await? == 1000 {}
+        Ok(())
+    });
+}
+
+fn spawn<W>(service: &Vote, stop: &CancellationToken, job: Job, mut work: impl FnMut(Vote) -> W + Send + 'static)
+where
+    W: Future<Output = Result<(), Error>> + Send + 'static,
+{
+    let service = service.clone();
+    job.spawn(service.pool.clone(), stop.clone(), move || work(service.clone()));
+}

@@ -1,0 +1,61 @@
+//! Loads many tallies, or many of a viewer's votes, by one statement.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_graphql::dataloader::{DataLoader, Loader};
+use chassis::UserId;
+use sqlx::MySqlPool;
+
+use crate::domain::{Choice, PhotoId, Tally};
+use crate::store::votes;
+
+/// Exact tallies by the photo's id. A photo that is not known here has none; its votes are then 0.
+pub struct Tallies {
+    pool: MySqlPool,
+}
+
+/// A loader of tallies over `pool`.
+pub fn tallies(pool: MySqlPool) -> DataLoader<Tallies> {
+    DataLoader::new(Tallies { pool }, tokio::spawn).delay(Duration::ZERO)
+}
+
+impl Loader<PhotoId> for Tallies {
+    type Value = Tally;
+    type Error = Arc<sqlx::Error>;
+
+    async fn load(&self, photos: &[PhotoId]) -> Result<HashMap<PhotoId, Tally>, Self::Error> {
+        let found = votes::tallies(&self.pool, photos).await.map_err(Arc::new)?;
+        Ok(found.into_iter().map(|(photo, (tally, _))| (photo, tally)).collect())
+    }
+}
+
+/// Votes by who cast them and on what.
+pub struct Votes {
+    pool: MySqlPool,
+}
+
+/// A loader of votes over `pool`.
+pub fn votes(pool: MySqlPool) -> DataLoader<Votes> {
+    DataLoader::new(Votes { pool }, tokio::spawn).delay(Duration::ZERO)
+}
+
+impl Loader<(UserId, PhotoId)> for Votes {
+    type Value = Choice;
+    type Error = Arc<sqlx::Error>;
+
+    async fn load(&self, keys: &[(UserId, PhotoId)]) -> Result<HashMap<(UserId, PhotoId), Choice>, Self::Error> {
+        // Requests of several people may meet in one batch; each of them is one statement.
+        let mut by_user: HashMap<UserId, Vec<PhotoId>> = HashMap::new();
+        for (user, photo) in keys {
+            by_user.entry(*user).or_default().push(*photo);
+        }
+        let mut found = HashMap::with_capacity(keys.len());
+        for (user, photos) in by_user {
+            let votes = votes::votes_of(&self.pool, user, &photos).await.map_err(Arc::new)?;
+            found.extend(votes.into_iter().map(|(photo, choice)| ((user, photo), choice)));
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,126 @@
+//! Compares what is here with the photo and the authentication service, and repairs what an event that was lost
+//! left behind.
+
+use std::collections::HashMap;
+
+use chassis::internal::{InternalClient, Known};
+use chassis::{Clock, UserId, departed, transaction};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use sqlx::MySqlPool;
+use uuid::Uuid;
+
+use crate::domain::{PhotoId, PublishedPhoto};
+use crate::error::Error;
+use crate::store::photos::{self, Removal};
+use crate::store::votes;
+use crate::{events, recount};
+
+/// What is younger may not have been heard of everywhere, so nothing is concluded from its absence.
+const SETTLED: TimeDelta = TimeDelta::minutes(15);
+
+/// How much was repaired.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Repaired {
+    /// Photos that had not been heard of.
+    pub published: u64,
+    /// Photos that are gone.
+    pub deleted: u64,
+    /// Accounts that are gone.
+    pub departed: u64,
+    /// Tallies that were not the sum of their votes.
+    pub tallies: u64,
+}
+
+/// Whom to compare with.
+#[derive(Clone)]
+pub struct Others {
+    /// The photo service.
+    pub photos: InternalClient,
+    /// Our own authentication service; none where another issuer signs the tokens.
+    pub accounts: Option<InternalClient>,
+}
+
+/// Compares everything once.
+pub async fn run(pool: &MySqlPool, clock: &Clock, others: &Others) -> Result<Repaired, Error> {
+    let mut repaired = Repaired {
+        published: adopt_missing(pool, clock, &others.photos).await?,
+        deleted: remove_gone(pool, clock, &others.photos).await?,
+        ..Repaired::default()
+    };
+    if let Some(accounts) = &others.accounts {
+        repaired.departed = record_departed(pool, clock, accounts).await?;
+    }
+    events::sweep(pool, clock.now()).await?;
+    repaired.tallies = recount::run(pool, clock).await?.differed;
+    for (what, how_many) in [
+        ("published", repaired.published),
+        ("deleted", repaired.deleted),
+        ("departed", repaired.departed),
+        ("tallies", repaired.tallies),
+    ] {
+        metrics::counter!("reconcile_repairs_total", "what" => what).increment(how_many);
+    }
+    Ok(repaired)
+}
+
+async fn adopt_missing(pool: &MySqlPool, clock: &Clock, others: &InternalClient) -> Result<u64, Error> {
+    let mut adopted = 0;
+    let mut after: Option<PhotoId> = None;
+    loop {
+        let page = others.list::<PublishedPhoto, PhotoId>("/internal/photos", after.as_ref()).await?;
+        let ids: Vec<PhotoId> = page.items.iter().map(|photo| photo.photo_id).collect();
+        let settled = photos::settled(pool, &ids).await?;
+        for photo in page.items.iter().filter(|photo| !settled.contains(&photo.photo_id)) {
+            let delta = chassis::id::new_uuid(clock.now());
+            transaction!(pool, Error, |tx, _| Ok(photos::adopt(tx, photo, delta).await?))?;
+            adopted += 1;
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(adopted);
+        }
+    }
+}
+
+async fn remove_gone(pool: &MySqlPool, clock: &Clock, others: &InternalClient) -> Result<u64, Error> {
+    let mut removed = 0;
+    let mut after = PhotoId(Uuid::nil());
+    loop {
+        let listed: HashMap<PhotoId, DateTime<Utc>> = photos::listed_after(pool, after).await?.into_iter().collect();
+        let Some(last) = listed.keys().max() else {
+            return Ok(removed);
+        };
+        after = *last;
+        let ids: Vec<PhotoId> = listed.keys().copied().collect();
+        for photo in others.gone("/internal/photos/gone", &ids).await? {
+            let now = clock.now();
+            let young = listed.get(&photo).is_none_or(|published_at| *published_at > now - SETTLED);
+            // Of a young photo only a plain "deleted" counts.
+            if young && !deleted_for_sure(others, photo).await? {
+                continue;
+            }
+            let removal = Removal { photo, author: None, now, delta: chassis::id::new_uuid(now) };
+            transaction!(pool, Error, |tx, _| Ok(photos::remove(tx, &removal).await?))?;
+            removed += 1;
+        }
+    }
+}
+
+async fn deleted_for_sure(others: &InternalClient, photo: PhotoId) -> Result<bool, Error> {
+    let known = others.look_up::<PublishedPhoto>(&format!("/internal/photos/{photo}")).await?;
+    Ok(known == Known::Deleted)
+}
+
+async fn record_departed(pool: &MySqlPool, clock: &Clock, accounts: &InternalClient) -> Result<u64, Error> {
+    let mut recorded = 0;
+    let mut after = UserId(Uuid::nil());
+    loop {
+        let voters = votes::voters_after(pool, after).await?;
+        let Some(last) = voters.last() else {
+            return Ok(recorded);
+        };
+        after = *last;
+        recorded += departed::reconcile(pool, accounts, &voters, clock.now()).await?;
+    }
+}

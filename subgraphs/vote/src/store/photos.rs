@@ -1,0 +1,129 @@
+//! `photo_score`: which photos there are, and which are gone.
+
+use std::collections::HashSet;
+
+use chassis::UserId;
+use chassis::database::push_ids;
+use chrono::{DateTime, Utc};
+use sqlx::{MySql, MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
+use uuid::Uuid;
+
+use super::{days, deltas};
+use crate::domain::{PhotoId, PublishedPhoto, Standing};
+
+/// What is known of the photo; `None` where only votes, or nothing at all, have been heard of.
+pub async fn standing(executor: impl MySqlExecutor<'_>, photo: PhotoId) -> Result<Option<Standing>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"SELECT author_id AS "author_id: UserId", hot_day IS NOT NULL AS "published!: bool", deleted_at IS NOT NULL AS "deleted!: bool"
+           FROM photo_score WHERE photo_id = ?"#,
+        photo,
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(row.and_then(|row| match row.author_id {
+        _ if row.deleted => Some(Standing::Deleted),
+        Some(author) if row.published => Some(Standing::Listed { author }),
+        _ => None,
+    }))
+}
+
+/// Lists the photo, unless it is gone already. Repeating it does nothing.
+pub async fn adopt(connection: &mut MySqlConnection, photo: &PublishedPhoto, delta: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO photo_score (photo_id, author_id, published_at, hot_day) VALUES (?, ?, ?, ?)
+         ON DUPLICATE KEY UPDATE
+             author_id = COALESCE(author_id, VALUES(author_id)),
+             published_at = COALESCE(published_at, VALUES(published_at)),
+             hot_day = COALESCE(hot_day, VALUES(hot_day))",
+        photo.photo_id,
+        photo.author_id,
+        photo.published_at,
+        photo.hot_day,
+    )
+    .execute(&mut *connection)
+    .await?;
+    deltas::announce(connection, photo.photo_id, delta).await
+}
+
+/// What is known when a photo goes.
+pub struct Removal {
+    /// Which.
+    pub photo: PhotoId,
+    /// Whose, where that is known.
+    pub author: Option<UserId>,
+    /// When.
+    pub now: DateTime<Utc>,
+    /// The id of the delta that makes its timelines be ranked anew.
+    pub delta: Uuid,
+}
+
+/// Hides the photo for good, promotes the next winner of its day, and leaves its votes to the sweep.
+pub async fn remove(connection: &mut MySqlConnection, removal: &Removal) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO photo_score (photo_id, author_id, deleted_at) VALUES (?, ?, ?)
+         ON DUPLICATE KEY UPDATE deleted_at = COALESCE(deleted_at, VALUES(deleted_at))",
+        removal.photo,
+        removal.author,
+        removal.now,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO photo_sweep (photo_id, deleted_at) VALUES (?, ?) ON DUPLICATE KEY UPDATE photo_id = photo_id",
+        removal.photo,
+        removal.now,
+    )
+    .execute(&mut *connection)
+    .await?;
+    deltas::announce(&mut *connection, removal.photo, removal.delta).await?;
+    days::promote(connection, removal.photo).await
+}
+
+/// Deleted photos of which votes may still be here, oldest first, at most a hundred.
+pub async fn unswept(executor: impl MySqlExecutor<'_>) -> Result<Vec<(PhotoId, DateTime<Utc>)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT photo_id AS "photo_id: PhotoId", deleted_at AS "deleted_at: DateTime<Utc>"
+           FROM photo_sweep ORDER BY deleted_at, photo_id LIMIT 100"#
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.photo_id, row.deleted_at)).collect())
+}
+
+/// Notes that no vote on the photo is here any more.
+pub async fn mark_swept(executor: impl MySqlExecutor<'_>, photo: PhotoId) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM photo_sweep WHERE photo_id = ?", photo).execute(executor).await.map(drop)
+}
+
+/// The listed photos after `after`, with the time of their publishing, in the order of their ids; at most a thousand.
+pub async fn listed_after(executor: impl MySqlExecutor<'_>, after: PhotoId) -> Result<Vec<(PhotoId, DateTime<Utc>)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT photo_id AS "photo_id: PhotoId", published_at AS "published_at!: DateTime<Utc>"
+           FROM photo_score WHERE photo_id > ? AND listed = 1 ORDER BY photo_id LIMIT 1000"#,
+        after,
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.photo_id, row.published_at)).collect())
+}
+
+/// The photos after `after` that are not deleted, listed or not, in the order of their ids; at most a hundred.
+pub async fn counted_after(executor: impl MySqlExecutor<'_>, after: PhotoId) -> Result<Vec<PhotoId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT photo_id AS "photo_id: PhotoId"
+           FROM photo_score WHERE photo_id > ? AND deleted_at IS NULL ORDER BY photo_id LIMIT 100"#,
+        after,
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Those of `photos` that are listed or deleted here: nothing about them was missed.
+pub async fn settled(pool: &MySqlPool, photos: &[PhotoId]) -> Result<HashSet<PhotoId>, sqlx::Error> {
+    let mut query = QueryBuilder::<MySql>::new(
+        "SELECT photo_id FROM photo_score WHERE (hot_day IS NOT NULL OR deleted_at IS NOT NULL) AND photo_id IN ",
+    );
+    push_ids(&mut query, photos.iter().copied());
+    let ids: Vec<PhotoId> = query.build_query_scalar().fetch_all(pool).await?;
+    Ok(ids.into_iter().collect())
+}

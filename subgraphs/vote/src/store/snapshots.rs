@@ -1,0 +1,306 @@
+//! `timeline`, `snapshot` and `snapshot_chunk`: the order in which a timeline is paged through.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use chrono::{DateTime, Utc};
+use sqlx::{MySql, MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
+use uuid::Uuid;
+
+use crate::domain::{PhotoId, Rank, RankedCursor, Timeline};
+
+/// How many ids one row of `snapshot_chunk` holds.
+pub const CHUNK: u32 = 240;
+
+/// A snapshot, with those of its chunks that have been read.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Of the timeline's order.
+    pub version: u64,
+    /// Its own id.
+    pub id: Uuid,
+    /// How many photos it has.
+    pub length: u32,
+    /// The rank of its last photo where the timeline goes on beyond it.
+    pub tail: Option<Tail>,
+    /// Ids by the ordinal of their chunk.
+    pub chunks: BTreeMap<u32, Vec<PhotoId>>,
+}
+
+/// The rank at the end of a snapshot; the photo is its last one.
+#[derive(Debug, Clone, Copy)]
+pub struct Tail {
+    /// Up − down.
+    pub score: i32,
+    /// The Wilson lower bound.
+    pub wilson: i64,
+    /// When the photo was published.
+    pub published_at: DateTime<Utc>,
+}
+
+struct Row {
+    current: u64,
+    id: Option<Uuid>,
+    length: Option<u32>,
+    tail_score: Option<i32>,
+    tail_wilson: Option<i64>,
+    tail_published_at: Option<DateTime<Utc>>,
+    ordinal: Option<u32>,
+    ids: Option<Vec<u8>>,
+}
+
+/// The state of a timeline's order.
+#[derive(Debug)]
+pub enum Current {
+    /// It never had a photo.
+    Empty,
+    /// Nobody has made a snapshot of this version yet, or only one that is about to expire.
+    Unread,
+    /// This is it, with its first chunk.
+    Snapshot(Snapshot),
+}
+
+/// The snapshot of the order as it is now, if it lives until `until` at least.
+pub async fn current(executor: impl MySqlExecutor<'_>, timeline: Timeline, until: DateTime<Utc>) -> Result<Current, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT t.version AS current, s.id AS "id: Uuid", s.length AS "length?", s.tail_score, s.tail_wilson,
+                  s.tail_published_at AS "tail_published_at: DateTime<Utc>", c.ordinal AS "ordinal?", c.ids AS "ids?"
+           FROM timeline t
+           LEFT JOIN snapshot s ON s.timeline = t.name AND s.version = t.version AND s.expires_at >= ?
+           LEFT JOIN snapshot_chunk c ON c.snapshot_id = s.id AND c.ordinal = 0
+           WHERE t.name = ? ORDER BY s.id DESC LIMIT 1"#,
+        until,
+        timeline.to_string(),
+    )
+    .fetch_optional(executor)
+    .await?;
+    let Some(row) = row else {
+        return Ok(Current::Empty);
+    };
+    Ok(from_rows(vec![row]).map_or(Current::Unread, Current::Snapshot))
+}
+
+/// The snapshot of a cursor, unless it has expired, with the chunks that hold `positions`.
+pub async fn pinned(
+    executor: impl MySqlExecutor<'_>,
+    cursor: &RankedCursor,
+    positions: Range<u32>,
+    now: DateTime<Utc>,
+) -> Result<Option<Snapshot>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT s.version AS current, s.id AS "id: Uuid", s.length AS "length?", s.tail_score, s.tail_wilson,
+                  s.tail_published_at AS "tail_published_at: DateTime<Utc>", c.ordinal AS "ordinal?", c.ids AS "ids?"
+           FROM snapshot s
+           LEFT JOIN snapshot_chunk c ON c.snapshot_id = s.id AND c.ordinal BETWEEN ? AND ?
+           WHERE s.timeline = ? AND s.version = ? AND s.id = ? AND s.expires_at > ?"#,
+        positions.start / CHUNK,
+        positions.end.saturating_sub(1) / CHUNK,
+        cursor.timeline.to_string(),
+        cursor.version,
+        cursor.snapshot,
+        now,
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(from_rows(rows))
+}
+
+/// The same on a cluster's node that may lag behind the one that the snapshot was made on: waits until it has
+/// caught up.
+pub async fn pinned_after_catching_up(
+    pool: &MySqlPool,
+    cursor: &RankedCursor,
+    positions: Range<u32>,
+    now: DateTime<Utc>,
+) -> Result<Option<Snapshot>, sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    sqlx::query!("SET SESSION wsrep_sync_wait = 1").execute(&mut *connection).await?;
+    let found = pinned(&mut *connection, cursor, positions, now).await;
+    sqlx::query!("SET SESSION wsrep_sync_wait = 0").execute(&mut *connection).await?;
+    found
+}
+
+fn from_rows(rows: Vec<Row>) -> Option<Snapshot> {
+    let first = rows.first()?;
+    let mut snapshot = Snapshot {
+        version: first.current,
+        id: first.id?,
+        length: first.length?,
+        tail: match (first.tail_score, first.tail_wilson, first.tail_published_at) {
+            (Some(score), Some(wilson), Some(published_at)) => Some(Tail { score, wilson, published_at }),
+            _ => None,
+        },
+        chunks: BTreeMap::new(),
+    };
+    for row in rows {
+        if let (Some(ordinal), Some(ids)) = (row.ordinal, row.ids) {
+            snapshot.chunks.insert(ordinal, unpack(&ids));
+        }
+    }
+    Some(snapshot)
+}
+
+/// Reads the chunks from `first` to `last` of a snapshot.
+pub async fn chunks(executor: impl MySqlExecutor<'_>, snapshot: Uuid, first: u32, last: u32) -> Result<BTreeMap<u32, Vec<PhotoId>>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "SELECT ordinal, ids FROM snapshot_chunk WHERE snapshot_id = ? AND ordinal BETWEEN ? AND ?",
+        snapshot,
+        first,
+        last,
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.ordinal, unpack(&row.ids))).collect())
+}
+
+/// Makes a snapshot of the order as this transaction sees it. `None` where the timeline never had a photo.
+pub async fn make(
+    connection: &mut MySqlConnection,
+    timeline: Timeline,
+    id: Uuid,
+    expires_at: DateTime<Utc>,
+) -> Result<Option<Snapshot>, sqlx::Error> {
+    let name = timeline.to_string();
+    // Read before the order: where the two are not of one moment, the version is the older one, and the snapshot
+    // is made anew sooner than it needs to be.
+    let version = sqlx::query_scalar!("SELECT version FROM timeline WHERE name = ?", name)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(version) = version else {
+        return Ok(None);
+    };
+    let order = order(connection, timeline).await?;
+    let length = u32::try_from(order.len()).unwrap_or(u32::MAX);
+    let tail = match (timeline.places(), order.last()) {
+        (Some(places), Some(last)) if length >= places => tail(connection, *last).await?,
+        _ => None,
+    };
+    sqlx::query!(
+        "INSERT INTO snapshot (timeline, version, id, length, expires_at, tail_score, tail_wilson, tail_published_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        name,
+        version,
+        id,
+        length,
+        expires_at,
+        tail.map(|tail| tail.score),
+        tail.map(|tail| tail.wilson),
+        tail.map(|tail| tail.published_at),
+    )
+    .execute(&mut *connection)
+    .await?;
+    let chunks: BTreeMap<u32, Vec<PhotoId>> = (0..).zip(order.chunks(CHUNK as usize).map(<[_]>::to_vec)).collect();
+    let rows: Vec<_> = chunks.iter().collect();
+    // A hundred chunks are 400 KB, well below what one packet may hold.
+    for rows in rows.chunks(100) {
+        let mut query = QueryBuilder::<MySql>::new("INSERT INTO snapshot_chunk (snapshot_id, ordinal, ids) ");
+        query.push_values(rows, |mut row, (ordinal, ids)| {
+            row.push_bind(id).push_bind(**ordinal).push_bind(pack(ids));
+        });
+        query.build().persistent(false).execute(&mut *connection).await?;
+    }
+    Ok(Some(Snapshot { version, id, length, tail, chunks }))
+}
+
+async fn order(connection: &mut MySqlConnection, timeline: Timeline) -> Result<Vec<PhotoId>, sqlx::Error> {
+    match timeline {
+        Timeline::Hot(day) => {
+            sqlx::query_scalar!(
+                r#"SELECT photo_id AS "photo_id: PhotoId" FROM photo_score WHERE hot_day = ? AND listed = 1
+                   ORDER BY score DESC, wilson DESC, published_at DESC, photo_id DESC"#,
+                day,
+            )
+            .fetch_all(connection)
+            .await
+        }
+        Timeline::Trending => {
+            sqlx::query_scalar!(
+                r#"SELECT photo_id AS "photo_id: PhotoId" FROM photo_score WHERE listed = 1
+                   ORDER BY score DESC, wilson DESC, published_at DESC, photo_id DESC LIMIT ?"#,
+                timeline.places(),
+            )
+            .fetch_all(connection)
+            .await
+        }
+    }
+}
+
+async fn tail(connection: &mut MySqlConnection, last: PhotoId) -> Result<Option<Tail>, sqlx::Error> {
+    sqlx::query_as!(
+        Tail,
+        r#"SELECT score AS "score!", wilson AS "wilson!", published_at AS "published_at!: DateTime<Utc>"
+           FROM photo_score WHERE photo_id = ?"#,
+        last,
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// What Trending has below `rank` right now, best first.
+pub async fn trending_below(executor: impl MySqlExecutor<'_>, rank: &Rank, limit: u32) -> Result<Vec<Rank>, sqlx::Error> {
+    sqlx::query_as!(
+        Rank,
+        r#"SELECT score AS "score!", wilson AS "wilson!", published_at AS "published_at!: DateTime<Utc>", photo_id AS "photo_id: PhotoId"
+           FROM photo_score
+           WHERE listed = 1 AND (score < ?
+               OR (score = ? AND wilson < ?)
+               OR (score = ? AND wilson = ? AND published_at < ?)
+               OR (score = ? AND wilson = ? AND published_at = ? AND photo_id < ?))
+           ORDER BY score DESC, wilson DESC, published_at DESC, photo_id DESC LIMIT ?"#,
+        rank.score,
+        rank.score,
+        rank.wilson,
+        rank.score,
+        rank.wilson,
+        rank.published_at,
+        rank.score,
+        rank.wilson,
+        rank.published_at,
+        rank.photo_id,
+        limit,
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Removes snapshots that have expired, at most forty a call. Returns how many.
+pub async fn prune(connection: &mut MySqlConnection, now: DateTime<Utc>) -> Result<usize, sqlx::Error> {
+    let expired = sqlx::query!(
+        r#"SELECT timeline, version, id AS "id: Uuid" FROM snapshot WHERE expires_at <= ? ORDER BY expires_at LIMIT 40"#,
+        now,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for snapshot in &expired {
+        // Chunks first: a snapshot that is still there says that chunks of it may be.
+        while sqlx::query!("DELETE FROM snapshot_chunk WHERE snapshot_id = ? LIMIT 1000", snapshot.id)
+            .execute(&mut *connection)
+            .await?
+            .rows_affected()
+            == 1000
+        {}
+        sqlx::query!(
+            "DELETE FROM snapshot WHERE timeline = ? AND version = ? AND id = ?",
+            snapshot.timeline,
+            snapshot.version,
+            snapshot.id,
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(expired.len())
+}
+
+fn pack(ids: &[PhotoId]) -> Vec<u8> {
+    ids.iter().flat_map(|id| id.0.into_bytes()).collect()
+}
+
+fn unpack(bytes: &[u8]) -> Vec<PhotoId> {
+    bytes
+        .chunks_exact(16)
+        .filter_map(|bytes| Uuid::from_slice(bytes).ok())
+        .map(PhotoId)
+        .collect()
+}

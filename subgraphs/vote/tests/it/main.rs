@@ -1,0 +1,13 @@
+//! The vote service through its routes, on a real MariaDB.
+
+mod support;
+
+mod mutation;
+mod entity;
+mod query;
+mod fold;
+mod ranking;
+mod timelines;
+mod days;
+mod events;
+mod reconcile;

@@ -1,0 +1,168 @@
+use futures::future::join_all;
+use serde_json::json;
+
+use crate::support::{App, cast, photo, shown, someone};
+
+#[tokio::test]
+async fn a_vote_is_absolute_and_counted_at_once() {
+    let app = App::new().await;
+    let (author, voter, other) = (someone(), someone(), someone());
+    let photo = app.publish(author).await;
+    let mut said = Vec::new();
+    for choice in ["UP", "UP", "DOWN", "DOWN", "NONE", "NONE", "DOWN", "UP"] {
+        said.push(shown(&app.vote(voter, photo, choice).await.data()["castVote"]));
+        // The fold moves votes from one table to another; nobody sees it.
+        if said.len() % 3 == 0 {
+            app.fold().await;
+        }
+        assert_eq!(&app.tally(voter, photo).await, said.last().unwrap());
+    }
+    insta::assert_debug_snapshot!(said, @r#"
+    [
+        "1/0/1 UP",
+        "1/0/1 UP",
+        "0/1/-1 DOWN",
+        "0/1/-1 DOWN",
+        "0/0/0 -",
+        "0/0/0 -",
+        "0/1/-1 DOWN",
+        "1/0/1 UP",
+    ]
+    "#);
+    app.vote(other, photo, "UP").await.data();
+    assert_eq!(app.tally(other, photo).await, "2/0/2 UP");
+    assert_eq!(app.tally(author, photo).await, "2/0/2 -");
+}
+
+#[tokio::test]
+async fn taking_back_a_vote_that_was_never_cast_changes_nothing() {
+    let app = App::new().await;
+    let photo = app.publish(someone()).await;
+    assert_eq!(shown(&app.vote(someone(), photo, "NONE").await.data()["castVote"]), "0/0/0 -");
+}
+
+#[tokio::test]
+async fn who_is_not_signed_in_is_told_so_before_all_else() {
+    let app = App::new().await;
+    let id = app.publish(someone()).await;
+    let mutation = "mutation ($id: ID!) { castVote(photoId: $id, vote: UP) { id } }";
+    for client in [app.client.clone(), app.client.with_token("forged.token.here".to_owned())] {
+        assert_eq!(client.graphql(mutation, json!({ "id": id })).await.error(), "UNAUTHENTICATED");
+        assert_eq!(client.graphql(mutation, json!({ "id": "malformed" })).await.error(), "UNAUTHENTICATED");
+    }
+}
+
+#[tokio::test]
+async fn malformed_ids_and_choices_are_refused() {
+    let app = App::new().await;
+    let client = app.client.of(someone());
+    let mutation = "mutation ($id: ID!) { castVote(photoId: $id, vote: UP) { id } }";
+    let long = "0".repeat(100_000);
+    for id in ["", "1", "🙂", "\u{202e}אבג", "\0\u{7}", "0199a3c8-7a10-7cc3-98c4-dc0c0c07398", "{0199a3c8-7a10-7cc3-98c4-dc0c0c073}", "' OR 1=1 -- ", &long] {
+        assert_eq!(client.graphql(mutation, json!({ "id": id })).await.error(), "INVALID_INPUT photoId", "{id:.40}");
+    }
+    let photo = app.publish(someone()).await;
+    for choice in ["SIDEWAYS", "up", ""] {
+        assert_eq!(cast(&client, photo, choice).await.error(), "INVALID_INPUT", "{choice}");
+    }
+    assert_eq!(app.count("SELECT COUNT(*) FROM vote").await, 0);
+}
+
+#[tokio::test]
+async fn one_does_not_vote_on_ones_own_photo() {
+    let app = App::new().await;
+    let author = someone();
+    let photo = app.publish(author).await;
+    for choice in ["UP", "DOWN", "NONE"] {
+        assert_eq!(app.vote(author, photo, choice).await.error(), "FORBIDDEN");
+    }
+    assert_eq!(app.tally(author, photo).await, "0/0/0 -");
+}
+
+#[tokio::test]
+async fn a_photo_that_never_was_or_is_gone_is_not_found() {
+    let app = App::new().await;
+    let (author, voter) = (someone(), someone());
+    let never = photo(author, app.clock.now(), "2026-11-22".parse().unwrap());
+    assert_eq!(app.vote(voter, never.photo_id, "UP").await.error(), "NOT_FOUND");
+
+    let gone = app.publish(author).await;
+    app.vote(voter, gone, "UP").await.data();
+    app.delete(gone).await;
+    assert_eq!(app.vote(voter, gone, "DOWN").await.error(), "NOT_FOUND");
+    assert_eq!(app.vote(author, gone, "DOWN").await.error(), "NOT_FOUND", "existence comes before permission");
+    assert_eq!(app.neighbours.truth().look_ups, 1, "a known tombstone needs no question");
+}
+
+#[tokio::test]
+async fn a_photo_not_heard_of_yet_is_asked_for_once() {
+    let app = App::new().await;
+    let (author, voter) = (someone(), someone());
+    let unheard = photo(author, app.clock.now(), "2026-11-22".parse().unwrap());
+    app.neighbours.has(&unheard);
+    assert_eq!(app.vote(author, unheard.photo_id, "UP").await.error(), "FORBIDDEN");
+    assert_eq!(shown(&app.vote(voter, unheard.photo_id, "UP").await.data()["castVote"]), "1/0/1 UP");
+    assert_eq!(app.neighbours.truth().look_ups, 1);
+    // Its event arrives at last, and changes nothing.
+    app.deliver_published(&unheard).await;
+    assert_eq!(app.tally(voter, unheard.photo_id).await, "1/0/1 UP");
+}
+
+#[tokio::test]
+async fn a_photo_deleted_before_it_was_heard_of_stays_gone() {
+    let app = App::new().await;
+    let unheard = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
+    app.neighbours.truth().photos.insert(unheard.photo_id, None);
+    for _ in 0..2 {
+        assert_eq!(app.vote(someone(), unheard.photo_id, "UP").await.error(), "NOT_FOUND");
+    }
+    assert_eq!(app.neighbours.truth().look_ups, 1);
+    app.deliver_published(&unheard).await;
+    assert_eq!(app.vote(someone(), unheard.photo_id, "UP").await.error(), "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn only_an_unheard_photo_needs_the_photo_service() {
+    let app = App::new().await;
+    let heard = app.publish(someone()).await;
+    app.neighbours.truth().down = true;
+    let unheard = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
+    assert_eq!(app.vote(someone(), unheard.photo_id, "UP").await.error(), "UNAVAILABLE");
+    app.vote(someone(), heard, "UP").await.data();
+}
+
+#[tokio::test]
+async fn a_deleted_accounts_token_is_refused() {
+    let app = App::new().await;
+    let (voter, photo) = (someone(), app.publish(someone()).await);
+    app.vote(voter, photo, "UP").await.data();
+    app.depart(voter).await;
+    assert_eq!(app.vote(voter, photo, "DOWN").await.error(), "UNAUTHENTICATED");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_storm_of_one_persons_clicks_leaves_one_vote() {
+    let app = App::new().await;
+    let (voter, photo) = (someone(), app.publish(someone()).await);
+    let client = app.client.of(voter);
+    for round in ["UP", "DOWN", "NONE", "UP"] {
+        let clicks = (0..12).map(|click| {
+            let client = client.clone();
+            let choice = ["UP", "DOWN", round][click % 3];
+            tokio::spawn(async move { cast(&client, photo, choice).await })
+        });
+        for answer in join_all(clicks).await {
+            answer.unwrap().data();
+        }
+        // Whatever came last, the tally is that one vote.
+        let after = app.tally(voter, photo).await;
+        assert!(["1/0/1 UP", "0/1/-1 DOWN", "0/0/0 -"].contains(&after.as_str()), "{after}");
+    }
+    let clicks = (0..12).map(|_| {
+        let client = client.clone();
+        tokio::spawn(async move { shown(&cast(&client, photo, "DOWN").await.data()["castVote"]) })
+    });
+    for answer in join_all(clicks).await {
+        assert_eq!(answer.unwrap(), "0/1/-1 DOWN");
+    }
+}

@@ -1,0 +1,105 @@
+use chrono::TimeDelta;
+use vote::reconcile::Repaired;
+
+use crate::support::{App, List, photo, someone, strings, walk};
+
+async fn reconcile(app: &App) -> Repaired {
+    vote::reconcile::run(&app.service.pool, &app.service.clock, &app.service.others).await.unwrap()
+}
+
+#[tokio::test]
+async fn photos_that_were_missed_are_listed() {
+    let app = App::new().await;
+    let mut all = Vec::new();
+    for _ in 0..7 {
+        let photo = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
+        app.neighbours.has(&photo);
+        all.push(photo);
+        app.clock.advance(TimeDelta::milliseconds(1));
+    }
+    for heard in &all[2..4] {
+        app.deliver_published(heard).await;
+    }
+    assert_eq!(reconcile(&app).await, Repaired { published: 5, ..Repaired::default() });
+    assert_eq!(reconcile(&app).await, Repaired::default());
+    app.fold().await;
+    assert_eq!(walk(&app.client, List::Hot, 3).await, strings(all.iter().rev().map(|photo| photo.photo_id)));
+}
+
+#[tokio::test]
+async fn photos_that_are_gone_are_hidden() {
+    let app = App::new().await;
+    let mut make = async || {
+        let photo = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
+        app.deliver_published(&photo).await;
+        photo
+    };
+    let (old_unknown, old_deleted, old_there) = (make().await, make().await, make().await);
+    app.clock.advance(TimeDelta::minutes(20));
+    let (young_unknown, young_deleted) = (make().await, make().await);
+    app.neighbours.has(&old_there);
+    for deleted in [&old_deleted, &young_deleted] {
+        app.neighbours.truth().photos.insert(deleted.photo_id, None);
+    }
+    let voter = someone();
+    app.vote(voter, young_deleted.photo_id, "UP").await.data();
+    assert_eq!(reconcile(&app).await, Repaired { deleted: 3, ..Repaired::default() });
+    app.fold().await;
+    let mut left = walk(&app.client, List::Hot, 24).await;
+    left.sort();
+    let mut expected = strings([old_there.photo_id, young_unknown.photo_id]);
+    expected.sort();
+    assert_eq!(left, expected, "what is young and unknown may be on its way");
+    assert_eq!(app.count("SELECT COUNT(*) FROM vote").await, 0);
+
+    app.clock.advance(TimeDelta::minutes(16));
+    assert_eq!(reconcile(&app).await, Repaired { deleted: 1, ..Repaired::default() });
+    assert_eq!(app.vote(voter, old_unknown.photo_id, "UP").await.error(), "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn accounts_that_are_gone_lose_their_votes() {
+    let app = App::new().await;
+    let photo = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
+    app.neighbours.has(&photo);
+    app.deliver_published(&photo).await;
+    let (gone, there) = (someone(), someone());
+    for voter in [gone, there] {
+        app.vote(voter, photo.photo_id, "UP").await.data();
+    }
+    app.neighbours.truth().gone_accounts.insert(gone);
+    assert_eq!(reconcile(&app).await, Repaired { departed: 1, ..Repaired::default() });
+    assert_eq!(app.tally(there, photo.photo_id).await, "1/0/1 UP");
+    assert_eq!(app.vote(gone, photo.photo_id, "UP").await.error(), "UNAUTHENTICATED");
+    assert_eq!(reconcile(&app).await, Repaired::default());
+}
+
+#[tokio::test]
+async fn what_was_taken_away_by_hand_comes_back() {
+    let app = App::new().await;
+    let photo = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
+    app.neighbours.has(&photo);
+    app.deliver_published(&photo).await;
+    let voter = someone();
+    app.vote(voter, photo.photo_id, "UP").await.data();
+    app.fold().await;
+    app.sql("DELETE FROM photo_score").await;
+    assert_eq!(reconcile(&app).await, Repaired { published: 1, tallies: 1, ..Repaired::default() });
+    assert_eq!(app.tally(voter, photo.photo_id).await, "1/0/1 UP");
+    assert_eq!(walk(&app.client, List::Trending, 24).await, strings([photo.photo_id]));
+}
+
+#[tokio::test]
+async fn without_its_neighbours_it_says_so_and_harms_nothing() {
+    let app = App::new().await;
+    let photo = app.publish(someone()).await;
+    let nowhere = chassis::internal::InternalClient::new(
+        reqwest::Client::new(),
+        "http://127.0.0.1:9".parse().unwrap(),
+        app.service.secret.clone(),
+    );
+    let others = vote::reconcile::Others { photos: nowhere, accounts: None };
+    assert!(vote::reconcile::run(&app.service.pool, &app.service.clock, &others).await.is_err());
+    app.fold().await;
+    assert_eq!(walk(&app.client, List::Hot, 24).await, strings([photo]));
+}

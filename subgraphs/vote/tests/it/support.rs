@@ -1,0 +1,273 @@
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use chassis::UserId;
+use chassis::config::Secret;
+use chassis::events::Event;
+use chassis::internal::{Ids, InternalClient, Listing};
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use testkit::{Answer, Client, INTERNAL_SECRET, Issuer, TestClock, TestDatabase};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use vote::Vote;
+use vote::domain::{PhotoId, PublishedPhoto};
+use vote::reconcile::Others;
+
+/// The service with a database of its own, and what it asks of other services answered by a small server.
+pub struct App {
+    pub clock: TestClock,
+    pub service: Vote,
+    pub client: Client,
+    pub neighbours: Neighbours,
+    pub database: TestDatabase,
+}
+
+impl App {
+    pub async fn new() -> Self {
+        Self::in_zone(chrono_tz::UTC).await
+    }
+
+    pub async fn in_zone(time_zone: Tz) -> Self {
+        let database = TestDatabase::new(&vote::MIGRATOR).await;
+        let neighbours = Neighbours::start().await;
+        let clock = TestClock::default();
+        let service = Vote {
+            pool: database.pool.clone(),
+            clock: clock.clock(),
+            time_zone,
+            secret: Secret::new(INTERNAL_SECRET),
+            others: neighbours.clients(),
+            wake: Arc::default(),
+        };
+        Self { client: client(&service), clock, service, neighbours, database }
+    }
+
+    /// Another replica: its own connections and memory, the same schema.
+    pub fn replica(&self, connections: u32) -> (Vote, Client) {
+        let pool = chassis::database::pool(&self.database.url(), connections).unwrap();
+        let service = Vote { pool, ..self.service.clone() };
+        let client = client(&service);
+        (service, client)
+    }
+
+    /// Publishes a photo now, a microsecond after the one before.
+    pub async fn publish(&self, author: UserId) -> PhotoId {
+        self.clock.advance(chrono::TimeDelta::microseconds(1));
+        let now = self.clock.now();
+        let photo = photo(author, now, vote::domain::day_at(now, self.service.time_zone));
+        self.deliver_published(&photo).await;
+        photo.photo_id
+    }
+
+    pub async fn publish_many(&self, author: UserId, how_many: usize) -> Vec<PhotoId> {
+        let mut photos = Vec::new();
+        for _ in 0..how_many {
+            photos.push(self.publish(author).await);
+        }
+        photos
+    }
+
+    pub async fn deliver_published(&self, photo: &PublishedPhoto) {
+        self.deliver("photo.published", serde_json::to_value(photo).unwrap()).await;
+    }
+
+    pub async fn delete(&self, photo: PhotoId) {
+        self.deliver("photo.deleted", json!({ "photoId": photo, "authorId": someone() })).await;
+    }
+
+    pub async fn depart(&self, user: UserId) {
+        self.deliver("account.deleted", json!({ "accountId": user })).await;
+    }
+
+    pub async fn deliver(&self, kind: &str, data: Value) {
+        let event = Event::new(kind, data, self.clock.now());
+        assert_eq!(self.client.deliver(&event).await, StatusCode::NO_CONTENT);
+    }
+
+    pub async fn vote(&self, user: UserId, photo: PhotoId, choice: &str) -> Answer {
+        cast(&self.client.of(user), photo, choice).await
+    }
+
+    /// The photo's tally and the viewer's vote: `2/1/1 UP`.
+    pub async fn tally(&self, viewer: UserId, photo: PhotoId) -> String {
+        let answer = self.client.of(viewer).entities("Photo", &[photo], "votes { up down score } viewerVote").await;
+        shown(&answer.data()["_entities"][0])
+    }
+
+    pub async fn fold(&self) {
+        vote::fold::run(&self.service.pool).await.unwrap();
+    }
+
+    pub async fn sweep(&self) {
+        vote::events::sweep(&self.service.pool, self.clock.now()).await.unwrap();
+    }
+
+    /// Runs SQL of a test's own.
+    pub async fn sql(&self, sql: &'static str) {
+        sqlx::query(sql).execute(&self.service.pool).await.unwrap();
+    }
+
+    pub async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&self.service.pool).await.unwrap()
+    }
+}
+
+fn client(service: &Vote) -> Client {
+    Client::new(vote::routes(service, Issuer::verifier(), CancellationToken::new()))
+}
+
+pub fn someone() -> UserId {
+    UserId(Uuid::new_v4())
+}
+
+pub fn photo(author_id: UserId, published_at: DateTime<Utc>, hot_day: NaiveDate) -> PublishedPhoto {
+    PublishedPhoto { photo_id: PhotoId::new(published_at), author_id, published_at, hot_day }
+}
+
+pub async fn cast(client: &Client, photo: PhotoId, choice: &str) -> Answer {
+    let mutation = "mutation ($id: ID!, $vote: VoteChoice!) { castVote(photoId: $id, vote: $vote) { id votes { up down score } viewerVote } }";
+    client.graphql(mutation, json!({ "id": photo, "vote": choice })).await
+}
+
+/// `2/1/1 UP` of a photo with its votes.
+pub fn shown(photo: &Value) -> String {
+    let votes = &photo["votes"];
+    let vote = photo["viewerVote"].as_str().unwrap_or("-");
+    format!("{}/{}/{} {vote}", votes["up"], votes["down"], votes["score"])
+}
+
+/// One page of a timeline: ids, and the cursor after which the next one begins.
+pub struct Leaf {
+    pub ids: Vec<String>,
+    pub next: Option<String>,
+}
+
+#[derive(Clone, Copy)]
+pub enum List {
+    Hot,
+    Trending,
+}
+
+pub async fn leaf(client: &Client, list: List, first: usize, after: Option<&str>) -> Leaf {
+    let field = match list {
+        List::Hot => "hotPhotos",
+        List::Trending => "trendingPhotos",
+    };
+    let query = format!("query ($first: Int!, $after: String) {{ {field}(first: $first, after: $after) {{ nodes {{ id }} pageInfo {{ hasNextPage endCursor }} }} }}");
+    let answer = client.graphql(&query, json!({ "first": first, "after": after })).await;
+    let connection = &answer.data()[field];
+    let ids = connection["nodes"].as_array().unwrap().iter().map(|node| node["id"].as_str().unwrap().to_owned()).collect();
+    let info = &connection["pageInfo"];
+    let next = info["hasNextPage"].as_bool().unwrap().then(|| info["endCursor"].as_str().unwrap().to_owned());
+    Leaf { ids, next }
+}
+
+/// All ids of a timeline, page by page.
+pub async fn walk(client: &Client, list: List, first: usize) -> Vec<String> {
+    let mut page = leaf(client, list, first, None).await;
+    let mut ids = page.ids;
+    while let Some(after) = page.next {
+        page = leaf(client, list, first, Some(&after)).await;
+        ids.extend(page.ids);
+    }
+    ids
+}
+
+pub fn strings(ids: impl IntoIterator<Item = PhotoId>) -> Vec<String> {
+    ids.into_iter().map(|id| id.to_string()).collect()
+}
+
+/// The internal API of the photo service, and what the reconciler asks the authentication service.
+#[derive(Clone)]
+pub struct Neighbours {
+    url: String,
+    state: Arc<Mutex<Truth>>,
+}
+
+#[derive(Default)]
+pub struct Truth {
+    /// What the photo service would say; deleted where there is no photo.
+    pub photos: BTreeMap<PhotoId, Option<PublishedPhoto>>,
+    pub gone_accounts: HashSet<UserId>,
+    pub down: bool,
+    pub look_ups: u32,
+}
+
+impl Neighbours {
+    async fn start() -> Self {
+        let state = Arc::<Mutex<Truth>>::default();
+        let routes = Router::new()
+            .route("/internal/photos", get(list))
+            .route("/internal/photos/{id}", get(look_up))
+            .route("/internal/photos/gone", post(gone_photos))
+            .route("/internal/accounts/gone", post(gone_accounts))
+            .with_state(Arc::clone(&state));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let guarded = chassis::internal::guarded(routes, Secret::new(INTERNAL_SECRET));
+        tokio::spawn(async move { axum::serve(listener, guarded).await });
+        Self { url, state }
+    }
+
+    fn clients(&self) -> Others {
+        let client = InternalClient::new(reqwest::Client::new(), self.url.parse().unwrap(), Secret::new(INTERNAL_SECRET));
+        Others { photos: client.clone(), accounts: Some(client) }
+    }
+
+    pub fn truth(&self) -> MutexGuard<'_, Truth> {
+        self.state.lock().unwrap()
+    }
+
+    pub fn has(&self, photo: &PublishedPhoto) {
+        self.truth().photos.insert(photo.photo_id, Some(photo.clone()));
+    }
+}
+
+type Shared = State<Arc<Mutex<Truth>>>;
+
+#[derive(Deserialize)]
+struct After {
+    after: Option<PhotoId>,
+}
+
+async fn list(State(truth): Shared, Query(After { after }): Query<After>) -> Json<Listing<PublishedPhoto, PhotoId>> {
+    // Pages of three, so that small tests turn them.
+    let truth = truth.lock().unwrap();
+    let mut rest = truth.photos.iter().filter(|(id, _)| after.is_none_or(|after| **id > after)).filter_map(|(_, photo)| photo.clone());
+    let items: Vec<_> = rest.by_ref().take(3).collect();
+    let next = rest.next().and(items.last().map(|photo| photo.photo_id));
+    Json(Listing { items, next })
+}
+
+async fn look_up(State(truth): Shared, Path(id): Path<PhotoId>) -> Response {
+    let mut truth = truth.lock().unwrap();
+    truth.look_ups += 1;
+    if truth.down {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    match truth.photos.get(&id) {
+        Some(Some(photo)) => Json(photo).into_response(),
+        Some(None) => StatusCode::GONE.into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn gone_photos(State(truth): Shared, Json(Ids { ids }): Json<Ids<PhotoId>>) -> Json<Ids<PhotoId>> {
+    let truth = truth.lock().unwrap();
+    let ids = ids.into_iter().filter(|id| !matches!(truth.photos.get(id), Some(Some(_)))).collect();
+    Json(Ids { ids })
+}
+
+async fn gone_accounts(State(truth): Shared, Json(Ids { ids }): Json<Ids<UserId>>) -> Json<Ids<UserId>> {
+    let truth = truth.lock().unwrap();
+    let ids = ids.into_iter().filter(|id| truth.gone_accounts.contains(id)).collect();
+    Json(Ids { ids })
+}
