@@ -1,0 +1,186 @@
+//! Comments, where they are listed, and what may be written.
+
+use chassis::UserId;
+use chassis::pagination::{Cursor, Page, PageError};
+use chassis::text::{InvalidText, Rule};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+chassis::id_newtype! {
+    /// A comment.
+    CommentId
+}
+
+chassis::id_newtype! {
+    /// A photo, which the photo service owns.
+    PhotoId
+}
+
+/// Characters are Unicode scalar values.
+const BODY: Rule = Rule { field: "body", name: "a comment", min: 1, max: 2000, lines: true };
+/// Bytes; a UUID has 36.
+const LONGEST_KEY: usize = 64;
+
+/// What somebody wrote: 1 to 2000 characters of plain text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body(String);
+
+impl Body {
+    /// Reads and trims a text.
+    pub fn parse(raw: &str) -> Result<Self, InvalidText> {
+        BODY.parse(raw).map(Self)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a client calls one attempt to write, however often it has to repeat it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientKey(String);
+
+/// The key is empty or too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("An idempotency key has 1 to {LONGEST_KEY} bytes.")]
+pub struct InvalidKey;
+
+impl ClientKey {
+    /// Reads a key; its bytes count, and nothing of it is folded.
+    pub fn parse(raw: &str) -> Result<Self, InvalidKey> {
+        if raw.is_empty() || raw.len() > LONGEST_KEY {
+            return Err(InvalidKey);
+        }
+        Ok(Self(raw.to_owned()))
+    }
+
+    /// The bytes that are compared.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// A comment, or the tombstone of one.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Comment {
+    /// Of this comment.
+    pub id: CommentId,
+    /// The photo that it is about.
+    pub photo_id: PhotoId,
+    /// The top-level comment that it answers.
+    pub reply_to: Option<CommentId>,
+    /// Who wrote it; nobody once it is deleted.
+    pub author_id: Option<UserId>,
+    /// The text; empty once it is deleted.
+    pub body: String,
+    /// When it was written.
+    pub created_at: DateTime<Utc>,
+    /// When its text was last changed.
+    pub edited_at: Option<DateTime<Utc>>,
+    /// When it was deleted.
+    pub deleted_at: Option<DateTime<Utc>>,
+}
+
+/// A list of comments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum List {
+    /// The top-level comments of a photo, newest first.
+    OfPhoto(PhotoId),
+    /// The replies to a comment, oldest first.
+    OfComment(CommentId),
+    /// What a person wrote, comments and replies, newest first.
+    OfUser(UserId),
+}
+
+/// The kinds of [`List`], as cursors name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Kind {
+    /// Of a photo.
+    Photo,
+    /// Of a comment.
+    Comment,
+    /// Of a user.
+    User,
+}
+
+impl List {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::OfPhoto(_) => Kind::Photo,
+            Self::OfComment(_) => Kind::Comment,
+            Self::OfUser(_) => Kind::User,
+        }
+    }
+}
+
+/// A place in a list: they are all ordered by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place(pub Kind, pub CommentId);
+
+impl Cursor for Place {
+    const KIND: &'static str = "comment";
+}
+
+/// One page of one list. The key of its loader, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ListPage {
+    /// The list.
+    pub list: List,
+    /// How many rows to fetch.
+    pub rows: u32,
+    /// The last comment of the page before.
+    pub after: Option<CommentId>,
+}
+
+/// Reads the arguments of a page of `list`. A cursor of another kind of list is refused.
+pub fn parse_page(list: List, first: i32, after: Option<&str>) -> Result<Page<Place>, PageError> {
+    let page = Page::<Place>::parse(first, after)?;
+    match page.after {
+        Some(Place(kind, _)) if kind != list.kind() => Err(PageError::After),
+        _ => Ok(page),
+    }
+}
+
+impl ListPage {
+    /// The rows that `page` of `list` needs.
+    pub fn new(list: List, page: &Page<Place>) -> Self {
+        Self { list, rows: page.rows(), after: page.after.map(|Place(_, id)| id) }
+    }
+}
+
+/// What this service knows of a photo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KnownPhoto {
+    /// The photo.
+    pub photo_id: PhotoId,
+    /// Who published it, and may delete what is written under it.
+    pub author_id: UserId,
+    /// When.
+    pub published_at: DateTime<Utc>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Body, ClientKey};
+
+    #[test]
+    fn a_body_keeps_its_lines_and_its_script() {
+        assert_eq!(Body::parse("\n a\r\n\r\nb \n").unwrap().as_str(), "a\n\nb");
+        assert_eq!(Body::parse("مرحبا 👨‍👩‍👧‍👦").unwrap().as_str(), "مرحبا 👨‍👩‍👧‍👦");
+        assert!(Body::parse(&"é".repeat(2000)).is_ok());
+        for bad in ["", " \n ", "a\0", "a\tb", &"é".repeat(2001)] {
+            assert!(Body::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_any_short_text() {
+        assert!(ClientKey::parse("0199a3c8-7a10-7cc3-98c4-dc0c0c07398f").is_ok());
+        assert!(ClientKey::parse("").is_err());
+        assert!(ClientKey::parse(&"x".repeat(65)).is_err());
+    }
+}

@@ -1,0 +1,127 @@
+use async_graphql::{Context, ID, Object};
+use chassis::internal::Known;
+use chassis::{Clock, Viewer, departed, transaction, viewer};
+use sqlx::{MySqlConnection, MySqlPool};
+
+use crate::domain::{self, Body, ClientKey, CommentId};
+use crate::error::Error;
+use crate::graphql::types::{AddCommentInput, Comment};
+use crate::photos::Photos;
+use crate::store;
+
+/// The root of writes.
+pub struct Mutation;
+
+#[Object]
+impl Mutation {
+    /// NOT_FOUND for a photo, or a comment to reply to, that does not exist or was deleted. INVALID_INPUT on field
+    /// replyToId for a reply to a reply, or to a comment of another photo.
+    async fn add_comment(&self, ctx: &Context<'_>, input: AddCommentInput) -> chassis::Result<Comment> {
+        let (viewer, pool) = writer(ctx).await?;
+        let draft = input.parse()?;
+        ctx.data_unchecked::<Photos>().require(draft.photo_id).await?;
+
+        let now = ctx.data_unchecked::<Clock>().now();
+        let comment = domain::Comment {
+            id: CommentId::new(now),
+            photo_id: draft.photo_id,
+            reply_to: draft.reply_to,
+            author_id: Some(viewer.id),
+            body: draft.body.as_str().to_owned(),
+            created_at: now,
+            edited_at: None,
+            deleted_at: None,
+        };
+        let written = transaction!(pool, Error, |tx, attempt| {
+            if attempt.ambiguous && store::comment(&mut *tx, comment.id).await?.is_some() {
+                // The commit whose answer was lost had happened.
+                return Ok(comment.id);
+            }
+            Ok(write(tx, viewer, &comment, draft.key.as_ref()).await?)
+        })?;
+        if written == comment.id {
+            return Ok(Comment(comment));
+        }
+        let first = store::comment(pool, written).await?.ok_or(Error::NoComment)?;
+        Ok(Comment(first))
+    }
+
+    /// The author only.
+    async fn edit_comment(&self, ctx: &Context<'_>, id: ID, body: String) -> chassis::Result<Comment> {
+        let (viewer, pool) = writer(ctx).await?;
+        let id = CommentId::parse(&id, "id")?;
+        let body = Body::parse(&body)?;
+        let comment = existing(pool, id).await?;
+        if comment.author_id != Some(viewer.id) {
+            return Err(Error::NotAuthor.into());
+        }
+        let now = ctx.data_unchecked::<Clock>().now();
+        let edited = transaction!(pool, Error, |tx, _| {
+            departed::require_present_until_commit(tx, viewer).await?;
+            store::edit(&mut *tx, id, &body, now).await?;
+            existing(tx, id).await
+        })?;
+        Ok(Comment(edited))
+    }
+
+    /// The author, the photo's author, or a moderator.
+    async fn delete_comment(&self, ctx: &Context<'_>, id: ID) -> chassis::Result<ID> {
+        let (viewer, pool) = writer(ctx).await?;
+        let id = CommentId::parse(&id, "id")?;
+        let comment = existing(pool, id).await?;
+        let may = viewer.moderator
+            || comment.author_id == Some(viewer.id)
+            || store::photo_author(pool, comment.photo_id).await? == Known::Present(viewer.id);
+        if !may {
+            return Err(Error::MayNotDelete.into());
+        }
+        let now = ctx.data_unchecked::<Clock>().now();
+        transaction!(pool, Error, |tx, attempt| {
+            if store::delete(tx, id, now).await? || attempt.ambiguous { Ok(()) } else { Err(Error::NoComment) }
+        })?;
+        Ok(id.into())
+    }
+}
+
+/// Who writes, and where to.
+async fn writer<'c>(ctx: &Context<'c>) -> chassis::Result<(&'c Viewer, &'c MySqlPool)> {
+    let viewer = viewer::require_viewer(ctx)?;
+    let pool = ctx.data_unchecked::<MySqlPool>();
+    departed::require_present(pool, viewer).await?;
+    Ok((viewer, pool))
+}
+
+/// A comment that was not deleted.
+async fn existing(executor: impl sqlx::MySqlExecutor<'_>, id: CommentId) -> Result<domain::Comment, Error> {
+    let comment = store::comment(executor, id).await?;
+    comment.filter(|comment| comment.deleted_at.is_none()).ok_or(Error::NoComment)
+}
+
+/// Writes the comment and gives its id; that of the first one where `key` was used before.
+///
+/// The photo and the comment that is answered are held until the commit, so that neither goes in between.
+async fn write(tx: &mut MySqlConnection, viewer: &Viewer, comment: &domain::Comment, key: Option<&ClientKey>) -> Result<CommentId, Error> {
+    departed::require_present_until_commit(tx, viewer).await?;
+    if let Some(key) = key
+        && let Some(first) = store::take_key(tx, viewer.id, key, comment.id, comment.created_at).await?
+    {
+        return Ok(first);
+    }
+    if !store::hold_photo(tx, comment.photo_id).await? {
+        return Err(Error::NoPhoto);
+    }
+    if let Some(parent) = comment.reply_to {
+        let parent = store::hold_parent(tx, parent).await?.ok_or(Error::NoParent)?;
+        if parent.photo_id != comment.photo_id {
+            return Err(Error::OtherPhoto);
+        }
+        if parent.reply_to.is_some() {
+            return Err(Error::ReplyToReply);
+        }
+        if parent.deleted {
+            return Err(Error::NoParent);
+        }
+    }
+    store::insert(tx, comment).await?;
+    Ok(comment.id)
+}

@@ -1,0 +1,199 @@
+//! Writing, changing and removing comments.
+
+use chassis::UserId;
+use chassis::database::push_ids;
+use chrono::{DateTime, Utc};
+use sqlx::{MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
+use uuid::Uuid;
+
+use super::BATCH;
+use crate::domain::{Body, ClientKey, Comment, CommentId, PhotoId};
+
+/// One comment, or its tombstone.
+pub async fn comment(executor: impl MySqlExecutor<'_>, id: CommentId) -> Result<Option<Comment>, sqlx::Error> {
+    sqlx::query_as!(
+        Comment,
+        r#"SELECT id AS "id: CommentId", photo_id AS "photo_id: PhotoId", reply_to AS "reply_to: CommentId",
+                  author_id AS "author_id: UserId", body, created_at AS "created_at: DateTime<Utc>",
+                  edited_at AS "edited_at: DateTime<Utc>", deleted_at AS "deleted_at: DateTime<Utc>"
+           FROM comment WHERE id = ?"#,
+        id.0,
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// The comment that a reply answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parent {
+    /// The photo that it is about.
+    pub photo_id: PhotoId,
+    /// What it answers itself.
+    pub reply_to: Option<CommentId>,
+    /// Whether it is a tombstone.
+    pub deleted: bool,
+}
+
+/// The comment that a reply answers, kept as it is until the transaction ends.
+pub async fn hold_parent(connection: &mut MySqlConnection, id: CommentId) -> Result<Option<Parent>, sqlx::Error> {
+    sqlx::query_as!(
+        Parent,
+        r#"SELECT photo_id AS "photo_id: PhotoId", reply_to AS "reply_to: CommentId",
+                  deleted_at IS NOT NULL AS "deleted!: bool"
+           FROM comment WHERE id = ? LOCK IN SHARE MODE"#,
+        id.0,
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Takes `key` for the comment `id`, or tells which comment had it first. Waits for another who takes it right now.
+pub async fn take_key(
+    connection: &mut MySqlConnection,
+    author: UserId,
+    key: &ClientKey,
+    id: CommentId,
+    now: DateTime<Utc>,
+) -> Result<Option<CommentId>, sqlx::Error> {
+    let done = sqlx::query!(
+        "INSERT IGNORE INTO comment_key (author_id, client_key, comment_id, created_at) VALUES (?, ?, ?, ?)",
+        author.0,
+        key.as_bytes(),
+        id.0,
+        now,
+    )
+    .execute(&mut *connection)
+    .await?;
+    if done.rows_affected() == 1 {
+        return Ok(None);
+    }
+    // With a lock, because the transaction's own view may be older than the row that was in the way.
+    sqlx::query_scalar!(
+        r#"SELECT comment_id AS "comment_id: CommentId" FROM comment_key
+           WHERE author_id = ? AND client_key = ? LOCK IN SHARE MODE"#,
+        author.0,
+        key.as_bytes(),
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Writes a comment.
+pub async fn insert(executor: impl MySqlExecutor<'_>, comment: &Comment) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO comment (id, photo_id, reply_to, author_id, body, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+        comment.id.0,
+        comment.photo_id.0,
+        comment.reply_to.map(Uuid::from),
+        comment.author_id.map(Uuid::from),
+        comment.body,
+        comment.created_at,
+    )
+    .execute(executor)
+    .await
+    .map(drop)
+}
+
+/// Replaces the text of a comment that is not deleted. The same text again is no edit.
+pub async fn edit(executor: impl MySqlExecutor<'_>, id: CommentId, body: &Body, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    // `edited_at` first: it compares with the text before.
+    sqlx::query!(
+        "UPDATE comment SET edited_at = IF(body = ?, edited_at, ?), body = ? WHERE id = ? AND deleted_at IS NULL",
+        body.as_str(),
+        now,
+        body.as_str(),
+        id.0,
+    )
+    .execute(executor)
+    .await
+    .map(drop)
+}
+
+/// Deletes a comment: a reply loses its row, a top-level comment becomes a tombstone. False where it was gone before.
+pub async fn delete(connection: &mut MySqlConnection, id: CommentId, now: DateTime<Utc>) -> Result<bool, sqlx::Error> {
+    let reply = sqlx::query!("DELETE FROM comment WHERE id = ? AND reply_to IS NOT NULL", id.0)
+        .execute(&mut *connection)
+        .await?;
+    let top = sqlx::query!(
+        "UPDATE comment SET deleted_at = ?, body = '', author_id = NULL, edited_at = NULL
+         WHERE id = ? AND reply_to IS NULL AND deleted_at IS NULL",
+        now,
+        id.0,
+    )
+    .execute(connection)
+    .await?;
+    Ok(reply.rows_affected() + top.rows_affected() > 0)
+}
+
+/// Deletes what a person wrote, as [`delete`] does, up to [`BATCH`] replies and as many comments. True when all is gone.
+pub async fn delete_of_author(connection: &mut MySqlConnection, author: UserId, now: DateTime<Utc>) -> Result<bool, sqlx::Error> {
+    let replies = sqlx::query!("DELETE FROM comment WHERE author_id = ? AND reply_to IS NOT NULL LIMIT 1000", author.0)
+        .execute(&mut *connection)
+        .await?;
+    let tops = sqlx::query!(
+        "UPDATE comment SET deleted_at = ?, body = '', author_id = NULL, edited_at = NULL
+         WHERE author_id = ? AND reply_to IS NULL LIMIT 1000",
+        now,
+        author.0,
+    )
+    .execute(&mut *connection)
+    .await?;
+    let keys = sqlx::query!("DELETE FROM comment_key WHERE author_id = ? LIMIT 1000", author.0).execute(connection).await?;
+    Ok([replies, tops, keys].iter().all(|done| done.rows_affected() < BATCH))
+}
+
+/// Removes what was written under a photo, up to [`BATCH`] comments. True when all is gone.
+pub async fn remove_of_photo(connection: &mut MySqlConnection, photo: PhotoId) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!("DELETE FROM comment WHERE photo_id = ? LIMIT 1000", photo.0).execute(connection).await?;
+    Ok(done.rows_affected() < BATCH)
+}
+
+/// Removes tombstones without replies that are older than `before`, up to [`BATCH`]. True when all are gone.
+///
+/// Nobody can reply to a tombstone, so one that has been bare for longer than any request lasts stays bare.
+pub async fn remove_bare_tombstones(pool: &MySqlPool, before: DateTime<Utc>) -> Result<bool, sqlx::Error> {
+    let bare = sqlx::query_scalar!(
+        r#"SELECT t.id AS "id: CommentId" FROM comment t
+           WHERE t.deleted_at < ? AND (SELECT r.id FROM comment r WHERE r.reply_to = t.id LIMIT 1) IS NULL LIMIT 1000"#,
+        before,
+    )
+    .fetch_all(pool)
+    .await?;
+    if !bare.is_empty() {
+        let mut query = QueryBuilder::new("DELETE FROM comment WHERE deleted_at IS NOT NULL AND id IN ");
+        push_ids(&mut query, bare.iter().copied());
+        query.build().execute(pool).await?;
+    }
+    Ok((bare.len() as u64) < BATCH)
+}
+
+/// Forgets keys that are older than `before`, up to [`BATCH`]. True when all are gone.
+pub async fn forget_keys(executor: impl MySqlExecutor<'_>, before: DateTime<Utc>) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!("DELETE FROM comment_key WHERE created_at < ? LIMIT 1000", before).execute(executor).await?;
+    Ok(done.rows_affected() < BATCH)
+}
+
+/// People after `after` who wrote something before `before` that is not deleted, at most a thousand, by id.
+pub async fn authors_after(executor: impl MySqlExecutor<'_>, after: UserId, before: DateTime<Utc>) -> Result<Vec<UserId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT author_id AS "author_id!: UserId" FROM comment WHERE author_id > ?
+           GROUP BY author_id HAVING MIN(created_at) < ? ORDER BY author_id LIMIT 1000"#,
+        after.0,
+        before,
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Notes that nothing of the person is here any more, if they departed before `before`.
+pub async fn mark_author_swept(executor: impl MySqlExecutor<'_>, author: UserId, now: DateTime<Utc>, before: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE departed_account SET swept_at = ? WHERE user_id = ? AND departed_at < ?",
+        now,
+        author.0,
+        before,
+    )
+    .execute(executor)
+    .await
+    .map(drop)
+}

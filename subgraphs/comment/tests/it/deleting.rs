@@ -1,0 +1,71 @@
+//! Who may delete, what stays, and what goes.
+
+use chrono::TimeDelta;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{DELETE, service};
+
+#[tokio::test]
+async fn the_author_the_photos_author_and_a_moderator_may() {
+    let service = service().await;
+    let (ada, bob, eve) = (service.person(), service.person(), service.person());
+    let photo = service.photo(bob).await;
+    for who in [ada, bob] {
+        let id = service.add(ada, photo, "x").await;
+        assert_eq!(service.delete(eve, id).await.error(), "FORBIDDEN");
+        assert_eq!(service.client.graphql(DELETE, json!({ "id": id })).await.error(), "UNAUTHENTICATED");
+        assert_eq!(service.delete(who, id).await.data()["deleteComment"], json!(id));
+        assert_eq!(service.delete(who, id).await.error(), "NOT_FOUND");
+    }
+    let id = service.add(ada, photo, "x").await;
+    service.client.moderator(eve).graphql(DELETE, json!({ "id": id })).await.data();
+    assert_eq!(service.texts(photo).await, (vec![], 0, 0));
+    let by_bad_id = service.client.of(ada).graphql(DELETE, json!({ "id": "7" })).await;
+    assert_eq!(by_bad_id.error(), "INVALID_INPUT id");
+    let by_unknown = service.client.of(ada).graphql(DELETE, json!({ "id": Uuid::nil() })).await;
+    assert_eq!(by_unknown.error(), "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_tombstone_stays_for_its_replies_and_goes_with_the_last() {
+    let service = service().await;
+    let (ada, bob) = (service.person(), service.person());
+    let photo = service.photo(bob).await;
+    let top = service.add(ada, photo, "top").await;
+    let (one, two) = (service.reply(bob, photo, top, "one").await, service.reply(ada, photo, top, "two").await);
+    service.add(bob, photo, "other").await;
+
+    service.delete(ada, top).await.data();
+    insta::assert_json_snapshot!(service.read(photo).await["comments"]["nodes"][1], { ".author" => "none" }, @r#"
+    {
+      "author": "none",
+      "body": "",
+      "deleted": true,
+      "replies": {
+        "nodes": [
+          {
+            "body": "one"
+          },
+          {
+            "body": "two"
+          }
+        ],
+        "totalCount": 2
+      }
+    }
+    "#);
+    assert!(service.read(photo).await["comments"]["nodes"][1]["author"].is_null());
+    assert_eq!((service.texts(photo).await.1, service.texts(photo).await.2), (2, 3));
+
+    service.delete(bob, one).await.data();
+    assert_eq!(service.texts(photo).await.0[1], (String::new(), vec!["two".to_owned()]));
+    // The sweep leaves a tombstone that is still needed.
+    service.clock.advance(TimeDelta::minutes(2));
+    comment::events::sweep(&service.comments.pool, service.clock.now()).await.unwrap();
+    service.delete(ada, two).await.data();
+    assert_eq!(service.texts(photo).await, (vec![("other".to_owned(), vec![])], 1, 1));
+    assert_eq!(service.rows("comment").await, 2);
+    comment::events::sweep(&service.comments.pool, service.clock.now()).await.unwrap();
+    assert_eq!(service.rows("comment").await, 1);
+}

@@ -1,0 +1,131 @@
+//! Pages, numbers, and how few statements they take.
+
+use chassis::UserId;
+use comment::domain::PhotoId;
+use serde_json::{Value, json};
+
+use crate::{Service, service, service_with};
+
+/// Walks through all pages of a list of an entity and gives the bodies.
+async fn walk(service: &Service, entity: (&str, String), first: i32) -> Vec<String> {
+    let mut bodies = Vec::new();
+    let mut after = Value::Null;
+    loop {
+        let arguments = if after.is_null() { format!("first: {first}") } else { format!("first: {first}, after: {after}") };
+        let selection = format!("comments({arguments}) {{ edges {{ cursor node {{ body }} }} pageInfo {{ hasNextPage endCursor }} }}");
+        let answer = service.client.entities(entity.0, std::slice::from_ref(&entity.1), &selection).await;
+        let page = &answer.data()["_entities"][0]["comments"];
+        bodies.extend(page["edges"].as_array().unwrap().iter().map(|edge| edge["node"]["body"].as_str().unwrap().to_owned()));
+        if page["pageInfo"]["hasNextPage"] == json!(false) {
+            return bodies;
+        }
+        after = page["pageInfo"]["endCursor"].clone();
+    }
+}
+
+async fn conversation(service: &Service, ada: UserId, bob: UserId) -> PhotoId {
+    let photo = service.photo(bob).await;
+    for n in 0..5 {
+        let top = service.add(ada, photo, &format!("top {n}")).await;
+        for m in 0..n {
+            service.reply(bob, photo, top, &format!("reply {n}.{m}")).await;
+        }
+    }
+    photo
+}
+
+#[tokio::test]
+async fn pages_give_each_comment_once_in_order() {
+    let service = service().await;
+    let (ada, bob) = (service.person(), service.person());
+    let photo = conversation(&service, ada, bob).await;
+    let tops: Vec<_> = (0..5).rev().map(|n| format!("top {n}")).collect();
+    for first in [1, 2, 5, 100] {
+        assert_eq!(walk(&service, ("Photo", photo.to_string()), first).await, tops, "{first}");
+        assert_eq!(walk(&service, ("User", ada.to_string()), first).await, tops, "{first}");
+    }
+    let replies = walk(&service, ("User", bob.to_string()), 3).await;
+    assert_eq!((replies.len(), replies[0].as_str(), replies[9].as_str()), (10, "reply 4.3", "reply 1.0"));
+
+    let selection = "commentCount comments(first: 1) { totalCount nodes { replies(first: 2) { totalCount nodes { body replyTo { body } replies { nodes { id } totalCount } } pageInfo { hasNextPage hasPreviousPage endCursor } } } }";
+    let answer = service.client.entities("Photo", &[photo], selection).await;
+    let read = &answer.data()["_entities"][0];
+    assert_eq!((&read["commentCount"], &read["comments"]["totalCount"]), (&json!(15), &json!(5)));
+    let replies = &read["comments"]["nodes"][0]["replies"];
+    assert_eq!(replies["totalCount"], json!(4));
+    assert_eq!(replies["nodes"][1], json!({ "body": "reply 4.1", "replyTo": { "body": "top 4" }, "replies": { "nodes": [], "totalCount": 0 } }));
+    let cursor = replies["pageInfo"]["endCursor"].as_str().unwrap();
+    let selection = format!("comments(first: 1) {{ nodes {{ replies(first: 2, after: \"{cursor}\") {{ nodes {{ body }} pageInfo {{ hasNextPage hasPreviousPage }} }} }} }}");
+    let answer = service.client.entities("Photo", &[photo], &selection).await;
+    assert_eq!(
+        answer.data()["_entities"][0]["comments"]["nodes"][0]["replies"],
+        json!({ "nodes": [{ "body": "reply 4.2" }, { "body": "reply 4.3" }], "pageInfo": { "hasNextPage": false, "hasPreviousPage": true } })
+    );
+    // A cursor of one kind of list is none of another.
+    let answer = service.client.entities("Photo", &[photo], &format!("comments(after: \"{cursor}\") {{ totalCount }}")).await;
+    assert_eq!(answer.error(), "INVALID_INPUT after");
+}
+
+#[tokio::test]
+async fn a_page_is_not_disturbed_by_what_is_written_meanwhile() {
+    let service = service().await;
+    let (ada, bob) = (service.person(), service.person());
+    let photo = conversation(&service, ada, bob).await;
+    let page = |after: Option<String>| {
+        let after = after.map(|after| format!(", after: \"{after}\"")).unwrap_or_default();
+        format!("comments(first: 3{after}) {{ nodes {{ body }} pageInfo {{ endCursor }} }}")
+    };
+    let first = service.client.entities("Photo", &[photo], &page(None)).await;
+    service.add(bob, photo, "new").await;
+    let cursor = first.data()["_entities"][0]["comments"]["pageInfo"]["endCursor"].as_str().unwrap().to_owned();
+    let second = service.client.entities("Photo", &[photo], &page(Some(cursor))).await;
+    assert_eq!(second.data()["_entities"][0]["comments"]["nodes"], json!([{ "body": "top 1" }, { "body": "top 0" }]));
+}
+
+#[tokio::test]
+async fn pages_that_cannot_be_had_are_refused() {
+    let service = service().await;
+    let photo = service.photo(service.person()).await;
+    for (arguments, error) in [
+        ("first: 0", "INVALID_INPUT first"),
+        ("first: 101", "INVALID_INPUT first"),
+        ("first: -1", "INVALID_INPUT first"),
+        ("after: \"\"", "INVALID_INPUT after"),
+        ("after: \"nonsense\"", "INVALID_INPUT after"),
+        ("after: \"\\u0000🎞\"", "INVALID_INPUT after"),
+    ] {
+        for entity in ["Photo", "User"] {
+            let answer = service.client.entities(entity, &[photo], &format!("comments({arguments}) {{ totalCount }}")).await;
+            assert_eq!(answer.error(), error, "{arguments}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_comments_has_zero_and_not_null() {
+    let service = service().await;
+    let unknown = PhotoId::new(service.clock.now());
+    assert_eq!(service.read(unknown).await, json!({ "commentCount": 0, "comments": { "totalCount": 0, "nodes": [] } }));
+    let answer = service.client.entities("Photo", &["not an id"], "commentCount").await;
+    assert_eq!(answer.data()["_entities"], json!([null]));
+}
+
+#[tokio::test]
+async fn a_page_takes_one_statement_for_each_kind_of_thing() {
+    // With one connection its own counter tells how many statements ran.
+    let service = service_with(1).await;
+    let (ada, bob) = (service.person(), service.person());
+    let mut photos = Vec::new();
+    for _ in 0..3 {
+        photos.push(conversation(&service, ada, bob).await);
+    }
+    let before = service.statements().await;
+    service.client.entities("Photo", &photos, "id commentCount").await.data();
+    assert_eq!(service.statements().await - before, 1, "the numbers of a timeline");
+
+    let selection = "commentCount comments { totalCount nodes { id body replies { totalCount nodes { id replyTo { id } } } } }";
+    let before = service.statements().await;
+    service.client.entities("Photo", &photos, selection).await.data();
+    // Numbers, pages, totals; then for the fifteen comments pages of replies and totals; then the answered comments.
+    assert_eq!(service.statements().await - before, 6, "the conversations of three photos");
+}

@@ -1,0 +1,184 @@
+//! Adding and editing.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::service;
+
+const EDIT: &str = "mutation ($id: ID!, $body: String!) { editComment(id: $id, body: $body) { body editedAt author { id } } }";
+
+#[tokio::test]
+async fn a_comment_is_kept_as_it_was_written() {
+    let service = service().await;
+    let (ada, bob) = (service.person(), service.person());
+    let photo = service.photo(bob).await;
+    let query = "mutation ($input: AddCommentInput!) { addComment(input: $input) {
+        body deleted editedAt createdAt author { id } photo { id commentCount } replyTo { id } replies { totalCount nodes { id } } } }";
+    let input = json!({ "photoId": photo, "body": " Schön!\r\n\r\n👩‍👩‍👧 \u{202B}שלום\u{202C} <b>&amp;</b> " });
+    let answer = service.client.of(ada).graphql(query, json!({ "input": input })).await;
+    assert_eq!(
+        answer.data()["addComment"],
+        json!({
+            "body": "Schön!\n\n👩‍👩‍👧 \u{202B}שלום\u{202C} <b>&amp;</b>", "deleted": false, "editedAt": null,
+            "createdAt": "2026-11-22T12:00:00Z", "author": { "id": ada }, "photo": { "id": photo, "commentCount": 1 },
+            "replyTo": null, "replies": { "totalCount": 0, "nodes": [] },
+        })
+    );
+    let longest = "🎞".repeat(2000);
+    service.add(ada, photo, &longest).await;
+    assert_eq!(service.texts(photo).await.0[0].0, longest);
+}
+
+#[tokio::test]
+async fn bad_input_is_named_and_writes_nothing() {
+    let service = service().await;
+    let ada = service.person();
+    let photo = service.photo(ada).await;
+    for body in ["", "  \n ", "\u{200B}", "a\u{0}b", "\u{1b}[31m", &"x".repeat(2001)] {
+        let answer = service.try_add(ada, json!({ "photoId": photo, "body": body })).await;
+        assert_eq!(answer.error(), "INVALID_INPUT body", "{body:?}");
+    }
+    for (input, error) in [
+        (json!({ "photoId": "7", "body": "x" }), "INVALID_INPUT photoId"),
+        (json!({ "photoId": photo, "body": "x", "replyToId": "ünsinn" }), "INVALID_INPUT replyToId"),
+        (json!({ "photoId": photo, "body": "x", "idempotencyKey": "" }), "INVALID_INPUT idempotencyKey"),
+        (json!({ "photoId": photo, "body": "x", "idempotencyKey": "k".repeat(65) }), "INVALID_INPUT idempotencyKey"),
+        (json!({ "photoId": Uuid::nil(), "body": "x" }), "NOT_FOUND"),
+        (json!({ "photoId": photo, "body": "x", "replyToId": Uuid::nil() }), "NOT_FOUND"),
+        (json!({ "photoId": photo }), "INVALID_INPUT"),
+    ] {
+        assert_eq!(service.try_add(ada, input.clone()).await.error(), error, "{input}");
+    }
+    let signed_out = service.client.graphql(crate::ADD, json!({ "input": { "photoId": "7", "body": "" } })).await;
+    assert_eq!(signed_out.error(), "UNAUTHENTICATED");
+    assert_eq!(service.rows("comment").await + service.rows("comment_key").await, 0);
+}
+
+#[tokio::test]
+async fn there_are_two_levels() {
+    let service = service().await;
+    let ada = service.person();
+    let (photo, other) = (service.photo(ada).await, service.photo(ada).await);
+    let top = service.add(ada, photo, "top").await;
+    let reply = service.reply(ada, photo, top, "reply").await;
+
+    let to_reply = service.try_add(ada, json!({ "photoId": photo, "body": "x", "replyToId": reply })).await;
+    assert_eq!(to_reply.error(), "INVALID_INPUT replyToId");
+    let elsewhere = service.try_add(ada, json!({ "photoId": other, "body": "x", "replyToId": top })).await;
+    assert_eq!(elsewhere.error(), "INVALID_INPUT replyToId");
+    service.delete(ada, top).await.data();
+    let to_tombstone = service.try_add(ada, json!({ "photoId": photo, "body": "x", "replyToId": top })).await;
+    assert_eq!(to_tombstone.error(), "NOT_FOUND");
+    assert_eq!(service.texts(photo).await, (vec![(String::new(), vec!["reply".to_owned()])], 1, 1));
+}
+
+#[tokio::test]
+async fn a_repeated_call_answers_the_first_comment() {
+    let service = service().await;
+    let (ada, bob) = (service.person(), service.person());
+    let photo = service.photo(ada).await;
+    let input = |body: &str| json!({ "photoId": photo, "body": body, "idempotencyKey": "one" });
+    let first = service.try_add(ada, input("first")).await;
+    let again = service.try_add(ada, input("second")).await;
+    assert_eq!(again.data(), first.data());
+    // Another person's key of the same name is another key.
+    let others = service.try_add(bob, input("bob's")).await;
+    assert_eq!(others.data()["addComment"]["body"], json!("bob's"));
+    // A repeat that comes after the deletion does not bring the comment back.
+    let id = serde_json::from_value(first.data()["addComment"]["id"].clone()).unwrap();
+    service.delete(ada, id).await.data();
+    let late = service.try_add(ada, input("first")).await;
+    assert_eq!(late.data()["addComment"]["body"], json!(""));
+    assert_eq!(service.read(photo).await["commentCount"], json!(1));
+    // A call that failed has not used its key up.
+    let nowhere = json!({ "photoId": photo, "body": "x", "replyToId": Uuid::nil(), "idempotencyKey": "two" });
+    assert_eq!(service.try_add(ada, nowhere).await.error(), "NOT_FOUND");
+    service.try_add(ada, json!({ "photoId": photo, "body": "x", "idempotencyKey": "two" })).await.data();
+    assert_eq!(service.read(photo).await["commentCount"], json!(2));
+}
+
+#[tokio::test]
+async fn repeats_that_race_make_one_comment() {
+    let service = service().await;
+    let ada = service.person();
+    let photo = service.photo(ada).await;
+    for round in 0..5 {
+        let input = json!({ "photoId": photo, "body": "once", "idempotencyKey": format!("key {round}") });
+        let calls = (0..8).map(|_| {
+            let (client, input) = (service.client.of(ada), input.clone());
+            tokio::spawn(async move { client.graphql(crate::ADD, json!({ "input": input })).await })
+        });
+        let mut ids = Vec::new();
+        for call in calls.collect::<Vec<_>>() {
+            ids.push(call.await.unwrap().data()["addComment"]["id"].as_str().unwrap().to_owned());
+        }
+        ids.dedup();
+        assert_eq!(ids.len(), 1);
+        assert_eq!(service.read(photo).await["commentCount"], json!(round + 1));
+    }
+}
+
+#[tokio::test]
+async fn a_photo_that_is_not_known_yet_is_asked_for_once() {
+    let service = service().await;
+    let (ada, bob) = (service.person(), service.person());
+    let photo = service.unheard_photo(bob);
+    let id = service.add(ada, photo, "early").await;
+    service.add(ada, photo, "later").await;
+    assert_eq!(service.elsewhere.lock().unwrap().asked, 1);
+    // Its author is known from then on.
+    service.delete(bob, id).await.data();
+
+    let deleted = service.unheard_photo(bob);
+    service.elsewhere.lock().unwrap().deleted.push(deleted);
+    for _ in 0..2 {
+        assert_eq!(service.try_add(ada, json!({ "photoId": deleted, "body": "x" })).await.error(), "NOT_FOUND");
+    }
+    assert_eq!(service.elsewhere.lock().unwrap().asked, 2);
+}
+
+#[tokio::test]
+async fn only_a_photo_service_that_cannot_be_reached_makes_it_unavailable() {
+    let mut service = service().await;
+    let ada = service.person();
+    let known = service.photo(ada).await;
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    service.comments.photos = chassis::internal::InternalClient::new(
+        reqwest::Client::new(),
+        format!("http://{nobody}").parse().unwrap(),
+        service.comments.secret.clone(),
+    );
+    let routes = comment::routes(&service.comments, testkit::Issuer::verifier(), Default::default());
+    service.client = testkit::Client::new(routes);
+    assert_eq!(service.try_add(ada, json!({ "photoId": Uuid::new_v4(), "body": "x" })).await.error(), "UNAVAILABLE");
+    service.add(ada, known, "known").await;
+}
+
+#[tokio::test]
+async fn the_author_edits() {
+    let service = service().await;
+    let (ada, bob) = (service.person(), service.person());
+    let photo = service.photo(bob).await;
+    let id = service.add(ada, photo, "befor").await;
+    let edit = async |who, body: &str| service.client.of(who).graphql(EDIT, json!({ "id": id, "body": body })).await;
+
+    assert_eq!(edit(ada, " befor ").await.data()["editComment"]["editedAt"], Value::Null);
+    service.clock.advance(chrono::TimeDelta::seconds(5));
+    let edited = edit(ada, "before").await;
+    assert_eq!(
+        edited.data()["editComment"],
+        json!({ "body": "before", "editedAt": "2026-11-22T12:00:05.001Z", "author": { "id": ada } })
+    );
+    // Neither the photo's author nor a moderator writes in somebody else's name.
+    assert_eq!(edit(bob, "x").await.error(), "FORBIDDEN");
+    let moderator = service.client.moderator(bob).graphql(EDIT, json!({ "id": id, "body": "x" })).await;
+    assert_eq!(moderator.error(), "FORBIDDEN");
+    assert_eq!(edit(ada, "").await.error(), "INVALID_INPUT body");
+    assert_eq!(service.client.graphql(EDIT, json!({ "id": "7", "body": "" })).await.error(), "UNAUTHENTICATED");
+    let of_bad_id = service.client.of(ada).graphql(EDIT, json!({ "id": "7", "body": "x" })).await;
+    assert_eq!(of_bad_id.error(), "INVALID_INPUT id");
+    let of_nothing = service.client.of(ada).graphql(EDIT, json!({ "id": Uuid::nil(), "body": "x" })).await;
+    assert_eq!(of_nothing.error(), "NOT_FOUND");
+    service.delete(ada, id).await.data();
+    assert_eq!(edit(ada, "back").await.error(), "NOT_FOUND");
+}
