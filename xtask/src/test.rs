@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use xtask::system::{SERVICES, TemporaryDatabase};
+use tokio::signal::unix::{SignalKind, signal};
+use xtask::system::TemporaryDatabase;
 use xtask::workspace::target_dir;
 
 use crate::tools::{cargo, command, run};
@@ -44,9 +46,10 @@ pub(crate) async fn check() -> Result<()> {
 pub(crate) async fn test(arguments: &Arguments) -> Result<()> {
     let mut steps = Steps::new(&arguments.names);
     // What tests leave in the temporary folder, killed ones too, goes with it.
-    let temporary = Temporary::new()?;
+    let temporary = tempfile::Builder::new().prefix("proofsheet-test-").tempdir()?;
+    clean_up_when_interrupted(temporary.path().to_path_buf())?;
 
-    let outcome = all(&mut steps, &temporary).await;
+    let outcome = all(&mut steps, temporary.path()).await;
     drop(temporary);
     let finished = steps.finish();
     outcome.and(finished)
@@ -75,21 +78,20 @@ async fn fast(steps: &mut Steps) -> Result<()> {
     steps
         .run("documentation", async || {
             let mut doc = cargo(&["doc", "--no-deps", "--document-private-items"]);
-            run("cargo doc", doc.env("RUSTDOCFLAGS", "-D warnings"))
+            run("cargo doc", doc.env("RUSTDOCFLAGS", "-D warnings"))?;
+            let mut doc = cargo(&["doc", "--no-deps", "--document-private-items", "-p", "frontend"]);
+            doc.args(["--target", "wasm32-unknown-unknown", "--profile", "wasm"]);
+            run("cargo doc for the app", doc.env("RUSTDOCFLAGS", "-D warnings"))
         })
         .await;
     Ok(())
 }
 
-async fn all(steps: &mut Steps, temporary: &Temporary) -> Result<()> {
+async fn all(steps: &mut Steps, temporary: &Path) -> Result<()> {
     // Without a build nothing after it means anything.
     steps
         .run_or_stop("build", async || {
-            let mut build = cargo(&["build", "--bin", "router"]);
-            for service in SERVICES {
-                build.args(["--bin", service]);
-            }
-            run("cargo build", &mut build)?;
+            run("cargo build", &mut cargo(&["build", "--bins"]))?;
             let mut tests = cargo(&["test", "--no-run", "--lib", "--bins"]);
             for target in TARGETS {
                 tests.args(["--test", target]);
@@ -108,7 +110,7 @@ async fn all(steps: &mut Steps, temporary: &Temporary) -> Result<()> {
         false => None,
     };
     for target in TARGETS {
-        let mut environment = vec![("TMPDIR", temporary.0.path().display().to_string())];
+        let mut environment = vec![("TMPDIR", temporary.display().to_string())];
         if let Some(database) = &database {
             environment.push(("TEST_DATABASE_URL", database.url().to_owned()));
         }
@@ -188,15 +190,19 @@ fn unused_dependencies() -> Result<()> {
     )
 }
 
-/// A folder for everything temporary, short enough for a socket to lie in it.
-struct Temporary(tempfile::TempDir);
-
-impl Temporary {
-    fn new() -> Result<Self> {
-        Ok(Self(
-            tempfile::Builder::new().prefix("proofsheet-test-").tempdir()?,
-        ))
-    }
+/// Ctrl-C reaches cargo and the tests by itself; what they leave behind is ours to remove.
+fn clean_up_when_interrupted(temporary: PathBuf) -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        let _ = fs::remove_dir_all(temporary);
+        std::process::exit(130);
+    });
+    Ok(())
 }
 
 /// Runs steps, tells about each, and remembers how they went.

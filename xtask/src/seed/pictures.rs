@@ -72,7 +72,7 @@ paintings! {
     "Composition in five papers", "Quarter circles, rings and triangles of coloured paper", Shapes 4 [0xF3EBDD 0xD9482B 0xF0B23C 0x1F4E5F 0x1B1B1E] 1:1;
     "Ten past eleven", "Lit windows of a city under the moon", City 13 [0x0B1026 0x3A3F6B 0xFFF1CF 0x252C4E 0x0C0F1F] 3:4;
     "The green hour", "Green northern lights mirrored in a lake", Aurora 6 [0x060B1A 0x16324A 0x5BF2A3 0x7A5BF2 0x05080F] 3:2;
-    "Morning flight", "Seven hot-air balloons above thin clouds", Balloons 9 [0x5FA8D3 0xFBE3C8 0xE4572E 0xF3A712 0x29335C] 4:3;
+    "Morning flight", "Striped hot-air balloons above thin clouds", Balloons 9 [0x5FA8D3 0xFBE3C8 0xE4572E 0xF3A712 0x29335C] 4:3;
     "Erg", "Sand dunes, one side in light and the other in shade", Dunes 2 [0x6FA3C8 0xF7DDB5 0xFFF3D0 0xE9A75F 0x6B3B22] 2:1;
     "Map of an island that is not", "Layers of green and blue paper, cut like a map", Contours 14 [0x1B4965 0x5FA8D3 0xF4E9CD 0x84A98C 0x2F5D50] 5:4;
     "Still", "Violet mountains doubled in a lake", Lake 31 [0x3E3A6D 0xF3B0A0 0xFFE0C0 0x8A7BA8 0x201B38] 3:2;

@@ -1,0 +1,23 @@
+//! `./dev bench`: how fast the running system is, beside the least that the same work could cost.
+
+mod data;
+mod load;
+mod sql;
+mod timeline;
+
+use clap::Parser;
+
+/// Measures the speed of the running system.
+#[derive(Debug, Parser)]
+#[command(name = "./dev bench")]
+enum Arguments {
+    /// The first page of a timeline, through the router and as bare SQL, in alternating rounds.
+    Timeline(timeline::Arguments),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Arguments::parse() {
+        Arguments::Timeline(arguments) => timeline::run(arguments).await,
+    }
+}
