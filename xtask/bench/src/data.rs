@@ -26,7 +26,9 @@ pub(crate) async fn insert(server: &str, photos: u32) -> Result<()> {
     let mut random = StdRng::seed_from_u64(4999);
     let photos = usize::try_from(photos)?;
     let start = Utc::now() - Duration::minutes(i64::try_from(photos)? * 5);
-    let authors: Vec<Uuid> = (0..photos.div_ceil(PHOTOS_PER_AUTHOR)).map(|_| id(&mut random, start)).collect();
+    let authors: Vec<Uuid> = (0..photos.div_ceil(PHOTOS_PER_AUTHOR))
+        .map(|_| id(&mut random, start))
+        .collect();
     let photos: Vec<Photo> = (0..photos)
         .map(|number| {
             let published_at = start + Duration::minutes(i64::try_from(number).unwrap_or_default() * 5);
@@ -40,11 +42,15 @@ pub(crate) async fn insert(server: &str, photos: u32) -> Result<()> {
         })
         .collect();
 
-    accounts(server, &authors, start).await.context("authentication")?;
+    accounts(server, &authors, start)
+        .await
+        .context("authentication")?;
     profiles(server, &authors, start).await.context("profile")?;
     published(server, &photos).await.context("photo")?;
     votes(server, &photos, &authors).await.context("vote")?;
-    comments(server, &photos, &authors, &mut random).await.context("comment")
+    comments(server, &photos, &authors, &mut random)
+        .await
+        .context("comment")
 }
 
 /// A UUIDv7 of that moment.
@@ -61,10 +67,15 @@ async fn connect(server: &str, schema: &str) -> Result<MySqlConnection> {
 async fn accounts(server: &str, authors: &[Uuid], created_at: DateTime<Utc>) -> Result<()> {
     let mut connection = connect(server, "authentication").await?;
     for (batch, part) in authors.chunks(BATCH).enumerate() {
-        let mut insert = QueryBuilder::new("INSERT INTO account (id, email, email_folded, password_hash, created_at) ");
+        let mut insert =
+            QueryBuilder::new("INSERT INTO account (id, email, email_folded, password_hash, created_at) ");
         insert.push_values(part.iter().enumerate(), |mut row, (number, author)| {
             let email = format!("author-{}@bench.example", batch * BATCH + number);
-            row.push_bind(author).push_bind(email.clone()).push_bind(email).push_bind("").push_bind(created_at);
+            row.push_bind(author)
+                .push_bind(email.clone())
+                .push_bind(email)
+                .push_bind("")
+                .push_bind(created_at);
         });
         insert.build().execute(&mut connection).await?;
     }
@@ -74,7 +85,8 @@ async fn accounts(server: &str, authors: &[Uuid], created_at: DateTime<Utc>) -> 
 async fn profiles(server: &str, authors: &[Uuid], joined_at: DateTime<Utc>) -> Result<()> {
     let mut connection = connect(server, "profile").await?;
     for (batch, part) in authors.chunks(BATCH).enumerate() {
-        let mut insert = QueryBuilder::new("INSERT INTO profile (id, username, display_name, bio, joined_at) ");
+        let mut insert =
+            QueryBuilder::new("INSERT INTO profile (id, username, display_name, bio, joined_at) ");
         insert.push_values(part.iter().enumerate(), |mut row, (number, author)| {
             let number = batch * BATCH + number;
             row.push_bind(author)
@@ -114,8 +126,9 @@ async fn published(server: &str, photos: &[Photo]) -> Result<()> {
 async fn votes(server: &str, photos: &[Photo], voters: &[Uuid]) -> Result<()> {
     let mut connection = connect(server, "vote").await?;
     for part in photos.chunks(BATCH) {
-        let mut insert =
-            QueryBuilder::new("INSERT INTO photo_score (photo_id, author_id, published_at, hot_day, up, down) ");
+        let mut insert = QueryBuilder::new(
+            "INSERT INTO photo_score (photo_id, author_id, published_at, hot_day, up, down) ",
+        );
         insert.push_values(part, |mut row, photo| {
             row.push_bind(photo.id)
                 .push_bind(photo.author)
@@ -130,15 +143,21 @@ async fn votes(server: &str, photos: &[Photo], voters: &[Uuid]) -> Result<()> {
         let ledger: Vec<_> = part
             .iter()
             .flat_map(|photo| {
-                let values = std::iter::repeat_n(1_i8, usize::try_from(photo.up).unwrap_or_default())
-                    .chain(std::iter::repeat_n(-1, usize::try_from(photo.down).unwrap_or_default()));
-                values.zip(voters).map(|(value, voter)| (photo.id, *voter, value, photo.published_at))
+                let values = std::iter::repeat_n(1_i8, usize::try_from(photo.up).unwrap_or_default()).chain(
+                    std::iter::repeat_n(-1, usize::try_from(photo.down).unwrap_or_default()),
+                );
+                values
+                    .zip(voters)
+                    .map(|(value, voter)| (photo.id, *voter, value, photo.published_at))
             })
             .collect();
         for part in ledger.chunks(BATCH) {
             let mut insert = QueryBuilder::new("INSERT INTO vote (photo_id, user_id, value, cast_at) ");
             insert.push_values(part, |mut row, (photo, voter, value, at)| {
-                row.push_bind(photo).push_bind(voter).push_bind(value).push_bind(at);
+                row.push_bind(photo)
+                    .push_bind(voter)
+                    .push_bind(value)
+                    .push_bind(at);
             });
             insert.build().execute(&mut connection).await?;
         }
@@ -152,7 +171,9 @@ async fn comments(server: &str, photos: &[Photo], authors: &[Uuid], random: &mut
     for part in photos.chunks(BATCH) {
         let mut insert = QueryBuilder::new("INSERT INTO known_photo (id, author_id, published_at) ");
         insert.push_values(part, |mut row, photo| {
-            row.push_bind(photo.id).push_bind(photo.author).push_bind(photo.published_at);
+            row.push_bind(photo.id)
+                .push_bind(photo.author)
+                .push_bind(photo.published_at);
         });
         insert.build().execute(&mut connection).await?;
 
@@ -160,14 +181,24 @@ async fn comments(server: &str, photos: &[Photo], authors: &[Uuid], random: &mut
         for photo in part {
             for minute in 0..random.random_range(0..=6) {
                 let at = photo.published_at + Duration::minutes(minute);
-                remarks.push((id(random, at), photo.id, authors[random.random_range(0..authors.len())], at));
+                remarks.push((
+                    id(random, at),
+                    photo.id,
+                    authors[random.random_range(0..authors.len())],
+                    at,
+                ));
             }
         }
         for part in remarks.chunks(BATCH) {
-            let mut insert = QueryBuilder::new("INSERT INTO comment (id, photo_id, author_id, body, created_at) ");
+            let mut insert =
+                QueryBuilder::new("INSERT INTO comment (id, photo_id, author_id, body, created_at) ");
             insert.push_values(part, |mut row, (id, photo, author, at)| {
                 let body = "A remark of the usual length, about the light and what it does.";
-                row.push_bind(id).push_bind(photo).push_bind(author).push_bind(body).push_bind(at);
+                row.push_bind(id)
+                    .push_bind(photo)
+                    .push_bind(author)
+                    .push_bind(body)
+                    .push_bind(at);
             });
             insert.build().execute(&mut connection).await?;
         }

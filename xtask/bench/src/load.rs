@@ -52,9 +52,17 @@ pub(crate) async fn measure<C: Client>(clients: Vec<C>, warm_up: Duration, time:
         latencies.extend(task.await??);
     }
     let took = started.elapsed();
-    ensure!(!latencies.is_empty(), "nothing was answered within {} s", time.as_secs());
+    ensure!(
+        !latencies.is_empty(),
+        "nothing was answered within {} s",
+        time.as_secs()
+    );
     latencies.sort_unstable();
     let at = |share: usize| latencies[(latencies.len() - 1) * share / 100];
     let count = u32::try_from(latencies.len())?;
-    Ok(Round { per_second: f64::from(count) / took.as_secs_f64(), p50: at(50), p99: at(99) })
+    Ok(Round {
+        per_second: f64::from(count) / took.as_secs_f64(),
+        p50: at(50),
+        p99: at(99),
+    })
 }

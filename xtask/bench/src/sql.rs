@@ -16,7 +16,8 @@ const AUTHORS: &str = "SELECT id, username, display_name, bio, joined_at FROM pr
 const TALLIES: &str = "SELECT p.photo_id, p.listed, CAST(p.up + COALESCE(SUM(d.up), 0) AS SIGNED), \
      CAST(p.down + COALESCE(SUM(d.down), 0) AS SIGNED) FROM vote.photo_score p \
      LEFT JOIN vote.vote_delta d ON d.photo_id = p.photo_id WHERE p.photo_id IN ";
-const COUNTS: &str = "SELECT photo_id, COUNT(*) FROM comment.comment WHERE deleted_at IS NULL AND photo_id IN ";
+const COUNTS: &str =
+    "SELECT photo_id, COUNT(*) FROM comment.comment WHERE deleted_at IS NULL AND photo_id IN ";
 
 /// How many ids a page's lists have: the photos of one page.
 const PAGE: usize = 24;
@@ -35,7 +36,9 @@ impl Statements {
         let options: MySqlConnectOptions = server.parse()?;
         let connection = options.disable_statement_logging().connect().await?;
         let marks = format!("({})", vec!["?"; PAGE].join(", "));
-        let end = NaiveDate::from_ymd_opt(9999, 12, 31).and_then(|day| day.and_hms_opt(0, 0, 0)).unwrap_or_default();
+        let end = NaiveDate::from_ymd_opt(9999, 12, 31)
+            .and_then(|day| day.and_hms_opt(0, 0, 0))
+            .unwrap_or_default();
         Ok(Self {
             connection,
             authors: format!("{AUTHORS}{marks}"),
@@ -45,7 +48,11 @@ impl Statements {
         })
     }
 
-    async fn by_ids(connection: &mut MySqlConnection, statement: &str, ids: &[Uuid]) -> Result<Vec<MySqlRow>> {
+    async fn by_ids(
+        connection: &mut MySqlConnection,
+        statement: &str,
+        ids: &[Uuid],
+    ) -> Result<Vec<MySqlRow>> {
         // Every list has the same length, as the services pad theirs, so that it is prepared once.
         let mut query = sqlx::query(sqlx::AssertSqlSafe(statement.to_owned()));
         for id in ids {

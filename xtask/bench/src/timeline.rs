@@ -57,8 +57,14 @@ async fn compare(system: &System, arguments: &Arguments) -> Result<()> {
     let authority = system.base_url().trim_start_matches("http://").to_owned();
     check(&authority, &operation).await?;
     let time = Duration::from_secs(arguments.seconds);
-    println!("{} photos, {} connections, {} s a round", arguments.photos, arguments.connections, arguments.seconds);
-    println!("{:<8} {:>12} {:>10} {:>10} {:>14} {:>8}", "round", "pages/s", "p50 ms", "p99 ms", "bare SQL/s", "ratio");
+    println!(
+        "{} photos, {} connections, {} s a round",
+        arguments.photos, arguments.connections, arguments.seconds
+    );
+    println!(
+        "{:<8} {:>12} {:>10} {:>10} {:>14} {:>8}",
+        "round", "pages/s", "p50 ms", "p99 ms", "bare SQL/s", "ratio"
+    );
 
     let mut ratios = Vec::new();
     for round in 1..=arguments.rounds {
@@ -79,7 +85,10 @@ async fn compare(system: &System, arguments: &Arguments) -> Result<()> {
     ratios.sort_by(f64::total_cmp);
     let median = ratios[ratios.len() / 2];
     println!("median ratio {median:.3} (goal: at least {GOAL})");
-    ensure!(median >= GOAL, "the page is slower than it should be: {median:.3} of bare SQL instead of {GOAL}");
+    ensure!(
+        median >= GOAL,
+        "the page is slower than it should be: {median:.3} of bare SQL instead of {GOAL}"
+    );
     Ok(())
 }
 
@@ -97,7 +106,9 @@ fn report(round: u32, page: &Round, bare: &Round) {
 /// The operation that the app sends for its first page, from the list that a test of the app keeps current.
 fn operation() -> Result<String> {
     let operations = std::fs::read_to_string(root().join("frontend/operations.graphql"))?;
-    let start = operations.find("query LatestPhotos").context("the app has no operation LatestPhotos")?;
+    let start = operations
+        .find("query LatestPhotos")
+        .context("the app has no operation LatestPhotos")?;
     let operation = &operations[start..];
     Ok(operation[..operation.find("\n}").context("the operation has no end")? + 2].to_owned())
 }
@@ -111,13 +122,20 @@ struct Page {
 
 impl Page {
     async fn connect(authority: &str, operation: &str) -> Result<Self> {
-        let port = authority.rsplit(':').next().context("the router's address has a port")?;
+        let port = authority
+            .rsplit(':')
+            .next()
+            .context("the router's address has a port")?;
         let stream = TcpStream::connect(("127.0.0.1", port.parse()?)).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         let body = json!({ "query": operation, "variables": { "first": 24, "after": null } });
-        Ok(Self { sender, authority: authority.to_owned(), body: Bytes::from(body.to_string()) })
+        Ok(Self {
+            sender,
+            authority: authority.to_owned(),
+            body: Bytes::from(body.to_string()),
+        })
     }
 
     async fn fetch(&mut self) -> Result<Bytes> {
@@ -130,7 +148,11 @@ impl Page {
         let answer = self.sender.send_request(request).await?;
         let status = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();
-        ensure!(status == StatusCode::OK, "the router answered {status}: {}", String::from_utf8_lossy(&body));
+        ensure!(
+            status == StatusCode::OK,
+            "the router answered {status}: {}",
+            String::from_utf8_lossy(&body)
+        );
         Ok(body)
     }
 }
@@ -139,7 +161,11 @@ impl Client for Page {
     async fn once(&mut self) -> Result<()> {
         let body = self.fetch().await?;
         // Errors come with 200; parsing every page would measure ourselves.
-        ensure!(!body.starts_with(b"{\"errors\""), "{}", String::from_utf8_lossy(&body));
+        ensure!(
+            !body.starts_with(b"{\"errors\""),
+            "{}",
+            String::from_utf8_lossy(&body)
+        );
         Ok(())
     }
 }
@@ -148,13 +174,21 @@ impl Client for Page {
 async fn check(authority: &str, operation: &str) -> Result<()> {
     let page: Value = serde_json::from_slice(&Page::connect(authority, operation).await?.fetch().await?)?;
     ensure!(page.get("errors").is_none(), "the page has errors: {page}");
-    let nodes = page["data"]["latestPhotos"]["nodes"].as_array().context("the page has no photos")?;
-    ensure!(nodes.len() == 24, "the page has {} photos instead of 24", nodes.len());
+    let nodes = page["data"]["latestPhotos"]["nodes"]
+        .as_array()
+        .context("the page has no photos")?;
+    ensure!(
+        nodes.len() == 24,
+        "the page has {} photos instead of 24",
+        nodes.len()
+    );
     for node in nodes {
         let whole = node["author"]["username"].is_string()
             && node["votes"]["score"].is_i64()
             && node["commentCount"].is_i64()
-            && node["sources"].as_array().is_some_and(|sources| !sources.is_empty());
+            && node["sources"]
+                .as_array()
+                .is_some_and(|sources| !sources.is_empty());
         ensure!(whole, "a photo of the page has holes: {node}");
     }
     Ok(())
