@@ -106,6 +106,7 @@ async fn serve(config: Serve) -> Result<()> {
 }
 
 async fn reconcile_once(config: Reconcile) -> Result<()> {
+    telemetry::init(telemetry::LogFormat::Human);
     let secret = config.internal.secret()?;
     let state = state(&config.database, &config.photo)?;
     let accounts =

@@ -29,7 +29,6 @@ pub(super) struct Renditions {
 /// What an img or a source element needs.
 // Only describes the type to the schema, as the next one does: `leaf_list!` resolves it.
 #[derive(SimpleObject)]
-#[expect(dead_code, reason = "the fields are read from the schema only")]
 struct ImageSource {
     /// MIME type: image/avif or image/jpeg.
     media_type: String,
@@ -39,7 +38,6 @@ struct ImageSource {
 
 /// A stored size in a format.
 #[derive(SimpleObject)]
-#[expect(dead_code, reason = "the fields are read from the schema only")]
 struct Rendition {
     width: i32,
     height: i32,

@@ -14,7 +14,7 @@ use crate::store::Place;
 
 /// A published photo.
 #[derive(Debug, Clone)]
-pub struct Photo(pub domain::Photo);
+pub(super) struct Photo(pub domain::Photo);
 
 #[Object]
 impl Photo {
@@ -67,7 +67,7 @@ impl Photo {
 
 /// A person; everything else about them belongs to profile.
 #[derive(Debug, Clone, Copy)]
-pub struct User(pub UserId);
+pub(super) struct User(pub UserId);
 
 #[Object]
 impl User {

@@ -138,7 +138,7 @@ pub async fn is_blank(executor: impl MySqlExecutor<'_>) -> Result<bool, sqlx::Er
     )
     .fetch_one(executor)
     .await?;
-    Ok(!row.used.unwrap_or_default())
+    Ok(!row.used)
 }
 
 /// Authors of photos from before `before`, in the order of their ids.

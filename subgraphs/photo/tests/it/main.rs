@@ -1,0 +1,12 @@
+//! Photo through its HTTP routes, on a real MariaDB and a real folder.
+
+mod support;
+
+mod events;
+mod mutation;
+mod pictures;
+mod query;
+mod s3;
+mod serving;
+mod upkeep;
+mod uploads;

@@ -1,0 +1,202 @@
+use chassis::departed;
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{Site, jpeg, picture, somebody};
+
+const LATEST: &str = "query ($first: Int, $after: String) {
+    latestPhotos(first: $first, after: $after) {
+        nodes { title }
+        pageInfo { hasNextPage hasPreviousPage endCursor }
+    }
+}";
+
+async fn latest(site: &Site, first: i32, after: Option<&str>) -> testkit::Answer {
+    site.client.graphql(LATEST, json!({ "first": first, "after": after })).await
+}
+
+fn titles(connection: &Value) -> Vec<&str> {
+    connection["nodes"].as_array().unwrap().iter().map(|node| node["title"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_photo_has_all_its_fields() {
+    let site = Site::new().await;
+    let user = somebody();
+    let (_, upload) = site.upload(user, "image/jpeg", jpeg(&picture(500, 300))).await;
+    let upload = upload["uploadId"].as_str().unwrap();
+    site.publish(user, upload, "Am Meer").await.data();
+    let query = "query ($id: ID!) { photo(id: $id) {
+        title altText width height placeholder publishedAt
+        sources { __typename mediaType srcset }
+        renditions { ...size kind: mediaType ... on Rendition { url } }
+        author { __typename }
+    } } fragment size on Rendition { width height }";
+    let answer = site.client.graphql(query, json!({ "id": upload })).await;
+    insta::with_settings!({ filters => vec![("/media/[0-9a-f]{32}/", "/media/…/")] }, {
+        insta::assert_json_snapshot!(answer.data()["photo"], { ".placeholder" => "(ThumbHash)" }, @"");
+    });
+    // In upper case it is the same id.
+    let answer = site.client.graphql("query ($id: ID!) { photo(id: $id) { id } }", json!({ "id": upload.to_uppercase() })).await;
+    assert_eq!(answer.data()["photo"]["id"], upload);
+}
+
+#[tokio::test]
+async fn what_is_no_photo_is_null_or_refused() {
+    let site = Site::new().await;
+    let query = "query ($id: ID!) { photo(id: $id) { id } }";
+    let unknown = site.client.graphql(query, json!({ "id": Uuid::now_v7() })).await;
+    assert_eq!(unknown.data()["photo"], Value::Null);
+    for id in ["", "1", "0199a3c87a107cc398c4dc0c0c07398f", "0199a3c8-7a10-7cc3-98c4-dc0c0c07398\u{202E}"] {
+        assert_eq!(site.client.graphql(query, json!({ "id": id })).await.error(), "INVALID_INPUT id", "{id}");
+    }
+}
+
+#[tokio::test]
+async fn pages_give_each_photo_once_also_while_others_arrive() {
+    let site = Site::new().await;
+    let user = somebody();
+    // Two of them at the same moment, so that the id decides.
+    for seed in 0..5 {
+        site.published(user, seed).await;
+        site.clock.advance(TimeDelta::seconds(if seed % 2 == 0 { -1 } else { 5 }));
+    }
+    let mut seen = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let answer = latest(&site, 2, after.as_deref()).await;
+        let connection = &answer.data()["latestPhotos"];
+        assert_eq!(connection["pageInfo"]["hasPreviousPage"], after.is_some());
+        seen.extend(titles(connection).into_iter().map(str::to_owned));
+        if connection["pageInfo"]["hasNextPage"] == false {
+            break;
+        }
+        after = connection["pageInfo"]["endCursor"].as_str().map(str::to_owned);
+        site.clock.advance(TimeDelta::minutes(1));
+        site.published(user, 100 + u32::try_from(seen.len()).unwrap()).await;
+    }
+    seen.sort();
+    assert_eq!(seen, ["Photo 0", "Photo 1", "Photo 2", "Photo 3", "Photo 4"]);
+}
+
+#[tokio::test]
+async fn bad_pages_are_refused() {
+    let site = Site::new().await;
+    for first in [0, -1, 101] {
+        assert_eq!(latest(&site, first, None).await.error(), "INVALID_INPUT first");
+    }
+    for after in ["", "x", "bGF0ZXN0Ont9", "💥"] {
+        assert_eq!(latest(&site, 10, Some(after)).await.error(), "INVALID_INPUT after");
+    }
+    assert_eq!(latest(&site, 100, None).await.data()["latestPhotos"]["nodes"], json!([]));
+}
+
+#[tokio::test]
+async fn a_cursor_at_the_end_of_time_is_only_a_cursor() {
+    use base64::Engine as _;
+    let site = Site::new().await;
+    site.published(somebody(), 0).await;
+    for at in [i64::MIN, i64::MAX, 0] {
+        let text = format!("latest:{{\"at\":{at},\"id\":\"{}\"}}", Uuid::nil());
+        let cursor = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+        latest(&site, 10, Some(&cursor)).await.data();
+    }
+}
+
+#[tokio::test]
+async fn a_persons_photos() {
+    let site = Site::new().await;
+    let (one, two, three) = (somebody(), somebody(), somebody());
+    for seed in 0..3 {
+        site.published(one, seed).await;
+    }
+    site.published(two, 3).await;
+    let answer = site
+        .client
+        .entities("User", &[one, two, three], "photos(first: 2) { nodes { title } pageInfo { hasNextPage endCursor } } all: photos { nodes { title } }")
+        .await;
+    let people = answer.data()["_entities"].as_array().unwrap();
+    assert_eq!(titles(&people[0]["photos"]), ["Photo 2", "Photo 1"]);
+    assert_eq!(titles(&people[0]["all"]), ["Photo 2", "Photo 1", "Photo 0"]);
+    assert_eq!(people[0]["photos"]["pageInfo"]["hasNextPage"], true);
+    assert_eq!(titles(&people[1]["photos"]), ["Photo 3"]);
+    assert_eq!(people[2]["photos"]["nodes"], json!([]));
+
+    let after = people[0]["photos"]["pageInfo"]["endCursor"].as_str().unwrap();
+    let rest = site.client.entities("User", &[one], &format!("photos(after: {after:?}) {{ nodes {{ title }} }}")).await;
+    assert_eq!(titles(&rest.data()["_entities"][0]["photos"]), ["Photo 0"]);
+    let refused = site.client.entities("User", &[one], "photos(first: 0) { nodes { id } }").await;
+    assert_eq!(refused.error(), "INVALID_INPUT first");
+}
+
+#[tokio::test]
+async fn many_entities_are_one_statement() {
+    let site = Site::new().await;
+    let user = somebody();
+    let mut ids = Vec::new();
+    for seed in 0..4 {
+        ids.push(site.published(user, seed).await.to_string());
+    }
+    ids.push(Uuid::now_v7().to_string());
+    ids.push("not an id".to_owned());
+
+    // On one connection, so that the server's counter counts it alone.
+    let pool = chassis::database::pool(&site.db.url(), 1).unwrap();
+    let site = Site { state: photo::State { pool: pool.clone(), ..site.state.clone() }, ..site };
+    let client = testkit::Client::new(photo::routes(
+        &site.state,
+        photo::Trust { verifier: testkit::Issuer::verifier(), secret: chassis::config::Secret::new(testkit::INTERNAL_SECRET) },
+        tokio_util::sync::CancellationToken::new(),
+    ));
+    let statements = || async {
+        let sql = "SELECT CAST(VARIABLE_VALUE AS SIGNED) FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = 'COM_STMT_EXECUTE'";
+        sqlx::query_scalar::<_, i64>(sql).fetch_one(&pool).await.unwrap()
+    };
+    let before = statements().await;
+    let answer = client.entities("Photo", &ids, "id title author { id photos(first: 1) { nodes { id } } }").await;
+    let photos = answer.data()["_entities"].as_array().unwrap();
+    assert_eq!(photos[1]["title"], "Photo 1");
+    assert_eq!(photos[4], Value::Null);
+    assert_eq!(photos[5], Value::Null);
+    // Photos, their authors' photos, and this count itself.
+    assert_eq!(statements().await - before, 3);
+}
+
+#[tokio::test]
+async fn photos_of_a_deleted_account_are_hidden_before_they_are_swept() {
+    let site = Site::new().await;
+    let (leaver, stayer) = (somebody(), somebody());
+    let photo = site.published(leaver, 0).await;
+    site.published(stayer, 1).await;
+    departed::record(&site.db.pool, leaver, site.clock.now()).await.unwrap();
+
+    assert_eq!(titles(&latest(&site, 10, None).await.data()["latestPhotos"]), ["Photo 1"]);
+    let query = "query ($id: ID!) { photo(id: $id) { id } }";
+    assert_eq!(site.client.graphql(query, json!({ "id": photo.to_string() })).await.data()["photo"], Value::Null);
+    let entities = site.client.entities("User", &[leaver], "photos { nodes { title } }").await;
+    assert_eq!(entities.data()["_entities"][0]["photos"]["nodes"], json!([]));
+    let entities = site.client.entities("Photo", &[photo], "title").await;
+    assert_eq!(entities.data()["_entities"][0], Value::Null);
+}
+
+#[test]
+fn the_schema_says_what_the_contract_says() {
+    let sdl = chassis::server::sdl(&photo::schema(None));
+    for line in [
+        "photo(id: ID!): Photo\n",
+        "latestPhotos(after: String, first: Int! = 24): PhotoConnection!",
+        "publishPhoto(input: PublishPhotoInput!): Photo!",
+        "updatePhoto(input: UpdatePhotoInput!): Photo!",
+        "deletePhoto(id: ID!): ID!",
+        "photos(after: String, first: Int! = 24): PhotoConnection\n",
+        "sources: [ImageSource!]!",
+        "renditions: [Rendition!]!",
+        "author: User\n",
+        "nodes: [Photo]!",
+        "type Photo @key(fields: \"id\")",
+        "type User @key(fields: \"id\")",
+    ] {
+        assert!(sdl.contains(line), "{line} is missing of:\n{sdl}");
+    }
+}

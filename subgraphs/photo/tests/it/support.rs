@@ -1,0 +1,194 @@
+use std::io::Cursor;
+use std::path::PathBuf;
+
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode, header};
+use chassis::UserId;
+use chassis::config::Secret;
+use chassis::events::Outbox;
+use http_body_util::BodyExt as _;
+use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+use photo::domain::{FileKey, PhotoId};
+use photo::files::Files;
+use photo::{MIGRATOR, State, Trust};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testkit::{Client, INTERNAL_SECRET, Issuer, TestClock, TestDatabase};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// A photo service with a database and a folder of its own.
+pub(crate) struct Site {
+    pub db: TestDatabase,
+    pub clock: TestClock,
+    pub state: State,
+    pub client: Client,
+    folder: TempDir,
+}
+
+impl Site {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With a state that differs from the usual.
+    pub(crate) async fn with(change: impl FnOnce(&mut State)) -> Self {
+        let db = TestDatabase::new(&MIGRATOR).await;
+        let clock = TestClock::default();
+        let folder = tempfile::tempdir().unwrap();
+        // Nobody listens there: what is sent stays in the outbox, where tests look at it.
+        let subscribers = vec!["vote=http://127.0.0.1:9".parse().unwrap()];
+        let mut state = State {
+            pool: db.pool.clone(),
+            clock: clock.clock(),
+            zone: chrono_tz::UTC,
+            files: Files::in_folder(folder.path()).unwrap(),
+            outbox: Outbox::new(subscribers),
+            sweep: std::sync::Arc::default(),
+        };
+        change(&mut state);
+        let trust = Trust { verifier: Issuer::verifier(), secret: Secret::new(INTERNAL_SECRET) };
+        let client = Client::new(photo::routes(&state, trust, CancellationToken::new()));
+        Self { db, clock, state, client, folder }
+    }
+
+    /// Uploads bytes and returns what was answered.
+    pub(crate) async fn upload(&self, user: UserId, media_type: &str, bytes: impl Into<Body>) -> (StatusCode, Value) {
+        answer_of(self.client.of(user).post("/media/uploads", media_type, bytes).await).await
+    }
+
+    /// Uploads a small picture that must be taken. Each seed is another picture.
+    pub(crate) async fn uploaded(&self, user: UserId, seed: u32) -> String {
+        let (status, answer) = self.upload(user, "image/png", png(&picture(24 + seed, 16))).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+        answer["uploadId"].as_str().unwrap().to_owned()
+    }
+
+    /// Publishes a small picture. The clock moves on, so that the next one is newer.
+    pub(crate) async fn published(&self, user: UserId, seed: u32) -> PhotoId {
+        let upload = self.uploaded(user, seed).await;
+        let answer = self.publish(user, &upload, &format!("Photo {seed}")).await;
+        self.clock.advance(chrono::TimeDelta::seconds(1));
+        PhotoId::parse(answer.data()["publishPhoto"]["id"].as_str().unwrap(), "id").unwrap()
+    }
+
+    pub(crate) async fn publish(&self, user: UserId, upload: &str, title: &str) -> testkit::Answer {
+        let query = "mutation ($input: PublishPhotoInput!) { publishPhoto(input: $input) { id title author { id } } }";
+        let input = json!({ "input": { "uploadId": upload, "title": title } });
+        self.client.of(user).graphql(query, input).await
+    }
+
+    pub(crate) async fn delete(&self, user: UserId, id: impl ToString) -> testkit::Answer {
+        let variables = json!({ "id": id.to_string() });
+        self.client.of(user).graphql("mutation ($id: ID!) { deletePhoto(id: $id) }", variables).await
+    }
+
+    pub(crate) async fn sweep(&self) {
+        photo::sweep::sweep(&self.state).await.unwrap();
+    }
+
+    /// The folder of an upload's or a photo's files.
+    pub(crate) async fn folder_of(&self, id: impl ToString) -> PathBuf {
+        let id = Uuid::parse_str(&id.to_string()).unwrap();
+        let sql = "SELECT file_key FROM photo WHERE id = ? UNION SELECT file_key FROM upload WHERE id = ?";
+        let key: Uuid = sqlx::query_scalar(sql).bind(id).bind(id).fetch_one(&self.db.pool).await.unwrap();
+        self.folder_of_key(FileKey(key))
+    }
+
+    pub(crate) fn folder_of_key(&self, key: FileKey) -> PathBuf {
+        let key = key.to_string();
+        self.folder.path().join(&key[..2]).join(key)
+    }
+
+    pub(crate) async fn count(&self, table: &str) -> i64 {
+        let sql = format!("SELECT COUNT(*) FROM {table}");
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&self.db.pool).await.unwrap()
+    }
+
+    /// The kinds of all events that wait in the outbox, oldest first.
+    pub(crate) async fn outbox(&self) -> Vec<(String, Value)> {
+        let rows: Vec<(String, String)> =
+            sqlx::query_as("SELECT kind, data FROM outbox ORDER BY id").fetch_all(&self.db.pool).await.unwrap();
+        rows.into_iter().map(|(kind, data)| (kind, serde_json::from_str(&data).unwrap())).collect()
+    }
+}
+
+pub(crate) fn somebody() -> UserId {
+    UserId(Uuid::new_v4())
+}
+
+pub(crate) async fn answer_of(response: Response<Body>) -> (StatusCode, Value) {
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+}
+
+/// A request with a token and any headers.
+pub(crate) fn request(method: &str, path: &str, user: Option<UserId>) -> axum::http::request::Builder {
+    let request = Request::builder().method(method).uri(path);
+    match user {
+        Some(user) => request.header(header::AUTHORIZATION, format!("Bearer {}", Issuer::token(user))),
+        None => request,
+    }
+}
+
+/// Something to look at: a gradient with a red upper left and a blue lower right quarter.
+pub(crate) fn picture(width: u32, height: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| {
+        if x < width / 2 && y < height / 2 {
+            Rgb([220, 30, 30])
+        } else if x >= width / 2 && y >= height / 2 {
+            Rgb([30, 30, 220])
+        } else {
+            let level = u8::try_from((x + y) * 255 / (width + height)).unwrap();
+            Rgb([level, 200, level])
+        }
+    })
+}
+
+pub(crate) fn png(pixels: &RgbImage) -> Vec<u8> {
+    encoded(&DynamicImage::ImageRgb8(pixels.clone()), ImageFormat::Png)
+}
+
+pub(crate) fn jpeg(pixels: &RgbImage) -> Vec<u8> {
+    encoded(&DynamicImage::ImageRgb8(pixels.clone()), ImageFormat::Jpeg)
+}
+
+pub(crate) fn encoded(pixels: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    pixels.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+/// An Exif block (TIFF, big endian) with an orientation, a camera's name and a position.
+pub(crate) fn exif(orientation: u8) -> Vec<u8> {
+    let mut tiff = b"MM\0\x2A\0\0\0\x08".to_vec();
+    let entry = |tag: u16, kind: u16, count: u32, value: [u8; 4]| {
+        [&tag.to_be_bytes()[..], &kind.to_be_bytes(), &count.to_be_bytes(), &value].concat()
+    };
+    let (make_at, gps_at) = (50_u32, 64_u32);
+    tiff.extend(3_u16.to_be_bytes());
+    tiff.extend(entry(0x010F, 2, 14, make_at.to_be_bytes()));
+    tiff.extend(entry(0x0112, 3, 1, [0, orientation, 0, 0]));
+    tiff.extend(entry(0x8825, 4, 1, gps_at.to_be_bytes()));
+    tiff.extend([0; 4]);
+    tiff.extend(b"Secret Camera\0");
+    tiff.extend(2_u16.to_be_bytes());
+    tiff.extend(entry(0x0001, 2, 2, *b"N\0\0\0"));
+    tiff.extend(entry(0x0002, 5, 3, 94_u32.to_be_bytes()));
+    tiff.extend([0; 4]);
+    for number in [48_u32, 1, 12, 1, 3344, 100] {
+        tiff.extend(number.to_be_bytes());
+    }
+    tiff
+}
+
+/// The JPEG with an application segment behind its first marker.
+pub(crate) fn with_segment(jpeg: &[u8], marker: u8, data: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(data.len() + 2).unwrap().to_be_bytes();
+    [&jpeg[..2], &[0xFF, marker], &length, data, &jpeg[2..]].concat()
+}
+
+pub(crate) fn with_exif(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+    with_segment(jpeg, 0xE1, &[b"Exif\0\0".as_slice(), &exif(orientation)].concat())
+}

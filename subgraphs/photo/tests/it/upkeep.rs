@@ -1,0 +1,171 @@
+//! The reconciler, and the sweeper where it is killed.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use axum::routing::post;
+use axum::{Json, Router};
+use chassis::config::Secret;
+use chassis::departed;
+use chassis::internal::InternalClient;
+use chrono::TimeDelta;
+use photo::domain::FileKey;
+use photo::reconcile::reconcile;
+use serde_json::{Value, json};
+use testkit::INTERNAL_SECRET;
+
+use crate::support::{Site, picture, png, somebody};
+
+/// Makes a folder and its files look as if nothing had changed there since.
+fn touch(folder: &Path, at: chrono::DateTime<chrono::Utc>) {
+    let at = SystemTime::from(at);
+    for file in std::fs::read_dir(folder).unwrap() {
+        std::fs::File::options().append(true).open(file.unwrap().path()).unwrap().set_modified(at).unwrap();
+    }
+    std::fs::File::open(folder).unwrap().set_modified(at).unwrap();
+}
+
+#[tokio::test]
+async fn files_that_nobody_owns_are_removed_after_ten_minutes() {
+    let site = Site::new().await;
+    let kept = site.folder_of(site.published(somebody(), 0).await).await;
+    let waiting = site.folder_of(site.uploaded(somebody(), 1).await).await;
+    let orphan = |name: &str, minutes: i64| {
+        let folder = site.folder_of_key(FileKey::random());
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(name), "x").unwrap();
+        touch(&folder, site.clock.now() - TimeDelta::minutes(minutes));
+        folder
+    };
+    let old = [orphan("320.jpg", 11), orphan("320.avif#1", 11), orphan("unknown", 11)];
+    let young = orphan("320.jpg", 9);
+    touch(&kept, site.clock.now() - TimeDelta::days(1));
+    touch(&waiting, site.clock.now() - TimeDelta::hours(1));
+
+    let report = reconcile(&site.state, None).await.unwrap();
+    assert_eq!((report.orphaned_folders, report.missing_files), (3, 0));
+    assert!(old.iter().all(|folder| !folder.exists()));
+    assert!(young.exists() && kept.exists() && waiting.exists());
+}
+
+#[tokio::test]
+async fn an_empty_database_condemns_no_files() {
+    let site = Site::new().await;
+    let folder = site.folder_of_key(FileKey::random());
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("320.jpg"), "x").unwrap();
+    touch(&folder, site.clock.now() - TimeDelta::days(9));
+    reconcile(&site.state, None).await.unwrap();
+    assert!(folder.exists());
+}
+
+#[tokio::test]
+async fn lost_files_are_made_again_while_there_is_something_to_make_them_from() {
+    let site = Site::new().await;
+    let user = somebody();
+    let (_, answer) = site.upload(user, "image/png", png(&picture(400, 300))).await;
+    let id = answer["uploadId"].as_str().unwrap();
+    site.publish(user, id, "Photo").await.data();
+    let folder = site.folder_of(id).await;
+    let names = || {
+        let mut names: Vec<_> =
+            std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let all = names();
+    assert_eq!(all, ["320.avif", "320.jpg", "400.avif", "400.jpg", "master.jpg"]);
+
+    // Without the master the largest JPEG stands in for it.
+    for lost in ["master.jpg", "320.jpg", "400.avif"] {
+        std::fs::remove_file(folder.join(lost)).unwrap();
+    }
+    let report = reconcile(&site.state, None).await.unwrap();
+    assert_eq!((report.missing_files, report.beyond_repair.len()), (3, 0));
+    assert_eq!(names(), all);
+    assert_eq!(reconcile(&site.state, None).await.unwrap(), photo::reconcile::Report::default());
+
+    // With both gone there is nothing left, and somebody must be told.
+    std::fs::remove_file(folder.join("master.jpg")).unwrap();
+    std::fs::remove_file(folder.join("400.jpg")).unwrap();
+    let report = reconcile(&site.state, None).await.unwrap();
+    assert_eq!(report.to_json(), json!({
+        "repaired": {
+            "orphanedFolders": 0, "missingFiles": 0, "expiredUploads": 0, "departedAuthors": 0, "returnedPhotos": 0,
+        },
+        "beyondRepair": [id],
+    }));
+    assert_eq!(site.count("photo").await, 1);
+}
+
+/// An authentication service that knows these accounts and no others.
+async fn accounts(known: Vec<chassis::UserId>) -> InternalClient {
+    let gone = move |Json(asked): Json<Value>| {
+        let known = known.clone();
+        async move {
+            let mut ids: Vec<chassis::UserId> = serde_json::from_value(asked["ids"].clone()).unwrap();
+            ids.retain(|id| !known.contains(id));
+            Json(json!({ "ids": ids }))
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let routes = Router::new().route("/internal/accounts/gone", post(gone));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    InternalClient::new(reqwest::Client::new(), url, Secret::new(INTERNAL_SECRET))
+}
+
+#[tokio::test]
+async fn a_lost_deletion_of_an_account_is_noticed() {
+    let site = Site::new().await;
+    let (leaver, stayer) = (somebody(), somebody());
+    site.published(leaver, 0).await;
+    site.published(stayer, 1).await;
+    let accounts = accounts(vec![stayer]).await;
+
+    // Too young to tell an account that is gone from one that is not known yet.
+    let report = reconcile(&site.state, Some(&accounts)).await.unwrap();
+    assert_eq!((report.departed_authors, site.count("photo").await), (0, 2));
+    site.clock.advance(TimeDelta::minutes(16));
+    let report = reconcile(&site.state, Some(&accounts)).await.unwrap();
+    assert_eq!((report.departed_authors, site.count("photo").await), (1, 1));
+    assert!(departed::is_departed(&site.db.pool, leaver).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_authentication_service_that_is_down_does_not_stop_the_rest() {
+    let site = Site::new().await;
+    let photo = site.published(somebody(), 0).await;
+    std::fs::remove_file(site.folder_of(photo).await.join("24.jpg")).unwrap();
+    site.clock.advance(TimeDelta::minutes(16));
+    let nobody = InternalClient::new(reqwest::Client::new(), "http://127.0.0.1:9".parse().unwrap(), Secret::new("x"));
+    let report = reconcile(&site.state, Some(&nobody)).await.unwrap();
+    assert_eq!((report.missing_files, site.count("photo").await), (1, 1));
+}
+
+#[tokio::test]
+async fn a_photo_that_came_after_its_authors_end_is_removed() {
+    let site = Site::new().await;
+    let user = somebody();
+    let photo = site.published(user, 0).await;
+    departed::record(&site.db.pool, user, site.clock.now()).await.unwrap();
+    departed::mark_swept(&site.db.pool, user, site.clock.now()).await.unwrap();
+    let folder = site.folder_of(photo).await;
+    let report = reconcile(&site.state, None).await.unwrap();
+    assert_eq!(report.returned_photos, 1);
+    assert!(!folder.exists());
+}
+
+#[tokio::test]
+async fn sweeping_goes_on_where_it_was_killed() {
+    let site = Site::new().await;
+    let user = somebody();
+    let photo = site.published(user, 0).await;
+    let folder = site.folder_of(photo).await;
+    site.delete(user, photo).await.data();
+    // Killed between the files and the row that remembers them.
+    std::fs::remove_file(folder.join("24.jpg")).unwrap();
+    site.sweep().await;
+    assert!(!folder.exists());
+    assert_eq!(site.count("garbage").await, 0);
+}
