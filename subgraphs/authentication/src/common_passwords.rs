@@ -102,10 +102,16 @@ fn cost(text: &[char], own: &[Vec<char>]) -> usize {
     let mut cost = 0;
     let mut at = 0;
     while at < text.len() {
-        let length = [word(&plain[at..], own), word(&text[at..], own), walk(&text[at..]), run(&text[at..]), year(&text[at..])]
-            .into_iter()
-            .max()
-            .filter(|&length| length > 0);
+        let length = [
+            word(&plain[at..], own),
+            word(&text[at..], own),
+            walk(&text[at..]),
+            run(&text[at..]),
+            year(&text[at..]),
+        ]
+        .into_iter()
+        .max()
+        .filter(|&length| length > 0);
         let piece = &text[at..at + length.unwrap_or(1)];
         // Punctuation that is no look-alike costs nothing: `!` at an end is the first thing that is tried.
         let free = length.is_none() && !piece[0].is_alphanumeric();
@@ -182,16 +188,43 @@ mod tests {
     use crate::domain::Email;
 
     fn common(password: &str) -> bool {
-        is_common(password, &Email::parse("ada.lovelace@analytical.example").unwrap())
+        is_common(
+            password,
+            &Email::parse("ada.lovelace@analytical.example").unwrap(),
+        )
     }
 
     #[test]
     fn what_everybody_tries_first_is_common() {
         let guesses = [
-            "123456789012", "password1234", "PASSWORD2024!!", "P@ssw0rd1234", "p4$$w0rdp4$$w0rd", "qwertyuiop12", "qwertzuiop123",
-            "1q2w3e4r5t6y", "1qaz2wsx3edc", "aaaaaaaaaaaa", "abcabcabcabc", "121212121212", "iloveyou1234", "letmeinletmein",
-            "administrator", "Welcome12345", "Sunshine2023", "abcdefghijkl", "zyxwvutsrqpo", "football1999!", "proofsheet123",
-            "photo photo photo", "000000000000", "motdepasse123", "пароль123456", "summer-summer-2026", "!!!!!!!!!!!!", "            ",
+            "123456789012",
+            "password1234",
+            "PASSWORD2024!!",
+            "P@ssw0rd1234",
+            "p4$$w0rdp4$$w0rd",
+            "qwertyuiop12",
+            "qwertzuiop123",
+            "1q2w3e4r5t6y",
+            "1qaz2wsx3edc",
+            "aaaaaaaaaaaa",
+            "abcabcabcabc",
+            "121212121212",
+            "iloveyou1234",
+            "letmeinletmein",
+            "administrator",
+            "Welcome12345",
+            "Sunshine2023",
+            "abcdefghijkl",
+            "zyxwvutsrqpo",
+            "football1999!",
+            "proofsheet123",
+            "photo photo photo",
+            "000000000000",
+            "motdepasse123",
+            "пароль123456",
+            "summer-summer-2026",
+            "!!!!!!!!!!!!",
+            "            ",
         ];
         for guess in guesses {
             assert!(common(guess), "{guess}");
@@ -200,7 +233,13 @@ mod tests {
 
     #[test]
     fn ones_own_address_is_common() {
-        for guess in ["ada.lovelace@analytical.example", "adalovelace1815", "AdaLovelace!!", "lovelace2024", "analytical.example"] {
+        for guess in [
+            "ada.lovelace@analytical.example",
+            "adalovelace1815",
+            "AdaLovelace!!",
+            "lovelace2024",
+            "analytical.example",
+        ] {
             assert!(common(guess), "{guess}");
         }
     }
@@ -208,8 +247,15 @@ mod tests {
     #[test]
     fn what_nobody_would_try_first_is_not() {
         let fine = [
-            "correct horse battery staple", "plinth-otter-42", "x7Kq-9mTz-2vBw", "a long walk by the river", "tr0ub4dor&3-paperclip",
-            "monkey typewriter hamlet", "длинная фраза о море", "我喜歡在清晨拍攝湖邊的霧氣", "🦊🌊🏔️ twelve foxes",
+            "correct horse battery staple",
+            "plinth-otter-42",
+            "x7Kq-9mTz-2vBw",
+            "a long walk by the river",
+            "tr0ub4dor&3-paperclip",
+            "monkey typewriter hamlet",
+            "длинная фраза о море",
+            "我喜歡在清晨拍攝湖邊的霧氣",
+            "🦊🌊🏔️ twelve foxes",
         ];
         for password in fine {
             assert!(!common(password), "{password}");

@@ -21,16 +21,29 @@ impl Cookies {
     /// Over https the `__Host-` prefix makes browsers insist on Secure, and on no other host having set the cookie.
     pub fn of(public_url: &Url) -> Self {
         if public_url.scheme() == "https" {
-            Self { access: "__Host-proofsheet_access", refresh: "__Host-proofsheet_refresh", secure: "; Secure" }
+            Self {
+                access: "__Host-proofsheet_access",
+                refresh: "__Host-proofsheet_refresh",
+                secure: "; Secure",
+            }
         } else {
-            Self { access: "proofsheet_access", refresh: "proofsheet_refresh", secure: "" }
+            Self {
+                access: "proofsheet_access",
+                refresh: "proofsheet_refresh",
+                secure: "",
+            }
         }
     }
 
     /// Puts both tokens into the answer's cookies.
     pub fn set(&self, ctx: &Context<'_>, access_token: &str, refresh_token: &str) {
         self.write(ctx, self.access, access_token, ACCESS_TOKEN_LIVES.num_seconds());
-        self.write(ctx, self.refresh, refresh_token, REFRESH_TOKEN_LIVES.num_seconds());
+        self.write(
+            ctx,
+            self.refresh,
+            refresh_token,
+            REFRESH_TOKEN_LIVES.num_seconds(),
+        );
     }
 
     /// Takes both cookies away.
@@ -60,7 +73,9 @@ impl Cookies {
 
 /// Whether the request was authorised by the access cookie.
 pub fn authorised_by_cookie(headers: &HeaderMap) -> bool {
-    headers.get(AUTHORISED_BY_HEADER).is_some_and(|value| value == "cookie")
+    headers
+        .get(AUTHORISED_BY_HEADER)
+        .is_some_and(|value| value == "cookie")
 }
 
 /// Whether everything between a browser and this address can read the cookies.
@@ -92,11 +107,26 @@ mod tests {
     fn the_refresh_token_is_found_among_other_cookies() {
         let plain = Cookies::of(&"http://localhost:4999".parse().unwrap());
         let secure = Cookies::of(&"https://photos.example".parse().unwrap());
-        assert_eq!(token(plain, &["a=b; proofsheet_refresh=t; c=d"]).as_deref(), Some("t"));
-        assert_eq!(token(plain, &["a=b", "proofsheet_refresh=t"]).as_deref(), Some("t"));
-        assert_eq!(token(plain, &["xproofsheet_refresh=t; proofsheet_refresh=; proofsheet_refresh"]), None);
+        assert_eq!(
+            token(plain, &["a=b; proofsheet_refresh=t; c=d"]).as_deref(),
+            Some("t")
+        );
+        assert_eq!(
+            token(plain, &["a=b", "proofsheet_refresh=t"]).as_deref(),
+            Some("t")
+        );
+        assert_eq!(
+            token(
+                plain,
+                &["xproofsheet_refresh=t; proofsheet_refresh=; proofsheet_refresh"]
+            ),
+            None
+        );
         assert_eq!(token(secure, &["proofsheet_refresh=t"]), None);
-        assert_eq!(token(secure, &["__Host-proofsheet_refresh=t"]).as_deref(), Some("t"));
+        assert_eq!(
+            token(secure, &["__Host-proofsheet_refresh=t"]).as_deref(),
+            Some("t")
+        );
         assert_eq!(token(plain, &[]), None);
     }
 

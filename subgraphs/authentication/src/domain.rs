@@ -62,7 +62,10 @@ pub struct Email {
 impl Email {
     /// Parses the input field `email`. Any script is welcome (RFC 6531); quoted local parts are not.
     pub fn parse(raw: &str) -> Result<Self, Error> {
-        let invalid = |message| Error::Invalid { field: "email", message };
+        let invalid = |message| Error::Invalid {
+            field: "email",
+            message,
+        };
         let typed = raw.trim();
         if typed.is_empty() {
             return Err(invalid("Please enter an e-mail address."));
@@ -73,7 +76,10 @@ impl Email {
         if !looks_like_an_address(typed) {
             return Err(invalid("This is not an e-mail address."));
         }
-        Ok(Self { typed: typed.to_owned(), folded: typed.to_lowercase() })
+        Ok(Self {
+            typed: typed.to_owned(),
+            folded: typed.to_lowercase(),
+        })
     }
 
     /// As it was typed.
@@ -95,7 +101,8 @@ fn looks_like_an_address(text: &str) -> bool {
         && local.split('.').all(|atom| !atom.is_empty())
         && local.chars().all(|c| c == '.' || is_atom(c));
     let labels: Vec<&str> = domain.split('.').collect();
-    let domain_fits = (labels.len() > 1 || domain.eq_ignore_ascii_case("localhost")) && labels.iter().all(|label| is_label(label));
+    let domain_fits = (labels.len() > 1 || domain.eq_ignore_ascii_case("localhost"))
+        && labels.iter().all(|label| is_label(label));
     local_fits && domain_fits
 }
 
@@ -109,7 +116,9 @@ fn is_atom(c: char) -> bool {
 fn is_label(label: &str) -> bool {
     // Letters of some scripts are written with marks that are not alphanumeric by themselves.
     (1..=63).contains(&label.len())
-        && label.chars().all(|c| c.is_alphanumeric() || c == '-' || (!c.is_ascii() && is_atom(c)))
+        && label
+            .chars()
+            .all(|c| c.is_alphanumeric() || c == '-' || (!c.is_ascii() && is_atom(c)))
         && !label.starts_with('-')
         && !label.ends_with('-')
 }
@@ -135,10 +144,14 @@ impl NewPassword {
         }
         // Most often a line end that came with a paste, and then could never be typed.
         if raw.chars().any(char::is_control) {
-            return Err(invalid("A password must not contain line breaks or control characters."));
+            return Err(invalid(
+                "A password must not contain line breaks or control characters.",
+            ));
         }
         if common_passwords::is_common(raw, email) {
-            return Err(invalid("This password is among the first that somebody would guess. Please choose another one."));
+            return Err(invalid(
+                "This password is among the first that somebody would guess. Please choose another one.",
+            ));
         }
         Ok(Self(raw.to_owned()))
     }
@@ -191,12 +204,22 @@ mod tests {
         let email = Email::parse("  Ada.Lovelace+site@Example.ORG \n").unwrap();
         assert_eq!(email.as_str(), "Ada.Lovelace+site@Example.ORG");
         assert_eq!(email.folded(), "ada.lovelace+site@example.org");
-        assert_eq!(Email::parse("ÜNAL@BÜCHER.example").unwrap().folded(), "ünal@bücher.example");
+        assert_eq!(
+            Email::parse("ÜNAL@BÜCHER.example").unwrap().folded(),
+            "ünal@bücher.example"
+        );
     }
 
     #[test]
     fn addresses_of_every_script_parse() {
-        for address in ["a@localhost", "δοκιμή@παράδειγμα.gr", "उदाहरण@परीक्षा.कॉम", "דוגמה@דוגמה.co", "o'neil/x@a-b.io", "📷@photo.example"] {
+        for address in [
+            "a@localhost",
+            "δοκιμή@παράδειγμα.gr",
+            "उदाहरण@परीक्षा.कॉम",
+            "דוגמה@דוגמה.co",
+            "o'neil/x@a-b.io",
+            "📷@photo.example",
+        ] {
             assert!(Email::parse(address).is_ok(), "{address}");
         }
     }
@@ -206,9 +229,33 @@ mod tests {
         let long = format!("{}@example.org", "a".repeat(65));
         let longer = format!("a@{}.org", "b.".repeat(130));
         let faults = [
-            "", " ", "a", "@", "a@", "@b.c", "a@b", "a@b..c", "a@.b", "a@b.", "a@@b.c", "a@b@c.d", "a b@c.d", "a@b c.d",
-            ".a@b.c", "a.@b.c", "a..a@b.c", "a@-b.c", "a@b-.c", "a\0@b.c", "a@b\n.c", "<a>@b.c", "a@b.c, d@e.f",
-            "\u{202E}a@b.c", "\"a b\"@c.d", &long, &longer,
+            "",
+            " ",
+            "a",
+            "@",
+            "a@",
+            "@b.c",
+            "a@b",
+            "a@b..c",
+            "a@.b",
+            "a@b.",
+            "a@@b.c",
+            "a@b@c.d",
+            "a b@c.d",
+            "a@b c.d",
+            ".a@b.c",
+            "a.@b.c",
+            "a..a@b.c",
+            "a@-b.c",
+            "a@b-.c",
+            "a\0@b.c",
+            "a@b\n.c",
+            "<a>@b.c",
+            "a@b.c, d@e.f",
+            "\u{202E}a@b.c",
+            "\"a b\"@c.d",
+            &long,
+            &longer,
         ];
         for fault in faults {
             assert!(Email::parse(fault).is_err(), "{fault:?}");

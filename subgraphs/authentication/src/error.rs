@@ -63,9 +63,10 @@ impl Classify for Error {
     fn code(&self) -> Code {
         match self {
             Self::NoViewer(error) => error.code(),
-            Self::SessionEnded | Self::WrongCredentials | Self::WrongPassword { .. } | Self::RefreshRefused => {
-                Code::Unauthenticated
-            }
+            Self::SessionEnded
+            | Self::WrongCredentials
+            | Self::WrongPassword { .. }
+            | Self::RefreshRefused => Code::Unauthenticated,
             Self::Invalid { .. } => Code::InvalidInput,
             Self::EmailTaken => Code::Conflict,
             Self::TooManyTries { .. } | Self::Busy => Code::RateLimited,

@@ -33,7 +33,9 @@ fn address(ctx: &Context<'_>) -> Address {
 
 fn origin(ctx: &Context<'_>) -> Origin {
     let (state, headers) = (state(ctx), headers(ctx));
-    let user_agent = headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let user_agent = headers
+        .get(header::USER_AGENT)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()));
     Origin {
         user_agent: user_agent.and_then(|text| shorten_user_agent(&text)),
         address: state.guessing.address_key(&address(ctx)),

@@ -46,17 +46,30 @@ impl Guessing {
             .chain_update(b"proofsheet attempts v1\0")
             .chain_update(secret.expose())
             .finalize();
-        Self { pool, clock, limits, pepper: pepper.into() }
+        Self {
+            pool,
+            clock,
+            limits,
+            pepper: pepper.into(),
+        }
     }
 
     /// Wrong passwords from one address, whatever the account.
     pub fn logins_from(&self, address: &Address) -> Subject {
-        self.subject(&["login from", &address.0], self.limits.login_failures_per_address, MINUTE)
+        self.subject(
+            &["login from", &address.0],
+            self.limits.login_failures_per_address,
+            MINUTE,
+        )
     }
 
     /// Wrong passwords for one account from addresses that never signed in to it.
     pub fn logins_by_strangers(&self, email: &Email) -> Subject {
-        self.subject(&["login by strangers", email.folded()], self.limits.login_failures_by_strangers, QUARTER)
+        self.subject(
+            &["login by strangers", email.folded()],
+            self.limits.login_failures_by_strangers,
+            QUARTER,
+        )
     }
 
     /// Wrong passwords for one account from addresses that did. Without a limit beyond that of each address, and
@@ -67,17 +80,29 @@ impl Guessing {
 
     /// Wrong passwords for one account from one address.
     pub fn logins_to(&self, email: &Email, address: &Address) -> Subject {
-        self.subject(&["login to", email.folded(), &address.0], self.limits.login_failures_per_account, QUARTER)
+        self.subject(
+            &["login to", email.folded(), &address.0],
+            self.limits.login_failures_per_account,
+            QUARTER,
+        )
     }
 
     /// Wrong passwords where a signed-in person confirms a change: only who holds a session of the account can use it up.
     pub fn confirmations(&self, account: UserId) -> Subject {
-        self.subject(&["confirm", &account.to_string()], self.limits.login_failures_per_account, QUARTER)
+        self.subject(
+            &["confirm", &account.to_string()],
+            self.limits.login_failures_per_account,
+            QUARTER,
+        )
     }
 
     /// Registrations from one address, also those that fail.
     pub fn registrations_from(&self, address: &Address) -> Subject {
-        self.subject(&["register from", &address.0], self.limits.registrations_per_address, MINUTE)
+        self.subject(
+            &["register from", &address.0],
+            self.limits.registrations_per_address,
+            MINUTE,
+        )
     }
 
     /// How an address is remembered.
@@ -86,7 +111,11 @@ impl Guessing {
     }
 
     fn subject(&self, parts: &[&str], max: u32, window: TimeDelta) -> Subject {
-        Subject { key: self.key(parts), max, window }
+        Subject {
+            key: self.key(parts),
+            max,
+            window,
+        }
     }
 
     fn key(&self, parts: &[&str]) -> [u8; 32] {
@@ -121,7 +150,9 @@ impl Guessing {
             })?;
             if tries > u64::from(subject.max) {
                 let window = attempts::window(&self.pool, &subject.key, now).await?;
-                return Err(too_many(window.map_or(subject.window, |window| window.ends_at - now)));
+                return Err(too_many(
+                    window.map_or(subject.window, |window| window.ends_at - now),
+                ));
             }
         }
         Ok(())
@@ -141,7 +172,9 @@ impl Guessing {
 fn too_many(wait: TimeDelta) -> Error {
     // Rounded up: who waits as long as we say must not be refused again.
     let seconds = (wait.num_milliseconds().max(0) + 999) / 1000;
-    Error::TooManyTries { retry_after: Duration::from_secs(u64::try_from(seconds).unwrap_or(1)) }
+    Error::TooManyTries {
+        retry_after: Duration::from_secs(u64::try_from(seconds).unwrap_or(1)),
+    }
 }
 
 /// Where somebody is, as far as it is counted.
@@ -168,7 +201,10 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_counts_as_one_address() {
-        assert_eq!(Address::new("2001:db8:1:2:3:4:5:6"), Address::new("2001:db8:1:2::1"));
+        assert_eq!(
+            Address::new("2001:db8:1:2:3:4:5:6"),
+            Address::new("2001:db8:1:2::1")
+        );
         assert_ne!(Address::new("2001:db8:1:2::1"), Address::new("2001:db8:1:3::1"));
         assert_eq!(Address::new("::ffff:192.0.2.1"), Address::new("192.0.2.1"));
         assert_ne!(Address::new("192.0.2.1"), Address::new("192.0.2.2"));

@@ -60,9 +60,14 @@ impl Hasher {
     pub async fn turn(&self) -> Result<Turn, Error> {
         let _place = self.0.waiting.try_acquire().map_err(|_| Error::Busy)?;
         let turn = Arc::clone(&self.0.turns).acquire_owned();
-        let permit = tokio::time::timeout(PATIENCE, turn).await.map_err(|_| Error::Busy)?;
+        let permit = tokio::time::timeout(PATIENCE, turn)
+            .await
+            .map_err(|_| Error::Busy)?;
         let permit = permit.map_err(|closed| Error::Hashing(closed.to_string()))?;
-        Ok(Turn { hasher: self.clone(), permit })
+        Ok(Turn {
+            hasher: self.clone(),
+            permit,
+        })
     }
 
     /// How many hashes were computed since the start.
@@ -75,8 +80,12 @@ impl Turn {
     /// A new hash of `password` with a salt of its own.
     pub async fn hash(self, password: String) -> Result<PasswordHash, Error> {
         let salt: [u8; 16] = rand::random();
-        let output = self.compute(password, salt.to_vec(), PARAMS, Params::DEFAULT_OUTPUT_LEN).await?;
-        let output: [u8; 32] = output.try_into().map_err(|_| Error::Hashing("an odd length".to_owned()))?;
+        let output = self
+            .compute(password, salt.to_vec(), PARAMS, Params::DEFAULT_OUTPUT_LEN)
+            .await?;
+        let output: [u8; 32] = output
+            .try_into()
+            .map_err(|_| Error::Hashing("an odd length".to_owned()))?;
         Ok(phc(salt, output))
     }
 
@@ -89,11 +98,19 @@ impl Turn {
         let (Some(salt), Some(expected)) = (phc.salt, phc.hash) else {
             return Err(damaged(&"it has no salt or no hash"));
         };
-        let output = self.compute(password, salt.to_vec(), params, expected.len()).await?;
+        let output = self
+            .compute(password, salt.to_vec(), params, expected.len())
+            .await?;
         Ok(hash.is_some() && bool::from(output.ct_eq(expected.as_bytes())))
     }
 
-    async fn compute(self, password: String, salt: Vec<u8>, params: Params, length: usize) -> Result<Vec<u8>, Error> {
+    async fn compute(
+        self,
+        password: String,
+        salt: Vec<u8>,
+        params: Params,
+        length: usize,
+    ) -> Result<Vec<u8>, Error> {
         let work = move || {
             let Self { hasher, permit } = self;
             let mut memory = hasher.take_memory();
@@ -101,30 +118,39 @@ impl Turn {
             memory.resize(params.block_count().max(memory.len()), Block::new());
             let blocks = &mut memory[..params.block_count()];
             let mut output = vec![0; length];
-            let hashed = Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into_with_memory(
-                password.as_bytes(),
-                &salt,
-                &mut output,
-                blocks,
-            );
+            let hashed = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+                .hash_password_into_with_memory(password.as_bytes(), &salt, &mut output, blocks);
             hasher.give_back(memory);
             hasher.0.hashed.fetch_add(1, Ordering::Relaxed);
             metrics::counter!("password_hashes_total").increment(1);
             // Held until here even if the request that wanted this has been given up: that is what bounds the memory.
             drop(permit);
-            hashed.map(|()| output).map_err(|error| Error::Hashing(error.to_string()))
+            hashed
+                .map(|()| output)
+                .map_err(|error| Error::Hashing(error.to_string()))
         };
-        tokio::task::spawn_blocking(work).await.map_err(|error| Error::Hashing(error.to_string()))?
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|error| Error::Hashing(error.to_string()))?
     }
 }
 
 impl Hasher {
     fn take_memory(&self) -> Vec<Block> {
-        self.0.memory.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+        self.0
+            .memory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+            .unwrap_or_default()
     }
 
     fn give_back(&self, memory: Vec<Block>) {
-        self.0.memory.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+        self.0
+            .memory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(memory);
     }
 }
 
@@ -147,10 +173,26 @@ mod tests {
     #[tokio::test]
     async fn a_hash_is_of_one_password_and_says_how_it_was_made() {
         let hasher = Hasher::default();
-        let hash = hasher.turn().await.unwrap().hash("plinth-otter-42".to_owned()).await.unwrap();
-        assert!(hash.0.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash.0);
+        let hash = hasher
+            .turn()
+            .await
+            .unwrap()
+            .hash("plinth-otter-42".to_owned())
+            .await
+            .unwrap();
+        assert!(
+            hash.0.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{}",
+            hash.0
+        );
         let verify = async |password: &str, hash: Option<&PasswordHash>| {
-            hasher.turn().await.unwrap().verify(password.to_owned(), hash.cloned()).await.unwrap()
+            hasher
+                .turn()
+                .await
+                .unwrap()
+                .verify(password.to_owned(), hash.cloned())
+                .await
+                .unwrap()
         };
         assert!(verify("plinth-otter-42", Some(&hash)).await);
         assert!(!verify("plinth-otter-43", Some(&hash)).await);
@@ -163,7 +205,12 @@ mod tests {
         // Of the test vectors of the reference implementation: 64 MiB, which is also more than is reserved.
         let hash = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
         let hash = PasswordHash(hash.to_owned());
-        let verified = Hasher::default().turn().await.unwrap().verify("password".to_owned(), Some(hash)).await;
+        let verified = Hasher::default()
+            .turn()
+            .await
+            .unwrap()
+            .verify("password".to_owned(), Some(hash))
+            .await;
         assert!(verified.unwrap());
     }
 
@@ -173,7 +220,13 @@ mod tests {
         let tasks: Vec<_> = (0..200)
             .map(|_| {
                 let hasher = hasher.clone();
-                tokio::spawn(async move { hasher.turn().await?.verify("plinth-otter-42".to_owned(), None).await })
+                tokio::spawn(async move {
+                    hasher
+                        .turn()
+                        .await?
+                        .verify("plinth-otter-42".to_owned(), None)
+                        .await
+                })
             })
             .collect();
         let mut served: u64 = 0;

@@ -30,13 +30,19 @@ pub fn routes(state: State, secret: Secret) -> Router {
         .route("/internal/accounts/gone", post(gone))
         .route("/internal/accounts/{id}", get(look_up))
         .with_state(state.clone());
-    let public = Router::new().route("/.well-known/jwks.json", get(jwks)).with_state(state);
+    let public = Router::new()
+        .route("/.well-known/jwks.json", get(jwks))
+        .with_state(state);
     guarded(internal, secret).merge(public)
 }
 
 /// The public keys (RFC 7517). Copies of them may be five minutes old: a new key signs nothing before that.
 async fn jwks(Extract(state): Extract<State>) -> Response {
-    ([(header::CACHE_CONTROL, "public, max-age=300")], Json(state.keys.published())).into_response()
+    (
+        [(header::CACHE_CONTROL, "public, max-age=300")],
+        Json(state.keys.published()),
+    )
+        .into_response()
 }
 
 #[derive(Deserialize)]
@@ -45,45 +51,72 @@ struct Page {
     limit: Option<u32>,
 }
 
-async fn list(Extract(state): Extract<State>, Query(page): Query<Page>) -> Result<Json<Listing<KnownAccount, UserId>>, StatusCode> {
+async fn list(
+    Extract(state): Extract<State>,
+    Query(page): Query<Page>,
+) -> Result<Json<Listing<KnownAccount, UserId>>, StatusCode> {
     let limit = page.limit.unwrap_or(MOST);
     if !(1..=MOST).contains(&limit) {
         return Err(StatusCode::BAD_REQUEST);
     }
-    let items = accounts::list(&state.pool, page.after.unwrap_or_default(), limit).await.map_err(failed)?;
+    let items = accounts::list(&state.pool, page.after.unwrap_or_default(), limit)
+        .await
+        .map_err(failed)?;
     let full = u32::try_from(items.len()).is_ok_and(|length| length == limit);
     let next = items.last().filter(|_| full).map(|last| last.account_id);
     Ok(Json(Listing { items, next }))
 }
 
-async fn look_up(Extract(state): Extract<State>, Path(id): Path<Uuid>) -> Result<Json<KnownAccount>, StatusCode> {
+async fn look_up(
+    Extract(state): Extract<State>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<KnownAccount>, StatusCode> {
     let id = UserId(id);
     if let Some(account) = accounts::by_id(&state.pool, id).await.map_err(failed)? {
-        return Ok(Json(KnownAccount { account_id: account.id, created_at: account.created_at }));
+        return Ok(Json(KnownAccount {
+            account_id: account.id,
+            created_at: account.created_at,
+        }));
     }
-    let departed = chassis::departed::is_departed(&state.pool, id).await.map_err(failed)?;
-    Err(if departed { StatusCode::GONE } else { StatusCode::NOT_FOUND })
+    let departed = chassis::departed::is_departed(&state.pool, id)
+        .await
+        .map_err(failed)?;
+    Err(if departed {
+        StatusCode::GONE
+    } else {
+        StatusCode::NOT_FOUND
+    })
 }
 
 /// Those of the ids that are no accounts: deleted, or never heard of for long enough.
-async fn gone(Extract(state): Extract<State>, Json(asked): Json<Ids<UserId>>) -> Result<Json<Ids<UserId>>, StatusCode> {
+async fn gone(
+    Extract(state): Extract<State>,
+    Json(asked): Json<Ids<UserId>>,
+) -> Result<Json<Ids<UserId>>, StatusCode> {
     if asked.ids.len() > MOST as usize {
         return Err(StatusCode::BAD_REQUEST);
     }
     let present = accounts::present(&state.pool, &asked.ids).await.map_err(failed)?;
-    let departed = accounts::departed(&state.pool, &asked.ids).await.map_err(failed)?;
+    let departed = accounts::departed(&state.pool, &asked.ids)
+        .await
+        .map_err(failed)?;
     let settled = state.clock.now() - SETTLED;
     let ids = asked
         .ids
         .into_iter()
-        .filter(|id| departed.contains(id) || (!present.contains(id) && made_at(*id).is_none_or(|at| at < settled)))
+        .filter(|id| {
+            departed.contains(id) || (!present.contains(id) && made_at(*id).is_none_or(|at| at < settled))
+        })
         .collect();
     Ok(Json(Ids { ids }))
 }
 
 /// When an id of ours was made; nothing for ids that we cannot have made.
 fn made_at(id: UserId) -> Option<DateTime<Utc>> {
-    let (seconds, nanoseconds) = id.0.get_timestamp().filter(|_| id.0.get_version_num() == 7)?.to_unix();
+    let (seconds, nanoseconds) =
+        id.0.get_timestamp()
+            .filter(|_| id.0.get_version_num() == 7)?
+            .to_unix();
     DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanoseconds)
 }
 

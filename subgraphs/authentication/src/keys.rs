@@ -32,7 +32,9 @@ const KEPT_AFTER: TimeDelta = TimeDelta::hours(1);
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The rows were sealed under another secret, or changed.
-    #[error("the signing keys in the database cannot be opened with this KEY_SECRET: give the secret that they were made under")]
+    #[error(
+        "the signing keys in the database cannot be opened with this KEY_SECRET: give the secret that they were made under"
+    )]
     Sealed,
     /// What was unsealed is no Ed25519 key.
     #[error("a signing key cannot be used")]
@@ -91,21 +93,48 @@ impl Sealer {
     }
 
     fn generate(&self, number: u32, signs_from: DateTime<Utc>) -> Result<SealedKey, KeyError> {
-        let (id, seed, nonce) = (Uuid::new_v4(), rand::random::<[u8; 32]>(), rand::random::<[u8; 24]>());
-        let payload = Payload { msg: &seed, aad: &aad(number, id) };
-        let sealed = self.0.encrypt(&XNonce::from(nonce), payload).map_err(|_| KeyError::Sealed)?;
-        Ok(SealedKey { number, id, nonce: nonce.to_vec(), sealed, signs_from })
+        let (id, seed, nonce) = (
+            Uuid::new_v4(),
+            rand::random::<[u8; 32]>(),
+            rand::random::<[u8; 24]>(),
+        );
+        let payload = Payload {
+            msg: &seed,
+            aad: &aad(number, id),
+        };
+        let sealed = self
+            .0
+            .encrypt(&XNonce::from(nonce), payload)
+            .map_err(|_| KeyError::Sealed)?;
+        Ok(SealedKey {
+            number,
+            id,
+            nonce: nonce.to_vec(),
+            sealed,
+            signs_from,
+        })
     }
 
     fn open(&self, key: &SealedKey) -> Result<SigningKey, KeyError> {
         let nonce: [u8; 24] = key.nonce.as_slice().try_into().map_err(|_| KeyError::Sealed)?;
-        let payload = Payload { msg: &key.sealed, aad: &aad(key.number, key.id) };
-        let seed = self.0.decrypt(&XNonce::from(nonce), payload).map_err(|_| KeyError::Sealed)?;
+        let payload = Payload {
+            msg: &key.sealed,
+            aad: &aad(key.number, key.id),
+        };
+        let seed = self
+            .0
+            .decrypt(&XNonce::from(nonce), payload)
+            .map_err(|_| KeyError::Sealed)?;
         let encoding = EncodingKey::from_ed_der(&pkcs8(&seed));
         let mut public = Jwk::from_encoding_key(&encoding, Algorithm::EdDSA)?;
         public.common.key_id = Some(key.id.to_string());
         public.common.public_key_use = Some(PublicKeyUse::Signature);
-        Ok(SigningKey { id: key.id, signs_from: key.signs_from, encoding, public })
+        Ok(SigningKey {
+            id: key.id,
+            signs_from: key.signs_from,
+            encoding,
+            public,
+        })
     }
 }
 
@@ -119,7 +148,9 @@ fn aad(number: u32, id: Uuid) -> [u8; 20] {
 
 /// The PKCS#8 form of an Ed25519 private key: a fixed frame around its 32 bytes (RFC 8410, 7).
 fn pkcs8(seed: &[u8]) -> Vec<u8> {
-    let frame = [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+    let frame = [
+        0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+    ];
     [&frame, seed].concat()
 }
 
@@ -171,10 +202,21 @@ struct Ring {
 
 impl KeyRing {
     /// Reads the keys; makes the first one where there is none yet.
-    pub async fn open(pool: MySqlPool, secret: &Secret, tokens: TokenConfig, now: DateTime<Utc>) -> Result<Self, KeyError> {
+    pub async fn open(
+        pool: MySqlPool,
+        secret: &Secret,
+        tokens: TokenConfig,
+        now: DateTime<Utc>,
+    ) -> Result<Self, KeyError> {
         let verifier = TokenVerifier::with_keys(&tokens, JwkSet { keys: Vec::new() });
         let sealer = Sealer::new(secret);
-        let ring = Self(Arc::new(Ring { pool, sealer, tokens, keys: RwLock::new(Arc::new([])), verifier }));
+        let ring = Self(Arc::new(Ring {
+            pool,
+            sealer,
+            tokens,
+            keys: RwLock::new(Arc::new([])),
+            verifier,
+        }));
         rotate_when_due(&ring.0.pool, &ring.0.sealer, now).await?;
         ring.reload().await?;
         Ok(ring)
@@ -188,11 +230,16 @@ impl KeyRing {
     /// Reads the keys again. Every replica does so often, because any of them may have made one.
     pub async fn reload(&self) -> Result<(), KeyError> {
         let rows = store::keys::all(&self.0.pool).await?;
-        let keys: Arc<[SigningKey]> = rows.iter().map(|row| self.0.sealer.open(row)).collect::<Result<_, _>>()?;
+        let keys: Arc<[SigningKey]> = rows
+            .iter()
+            .map(|row| self.0.sealer.open(row))
+            .collect::<Result<_, _>>()?;
         if keys.is_empty() {
             return Err(KeyError::None);
         }
-        let set = JwkSet { keys: keys.iter().map(|key| key.public.clone()).collect() };
+        let set = JwkSet {
+            keys: keys.iter().map(|key| key.public.clone()).collect(),
+        };
         *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         self.0.verifier.set_keys(set).await;
         Ok(())
@@ -200,11 +247,18 @@ impl KeyRing {
 
     /// The public keys, also the one that does not sign yet and those that sign no more.
     pub fn published(&self) -> JwkSet {
-        JwkSet { keys: self.keys().iter().map(|key| key.public.clone()).collect() }
+        JwkSet {
+            keys: self.keys().iter().map(|key| key.public.clone()).collect(),
+        }
     }
 
     /// Signs an access token for a session of `account`.
-    pub fn sign(&self, account: &Account, session: SessionId, now: DateTime<Utc>) -> Result<AccessToken, KeyError> {
+    pub fn sign(
+        &self,
+        account: &Account,
+        session: SessionId,
+        now: DateTime<Utc>,
+    ) -> Result<AccessToken, KeyError> {
         let keys = self.keys();
         let key = signing(&keys, now).ok_or(KeyError::None)?;
         let issued = now.timestamp();
@@ -225,7 +279,10 @@ impl KeyRing {
             ..Header::new(Algorithm::EdDSA)
         };
         let token = jsonwebtoken::encode(&header, &claims, &key.encoding)?;
-        Ok(AccessToken { token, expires_at: DateTime::from_timestamp(expires, 0).unwrap_or(now) })
+        Ok(AccessToken {
+            token,
+            expires_at: DateTime::from_timestamp(expires, 0).unwrap_or(now),
+        })
     }
 
     /// Makes the next key when it is time, and removes those that nobody needs any more.
@@ -242,7 +299,10 @@ impl KeyRing {
 /// The newest key whose time has come. At a first start the clock of another replica may be a little ahead: then
 /// the oldest.
 fn signing(keys: &[SigningKey], now: DateTime<Utc>) -> Option<&SigningKey> {
-    let started = keys.iter().filter(|key| key.signs_from <= now).max_by_key(|key| key.signs_from);
+    let started = keys
+        .iter()
+        .filter(|key| key.signs_from <= now)
+        .max_by_key(|key| key.signs_from);
     started.or_else(|| keys.iter().min_by_key(|key| key.signs_from))
 }
 
@@ -269,7 +329,13 @@ async fn rotate_when_due(pool: &MySqlPool, sealer: &Sealer, now: DateTime<Utc>) 
     Ok(())
 }
 
-async fn add(pool: &MySqlPool, sealer: &Sealer, number: u32, signs_from: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), KeyError> {
+async fn add(
+    pool: &MySqlPool,
+    sealer: &Sealer,
+    number: u32,
+    signs_from: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<(), KeyError> {
     let key = sealer.generate(number, signs_from)?;
     if store::keys::insert(pool, &key, now).await? {
         tracing::info!(kid = %key.id, %signs_from, "made a signing key");
@@ -287,7 +353,12 @@ pub enum TakeOver {
 }
 
 /// Makes the next key on demand.
-pub async fn rotate(pool: &MySqlPool, sealer: &Sealer, take_over: TakeOver, now: DateTime<Utc>) -> Result<(), KeyError> {
+pub async fn rotate(
+    pool: &MySqlPool,
+    sealer: &Sealer,
+    take_over: TakeOver,
+    now: DateTime<Utc>,
+) -> Result<(), KeyError> {
     let rows = store::keys::all(pool).await?;
     for row in &rows {
         sealer.open(row)?;
@@ -296,7 +367,14 @@ pub async fn rotate(pool: &MySqlPool, sealer: &Sealer, take_over: TakeOver, now:
     match take_over {
         TakeOver::WithOverlap => {
             let newest = rows.last().map_or(now, |newest| newest.signs_from);
-            add(pool, sealer, number, newest.max(now + PUBLISHED_AT_LEAST_BEFORE), now).await
+            add(
+                pool,
+                sealer,
+                number,
+                newest.max(now + PUBLISHED_AT_LEAST_BEFORE),
+                now,
+            )
+            .await
         }
         TakeOver::AtOnce => {
             add(pool, sealer, number, now, now).await?;
@@ -325,8 +403,19 @@ mod tests {
     fn a_sealed_key_opens_only_under_its_own_secret_and_as_it_was() {
         let sealed = key(1, Utc::now());
         assert!(sealer().open(&sealed).is_ok());
-        assert!(Sealer::new(&Secret::new("another secret, also long enough")).open(&sealed).is_err());
-        assert!(sealer().open(&SealedKey { number: 2, ..sealed.clone() }).is_err());
+        assert!(
+            Sealer::new(&Secret::new("another secret, also long enough"))
+                .open(&sealed)
+                .is_err()
+        );
+        assert!(
+            sealer()
+                .open(&SealedKey {
+                    number: 2,
+                    ..sealed.clone()
+                })
+                .is_err()
+        );
         let mut damaged = sealed;
         damaged.sealed[0] ^= 1;
         assert!(sealer().open(&damaged).is_err());
@@ -335,7 +424,9 @@ mod tests {
     #[test]
     fn the_newest_key_whose_time_has_come_signs() {
         let now = Utc::now();
-        let keys: Vec<SigningKey> = [-60, -30, 1].map(|days| sealer().open(&key(1, now + TimeDelta::days(days))).unwrap()).into();
+        let keys: Vec<SigningKey> = [-60, -30, 1]
+            .map(|days| sealer().open(&key(1, now + TimeDelta::days(days))).unwrap())
+            .into();
         assert_eq!(signing(&keys, now).unwrap().id, keys[1].id);
         assert_eq!(signing(&keys, now + TimeDelta::days(2)).unwrap().id, keys[2].id);
         assert_eq!(signing(&keys, now - TimeDelta::days(99)).unwrap().id, keys[0].id);

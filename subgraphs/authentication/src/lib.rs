@@ -3,21 +3,21 @@
 //! What the other services know of all this is public keys, the `sub` of a token, and which accounts came and went: any
 //! other issuer of such tokens can take this one's place.
 
-pub mod domain;
 mod common_passwords;
-pub mod error;
 pub mod config;
+pub mod domain;
+pub mod error;
 
+pub mod cookies;
 pub mod graphql;
-pub mod sessions;
 pub mod guessing;
 pub mod hashing;
-pub mod keys;
-pub mod cookies;
 pub mod internal;
-pub mod upkeep;
+pub mod keys;
+pub mod sessions;
 pub mod state;
 pub mod store;
+pub mod upkeep;
 
 use async_graphql::{EmptySubscription, Schema, SchemaBuilder};
 use axum::Router;
@@ -38,5 +38,6 @@ pub fn schema() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
 /// Everything that this service answers.
 pub fn routes(state: &State, internal_secret: Secret, readiness: Readiness) -> Router {
     let schema = server::finish_schema(schema().data(state.clone()));
-    server::routes(schema, state.keys.verifier(), readiness).merge(internal::routes(state.clone(), internal_secret))
+    server::routes(schema, state.keys.verifier(), readiness)
+        .merge(internal::routes(state.clone(), internal_secret))
 }

@@ -93,10 +93,22 @@ async fn main() -> Result<()> {
         Command::Healthcheck { listen } => Ok(server::healthcheck(listen).await?),
         Command::Reconcile(offline) => {
             let repaired = upkeep::reconcile(&offline.pool()?, &Clock::system()).await?;
-            Ok(writeln!(std::io::stdout(), "{}", serde_json::json!({ "repaired": repaired }))?)
+            Ok(writeln!(
+                std::io::stdout(),
+                "{}",
+                serde_json::json!({ "repaired": repaired })
+            )?)
         }
-        Command::RotateKeys { offline, key, at_once } => {
-            let take_over = if at_once { TakeOver::AtOnce } else { TakeOver::WithOverlap };
+        Command::RotateKeys {
+            offline,
+            key,
+            at_once,
+        } => {
+            let take_over = if at_once {
+                TakeOver::AtOnce
+            } else {
+                TakeOver::WithOverlap
+            };
             let sealer = Sealer::new(&key.secret()?);
             Ok(keys::rotate(&offline.pool()?, &sealer, take_over, Clock::system().now()).await?)
         }
@@ -108,7 +120,10 @@ async fn main() -> Result<()> {
 async fn serve(config: Config) -> Result<()> {
     telemetry::init(config.serve.log.log_format);
     let (internal_secret, key_secret) = (config.serve.internal.secret()?, config.key.secret()?);
-    let pool = database::pool(&config.serve.database.url()?, config.serve.database.database_connections)?;
+    let pool = database::pool(
+        &config.serve.database.url()?,
+        config.serve.database.database_connections,
+    )?;
     if travel_in_clear(&config.public_url) {
         tracing::warn!(
             public_url = %config.public_url,
@@ -118,7 +133,12 @@ async fn serve(config: Config) -> Result<()> {
     let state = open(&config, &key_secret, &pool).await?;
     let stop = CancellationToken::new();
     upkeep::spawn(&state, &stop);
-    state.outbox.spawn_relay(pool.clone(), &reqwest::Client::new(), &internal_secret, stop.clone());
+    state.outbox.spawn_relay(
+        pool.clone(),
+        &reqwest::Client::new(),
+        &internal_secret,
+        stop.clone(),
+    );
     let routes = routes(&state, internal_secret, Readiness::new(pool, stop.clone()));
     let listen = config.serve.listen.unwrap_or(LISTEN.parse()?);
     Ok(server::serve(listen, routes, stop).await?)

@@ -81,7 +81,12 @@ impl Origin {
 }
 
 /// Makes an account and its first session.
-pub async fn register(state: &State, email: &Email, password_hash: &PasswordHash, origin: &Origin) -> Result<Tokens, Error> {
+pub async fn register(
+    state: &State,
+    email: &Email,
+    password_hash: &PasswordHash,
+    origin: &Origin,
+) -> Result<Tokens, Error> {
     let now = state.clock.now();
     let account = Account {
         id: UserId::new(now),
@@ -89,7 +94,11 @@ pub async fn register(state: &State, email: &Email, password_hash: &PasswordHash
         moderator: false,
         created_at: now,
     };
-    let event = Event::new("account.created", json!({ "accountId": account.id, "createdAt": now }), now);
+    let event = Event::new(
+        "account.created",
+        json!({ "accountId": account.id, "createdAt": now }),
+        now,
+    );
     let (session, refresh) = (SessionId::new(now), RefreshToken::random());
     chassis::transaction!(state.pool, Error, |connection, attempt| {
         if attempt.ambiguous && accounts::by_id(&mut *connection, account.id).await?.is_some() {
@@ -109,7 +118,12 @@ pub async fn register(state: &State, email: &Email, password_hash: &PasswordHash
 }
 
 /// Starts a session of `account`, whose password was just compared with `verified`.
-pub async fn start(state: &State, account: Account, verified: &PasswordHash, origin: &Origin) -> Result<Tokens, Error> {
+pub async fn start(
+    state: &State,
+    account: Account,
+    verified: &PasswordHash,
+    origin: &Origin,
+) -> Result<Tokens, Error> {
     let now = state.clock.now();
     let (session, refresh) = (SessionId::new(now), RefreshToken::random());
     chassis::transaction!(state.pool, Error, |connection, _| {
@@ -146,7 +160,12 @@ async fn open(
         expires_at,
     };
     sessions::insert(&mut *connection, &row).await?;
-    let token = NewToken { hash: &refresh.hash(), session, generation: 1, expires_at };
+    let token = NewToken {
+        hash: &refresh.hash(),
+        session,
+        generation: 1,
+        expires_at,
+    };
     sessions::insert_token(&mut *connection, &token).await?;
     attempts::remember_address(&mut *connection, account.id, &origin.address, now).await
 }
@@ -169,10 +188,19 @@ pub async fn renew(state: &State, presented: &str) -> Result<Tokens, Error> {
         };
         if !sessions::advance(&mut *connection, known.session, known.generation, now, expires_at).await? {
             let ended = sessions::end_replayed(connection, known.session, known.generation).await?;
-            return Ok(if ended { Renewal::Replayed(known.account, known.session) } else { Renewal::Refused });
+            return Ok(if ended {
+                Renewal::Replayed(known.account, known.session)
+            } else {
+                Renewal::Refused
+            });
         }
         let generation = known.generation + 1;
-        let token = NewToken { hash: &successor.hash(), session: known.session, generation, expires_at };
+        let token = NewToken {
+            hash: &successor.hash(),
+            session: known.session,
+            generation,
+            expires_at,
+        };
         sessions::insert_token(connection, &token).await?;
         Ok(Renewal::Renewed(known.account, known.session))
     })?;
@@ -203,22 +231,32 @@ pub async fn change_password(
         match accounts::lock(&mut *connection, account.id).await? {
             Some(current) if current == *verified => {}
             Some(current) if attempt.ambiguous && current == *new => return Ok(()),
-            Some(_) => return Err(Error::WrongPassword { field: "currentPassword" }),
+            Some(_) => {
+                return Err(Error::WrongPassword {
+                    field: "currentPassword",
+                });
+            }
             None => return Err(Error::SessionEnded),
         }
         accounts::set_password_hash(&mut *connection, account.id, new).await?;
         sessions::end_others(&mut *connection, account.id, session).await?;
-        let Some(generation) = sessions::withdraw_tokens(&mut *connection, session, now, expires_at).await? else {
+        let Some(generation) = sessions::withdraw_tokens(&mut *connection, session, now, expires_at).await?
+        else {
             return Err(Error::SessionEnded);
         };
-        let token = NewToken { hash: &refresh.hash(), session, generation, expires_at };
+        let token = NewToken {
+            hash: &refresh.hash(),
+            session,
+            generation,
+            expires_at,
+        };
         sessions::insert_token(connection, &token).await?;
         Ok(())
     })?;
     issue(state, account, session, refresh, now)
 }
 
-/// Ends the session that a refresh token belongs to. False when there is none.
+/// Ends the session that a refresh token belongs to, and tells whose it was. None when there is no such session.
 pub async fn end_by_token(state: &State, presented: &str) -> Result<Option<UserId>, Error> {
     let now = state.clock.now();
     let Some(known) = sessions::token(&state.pool, &hash(presented), now).await? else {
@@ -251,11 +289,24 @@ pub async fn delete_account(state: &State, account: &Account, verified: &Passwor
     Ok(())
 }
 
-fn issue(state: &State, account: Account, session: SessionId, refresh: RefreshToken, now: DateTime<Utc>) -> Result<Tokens, Error> {
+fn issue(
+    state: &State,
+    account: Account,
+    session: SessionId,
+    refresh: RefreshToken,
+    now: DateTime<Utc>,
+) -> Result<Tokens, Error> {
     let access = state.keys.sign(&account, session, now)?;
-    Ok(Tokens { account, session, access, refresh })
+    Ok(Tokens {
+        account,
+        session,
+        access,
+        refresh,
+    })
 }
 
 fn is_duplicate(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+    error
+        .as_database_error()
+        .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }

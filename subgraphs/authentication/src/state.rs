@@ -37,7 +37,12 @@ pub struct Parts {
 
 impl State {
     /// Reads the signing keys, makes the first one where there is none, and puts the parts together.
-    pub async fn open(config: &Config, key_secret: &Secret, pool: MySqlPool, clock: Clock) -> Result<Self, KeyError> {
+    pub async fn open(
+        config: &Config,
+        key_secret: &Secret,
+        pool: MySqlPool,
+        clock: Clock,
+    ) -> Result<Self, KeyError> {
         let keys = KeyRing::open(pool.clone(), key_secret, config.tokens().clone(), clock.now()).await?;
         Ok(Self(Arc::new(Parts {
             guessing: Guessing::new(pool.clone(), clock.clone(), config.limits, key_secret),

@@ -39,10 +39,17 @@ pub fn spawn(state: &State, stop: &CancellationToken) {
 /// No job under a lease: every replica needs the keys.
 fn spawn_reading_keys(state: State, stop: CancellationToken) {
     tokio::spawn(async move {
-        while stop.run_until_cancelled(tokio::time::sleep(READ_KEYS_EVERY)).await.is_some() {
+        while stop
+            .run_until_cancelled(tokio::time::sleep(READ_KEYS_EVERY))
+            .await
+            .is_some()
+        {
             if let Err(error) = state.keys.reload().await {
                 // The keys that are known go on working.
-                tracing::warn!(error = chassis::error::chain(&error), "the signing keys could not be read again");
+                tracing::warn!(
+                    error = chassis::error::chain(&error),
+                    "the signing keys could not be read again"
+                );
             }
         }
     });

@@ -22,9 +22,14 @@ impl Mutation {
         let email = Email::parse(&input.email)?;
         let password = NewPassword::parse(&input.password, &email, "password")?;
         let origin = origin(ctx);
-        state.guessing.count(&[state.guessing.registrations_from(&address(ctx))]).await?;
+        state
+            .guessing
+            .count(&[state.guessing.registrations_from(&address(ctx))])
+            .await?;
         // The unique key decides; asking first only saves the hashing.
-        let taken = accounts::by_email(&state.pool, &email, &origin.address).await.map_err(Error::from)?;
+        let taken = accounts::by_email(&state.pool, &email, &origin.address)
+            .await
+            .map_err(Error::from)?;
         if taken.is_some() {
             return Err(Error::EmailTaken.into());
         }
@@ -52,7 +57,11 @@ impl Mutation {
             return Err(Error::RefreshRefused.into());
         };
         let tokens = sessions::renew(state, presented).await?;
-        let delivery = if refresh_token.is_none() { Delivery::Cookie } else { delivery(ctx) };
+        let delivery = if refresh_token.is_none() {
+            Delivery::Cookie
+        } else {
+            delivery(ctx)
+        };
         Ok(deliver(ctx, tokens, delivery))
     }
 
@@ -63,12 +72,16 @@ impl Mutation {
         state.cookies.clear(ctx);
         let account = match present(ctx).await? {
             Some((account, session)) => {
-                store::sessions::end(&state.pool, account.id, session).await.map_err(Error::from)?;
+                store::sessions::end(&state.pool, account.id, session)
+                    .await
+                    .map_err(Error::from)?;
                 account.id
             }
             // The access token has expired, or was not sent: the refresh token says as well whose login this is.
             None => match state.cookies.refresh_token(headers(ctx)) {
-                Some(token) => sessions::end_by_token(state, token).await?.ok_or(Error::SessionEnded)?,
+                Some(token) => sessions::end_by_token(state, token)
+                    .await?
+                    .ok_or(Error::SessionEnded)?,
                 None => {
                     require_present(ctx).await?;
                     return Ok(true);
@@ -76,7 +89,9 @@ impl Mutation {
             },
         };
         if everywhere {
-            store::sessions::end_all(&state.pool, account).await.map_err(Error::from)?;
+            store::sessions::end_all(&state.pool, account)
+                .await
+                .map_err(Error::from)?;
         }
         Ok(true)
     }
@@ -106,14 +121,28 @@ impl Mutation {
 
 /// The account with this e-mail and password. Takes the same steps, and hashes once, whether there is such an account
 /// or not.
-async fn check_credentials(ctx: &Context<'_>, email: &Email, password: String) -> Result<(Account, PasswordHash), Failure> {
+async fn check_credentials(
+    ctx: &Context<'_>,
+    email: &Email,
+    password: String,
+) -> Result<(Account, PasswordHash), Failure> {
     let state = state(ctx);
     let guessing = &state.guessing;
     let address = address(ctx);
-    let found = accounts::by_email(&state.pool, email, &guessing.address_key(&address)).await.map_err(Error::from)?;
+    let found = accounts::by_email(&state.pool, email, &guessing.address_key(&address))
+        .await
+        .map_err(Error::from)?;
     let known = found.as_ref().is_some_and(|found| found.address_is_known);
-    let all_together = if known { guessing.logins_by_acquaintances(email) } else { guessing.logins_by_strangers(email) };
-    let subjects = [guessing.logins_from(&address), guessing.logins_to(email, &address), all_together];
+    let all_together = if known {
+        guessing.logins_by_acquaintances(email)
+    } else {
+        guessing.logins_by_strangers(email)
+    };
+    let subjects = [
+        guessing.logins_from(&address),
+        guessing.logins_to(email, &address),
+        all_together,
+    ];
     guessing.refuse_early(&subjects).await?;
     let turn = state.hasher.turn().await?;
     guessing.count(&subjects).await?;
@@ -129,12 +158,19 @@ async fn check_credentials(ctx: &Context<'_>, email: &Email, password: String) -
 }
 
 /// Compares the password that confirms a change of the account itself.
-async fn confirm(state: &State, account: &Account, password: String, field: &'static str) -> Result<PasswordHash, Error> {
+async fn confirm(
+    state: &State,
+    account: &Account,
+    password: String,
+    field: &'static str,
+) -> Result<PasswordHash, Error> {
     let subjects = [state.guessing.confirmations(account.id)];
     state.guessing.refuse_early(&subjects).await?;
     let turn = state.hasher.turn().await?;
     state.guessing.count(&subjects).await?;
-    let hash = accounts::password_hash(&state.pool, account.id).await?.ok_or(Error::SessionEnded)?;
+    let hash = accounts::password_hash(&state.pool, account.id)
+        .await?
+        .ok_or(Error::SessionEnded)?;
     if !turn.verify(password, Some(hash.clone())).await? {
         return Err(Error::WrongPassword { field });
     }
@@ -143,7 +179,11 @@ async fn confirm(state: &State, account: &Account, password: String, field: &'st
 }
 
 fn delivery(ctx: &Context<'_>) -> Delivery {
-    if authorised_by_cookie(headers(ctx)) { Delivery::Cookie } else { Delivery::CookieAndAnswer }
+    if authorised_by_cookie(headers(ctx)) {
+        Delivery::Cookie
+    } else {
+        Delivery::CookieAndAnswer
+    }
 }
 
 fn answer(ctx: &Context<'_>, tokens: Tokens) -> Session {
@@ -151,6 +191,8 @@ fn answer(ctx: &Context<'_>, tokens: Tokens) -> Session {
 }
 
 fn deliver(ctx: &Context<'_>, tokens: Tokens, delivery: Delivery) -> Session {
-    state(ctx).cookies.set(ctx, &tokens.access.token, tokens.refresh.as_str());
+    state(ctx)
+        .cookies
+        .set(ctx, &tokens.access.token, tokens.refresh.as_str());
     Session::new(tokens, delivery)
 }

@@ -1,8 +1,8 @@
 use async_graphql::{Context, ID, Object};
 use chassis::{Result, UserId};
 
-use super::types::Viewer;
 use super::present;
+use super::types::Viewer;
 
 /// The root of all reading.
 pub struct Query;
@@ -11,7 +11,9 @@ pub struct Query;
 impl Query {
     /// Who is asking; null when signed out.
     async fn viewer(&self, ctx: &Context<'_>) -> Result<Option<Viewer>> {
-        Ok(present(ctx).await?.map(|(account, session)| Viewer { account, session }))
+        Ok(present(ctx)
+            .await?
+            .map(|(account, session)| Viewer { account, session }))
     }
 
     /// An account's private view of itself: null for everybody else.

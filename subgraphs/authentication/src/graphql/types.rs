@@ -31,8 +31,14 @@ impl Viewer {
     /// Where this account is signed in, the login that was used last first.
     async fn sessions(&self, ctx: &Context<'_>) -> Result<Option<Vec<LoginSession>>> {
         let state = state(ctx);
-        let rows = sessions::of_account(&state.pool, self.account.id, state.clock.now()).await.map_err(Error::from)?;
-        Ok(Some(rows.into_iter().map(|row| LoginSession::new(row, self.session)).collect()))
+        let rows = sessions::of_account(&state.pool, self.account.id, state.clock.now())
+            .await
+            .map_err(Error::from)?;
+        Ok(Some(
+            rows.into_iter()
+                .map(|row| LoginSession::new(row, self.session))
+                .collect(),
+        ))
     }
 }
 
@@ -86,7 +92,10 @@ impl Session {
             access_token: shown(&tokens.access.token),
             access_token_expires_at: tokens.access.expires_at,
             refresh_token: shown(tokens.refresh.as_str()),
-            viewer: Viewer { account: tokens.account, session: tokens.session },
+            viewer: Viewer {
+                account: tokens.account,
+                session: tokens.session,
+            },
         }
     }
 }

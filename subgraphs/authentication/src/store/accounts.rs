@@ -16,7 +16,11 @@ pub struct Credentials {
 }
 
 /// The account with this e-mail, for somebody at `address` (a hash).
-pub async fn by_email(executor: impl MySqlExecutor<'_>, email: &Email, address: &[u8]) -> Result<Option<Credentials>, sqlx::Error> {
+pub async fn by_email(
+    executor: impl MySqlExecutor<'_>,
+    email: &Email,
+    address: &[u8],
+) -> Result<Option<Credentials>, sqlx::Error> {
     let row = sqlx::query!(
         r#"SELECT a.id AS "id: UserId", a.email, a.moderator AS "moderator: bool",
                   a.created_at AS "created_at: DateTime<Utc>", a.password_hash AS "password_hash: PasswordHash",
@@ -28,7 +32,12 @@ pub async fn by_email(executor: impl MySqlExecutor<'_>, email: &Email, address: 
     .fetch_optional(executor)
     .await?;
     Ok(row.map(|row| Credentials {
-        account: Account { id: row.id, email: row.email, moderator: row.moderator, created_at: row.created_at },
+        account: Account {
+            id: row.id,
+            email: row.email,
+            moderator: row.moderator,
+            created_at: row.created_at,
+        },
         password_hash: row.password_hash,
         address_is_known: row.address_is_known,
     }))
@@ -67,7 +76,10 @@ pub async fn by_id(executor: impl MySqlExecutor<'_>, id: UserId) -> Result<Optio
 }
 
 /// The hash of the account's password.
-pub async fn password_hash(executor: impl MySqlExecutor<'_>, id: UserId) -> Result<Option<PasswordHash>, sqlx::Error> {
+pub async fn password_hash(
+    executor: impl MySqlExecutor<'_>,
+    id: UserId,
+) -> Result<Option<PasswordHash>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT password_hash AS "password_hash: PasswordHash" FROM account WHERE id = ?"#,
         id.0,
@@ -109,7 +121,11 @@ pub async fn insert(
 }
 
 /// Replaces the password's hash.
-pub async fn set_password_hash(executor: impl MySqlExecutor<'_>, id: UserId, hash: &PasswordHash) -> Result<(), sqlx::Error> {
+pub async fn set_password_hash(
+    executor: impl MySqlExecutor<'_>,
+    id: UserId,
+    hash: &PasswordHash,
+) -> Result<(), sqlx::Error> {
     sqlx::query!("UPDATE account SET password_hash = ? WHERE id = ?", hash.0, id.0)
         .execute(executor)
         .await
@@ -117,21 +133,36 @@ pub async fn set_password_hash(executor: impl MySqlExecutor<'_>, id: UserId, has
 }
 
 /// Makes the account a moderator, or not. False when there is no such account.
-pub async fn set_moderator(executor: impl MySqlExecutor<'_>, email: &Email, moderator: bool) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query!("UPDATE account SET moderator = ? WHERE email_folded = ?", moderator, email.folded())
-        .execute(executor)
-        .await?;
+pub async fn set_moderator(
+    executor: impl MySqlExecutor<'_>,
+    email: &Email,
+    moderator: bool,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "UPDATE account SET moderator = ? WHERE email_folded = ?",
+        moderator,
+        email.folded()
+    )
+    .execute(executor)
+    .await?;
     // sqlx counts the rows that were found, also where nothing changed.
     Ok(done.rows_affected() == 1)
 }
 
 /// Deletes the account's row.
 pub async fn delete(executor: impl MySqlExecutor<'_>, id: UserId) -> Result<(), sqlx::Error> {
-    sqlx::query!("DELETE FROM account WHERE id = ?", id.0).execute(executor).await.map(drop)
+    sqlx::query!("DELETE FROM account WHERE id = ?", id.0)
+        .execute(executor)
+        .await
+        .map(drop)
 }
 
 /// The accounts after `after` in the order of their ids.
-pub async fn list(executor: impl MySqlExecutor<'_>, after: Uuid, limit: u32) -> Result<Vec<KnownAccount>, sqlx::Error> {
+pub async fn list(
+    executor: impl MySqlExecutor<'_>,
+    after: Uuid,
+    limit: u32,
+) -> Result<Vec<KnownAccount>, sqlx::Error> {
     sqlx::query_as!(
         KnownAccount,
         r#"SELECT id AS "account_id: UserId", created_at AS "created_at: DateTime<Utc>"
@@ -150,10 +181,19 @@ pub async fn present(executor: impl MySqlExecutor<'_>, ids: &[UserId]) -> Result
 
 /// Those of `ids` that were accounts and were deleted.
 pub async fn departed(executor: impl MySqlExecutor<'_>, ids: &[UserId]) -> Result<Vec<UserId>, sqlx::Error> {
-    ids_in(executor, "SELECT user_id FROM departed_account WHERE user_id IN ", ids).await
+    ids_in(
+        executor,
+        "SELECT user_id FROM departed_account WHERE user_id IN ",
+        ids,
+    )
+    .await
 }
 
-async fn ids_in(executor: impl MySqlExecutor<'_>, select: &'static str, ids: &[UserId]) -> Result<Vec<UserId>, sqlx::Error> {
+async fn ids_in(
+    executor: impl MySqlExecutor<'_>,
+    select: &'static str,
+    ids: &[UserId],
+) -> Result<Vec<UserId>, sqlx::Error> {
     let mut query = QueryBuilder::<MySql>::new(select);
     chassis::database::push_ids(&mut query, ids.iter().copied());
     query.build_query_scalar().fetch_all(executor).await

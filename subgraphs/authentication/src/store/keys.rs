@@ -16,7 +16,11 @@ pub async fn all(executor: impl MySqlExecutor<'_>) -> Result<Vec<SealedKey>, sql
 }
 
 /// Inserts a key. False when another replica was faster with this number: then its key counts.
-pub async fn insert(executor: impl MySqlExecutor<'_>, key: &SealedKey, now: DateTime<Utc>) -> Result<bool, sqlx::Error> {
+pub async fn insert(
+    executor: impl MySqlExecutor<'_>,
+    key: &SealedKey,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "INSERT IGNORE INTO signing_key (number, id, nonce, sealed, signs_from, created_at) VALUES (?, ?, ?, ?, ?, ?)",
         key.number,
@@ -33,5 +37,8 @@ pub async fn insert(executor: impl MySqlExecutor<'_>, key: &SealedKey, now: Date
 
 /// Removes the keys before `number`.
 pub async fn remove_before(executor: impl MySqlExecutor<'_>, number: u32) -> Result<(), sqlx::Error> {
-    sqlx::query!("DELETE FROM signing_key WHERE number < ?", number).execute(executor).await.map(drop)
+    sqlx::query!("DELETE FROM signing_key WHERE number < ?", number)
+        .execute(executor)
+        .await
+        .map(drop)
 }

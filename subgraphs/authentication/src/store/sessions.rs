@@ -73,7 +73,11 @@ pub struct KnownToken {
 }
 
 /// Looks a refresh token up.
-pub async fn token(executor: impl MySqlExecutor<'_>, hash: &[u8], now: DateTime<Utc>) -> Result<Option<KnownToken>, sqlx::Error> {
+pub async fn token(
+    executor: impl MySqlExecutor<'_>,
+    hash: &[u8],
+    now: DateTime<Utc>,
+) -> Result<Option<KnownToken>, sqlx::Error> {
     let row = sqlx::query!(
         r#"SELECT t.generation, s.id AS "session: SessionId", a.id AS "id: UserId", a.email,
                   a.moderator AS "moderator: bool", a.created_at AS "created_at: DateTime<Utc>"
@@ -90,7 +94,12 @@ pub async fn token(executor: impl MySqlExecutor<'_>, hash: &[u8], now: DateTime<
     Ok(row.map(|row| KnownToken {
         generation: row.generation,
         session: row.session,
-        account: Account { id: row.id, email: row.email, moderator: row.moderator, created_at: row.created_at },
+        account: Account {
+            id: row.id,
+            email: row.email,
+            moderator: row.moderator,
+            created_at: row.created_at,
+        },
     }))
 }
 
@@ -120,7 +129,11 @@ pub async fn advance(
 
 /// Ends a session in which a token of `generation` was replayed, unless that token was withdrawn meanwhile. True when
 /// it ended.
-pub async fn end_replayed(executor: impl MySqlExecutor<'_>, session: SessionId, generation: u32) -> Result<bool, sqlx::Error> {
+pub async fn end_replayed(
+    executor: impl MySqlExecutor<'_>,
+    session: SessionId,
+    generation: u32,
+) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "DELETE FROM session WHERE id = ? AND used_generation > ? AND first_generation <= ?",
         session.0,
@@ -156,7 +169,11 @@ pub async fn withdraw_tokens(
 }
 
 /// The sessions of an account that have not ended, the one that was used last first.
-pub async fn of_account(executor: impl MySqlExecutor<'_>, account: UserId, now: DateTime<Utc>) -> Result<Vec<LoginSession>, sqlx::Error> {
+pub async fn of_account(
+    executor: impl MySqlExecutor<'_>,
+    account: UserId,
+    now: DateTime<Utc>,
+) -> Result<Vec<LoginSession>, sqlx::Error> {
     sqlx::query_as!(
         LoginSession,
         r#"SELECT id AS "id: SessionId", user_agent, created_at AS "created_at: DateTime<Utc>",
@@ -171,7 +188,11 @@ pub async fn of_account(executor: impl MySqlExecutor<'_>, account: UserId, now: 
 }
 
 /// Ends the least recently used sessions of an account beyond the newest `keep`. Call it with the account locked.
-pub async fn end_oldest(connection: &mut sqlx::MySqlConnection, account: UserId, keep: i64) -> Result<(), sqlx::Error> {
+pub async fn end_oldest(
+    connection: &mut sqlx::MySqlConnection,
+    account: UserId,
+    keep: i64,
+) -> Result<(), sqlx::Error> {
     let count = sqlx::query_scalar!("SELECT COUNT(*) FROM session WHERE account_id = ?", account.0)
         .fetch_one(&mut *connection)
         .await?;
@@ -189,19 +210,35 @@ pub async fn end_oldest(connection: &mut sqlx::MySqlConnection, account: UserId,
 }
 
 /// Ends one session of an account. False when it had ended.
-pub async fn end(executor: impl MySqlExecutor<'_>, account: UserId, session: SessionId) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query!("DELETE FROM session WHERE id = ? AND account_id = ?", session.0, account.0)
-        .execute(executor)
-        .await?;
+pub async fn end(
+    executor: impl MySqlExecutor<'_>,
+    account: UserId,
+    session: SessionId,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "DELETE FROM session WHERE id = ? AND account_id = ?",
+        session.0,
+        account.0
+    )
+    .execute(executor)
+    .await?;
     Ok(done.rows_affected() == 1)
 }
 
 /// Ends the other sessions of an account.
-pub async fn end_others(executor: impl MySqlExecutor<'_>, account: UserId, keep: SessionId) -> Result<(), sqlx::Error> {
-    sqlx::query!("DELETE FROM session WHERE account_id = ? AND id <> ?", account.0, keep.0)
-        .execute(executor)
-        .await
-        .map(drop)
+pub async fn end_others(
+    executor: impl MySqlExecutor<'_>,
+    account: UserId,
+    keep: SessionId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "DELETE FROM session WHERE account_id = ? AND id <> ?",
+        account.0,
+        keep.0
+    )
+    .execute(executor)
+    .await
+    .map(drop)
 }
 
 /// Ends all sessions of an account. There are never more than a hundred and a few.
@@ -214,18 +251,25 @@ pub async fn end_all(executor: impl MySqlExecutor<'_>, account: UserId) -> Resul
 
 /// Removes sessions that ended by themselves; at most a thousand a call.
 pub async fn prune(executor: impl MySqlExecutor<'_>, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query!("DELETE FROM session WHERE expires_at <= ? LIMIT 1000", now).execute(executor).await?;
+    let done = sqlx::query!("DELETE FROM session WHERE expires_at <= ? LIMIT 1000", now)
+        .execute(executor)
+        .await?;
     Ok(done.rows_affected())
 }
 
 /// Forgets refresh tokens that expired; at most a thousand a call.
 pub async fn prune_tokens(executor: impl MySqlExecutor<'_>, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query!("DELETE FROM refresh_token WHERE expires_at <= ? LIMIT 1000", now).execute(executor).await?;
+    let done = sqlx::query!("DELETE FROM refresh_token WHERE expires_at <= ? LIMIT 1000", now)
+        .execute(executor)
+        .await?;
     Ok(done.rows_affected())
 }
 
 /// The last of the next thousand session ids after `after`; None when there are no more.
-pub async fn end_of_page(executor: impl MySqlExecutor<'_>, after: SessionId) -> Result<Option<SessionId>, sqlx::Error> {
+pub async fn end_of_page(
+    executor: impl MySqlExecutor<'_>,
+    after: SessionId,
+) -> Result<Option<SessionId>, sqlx::Error> {
     let ids = sqlx::query_scalar!(
         r#"SELECT id AS "id: SessionId" FROM session WHERE id > ? ORDER BY id LIMIT 1000"#,
         after.0,
@@ -236,7 +280,11 @@ pub async fn end_of_page(executor: impl MySqlExecutor<'_>, after: SessionId) -> 
 }
 
 /// Removes sessions without an account among those after `after` up to `last`. Only a hand in the database makes any.
-pub async fn remove_orphans(executor: impl MySqlExecutor<'_>, after: SessionId, last: SessionId) -> Result<u64, sqlx::Error> {
+pub async fn remove_orphans(
+    executor: impl MySqlExecutor<'_>,
+    after: SessionId,
+    last: SessionId,
+) -> Result<u64, sqlx::Error> {
     let done = sqlx::query!(
         "DELETE FROM session WHERE id > ? AND id <= ?
          AND NOT EXISTS (SELECT 1 FROM account WHERE account.id = session.account_id)",

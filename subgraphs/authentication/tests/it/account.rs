@@ -1,11 +1,18 @@
 use serde_json::{Value, json};
 
-use crate::{PASSWORD, Service, change_password, delete_account, login, refresh, register, signed_in, text, viewer};
+use crate::{
+    PASSWORD, Service, change_password, delete_account, login, refresh, register, signed_in, text, viewer,
+};
 
 const NEW: &str = "gravel-heron-77";
 
 async fn logout(client: &testkit::Client, everywhere: bool) -> testkit::Answer {
-    client.graphql("mutation ($e: Boolean!) { logout(everywhere: $e) }", json!({ "e": everywhere })).await
+    client
+        .graphql(
+            "mutation ($e: Boolean!) { logout(everywhere: $e) }",
+            json!({ "e": everywhere }),
+        )
+        .await
 }
 
 #[tokio::test]
@@ -15,16 +22,40 @@ async fn signing_out_ends_this_session_or_all() {
     let second = login(&service.client, "ada@example.org", PASSWORD).await.data()["login"].clone();
     let third = login(&service.client, "ada@example.org", PASSWORD).await.data()["login"].clone();
 
-    let answer = signed_in(&service.client, &first).graphql("mutation { logout }", json!({})).await;
+    let answer = signed_in(&service.client, &first)
+        .graphql("mutation { logout }", json!({}))
+        .await;
     assert_eq!(answer.data()["logout"], true);
     assert_eq!(viewer(&signed_in(&service.client, &first)).await, Value::Null);
-    assert_eq!(refresh(&service.client, &text(&first["refreshToken"])).await.error(), "UNAUTHENTICATED");
-    assert_eq!(logout(&signed_in(&service.client, &first), false).await.error(), "UNAUTHENTICATED");
-    assert_eq!(viewer(&signed_in(&service.client, &second)).await["sessions"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        refresh(&service.client, &text(&first["refreshToken"]))
+            .await
+            .error(),
+        "UNAUTHENTICATED"
+    );
+    assert_eq!(
+        logout(&signed_in(&service.client, &first), false).await.error(),
+        "UNAUTHENTICATED"
+    );
+    assert_eq!(
+        viewer(&signed_in(&service.client, &second)).await["sessions"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
 
-    assert_eq!(logout(&signed_in(&service.client, &second), true).await.data()["logout"], true);
+    assert_eq!(
+        logout(&signed_in(&service.client, &second), true).await.data()["logout"],
+        true
+    );
     assert_eq!(viewer(&signed_in(&service.client, &third)).await, Value::Null);
-    assert_eq!(refresh(&service.client, &text(&third["refreshToken"])).await.error(), "UNAUTHENTICATED");
+    assert_eq!(
+        refresh(&service.client, &text(&third["refreshToken"]))
+            .await
+            .error(),
+        "UNAUTHENTICATED"
+    );
 }
 
 #[tokio::test]
@@ -38,13 +69,31 @@ async fn a_new_password_ends_the_other_sessions() {
     let sessions = &viewer(&signed_in(&service.client, &changed)).await["sessions"];
     assert_eq!(sessions, &mine["viewer"]["sessions"]);
     assert_eq!(viewer(&signed_in(&service.client, &other)).await, Value::Null);
-    assert_eq!(refresh(&service.client, &text(&other["refreshToken"])).await.error(), "UNAUTHENTICATED");
+    assert_eq!(
+        refresh(&service.client, &text(&other["refreshToken"]))
+            .await
+            .error(),
+        "UNAUTHENTICATED"
+    );
     // The refresh token from before may have been copied: it is worth nothing, and it ends nothing.
-    assert_eq!(refresh(&service.client, &text(&mine["refreshToken"])).await.error(), "UNAUTHENTICATED");
-    let renewed = refresh(&service.client, &text(&changed["refreshToken"])).await.data()["refreshSession"].clone();
-    refresh(&service.client, &text(&renewed["refreshToken"])).await.data();
+    assert_eq!(
+        refresh(&service.client, &text(&mine["refreshToken"]))
+            .await
+            .error(),
+        "UNAUTHENTICATED"
+    );
+    let renewed = refresh(&service.client, &text(&changed["refreshToken"]))
+        .await
+        .data()["refreshSession"]
+        .clone();
+    refresh(&service.client, &text(&renewed["refreshToken"]))
+        .await
+        .data();
 
-    assert_eq!(login(&service.client, "ada@example.org", PASSWORD).await.error(), "UNAUTHENTICATED");
+    assert_eq!(
+        login(&service.client, "ada@example.org", PASSWORD).await.error(),
+        "UNAUTHENTICATED"
+    );
     login(&service.client, "ada@example.org", NEW).await.data();
 }
 
@@ -53,12 +102,21 @@ async fn a_new_password_needs_the_current_one_and_the_same_rules() {
     let service = Service::new().await;
     let session = service.register("ada@example.org").await;
     let client = signed_in(&service.client, &session);
-    assert_eq!(change_password(&client, NEW, "some-other-phrase").await.error(), "UNAUTHENTICATED currentPassword");
+    assert_eq!(
+        change_password(&client, NEW, "some-other-phrase").await.error(),
+        "UNAUTHENTICATED currentPassword"
+    );
     for bad in ["short", "Password1234", "ada@example.org", "line\nbreak in it"] {
-        assert_eq!(change_password(&client, PASSWORD, bad).await.error(), "INVALID_INPUT newPassword", "{bad}");
+        assert_eq!(
+            change_password(&client, PASSWORD, bad).await.error(),
+            "INVALID_INPUT newPassword",
+            "{bad}"
+        );
     }
     login(&service.client, "ada@example.org", PASSWORD).await.data();
-    refresh(&service.client, &text(&session["refreshToken"])).await.data();
+    refresh(&service.client, &text(&session["refreshToken"]))
+        .await
+        .data();
 }
 
 #[tokio::test]
@@ -67,12 +125,18 @@ async fn two_password_changes_at_once_leave_one_password() {
     let session = service.register("ada@example.org").await;
     let client = signed_in(&service.client, &session);
     let other = "gravel-heron-78";
-    let (left, right) = tokio::join!(change_password(&client, PASSWORD, NEW), change_password(&client, PASSWORD, other));
+    let (left, right) = tokio::join!(
+        change_password(&client, PASSWORD, NEW),
+        change_password(&client, PASSWORD, other)
+    );
     let won = [left, right].map(|answer| answer.0.get("errors").is_none());
     assert_eq!(won.iter().filter(|won| **won).count(), 1, "{won:?}");
     let (kept, lost) = if won[0] { (NEW, other) } else { (other, NEW) };
     login(&service.client, "ada@example.org", kept).await.data();
-    assert_eq!(login(&service.client, "ada@example.org", lost).await.error(), "UNAUTHENTICATED");
+    assert_eq!(
+        login(&service.client, "ada@example.org", lost).await.error(),
+        "UNAUTHENTICATED"
+    );
 }
 
 #[tokio::test]
@@ -82,26 +146,55 @@ async fn a_deleted_account_is_gone_with_all_that_it_can_do() {
     let other = login(&service.client, "ada@example.org", PASSWORD).await.data()["login"].clone();
     let client = signed_in(&service.client, &session);
 
-    assert_eq!(delete_account(&client, "plinth-otter-43").await.error(), "UNAUTHENTICATED password");
+    assert_eq!(
+        delete_account(&client, "plinth-otter-43").await.error(),
+        "UNAUTHENTICATED password"
+    );
     assert_eq!(viewer(&client).await["email"], "ada@example.org");
 
-    assert_eq!(delete_account(&client, PASSWORD).await.data()["deleteAccount"], true);
+    assert_eq!(
+        delete_account(&client, PASSWORD).await.data()["deleteAccount"],
+        true
+    );
     for session in [&session, &other] {
         let client = signed_in(&service.client, session);
         assert_eq!(viewer(&client).await, Value::Null);
-        assert_eq!(change_password(&client, PASSWORD, NEW).await.error(), "UNAUTHENTICATED");
+        assert_eq!(
+            change_password(&client, PASSWORD, NEW).await.error(),
+            "UNAUTHENTICATED"
+        );
         assert_eq!(delete_account(&client, PASSWORD).await.error(), "UNAUTHENTICATED");
         assert_eq!(logout(&client, true).await.error(), "UNAUTHENTICATED");
-        assert_eq!(refresh(&service.client, &text(&session["refreshToken"])).await.error(), "UNAUTHENTICATED");
+        assert_eq!(
+            refresh(&service.client, &text(&session["refreshToken"]))
+                .await
+                .error(),
+            "UNAUTHENTICATED"
+        );
     }
-    assert_eq!(login(&service.client, "ada@example.org", PASSWORD).await.error(), "UNAUTHENTICATED");
-    for select in ["SELECT COUNT(*) FROM account", "SELECT COUNT(*) FROM session", "SELECT COUNT(*) FROM known_address"] {
+    assert_eq!(
+        login(&service.client, "ada@example.org", PASSWORD).await.error(),
+        "UNAUTHENTICATED"
+    );
+    for select in [
+        "SELECT COUNT(*) FROM account",
+        "SELECT COUNT(*) FROM session",
+        "SELECT COUNT(*) FROM known_address",
+    ] {
         assert_eq!(service.count(select).await, 0, "{select}");
     }
-    assert_eq!(service.count("SELECT COUNT(*) FROM departed_account WHERE swept_at IS NOT NULL").await, 1);
+    assert_eq!(
+        service
+            .count("SELECT COUNT(*) FROM departed_account WHERE swept_at IS NOT NULL")
+            .await,
+        1
+    );
 
     // The address is free again, for somebody else.
-    let again = register(&service.client, "ADA@example.org", PASSWORD).await.data()["register"].clone();
+    let again = register(&service.client, "ADA@example.org", PASSWORD)
+        .await
+        .data()["register"]
+        .clone();
     assert_ne!(again["viewer"]["id"], session["viewer"]["id"]);
 }
 
@@ -109,7 +202,9 @@ async fn a_deleted_account_is_gone_with_all_that_it_can_do() {
 async fn both_events_wait_for_every_subscriber() {
     let service = Service::new().await;
     let session = service.register("ada@example.org").await;
-    delete_account(&signed_in(&service.client, &session), PASSWORD).await.data();
+    delete_account(&signed_in(&service.client, &session), PASSWORD)
+        .await
+        .data();
     let events: Vec<(String, String, String)> = sqlx::query_as(
         "SELECT d.subscriber, o.kind, CAST(o.data AS CHAR) FROM outbox o JOIN outbox_delivery d ON d.event_id = o.id
          ORDER BY o.id, d.subscriber",
@@ -118,15 +213,21 @@ async fn both_events_wait_for_every_subscriber() {
     .await
     .unwrap();
     let id = &session["viewer"]["id"];
-    let seen: Vec<(&str, &str)> = events.iter().map(|(subscriber, kind, _)| (subscriber.as_str(), kind.as_str())).collect();
+    let seen: Vec<(&str, &str)> = events
+        .iter()
+        .map(|(subscriber, kind, _)| (subscriber.as_str(), kind.as_str()))
+        .collect();
     let mut sorted = seen.clone();
     sorted.sort_unstable();
-    assert_eq!(sorted, [
-        ("profile", "account.created"),
-        ("profile", "account.deleted"),
-        ("vote", "account.created"),
-        ("vote", "account.deleted"),
-    ]);
+    assert_eq!(
+        sorted,
+        [
+            ("profile", "account.created"),
+            ("profile", "account.deleted"),
+            ("vote", "account.created"),
+            ("vote", "account.deleted"),
+        ]
+    );
     for (_, kind, data) in &events {
         let data: Value = serde_json::from_str(data).unwrap();
         assert_eq!(&data["accountId"], id, "{kind}");
@@ -138,6 +239,8 @@ async fn both_events_wait_for_every_subscriber() {
 async fn a_failed_registration_tells_nobody() {
     let service = Service::new().await;
     service.register("ada@example.org").await;
-    register(&service.client, "ada@example.org", PASSWORD).await.error();
+    register(&service.client, "ada@example.org", PASSWORD)
+        .await
+        .error();
     assert_eq!(service.count("SELECT COUNT(*) FROM outbox").await, 1);
 }

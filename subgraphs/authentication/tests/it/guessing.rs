@@ -21,7 +21,9 @@ async fn a_hundred_aliased_logins_count_as_a_hundred() {
     assert_eq!(service.state.hasher.hashed() - hashed, 10);
     let answer = login(&service.client, "ada@example.org", PASSWORD).await;
     assert_eq!(answer.error(), "RATE_LIMITED");
-    let wait = answer.0["errors"][0]["extensions"]["retryAfterSeconds"].as_i64().unwrap();
+    let wait = answer.0["errors"][0]["extensions"]["retryAfterSeconds"]
+        .as_i64()
+        .unwrap();
     assert!((1..=900).contains(&wait), "{wait}");
 }
 
@@ -31,11 +33,24 @@ async fn guesses_at_the_same_moment_are_counted_each() {
     let other = service.replica(&[]).await;
     service.register("ada@example.org").await;
     let before = service.state.hasher.hashed() + other.state.hasher.hashed();
-    let guesses = (0..40).map(|n| login(if n % 2 == 0 { &service.client } else { &other.client }, "ada@example.org", WRONG));
+    let guesses = (0..40).map(|n| {
+        login(
+            if n % 2 == 0 {
+                &service.client
+            } else {
+                &other.client
+            },
+            "ada@example.org",
+            WRONG,
+        )
+    });
     futures::future::join_all(guesses).await;
     let guessed = service.state.hasher.hashed() + other.state.hasher.hashed() - before;
     assert!(guessed <= 10, "{guessed} guesses were compared");
-    assert_eq!(login(&other.client, "ada@example.org", PASSWORD).await.error(), "RATE_LIMITED");
+    assert_eq!(
+        login(&other.client, "ada@example.org", PASSWORD).await.error(),
+        "RATE_LIMITED"
+    );
 }
 
 #[tokio::test]
@@ -43,11 +58,17 @@ async fn the_window_ends_however_often_one_tries() {
     let service = Service::with(&["--login-failures-per-account", "2"]).await;
     service.register("ada@example.org").await;
     for _ in 0..2 {
-        assert_eq!(login(&service.client, "ada@example.org", WRONG).await.error(), "UNAUTHENTICATED");
+        assert_eq!(
+            login(&service.client, "ada@example.org", WRONG).await.error(),
+            "UNAUTHENTICATED"
+        );
     }
     for _ in 0..14 {
         service.clock.advance(TimeDelta::minutes(1));
-        assert_eq!(login(&service.client, "ada@example.org", PASSWORD).await.error(), "RATE_LIMITED");
+        assert_eq!(
+            login(&service.client, "ada@example.org", PASSWORD).await.error(),
+            "RATE_LIMITED"
+        );
     }
     service.clock.advance(TimeDelta::minutes(1));
     login(&service.client, "ada@example.org", PASSWORD).await.data();
@@ -55,9 +76,18 @@ async fn the_window_ends_however_often_one_tries() {
 
 #[tokio::test]
 async fn what_succeeds_does_not_count() {
-    let service = Service::with(&["--login-failures-per-account", "2", "--login-failures-per-address", "2"]).await;
+    let service = Service::with(&[
+        "--login-failures-per-account",
+        "2",
+        "--login-failures-per-address",
+        "2",
+    ])
+    .await;
     service.register("ada@example.org").await;
-    assert_eq!(login(&service.client, "ada@example.org", WRONG).await.error(), "UNAUTHENTICATED");
+    assert_eq!(
+        login(&service.client, "ada@example.org", WRONG).await.error(),
+        "UNAUTHENTICATED"
+    );
     for _ in 0..3 {
         login(&service.client, "ada@example.org", PASSWORD).await.data();
     }
@@ -67,16 +97,29 @@ async fn what_succeeds_does_not_count() {
 async fn strangers_do_not_lock_the_owner_out() {
     let service = Service::with(&["--login-failures-by-strangers", "3"]).await;
     service.register("ada@example.org").await;
-    let from = |n: u8| service.client.with_header("x-client-ip", &format!("198.51.100.{n}"));
+    let from = |n: u8| {
+        service
+            .client
+            .with_header("x-client-ip", &format!("198.51.100.{n}"))
+    };
     // The client's own header stands first, as the router's would: a second one is not read.
     let anywhere = service.replica(&["--login-failures-by-strangers", "3"]).await;
     drop(anywhere);
     let stranger = |n: u8| service.at(&format!("198.51.100.{n}"));
     for n in 0..3 {
-        assert_eq!(login(&stranger(n), "ada@example.org", WRONG).await.error(), "UNAUTHENTICATED");
+        assert_eq!(
+            login(&stranger(n), "ada@example.org", WRONG).await.error(),
+            "UNAUTHENTICATED"
+        );
     }
-    assert_eq!(login(&stranger(9), "ada@example.org", PASSWORD).await.error(), "RATE_LIMITED");
-    assert_eq!(login(&stranger(9), "eve@example.org", WRONG).await.error(), "UNAUTHENTICATED");
+    assert_eq!(
+        login(&stranger(9), "ada@example.org", PASSWORD).await.error(),
+        "RATE_LIMITED"
+    );
+    assert_eq!(
+        login(&stranger(9), "eve@example.org", WRONG).await.error(),
+        "UNAUTHENTICATED"
+    );
     login(&service.client, "ada@example.org", PASSWORD).await.data();
 }
 
@@ -85,10 +128,20 @@ async fn an_address_is_limited_whatever_the_account() {
     let service = Service::with(&["--login-failures-per-address", "3"]).await;
     service.register("ada@example.org").await;
     for n in 0..3 {
-        assert_eq!(login(&service.client, &format!("somebody{n}@example.org"), WRONG).await.error(), "UNAUTHENTICATED");
+        assert_eq!(
+            login(&service.client, &format!("somebody{n}@example.org"), WRONG)
+                .await
+                .error(),
+            "UNAUTHENTICATED"
+        );
     }
-    assert_eq!(login(&service.client, "ada@example.org", PASSWORD).await.error(), "RATE_LIMITED");
-    login(&service.at("198.51.100.1"), "ada@example.org", PASSWORD).await.data();
+    assert_eq!(
+        login(&service.client, "ada@example.org", PASSWORD).await.error(),
+        "RATE_LIMITED"
+    );
+    login(&service.at("198.51.100.1"), "ada@example.org", PASSWORD)
+        .await
+        .data();
     service.clock.advance(TimeDelta::minutes(1));
     login(&service.client, "ada@example.org", PASSWORD).await.data();
 }
@@ -99,8 +152,15 @@ async fn registrations_are_limited_by_address() {
     for n in 0..2 {
         service.register(&format!("somebody{n}@example.org")).await;
     }
-    assert_eq!(register(&service.client, "one@example.org", PASSWORD).await.error(), "RATE_LIMITED");
-    register(&service.at("198.51.100.1"), "one@example.org", PASSWORD).await.data();
+    assert_eq!(
+        register(&service.client, "one@example.org", PASSWORD)
+            .await
+            .error(),
+        "RATE_LIMITED"
+    );
+    register(&service.at("198.51.100.1"), "one@example.org", PASSWORD)
+        .await
+        .data();
 }
 
 #[tokio::test]
@@ -109,7 +169,10 @@ async fn the_confirming_password_cannot_be_guessed_either() {
     let session = service.register("ada@example.org").await;
     let client = signed_in(&service.client, &session);
     for _ in 0..2 {
-        assert_eq!(delete_account(&client, WRONG).await.error(), "UNAUTHENTICATED password");
+        assert_eq!(
+            delete_account(&client, WRONG).await.error(),
+            "UNAUTHENTICATED password"
+        );
     }
     assert_eq!(delete_account(&client, PASSWORD).await.error(), "RATE_LIMITED");
     // That is no way to keep somebody from signing in.

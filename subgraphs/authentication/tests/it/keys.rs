@@ -9,7 +9,12 @@ use crate::{KEY_SECRET, PASSWORD, Replica, Service, body, config, login, refresh
 
 async fn kids(replica: &Replica) -> Vec<String> {
     let keys = body(replica.client.get("/.well-known/jwks.json").await).await;
-    keys["keys"].as_array().expect("keys").iter().map(|key| text(&key["kid"])).collect()
+    keys["keys"]
+        .as_array()
+        .expect("keys")
+        .iter()
+        .map(|key| text(&key["kid"]))
+        .collect()
 }
 
 fn kid_of(session: &Value) -> String {
@@ -35,7 +40,13 @@ async fn replicas_that_start_at_once_make_one_key() {
 async fn another_secret_does_not_open_the_keys() {
     let service = Service::new().await;
     let secret = Secret::new("another secret, which is long enough");
-    let opened = State::open(&config(&[]), &secret, service.database.pool.clone(), service.clock.clock()).await;
+    let opened = State::open(
+        &config(&[]),
+        &secret,
+        service.database.pool.clone(),
+        service.clock.clock(),
+    )
+    .await;
     let error = opened.err().expect("it must not start").to_string();
     assert!(error.contains("KEY_SECRET"), "{error}");
     assert_eq!(service.count("SELECT COUNT(*) FROM signing_key").await, 1);
@@ -55,7 +66,9 @@ async fn keys_rotate_with_overlap_on_every_replica() {
     assert_eq!(kids(&one).await, [first.clone()]);
 
     // A day ahead the next key is published and does not sign yet. Another replica that tries as well makes no third.
-    service.clock.set(start + TimeDelta::days(29) + TimeDelta::minutes(1));
+    service
+        .clock
+        .set(start + TimeDelta::days(29) + TimeDelta::minutes(1));
     one.state.keys.rotate_when_due(service.clock.now()).await.unwrap();
     two.state.keys.rotate_when_due(service.clock.now()).await.unwrap();
     let both = kids(&one).await;
@@ -65,21 +78,35 @@ async fn keys_rotate_with_overlap_on_every_replica() {
     assert_eq!(kid_of(&session), first);
 
     // It takes over on all replicas at the same time, and what the old one signed goes on.
-    service.clock.set(start + TimeDelta::days(30) + TimeDelta::minutes(1));
-    let renewed = refresh(&two.client, &text(&session["refreshToken"])).await.data()["refreshSession"].clone();
+    service
+        .clock
+        .set(start + TimeDelta::days(30) + TimeDelta::minutes(1));
+    let renewed =
+        refresh(&two.client, &text(&session["refreshToken"])).await.data()["refreshSession"].clone();
     assert_eq!(kid_of(&renewed), both[1]);
-    assert_eq!(viewer(&signed_in(&one.client, &renewed)).await["email"], "ada@example.org");
-    assert_eq!(viewer(&signed_in(&two.client, &session)).await["email"], "ada@example.org");
+    assert_eq!(
+        viewer(&signed_in(&one.client, &renewed)).await["email"],
+        "ada@example.org"
+    );
+    assert_eq!(
+        viewer(&signed_in(&two.client, &session)).await["email"],
+        "ada@example.org"
+    );
     one.state.keys.rotate_when_due(service.clock.now()).await.unwrap();
     assert_eq!(kids(&one).await, both);
 
     // Long after its last token the old key goes, and so does whatever it signs.
-    service.clock.set(start + TimeDelta::days(30) + TimeDelta::hours(2));
+    service
+        .clock
+        .set(start + TimeDelta::days(30) + TimeDelta::hours(2));
     one.state.keys.rotate_when_due(service.clock.now()).await.unwrap();
     two.state.keys.reload().await.unwrap();
     assert_eq!(kids(&two).await, [both[1].clone()]);
     assert_eq!(viewer(&signed_in(&two.client, &session)).await, Value::Null);
-    assert_eq!(viewer(&signed_in(&two.client, &renewed)).await["email"], "ada@example.org");
+    assert_eq!(
+        viewer(&signed_in(&two.client, &renewed)).await["email"],
+        "ada@example.org"
+    );
 }
 
 #[tokio::test]
@@ -88,7 +115,10 @@ async fn a_service_that_was_off_for_long_still_publishes_before_it_signs() {
     service.clock.advance(TimeDelta::days(300));
     let replica = service.replica(&[]).await;
     assert_eq!(kids(&replica).await.len(), 2);
-    let signs_from: DateTime<Utc> = sqlx::query_scalar("SELECT MAX(signs_from) FROM signing_key").fetch_one(&service.database.pool).await.unwrap();
+    let signs_from: DateTime<Utc> = sqlx::query_scalar("SELECT MAX(signs_from) FROM signing_key")
+        .fetch_one(&service.database.pool)
+        .await
+        .unwrap();
     assert_eq!(signs_from, service.clock.now() + TimeDelta::minutes(10));
 }
 
@@ -99,18 +129,31 @@ async fn an_operator_rotates_with_overlap_or_at_once() {
     let session = service.register("ada@example.org").await;
     let replica = service.replica(&[]).await;
 
-    rotate(pool, &sealer, TakeOver::WithOverlap, service.clock.now()).await.unwrap();
+    rotate(pool, &sealer, TakeOver::WithOverlap, service.clock.now())
+        .await
+        .unwrap();
     replica.state.keys.reload().await.unwrap();
     assert_eq!(kids(&replica).await.len(), 2);
-    assert_eq!(viewer(&signed_in(&replica.client, &session)).await["email"], "ada@example.org");
+    assert_eq!(
+        viewer(&signed_in(&replica.client, &session)).await["email"],
+        "ada@example.org"
+    );
 
-    rotate(pool, &sealer, TakeOver::AtOnce, service.clock.now()).await.unwrap();
+    rotate(pool, &sealer, TakeOver::AtOnce, service.clock.now())
+        .await
+        .unwrap();
     replica.state.keys.reload().await.unwrap();
     assert_eq!(kids(&replica).await.len(), 1);
     assert_eq!(viewer(&signed_in(&replica.client, &session)).await, Value::Null);
     // The login itself goes on.
-    let renewed = refresh(&replica.client, &text(&session["refreshToken"])).await.data()["refreshSession"].clone();
-    assert_eq!(viewer(&signed_in(&replica.client, &renewed)).await["email"], "ada@example.org");
+    let renewed = refresh(&replica.client, &text(&session["refreshToken"]))
+        .await
+        .data()["refreshSession"]
+        .clone();
+    assert_eq!(
+        viewer(&signed_in(&replica.client, &renewed)).await["email"],
+        "ada@example.org"
+    );
 }
 
 #[tokio::test]
@@ -119,7 +162,10 @@ async fn private_keys_are_not_in_the_database_in_clear() {
     let keys = service.state.keys.published();
     let public = serde_json::to_value(&keys).unwrap();
     assert!(public["keys"][0].get("d").is_none());
-    let sealed: Vec<u8> = sqlx::query_scalar("SELECT sealed FROM signing_key").fetch_one(&service.database.pool).await.unwrap();
+    let sealed: Vec<u8> = sqlx::query_scalar("SELECT sealed FROM signing_key")
+        .fetch_one(&service.database.pool)
+        .await
+        .unwrap();
     // 32 bytes and the tag that authenticates them.
     assert_eq!(sealed.len(), 48);
 }

@@ -36,7 +36,11 @@ struct Flags {
 
 /// The configuration that these flags give.
 pub(crate) fn config(flags: &[&str]) -> Config {
-    let first = ["authentication", "--subscribers", "profile=http://127.0.0.1:9,vote=http://127.0.0.1:9"];
+    let first = [
+        "authentication",
+        "--subscribers",
+        "profile=http://127.0.0.1:9,vote=http://127.0.0.1:9",
+    ];
     Flags::parse_from(first.iter().chain(flags)).config
 }
 
@@ -49,12 +53,21 @@ pub(crate) struct Replica {
 
 impl Replica {
     pub(crate) async fn new(database: &TestDatabase, clock: &TestClock, flags: &[&str]) -> Self {
-        let state = State::open(&config(flags), &Secret::new(KEY_SECRET), database.pool.clone(), clock.clock())
-            .await
-            .expect("the service starts");
+        let state = State::open(
+            &config(flags),
+            &Secret::new(KEY_SECRET),
+            database.pool.clone(),
+            clock.clock(),
+        )
+        .await
+        .expect("the service starts");
         let readiness = Readiness::new(database.pool.clone(), CancellationToken::new());
         let anywhere = Client::new(routes(&state, Secret::new(INTERNAL_SECRET), readiness));
-        Self { state, client: anywhere.with_header("x-client-ip", "192.0.2.1"), anywhere }
+        Self {
+            state,
+            client: anywhere.with_header("x-client-ip", "192.0.2.1"),
+            anywhere,
+        }
     }
 }
 
@@ -78,8 +91,18 @@ impl Service {
         let clock = TestClock::default();
         // Tokens are verified by the machine's clock, so the service's must not be far from it.
         clock.set(Utc::now());
-        let Replica { state, client, anywhere } = Replica::new(&database, &clock, flags).await;
-        Self { clock, state, client, anywhere, database }
+        let Replica {
+            state,
+            client,
+            anywhere,
+        } = Replica::new(&database, &clock, flags).await;
+        Self {
+            clock,
+            state,
+            client,
+            anywhere,
+            database,
+        }
     }
 
     /// Another replica on the same database.
@@ -98,36 +121,65 @@ impl Service {
     }
 
     pub(crate) async fn count(&self, select: &'static str) -> i64 {
-        sqlx::query_scalar(select).fetch_one(&self.database.pool).await.expect("a count")
+        sqlx::query_scalar(select)
+            .fetch_one(&self.database.pool)
+            .await
+            .expect("a count")
     }
 
     pub(crate) async fn execute(&self, statement: &'static str) {
-        sqlx::query(statement).execute(&self.database.pool).await.expect("it runs");
+        sqlx::query(statement)
+            .execute(&self.database.pool)
+            .await
+            .expect("it runs");
     }
 }
 
 pub(crate) async fn register(client: &Client, email: &str, password: &str) -> Answer {
     let mutation = format!("mutation ($input: RegisterInput!) {{ register(input: $input) {{ {SESSION} }} }}");
-    client.graphql(&mutation, json!({ "input": { "email": email, "password": password } })).await
+    client
+        .graphql(
+            &mutation,
+            json!({ "input": { "email": email, "password": password } }),
+        )
+        .await
 }
 
 pub(crate) async fn login(client: &Client, email: &str, password: &str) -> Answer {
     let mutation = format!("mutation ($input: LoginInput!) {{ login(input: $input) {{ {SESSION} }} }}");
-    client.graphql(&mutation, json!({ "input": { "email": email, "password": password } })).await
+    client
+        .graphql(
+            &mutation,
+            json!({ "input": { "email": email, "password": password } }),
+        )
+        .await
 }
 
 pub(crate) async fn refresh(client: &Client, token: &str) -> Answer {
-    let mutation = format!("mutation ($token: String) {{ refreshSession(refreshToken: $token) {{ {SESSION} }} }}");
+    let mutation =
+        format!("mutation ($token: String) {{ refreshSession(refreshToken: $token) {{ {SESSION} }} }}");
     client.graphql(&mutation, json!({ "token": token })).await
 }
 
 pub(crate) async fn change_password(client: &Client, current: &str, new: &str) -> Answer {
-    let mutation = format!("mutation ($input: ChangePasswordInput!) {{ changePassword(input: $input) {{ {SESSION} }} }}");
-    client.graphql(&mutation, json!({ "input": { "currentPassword": current, "newPassword": new } })).await
+    let mutation = format!(
+        "mutation ($input: ChangePasswordInput!) {{ changePassword(input: $input) {{ {SESSION} }} }}"
+    );
+    client
+        .graphql(
+            &mutation,
+            json!({ "input": { "currentPassword": current, "newPassword": new } }),
+        )
+        .await
 }
 
 pub(crate) async fn delete_account(client: &Client, password: &str) -> Answer {
-    client.graphql("mutation ($password: String!) { deleteAccount(password: $password) }", json!({ "password": password })).await
+    client
+        .graphql(
+            "mutation ($password: String!) { deleteAccount(password: $password) }",
+            json!({ "password": password }),
+        )
+        .await
 }
 
 pub(crate) async fn viewer(client: &Client) -> Value {
@@ -141,12 +193,21 @@ pub(crate) fn signed_in(client: &Client, session: &Value) -> Client {
 }
 
 pub(crate) fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_else(|| panic!("a string: {value}")).to_owned()
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("a string: {value}"))
+        .to_owned()
 }
 
 /// Runs an operation and answers its cookies beside its JSON.
 pub(crate) async fn with_cookies(client: &Client, query: &str) -> (Vec<String>, Answer) {
-    let response = client.post("/graphql", "application/json", json!({ "query": query }).to_string()).await;
+    let response = client
+        .post(
+            "/graphql",
+            "application/json",
+            json!({ "query": query }).to_string(),
+        )
+        .await;
     let cookies = response
         .headers()
         .get_all(header::SET_COOKIE)

@@ -4,11 +4,16 @@ use serde_json::{Value, json};
 use crate::{PASSWORD, Service, login, refresh, signed_in, text, viewer};
 
 async fn renew(service: &Service, session: &Value) -> Value {
-    refresh(&service.client, &text(&session["refreshToken"])).await.data()["refreshSession"].clone()
+    refresh(&service.client, &text(&session["refreshToken"]))
+        .await
+        .data()["refreshSession"]
+        .clone()
 }
 
 async fn refused(service: &Service, session: &Value) -> String {
-    refresh(&service.client, &text(&session["refreshToken"])).await.error()
+    refresh(&service.client, &text(&session["refreshToken"]))
+        .await
+        .error()
 }
 
 #[tokio::test]
@@ -20,9 +25,15 @@ async fn a_refresh_token_is_traded_for_another() {
     assert_ne!(first["refreshToken"], second["refreshToken"]);
     assert_ne!(first["accessToken"], second["accessToken"]);
     assert_eq!(first["viewer"]["sessions"], second["viewer"]["sessions"]);
-    assert_eq!(viewer(&signed_in(&service.client, &second)).await["email"], "ada@example.org");
+    assert_eq!(
+        viewer(&signed_in(&service.client, &second)).await["email"],
+        "ada@example.org"
+    );
     // Neither is kept as it is.
-    let stored: Vec<Vec<u8>> = sqlx::query_scalar("SELECT token_hash FROM refresh_token").fetch_all(&service.database.pool).await.unwrap();
+    let stored: Vec<Vec<u8>> = sqlx::query_scalar("SELECT token_hash FROM refresh_token")
+        .fetch_all(&service.database.pool)
+        .await
+        .unwrap();
     assert_eq!(stored.len(), 2);
     assert!(stored.iter().all(|hash| hash.len() == 32));
 }
@@ -69,10 +80,13 @@ async fn two_tabs_at_once_both_go_on() {
     }
     let token = text(&first["refreshToken"]);
     let last = refresh(&service.client, &token).await.data()["refreshSession"].clone();
-    // Two thieves and an owner at once: one of them uses the successor, and the family ends with the next replay.
+    // Once a successor was used, it is a theft whoever asks first.
     renew(&service, &last).await;
     let (left, right) = tokio::join!(refresh(&service.client, &token), refresh(&other.client, &token));
-    assert_eq!([left.error(), right.error()], ["UNAUTHENTICATED", "UNAUTHENTICATED"]);
+    assert_eq!(
+        [left.error(), right.error()],
+        ["UNAUTHENTICATED", "UNAUTHENTICATED"]
+    );
     assert_eq!(service.count("SELECT COUNT(*) FROM session").await, 0);
 }
 
@@ -87,7 +101,9 @@ async fn a_login_lives_thirty_days_from_its_last_use() {
     service.clock.advance(TimeDelta::days(30));
     assert_eq!(refused(&service, &third).await, "UNAUTHENTICATED");
     assert_eq!(viewer(&signed_in(&service.client, &third)).await, Value::Null);
-    authentication::upkeep::reconcile(&service.database.pool, &service.clock.clock()).await.unwrap();
+    authentication::upkeep::reconcile(&service.database.pool, &service.clock.clock())
+        .await
+        .unwrap();
     assert_eq!(service.count("SELECT COUNT(*) FROM session").await, 0);
     assert_eq!(service.count("SELECT COUNT(*) FROM refresh_token").await, 0);
     assert_eq!(service.count("SELECT COUNT(*) FROM attempt").await, 0);
@@ -102,7 +118,10 @@ async fn what_we_did_not_issue_is_refused() {
     for token in ["", "x", "🦊", "'; DROP TABLE session; --", &access, &long] {
         assert_eq!(refresh(&service.client, token).await.error(), "UNAUTHENTICATED");
     }
-    let answer = service.client.graphql("mutation { refreshSession { refreshToken } }", json!({})).await;
+    let answer = service
+        .client
+        .graphql("mutation { refreshSession { refreshToken } }", json!({}))
+        .await;
     assert_eq!(answer.error(), "UNAUTHENTICATED");
     renew(&service, &session).await;
 }

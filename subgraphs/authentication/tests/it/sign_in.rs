@@ -44,7 +44,10 @@ async fn registering_signs_in() {
 async fn signed_out_the_viewer_is_null() {
     let service = Service::new().await;
     assert_eq!(viewer(&service.client).await, Value::Null);
-    assert_eq!(viewer(&service.client.with_token("x.y.z".to_owned())).await, Value::Null);
+    assert_eq!(
+        viewer(&service.client.with_token("x.y.z".to_owned())).await,
+        Value::Null
+    );
 }
 
 #[tokio::test]
@@ -52,9 +55,15 @@ async fn an_email_is_taken_in_any_case() {
     let service = Service::new().await;
     service.register("Ünal@Example.org").await;
     for email in ["Ünal@Example.org", "üNAL@example.ORG", " ünal@example.org"] {
-        assert_eq!(register(&service.client, email, PASSWORD).await.error(), "CONFLICT email");
+        assert_eq!(
+            register(&service.client, email, PASSWORD).await.error(),
+            "CONFLICT email"
+        );
     }
-    assert_eq!(login(&service.client, "ÜNAL@EXAMPLE.ORG", PASSWORD).await.data()["login"]["viewer"]["email"], "Ünal@Example.org");
+    assert_eq!(
+        login(&service.client, "ÜNAL@EXAMPLE.ORG", PASSWORD).await.data()["login"]["viewer"]["email"],
+        "Ünal@Example.org"
+    );
 }
 
 #[tokio::test]
@@ -65,7 +74,10 @@ async fn of_two_who_register_one_email_at_once_one_wins() {
         register(&service.client, "ada@example.org", PASSWORD),
         register(&other.client, "ADA@example.org", "another-plinth-43"),
     );
-    let refused = [&first, &second].into_iter().filter(|answer| answer.0.get("errors").is_some()).collect::<Vec<_>>();
+    let refused = [&first, &second]
+        .into_iter()
+        .filter(|answer| answer.0.get("errors").is_some())
+        .collect::<Vec<_>>();
     assert_eq!(refused.len(), 1);
     assert_eq!(refused[0].error(), "CONFLICT email");
     assert_eq!(service.count("SELECT COUNT(*) FROM account").await, 1);
@@ -87,18 +99,35 @@ async fn bad_input_is_refused_by_field() {
         (&long_email, PASSWORD, "INVALID_INPUT email"),
         ("ada@example.org", "", "INVALID_INPUT password"),
         ("ada@example.org", "elevenchars", "INVALID_INPUT password"),
-        ("ada@example.org", "plinth-otter-42\u{7}", "INVALID_INPUT password"),
+        (
+            "ada@example.org",
+            "plinth-otter-42\u{7}",
+            "INVALID_INPUT password",
+        ),
         ("ada@example.org", "Password1234", "INVALID_INPUT password"),
         ("ada@example.org", "ADA@example.org", "INVALID_INPUT password"),
         ("ada@example.org", &long_password, "INVALID_INPUT password"),
     ];
     for (email, password, expected) in cases {
-        assert_eq!(register(&service.client, email, password).await.error(), expected, "{email:?} {password:?}");
+        assert_eq!(
+            register(&service.client, email, password).await.error(),
+            expected,
+            "{email:?} {password:?}"
+        );
     }
     assert_eq!(service.state.hasher.hashed(), 0);
     assert_eq!(service.count("SELECT COUNT(*) FROM account").await, 0);
-    assert_eq!(login(&service.client, "ada", PASSWORD).await.error(), "INVALID_INPUT email");
-    let answer = service.client.graphql("mutation { login(input: { email: 1 }) { refreshToken } }", json!({})).await;
+    assert_eq!(
+        login(&service.client, "ada", PASSWORD).await.error(),
+        "INVALID_INPUT email"
+    );
+    let answer = service
+        .client
+        .graphql(
+            "mutation { login(input: { email: 1 }) { refreshToken } }",
+            json!({}),
+        )
+        .await;
     assert_eq!(answer.error(), "INVALID_INPUT");
 }
 
@@ -111,8 +140,14 @@ async fn every_script_and_emoji_is_kept() {
         ("📷@photo.example", "🦊🌊🏔️🌲🌙⭐️🔥🍀🎈🎨🧭🪁"),
     ] {
         let password = format!("{password} 🦊!");
-        assert_eq!(register(&service.client, email, &password).await.data()["register"]["viewer"]["email"], email);
-        assert_eq!(login(&service.client, email, &password).await.data()["login"]["viewer"]["email"], email);
+        assert_eq!(
+            register(&service.client, email, &password).await.data()["register"]["viewer"]["email"],
+            email
+        );
+        assert_eq!(
+            login(&service.client, email, &password).await.data()["login"]["viewer"]["email"],
+            email
+        );
     }
 }
 
@@ -131,7 +166,12 @@ async fn unknown_email_and_wrong_password_are_alike() {
     let tries = "SELECT CAST(SUM(tries) AS SIGNED) FROM attempt";
     assert_eq!(service.count(tries).await, 1 + 2 * 3);
     let over_long = "x".repeat(10_000);
-    assert_eq!(login(&service.client, "ada@example.org", &over_long).await.error(), "UNAUTHENTICATED");
+    assert_eq!(
+        login(&service.client, "ada@example.org", &over_long)
+            .await
+            .error(),
+        "UNAUTHENTICATED"
+    );
 }
 
 #[tokio::test]
@@ -144,7 +184,11 @@ async fn two_hundred_logins_at_once_are_served_or_refused_quickly() {
         if answer.0.get("errors").is_none() {
             served += 1;
         } else {
-            assert!(["RATE_LIMITED", "UNAVAILABLE"].contains(&answer.error().as_str()), "{}", answer.error());
+            assert!(
+                ["RATE_LIMITED", "UNAVAILABLE"].contains(&answer.error().as_str()),
+                "{}",
+                answer.error()
+            );
         }
     }
     assert!(served >= 2, "{served} were served");
@@ -160,7 +204,12 @@ async fn sessions_are_listed_newest_use_first_and_the_oldest_make_room() {
     let other = service.client.with_header("user-agent", "Other");
     let second = login(&other, "ada@example.org", PASSWORD).await.data()["login"].clone();
     let listed = viewer(&signed_in(&service.client, &first)).await["sessions"].clone();
-    let seen: Vec<_> = listed.as_array().unwrap().iter().map(|s| (s["current"] == true, s["userAgent"].clone())).collect();
+    let seen: Vec<_> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| (s["current"] == true, s["userAgent"].clone()))
+        .collect();
     assert_eq!(seen, [(false, json!("Other")), (true, Value::Null)]);
 
     // A hundred more, by hand: hashing a hundred passwords takes too long for a test.
@@ -182,19 +231,38 @@ async fn a_moderator_is_named_in_the_next_token() {
     let service = Service::new().await;
     let session = service.register("ada@example.org").await;
     let email = authentication::domain::Email::parse("ADA@example.org").unwrap();
-    assert!(accounts::set_moderator(&service.database.pool, &email, true).await.unwrap());
-    assert!(accounts::set_moderator(&service.database.pool, &email, true).await.unwrap());
-    let roles = async |session: &Value| {
-        match service.state.keys.verifier().verify(&text(&session["accessToken"])).await {
-            chassis::viewer::Caller::Viewer(viewer) => viewer.moderator,
-            other => panic!("{other:?}"),
-        }
+    assert!(
+        accounts::set_moderator(&service.database.pool, &email, true)
+            .await
+            .unwrap()
+    );
+    assert!(
+        accounts::set_moderator(&service.database.pool, &email, true)
+            .await
+            .unwrap()
+    );
+    let roles = async |session: &Value| match service
+        .state
+        .keys
+        .verifier()
+        .verify(&text(&session["accessToken"]))
+        .await
+    {
+        chassis::viewer::Caller::Viewer(viewer) => viewer.moderator,
+        other => panic!("{other:?}"),
     };
     assert!(!roles(&session).await);
-    let renewed = crate::refresh(&service.client, &text(&session["refreshToken"])).await.data()["refreshSession"].clone();
+    let renewed = crate::refresh(&service.client, &text(&session["refreshToken"]))
+        .await
+        .data()["refreshSession"]
+        .clone();
     assert!(roles(&renewed).await);
     let nobody = authentication::domain::Email::parse("eve@example.org").unwrap();
-    assert!(!accounts::set_moderator(&service.database.pool, &nobody, true).await.unwrap());
+    assert!(
+        !accounts::set_moderator(&service.database.pool, &nobody, true)
+            .await
+            .unwrap()
+    );
 }
 
 #[tokio::test]
@@ -202,9 +270,18 @@ async fn a_viewer_is_an_entity_for_itself_only() {
     let service = Service::new().await;
     let ada = service.register("ada@example.org").await;
     let eve = service.register("eve@example.org").await;
-    let ids = [text(&ada["viewer"]["id"]), text(&eve["viewer"]["id"]), "no id".to_owned()];
-    let answer = signed_in(&service.client, &ada).entities("Viewer", &ids, "id email").await;
-    assert_eq!(answer.data()["_entities"], json!([{ "id": ids[0], "email": "ada@example.org" }, null, null]));
+    let ids = [
+        text(&ada["viewer"]["id"]),
+        text(&eve["viewer"]["id"]),
+        "no id".to_owned(),
+    ];
+    let answer = signed_in(&service.client, &ada)
+        .entities("Viewer", &ids, "id email")
+        .await;
+    assert_eq!(
+        answer.data()["_entities"],
+        json!([{ "id": ids[0], "email": "ada@example.org" }, null, null])
+    );
     let answer = service.client.entities("Viewer", &ids, "email").await;
     assert_eq!(answer.data()["_entities"], json!([null, null, null]));
 }

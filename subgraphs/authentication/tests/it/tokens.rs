@@ -48,7 +48,10 @@ async fn an_access_token_says_who_for_whom_and_how_long() {
     "#);
     assert_eq!(claims["sub"], session["viewer"]["id"]);
     assert_eq!(claims["sid"], session["viewer"]["sessions"][0]["id"]);
-    assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 600);
+    assert_eq!(
+        claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(),
+        600
+    );
 }
 
 #[tokio::test]
@@ -97,43 +100,96 @@ async fn forged_tokens_are_anonymous() {
     };
     let mut moderator = claims.clone();
     moderator["roles"] = json!(["moderator"]);
-    let other_key = [&[0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20][..], &[9; 32]].concat();
+    let other_key = [
+        &[
+            0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20,
+        ][..],
+        &[9; 32],
+    ]
+    .concat();
     let of_other_key = |kid: Option<String>| {
-        let header = Header { typ: Some("at+jwt".to_owned()), kid, ..Header::new(Algorithm::EdDSA) };
+        let header = Header {
+            typ: Some("at+jwt".to_owned()),
+            kid,
+            ..Header::new(Algorithm::EdDSA)
+        };
         jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ed_der(&other_key)).unwrap()
     };
     let forged = [
-        ("alg none", format!("{}.{payload}.", encoded(&changed("alg", json!("none"))))),
-        ("alg none, signature kept", format!("{}.{payload}.{signature}", encoded(&changed("alg", json!("none"))))),
+        (
+            "alg none",
+            format!("{}.{payload}.", encoded(&changed("alg", json!("none")))),
+        ),
+        (
+            "alg none, signature kept",
+            format!(
+                "{}.{payload}.{signature}",
+                encoded(&changed("alg", json!("none")))
+            ),
+        ),
         ("HS256 with the public key", hs256(&public)),
-        ("HS256 with the public key as it is published", hs256(key["x"].as_str().unwrap().as_bytes())),
-        ("other claims under the signature", format!("{head}.{}.{signature}", encoded(&moderator))),
+        (
+            "HS256 with the public key as it is published",
+            hs256(key["x"].as_str().unwrap().as_bytes()),
+        ),
+        (
+            "other claims under the signature",
+            format!("{head}.{}.{signature}", encoded(&moderator)),
+        ),
         ("no signature", format!("{head}.{payload}.")),
-        ("unknown kid", of_other_key(Some("0199a3c8-7a10-7cc3-98c4-dc0c0c07398f".to_owned()))),
-        ("known kid, other key", of_other_key(key["kid"].as_str().map(str::to_owned))),
+        (
+            "unknown kid",
+            of_other_key(Some("0199a3c8-7a10-7cc3-98c4-dc0c0c07398f".to_owned())),
+        ),
+        (
+            "known kid, other key",
+            of_other_key(key["kid"].as_str().map(str::to_owned)),
+        ),
         ("no kid", of_other_key(None)),
-        ("typ of another kind of token", format!("{}.{payload}.{signature}", encoded(&changed("typ", json!("JWT"))))),
+        (
+            "typ of another kind of token",
+            format!("{}.{payload}.{signature}", encoded(&changed("typ", json!("JWT")))),
+        ),
         ("the refresh token", text(&session["refreshToken"])),
         ("nothing", String::new()),
-        ("not ASCII", "🦊.🦊.🦊".to_owned()),
     ];
     for (what, token) in forged {
-        if token.is_ascii() {
-            assert_eq!(viewer(&service.client.with_token(token)).await, Value::Null, "{what}");
-        }
+        assert_eq!(
+            viewer(&service.client.with_token(token)).await,
+            Value::Null,
+            "{what}"
+        );
     }
-    assert_eq!(viewer(&service.client.with_token(genuine)).await["email"], "ada@example.org");
+    assert_eq!(
+        viewer(&service.client.with_token(genuine)).await["email"],
+        "ada@example.org"
+    );
 }
 
 #[tokio::test]
 async fn tokens_for_others_are_anonymous_though_the_key_is_right() {
     let service = Service::new().await;
     service.register("ada@example.org").await;
-    for flags in [["--token-audience", "somebody-else"], ["--token-issuer", "somebody-else"], ["--token-type", "JWT"]] {
+    for flags in [
+        ["--token-audience", "somebody-else"],
+        ["--token-issuer", "somebody-else"],
+        ["--token-type", "JWT"],
+    ] {
         let other = service.replica(&flags).await;
-        let session = crate::login(&other.client, "ada@example.org", crate::PASSWORD).await.data()["login"].clone();
-        assert_eq!(viewer(&signed_in(&other.client, &session)).await["email"], "ada@example.org", "{flags:?}");
-        assert_eq!(viewer(&signed_in(&service.client, &session)).await, Value::Null, "{flags:?}");
+        let session = crate::login(&other.client, "ada@example.org", crate::PASSWORD)
+            .await
+            .data()["login"]
+            .clone();
+        assert_eq!(
+            viewer(&signed_in(&other.client, &session)).await["email"],
+            "ada@example.org",
+            "{flags:?}"
+        );
+        assert_eq!(
+            viewer(&signed_in(&service.client, &session)).await,
+            Value::Null,
+            "{flags:?}"
+        );
     }
 }
 
@@ -148,10 +204,19 @@ async fn an_expired_token_is_anonymous() {
 #[tokio::test]
 async fn what_needs_a_viewer_is_refused_without_one() {
     let service = Service::new().await;
-    for client in [service.client.clone(), service.client.with_token("x.y.z".to_owned())] {
-        assert_eq!(client.graphql("mutation { logout }", json!({})).await.error(), "UNAUTHENTICATED");
+    for client in [
+        service.client.clone(),
+        service.client.with_token("x.y.z".to_owned()),
+    ] {
+        assert_eq!(
+            client.graphql("mutation { logout }", json!({})).await.error(),
+            "UNAUTHENTICATED"
+        );
         assert_eq!(delete_account(&client, "").await.error(), "UNAUTHENTICATED");
         // Whether one is signed in is checked before the input.
-        assert_eq!(change_password(&client, "", "short").await.error(), "UNAUTHENTICATED");
+        assert_eq!(
+            change_password(&client, "", "short").await.error(),
+            "UNAUTHENTICATED"
+        );
     }
 }
