@@ -199,7 +199,7 @@ mod tests {
         let guest = Profile::stand_in(id);
         assert_eq!(guest.username(), "guest-01kanjy500fay8vvr14d2pf2db");
         assert_eq!(guest.display_name(), "Guest pf2db");
-        assert_eq!(guest.joined_at.to_rfc3339(), "2025-11-22T09:07:53.600+00:00");
+        assert_eq!(guest.joined_at.to_rfc3339(), "2025-11-22T10:49:40.608+00:00");
         assert_eq!(Profile::stand_in(UserId(Uuid::from_u128(7))).joined_at.timestamp(), 0);
     }
 

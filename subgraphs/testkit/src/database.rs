@@ -50,7 +50,7 @@ impl Drop for TestDatabase {
             runtime.block_on(async {
                 let mut admin = MySqlConnection::connect(&server).await.ok()?;
                 // A test that failed inside a transaction still holds the locks of its tables.
-                let open: Vec<u64> = sqlx::query_scalar("SELECT id FROM information_schema.processlist WHERE db = ?")
+                let open: Vec<i64> = sqlx::query_scalar("SELECT id FROM information_schema.processlist WHERE db = ?")
                     .bind(&name)
                     .fetch_all(&mut admin)
                     .await

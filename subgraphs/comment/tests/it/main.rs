@@ -6,6 +6,7 @@ mod reading;
 mod reconcile;
 mod writing;
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::extract::{Path, RawQuery, State};
@@ -40,6 +41,8 @@ struct Service {
     clock: TestClock,
     comments: Comments,
     elsewhere: Arc<Mutex<Elsewhere>>,
+    /// How often [`Service::statements`] was asked.
+    asked: AtomicI64,
     // Drops the schema at the end.
     _database: TestDatabase,
 }
@@ -61,7 +64,7 @@ async fn service_with(connections: u32) -> Service {
         wake: Arc::default(),
     };
     let routes = comment::routes(&comments, Issuer::verifier(), CancellationToken::new());
-    Service { client: Client::new(routes), clock, comments, elsewhere, _database: database }
+    Service { client: Client::new(routes), clock, comments, elsewhere, asked: AtomicI64::default(), _database: database }
 }
 
 async fn start(elsewhere: Arc<Mutex<Elsewhere>>) -> InternalClient {
@@ -188,12 +191,12 @@ impl Service {
         (texts.collect(), photo["comments"]["totalCount"].as_i64().unwrap(), photo["commentCount"].as_i64().unwrap())
     }
 
-    /// How many statements the connection has run: of a service that has only one.
+    /// How many statements the connection has run, without the questions how many: of a service that has only one.
     async fn statements(&self) -> i64 {
-        let row: (String, String) =
-            sqlx::query_as("SHOW SESSION STATUS LIKE 'Com_stmt_execute'").fetch_one(&self.comments.pool).await.unwrap();
-        // Without this question itself.
-        row.1.parse::<i64>().unwrap() - 1
+        let question = sqlx::query_as("SHOW SESSION STATUS LIKE 'Com_stmt_execute'");
+        let (_, executed): (String, String) = question.fetch_one(&self.comments.pool).await.unwrap();
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        executed.parse::<i64>().unwrap() - asked
     }
 
     /// How many rows there are `FROM` this.

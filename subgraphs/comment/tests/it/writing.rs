@@ -20,7 +20,7 @@ async fn a_comment_is_kept_as_it_was_written() {
         answer.data()["addComment"],
         json!({
             "body": "Schön!\n\n👩‍👩‍👧 \u{202B}שלום\u{202C} <b>&amp;</b>", "deleted": false, "editedAt": null,
-            "createdAt": "2026-11-22T12:00:00Z", "author": { "id": ada }, "photo": { "id": photo, "commentCount": 1 },
+            "createdAt": "2026-11-22T12:00:00+00:00", "author": { "id": ada }, "photo": { "id": photo, "commentCount": 1 },
             "replyTo": null, "replies": { "totalCount": 0, "nodes": [] },
         })
     );
@@ -167,7 +167,7 @@ async fn the_author_edits() {
     let edited = edit(ada, "before").await;
     assert_eq!(
         edited.data()["editComment"],
-        json!({ "body": "before", "editedAt": "2026-11-22T12:00:05.001Z", "author": { "id": ada } })
+        json!({ "body": "before", "editedAt": "2026-11-22T12:00:05.001+00:00", "author": { "id": ada } })
     );
     // Neither the photo's author nor a moderator writes in somebody else's name.
     assert_eq!(edit(bob, "x").await.error(), "FORBIDDEN");

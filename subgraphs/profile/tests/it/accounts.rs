@@ -18,7 +18,7 @@ async fn an_account_gets_a_profile_once() {
         assert_eq!(service.client.deliver(&created).await, StatusCode::NO_CONTENT);
     }
     let answer = service.client.entities("User", &[ada], "joinedAt").await;
-    assert_eq!(answer.data()["_entities"][0]["joinedAt"], json!("2026-11-22T11:00:00.500Z"));
+    assert_eq!(answer.data()["_entities"][0]["joinedAt"], json!("2026-11-22T11:00:00.500+00:00"));
     // What concerns others is acknowledged as well.
     let other = service.event("photo.published", json!({ "anything": 1 }));
     assert_eq!(service.client.deliver(&other).await, StatusCode::NO_CONTENT);

@@ -5,6 +5,7 @@ mod people;
 mod reconcile;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use chassis::UserId;
 use chassis::config::Secret;
@@ -19,6 +20,8 @@ struct Service {
     client: Client,
     clock: TestClock,
     profile: Profile,
+    /// How often [`Service::statements`] was asked.
+    asked: AtomicI64,
     // Drops the schema at the end.
     _database: TestDatabase,
 }
@@ -38,16 +41,16 @@ async fn service_with(connections: u32) -> Service {
         wake: Arc::default(),
     };
     let routes = profile::routes(&profile, Issuer::verifier(), CancellationToken::new());
-    Service { client: Client::new(routes), clock, profile, _database: database }
+    Service { client: Client::new(routes), clock, profile, asked: AtomicI64::default(), _database: database }
 }
 
 impl Service {
-    /// How many statements the connection has run: of a service that has only one.
+    /// How many statements the connection has run, without the questions how many: of a service that has only one.
     async fn statements(&self) -> i64 {
-        let row: (String, String) =
-            sqlx::query_as("SHOW SESSION STATUS LIKE 'Com_stmt_execute'").fetch_one(&self.profile.pool).await.unwrap();
-        // Without this question itself.
-        row.1.parse::<i64>().unwrap() - 1
+        let question = sqlx::query_as("SHOW SESSION STATUS LIKE 'Com_stmt_execute'");
+        let (_, executed): (String, String) = question.fetch_one(&self.profile.pool).await.unwrap();
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        executed.parse::<i64>().unwrap() - asked
     }
 
     /// How many rows there are `FROM` this.
