@@ -9,13 +9,14 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use cynic::{GraphQlResponse, MutationBuilder, Operation};
+use cynic::{MutationBuilder, Operation};
 use futures::channel::oneshot;
 use futures::future::{FutureExt, LocalBoxFuture, Shared};
 use js_sys::{Function, Promise, Reflect};
 use leptos::prelude::*;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
@@ -28,7 +29,7 @@ use crate::storage;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Access tokens live ten minutes; the app asks for the next ones a minute early. Counted from when they came, so a
 /// clock that is wrong does no harm.
-const REFRESH_AFTER_MS: f64 = 9.0 * 60.0 * 1000.0;
+const REFRESH_AFTER_MS: u64 = 9 * 60 * 1000;
 /// Where every tab finds when to refresh; absent when signed out.
 pub(crate) const SESSION_KEY: &str = "proofsheet.session";
 /// Tells the server that this is our app and not a form on somebody's page.
@@ -62,7 +63,11 @@ pub(crate) enum Code {
 
 impl From<Code> for ApiError {
     fn from(code: Code) -> Self {
-        Self { code, field: None, request_id: None }
+        Self {
+            code,
+            field: None,
+            request_id: None,
+        }
     }
 }
 
@@ -84,27 +89,71 @@ where
     V: Serialize,
 {
     let body = serde_json::to_string(&operation).expect("an operation is plain data");
+    decode(exchange(body).boxed_local().await?)
+}
+
+/// Everything about an operation that its type plays no part in: there are dozens of types, and one of this.
+async fn exchange(body: String) -> Result<Answer, ApiError> {
     keep_session_fresh().await;
-    match decode(post(&body).await?) {
-        Err(error) if error.code == Code::Unauthenticated && session_known() => {
+    let answer = post(&body).await?;
+    match &answer {
+        Answer { data: None, error: Some(error) } if error.code == Code::Unauthenticated && session_known() => {
             refresh().await?;
-            decode(post(&body).await?)
+            post(&body).await
         }
-        answer => answer,
+        _ => Ok(answer),
     }
 }
 
+fn decode<T: DeserializeOwned>(answer: Answer) -> Result<T, ApiError> {
+    let Answer { data, error } = answer;
+    let data = data.and_then(|data| serde_json::from_str(data.get()).ok());
+    // Without an error beside it, the answer was none to this operation.
+    data.ok_or_else(|| error.unwrap_or(Code::Internal.into()))
+}
+
+/// What was answered, and the first error beside it.
 struct Answer {
-    body: String,
-    request_id: Option<String>,
+    data: Option<Box<RawValue>>,
+    error: Option<ApiError>,
+}
+
+impl Answer {
+    fn read(body: &str, request_id: Option<String>) -> Self {
+        let Envelope { data, errors } = serde_json::from_str(body).unwrap_or_default();
+        let error = errors.into_iter().next().map(|GraphQlError { extensions }| {
+            let Extensions { code, field, request_id: id } = extensions.unwrap_or_default();
+            ApiError { code: code.unwrap_or(Code::Internal), field, request_id: id.or(request_id) }
+        });
+        let data = data.filter(|data| error.is_none() || !is_all_holes(data));
+        Self { data, error }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Envelope {
+    data: Option<Box<RawValue>>,
+    errors: Vec<GraphQlError>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+struct GraphQlError {
+    extensions: Option<Extensions>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 struct Extensions {
     code: Option<Code>,
     field: Option<String>,
     request_id: Option<String>,
+}
+
+/// Whether every root field is null, so that nothing but the errors is left to show.
+fn is_all_holes(data: &RawValue) -> bool {
+    serde_json::from_str::<HashMap<String, Option<IgnoredAny>>>(data.get())
+        .is_ok_and(|roots| roots.values().all(Option::is_none))
 }
 
 async fn post(body: &str) -> Result<Answer, ApiError> {
@@ -121,48 +170,31 @@ async fn post(body: &str) -> Result<Answer, ApiError> {
     init.set_headers(&headers.expect("the names and values are valid"));
 
     let unreachable = |_| ApiError::from(Code::Unreachable);
-    let response = JsFuture::from(window().fetch_with_str_and_init("/graphql", &init)).await.map_err(unreachable)?;
+    let response = JsFuture::from(window().fetch_with_str_and_init("/graphql", &init))
+        .await
+        .map_err(unreachable)?;
     let response: Response = response.unchecked_into();
     let request_id = response.headers().get("x-request-id").ok().flatten();
     let text = response.text().map_err(unreachable)?;
-    let body = JsFuture::from(text).await.map_err(unreachable)?.as_string().unwrap_or_default();
+    let body = JsFuture::from(text)
+        .await
+        .map_err(unreachable)?
+        .as_string()
+        .unwrap_or_default();
     match response.status() {
-        429 => Err(ApiError { code: Code::RateLimited, field: None, request_id }),
+        429 => Err(ApiError {
+            code: Code::RateLimited,
+            field: None,
+            request_id,
+        }),
         // A proxy before the site answers for it with a page of its own.
-        502..=504 if !body.starts_with('{') => Err(ApiError { code: Code::Unavailable, field: None, request_id }),
-        _ => Ok(Answer { body, request_id }),
+        502..=504 if !body.starts_with('{') => Err(ApiError {
+            code: Code::Unavailable,
+            field: None,
+            request_id,
+        }),
+        _ => Ok(Answer::read(&body, request_id)),
     }
-}
-
-fn decode<T: DeserializeOwned>(answer: Answer) -> Result<T, ApiError> {
-    let Answer { body, request_id } = answer;
-    let error = |errors: Option<Vec<cynic::GraphQlError<Extensions>>>| {
-        let extensions = errors.into_iter().flatten().next().and_then(|error| error.extensions);
-        match extensions {
-            Some(Extensions { code, field, request_id: id }) => {
-                ApiError { code: code.unwrap_or(Code::Internal), field, request_id: id.or(request_id) }
-            }
-            None => ApiError { code: Code::Internal, field: None, request_id },
-        }
-    };
-    match serde_json::from_str::<GraphQlResponse<T, Extensions>>(&body) {
-        Ok(GraphQlResponse { data: Some(data), errors }) if errors.is_none() || !is_all_holes(&body) => Ok(data),
-        Ok(GraphQlResponse { errors, .. }) => Err(error(errors)),
-        // A null where the type has none: the errors beside it say why.
-        Err(_) => {
-            let response = serde_json::from_str::<GraphQlResponse<IgnoredAny, Extensions>>(&body);
-            Err(error(response.ok().and_then(|response| response.errors)))
-        }
-    }
-}
-
-/// Whether every root field is null, so that nothing but the errors is left to show.
-fn is_all_holes(body: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Roots {
-        data: HashMap<String, Option<IgnoredAny>>,
-    }
-    serde_json::from_str::<Roots>(body).is_ok_and(|roots| roots.data.values().all(Option::is_none))
 }
 
 /// Aborts the request when the future that waits for it is dropped, and when the deadline has passed.
@@ -213,7 +245,7 @@ thread_local! {
 
 /// Remembers that new tokens came just now, or that there are none any more.
 pub(crate) fn remember_session(signed_in: bool) {
-    let refresh_at = signed_in.then(|| (js_sys::Date::now() + REFRESH_AFTER_MS).to_string());
+    let refresh_at = signed_in.then(|| (now_ms() + REFRESH_AFTER_MS).to_string());
     storage::write(storage::local().as_ref(), SESSION_KEY, refresh_at.as_deref());
 }
 
@@ -222,16 +254,24 @@ pub(crate) fn session_known() -> bool {
     refresh_at().is_some()
 }
 
-fn refresh_at() -> Option<f64> {
-    storage::read(storage::local().as_ref(), SESSION_KEY)?.parse().ok()
+fn refresh_at() -> Option<u64> {
+    storage::read(storage::local().as_ref(), SESSION_KEY)?
+        .parse()
+        .ok()
 }
 
 fn refresh_is_due() -> bool {
     // A time further away than a token can live was written by a clock that has been corrected since.
-    refresh_at().is_some_and(|at| {
-        let left = at - js_sys::Date::now();
-        !(0.0..=REFRESH_AFTER_MS).contains(&left)
-    })
+    refresh_at().is_some_and(|at| !(now_ms()..=now_ms() + REFRESH_AFTER_MS).contains(&at))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "whole milliseconds since 1970"
+)]
+fn now_ms() -> u64 {
+    js_sys::Date::now() as u64
 }
 
 /// If the refresh fails, the request that waited for it goes out anonymously or fails with its own reason.
@@ -244,7 +284,9 @@ async fn keep_session_fresh() {
 /// Joins the refresh that is under way in this tab, or begins one.
 async fn refresh() -> Result<(), ApiError> {
     let shared = REFRESHING.with_borrow_mut(|refreshing| {
-        refreshing.get_or_insert_with(|| refresh_among_tabs().boxed_local().shared()).clone()
+        refreshing
+            .get_or_insert_with(|| refresh_among_tabs().boxed_local().shared())
+            .clone()
     });
     let result = shared.await;
     REFRESHING.set(None);
@@ -258,7 +300,11 @@ async fn refresh_among_tabs() -> Result<(), ApiError> {
     let (sender, receiver) = oneshot::channel();
     let turn = Closure::once_into_js(move || {
         future_to_promise(async move {
-            let result = if refresh_at() == before { refresh_now().await } else { Ok(()) };
+            let result = if refresh_at() == before {
+                refresh_now().await
+            } else {
+                Ok(())
+            };
             // Nobody waits any more: then nobody needs the result.
             let _ = sender.send(result);
             Ok(JsValue::UNDEFINED)
@@ -274,7 +320,11 @@ fn request_lock(turn: &JsValue) -> Option<Promise> {
     let navigator = window().navigator();
     let locks = Reflect::get(&navigator, &"locks".into()).ok()?;
     let request: Function = Reflect::get(&locks, &"request".into()).ok()?.dyn_into().ok()?;
-    request.call2(&locks, &SESSION_KEY.into(), turn).ok()?.dyn_into().ok()
+    request
+        .call2(&locks, &SESSION_KEY.into(), turn)
+        .ok()?
+        .dyn_into()
+        .ok()
 }
 
 async fn refresh_now() -> Result<(), ApiError> {
@@ -306,8 +356,11 @@ pub(crate) struct UploadError {
     pub(crate) status: u16,
 }
 
-/// Sends a file, telling the share that has been sent so far. `fetch` cannot tell that, hence `XMLHttpRequest`.
-pub(crate) async fn upload(file: &File, on_progress: impl Fn(f64) + Clone + 'static) -> Result<Uploaded, UploadError> {
+/// Sends a file, telling the percentage that has been sent so far. `fetch` cannot tell that, hence `XMLHttpRequest`.
+pub(crate) async fn upload(
+    file: &File,
+    on_progress: impl Fn(u8) + Clone + 'static,
+) -> Result<Uploaded, UploadError> {
     keep_session_fresh().await;
     match send_file(file, on_progress.clone()).await {
         Err(UploadError { status: 401 }) if refresh().await.is_ok() => send_file(file, on_progress).await,
@@ -315,7 +368,7 @@ pub(crate) async fn upload(file: &File, on_progress: impl Fn(f64) + Clone + 'sta
     }
 }
 
-async fn send_file(file: &File, on_progress: impl Fn(f64) + 'static) -> Result<Uploaded, UploadError> {
+async fn send_file(file: &File, on_progress: impl Fn(u8) + 'static) -> Result<Uploaded, UploadError> {
     let unreachable = UploadError { status: 0 };
     let request = XmlHttpRequest::new().map_err(|_| unreachable.clone())?;
     let _abort = AbortUploadOnDrop(request.clone());
@@ -326,7 +379,7 @@ async fn send_file(file: &File, on_progress: impl Fn(f64) + 'static) -> Result<U
     });
     let progressed = Closure::<dyn Fn(ProgressEvent)>::new(move |event: ProgressEvent| {
         if event.length_computable() {
-            on_progress(event.loaded() / event.total());
+            on_progress(percent(event.loaded(), event.total()));
         }
     });
     request.set_onloadend(Some(ended.as_ref().unchecked_ref()));
@@ -349,6 +402,11 @@ async fn send_file(file: &File, on_progress: impl Fn(f64) + 'static) -> Result<U
     }
 }
 
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most a hundred")]
+fn percent(part: f64, whole: f64) -> u8 {
+    (part * 100.0 / whole) as u8
+}
+
 /// Stops an upload that nobody waits for any more; without effect on one that ended.
 struct AbortUploadOnDrop(XmlHttpRequest);
 
@@ -368,7 +426,7 @@ mod tests {
     }
 
     fn decoded(body: &str) -> Result<Data, ApiError> {
-        decode(Answer { body: body.into(), request_id: Some("r1".into()) })
+        decode(Answer::read(body, Some("r1".into())))
     }
 
     #[test]
@@ -378,14 +436,30 @@ mod tests {
 
     #[test]
     fn an_answer_of_nothing_but_holes_is_the_error_beside_it() {
-        let error = decoded(r#"{"data":{"photo":null},"errors":[{"message":"m","extensions":{"code":"UNAVAILABLE"}}]}"#);
-        assert_eq!(error, Err(ApiError { code: Code::Unavailable, field: None, request_id: Some("r1".into()) }));
+        let error = decoded(
+            r#"{"data":{"photo":null},"errors":[{"message":"m","extensions":{"code":"UNAVAILABLE"}}]}"#,
+        );
+        assert_eq!(
+            error,
+            Err(ApiError {
+                code: Code::Unavailable,
+                field: None,
+                request_id: Some("r1".into())
+            })
+        );
     }
 
     #[test]
     fn a_hole_inside_an_answer_is_no_error() {
-        let answer = decoded(r#"{"data":{"photo":"p"},"errors":[{"message":"m","extensions":{"code":"UNAVAILABLE"}}]}"#);
-        assert_eq!(answer, Ok(Data { photo: Some("p".into()) }));
+        let answer = decoded(
+            r#"{"data":{"photo":"p"},"errors":[{"message":"m","extensions":{"code":"UNAVAILABLE"}}]}"#,
+        );
+        assert_eq!(
+            answer,
+            Ok(Data {
+                photo: Some("p".into())
+            })
+        );
     }
 
     #[test]
@@ -395,7 +469,11 @@ mod tests {
         );
         assert_eq!(
             error,
-            Err(ApiError { code: Code::Conflict, field: Some("email".into()), request_id: Some("r2".into()) })
+            Err(ApiError {
+                code: Code::Conflict,
+                field: Some("email".into()),
+                request_id: Some("r2".into())
+            })
         );
     }
 

@@ -240,36 +240,73 @@ impl Conversation {
     }
 
     pub(crate) fn may_edit(self, comment: &CommentText) -> bool {
-        !comment.deleted && comment.author.as_ref().is_some_and(|author| self.session.is(&author.id))
+        !comment.deleted
+            && comment
+                .author
+                .as_ref()
+                .is_some_and(|author| self.session.is(&author.id))
     }
 
     pub(crate) fn may_delete(self, comment: &CommentText) -> bool {
-        let is_host = self.host.with_value(|host| host.as_ref().is_some_and(|host| self.session.is(host)));
+        let is_host = self
+            .host
+            .with_value(|host| host.as_ref().is_some_and(|host| self.session.is(host)));
         self.may_edit(comment) || (!comment.deleted && is_host)
     }
 
     pub(crate) async fn load_more(self) -> Result<(), ApiError> {
-        let variables = MoreCommentsVariables { id: self.photo(), after: self.cursor.get_untracked() };
+        let variables = MoreCommentsVariables {
+            id: self.photo(),
+            after: self.cursor.get_untracked(),
+        };
         let answer = api::run(MoreComments::build(variables)).await?;
-        let page = answer.photo.and_then(|photo| photo.comments).ok_or(api::Code::Unavailable)?;
+        let page = answer
+            .photo
+            .and_then(|photo| photo.comments)
+            .ok_or(api::Code::Unavailable)?;
         self.append(page);
         Ok(())
     }
 
     pub(crate) async fn load_more_replies(self, thread: Thread) -> Result<(), ApiError> {
-        let Some(More { before, after }) = thread.more.get_untracked() else { return Ok(()) };
-        let variables = MoreRepliesVariables { id: self.photo(), before: before.clone(), after };
-        let comments = api::run(MoreReplies::build(variables)).await?.photo.and_then(|photo| photo.comments);
+        let Some(More { before, after }) = thread.more.get_untracked() else {
+            return Ok(());
+        };
+        let variables = MoreRepliesVariables {
+            id: self.photo(),
+            before: before.clone(),
+            after,
+        };
+        let comments = api::run(MoreReplies::build(variables))
+            .await?
+            .photo
+            .and_then(|photo| photo.comments);
         let head = thread.head.id();
-        let found = comments.into_iter().flat_map(|comments| comments.nodes).flatten().find(|comment| comment.id == head);
-        let page = found.and_then(|comment| comment.replies).ok_or(api::Code::NotFound)?;
+        let found = comments
+            .into_iter()
+            .flat_map(|comments| comments.nodes)
+            .flatten()
+            .find(|comment| comment.id == head);
+        let page = found
+            .and_then(|comment| comment.replies)
+            .ok_or(api::Code::NotFound)?;
         thread.replies.update(|replies| {
-            let unknown = page.nodes.into_iter().flatten().filter(|reply| replies.iter().all(|known| known.id() != reply.id));
+            let unknown = page
+                .nodes
+                .into_iter()
+                .flatten()
+                .filter(|reply| replies.iter().all(|known| known.id() != reply.id));
             let unknown: Vec<_> = unknown.map(Entry::posted).collect();
             replies.extend(unknown);
         });
-        let PageInfo { has_next_page, end_cursor } = page.page_info;
-        thread.more.set(has_next_page.then_some(More { before, after: end_cursor }));
+        let PageInfo {
+            has_next_page,
+            end_cursor,
+        } = page.page_info;
+        thread.more.set(has_next_page.then_some(More {
+            before,
+            after: end_cursor,
+        }));
         Ok(())
     }
 
@@ -279,8 +316,16 @@ impl Conversation {
         for CommentEdge { cursor, node } in page.edges {
             if let Some(CommentWithReplies { comment, replies }) = node {
                 let more = replies.as_ref().filter(|replies| replies.page_info.has_next_page);
-                let more = more.map(|replies| More { before: before.clone(), after: replies.page_info.end_cursor.clone() });
-                let replies = replies.into_iter().flat_map(|replies| replies.nodes).flatten().map(Entry::posted).collect();
+                let more = more.map(|replies| More {
+                    before: before.clone(),
+                    after: replies.page_info.end_cursor.clone(),
+                });
+                let replies = replies
+                    .into_iter()
+                    .flat_map(|replies| replies.nodes)
+                    .flatten()
+                    .map(Entry::posted)
+                    .collect();
                 threads.push(Thread {
                     head: Entry::posted(comment),
                     replies: ArcRwSignal::new(replies),
@@ -299,12 +344,28 @@ impl Conversation {
 
     /// Shows the comment at once and sends it.
     pub(crate) fn say(self, body: String, reply_to: Option<Thread>) {
-        let Some(viewer) = self.session.viewer_now() else { return };
-        let author = viewer.user.map(|me| Byline { id: me.id, username: me.username, display_name: me.display_name });
+        let Some(viewer) = self.session.viewer_now() else {
+            return;
+        };
+        let author = viewer.user.map(|me| Byline {
+            id: me.id,
+            username: me.username,
+            display_name: me.display_name,
+        });
         let key = Id::new(random_uuid());
         let now = DateTime(js_sys::Date::new_0().to_iso_string().into());
-        let comment = CommentText { id: key.clone(), body, deleted: false, created_at: now, edited_at: None, author };
-        let entry = Entry { standing: ArcRwSignal::new(Standing::Sending), ..Entry::posted(comment) };
+        let comment = CommentText {
+            id: key.clone(),
+            body,
+            deleted: false,
+            created_at: now,
+            edited_at: None,
+            author,
+        };
+        let entry = Entry {
+            standing: ArcRwSignal::new(Standing::Sending),
+            ..Entry::posted(comment)
+        };
         match &reply_to {
             Some(thread) => thread.replies.update(|replies| replies.push(entry.clone())),
             None => self.threads.update(|threads| {
@@ -323,8 +384,12 @@ impl Conversation {
     pub(crate) fn send(self, entry: Entry, reply_to: Option<Id>) {
         entry.standing.set(Standing::Sending);
         let body = entry.comment.with_untracked(|comment| comment.body.clone());
-        let variables =
-            AddCommentVariables { photo_id: self.photo(), body, reply_to_id: reply_to, key: entry.key.clone() };
+        let variables = AddCommentVariables {
+            photo_id: self.photo(),
+            body,
+            reply_to_id: reply_to,
+            key: entry.key.clone(),
+        };
         spawn_local(async move {
             match api::run(AddComment::build(variables)).await {
                 Ok(AddComment { add_comment }) => {
@@ -334,7 +399,8 @@ impl Conversation {
                     self.notices.announce("Comment posted.");
                 }
                 Err(error) => {
-                    self.notices.announce(format!("Your comment was not posted. {}", words(&error)));
+                    self.notices
+                        .announce(format!("Your comment was not posted. {}", words(&error)));
                     entry.standing.set(Standing::Failed(error));
                 }
             }
@@ -362,7 +428,9 @@ impl Conversation {
         self.threads.update(|threads| {
             threads.retain(|thread| !gone(&thread.head) || has_replies(thread));
             for thread in threads {
-                thread.replies.update(|replies| replies.retain(|reply| !gone(reply)));
+                thread
+                    .replies
+                    .update(|replies| replies.retain(|reply| !gone(reply)));
                 if gone(&thread.head) {
                     thread.head.comment.update(|comment| {
                         comment.deleted = true;
@@ -378,8 +446,12 @@ impl Conversation {
 /// A version 4 UUID. `crypto.randomUUID` would make one, but on secure origins only.
 fn random_uuid() -> String {
     let mut bytes = [0_u8; 16];
-    let crypto = window().crypto().expect("every browser that runs WebAssembly has it");
-    crypto.get_random_values_with_u8_array(&mut bytes).expect("sixteen bytes are not too many");
+    let crypto = window()
+        .crypto()
+        .expect("every browser that runs WebAssembly has it");
+    crypto
+        .get_random_values_with_u8_array(&mut bytes)
+        .expect("sixteen bytes are not too many");
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();

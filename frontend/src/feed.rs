@@ -93,7 +93,15 @@ impl Feed {
         spawn_local(async move {
             let after = feed.cursor.get_untracked();
             let continues = after.is_some();
-            match (feed.fetch)(feed.timeline.clone(), First { first: PAGE_SIZE, after }).await {
+            match (feed.fetch)(
+                feed.timeline.clone(),
+                First {
+                    first: PAGE_SIZE,
+                    after,
+                },
+            )
+            .await
+            {
                 Ok(page) => feed.append(page),
                 // The place in the timeline is kept for an hour. Starting over finds it again: what is here stays, and
                 // what comes twice is left out.
@@ -115,7 +123,10 @@ impl Feed {
         }
         let feed = self.clone();
         spawn_local(async move {
-            let first = First { first: known.min(MOST_AT_ONCE), after: None };
+            let first = First {
+                first: known.min(MOST_AT_ONCE),
+                after: None,
+            };
             // Without an answer the votes stay as they are; a press still sends an absolute value.
             if let Ok(page) = (feed.fetch)(feed.timeline.clone(), first).await {
                 page.nodes.iter().flatten().for_each(|photo| feed.receive(photo));
@@ -125,7 +136,8 @@ impl Feed {
 
     /// A photo is gone.
     pub(crate) fn forget(&self, photo: &Id) {
-        self.photos.update(|photos| photos.retain(|known| known.id != *photo));
+        self.photos
+            .update(|photos| photos.retain(|known| known.id != *photo));
     }
 
     fn append(&self, page: PhotoPage) {
@@ -133,11 +145,20 @@ impl Feed {
         nodes.iter().flatten().for_each(|photo| self.receive(photo));
         self.photos.update(|photos| {
             let known: HashSet<Id> = photos.iter().map(|photo| photo.id.clone()).collect();
-            photos.extend(nodes.into_iter().flatten().filter(|photo| !known.contains(&photo.id)));
+            photos.extend(
+                nodes
+                    .into_iter()
+                    .flatten()
+                    .filter(|photo| !known.contains(&photo.id)),
+            );
         });
         self.cursor.set(page_info.end_cursor);
         self.pages.update(|pages| *pages += 1);
-        self.status.set(if page_info.has_next_page { Status::Ready } else { Status::AtEnd });
+        self.status.set(if page_info.has_next_page {
+            Status::Ready
+        } else {
+            Status::AtEnd
+        });
     }
 
     fn receive(&self, photo: &PhotoTile) {
@@ -153,7 +174,9 @@ pub(crate) struct Feeds {
 
 impl Feeds {
     pub(crate) fn provide() {
-        provide_context(Self { by_timeline: StoredValue::new(HashMap::new()) });
+        provide_context(Self {
+            by_timeline: StoredValue::new(HashMap::new()),
+        });
     }
 
     /// Back and forward find the timeline as it was; a link starts it anew.
@@ -172,6 +195,7 @@ impl Feeds {
 
     /// A photo is gone from all of them.
     pub(crate) fn forget(self, photo: &Id) {
-        self.by_timeline.with_value(|feeds| feeds.values().for_each(|feed| feed.forget(photo)));
+        self.by_timeline
+            .with_value(|feeds| feeds.values().for_each(|feed| feed.forget(photo)));
     }
 }

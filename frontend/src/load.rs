@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use futures::future::FutureExt;
 use leptos::prelude::*;
 use leptos::task::spawn_local_scoped_with_cancellation;
 
@@ -34,28 +35,31 @@ where
     Effect::new(move || {
         again.track();
         let future = fetch();
-        spawn_local_scoped_with_cancellation(async move { answer.set(Some(future.await)) });
+        // Boxed, so that the machinery of waiting is compiled once and not for every type.
+        let waiting = async move { answer.set(Some(future.await)) }.boxed_local();
+        spawn_local_scoped_with_cancellation(waiting);
     });
     Load { answer, again }
 }
 
 impl<T: Clone + Send + Sync + 'static> Load<T> {
     /// Shows the answer with `draw`, `waiting` before it is here, and a card with Retry in place of a failure.
-    pub(crate) fn show<V: IntoView + 'static>(
+    pub(crate) fn show(
         self,
         waiting: impl Fn() -> AnyView + Send + 'static,
-        draw: impl Fn(T) -> V + Send + 'static,
+        draw: impl Fn(T) -> AnyView + Send + 'static,
     ) -> impl IntoView {
         move || match self.answer.get() {
             None => waiting(),
-            Some(Ok(value)) => draw(value).into_any(),
+            Some(Ok(value)) => draw(value),
             Some(Err(error)) => view! { <ErrorCard error retry=move || self.retry()/> }.into_any(),
         }
     }
 
     /// The answer, once it is here.
     pub(crate) fn get(self) -> Option<T> {
-        self.answer.with(|answer| answer.as_ref().and_then(|answer| answer.as_ref().ok()).cloned())
+        self.answer
+            .with(|answer| answer.as_ref().and_then(|answer| answer.as_ref().ok()).cloned())
     }
 
     /// Asks again, showing that it waits.

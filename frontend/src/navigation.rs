@@ -58,7 +58,11 @@ impl Navigation {
         // The browser would restore a position before the page that it belongs to is there.
         let _ = history().set_scroll_restoration(ScrollRestoration::Manual);
         let state = State::read(&history().state().unwrap_or_default());
-        let here = Place { route: current_route(), beneath: None, arrival: Arrival::Load };
+        let here = Place {
+            route: current_route(),
+            beneath: None,
+            arrival: Arrival::Load,
+        };
         let navigation = Self {
             place: RwSignal::new(here),
             renewals: RwSignal::new(0),
@@ -66,8 +70,14 @@ impl Navigation {
             scrolled: StoredValue::new(HashMap::new()),
         };
         // After a reload nothing lies beneath the photo any more.
-        State { beneath: None, ..state }.replace(None);
-        let _ = window_event_listener(ev::popstate, move |event| navigation.returned(State::read(&event.state())));
+        State {
+            beneath: None,
+            ..state
+        }
+        .replace(None);
+        let _ = window_event_listener(ev::popstate, move |event| {
+            navigation.returned(State::read(&event.state()))
+        });
         let _ = window_event_listener(ev::click, move |event| {
             if let Some(route) = clicked_route(&event) {
                 event.prevent_default();
@@ -99,11 +109,23 @@ impl Navigation {
             return;
         }
         self.remember_scroll();
-        let beneath = if matches!(route, Route::Photo(_)) { here.timeline() } else { None };
+        let beneath = if matches!(route, Route::Photo(_)) {
+            here.timeline()
+        } else {
+            None
+        };
         let opens_over = beneath.is_some();
         self.entry.update_value(|entry| *entry += 1);
-        State { entry: self.entry.get_value(), beneath: beneath.clone() }.push(&route);
-        self.place.set(Place { route, beneath, arrival: Arrival::Link });
+        State {
+            entry: self.entry.get_value(),
+            beneath: beneath.clone(),
+        }
+        .push(&route);
+        self.place.set(Place {
+            route,
+            beneath,
+            arrival: Arrival::Link,
+        });
         if !opens_over {
             request_animation_frame(|| scroll_to(0.0));
         }
@@ -111,8 +133,16 @@ impl Navigation {
 
     /// Goes there instead of here, so that back skips this page.
     pub(crate) fn replace(self, route: Route) {
-        State { entry: self.entry.get_value(), beneath: None }.replace(Some(&route));
-        self.place.set(Place { route, beneath: None, arrival: Arrival::Link });
+        State {
+            entry: self.entry.get_value(),
+            beneath: None,
+        }
+        .replace(Some(&route));
+        self.place.set(Place {
+            route,
+            beneath: None,
+            arrival: Arrival::Link,
+        });
         request_animation_frame(|| scroll_to(0.0));
     }
 
@@ -135,8 +165,14 @@ impl Navigation {
     fn returned(self, state: State) {
         self.remember_scroll();
         self.entry.set_value(state.entry);
-        let scrolled = self.scrolled.with_value(|scrolled| scrolled.get(&state.entry).copied().unwrap_or(0.0));
-        self.place.set(Place { route: current_route(), beneath: state.beneath, arrival: Arrival::History });
+        let scrolled = self
+            .scrolled
+            .with_value(|scrolled| scrolled.get(&state.entry).copied().unwrap_or(0.0));
+        self.place.set(Place {
+            route: current_route(),
+            beneath: state.beneath,
+            arrival: Arrival::History,
+        });
         // Two frames: effects draw what is kept in the first, and the second knows its height.
         request_animation_frame(move || request_animation_frame(move || scroll_to(scrolled)));
     }
@@ -165,7 +201,10 @@ impl State {
             Route::Timeline(timeline) => Some(timeline),
             _ => None,
         };
-        Self { entry: entry.parse().unwrap_or_default(), beneath }
+        Self {
+            entry: entry.parse().unwrap_or_default(),
+            beneath,
+        }
     }
 
     fn to_js(&self) -> JsValue {
@@ -192,7 +231,10 @@ fn history() -> web_sys::History {
 
 fn current_route() -> Route {
     let location = location();
-    Route::parse(&location.pathname().unwrap_or_default(), &location.search().unwrap_or_default())
+    Route::parse(
+        &location.pathname().unwrap_or_default(),
+        &location.search().unwrap_or_default(),
+    )
 }
 
 fn scroll_to(position: f64) {
@@ -201,11 +243,17 @@ fn scroll_to(position: f64) {
 
 /// The page of the app that a click leads to; none when the browser should follow the link itself.
 fn clicked_route(event: &MouseEvent) -> Option<Route> {
-    let plain = event.button() == 0 && !(event.meta_key() || event.ctrl_key() || event.shift_key() || event.alt_key());
+    let plain = event.button() == 0
+        && !(event.meta_key() || event.ctrl_key() || event.shift_key() || event.alt_key());
     if !plain || event.default_prevented() {
         return None;
     }
-    let link = event.target()?.dyn_into::<Element>().ok()?.closest("a[href]").ok()??;
+    let link = event
+        .target()?
+        .dyn_into::<Element>()
+        .ok()?
+        .closest("a[href]")
+        .ok()??;
     if link.has_attribute("target") || link.has_attribute("download") {
         return None;
     }
@@ -221,8 +269,11 @@ fn clicked_route(event: &MouseEvent) -> Option<Route> {
 /// Moves the focus without moving the page.
 pub(crate) fn focus(element: &HtmlElement) {
     let options = js_sys::Object::new();
-    js_sys::Reflect::set(&options, &"preventScroll".into(), &true.into()).expect("a plain object takes any key");
-    let focus = js_sys::Reflect::get(element, &"focus".into()).ok().and_then(|focus| focus.dyn_into::<js_sys::Function>().ok());
+    js_sys::Reflect::set(&options, &"preventScroll".into(), &true.into())
+        .expect("a plain object takes any key");
+    let focus = js_sys::Reflect::get(element, &"focus".into())
+        .ok()
+        .and_then(|focus| focus.dyn_into::<js_sys::Function>().ok());
     if let Some(focus) = focus {
         let _ = focus.call1(element, &options);
     }

@@ -47,7 +47,10 @@ impl Preferences {
     pub(crate) fn provide() -> Self {
         let store = storage::local();
         let kept = storage::read(store.as_ref(), THEME_KEY);
-        let theme = Theme::ALL.into_iter().find(|theme| theme.name() == kept.as_deref()).unwrap_or(Theme::System);
+        let theme = Theme::ALL
+            .into_iter()
+            .find(|theme| theme.name() == kept.as_deref())
+            .unwrap_or(Theme::System);
         let preferences = Self {
             theme: RwSignal::new(theme),
             shortcuts: RwSignal::new(storage::read(store.as_ref(), SHORTCUTS_KEY).is_none()),

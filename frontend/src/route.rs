@@ -11,8 +11,12 @@ pub(crate) enum Route {
     Photo(String),
     Upload,
     /// `next` is where to go afterwards: a path on this site.
-    Login { next: Option<String> },
-    Register { next: Option<String> },
+    Login {
+        next: Option<String>,
+    },
+    Register {
+        next: Option<String>,
+    },
     Welcome,
     Settings,
     AboutRanking,
@@ -32,7 +36,11 @@ pub(crate) enum Timeline {
 impl Route {
     /// Reads a path and its query string; what nobody knows is [`Route::NotFound`].
     pub(crate) fn parse(path: &str, query: &str) -> Self {
-        let path = if path == "/" { path } else { path.trim_end_matches('/') };
+        let path = if path == "/" {
+            path
+        } else {
+            path.trim_end_matches('/')
+        };
         let next = || next_in(query);
         match path {
             "/" => Self::Timeline(Timeline::Latest),
@@ -55,7 +63,9 @@ impl Route {
         }
         let (name, make): (_, fn(String) -> Self) = match path.strip_prefix("/p/") {
             Some(id) => (id, Self::Photo),
-            None => (path.strip_prefix("/@")?, |username| Self::Timeline(Timeline::Person(username))),
+            None => (path.strip_prefix("/@")?, |username| {
+                Self::Timeline(Timeline::Person(username))
+            }),
         };
         (!name.is_empty() && !name.contains('/')).then(|| make(name.to_owned()))
     }
@@ -72,7 +82,10 @@ impl Route {
 
 /// Only a path on this site: an address that somebody else wrote must not lead away after signing in.
 fn next_in(query: &str) -> Option<String> {
-    let next = query.trim_start_matches('?').split('&').find_map(|pair| pair.strip_prefix("next="))?;
+    let next = query
+        .trim_start_matches('?')
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("next="))?;
     let on_this_site = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '?', '%']);
     on_this_site.then(|| next.to_owned())
 }
@@ -80,7 +93,13 @@ fn next_in(query: &str) -> Option<String> {
 fn is_day(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.len() == 10
-        && bytes.iter().enumerate().all(|(at, byte)| if at == 4 || at == 7 { *byte == b'-' } else { byte.is_ascii_digit() })
+        && bytes.iter().enumerate().all(|(at, byte)| {
+            if at == 4 || at == 7 {
+                *byte == b'-'
+            } else {
+                byte.is_ascii_digit()
+            }
+        })
 }
 
 /// The path that [`Route::parse`] reads back.
@@ -137,8 +156,12 @@ mod tests {
             Route::Photo("0199".into()),
             Route::Upload,
             Route::Login { next: None },
-            Route::Login { next: Some("/hot/2026-11-22".into()) },
-            Route::Register { next: Some("/upload".into()) },
+            Route::Login {
+                next: Some("/hot/2026-11-22".into()),
+            },
+            Route::Register {
+                next: Some("/upload".into()),
+            },
             Route::Welcome,
             Route::Settings,
             Route::AboutRanking,
@@ -152,7 +175,15 @@ mod tests {
 
     #[test]
     fn what_nobody_knows_is_not_found() {
-        for path in ["/nowhere", "/hot/yesterday", "/hot/2026-1-022", "/p/", "/p/a/b", "/@", "/about"] {
+        for path in [
+            "/nowhere",
+            "/hot/yesterday",
+            "/hot/2026-1-022",
+            "/p/",
+            "/p/a/b",
+            "/@",
+            "/about",
+        ] {
             assert_eq!(Route::parse(path, ""), Route::NotFound, "{path}");
         }
         assert_eq!(Route::parse("/hot/", ""), Timeline::Hot(None).into());
@@ -160,8 +191,18 @@ mod tests {
 
     #[test]
     fn signing_in_never_leads_away_from_this_site() {
-        for query in ["?next=//evil.example", "?next=https://evil.example", "?next=/\\evil.example", "?next=", "?next=%2F%2Fevil"] {
-            assert_eq!(Route::parse("/login", query), Route::Login { next: None }, "{query}");
+        for query in [
+            "?next=//evil.example",
+            "?next=https://evil.example",
+            "?next=/\\evil.example",
+            "?next=",
+            "?next=%2F%2Fevil",
+        ] {
+            assert_eq!(
+                Route::parse("/login", query),
+                Route::Login { next: None },
+                "{query}"
+            );
         }
     }
 }

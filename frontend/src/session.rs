@@ -152,7 +152,8 @@ impl Session {
 
     /// Whether the viewer is that person.
     pub(crate) fn is(self, user: &Id) -> bool {
-        self.who.with(|who| matches!(who, Who::Somebody(Viewer { user: Some(me), .. }) if me.id == *user))
+        self.who
+            .with(|who| matches!(who, Who::Somebody(Viewer { user: Some(me), .. }) if me.id == *user))
     }
 
     /// Changes with every sign-in and sign-out.

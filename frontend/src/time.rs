@@ -22,7 +22,9 @@ pub(crate) fn ago(time: &DateTime) -> String {
         _ => return format(&parse(&time.0), &[("dateStyle", "medium")]),
     };
     let options = options(&[("numeric", "auto")]);
-    Intl::RelativeTimeFormat::new(&Array::new(), &options).format(-amount.floor(), unit).into()
+    Intl::RelativeTimeFormat::new(&Array::new(), &options)
+        .format(-amount.floor(), unit)
+        .into()
 }
 
 /// The whole date and time, in the reader's zone.
@@ -37,7 +39,10 @@ pub(crate) fn day_in_words(day: &Date) -> String {
 
 /// "Nov 21".
 pub(crate) fn short_day(day: &Date) -> String {
-    format(&parse(&day.0), &[("month", "short"), ("day", "numeric"), ("timeZone", "UTC")])
+    format(
+        &parse(&day.0),
+        &[("month", "short"), ("day", "numeric"), ("timeZone", "UTC")],
+    )
 }
 
 /// Today in UTC, which is where days turn.
@@ -61,15 +66,21 @@ fn parse(text: &str) -> JsDate {
 }
 
 fn format(date: &JsDate, with: &[(&str, &str)]) -> String {
-    let formatted = Intl::DateTimeFormat::new(&Array::new(), &options(with)).format().call1(&JsValue::UNDEFINED, date);
+    let formatted = Intl::DateTimeFormat::new(&Array::new(), &options(with))
+        .format()
+        .call1(&JsValue::UNDEFINED, date);
     // A date that cannot be read cannot be formatted either.
-    formatted.ok().and_then(|text| text.as_string()).unwrap_or_default()
+    formatted
+        .ok()
+        .and_then(|text| text.as_string())
+        .unwrap_or_default()
 }
 
 fn options(pairs: &[(&str, &str)]) -> Object {
     let object = Object::new();
     for (key, value) in pairs {
-        Reflect::set(&object, &JsValue::from_str(key), &JsValue::from_str(value)).expect("a plain object takes any key");
+        Reflect::set(&object, &JsValue::from_str(key), &JsValue::from_str(value))
+            .expect("a plain object takes any key");
     }
     object
 }

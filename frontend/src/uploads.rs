@@ -51,8 +51,8 @@ pub(crate) struct Item {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum State {
     Waiting,
-    /// The share that has been sent, 0 to 1.
-    Uploading(f64),
+    /// The percentage that has been sent.
+    Uploading(u8),
     /// All is sent; the site makes its sizes and throws the metadata away.
     Processing,
     Ready(Id),
@@ -99,7 +99,10 @@ impl Uploads {
         };
         let _ = window_event_listener(ev::beforeunload, move |event| {
             let items = uploads.items.get_untracked();
-            if items.iter().any(|item| item.state.with_untracked(State::is_unfinished)) {
+            if items
+                .iter()
+                .any(|item| item.state.with_untracked(State::is_unfinished))
+            {
                 event.prevent_default();
             }
         });
@@ -131,18 +134,22 @@ impl Uploads {
     /// Takes a file out of the list; what of it was sent stays private and disappears by itself.
     pub(crate) fn remove(self, item: &Item) {
         let _ = Url::revoke_object_url(&item.preview);
-        self.items.update(|items| items.retain(|other| other.key != item.key));
+        self.items
+            .update(|items| items.retain(|other| other.key != item.key));
         self.start_waiting();
     }
 
     pub(crate) fn retry(self, item: &Item) {
-        item.state.set(refusal(&item.file).map_or(State::Waiting, State::Failed));
+        item.state
+            .set(refusal(&item.file).map_or(State::Waiting, State::Failed));
         self.start_waiting();
     }
 
     /// Publishes a file, or all that are ready.
     pub(crate) fn publish(item: &Item) {
-        let Some(upload) = item.state.with_untracked(|state| state.publishable().cloned()) else { return };
+        let Some(upload) = item.state.with_untracked(|state| state.publishable().cloned()) else {
+            return;
+        };
         item.state.set(State::Publishing(upload.clone()));
         let state = item.state;
         let alt = item.alt.get_untracked().trim().to_owned();
@@ -164,13 +171,22 @@ impl Uploads {
     }
 
     pub(crate) fn publishable(self) -> usize {
-        self.items.get().iter().filter(|item| item.state.with(|state| state.publishable().is_some())).count()
+        self.items
+            .get()
+            .iter()
+            .filter(|item| item.state.with(|state| state.publishable().is_some()))
+            .count()
     }
 
     fn start_waiting(self) {
         let items = self.items.get_untracked();
-        let sending = items.iter().filter(|item| item.state.with_untracked(State::is_sending)).count();
-        let waiting = items.into_iter().filter(|item| item.state.with_untracked(|state| *state == State::Waiting));
+        let sending = items
+            .iter()
+            .filter(|item| item.state.with_untracked(State::is_sending))
+            .count();
+        let waiting = items
+            .into_iter()
+            .filter(|item| item.state.with_untracked(|state| *state == State::Waiting));
         for item in waiting.take(AT_ONCE.saturating_sub(sending)) {
             self.send(&item);
         }
@@ -178,9 +194,9 @@ impl Uploads {
 
     fn send(self, item: &Item) {
         let Item { state, file, .. } = item.clone();
-        state.set(State::Uploading(0.0));
-        let on_progress = move |share: f64| {
-            state.set(if share < 1.0 { State::Uploading(share) } else { State::Processing });
+        state.set(State::Uploading(0));
+        let on_progress = move |percent: u8| {
+            state.set(if percent < 100 { State::Uploading(percent) } else { State::Processing });
         };
         spawn_local(async move {
             state.set(match api::upload(&file, on_progress).await {
@@ -218,7 +234,17 @@ fn title_from(name: &str) -> String {
     let words = stem.replace(['_', '-', '.'], " ");
     let letters = words.chars().filter(|letter| letter.is_alphabetic()).count();
     let is_numbering = words.chars().any(|letter| letter.is_ascii_digit()) && letters <= 5;
-    if is_numbering { String::new() } else { words.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(120).collect() }
+    if is_numbering {
+        String::new()
+    } else {
+        words
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .chars()
+            .take(120)
+            .collect()
+    }
 }
 
 #[cfg(test)]

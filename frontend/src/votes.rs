@@ -7,8 +7,8 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 
 use crate::api;
-use crate::components::notices::Notices;
 use crate::components::error_card::words;
+use crate::components::notices::Notices;
 use crate::graphql::{Id, VoteChoice, VoteTally, schema};
 use crate::session::Session;
 
@@ -45,7 +45,12 @@ pub(crate) struct Ballot {
 
 impl Ballot {
     pub(crate) fn new(tally: VoteTally, choice: VoteChoice) -> Self {
-        Self { settled: tally, settled_choice: choice, wanted: choice, in_flight: None }
+        Self {
+            settled: tally,
+            settled_choice: choice,
+            wanted: choice,
+            in_flight: None,
+        }
     }
 
     /// What the viewer has chosen, be it not counted yet.
@@ -60,7 +65,11 @@ impl Ballot {
 
     /// Pressing the arrow that is chosen already clears the vote.
     fn press(&mut self, arrow: VoteChoice) {
-        self.wanted = if self.wanted == arrow { VoteChoice::None } else { arrow };
+        self.wanted = if self.wanted == arrow {
+            VoteChoice::None
+        } else {
+            arrow
+        };
     }
 
     /// The vote to send now, if one has to be sent and none is on its way.
@@ -113,7 +122,11 @@ pub(crate) struct Ballots {
 
 impl Ballots {
     pub(crate) fn provide(session: Session, notices: Notices) {
-        provide_context(Self { by_photo: StoredValue::new(HashMap::new()), session, notices });
+        provide_context(Self {
+            by_photo: StoredValue::new(HashMap::new()),
+            session,
+            notices,
+        });
     }
 
     /// Takes in what a page was told; a photo whose votes cannot be had keeps what is known of it.
@@ -147,11 +160,23 @@ impl Ballots {
 
     fn send(self, photo: Id, ballot: ArcRwSignal<Ballot>) {
         // The signal is not told: nothing that is shown changes.
-        let Some(vote) = ballot.try_update_untracked(Ballot::take_for_sending).flatten() else { return };
+        let Some(vote) = ballot.try_update_untracked(Ballot::take_for_sending).flatten() else {
+            return;
+        };
         spawn_local(async move {
-            let operation = CastVote::build(CastVoteVariables { photo_id: photo.clone(), vote });
+            let operation = CastVote::build(CastVoteVariables {
+                photo_id: photo.clone(),
+                vote,
+            });
             match api::run(operation).await {
-                Ok(CastVote { cast_vote: Counted { votes: Some(tally), viewer_vote, .. } }) => {
+                Ok(CastVote {
+                    cast_vote:
+                        Counted {
+                            votes: Some(tally),
+                            viewer_vote,
+                            ..
+                        },
+                }) => {
                     ballot.update(|ballot| ballot.counted(tally, viewer_vote.unwrap_or(VoteChoice::None)));
                     self.send(photo, ballot);
                 }
@@ -190,7 +215,11 @@ mod tests {
     const DOWN: VoteChoice = VoteChoice::Down;
 
     fn tally(up: i32, down: i32) -> VoteTally {
-        VoteTally { up, down, score: up - down }
+        VoteTally {
+            up,
+            down,
+            score: up - down,
+        }
     }
 
     #[test]
@@ -227,7 +256,10 @@ mod tests {
         assert_eq!(ballot.take_for_sending(), Some(DOWN));
         ballot.press(DOWN);
         ballot.roll_back();
-        assert_eq!((ballot.choice(), ballot.score(), ballot.take_for_sending()), (UP, 5, None));
+        assert_eq!(
+            (ballot.choice(), ballot.score(), ballot.take_for_sending()),
+            (UP, 5, None)
+        );
     }
 
     #[test]

@@ -82,13 +82,27 @@ impl Browser {
         let mut capabilities = DesiredCapabilities::chrome();
         capabilities.set_browser_log_level(LoggingPrefsLogLevel::All)?;
         // Tests often run as root or in a container, where Chromium has no sandbox and little shared memory.
-        for argument in ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--window-size=1280,900", "--lang=en"] {
+        for argument in [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-dev-shm-usage",
+            "--disable-gpu",
+            "--window-size=1280,900",
+            "--lang=en",
+        ] {
             capabilities.add_arg(argument)?;
         }
-        let driver = WebDriver::new(address, capabilities).await.context("chromedriver opened no browser")?;
+        let driver = WebDriver::new(address, capabilities)
+            .await
+            .context("chromedriver opened no browser")?;
         let screenshots = screenshots();
         std::fs::create_dir_all(&screenshots)?;
-        Ok(Self { driver, chromedriver, site: site.to_owned(), screenshots })
+        Ok(Self {
+            driver,
+            chromedriver,
+            site: site.to_owned(),
+            screenshots,
+        })
     }
 
     /// Closes it; a browser that is only dropped stays until the end of the test.
@@ -118,7 +132,10 @@ impl Browser {
 
     /// Waits until the page with that path is shown.
     pub async fn is_at(&self, path: &str) -> Result<()> {
-        eventually(&format!("the page {path}"), async || Ok((self.path().await? == path).then_some(()))).await
+        eventually(&format!("the page {path}"), async || {
+            Ok((self.path().await? == path).then_some(()))
+        })
+        .await
     }
 
     /// The element of that role and name, once it is shown.
@@ -137,7 +154,9 @@ impl Browser {
         match found {
             Ok(element) => Ok(element),
             Err(error) => {
-                self.driver.screenshot(&self.screenshots.join("failed.png")).await?;
+                self.driver
+                    .screenshot(&self.screenshots.join("failed.png"))
+                    .await?;
                 let said = self.driver.find(By::Tag("body")).await?.text().await?;
                 Err(error.context(format!("the page said:\n{said}\n")))
             }
@@ -147,7 +166,10 @@ impl Browser {
     /// Waits until no element of that role and name is shown.
     pub async fn is_gone(&self, role: Role, name: &str) -> Result<()> {
         let what = format!("{role} “{name}” to go");
-        eventually(&what, async || Ok(self.shown(None, role, name).await?.is_none().then_some(()))).await
+        eventually(&what, async || {
+            Ok(self.shown(None, role, name).await?.is_none().then_some(()))
+        })
+        .await
     }
 
     async fn shown(&self, place: Option<&WebElement>, role: Role, name: &str) -> Result<Option<WebElement>> {
@@ -169,7 +191,11 @@ impl Browser {
         if role.is_known_by_text() {
             return Ok(element.text().await?.contains(name));
         }
-        let label: String = self.driver.cmd(ComputedLabel(element.element_id().to_string())).await?.value()?;
+        let label: String = self
+            .driver
+            .cmd(ComputedLabel(element.element_id().to_string()))
+            .await?
+            .value()?;
         Ok(label == name && (role == Role::FileInput || element.is_displayed().await?))
     }
 
@@ -196,12 +222,23 @@ impl Browser {
     /// Chooses a file, as the dialog of the system would.
     pub async fn choose(&self, label: &str, file: &Path) -> Result<()> {
         let input = self.find(Role::FileInput, label).await?;
-        Ok(input.send_keys(file.to_str().context("a test file has a plain name")?).await?)
+        Ok(input
+            .send_keys(file.to_str().context("a test file has a plain name")?)
+            .await?)
     }
 
     /// Waits until the page says this.
     pub async fn reads(&self, text: &str) -> Result<()> {
-        let body = async || Ok(self.driver.find(By::Tag("body")).await?.text().await?.contains(text).then_some(()));
+        let body = async || {
+            Ok(self
+                .driver
+                .find(By::Tag("body"))
+                .await?
+                .text()
+                .await?
+                .contains(text)
+                .then_some(()))
+        };
         eventually(&format!("the words “{text}”"), body).await
     }
 
@@ -210,7 +247,10 @@ impl Browser {
         let said = async || {
             let mut said = false;
             for region in self.driver.find_all(By::Css("[aria-live=polite]")).await? {
-                said |= region.prop("textContent").await?.is_some_and(|said| said.trim() == text);
+                said |= region
+                    .prop("textContent")
+                    .await?
+                    .is_some_and(|said| said.trim() == text);
             }
             Ok(said.then_some(()))
         };
@@ -220,7 +260,10 @@ impl Browser {
     /// Waits until an attribute has that value.
     pub async fn has(&self, element: &WebElement, attribute: &str, value: &str) -> Result<()> {
         let what = format!("{attribute}={value}");
-        eventually(&what, async || Ok((element.attr(attribute).await?.as_deref() == Some(value)).then_some(()))).await
+        eventually(&what, async || {
+            Ok((element.attr(attribute).await?.as_deref() == Some(value)).then_some(()))
+        })
+        .await
     }
 
     /// Waits until the picture is decoded, and answers the address of the file that the browser chose.
@@ -229,29 +272,46 @@ impl Browser {
         eventually("the picture", loaded).await?;
         let width = image.prop("naturalWidth").await?.unwrap_or_default();
         ensure!(width != "0", "the browser could not decode the picture");
-        image.prop("currentSrc").await?.context("a loaded picture has an address")
+        image
+            .prop("currentSrc")
+            .await?
+            .context("a loaded picture has an address")
     }
 
     /// Takes what is shown in light and dark, wide and narrow: four files that begin with `name`.
     pub async fn screenshots(&self, name: &str) -> Result<()> {
         let devtools = self.driver.cdp();
         for (width, height) in WIDTHS {
-            let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
-            devtools.send_raw("Emulation.setDeviceMetricsOverride", metrics).await?;
+            let metrics =
+                json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
+            devtools
+                .send_raw("Emulation.setDeviceMetricsOverride", metrics)
+                .await?;
             for theme in ["light", "dark"] {
                 let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
                 devtools.send_raw("Emulation.setEmulatedMedia", media).await?;
                 self.are_pictures_loaded().await?;
-                self.driver.screenshot(&self.screenshots.join(format!("{name}-{theme}-{width}.png"))).await?;
+                self.driver
+                    .screenshot(&self.screenshots.join(format!("{name}-{theme}-{width}.png")))
+                    .await?;
             }
         }
-        devtools.send_raw("Emulation.clearDeviceMetricsOverride", json!({})).await?;
+        devtools
+            .send_raw("Emulation.clearDeviceMetricsOverride", json!({}))
+            .await?;
         Ok(())
     }
 
     async fn are_pictures_loaded(&self) -> Result<()> {
         let script = "return [...document.images].every(image => image.complete || image.getBoundingClientRect().top > innerHeight)";
-        let loaded = async || Ok(self.driver.execute(script, vec![]).await?.convert::<bool>()?.then_some(()));
+        let loaded = async || {
+            Ok(self
+                .driver
+                .execute(script, vec![])
+                .await?
+                .convert::<bool>()?
+                .then_some(()))
+        };
         eventually("all pictures", loaded).await
     }
 
@@ -263,7 +323,13 @@ impl Browser {
 
     /// Fails when the browser complained: a violation of the content security policy, an error of a script.
     pub async fn is_content(&self) -> Result<()> {
-        let complaints: Vec<_> = self.driver.browser_log().await?.into_iter().filter(|entry| entry.level == "SEVERE").collect();
+        let complaints: Vec<_> = self
+            .driver
+            .browser_log()
+            .await?
+            .into_iter()
+            .filter(|entry| entry.level == "SEVERE")
+            .collect();
         ensure!(complaints.is_empty(), "the browser complained: {complaints:#?}");
         Ok(())
     }
@@ -281,7 +347,10 @@ where
             return Ok(answer);
         }
         if Instant::now() > deadline {
-            let error = last.err().map(|error| format!(" ({error:#})")).unwrap_or_default();
+            let error = last
+                .err()
+                .map(|error| format!(" ({error:#})"))
+                .unwrap_or_default();
             bail!("waited {}s for {what}{error}", PATIENCE.as_secs());
         }
         sleep(LOOK_AGAIN).await;
@@ -295,7 +364,10 @@ struct ComputedLabel(String);
 impl FormatRequestData for ComputedLabel {
     fn format_request(&self, session: &SessionId) -> RequestData {
         let Self(element) = self;
-        RequestData::new(http::Method::GET, format!("session/{session}/element/{element}/computedlabel"))
+        RequestData::new(
+            http::Method::GET,
+            format!("session/{session}/element/{element}/computedlabel"),
+        )
     }
 }
 
@@ -311,8 +383,13 @@ async fn start_chromedriver() -> Result<(Child, String)> {
     let output = child.stdout.take().context("it was asked for its output")?;
     let mut lines = BufReader::new(output).lines();
     while let Some(line) = lines.next_line().await? {
-        let port = line.rsplit_once("on port ").map(|(_, port)| port.trim_end_matches('.'));
-        if let Some(port) = port.and_then(|port| port.parse::<u16>().ok()).filter(|port| *port != 0) {
+        let port = line
+            .rsplit_once("on port ")
+            .map(|(_, port)| port.trim_end_matches('.'));
+        if let Some(port) = port
+            .and_then(|port| port.parse::<u16>().ok())
+            .filter(|port| *port != 0)
+        {
             return Ok((child, format!("http://127.0.0.1:{port}")));
         }
     }
@@ -322,5 +399,7 @@ async fn start_chromedriver() -> Result<(Child, String)> {
 /// `screenshots` in cargo's target folder.
 fn screenshots() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target")).join("screenshots")
+    target
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"))
+        .join("screenshots")
 }

@@ -19,16 +19,23 @@ pub fn photograph() -> Vec<u8> {
     // Orientation 6 asks for a quarter turn clockwise, so what is stored has been turned the other way.
     let stored = image::imageops::rotate270(&upright);
     let mut jpeg = Vec::new();
-    JpegEncoder::new_with_quality(&mut jpeg, 90).encode_image(&stored).expect("a small picture can be encoded");
+    JpegEncoder::new_with_quality(&mut jpeg, 90)
+        .encode_image(&stored)
+        .expect("a small picture can be encoded");
     let (start, rest) = jpeg.split_at(2);
     [start, &exif_segment(), rest].concat()
 }
 
 /// The colours at the middle of the upper and of the lower half.
 pub fn halves(jpeg: &[u8]) -> (RgbImage, Rgb<u8>, Rgb<u8>) {
-    let picture = image::load(Cursor::new(jpeg), ImageFormat::Jpeg).expect("the site serves JPEG").to_rgb8();
+    let picture = image::load(Cursor::new(jpeg), ImageFormat::Jpeg)
+        .expect("the site serves JPEG")
+        .to_rgb8();
     let (width, height) = picture.dimensions();
-    let (upper, lower) = (*picture.get_pixel(width / 2, height / 4), *picture.get_pixel(width / 2, height * 3 / 4));
+    let (upper, lower) = (
+        *picture.get_pixel(width / 2, height / 4),
+        *picture.get_pixel(width / 2, height * 3 / 4),
+    );
     (picture, upper, lower)
 }
 
@@ -45,7 +52,13 @@ fn exif_segment() -> Vec<u8> {
     // The directories begin after the header of 8 bytes; each entry takes 12, a count 2, a link 4.
     let gps_at = 8 + 2 + 2 * 12 + 4;
     let positions_at = gps_at + 2 + 4 * 12 + 4;
-    directory(&mut tiff, &[entry(ORIENTATION, 3, 1, [0, 6, 0, 0]), entry(GPS, 4, 1, u32::to_be_bytes(gps_at))]);
+    directory(
+        &mut tiff,
+        &[
+            entry(ORIENTATION, 3, 1, [0, 6, 0, 0]),
+            entry(GPS, 4, 1, u32::to_be_bytes(gps_at)),
+        ],
+    );
     directory(
         &mut tiff,
         &[

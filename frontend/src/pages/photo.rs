@@ -177,22 +177,46 @@ fn Removed() -> impl IntoView {
 fn Details(photo: PhotoDetails) -> impl IntoView {
     expect_context::<Ballots>().receive(&photo.id, photo.votes, photo.viewer_vote);
     let session = session();
-    let PhotoDetails { id, title, alt_text, width, height, placeholder, sources, published_at, author, .. } = photo;
+    let PhotoDetails {
+        id,
+        title,
+        alt_text,
+        width,
+        height,
+        placeholder,
+        sources,
+        published_at,
+        author,
+        ..
+    } = photo;
     let author_id = author.as_ref().map(|author| author.id.clone());
     let (shown_title, shown_alt) = (RwSignal::new(title.clone()), RwSignal::new(alt_text.clone()));
-    let print = Print { width, height, placeholder, sources, alt: alt_text.unwrap_or_else(|| title.clone()) };
+    let print = Print {
+        width,
+        height,
+        placeholder,
+        sources,
+        alt: alt_text.unwrap_or_else(|| title.clone()),
+    };
     let ratio = print.ratio();
     let comments = photo.comments.map(|page| {
-        let conversation = Conversation::new(id.clone(), author_id.clone(), photo.comment_count.unwrap_or(0), page);
+        let conversation = Conversation::new(
+            id.clone(),
+            author_id.clone(),
+            photo.comment_count.unwrap_or(0),
+            page,
+        );
         view! { <Comments conversation/> }
     });
-    let no_comments = comments.is_none().then(|| view! { <p class="quiet">"The comments are resting."</p> });
+    let no_comments = comments
+        .is_none()
+        .then(|| view! { <p class="quiet">"The comments are resting."</p> });
     let owner_id = author_id.clone();
     let is_own = Memo::new(move |_| owner_id.as_ref().is_some_and(|author| session.is(author)));
     let owned = id.clone();
     view! {
         <article class="photo" aria-labelledby="photo-title">
-            <div class="photo-stage" style:--r=ratio.to_string()>
+            <div class="photo-stage" style:--r=ratio>
                 <div class="photo-print">
                     <Picture print sizes="(min-width: 1000px) 70vw, 100vw" eager=true/>
                     {move || shown_alt.get().map(|text| view! { <AltText text/> })}
@@ -288,11 +312,14 @@ fn DescribeForm(
             title: new_title.get_untracked().trim().to_owned(),
             alt_text: new_alt.get_untracked().trim().to_owned(),
         };
-        attempt.send(api::run(UpdatePhoto::build(variables)), move |UpdatePhoto { update_photo }| {
-            title.set(update_photo.title);
-            alt.set(update_photo.alt_text);
-            on_done.run(());
-        });
+        attempt.send(
+            api::run(UpdatePhoto::build(variables)),
+            move |UpdatePhoto { update_photo }| {
+                title.set(update_photo.title);
+                alt.set(update_photo.alt_text);
+                on_done.run(());
+            },
+        );
     };
     view! {
         <form class="form" novalidate=true on:submit=send>

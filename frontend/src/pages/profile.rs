@@ -54,9 +54,21 @@ struct Photographer {
 }
 
 impl PhotosOf {
-    pub(crate) async fn fetch(username: String, First { first, after }: First) -> Result<PhotoPage, ApiError> {
-        let answer = api::run(Self::build(PhotosOfVariables { username, first, after })).await?;
-        answer.user.ok_or(Code::NotFound)?.photos.ok_or_else(|| Code::Unavailable.into())
+    pub(crate) async fn fetch(
+        username: String,
+        First { first, after }: First,
+    ) -> Result<PhotoPage, ApiError> {
+        let answer = api::run(Self::build(PhotosOfVariables {
+            username,
+            first,
+            after,
+        }))
+        .await?;
+        answer
+            .user
+            .ok_or(Code::NotFound)?
+            .photos
+            .ok_or_else(|| Code::Unavailable.into())
     }
 }
 
@@ -64,7 +76,9 @@ impl PhotosOf {
 pub(crate) fn ProfilePage(username: String) -> impl IntoView {
     let asked = username.clone();
     let person = load(move || {
-        let variables = ByUsername { username: asked.clone() };
+        let variables = ByUsername {
+            username: asked.clone(),
+        };
         async { Ok(api::run(Profile::build(variables)).await?.user) }
     });
     let waiting = || view! { <div class="profile-head"></div> }.into_any();
@@ -83,7 +97,13 @@ pub(crate) fn ProfilePage(username: String) -> impl IntoView {
 #[component]
 fn PersonView(person: Person) -> impl IntoView {
     let session = session();
-    let Person { id, username, display_name, bio, joined_at } = person;
+    let Person {
+        id,
+        username,
+        display_name,
+        bio,
+        joined_at,
+    } = person;
     let feed = open_feed(&Timeline::Person(username.clone()));
     let is_me = Memo::new(move |_| session.is(&id));
     let label = format!("Photos by {display_name}");

@@ -87,7 +87,8 @@ pub(crate) fn SignedInOnly(children: ChildrenFn) -> impl IntoView {
         Who::Nobody => Some(false),
         Who::Somebody(_) => Some(true),
     });
-    move || match is_known.get() {
+    move || {
+        match is_known.get() {
         None => ().into_any(),
         Some(true) => children(),
         Some(false) => view! {
@@ -95,6 +96,7 @@ pub(crate) fn SignedInOnly(children: ChildrenFn) -> impl IntoView {
             <LoginForm on_done=|_| ()/>
         }
         .into_any(),
+    }
     }
 }
 
@@ -152,7 +154,11 @@ fn AccountSettings() -> impl IntoView {
     let viewer = session.viewer_now();
     let email = viewer.as_ref().map(|viewer| viewer.email.clone());
     let profile = viewer.and_then(|Viewer { user, .. }| user).map(|me| {
-        let username = if me.has_chosen_username() { me.username.clone() } else { String::new() };
+        let username = if me.has_chosen_username() {
+            me.username.clone()
+        } else {
+            String::new()
+        };
         view! {
             <section class="settings">
                 <h2>"Profile"</h2>
@@ -185,16 +191,25 @@ fn AccountSettings() -> impl IntoView {
 #[component]
 fn ProfileForm(me: Me) -> impl IntoView {
     let session = session();
-    let (name, bio) = (RwSignal::new(me.display_name), RwSignal::new(me.bio.unwrap_or_default()));
+    let (name, bio) = (
+        RwSignal::new(me.display_name),
+        RwSignal::new(me.bio.unwrap_or_default()),
+    );
     let (attempt, saved) = (Attempt::new(), RwSignal::new(false));
     let send = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
         saved.set(false);
-        let variables = UpdateProfileVariables { display_name: name.get_untracked(), bio: bio.get_untracked() };
-        attempt.send(api::run(UpdateProfile::build(variables)), move |UpdateProfile { update_profile }| {
-            session.renamed(update_profile);
-            saved.set(true);
-        });
+        let variables = UpdateProfileVariables {
+            display_name: name.get_untracked(),
+            bio: bio.get_untracked(),
+        };
+        attempt.send(
+            api::run(UpdateProfile::build(variables)),
+            move |UpdateProfile { update_profile }| {
+                session.renamed(update_profile);
+                saved.set(true);
+            },
+        );
     };
     view! {
         <form class="form" novalidate=true on:submit=send>
@@ -227,8 +242,10 @@ fn PasswordForm() -> impl IntoView {
     let send = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
         saved.set(false);
-        let variables =
-            ChangePasswordVariables { current_password: current.get_untracked(), new_password: new.get_untracked() };
+        let variables = ChangePasswordVariables {
+            current_password: current.get_untracked(),
+            new_password: new.get_untracked(),
+        };
         attempt.send(api::run(ChangePassword::build(variables)), move |_| {
             api::remember_session(true);
             current.set(String::new());
@@ -280,11 +297,13 @@ fn SessionList() -> impl IntoView {
                     </li>
                 }
             });
-            view! { <ul>{items.collect_view()}</ul> }
+            view! { <ul>{items.collect_view()}</ul> }.into_any()
         },
     );
     let leave = move |everywhere: bool| {
-        attempt.send(session.sign_out(everywhere), move |()| navigation.go(Timeline::Latest.into()));
+        attempt.send(session.sign_out(everywhere), move |()| {
+            navigation.go(Timeline::Latest.into())
+        });
     };
     view! {
         {list}
@@ -306,7 +325,9 @@ fn DeleteForm() -> impl IntoView {
     let (password, attempt) = (RwSignal::new(String::new()), Attempt::new());
     let send = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
-        let variables = DeleteAccountVariables { password: password.get_untracked() };
+        let variables = DeleteAccountVariables {
+            password: password.get_untracked(),
+        };
         attempt.send(api::run(DeleteAccount::build(variables)), move |_| {
             session.end();
             navigation.go(Timeline::Latest.into());
@@ -347,6 +368,14 @@ fn wrong_password_words(error: &ApiError) -> &'static str {
 /// The part of a user agent that people know.
 fn browser(user_agent: &str) -> &'static str {
     // The order matters: most of them call themselves Chrome and Safari too.
-    let known = [("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome or Chromium"), ("Safari/", "Safari")];
-    known.iter().find(|(mark, _)| user_agent.contains(mark)).map_or("A program", |(_, name)| name)
+    let known = [
+        ("Edg/", "Edge"),
+        ("Firefox/", "Firefox"),
+        ("Chrome/", "Chrome or Chromium"),
+        ("Safari/", "Safari"),
+    ];
+    known
+        .iter()
+        .find(|(mark, _)| user_agent.contains(mark))
+        .map_or("A program", |(_, name)| name)
 }

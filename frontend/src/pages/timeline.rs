@@ -109,12 +109,27 @@ struct Winner {
 }
 
 /// How each kind of timeline is asked for its next page.
-pub(crate) fn fetch(timeline: Timeline, First { first, after }: First) -> LocalBoxFuture<'static, Result<PhotoPage, ApiError>> {
+pub(crate) fn fetch(
+    timeline: Timeline,
+    First { first, after }: First,
+) -> LocalBoxFuture<'static, Result<PhotoPage, ApiError>> {
     async move {
         Ok(match timeline {
-            Timeline::Latest => api::run(LatestPhotos::build(PageVariables { first, after })).await?.latest_photos,
-            Timeline::Hot(day) => api::run(HotPhotos::build(DayVariables { day, first, after })).await?.hot_photos,
-            Timeline::Trending => api::run(TrendingPhotos::build(PageVariables { first, after })).await?.trending_photos,
+            Timeline::Latest => {
+                api::run(LatestPhotos::build(PageVariables { first, after }))
+                    .await?
+                    .latest_photos
+            }
+            Timeline::Hot(day) => {
+                api::run(HotPhotos::build(DayVariables { day, first, after }))
+                    .await?
+                    .hot_photos
+            }
+            Timeline::Trending => {
+                api::run(TrendingPhotos::build(PageVariables { first, after }))
+                    .await?
+                    .trending_photos
+            }
             Timeline::Person(username) => PhotosOf::fetch(username, First { first, after }).await?,
         })
     }
@@ -125,7 +140,10 @@ pub(crate) fn fetch(timeline: Timeline, First { first, after }: First) -> LocalB
 pub(crate) fn TimelinePage(timeline: Timeline) -> impl IntoView {
     let feed = open_feed(&timeline);
     let (name, words) = match &timeline {
-        Timeline::Hot(None) => ("Hot", "Today’s photos, best votes first. A new day begins at 00:00 UTC."),
+        Timeline::Hot(None) => (
+            "Hot",
+            "Today’s photos, best votes first. A new day begins at 00:00 UTC.",
+        ),
         Timeline::Hot(Some(_)) => ("Hot", "That day’s photos, best votes first."),
         Timeline::Trending => ("Trending", "All photos of all time, best votes first."),
         Timeline::Latest | Timeline::Person(_) => ("Latest", "Every photo, the newest first."),
@@ -138,7 +156,9 @@ pub(crate) fn TimelinePage(timeline: Timeline) -> impl IntoView {
         Timeline::Hot(day) => Some(day.clone()),
         _ => None,
     };
-    let days = hot.is_some().then(|| load(|| async { Ok(api::run(HotDays::build(())).await?.hot_days) }.map(named_days)));
+    let days = hot
+        .is_some()
+        .then(|| load(|| async { Ok(api::run(HotDays::build(())).await?.hot_days) }.map(named_days)));
     let news = (timeline == Timeline::Latest).then(|| view! { <NewPhotos feed=feed.clone()/> });
     let neighbours = hot.clone().map(|day| view! { <DayLinks day/> });
     let archive = days.map(|days| view! { <Archive days/> });
@@ -146,15 +166,15 @@ pub(crate) fn TimelinePage(timeline: Timeline) -> impl IntoView {
     let is_today = timeline == Timeline::Hot(None);
     let empty = move || match days.filter(|_| is_today) {
         Some(days) => view! { <EmptyToday days/> }.into_any(),
-        None if hot.is_some() => view! { <p class="empty">"No photos were published on that day."</p> }.into_any(),
-        None => {
-            view! {
-                <p class="empty">
-                    "No photos yet. " <a href=Route::Upload.to_string()>"Upload the first one"</a>
-                </p>
-            }
-            .into_any()
+        None if hot.is_some() => {
+            view! { <p class="empty">"No photos were published on that day."</p> }.into_any()
         }
+        None => view! {
+            <p class="empty">
+                "No photos yet. " <a href=Route::Upload.to_string()>"Upload the first one"</a>
+            </p>
+        }
+        .into_any(),
     };
     view! {
         <div class="timeline-head">
@@ -196,10 +216,16 @@ fn DayLinks(day: Option<Date>) -> impl IntoView {
     let shown = day.clone().unwrap_or_else(|| today.clone());
     let previous = time::days_after(&shown, -1);
     // From yesterday on leads to today, which has the short address.
-    let next = day.and_then(|day| time::days_after(&day, 1)).filter(|next| next.0 <= today.0);
+    let next = day
+        .and_then(|day| time::days_after(&day, 1))
+        .filter(|next| next.0 <= today.0);
     let link = |day: Date, rel: &'static str| {
         let words = time::short_day(&day);
-        let target = if day == today { Timeline::Hot(None) } else { Timeline::Hot(Some(day)) };
+        let target = if day == today {
+            Timeline::Hot(None)
+        } else {
+            Timeline::Hot(Some(day))
+        };
         view! { <a href=target.to_string() rel=rel>{words}</a> }
     };
     view! {
@@ -214,12 +240,33 @@ fn DayLinks(day: Option<Date>) -> impl IntoView {
 #[component]
 fn Archive(days: Load<Days>) -> impl IntoView {
     let winners = move || {
-        let days: Vec<_> = days.get()?.into_iter().filter_map(|day| Some((day.day, day.photo_count, day.winner?))).collect();
+        let days: Vec<_> = days
+            .get()?
+            .into_iter()
+            .filter_map(|day| Some((day.day, day.photo_count, day.winner?)))
+            .collect();
         let frames = days.into_iter().map(|(day, count, winner)| {
             let link = Timeline::Hot(Some(day.clone())).to_string();
-            let photos = if count == 1 { "1 photo".to_owned() } else { format!("{count} photos") };
-            let Winner { title, alt_text, width, height, placeholder, sources } = winner;
-            let print = Print { width, height, placeholder, sources, alt: alt_text.unwrap_or_else(|| title.clone()) };
+            let photos = if count == 1 {
+                "1 photo".to_owned()
+            } else {
+                format!("{count} photos")
+            };
+            let Winner {
+                title,
+                alt_text,
+                width,
+                height,
+                placeholder,
+                sources,
+            } = winner;
+            let print = Print {
+                width,
+                height,
+                placeholder,
+                sources,
+                alt: alt_text.unwrap_or_else(|| title.clone()),
+            };
             view! {
                 <li class="winner">
                     <a href=link>
@@ -247,12 +294,25 @@ fn Archive(days: Load<Days>) -> impl IntoView {
 /// Nothing today: yesterday's podium instead.
 #[component]
 fn EmptyToday(days: Load<Days>) -> impl IntoView {
-    let last = move || days.get()?.into_iter().find(|day| day.winner.is_some()).map(|day| day.day);
+    let last = move || {
+        days.get()?
+            .into_iter()
+            .find(|day| day.winner.is_some())
+            .map(|day| day.day)
+    };
     let podium = move || {
         let day = last()?;
         let podium = load({
             let day = day.clone();
-            move || fetch(Timeline::Hot(Some(day.clone())), First { first: 3, after: None })
+            move || {
+                fetch(
+                    Timeline::Hot(Some(day.clone())),
+                    First {
+                        first: 3,
+                        after: None,
+                    },
+                )
+            }
         });
         let ballots = expect_context::<crate::votes::Ballots>();
         let places = podium.show(
@@ -262,7 +322,7 @@ fn EmptyToday(days: Load<Days>) -> impl IntoView {
                     ballots.receive(&photo.id, photo.votes, photo.viewer_vote);
                     view! { <crate::components::tile::Tile photo place=at + 1 ranked=true/> }
                 });
-                view! { <div class="grid">{tiles.collect_view()}</div> }
+                view! { <div class="grid">{tiles.collect_view()}</div> }.into_any()
             },
         );
         Some(view! {
@@ -313,7 +373,12 @@ fn NewPhotos(feed: Feed) -> impl IntoView {
     let photos = feed.photos().clone();
     let count = move || {
         let newest = newest.get().unwrap_or_default();
-        photos.with(|known| newest.iter().take_while(|id| known.iter().all(|photo| photo.id != **id)).count())
+        photos.with(|known| {
+            newest
+                .iter()
+                .take_while(|id| known.iter().all(|photo| photo.id != **id))
+                .count()
+        })
     };
     move || {
         let count = count();

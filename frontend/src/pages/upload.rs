@@ -90,7 +90,15 @@ fn Queue() -> impl IntoView {
 
 #[component]
 fn QueueItem(uploads: Uploads, item: Item) -> impl IntoView {
-    let Item { key, name, preview, title, alt, state, .. } = item.clone();
+    let Item {
+        key,
+        name,
+        preview,
+        title,
+        alt,
+        state,
+        ..
+    } = item.clone();
     let item = StoredValue::new(item);
     let field_error = move |field: &'static str, words: &'static str| {
         Signal::derive(move || match state.get() {
@@ -151,10 +159,12 @@ fn QueueItem(uploads: Uploads, item: Item) -> impl IntoView {
 fn state_view(state: &State) -> AnyView {
     match state {
         State::Waiting => "Waiting".into_any(),
-        State::Uploading(share) => {
-            let percent = format!("{:.0}", share * 100.0);
+        State::Uploading(percent) => {
+            let percent = percent.to_string();
             view! {
-                "Uploading " {percent.clone()} " % "
+                "Uploading "
+                {percent.clone()}
+                " % "
                 <progress max="100" value=percent aria-label="Sent"></progress>
             }
             .into_any()
@@ -166,7 +176,9 @@ fn state_view(state: &State) -> AnyView {
         State::Unpublished(_, error) if error.field.is_some() => {
             view! { <span class="form-error">"Not published yet."</span> }.into_any()
         }
-        State::Unpublished(_, error) => view! { <span class="form-error">"Not published. " {words(error)}</span> }.into_any(),
+        State::Unpublished(_, error) => {
+            view! { <span class="form-error">"Not published. " {words(error)}</span> }.into_any()
+        }
         State::Failed(why) => view! { <span class="form-error">{*why}</span> }.into_any(),
     }
 }
@@ -180,5 +192,6 @@ fn Finished(id: Id) -> impl IntoView {
 }
 
 fn files(list: Option<FileList>) -> Vec<File> {
-    list.map(|list| (0..list.length()).filter_map(|at| list.item(at)).collect()).unwrap_or_default()
+    list.map(|list| (0..list.length()).filter_map(|at| list.item(at)).collect())
+        .unwrap_or_default()
 }

@@ -49,9 +49,12 @@ pub(crate) fn WelcomePage() -> impl IntoView {
 }
 
 #[component]
-pub(crate) fn UsernameForm(#[prop(into)] on_done: Callback<Me>, #[prop(optional, into)] initial: String) -> impl IntoView {
+pub(crate) fn UsernameForm(
+    #[prop(into)] on_done: Callback<Me>,
+    #[prop(optional, into)] initial: String,
+) -> impl IntoView {
     let (username, attempt, session) = (RwSignal::new(initial.clone()), Attempt::new(), session());
-    let chosen = move || username.get().trim().to_lowercase();
+    let chosen = move || username.get().trim().to_ascii_lowercase();
     // Every keystroke asks again; the question before is aborted.
     let available = load(move || {
         let username = chosen();
@@ -60,7 +63,10 @@ pub(crate) fn UsernameForm(#[prop(into)] on_done: Callback<Me>, #[prop(optional,
             if !worth_asking {
                 return Ok((username, None));
             }
-            let answer = api::run(UsernameAvailable::build(ByUsername { username: username.clone() })).await?;
+            let answer = api::run(UsernameAvailable::build(ByUsername {
+                username: username.clone(),
+            }))
+            .await?;
             Ok((username, Some(answer.username_available)))
         }
     });
@@ -72,10 +78,13 @@ pub(crate) fn UsernameForm(#[prop(into)] on_done: Callback<Me>, #[prop(optional,
     let send = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
         let username = untrack(chosen);
-        attempt.send(api::run(ClaimUsername::build(ByUsername { username })), move |ClaimUsername { claim_username }| {
-            session.renamed(claim_username.clone());
-            on_done.run(claim_username);
-        });
+        attempt.send(
+            api::run(ClaimUsername::build(ByUsername { username })),
+            move |ClaimUsername { claim_username }| {
+                session.renamed(claim_username.clone());
+                on_done.run(claim_username);
+            },
+        );
     };
     view! {
         <form class="form" novalidate=true on:submit=send>
@@ -98,7 +107,9 @@ pub(crate) fn UsernameForm(#[prop(into)] on_done: Callback<Me>, #[prop(optional,
 
 fn is_username(text: &str) -> bool {
     let valid = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
-    (3..=30).contains(&text.len()) && text.starts_with(|first: char| first.is_ascii_lowercase()) && text.bytes().all(valid)
+    (3..=30).contains(&text.len())
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(valid)
 }
 
 fn username_words(error: &ApiError) -> &'static str {

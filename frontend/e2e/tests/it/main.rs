@@ -90,7 +90,9 @@ async fn upload(browser: &Browser, file: PathBuf) -> Result<String> {
     browser.choose("Choose photos", &file).await?;
     browser.reads("Location removed").await?;
     browser.fill("Title", "Harbour at dusk").await?;
-    browser.fill("What it shows (optional)", "A meadow under a clear sky.").await?;
+    browser
+        .fill("What it shows (optional)", "A meadow under a clear sky.")
+        .await?;
     browser.screenshots("upload").await?;
     browser.click(Role::Button, "Publish").await?;
     browser.click(Role::Link, "See it").await?;
@@ -106,20 +108,32 @@ async fn is_upright_and_tells_no_place(system: &System, browser: &Browser, photo
     browser.visit(photo).await?;
     let image = browser.find(Role::Image, "A meadow under a clear sky.").await?;
     let chosen = browser.picture_of(&image).await?;
-    let srcset = image.attr("srcset").await?.context("the JPEG of the picture has its sizes")?;
-    let jpegs = srcset.split(',').filter_map(|size| size.split_whitespace().next()).map(|path| format!("{}{path}", system.base_url()));
+    let srcset = image
+        .attr("srcset")
+        .await?
+        .context("the JPEG of the picture has its sizes")?;
+    let jpegs = srcset
+        .split(',')
+        .filter_map(|size| size.split_whitespace().next())
+        .map(|path| format!("{}{path}", system.base_url()));
     let client = reqwest::Client::new();
     for address in jpegs.clone().chain([chosen]) {
         let answer = client.get(&address).send().await?.error_for_status()?;
         let bytes = answer.bytes().await?;
         for trace in [b"Exif".as_slice(), b"http://ns.adobe.com", b"GPS"] {
-            ensure!(!bytes.windows(trace.len()).any(|window| window == trace), "{address} still tells more than the picture");
+            ensure!(
+                !bytes.windows(trace.len()).any(|window| window == trace),
+                "{address} still tells more than the picture"
+            );
         }
     }
     for address in jpegs {
         let (picture, upper, lower) = camera::halves(&client.get(&address).send().await?.bytes().await?);
         ensure!(picture.width() < picture.height(), "{address} lies on its side");
-        ensure!(camera::alike(upper, camera::SKY) && camera::alike(lower, camera::MEADOW), "{address} is turned: {upper:?} above {lower:?}");
+        ensure!(
+            camera::alike(upper, camera::SKY) && camera::alike(lower, camera::MEADOW),
+            "{address} is turned: {upper:?} above {lower:?}"
+        );
     }
     Ok(())
 }
@@ -133,7 +147,9 @@ async fn vote_signed_out(browser: &Browser) -> Result<()> {
     browser.click_in(&tile, Role::Button, "Upvote").await?;
     let sheet = browser.find(Role::Dialog, "Sign in").await?;
     browser.screenshots("sign-in").await?;
-    browser.click_in(&sheet, Role::Button, "Create an account").await?;
+    browser
+        .click_in(&sheet, Role::Button, "Create an account")
+        .await?;
     register(browser, "bert").await?;
     browser.is_gone(Role::Dialog, "Sign in").await?;
     browser.announces("Upvoted. Score 1.").await?;
@@ -153,7 +169,9 @@ async fn comment(guest: &Browser, host: &Browser, photo: &str) -> Result<()> {
     guest.click(Role::Link, "Harbour at dusk").await?;
     let sheet = guest.find(Role::Dialog, "Photo").await?;
     guest.is_at(photo).await?;
-    guest.fill("Your comment", "What a sky! See https://example.org for more.").await?;
+    guest
+        .fill("Your comment", "What a sky! See https://example.org for more.")
+        .await?;
     guest.click_in(&sheet, Role::Button, "Send").await?;
     guest.find_in(&sheet, Role::ListItem, "What a sky!").await?;
     guest.announces("Comment posted.").await?;
@@ -174,7 +192,10 @@ async fn comment(guest: &Browser, host: &Browser, photo: &str) -> Result<()> {
     host.fill("Your comment", "Unfinished").await?;
     host.reload().await?;
     let kept = host.find(Role::Textbox, "Your comment").await?;
-    ensure!(kept.value().await?.as_deref() == Some("Unfinished"), "the draft is lost");
+    ensure!(
+        kept.value().await?.as_deref() == Some("Unfinished"),
+        "the draft is lost"
+    );
     kept.clear().await?;
     host.screenshots("comments").await
 }

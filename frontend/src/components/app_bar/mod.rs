@@ -47,7 +47,9 @@ pub(crate) fn AppBar() -> impl IntoView {
         }
         Who::Somebody(viewer) => {
             let (name, profile) = match viewer.user {
-                Some(me) if me.has_chosen_username() => (me.display_name, Timeline::Person(me.username).into()),
+                Some(me) if me.has_chosen_username() => {
+                    (me.display_name, Timeline::Person(me.username).into())
+                }
                 _ => ("Choose a username".to_owned(), Route::Welcome),
             };
             let shown = name.clone();
@@ -76,7 +78,7 @@ pub(crate) fn AppBar() -> impl IntoView {
             <nav class="bar-account" aria-label="Account">
                 <a class="bar-link" href=Route::Upload.to_string() aria-current=is_current(Route::Upload)>
                     <Glyph icon=Icon::Upload/>
-                    <span>"Upload"</span>
+                    <span class="bar-text">"Upload"</span>
                 </a>
                 {account}
             </nav>

@@ -113,7 +113,11 @@ fn CommentView(
     let item = NodeRef::<Li>::new();
     let editing = RwSignal::new(false);
     let attempt = Attempt::new();
-    let Entry { key, comment, standing } = entry.clone();
+    let Entry {
+        key,
+        comment,
+        standing,
+    } = entry.clone();
     let entry = StoredValue::new(entry);
     let reply_to = StoredValue::new(reply_to);
     // The focus follows what one has just posted.
@@ -156,7 +160,9 @@ fn CommentView(
                 }
                 .into_any();
             }
-            let edited = text.edited_at.map(|_| view! { <span class="quiet">"Edited"</span> });
+            let edited = text
+                .edited_at
+                .map(|_| view! { <span class="quiet">"Edited"</span> });
             view! {
                 <p class="comment-byline">
                     <Author author=text.author/>
@@ -176,7 +182,9 @@ fn CommentView(
             Standing::Sending => view! { <span class="quiet">"Sending…"</span> }.into_any(),
             Standing::Failed(error) => {
                 let again = move || {
-                    let reply_to = reply_to.get_value().map(|head| head.comment.with_untracked(|head| head.id.clone()));
+                    let reply_to = reply_to
+                        .get_value()
+                        .map(|head| head.comment.with_untracked(|head| head.id.clone()));
                     session().require(move || conversation.send(entry.get_value(), reply_to.clone()));
                 };
                 view! {
@@ -236,7 +244,9 @@ fn Composer(
     let text = RwSignal::new(kept.unwrap_or(initial));
     let session = session();
     let draft = StoredValue::new(draft);
-    let keep = move |value: Option<&str>| draft.with_value(|draft| storage::write(storage::tab().as_ref(), draft, value));
+    let keep = move |value: Option<&str>| {
+        draft.with_value(|draft| storage::write(storage::tab().as_ref(), draft, value))
+    };
     let length = move || text.with(|text| text.trim().chars().count());
     let send = move || {
         let body = text.get_untracked().trim().to_owned();
@@ -322,7 +332,8 @@ fn linked(body: &str) -> Vec<AnyView> {
         let is_web = text.starts_with("https://") || text.starts_with("http://");
         if span.kind().is_some() && is_web {
             let address = text.clone();
-            view! { <a href=address target="_blank" rel="noopener noreferrer nofollow ugc">{text}</a> }.into_any()
+            view! { <a href=address target="_blank" rel="noopener noreferrer nofollow ugc">{text}</a> }
+                .into_any()
         } else {
             text.into_any()
         }

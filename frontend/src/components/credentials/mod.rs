@@ -11,11 +11,18 @@ const FIELDS: &[&str] = &["email", "password"];
 
 #[component]
 pub(crate) fn LoginForm(#[prop(into)] on_done: Callback<Viewer>) -> impl IntoView {
-    let (email, password, attempt) = (RwSignal::new(String::new()), RwSignal::new(String::new()), Attempt::new());
+    let (email, password, attempt) = (
+        RwSignal::new(String::new()),
+        RwSignal::new(String::new()),
+        Attempt::new(),
+    );
     let session = session();
     let send = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
-        let credentials = Credentials { email: email.get(), password: password.get() };
+        let credentials = Credentials {
+            email: email.get(),
+            password: password.get(),
+        };
         attempt.send(session.sign_in(credentials), move |viewer| on_done.run(viewer));
     };
     view! {
@@ -36,11 +43,18 @@ pub(crate) fn LoginForm(#[prop(into)] on_done: Callback<Viewer>) -> impl IntoVie
 
 #[component]
 pub(crate) fn RegisterForm(#[prop(into)] on_done: Callback<Viewer>) -> impl IntoView {
-    let (email, password, attempt) = (RwSignal::new(String::new()), RwSignal::new(String::new()), Attempt::new());
+    let (email, password, attempt) = (
+        RwSignal::new(String::new()),
+        RwSignal::new(String::new()),
+        Attempt::new(),
+    );
     let session = session();
     let send = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
-        let credentials = Credentials { email: email.get(), password: password.get() };
+        let credentials = Credentials {
+            email: email.get(),
+            password: password.get(),
+        };
         attempt.send(session.register(credentials), move |viewer| on_done.run(viewer));
     };
     view! {

@@ -21,7 +21,10 @@ pub(crate) fn words(error: &ApiError) -> &'static str {
 
 #[component]
 pub(crate) fn ErrorCard(error: ApiError, #[prop(into)] retry: Callback<()>) -> impl IntoView {
-    let request = error.request_id.clone().map(|id| view! { <p class="error-card-request">"Request " <code>{id}</code></p> });
+    let request = error
+        .request_id
+        .clone()
+        .map(|id| view! { <p class="error-card-request">"Request " <code>{id}</code></p> });
     view! {
         <section class="error-card" role="alert">
             <p>{words(&error)}</p>

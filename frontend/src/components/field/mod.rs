@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use futures::future::FutureExt;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
@@ -53,7 +54,11 @@ pub(crate) fn Field(
 ) -> impl IntoView {
     let described_by = format!("{id}-hint {id}-error");
     let invalid = move || error.with(Option::is_some).then_some("true");
-    let spellcheck = if matches!(kind, Kind::Text | Kind::Paragraph) { "true" } else { "false" };
+    let spellcheck = if matches!(kind, Kind::Text | Kind::Paragraph) {
+        "true"
+    } else {
+        "false"
+    };
     let input = if kind == Kind::Paragraph {
         view! {
             <textarea
@@ -106,7 +111,10 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     pub(crate) fn new() -> Self {
-        Self { busy: RwSignal::new(false), error: RwSignal::new(None) }
+        Self {
+            busy: RwSignal::new(false),
+            error: RwSignal::new(None),
+        }
     }
 
     pub(crate) fn is_busy(self) -> bool {
@@ -124,7 +132,8 @@ impl Attempt {
         }
         self.busy.set(true);
         self.error.set(None);
-        spawn_local(async move {
+        // Boxed, so that the machinery of waiting is compiled once and not for every form.
+        let sending = async move {
             let result = request.await;
             // The page may have gone meanwhile, and its signals with it.
             self.busy.try_set(false);
@@ -134,21 +143,41 @@ impl Attempt {
                     self.error.try_set(Some(error));
                 }
             }
-        });
+        };
+        spawn_local(sending.boxed_local());
     }
 
     /// The error of one field, as `words` put it.
-    pub(crate) fn on(self, field: &'static str, words: impl Fn(&ApiError) -> &'static str + Send + Sync + 'static) -> Signal<Option<String>> {
+    pub(crate) fn on(
+        self,
+        field: &'static str,
+        words: impl Fn(&ApiError) -> &'static str + Send + Sync + 'static,
+    ) -> Signal<Option<String>> {
         Signal::derive(move || {
-            self.error.with(|error| error.as_ref().filter(|error| error.is_about(field)).map(|error| words(error).to_owned()))
+            self.error.with(|error| {
+                error
+                    .as_ref()
+                    .filter(|error| error.is_about(field))
+                    .map(|error| words(error).to_owned())
+            })
         })
     }
 
     /// What failed and is no field's fault. `fields` are those that show their own errors.
-    pub(crate) fn rest(self, fields: &'static [&'static str], words: impl Fn(&ApiError) -> &'static str + Send + Sync + 'static) -> impl IntoView {
+    pub(crate) fn rest(
+        self,
+        fields: &'static [&'static str],
+        words: impl Fn(&ApiError) -> &'static str + Send + Sync + 'static,
+    ) -> impl IntoView {
         move || {
-            let error = self.error.get().filter(|error| !fields.iter().any(|field| error.is_about(field)))?;
-            let request = error.request_id.clone().map(|id| view! { <span class="quiet">" Request " {id}</span> });
+            let error = self
+                .error
+                .get()
+                .filter(|error| !fields.iter().any(|field| error.is_about(field)))?;
+            let request = error
+                .request_id
+                .clone()
+                .map(|id| view! { <span class="quiet">" Request " {id}</span> });
             Some(view! { <p class="form-error" role="alert">{words(&error)} {request}</p> })
         }
     }
@@ -161,7 +190,11 @@ impl Attempt {
 
 /// The button that sends a form.
 #[component]
-pub(crate) fn SendButton(attempt: Attempt, #[prop(into)] label: String, #[prop(optional)] danger: bool) -> impl IntoView {
+pub(crate) fn SendButton(
+    attempt: Attempt,
+    #[prop(into)] label: String,
+    #[prop(optional)] danger: bool,
+) -> impl IntoView {
     view! {
         <button class="button button-action" class:button-danger=danger type="submit" aria-disabled=move || attempt.is_busy().then_some("true")>
             {label}

@@ -20,8 +20,11 @@ struct Offer {
 
 impl Notices {
     pub(crate) fn provide() -> Self {
-        let notices =
-            Self { said: RwSignal::new(String::new()), offers: RwSignal::new(Vec::new()), next: StoredValue::new(0) };
+        let notices = Self {
+            said: RwSignal::new(String::new()),
+            offers: RwSignal::new(Vec::new()),
+            next: StoredValue::new(0),
+        };
         provide_context(notices);
         notices
     }
@@ -37,11 +40,18 @@ impl Notices {
         let key = self.next.get_value();
         self.next.set_value(key + 1);
         self.announce(text.clone());
-        self.offers.update(|offers| offers.push(Offer { key, text, retry: Callback::new(move |()| retry()) }));
+        self.offers.update(|offers| {
+            offers.push(Offer {
+                key,
+                text,
+                retry: Callback::new(move |()| retry()),
+            })
+        });
     }
 
     fn dismiss(self, key: u32) {
-        self.offers.update(|offers| offers.retain(|offer| offer.key != key));
+        self.offers
+            .update(|offers| offers.retain(|offer| offer.key != key));
     }
 }
 

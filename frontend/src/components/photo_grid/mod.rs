@@ -33,7 +33,13 @@ pub(crate) fn PhotoGrid(
         move || photos.get().into_iter().enumerate().collect::<Vec<_>>()
     };
     let status = feed.status().clone();
-    let is_busy = move || if status.get() == Status::Loading { "true" } else { "false" };
+    let is_busy = move || {
+        if status.get() == Status::Loading {
+            "true"
+        } else {
+            "false"
+        }
+    };
     view! {
         <div class="grid" class:grid-leads=leads role="feed" aria-label=label aria-busy=is_busy>
             <For each=numbered key=|(_, photo)| photo.id.clone() let((at, photo))>
@@ -82,22 +88,30 @@ fn GridEnd(feed: Feed, empty: ViewFn) -> impl IntoView {
 /// Empty frames, in the shapes that photos have.
 #[component]
 fn GridSkeleton() -> impl IntoView {
-    let shapes = ["1.5", "0.667", "1.333", "1.778", "0.75", "1.5", "1", "1.5"];
-    let frames = shapes.into_iter().map(|ratio| view! { <div class="tile" style:--r=ratio><div class="frame"></div></div> });
+    let shapes = ["3 / 2", "2 / 3", "4 / 3", "16 / 9", "3 / 4", "3 / 2", "1", "3 / 2"];
+    let frames = shapes
+        .into_iter()
+        .map(|ratio| view! { <div class="tile" style:--r=ratio><div class="frame"></div></div> });
     view! { <div class="grid skeleton" aria-hidden="true">{frames.collect_view()}</div> }
 }
 
 /// Calls once the element is near the window, until the current effect runs again.
 fn when_near(element: &Element, call: impl Fn() + 'static) {
     let seen = Closure::<dyn Fn(Array)>::new(move |entries: Array| {
-        let is_near = entries.iter().any(|entry| entry.unchecked_into::<IntersectionObserverEntry>().is_intersecting());
+        let is_near = entries.iter().any(|entry| {
+            entry
+                .unchecked_into::<IntersectionObserverEntry>()
+                .is_intersecting()
+        });
         if is_near {
             call();
         }
     });
     let options = IntersectionObserverInit::new();
     options.set_root_margin(AHEAD);
-    let Ok(observer) = IntersectionObserver::new_with_options(seen.as_ref().unchecked_ref(), &options) else { return };
+    let Ok(observer) = IntersectionObserver::new_with_options(seen.as_ref().unchecked_ref(), &options) else {
+        return;
+    };
     observer.observe(element);
     let kept = SendWrapper::new((observer, seen));
     on_cleanup(move || kept.0.disconnect());

@@ -25,9 +25,9 @@ pub(crate) struct Print {
 }
 
 impl Print {
-    /// Width over height.
-    pub(crate) fn ratio(&self) -> f64 {
-        f64::from(self.width.max(1)) / f64::from(self.height.max(1))
+    /// Width over height, as CSS writes it.
+    pub(crate) fn ratio(&self) -> String {
+        format!("{} / {}", self.width, self.height)
     }
 }
 
@@ -41,8 +41,14 @@ pub(crate) fn Picture(
     #[prop(optional)]
     eager: bool,
 ) -> impl IntoView {
-    let ratio = print.ratio().to_string();
-    let Print { width, height, placeholder, mut sources, alt } = print;
+    let ratio = print.ratio();
+    let Print {
+        width,
+        height,
+        placeholder,
+        mut sources,
+        alt,
+    } = print;
     let canvas = NodeRef::<Canvas>::new();
     Effect::new(move || {
         if let Some(canvas) = canvas.get() {
@@ -84,7 +90,12 @@ pub(crate) fn Picture(
 
 /// Decodes the ThumbHash into some thirty pixels; the browser blurs them by stretching.
 fn draw_placeholder(canvas: &HtmlCanvasElement, base64: &str) -> Option<()> {
-    let bytes: Vec<u8> = window().atob(base64).ok()?.chars().filter_map(|byte| u8::try_from(u32::from(byte)).ok()).collect();
+    let bytes: Vec<u8> = window()
+        .atob(base64)
+        .ok()?
+        .chars()
+        .filter_map(|byte| u8::try_from(u32::from(byte)).ok())
+        .collect();
     let (width, height, rgba) = thumbhash::thumb_hash_to_rgba(&bytes).ok()?;
     let (width, height) = (u32::try_from(width).ok()?, u32::try_from(height).ok()?);
     canvas.set_width(width);

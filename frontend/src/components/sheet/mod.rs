@@ -33,8 +33,13 @@ pub(crate) fn Sheet(
     });
     return_focus();
     let beside = move |event: web_sys::MouseEvent| {
-        let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
-        if dialog.get_untracked().is_some_and(|dialog| target.as_ref() == Some(dialog.as_ref())) {
+        let target = event
+            .target()
+            .and_then(|target| target.dyn_into::<Element>().ok());
+        if dialog
+            .get_untracked()
+            .is_some_and(|dialog| target.as_ref() == Some(dialog.as_ref()))
+        {
             on_close.run(());
         }
     };
@@ -63,7 +68,10 @@ pub(crate) fn Sheet(
 /// Gives the focus back to where it was, once the sheet is gone: the browser does so only for one that is closed and
 /// kept.
 fn return_focus() {
-    let before = document().active_element().and_then(|element| element.dyn_into::<HtmlElement>().ok()).map(SendWrapper::new);
+    let before = document()
+        .active_element()
+        .and_then(|element| element.dyn_into::<HtmlElement>().ok())
+        .map(SendWrapper::new);
     on_cleanup(move || {
         if let Some(before) = before {
             request_animation_frame(move || focus(&before));

@@ -30,7 +30,9 @@ pub(crate) fn Shortcuts() -> impl IntoView {
     let helping = RwSignal::new(false);
     let after_g = StoredValue::new(false);
     let listener = window_event_listener(ev::keydown, move |event| {
-        let Some(key) = plain_key(&event).filter(|_| enabled.get_untracked()) else { return };
+        let Some(key) = plain_key(&event).filter(|_| enabled.get_untracked()) else {
+            return;
+        };
         let goes = after_g.get_value();
         after_g.set_value(key == "g");
         match key.as_str() {
@@ -73,16 +75,24 @@ pub(crate) fn Shortcuts() -> impl IntoView {
 /// The key alone, unless it belongs to something that one types into.
 fn plain_key(event: &KeyboardEvent) -> Option<String> {
     let typed_into = "input, textarea, select, [contenteditable]";
-    let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+    let target = event
+        .target()
+        .and_then(|target| target.dyn_into::<Element>().ok());
     let is_typing = target.is_some_and(|target| target.closest(typed_into).ok().flatten().is_some());
     let is_combined = event.ctrl_key() || event.meta_key() || event.alt_key();
-    (!is_typing && !is_combined).then(|| event.key().to_lowercase())
+    (!is_typing && !is_combined).then(|| event.key().to_ascii_lowercase())
 }
 
 /// The opened photo if there is one, else the tile that has the focus.
 fn photo_in_hand() -> Option<Element> {
     let opened = document().query_selector(".photo").ok().flatten();
-    opened.or_else(|| document().active_element()?.closest("article.tile").ok().flatten())
+    opened.or_else(|| {
+        document()
+            .active_element()?
+            .closest("article.tile")
+            .ok()
+            .flatten()
+    })
 }
 
 fn press(button: &str) {
@@ -95,7 +105,11 @@ fn press(button: &str) {
 /// Opens the photo, or goes to where one comments on it.
 fn comment() {
     let Some(photo) = photo_in_hand() else { return };
-    let composer = photo.query_selector("#new-comment").ok().flatten().and_then(|area| area.dyn_into::<HtmlElement>().ok());
+    let composer = photo
+        .query_selector("#new-comment")
+        .ok()
+        .flatten()
+        .and_then(|area| area.dyn_into::<HtmlElement>().ok());
     match composer {
         Some(composer) => {
             // It fails for an element that cannot take the focus only.
@@ -107,14 +121,22 @@ fn comment() {
 
 /// Moves the focus along the tiles.
 fn step(by: i32) {
-    let Ok(tiles) = document().query_selector_all("article.tile") else { return };
-    let here = document().active_element().and_then(|element| element.closest("article.tile").ok().flatten());
-    let position = (0..tiles.length()).find(|at| tiles.item(*at).as_deref() == here.as_deref().map(AsRef::as_ref));
+    let Ok(tiles) = document().query_selector_all("article.tile") else {
+        return;
+    };
+    let here = document()
+        .active_element()
+        .and_then(|element| element.closest("article.tile").ok().flatten());
+    let position =
+        (0..tiles.length()).find(|at| tiles.item(*at).as_deref() == here.as_deref().map(AsRef::as_ref));
     let next = match position {
         Some(at) => at.saturating_add_signed(by),
         None => 0,
     };
-    if let Some(tile) = tiles.item(next).and_then(|tile| tile.dyn_into::<HtmlElement>().ok()) {
+    if let Some(tile) = tiles
+        .item(next)
+        .and_then(|tile| tile.dyn_into::<HtmlElement>().ok())
+    {
         let _ = tile.focus();
     }
 }

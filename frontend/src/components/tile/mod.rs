@@ -42,8 +42,14 @@ pub(crate) fn tile_id(photo: &Id) -> String {
     format!("photo-{}", photo.inner())
 }
 
-/// Strips and panoramas keep their shape inside a frame that is less extreme.
-const FRAME_RATIOS: std::ops::RangeInclusive<f64> = 0.5..=2.5;
+/// The shape of a frame, as two sides. Strips and panoramas keep theirs inside a frame that is less extreme.
+fn frame(width: i32, height: i32) -> (i32, i32) {
+    match (width, height) {
+        (width, height) if width * 2 < height => (1, 2),
+        (width, height) if width * 2 > height * 5 => (5, 2),
+        sides => sides,
+    }
+}
 
 #[component]
 pub(crate) fn Tile(
@@ -54,18 +60,27 @@ pub(crate) fn Tile(
     ranked: bool,
 ) -> impl IntoView {
     let print = photo.print();
-    let (low, high) = (*FRAME_RATIOS.start(), *FRAME_RATIOS.end());
-    let ratio = print.ratio().clamp(low, high);
+    let (wide, high) = frame(print.width, print.height);
     // Rows stretch to fill their line, by a third more often than not.
-    let sizes = format!("(min-width: 600px) {:.0}px, 100vw", ratio * 320.0);
-    let shape = if print.ratio() < low { "frame is-strip" } else { "frame" };
+    let sizes = format!("(min-width: 600px) {}px, 100vw", wide * 320 / high);
+    let is_strip = high == 2 * wide && print.height > 2 * print.width;
     let link = Route::Photo(photo.id.inner().to_owned()).to_string();
-    let PhotoTile { id, title, author, comment_count, .. } = photo;
+    let PhotoTile {
+        id,
+        title,
+        author,
+        comment_count,
+        ..
+    } = photo;
     let tile = tile_id(&id);
     let label = format!("{tile}-title");
     let labelled_by = label.clone();
     let comments = comment_count.map(|count| {
-        let words = if count == 1 { "1 comment".to_owned() } else { format!("{count} comments") };
+        let words = if count == 1 {
+            "1 comment".to_owned()
+        } else {
+            format!("{count} comments")
+        };
         view! {
             <a class="tile-comments" href=link.clone() aria-label=words>
                 <Glyph icon=Icon::Comment/>
@@ -81,9 +96,9 @@ pub(crate) fn Tile(
             aria-labelledby=labelled_by
             aria-posinset=place.to_string()
             aria-setsize="-1"
-            style:--r=ratio.to_string()
+            style:--r=format!("{wide} / {high}")
         >
-            <a class=shape href=link.clone() tabindex="-1">
+            <a class="frame" class:is-strip=is_strip href=link.clone() tabindex="-1">
                 <Picture print sizes eager=place <= 4/>
             </a>
             <div class="tile-caption">
