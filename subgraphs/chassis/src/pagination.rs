@@ -1,7 +1,9 @@
 //! Relay connections over keyset cursors.
 
-use async_graphql::connection::{Connection, Edge, EmptyFields};
-use async_graphql::{ObjectType, OutputType};
+use std::borrow::Cow;
+
+use async_graphql::connection::{EmptyFields, PageInfo};
+use async_graphql::{Object, ObjectType, OutputType, TypeName};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
@@ -10,8 +12,72 @@ use serde::de::DeserializeOwned;
 /// The most items that one page may have.
 pub const MAX_PAGE: usize = 100;
 
-/// A connection whose nodes may be missing, as the public schema has them.
-pub type NodeConnection<N, Extra = EmptyFields> = Connection<String, Option<N>, Extra>;
+/// A connection whose nodes may be missing, as the public schema has them. Made by [`Page::connection`].
+///
+/// async-graphql's own declares its `nodes` as never null, so that one missing node would take the list with it.
+pub struct NodeConnection<N, Extra = EmptyFields> {
+    edges: Vec<NodeEdge<N>>,
+    has_previous_page: bool,
+    has_next_page: bool,
+    extra: Extra,
+}
+
+/// One item of a [`NodeConnection`].
+pub struct NodeEdge<N> {
+    cursor: String,
+    node: Option<N>,
+}
+
+#[Object(name_type, shareable)]
+impl<N: OutputType, Extra: ObjectType> NodeConnection<N, Extra> {
+    async fn edges(&self) -> &[NodeEdge<N>] {
+        &self.edges
+    }
+
+    /// The nodes of the edges.
+    async fn nodes(&self) -> Vec<Option<&N>> {
+        self.edges.iter().map(|edge| edge.node.as_ref()).collect()
+    }
+
+    async fn page_info(&self) -> PageInfo {
+        PageInfo {
+            has_previous_page: self.has_previous_page,
+            has_next_page: self.has_next_page,
+            start_cursor: self.edges.first().map(|edge| edge.cursor.clone()),
+            end_cursor: self.edges.last().map(|edge| edge.cursor.clone()),
+        }
+    }
+
+    #[graphql(flatten)]
+    async fn extra(&self) -> &Extra {
+        &self.extra
+    }
+}
+
+#[Object(name_type, shareable)]
+impl<N: OutputType> NodeEdge<N> {
+    /// Where the page after this item starts.
+    async fn cursor(&self) -> &str {
+        &self.cursor
+    }
+
+    /// The item; null where it is missing.
+    async fn node(&self) -> Option<&N> {
+        self.node.as_ref()
+    }
+}
+
+impl<N: OutputType, Extra: ObjectType> TypeName for NodeConnection<N, Extra> {
+    fn type_name() -> Cow<'static, str> {
+        format!("{}Connection", N::type_name()).into()
+    }
+}
+
+impl<N: OutputType> TypeName for NodeEdge<N> {
+    fn type_name() -> Cow<'static, str> {
+        format!("{}Edge", N::type_name()).into()
+    }
+}
 
 /// A place in an ordered list: the values of the sort key of one item.
 pub trait Cursor: Serialize + DeserializeOwned {
@@ -101,13 +167,10 @@ impl<C: Cursor> Page<C> {
         let edges: Vec<_> = rows
             .by_ref()
             .take(self.limit)
-            .map(|(cursor, node)| Edge::new(cursor.encode(), node))
+            .map(|(cursor, node)| NodeEdge { cursor: cursor.encode(), node })
             .collect();
         let has_next_page = rows.next().is_some();
-        let mut connection =
-            Connection::with_additional_fields(self.after.is_some(), has_next_page, extra);
-        connection.edges = edges;
-        connection
+        NodeConnection { edges, has_previous_page: self.after.is_some(), has_next_page, extra }
     }
 }
 

@@ -129,3 +129,11 @@ async fn a_page_takes_one_statement_for_each_kind_of_thing() {
     // Numbers, pages, totals; then for the fifteen comments pages of replies and totals; then the answered comments.
     assert_eq!(service.statements().await - before, 6, "the conversations of three photos");
 }
+
+#[test]
+fn a_missing_node_would_not_take_its_list_along() {
+    let sdl = comment::sdl();
+    let connection = sdl.split_once("type CommentConnection").unwrap().1.split_once('}').unwrap().0;
+    assert!(connection.contains("nodes: [Comment]!"), "{connection}");
+    assert!(connection.contains("edges: [CommentEdge!]!"), "{connection}");
+}
