@@ -167,10 +167,18 @@ impl<C: Cursor> Page<C> {
         let edges: Vec<_> = rows
             .by_ref()
             .take(self.limit)
-            .map(|(cursor, node)| NodeEdge { cursor: cursor.encode(), node })
+            .map(|(cursor, node)| NodeEdge {
+                cursor: cursor.encode(),
+                node,
+            })
             .collect();
         let has_next_page = rows.next().is_some();
-        NodeConnection { edges, has_previous_page: self.after.is_some(), has_next_page, extra }
+        NodeConnection {
+            edges,
+            has_previous_page: self.after.is_some(),
+            has_next_page,
+            extra,
+        }
     }
 }
 
@@ -214,7 +222,11 @@ mod tests {
     #[test]
     fn first_is_one_to_a_hundred() {
         for first in [i32::MIN, -1, 0, 101, i32::MAX] {
-            assert_eq!(Page::<Place>::parse(first, None), Err(PageError::First), "{first}");
+            assert_eq!(
+                Page::<Place>::parse(first, None),
+                Err(PageError::First),
+                "{first}"
+            );
         }
         assert_eq!(Page::<Place>::parse(100, None).unwrap().limit, 100);
     }

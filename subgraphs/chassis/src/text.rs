@@ -41,13 +41,25 @@ impl Rule {
     /// Control characters are refused. Emoji with their joiners and right-to-left text with its marks are kept
     /// as they are, because taking such a character away changes what was written.
     pub fn parse(&self, raw: &str) -> Result<String, InvalidText> {
-        let text = if self.lines { raw.replace("\r\n", "\n").replace('\r', "\n") } else { raw.to_owned() };
+        let text = if self.lines {
+            raw.replace("\r\n", "\n").replace('\r', "\n")
+        } else {
+            raw.to_owned()
+        };
         let text = text.trim();
         if text.chars().any(|c| self.refuses(c)) {
-            let what = if self.lines { "control characters" } else { "line breaks or control characters" };
+            let what = if self.lines {
+                "control characters"
+            } else {
+                "line breaks or control characters"
+            };
             return Err(self.broken(format!("{} must not contain {what}.", self.name)));
         }
-        let length = if text.chars().all(is_blank) { 0 } else { text.chars().count() };
+        let length = if text.chars().all(is_blank) {
+            0
+        } else {
+            text.chars().count()
+        };
         if length < self.min {
             return Err(self.broken(match self.min {
                 1 => format!("{} must not be empty.", self.name),
@@ -55,10 +67,17 @@ impl Rule {
             }));
         }
         if length > self.max {
-            return Err(self.broken(format!("{} must have at most {} characters.", self.name, self.max)));
+            return Err(self.broken(format!(
+                "{} must have at most {} characters.",
+                self.name, self.max
+            )));
         }
         // What nobody can see is nothing.
-        Ok(if length == 0 { String::new() } else { text.to_owned() })
+        Ok(if length == 0 {
+            String::new()
+        } else {
+            text.to_owned()
+        })
     }
 
     fn refuses(&self, c: char) -> bool {
@@ -71,8 +90,14 @@ impl Rule {
 
     fn broken(&self, message: String) -> InvalidText {
         let mut letters = message.chars();
-        let message = letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default();
-        InvalidText { field: self.field, message }
+        let message = letters
+            .next()
+            .map(|first| first.to_uppercase().chain(letters).collect())
+            .unwrap_or_default();
+        InvalidText {
+            field: self.field,
+            message,
+        }
     }
 }
 
@@ -90,8 +115,20 @@ fn is_blank(c: char) -> bool {
 mod tests {
     use super::Rule;
 
-    const LINE: Rule = Rule { field: "title", name: "a title", min: 1, max: 5, lines: false };
-    const LINES: Rule = Rule { field: "body", name: "a comment", min: 1, max: 5, lines: true };
+    const LINE: Rule = Rule {
+        field: "title",
+        name: "a title",
+        min: 1,
+        max: 5,
+        lines: false,
+    };
+    const LINES: Rule = Rule {
+        field: "body",
+        name: "a comment",
+        min: 1,
+        max: 5,
+        lines: true,
+    };
 
     fn message(rule: Rule, text: &str) -> String {
         rule.parse(text).unwrap_err().to_string()
@@ -110,9 +147,18 @@ mod tests {
         assert_eq!(message(LINE, "   "), "A title must not be empty.");
         assert_eq!(message(LINE, "\u{200B}\u{200D}"), "A title must not be empty.");
         assert_eq!(message(LINE, "123456"), "A title must have at most 5 characters.");
-        assert_eq!(message(LINE, "a\nb"), "A title must not contain line breaks or control characters.");
-        assert_eq!(message(LINES, "a\0b"), "A comment must not contain control characters.");
-        assert_eq!(message(LINES, "a\u{1b}[m"), "A comment must not contain control characters.");
+        assert_eq!(
+            message(LINE, "a\nb"),
+            "A title must not contain line breaks or control characters."
+        );
+        assert_eq!(
+            message(LINES, "a\0b"),
+            "A comment must not contain control characters."
+        );
+        assert_eq!(
+            message(LINES, "a\u{1b}[m"),
+            "A comment must not contain control characters."
+        );
     }
 
     proptest::proptest! {

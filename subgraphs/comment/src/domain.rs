@@ -17,7 +17,13 @@ chassis::id_newtype! {
 }
 
 /// Characters are Unicode scalar values.
-const BODY: Rule = Rule { field: "body", name: "a comment", min: 1, max: 2000, lines: true };
+const BODY: Rule = Rule {
+    field: "body",
+    name: "a comment",
+    min: 1,
+    max: 2000,
+    lines: true,
+};
 /// Bytes; a UUID has 36.
 const LONGEST_KEY: usize = 64;
 
@@ -147,7 +153,11 @@ pub fn parse_page(list: List, first: i32, after: Option<&str>) -> Result<Page<Pl
 impl ListPage {
     /// The rows that `page` of `list` needs.
     pub fn new(list: List, page: &Page<Place>) -> Self {
-        Self { list, rows: page.rows(), after: page.after.map(|Place(_, id)| id) }
+        Self {
+            list,
+            rows: page.rows(),
+            after: page.after.map(|Place(_, id)| id),
+        }
     }
 }
 

@@ -82,7 +82,9 @@ pub async fn sweep(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), Error> {
         store::mark_photo_swept(pool, photo, now, now - GRACE).await?;
     }
     for author in departed::unswept(pool).await? {
-        while !transaction!(pool, Error, |tx, _| Ok(store::delete_of_author(tx, author, now).await?))? {}
+        while !transaction!(pool, Error, |tx, _| Ok(
+            store::delete_of_author(tx, author, now).await?
+        ))? {}
         store::mark_author_swept(pool, author, now, now - GRACE).await?;
     }
     while !store::remove_bare_tombstones(pool, now - GRACE).await? {}

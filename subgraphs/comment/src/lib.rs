@@ -6,8 +6,8 @@ pub mod domain;
 pub mod error;
 pub mod store;
 pub mod loaders;
-pub mod graphql;
 pub mod photos;
+pub mod graphql;
 pub mod events;
 pub mod reconcile;
 
@@ -52,39 +52,64 @@ pub struct Comments {
 
 /// The executable schema over `service`.
 pub fn schema(service: &Comments) -> Schema<Query, Mutation, EmptySubscription> {
-    let Comments { pool, clock, photos, .. } = service.clone();
+    let Comments {
+        pool, clock, photos, ..
+    } = service.clone();
     server::finish_schema(
         Schema::build(Query, Mutation, EmptySubscription)
             .data(pool.clone())
             .data(clock.clone())
-            .data(Photos { pool: pool.clone(), service: photos, clock })
+            .data(Photos {
+                pool: pool.clone(),
+                service: photos,
+                clock,
+            })
             .data(loaders::comments(pool)),
     )
 }
 
 /// The schema definition that composition reads.
 pub fn sdl() -> String {
-    server::sdl(&server::finish_schema(Schema::build(Query, Mutation, EmptySubscription)))
+    server::sdl(&server::finish_schema(Schema::build(
+        Query,
+        Mutation,
+        EmptySubscription,
+    )))
 }
 
 /// Everything that this service answers over HTTP.
 pub fn routes(service: &Comments, verifier: TokenVerifier, stop: CancellationToken) -> Router {
     let readiness = Readiness::new(service.pool.clone(), stop);
-    let effects = events::Effects { clock: service.clock.clone(), wake: Arc::clone(&service.wake) };
-    server::routes(schema(service), verifier, readiness)
-        .merge(inbox::routes(service.pool.clone(), service.clock.clone(), service.secret.clone(), effects))
+    let effects = events::Effects {
+        clock: service.clock.clone(),
+        wake: Arc::clone(&service.wake),
+    };
+    server::routes(schema(service), verifier, readiness).merge(inbox::routes(
+        service.pool.clone(),
+        service.clock.clone(),
+        service.secret.clone(),
+        effects,
+    ))
 }
 
 /// Starts the sweep, the reconciler, and the forgetting of what is old.
 pub fn spawn_jobs(service: &Comments, accounts: Option<InternalClient>, stop: &CancellationToken) {
-    let Comments { pool, clock, wake, .. } = service.clone();
-    let sweep = Job { name: "sweep", every: Duration::from_secs(10), wake };
+    let Comments {
+        pool, clock, wake, ..
+    } = service.clone();
+    let sweep = Job {
+        name: "sweep",
+        every: Duration::from_secs(10),
+        wake,
+    };
     sweep.spawn(service.pool.clone(), stop.clone(), move || {
         let (pool, now) = (pool.clone(), clock.now());
         async move { events::sweep(&pool, now).await }
     });
 
-    let Comments { pool, clock, photos, .. } = service.clone();
+    let Comments {
+        pool, clock, photos, ..
+    } = service.clone();
     let compare = Job::new("reconcile", Duration::from_secs(600));
     compare.spawn(service.pool.clone(), stop.clone(), move || {
         let (pool, photos, accounts, now) = (pool.clone(), photos.clone(), accounts.clone(), clock.now());

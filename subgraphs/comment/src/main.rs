@@ -76,7 +76,12 @@ async fn main() -> anyhow::Result<()> {
         Task::Migrate(database) => database::migrate(&database.url()?, &comment::MIGRATOR).await?,
         Task::Schema => print!("{}", comment::sdl()),
         Task::Healthcheck { listen } => server::healthcheck(listen).await?,
-        Task::Reconcile { database, internal, log, others } => {
+        Task::Reconcile {
+            database,
+            internal,
+            log,
+            others,
+        } => {
             telemetry::init(log.log_format);
             let pool = database::pool(&database.url()?, 2)?;
             let (http, secret) = (reqwest::Client::new(), internal.secret()?);

@@ -27,7 +27,11 @@ impl Photos {
             Known::Deleted => return Err(Error::NoPhoto),
             Known::Unknown => {}
         }
-        match self.service.look_up::<KnownPhoto>(&format!("/internal/photos/{id}")).await? {
+        match self
+            .service
+            .look_up::<KnownPhoto>(&format!("/internal/photos/{id}"))
+            .await?
+        {
             Known::Present(photo) => {
                 store::adopt(&self.pool, &photo).await?;
                 Ok(())

@@ -42,7 +42,8 @@ pub async fn run(
     };
     events::sweep(pool, now).await?;
     metrics::counter!("reconcile_repairs_total", "what" => "photos").increment(repaired.photos);
-    metrics::counter!("reconcile_repairs_total", "what" => "deleted_photos").increment(repaired.deleted_photos);
+    metrics::counter!("reconcile_repairs_total", "what" => "deleted_photos")
+        .increment(repaired.deleted_photos);
     metrics::counter!("reconcile_repairs_total", "what" => "departed").increment(repaired.departed);
     Ok(repaired)
 }
@@ -51,10 +52,16 @@ async fn adopt(pool: &MySqlPool, photos: &InternalClient) -> Result<u64, Error> 
     let mut adopted = 0;
     let mut after: Option<PhotoId> = None;
     loop {
-        let page = photos.list::<KnownPhoto, PhotoId>("/internal/photos", after.as_ref()).await?;
+        let page = photos
+            .list::<KnownPhoto, PhotoId>("/internal/photos", after.as_ref())
+            .await?;
         let ids: Vec<_> = page.items.iter().map(|photo| photo.photo_id).collect();
         let heard_of = store::heard_of_among(pool, &ids).await?;
-        for photo in page.items.iter().filter(|photo| !heard_of.contains(&photo.photo_id)) {
+        for photo in page
+            .items
+            .iter()
+            .filter(|photo| !heard_of.contains(&photo.photo_id))
+        {
             adopted += u64::from(store::adopt(pool, photo).await?);
         }
         after = page.next;
@@ -74,13 +81,19 @@ async fn record_deleted(pool: &MySqlPool, photos: &InternalClient, now: DateTime
         };
         after = *last;
         for gone in photos.gone("/internal/photos/gone", &ids).await? {
-            let news = transaction!(pool, Error, |tx, _| Ok(store::record_deleted(tx, gone, now).await?))?;
+            let news = transaction!(pool, Error, |tx, _| Ok(
+                store::record_deleted(tx, gone, now).await?
+            ))?;
             recorded += u64::from(news);
         }
     }
 }
 
-async fn record_departed(pool: &MySqlPool, accounts: &InternalClient, now: DateTime<Utc>) -> Result<u64, Error> {
+async fn record_departed(
+    pool: &MySqlPool,
+    accounts: &InternalClient,
+    now: DateTime<Utc>,
+) -> Result<u64, Error> {
     let mut recorded = 0;
     let mut after = UserId(Uuid::nil());
     loop {

@@ -14,16 +14,79 @@ const GUEST_DIGITS: usize = 26;
 
 /// Names that nobody may have: paths of the site, and names that would speak for it.
 const RESERVED: [&str; 57] = [
-    "about", "account", "accounts", "admin", "administrator", "anonymous", "api", "app", "assets", "auth", "comment",
-    "comments", "contact", "everyone", "graphql", "guest", "health", "help", "home", "hot", "info", "internal",
-    "latest", "legal", "login", "logout", "mail", "media", "metrics", "mod", "moderator", "moderators", "news",
-    "null", "official", "photo", "photos", "playground", "postmaster", "privacy", "profile", "proofsheet",
-    "readiness", "register", "root", "search", "security", "settings", "staff", "static", "status", "support",
-    "system", "terms", "trending", "upload", "welcome",
+    "about",
+    "account",
+    "accounts",
+    "admin",
+    "administrator",
+    "anonymous",
+    "api",
+    "app",
+    "assets",
+    "auth",
+    "comment",
+    "comments",
+    "contact",
+    "everyone",
+    "graphql",
+    "guest",
+    "health",
+    "help",
+    "home",
+    "hot",
+    "info",
+    "internal",
+    "latest",
+    "legal",
+    "login",
+    "logout",
+    "mail",
+    "media",
+    "metrics",
+    "mod",
+    "moderator",
+    "moderators",
+    "news",
+    "null",
+    "official",
+    "photo",
+    "photos",
+    "playground",
+    "postmaster",
+    "privacy",
+    "profile",
+    "proofsheet",
+    "readiness",
+    "register",
+    "root",
+    "search",
+    "security",
+    "settings",
+    "staff",
+    "static",
+    "status",
+    "support",
+    "system",
+    "terms",
+    "trending",
+    "upload",
+    "welcome",
 ];
 
-const DISPLAY_NAME: Rule = Rule { field: "displayName", name: "a display name", min: 1, max: 60, lines: false };
-const BIO: Rule = Rule { field: "bio", name: "a bio", min: 0, max: 500, lines: true };
+const DISPLAY_NAME: Rule = Rule {
+    field: "displayName",
+    name: "a display name",
+    min: 1,
+    max: 60,
+    lines: false,
+};
+const BIO: Rule = Rule {
+    field: "bio",
+    name: "a bio",
+    min: 0,
+    max: 500,
+    lines: true,
+};
 
 /// A name that can be claimed: 3 to 30 of a-z 0-9 _ -, starting with a letter, and not reserved.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, sqlx::Type)]
@@ -47,7 +110,9 @@ impl Username {
         let name = raw.to_ascii_lowercase();
         let shaped = (3..=30).contains(&name.len())
             && name.starts_with(|c: char| c.is_ascii_lowercase())
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
         if !shaped {
             return Err(UsernameError::Malformed);
         }
@@ -101,7 +166,13 @@ pub struct Profile {
 impl Profile {
     /// What is shown of somebody who has no profile (yet).
     pub fn stand_in(id: UserId) -> Self {
-        Self { id, username: None, display_name: None, bio: None, joined_at: joined_at(id).unwrap_or_default() }
+        Self {
+            id,
+            username: None,
+            display_name: None,
+            bio: None,
+            joined_at: joined_at(id).unwrap_or_default(),
+        }
     }
 
     /// The claimed name, else the stand-in. That is longer than a claimed name can be, and holds the whole id:
@@ -153,7 +224,10 @@ pub fn parse_bio(raw: &str) -> Result<Option<String>, InvalidText> {
 
 fn encode(id: UserId) -> String {
     let bits = id.0.as_u128();
-    (0..GUEST_DIGITS).rev().map(|place| char::from(DIGITS[(bits >> (5 * place)) as usize & 31])).collect()
+    (0..GUEST_DIGITS)
+        .rev()
+        .map(|place| char::from(DIGITS[(bits >> (5 * place)) as usize & 31]))
+        .collect()
 }
 
 fn decode(digits: &str) -> Option<UserId> {
@@ -177,10 +251,28 @@ mod tests {
 
     #[test]
     fn names_are_folded_and_checked() {
-        assert_eq!(Username::parse("Ada_Lovelace-1").unwrap().as_str(), "ada_lovelace-1");
+        assert_eq!(
+            Username::parse("Ada_Lovelace-1").unwrap().as_str(),
+            "ada_lovelace-1"
+        );
         let longest = "a".repeat(30);
         assert_eq!(Username::parse(&longest).unwrap().as_str(), longest);
-        for bad in ["", "ab", "1ada", "-ada", "_ada", "a da", " ada", "ada ", "ädä", "a.b.c", "ada\n", "ada\0", "аda", &"a".repeat(31)] {
+        for bad in [
+            "",
+            "ab",
+            "1ada",
+            "-ada",
+            "_ada",
+            "a da",
+            " ada",
+            "ada ",
+            "ädä",
+            "a.b.c",
+            "ada\n",
+            "ada\0",
+            "аda",
+            &"a".repeat(31),
+        ] {
             assert_eq!(Username::parse(bad), Err(UsernameError::Malformed), "{bad:?}");
         }
         for taken in ["admin", "API", "media", "guest", "guest-x"] {
@@ -200,12 +292,24 @@ mod tests {
         assert_eq!(guest.username(), "guest-01kanjy500fay8vvr14d2pf2db");
         assert_eq!(guest.display_name(), "Guest pf2db");
         assert_eq!(guest.joined_at.to_rfc3339(), "2025-11-22T10:49:40.608+00:00");
-        assert_eq!(Profile::stand_in(UserId(Uuid::from_u128(7))).joined_at.timestamp(), 0);
+        assert_eq!(
+            Profile::stand_in(UserId(Uuid::from_u128(7)))
+                .joined_at
+                .timestamp(),
+            0
+        );
     }
 
     #[test]
     fn a_name_of_nobody_is_none() {
-        for nobody in ["guest-", "guest-1", "guest-z0000000000000000000000000", "guest-0000000000000000000000000u", "no", "é"] {
+        for nobody in [
+            "guest-",
+            "guest-1",
+            "guest-z0000000000000000000000000",
+            "guest-0000000000000000000000000u",
+            "no",
+            "é",
+        ] {
             assert_eq!(Handle::parse(nobody), None, "{nobody}");
         }
     }

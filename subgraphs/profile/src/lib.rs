@@ -18,13 +18,13 @@ use std::time::Duration;
 
 use async_graphql::{EmptySubscription, Schema};
 use axum::Router;
+use chassis::Clock;
 use chassis::config::Secret;
 use chassis::events::inbox;
 use chassis::internal::InternalClient;
 use chassis::server::{self, Readiness};
 use chassis::tokens::TokenVerifier;
 use chassis::worker::Job;
-use chassis::Clock;
 use sqlx::MySqlPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -61,21 +61,38 @@ pub fn schema(service: &Profile) -> Schema<Query, Mutation, EmptySubscription> {
 
 /// The schema definition that composition reads.
 pub fn sdl() -> String {
-    server::sdl(&server::finish_schema(Schema::build(Query, Mutation, EmptySubscription)))
+    server::sdl(&server::finish_schema(Schema::build(
+        Query,
+        Mutation,
+        EmptySubscription,
+    )))
 }
 
 /// Everything that this service answers over HTTP.
 pub fn routes(service: &Profile, verifier: TokenVerifier, stop: CancellationToken) -> Router {
     let readiness = Readiness::new(service.pool.clone(), stop);
-    let accounts = events::Accounts { clock: service.clock.clone(), wake: Arc::clone(&service.wake) };
-    server::routes(schema(service), verifier, readiness)
-        .merge(inbox::routes(service.pool.clone(), service.clock.clone(), service.secret.clone(), accounts))
+    let accounts = events::Accounts {
+        clock: service.clock.clone(),
+        wake: Arc::clone(&service.wake),
+    };
+    server::routes(schema(service), verifier, readiness).merge(inbox::routes(
+        service.pool.clone(),
+        service.clock.clone(),
+        service.secret.clone(),
+        accounts,
+    ))
 }
 
 /// Starts the sweep, the reconciler, and the forgetting of old event ids.
 pub fn spawn_jobs(service: &Profile, accounts: Option<InternalClient>, stop: &CancellationToken) {
-    let Profile { pool, clock, wake, .. } = service.clone();
-    let sweep = Job { name: "sweep", every: Duration::from_secs(10), wake };
+    let Profile {
+        pool, clock, wake, ..
+    } = service.clone();
+    let sweep = Job {
+        name: "sweep",
+        every: Duration::from_secs(10),
+        wake,
+    };
     sweep.spawn(service.pool.clone(), stop.clone(), move || {
         let (pool, now) = (pool.clone(), clock.now());
         async move { events::sweep(&pool, now).await }

@@ -69,7 +69,12 @@ async fn main() -> anyhow::Result<()> {
         Task::Migrate(database) => database::migrate(&database.url()?, &profile::MIGRATOR).await?,
         Task::Schema => print!("{}", profile::sdl()),
         Task::Healthcheck { listen } => server::healthcheck(listen).await?,
-        Task::Reconcile { database, internal, log, others } => {
+        Task::Reconcile {
+            database,
+            internal,
+            log,
+            others,
+        } => {
             telemetry::init(log.log_format);
             let pool = database::pool(&database.url()?, 2)?;
             let accounts = others.accounts(&reqwest::Client::new(), &internal.secret()?);

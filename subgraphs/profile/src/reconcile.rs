@@ -29,7 +29,11 @@ struct Account {
 }
 
 /// Compares everything once. Without our own authentication service there is nothing to compare with.
-pub async fn run(pool: &MySqlPool, accounts: Option<&InternalClient>, now: DateTime<Utc>) -> Result<Repaired, Error> {
+pub async fn run(
+    pool: &MySqlPool,
+    accounts: Option<&InternalClient>,
+    now: DateTime<Utc>,
+) -> Result<Repaired, Error> {
     let mut repaired = Repaired::default();
     if let Some(accounts) = accounts {
         repaired.departed = record_departed(pool, accounts, now).await?;
@@ -45,10 +49,17 @@ async fn adopt(pool: &MySqlPool, accounts: &InternalClient) -> Result<u64, Error
     let mut adopted = 0;
     let mut after: Option<UserId> = None;
     loop {
-        let page = accounts.list::<Account, UserId>("/internal/accounts", after.as_ref()).await.map_err(departed::ReconcileError::from)?;
+        let page = accounts
+            .list::<Account, UserId>("/internal/accounts", after.as_ref())
+            .await
+            .map_err(departed::ReconcileError::from)?;
         let ids: Vec<_> = page.items.iter().map(|account| account.account_id).collect();
         let present = store::present_among(pool, &ids).await?;
-        for account in page.items.iter().filter(|account| !present.contains(&account.account_id)) {
+        for account in page
+            .items
+            .iter()
+            .filter(|account| !present.contains(&account.account_id))
+        {
             adopted += u64::from(store::ensure(pool, account.account_id, account.created_at).await?);
         }
         after = page.next;
@@ -58,7 +69,11 @@ async fn adopt(pool: &MySqlPool, accounts: &InternalClient) -> Result<u64, Error
     }
 }
 
-async fn record_departed(pool: &MySqlPool, accounts: &InternalClient, now: DateTime<Utc>) -> Result<u64, Error> {
+async fn record_departed(
+    pool: &MySqlPool,
+    accounts: &InternalClient,
+    now: DateTime<Utc>,
+) -> Result<u64, Error> {
     let mut recorded = 0;
     let mut after = UserId(uuid::Uuid::nil());
     loop {

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use chassis::database::push_ids;
 use chassis::UserId;
+use chassis::database::push_ids;
 use chrono::{DateTime, Utc};
 use sqlx::{MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
 
@@ -11,11 +11,18 @@ use crate::domain::{Changes, Profile, Username};
 use crate::error::Error;
 
 /// The profiles of these people, with stand-ins for those who have none. Who departed is not among them.
-pub async fn profiles_by_ids(pool: &MySqlPool, ids: &[UserId]) -> Result<HashMap<UserId, Profile>, sqlx::Error> {
-    let mut query = QueryBuilder::new("SELECT id, username, display_name, bio, joined_at FROM profile WHERE id IN ");
+pub async fn profiles_by_ids(
+    pool: &MySqlPool,
+    ids: &[UserId],
+) -> Result<HashMap<UserId, Profile>, sqlx::Error> {
+    let mut query =
+        QueryBuilder::new("SELECT id, username, display_name, bio, joined_at FROM profile WHERE id IN ");
     push_ids(&mut query, ids.iter().copied());
     let profiles: Vec<Profile> = query.build_query_as().fetch_all(pool).await?;
-    let mut found: HashMap<_, _> = profiles.into_iter().map(|profile| (profile.id, profile)).collect();
+    let mut found: HashMap<_, _> = profiles
+        .into_iter()
+        .map(|profile| (profile.id, profile))
+        .collect();
 
     let missing: Vec<_> = ids.iter().copied().filter(|id| !found.contains_key(id)).collect();
     if !missing.is_empty() {
@@ -27,23 +34,35 @@ pub async fn profiles_by_ids(pool: &MySqlPool, ids: &[UserId]) -> Result<HashMap
 }
 
 /// Which of these people have a profile.
-pub async fn present_among(executor: impl MySqlExecutor<'_>, ids: &[UserId]) -> Result<Vec<UserId>, sqlx::Error> {
+pub async fn present_among(
+    executor: impl MySqlExecutor<'_>,
+    ids: &[UserId],
+) -> Result<Vec<UserId>, sqlx::Error> {
     let mut query = QueryBuilder::new("SELECT id FROM profile WHERE id IN ");
     push_ids(&mut query, ids.iter().copied());
     query.build_query_scalar().fetch_all(executor).await
 }
 
-async fn departed_among(executor: impl MySqlExecutor<'_>, ids: &[UserId]) -> Result<Vec<UserId>, sqlx::Error> {
+async fn departed_among(
+    executor: impl MySqlExecutor<'_>,
+    ids: &[UserId],
+) -> Result<Vec<UserId>, sqlx::Error> {
     let mut query = QueryBuilder::new("SELECT user_id FROM departed_account WHERE user_id IN ");
     push_ids(&mut query, ids.iter().copied());
     query.build_query_scalar().fetch_all(executor).await
 }
 
 /// Who has claimed the name.
-pub async fn owner_of(executor: impl MySqlExecutor<'_>, username: &Username) -> Result<Option<UserId>, sqlx::Error> {
-    sqlx::query_scalar!(r#"SELECT id AS "id: UserId" FROM profile WHERE username = ?"#, username.as_str())
-        .fetch_optional(executor)
-        .await
+pub async fn owner_of(
+    executor: impl MySqlExecutor<'_>,
+    username: &Username,
+) -> Result<Option<UserId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT id AS "id: UserId" FROM profile WHERE username = ?"#,
+        username.as_str()
+    )
+    .fetch_optional(executor)
+    .await
 }
 
 /// One profile, as it is in this transaction.
@@ -61,7 +80,11 @@ pub async fn profile(executor: impl MySqlExecutor<'_>, id: UserId) -> Result<Opt
 
 /// Makes a profile for somebody who has none and has not departed; keeps the earlier time of joining otherwise.
 /// True when the profile is new.
-pub async fn ensure(executor: impl MySqlExecutor<'_>, id: UserId, joined_at: DateTime<Utc>) -> Result<bool, sqlx::Error> {
+pub async fn ensure(
+    executor: impl MySqlExecutor<'_>,
+    id: UserId,
+    joined_at: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "INSERT INTO profile (id, joined_at)
          SELECT ?, ? FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM departed_account WHERE user_id = ?)
@@ -76,8 +99,19 @@ pub async fn ensure(executor: impl MySqlExecutor<'_>, id: UserId, joined_at: Dat
 }
 
 /// Gives the name to `id`. The unique key decides between two who claim it at once.
-pub async fn set_username(executor: impl MySqlExecutor<'_>, id: UserId, username: &Username) -> Result<(), Error> {
-    match sqlx::query!("UPDATE profile SET username = ? WHERE id = ?", username.as_str(), id.0).execute(executor).await {
+pub async fn set_username(
+    executor: impl MySqlExecutor<'_>,
+    id: UserId,
+    username: &Username,
+) -> Result<(), Error> {
+    match sqlx::query!(
+        "UPDATE profile SET username = ? WHERE id = ?",
+        username.as_str(),
+        id.0
+    )
+    .execute(executor)
+    .await
+    {
         Ok(_) => Ok(()),
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(Error::Taken),
         Err(error) => Err(error.into()),
@@ -85,7 +119,11 @@ pub async fn set_username(executor: impl MySqlExecutor<'_>, id: UserId, username
 }
 
 /// Changes what `changes` names.
-pub async fn update(executor: impl MySqlExecutor<'_>, id: UserId, changes: &Changes) -> Result<(), sqlx::Error> {
+pub async fn update(
+    executor: impl MySqlExecutor<'_>,
+    id: UserId,
+    changes: &Changes,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE profile SET display_name = COALESCE(?, display_name), bio = IF(?, ?, bio) WHERE id = ?",
         changes.display_name,
@@ -100,7 +138,10 @@ pub async fn update(executor: impl MySqlExecutor<'_>, id: UserId, changes: &Chan
 
 /// Removes a profile; its name may be claimed again at once.
 pub async fn remove(connection: &mut MySqlConnection, id: UserId) -> Result<(), sqlx::Error> {
-    sqlx::query!("DELETE FROM profile WHERE id = ?", id.0).execute(connection).await.map(drop)
+    sqlx::query!("DELETE FROM profile WHERE id = ?", id.0)
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 /// Removes profiles of departed accounts that were written at the moment of the departure. At most a thousand.
@@ -129,9 +170,17 @@ pub async fn ids_after(
 }
 
 /// Notes that nothing is left of those who departed before `before`.
-pub async fn mark_swept(executor: impl MySqlExecutor<'_>, now: DateTime<Utc>, before: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    sqlx::query!("UPDATE departed_account SET swept_at = ? WHERE swept_at IS NULL AND departed_at < ?", now, before)
-        .execute(executor)
-        .await
-        .map(drop)
+pub async fn mark_swept(
+    executor: impl MySqlExecutor<'_>,
+    now: DateTime<Utc>,
+    before: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE departed_account SET swept_at = ? WHERE swept_at IS NULL AND departed_at < ?",
+        now,
+        before
+    )
+    .execute(executor)
+    .await
+    .map(drop)
 }

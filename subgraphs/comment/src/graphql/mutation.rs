@@ -77,7 +77,11 @@ impl Mutation {
         }
         let now = ctx.data_unchecked::<Clock>().now();
         transaction!(pool, Error, |tx, attempt| {
-            if store::delete(tx, id, now).await? || attempt.ambiguous { Ok(()) } else { Err(Error::NoComment) }
+            if store::delete(tx, id, now).await? || attempt.ambiguous {
+                Ok(())
+            } else {
+                Err(Error::NoComment)
+            }
         })?;
         Ok(id.into())
     }
@@ -94,13 +98,20 @@ async fn writer<'c>(ctx: &Context<'c>) -> chassis::Result<(&'c Viewer, &'c MySql
 /// A comment that was not deleted.
 async fn existing(executor: impl sqlx::MySqlExecutor<'_>, id: CommentId) -> Result<domain::Comment, Error> {
     let comment = store::comment(executor, id).await?;
-    comment.filter(|comment| comment.deleted_at.is_none()).ok_or(Error::NoComment)
+    comment
+        .filter(|comment| comment.deleted_at.is_none())
+        .ok_or(Error::NoComment)
 }
 
 /// Writes the comment and gives its id; that of the first one where `key` was used before.
 ///
 /// The photo and the comment that is answered are held until the commit, so that neither goes in between.
-async fn write(tx: &mut MySqlConnection, viewer: &Viewer, comment: &domain::Comment, key: Option<&ClientKey>) -> Result<CommentId, Error> {
+async fn write(
+    tx: &mut MySqlConnection,
+    viewer: &Viewer,
+    comment: &domain::Comment,
+    key: Option<&ClientKey>,
+) -> Result<CommentId, Error> {
     departed::require_present_until_commit(tx, viewer).await?;
     if let Some(key) = key
         && let Some(first) = store::take_key(tx, viewer.id, key, comment.id, comment.created_at).await?

@@ -22,7 +22,10 @@ impl Photo {
 
     /// Comments and replies that are not deleted.
     async fn comment_count(&self, ctx: &Context<'_>) -> chassis::Result<Option<i64>> {
-        let count = ctx.data_unchecked::<DataLoader<Comments>>().load_one(self.0).await?;
+        let count = ctx
+            .data_unchecked::<DataLoader<Comments>>()
+            .load_one(self.0)
+            .await?;
         Ok(Some(count.unwrap_or_default()))
     }
 
@@ -107,7 +110,9 @@ impl Comment {
         #[graphql(default = 20)] first: i32,
         after: Option<String>,
     ) -> chassis::Result<Option<CommentConnection>> {
-        page(ctx, List::OfComment(self.0.id), first, after).await.map(Some)
+        page(ctx, List::OfComment(self.0.id), first, after)
+            .await
+            .map(Some)
     }
 }
 
@@ -119,16 +124,30 @@ impl Total {
     /// How many comments a walk through all pages meets: top-level comments of a photo and replies to a comment,
     /// with the tombstones that are shown; comments and replies of a person.
     async fn total_count(&self, ctx: &Context<'_>) -> chassis::Result<i64> {
-        let total = ctx.data_unchecked::<DataLoader<Comments>>().load_one(self.0).await?;
+        let total = ctx
+            .data_unchecked::<DataLoader<Comments>>()
+            .load_one(self.0)
+            .await?;
         Ok(total.unwrap_or_default())
     }
 }
 
-async fn page(ctx: &Context<'_>, list: List, first: i32, after: Option<String>) -> chassis::Result<CommentConnection> {
+async fn page(
+    ctx: &Context<'_>,
+    list: List,
+    first: i32,
+    after: Option<String>,
+) -> chassis::Result<CommentConnection> {
     let page = domain::parse_page(list, first, after.as_deref())?;
-    let rows = ctx.data_unchecked::<DataLoader<Comments>>().load_one(ListPage::new(list, &page)).await?;
+    let rows = ctx
+        .data_unchecked::<DataLoader<Comments>>()
+        .load_one(ListPage::new(list, &page))
+        .await?;
     let rows = rows.unwrap_or_default().into_iter();
-    Ok(page.connection(rows.map(|row| (Place(list.kind(), row.id), Some(Comment(row)))), Total(list)))
+    Ok(page.connection(
+        rows.map(|row| (Place(list.kind(), row.id), Some(Comment(row)))),
+        Total(list),
+    ))
 }
 
 /// idempotencyKey: made by the client; repeating a call with the same key answers the first comment.
@@ -159,8 +178,16 @@ impl AddCommentInput {
         Ok(Draft {
             photo_id: PhotoId::parse(&self.photo_id, "photoId")?,
             body: Body::parse(&self.body)?,
-            reply_to: self.reply_to_id.as_ref().map(|id| CommentId::parse(id, "replyToId")).transpose()?,
-            key: self.idempotency_key.as_ref().map(|key| ClientKey::parse(key)).transpose()?,
+            reply_to: self
+                .reply_to_id
+                .as_ref()
+                .map(|id| CommentId::parse(id, "replyToId"))
+                .transpose()?,
+            key: self
+                .idempotency_key
+                .as_ref()
+                .map(|key| ClientKey::parse(key))
+                .transpose()?,
         })
     }
 }

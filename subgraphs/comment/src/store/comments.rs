@@ -10,7 +10,10 @@ use super::BATCH;
 use crate::domain::{Body, ClientKey, Comment, CommentId, PhotoId};
 
 /// One comment, or its tombstone.
-pub async fn comment(executor: impl MySqlExecutor<'_>, id: CommentId) -> Result<Option<Comment>, sqlx::Error> {
+pub async fn comment(
+    executor: impl MySqlExecutor<'_>,
+    id: CommentId,
+) -> Result<Option<Comment>, sqlx::Error> {
     sqlx::query_as!(
         Comment,
         r#"SELECT id AS "id: CommentId", photo_id AS "photo_id: PhotoId", reply_to AS "reply_to: CommentId",
@@ -35,7 +38,10 @@ pub struct Parent {
 }
 
 /// The comment that a reply answers, kept as it is until the transaction ends.
-pub async fn hold_parent(connection: &mut MySqlConnection, id: CommentId) -> Result<Option<Parent>, sqlx::Error> {
+pub async fn hold_parent(
+    connection: &mut MySqlConnection,
+    id: CommentId,
+) -> Result<Option<Parent>, sqlx::Error> {
     sqlx::query_as!(
         Parent,
         r#"SELECT photo_id AS "photo_id: PhotoId", reply_to AS "reply_to: CommentId",
@@ -95,7 +101,12 @@ pub async fn insert(executor: impl MySqlExecutor<'_>, comment: &Comment) -> Resu
 }
 
 /// Replaces the text of a comment that is not deleted. The same text again is no edit.
-pub async fn edit(executor: impl MySqlExecutor<'_>, id: CommentId, body: &Body, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+pub async fn edit(
+    executor: impl MySqlExecutor<'_>,
+    id: CommentId,
+    body: &Body,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
     // `edited_at` first: it compares with the text before.
     sqlx::query!(
         "UPDATE comment SET edited_at = IF(body = ?, edited_at, ?), body = ? WHERE id = ? AND deleted_at IS NULL",
@@ -110,7 +121,11 @@ pub async fn edit(executor: impl MySqlExecutor<'_>, id: CommentId, body: &Body, 
 }
 
 /// Deletes a comment: a reply loses its row, a top-level comment becomes a tombstone. False where it was gone before.
-pub async fn delete(connection: &mut MySqlConnection, id: CommentId, now: DateTime<Utc>) -> Result<bool, sqlx::Error> {
+pub async fn delete(
+    connection: &mut MySqlConnection,
+    id: CommentId,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
     let reply = sqlx::query!("DELETE FROM comment WHERE id = ? AND reply_to IS NOT NULL", id.0)
         .execute(&mut *connection)
         .await?;
@@ -126,10 +141,17 @@ pub async fn delete(connection: &mut MySqlConnection, id: CommentId, now: DateTi
 }
 
 /// Deletes what a person wrote, as [`delete`] does, up to [`BATCH`] replies and as many comments. True when all is gone.
-pub async fn delete_of_author(connection: &mut MySqlConnection, author: UserId, now: DateTime<Utc>) -> Result<bool, sqlx::Error> {
-    let replies = sqlx::query!("DELETE FROM comment WHERE author_id = ? AND reply_to IS NOT NULL LIMIT 1000", author.0)
-        .execute(&mut *connection)
-        .await?;
+pub async fn delete_of_author(
+    connection: &mut MySqlConnection,
+    author: UserId,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let replies = sqlx::query!(
+        "DELETE FROM comment WHERE author_id = ? AND reply_to IS NOT NULL LIMIT 1000",
+        author.0
+    )
+    .execute(&mut *connection)
+    .await?;
     let tops = sqlx::query!(
         "UPDATE comment SET deleted_at = ?, body = '', author_id = NULL, edited_at = NULL
          WHERE author_id = ? AND reply_to IS NULL LIMIT 1000",
@@ -138,13 +160,19 @@ pub async fn delete_of_author(connection: &mut MySqlConnection, author: UserId, 
     )
     .execute(&mut *connection)
     .await?;
-    let keys = sqlx::query!("DELETE FROM comment_key WHERE author_id = ? LIMIT 1000", author.0).execute(connection).await?;
-    Ok([replies, tops, keys].iter().all(|done| done.rows_affected() < BATCH))
+    let keys = sqlx::query!("DELETE FROM comment_key WHERE author_id = ? LIMIT 1000", author.0)
+        .execute(connection)
+        .await?;
+    Ok([replies, tops, keys]
+        .iter()
+        .all(|done| done.rows_affected() < BATCH))
 }
 
 /// Removes what was written under a photo, up to [`BATCH`] comments. True when all is gone.
 pub async fn remove_of_photo(connection: &mut MySqlConnection, photo: PhotoId) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query!("DELETE FROM comment WHERE photo_id = ? LIMIT 1000", photo.0).execute(connection).await?;
+    let done = sqlx::query!("DELETE FROM comment WHERE photo_id = ? LIMIT 1000", photo.0)
+        .execute(connection)
+        .await?;
     Ok(done.rows_affected() < BATCH)
 }
 
@@ -168,13 +196,22 @@ pub async fn remove_bare_tombstones(pool: &MySqlPool, before: DateTime<Utc>) -> 
 }
 
 /// Forgets keys that are older than `before`, up to [`BATCH`]. True when all are gone.
-pub async fn forget_keys(executor: impl MySqlExecutor<'_>, before: DateTime<Utc>) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query!("DELETE FROM comment_key WHERE created_at < ? LIMIT 1000", before).execute(executor).await?;
+pub async fn forget_keys(
+    executor: impl MySqlExecutor<'_>,
+    before: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!("DELETE FROM comment_key WHERE created_at < ? LIMIT 1000", before)
+        .execute(executor)
+        .await?;
     Ok(done.rows_affected() < BATCH)
 }
 
 /// People after `after` who wrote something before `before` that is not deleted, at most a thousand, by id.
-pub async fn authors_after(executor: impl MySqlExecutor<'_>, after: UserId, before: DateTime<Utc>) -> Result<Vec<UserId>, sqlx::Error> {
+pub async fn authors_after(
+    executor: impl MySqlExecutor<'_>,
+    after: UserId,
+    before: DateTime<Utc>,
+) -> Result<Vec<UserId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT author_id AS "author_id!: UserId" FROM comment WHERE author_id > ?
            GROUP BY author_id HAVING MIN(created_at) < ? ORDER BY author_id LIMIT 1000"#,
@@ -186,7 +223,12 @@ pub async fn authors_after(executor: impl MySqlExecutor<'_>, after: UserId, befo
 }
 
 /// Notes that nothing of the person is here any more, if they departed before `before`.
-pub async fn mark_author_swept(executor: impl MySqlExecutor<'_>, author: UserId, now: DateTime<Utc>, before: DateTime<Utc>) -> Result<(), sqlx::Error> {
+pub async fn mark_author_swept(
+    executor: impl MySqlExecutor<'_>,
+    author: UserId,
+    now: DateTime<Utc>,
+    before: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE departed_account SET swept_at = ? WHERE user_id = ? AND departed_at < ?",
         now,

@@ -10,25 +10,35 @@ use uuid::Uuid;
 
 use crate::domain::{Comment, CommentId, Kind, List, ListPage, PhotoId};
 
-const COLUMNS: &str = "c.id, c.photo_id, c.reply_to, c.author_id, c.body, c.created_at, c.edited_at, c.deleted_at";
+const COLUMNS: &str =
+    "c.id, c.photo_id, c.reply_to, c.author_id, c.body, c.created_at, c.edited_at, c.deleted_at";
 /// A tombstone is there for its replies only. Not `EXISTS`: for that the server first collects the replies of all
 /// comments, while this looks into an index once for each tombstone that it meets.
 const SHOWN: &str =
     "(c.deleted_at IS NULL OR (SELECT r.id FROM comment r WHERE r.reply_to = c.id LIMIT 1) IS NOT NULL)";
 
 /// The comments with these ids; tombstones are among them.
-pub async fn comments_by_ids(pool: &MySqlPool, ids: &[CommentId]) -> Result<HashMap<CommentId, Comment>, sqlx::Error> {
+pub async fn comments_by_ids(
+    pool: &MySqlPool,
+    ids: &[CommentId],
+) -> Result<HashMap<CommentId, Comment>, sqlx::Error> {
     let mut query = QueryBuilder::new(format!("SELECT {COLUMNS} FROM comment c WHERE c.id IN "));
     push_ids(&mut query, ids.iter().copied());
     let comments: Vec<Comment> = query.build_query_as().fetch_all(pool).await?;
-    Ok(comments.into_iter().map(|comment| (comment.id, comment)).collect())
+    Ok(comments
+        .into_iter()
+        .map(|comment| (comment.id, comment))
+        .collect())
 }
 
 /// The rows of these pages, each in its list's order.
 ///
 /// One branch of a `UNION ALL` per page: each seeks its place in an index and reads no more rows than it shows. A
 /// window function over all the lists would read every comment of each.
-pub async fn pages(pool: &MySqlPool, pages: &[ListPage]) -> Result<HashMap<ListPage, Vec<Comment>>, sqlx::Error> {
+pub async fn pages(
+    pool: &MySqlPool,
+    pages: &[ListPage],
+) -> Result<HashMap<ListPage, Vec<Comment>>, sqlx::Error> {
     let mut pages = pages.to_vec();
     // Lists of one kind side by side, so that the same mixture makes the same statement, which is prepared once.
     pages.sort_by_key(|page| page.list.kind() as u8);
@@ -58,13 +68,18 @@ pub async fn pages(pool: &MySqlPool, pages: &[ListPage]) -> Result<HashMap<ListP
 
 fn branch_row(pages: &[ListPage], row: &MySqlRow) -> Result<(ListPage, Comment), sqlx::Error> {
     let branch: i64 = row.try_get("branch")?;
-    let page = usize::try_from(branch).ok().and_then(|branch| pages.get(branch)).ok_or(sqlx::Error::RowNotFound)?;
+    let page = usize::try_from(branch)
+        .ok()
+        .and_then(|branch| pages.get(branch))
+        .ok_or(sqlx::Error::RowNotFound)?;
     Ok((*page, Comment::from_row(row)?))
 }
 
 fn push_branch(query: &mut QueryBuilder<MySql>, branch: usize, page: &ListPage) {
     query.push(if branch == 0 { "(" } else { " UNION ALL (" });
-    query.push(format!("SELECT {branch} AS branch, {COLUMNS} FROM comment c WHERE "));
+    query.push(format!(
+        "SELECT {branch} AS branch, {COLUMNS} FROM comment c WHERE "
+    ));
     let newest = page.after.map_or(Uuid::max(), Uuid::from);
     match page.list {
         List::OfPhoto(photo) => {
@@ -75,11 +90,17 @@ fn push_branch(query: &mut QueryBuilder<MySql>, branch: usize, page: &ListPage) 
         List::OfComment(comment) => {
             let oldest = page.after.map_or(Uuid::nil(), Uuid::from);
             query.push("c.reply_to = ").push_bind(comment.0);
-            query.push(" AND c.id > ").push_bind(oldest).push(" ORDER BY c.id");
+            query
+                .push(" AND c.id > ")
+                .push_bind(oldest)
+                .push(" ORDER BY c.id");
         }
         List::OfUser(user) => {
             query.push("c.author_id = ").push_bind(user.0);
-            query.push(" AND c.id < ").push_bind(newest).push(" ORDER BY c.id DESC");
+            query
+                .push(" AND c.id < ")
+                .push_bind(newest)
+                .push(" ORDER BY c.id DESC");
         }
     }
     query.push(" LIMIT ").push_bind(page.rows).push(")");
@@ -102,12 +123,20 @@ fn nobodys(kind: Kind) -> ListPage {
         Kind::Comment => List::OfComment(CommentId(Uuid::nil())),
         Kind::User => List::OfUser(UserId(Uuid::nil())),
     };
-    ListPage { list, rows: 1, after: None }
+    ListPage {
+        list,
+        rows: 1,
+        after: None,
+    }
 }
 
 /// How many comments and replies that are not deleted each photo has. Photos without any are not among them.
-pub async fn comment_counts(pool: &MySqlPool, photos: &[PhotoId]) -> Result<HashMap<PhotoId, i64>, sqlx::Error> {
-    let mut query = QueryBuilder::new("SELECT photo_id, COUNT(*) FROM comment WHERE deleted_at IS NULL AND photo_id IN ");
+pub async fn comment_counts(
+    pool: &MySqlPool,
+    photos: &[PhotoId],
+) -> Result<HashMap<PhotoId, i64>, sqlx::Error> {
+    let mut query =
+        QueryBuilder::new("SELECT photo_id, COUNT(*) FROM comment WHERE deleted_at IS NULL AND photo_id IN ");
     push_ids(&mut query, photos.iter().copied());
     query.push(" GROUP BY photo_id");
     let counts: Vec<(PhotoId, i64)> = query.build_query_as().fetch_all(pool).await?;
@@ -127,14 +156,23 @@ pub async fn totals(pool: &MySqlPool, lists: &[List]) -> Result<HashMap<List, i6
     let mut totals = HashMap::new();
     let of_photos = format!("c.reply_to IS NULL AND {SHOWN} AND c.photo_id");
     for (column, filter, ids, list) in [
-        ("c.photo_id", of_photos.as_str(), photos, (|id| List::OfPhoto(PhotoId(id))) as fn(Uuid) -> List),
-        ("c.reply_to", "c.reply_to", comments, |id| List::OfComment(CommentId(id))),
+        (
+            "c.photo_id",
+            of_photos.as_str(),
+            photos,
+            (|id| List::OfPhoto(PhotoId(id))) as fn(Uuid) -> List,
+        ),
+        ("c.reply_to", "c.reply_to", comments, |id| {
+            List::OfComment(CommentId(id))
+        }),
         ("c.author_id", "c.author_id", users, |id| List::OfUser(UserId(id))),
     ] {
         if ids.is_empty() {
             continue;
         }
-        let mut query = QueryBuilder::new(format!("SELECT {column}, COUNT(*) FROM comment c WHERE {filter} IN "));
+        let mut query = QueryBuilder::new(format!(
+            "SELECT {column}, COUNT(*) FROM comment c WHERE {filter} IN "
+        ));
         push_ids(&mut query, ids);
         query.push(format!(" GROUP BY {column}"));
         let counts: Vec<(Uuid, i64)> = query.build_query_as().fetch_all(pool).await?;

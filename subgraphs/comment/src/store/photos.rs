@@ -9,7 +9,10 @@ use sqlx::{MySqlConnection, MySqlExecutor, QueryBuilder};
 use crate::domain::{KnownPhoto, PhotoId};
 
 /// What is known of a photo: its author, that it was deleted, or nothing.
-pub async fn photo_author(executor: impl MySqlExecutor<'_>, id: PhotoId) -> Result<Known<UserId>, sqlx::Error> {
+pub async fn photo_author(
+    executor: impl MySqlExecutor<'_>,
+    id: PhotoId,
+) -> Result<Known<UserId>, sqlx::Error> {
     let row = sqlx::query!(
         r#"SELECT (SELECT author_id FROM known_photo WHERE id = ?) AS "author_id: UserId",
                   EXISTS (SELECT 1 FROM deleted_photo WHERE id = ?) AS "deleted!: bool""#,
@@ -27,9 +30,12 @@ pub async fn photo_author(executor: impl MySqlExecutor<'_>, id: PhotoId) -> Resu
 
 /// Whether the photo is known; it stays so until the transaction ends.
 pub async fn hold_photo(connection: &mut MySqlConnection, id: PhotoId) -> Result<bool, sqlx::Error> {
-    let row = sqlx::query!("SELECT 1 AS one FROM known_photo WHERE id = ? LOCK IN SHARE MODE", id.0)
-        .fetch_optional(connection)
-        .await?;
+    let row = sqlx::query!(
+        "SELECT 1 AS one FROM known_photo WHERE id = ? LOCK IN SHARE MODE",
+        id.0
+    )
+    .fetch_optional(connection)
+    .await?;
     Ok(row.is_some())
 }
 
@@ -49,11 +55,21 @@ pub async fn adopt(executor: impl MySqlExecutor<'_>, photo: &KnownPhoto) -> Resu
 }
 
 /// Takes note that a photo is gone, whether or not it was known. True when it is news.
-pub async fn record_deleted(connection: &mut MySqlConnection, id: PhotoId, now: DateTime<Utc>) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query!("INSERT IGNORE INTO deleted_photo (id, deleted_at) VALUES (?, ?)", id.0, now)
-        .execute(&mut *connection)
+pub async fn record_deleted(
+    connection: &mut MySqlConnection,
+    id: PhotoId,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "INSERT IGNORE INTO deleted_photo (id, deleted_at) VALUES (?, ?)",
+        id.0,
+        now
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!("DELETE FROM known_photo WHERE id = ?", id.0)
+        .execute(connection)
         .await?;
-    sqlx::query!("DELETE FROM known_photo WHERE id = ?", id.0).execute(connection).await?;
     Ok(done.rows_affected() == 1)
 }
 
@@ -67,15 +83,28 @@ pub async fn unswept_photos(executor: impl MySqlExecutor<'_>) -> Result<Vec<Phot
 }
 
 /// Notes that nothing is left under the photo, if it was deleted before `before`.
-pub async fn mark_photo_swept(executor: impl MySqlExecutor<'_>, id: PhotoId, now: DateTime<Utc>, before: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    sqlx::query!("UPDATE deleted_photo SET swept_at = ? WHERE id = ? AND deleted_at < ?", now, id.0, before)
-        .execute(executor)
-        .await
-        .map(drop)
+pub async fn mark_photo_swept(
+    executor: impl MySqlExecutor<'_>,
+    id: PhotoId,
+    now: DateTime<Utc>,
+    before: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE deleted_photo SET swept_at = ? WHERE id = ? AND deleted_at < ?",
+        now,
+        id.0,
+        before
+    )
+    .execute(executor)
+    .await
+    .map(drop)
 }
 
 /// Which of these photos are known, or known to be deleted.
-pub async fn heard_of_among(executor: impl MySqlExecutor<'_>, ids: &[PhotoId]) -> Result<Vec<PhotoId>, sqlx::Error> {
+pub async fn heard_of_among(
+    executor: impl MySqlExecutor<'_>,
+    ids: &[PhotoId],
+) -> Result<Vec<PhotoId>, sqlx::Error> {
     let mut query = QueryBuilder::new("SELECT id FROM known_photo WHERE id IN ");
     push_ids(&mut query, ids.iter().copied());
     query.push(" UNION ALL SELECT id FROM deleted_photo WHERE id IN ");
@@ -84,7 +113,11 @@ pub async fn heard_of_among(executor: impl MySqlExecutor<'_>, ids: &[PhotoId]) -
 }
 
 /// Photos after `after` that are known, or commented on, since before `before`: at most a thousand of each, by id.
-pub async fn photos_after(executor: impl MySqlExecutor<'_>, after: PhotoId, before: DateTime<Utc>) -> Result<Vec<PhotoId>, sqlx::Error> {
+pub async fn photos_after(
+    executor: impl MySqlExecutor<'_>,
+    after: PhotoId,
+    before: DateTime<Utc>,
+) -> Result<Vec<PhotoId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"(SELECT id AS "id!: PhotoId" FROM known_photo WHERE id > ? AND published_at < ? ORDER BY id LIMIT 1000)
            UNION

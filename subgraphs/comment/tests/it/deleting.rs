@@ -14,16 +14,28 @@ async fn the_author_the_photos_author_and_a_moderator_may() {
     for who in [ada, bob] {
         let id = service.add(ada, photo, "x").await;
         assert_eq!(service.delete(eve, id).await.error(), "FORBIDDEN");
-        assert_eq!(service.client.graphql(DELETE, json!({ "id": id })).await.error(), "UNAUTHENTICATED");
+        assert_eq!(
+            service.client.graphql(DELETE, json!({ "id": id })).await.error(),
+            "UNAUTHENTICATED"
+        );
         assert_eq!(service.delete(who, id).await.data()["deleteComment"], json!(id));
         assert_eq!(service.delete(who, id).await.error(), "NOT_FOUND");
     }
     let id = service.add(ada, photo, "x").await;
-    service.client.moderator(eve).graphql(DELETE, json!({ "id": id })).await.data();
+    service
+        .client
+        .moderator(eve)
+        .graphql(DELETE, json!({ "id": id }))
+        .await
+        .data();
     assert_eq!(service.texts(photo).await, (vec![], 0, 0));
     let by_bad_id = service.client.of(ada).graphql(DELETE, json!({ "id": "7" })).await;
     assert_eq!(by_bad_id.error(), "INVALID_INPUT id");
-    let by_unknown = service.client.of(ada).graphql(DELETE, json!({ "id": Uuid::nil() })).await;
+    let by_unknown = service
+        .client
+        .of(ada)
+        .graphql(DELETE, json!({ "id": Uuid::nil() }))
+        .await;
     assert_eq!(by_unknown.error(), "NOT_FOUND");
 }
 
@@ -33,7 +45,10 @@ async fn a_tombstone_stays_for_its_replies_and_goes_with_the_last() {
     let (ada, bob) = (service.person(), service.person());
     let photo = service.photo(bob).await;
     let top = service.add(ada, photo, "top").await;
-    let (one, two) = (service.reply(bob, photo, top, "one").await, service.reply(ada, photo, top, "two").await);
+    let (one, two) = (
+        service.reply(bob, photo, top, "one").await,
+        service.reply(ada, photo, top, "two").await,
+    );
     service.add(bob, photo, "other").await;
 
     service.delete(ada, top).await.data();
@@ -55,16 +70,29 @@ async fn a_tombstone_stays_for_its_replies_and_goes_with_the_last() {
       }
     }
     "#);
-    assert_eq!((service.texts(photo).await.1, service.texts(photo).await.2), (2, 3));
+    assert_eq!(
+        (service.texts(photo).await.1, service.texts(photo).await.2),
+        (2, 3)
+    );
 
     service.delete(bob, one).await.data();
-    assert_eq!(service.texts(photo).await.0[1], (String::new(), vec!["two".to_owned()]));
+    assert_eq!(
+        service.texts(photo).await.0[1],
+        (String::new(), vec!["two".to_owned()])
+    );
     // The sweep leaves a tombstone that is still needed.
     service.clock.advance(TimeDelta::minutes(2));
-    comment::events::sweep(&service.comments.pool, service.clock.now()).await.unwrap();
+    comment::events::sweep(&service.comments.pool, service.clock.now())
+        .await
+        .unwrap();
     service.delete(ada, two).await.data();
-    assert_eq!(service.texts(photo).await, (vec![("other".to_owned(), vec![])], 1, 1));
+    assert_eq!(
+        service.texts(photo).await,
+        (vec![("other".to_owned(), vec![])], 1, 1)
+    );
     assert_eq!(service.rows("comment").await, 2);
-    comment::events::sweep(&service.comments.pool, service.clock.now()).await.unwrap();
+    comment::events::sweep(&service.comments.pool, service.clock.now())
+        .await
+        .unwrap();
     assert_eq!(service.rows("comment").await, 1);
 }

@@ -20,9 +20,21 @@ async fn a_deleted_photo_takes_its_comments_along() {
     }
     assert_eq!(service.texts(photo).await, (vec![], 0, 0));
     assert_eq!(service.texts(other).await.2, 1);
-    let answer = service.client.entities("User", &[ada], "comments { totalCount nodes { body } }").await;
-    assert_eq!(answer.data()["_entities"][0]["comments"], json!({ "totalCount": 1, "nodes": [{ "body": "stays" }] }));
-    assert_eq!(service.try_add(ada, json!({ "photoId": photo, "body": "late" })).await.error(), "NOT_FOUND");
+    let answer = service
+        .client
+        .entities("User", &[ada], "comments { totalCount nodes { body } }")
+        .await;
+    assert_eq!(
+        answer.data()["_entities"][0]["comments"],
+        json!({ "totalCount": 1, "nodes": [{ "body": "stays" }] })
+    );
+    assert_eq!(
+        service
+            .try_add(ada, json!({ "photoId": photo, "body": "late" }))
+            .await
+            .error(),
+        "NOT_FOUND"
+    );
     assert_eq!(service.delete(ada, top).await.error(), "NOT_FOUND");
 }
 
@@ -31,11 +43,19 @@ async fn a_deletion_beats_a_late_publication() {
     let service = service().await;
     let bob = service.person();
     let photo = service.unheard_photo(bob);
-    service.deliver("photo.deleted", json!({ "photoId": photo, "authorId": bob })).await;
+    service
+        .deliver("photo.deleted", json!({ "photoId": photo, "authorId": bob }))
+        .await;
     service.deliver("photo.published", item(photo, bob)).await;
     assert_eq!(service.rows("known_photo").await, 0);
     // The tombstone answers; nobody is asked.
-    assert_eq!(service.try_add(bob, json!({ "photoId": photo, "body": "late" })).await.error(), "NOT_FOUND");
+    assert_eq!(
+        service
+            .try_add(bob, json!({ "photoId": photo, "body": "late" }))
+            .await
+            .error(),
+        "NOT_FOUND"
+    );
     assert_eq!(service.elsewhere.lock().unwrap().asked, 0);
 }
 
@@ -49,26 +69,54 @@ async fn a_deleted_account_leaves_tombstones_only_where_others_replied() {
     service.reply(bob, photo, answered, "bob's reply").await;
     let bobs = service.add(bob, photo, "bob's").await;
     service.reply(ada, photo, bobs, "ada's reply").await;
-    service.try_add(ada, json!({ "photoId": photo, "body": "by key", "idempotencyKey": "k" })).await.data();
+    service
+        .try_add(
+            ada,
+            json!({ "photoId": photo, "body": "by key", "idempotencyKey": "k" }),
+        )
+        .await
+        .data();
 
     let deleted = service.event("account.deleted", json!({ "accountId": ada }));
     for _ in 0..2 {
         assert_eq!(service.client.deliver(&deleted).await, StatusCode::NO_CONTENT);
     }
-    let left = vec![("bob's".to_owned(), vec![]), (String::new(), vec!["bob's reply".to_owned()])];
+    let left = vec![
+        ("bob's".to_owned(), vec![]),
+        (String::new(), vec!["bob's reply".to_owned()]),
+    ];
     assert_eq!(service.texts(photo).await, (left.clone(), 2, 2));
     let id = ada.0.simple().to_string();
-    assert_eq!(service.rows(&format!("comment WHERE author_id = X'{id}'")).await, 0);
+    assert_eq!(
+        service.rows(&format!("comment WHERE author_id = X'{id}'")).await,
+        0
+    );
     assert_eq!(service.rows("comment_key").await, 0);
 
     // The token lives on; what it asks for is refused, whatever it asks.
-    assert_eq!(service.try_add(ada, json!({ "photoId": "7", "body": "" })).await.error(), "UNAUTHENTICATED");
+    assert_eq!(
+        service
+            .try_add(ada, json!({ "photoId": "7", "body": "" }))
+            .await
+            .error(),
+        "UNAUTHENTICATED"
+    );
     assert_eq!(service.delete(ada, answered).await.error(), "UNAUTHENTICATED");
     let edit = "mutation ($id: ID!) { editComment(id: $id, body: \"x\") { id } }";
-    assert_eq!(service.client.of(ada).graphql(edit, json!({ "id": answered })).await.error(), "UNAUTHENTICATED");
+    assert_eq!(
+        service
+            .client
+            .of(ada)
+            .graphql(edit, json!({ "id": answered }))
+            .await
+            .error(),
+        "UNAUTHENTICATED"
+    );
 
     service.clock.advance(TimeDelta::seconds(61));
-    comment::events::sweep(&service.comments.pool, service.clock.now()).await.unwrap();
+    comment::events::sweep(&service.comments.pool, service.clock.now())
+        .await
+        .unwrap();
     assert_eq!(service.texts(photo).await, (left, 2, 2));
     assert_eq!(service.rows("departed_account WHERE swept_at IS NULL").await, 0);
 }
@@ -90,19 +138,33 @@ async fn the_sweep_finishes_what_one_transaction_could_not() {
         .await
         .unwrap();
     }
-    service.deliver("photo.deleted", json!({ "photoId": photo, "authorId": bob })).await;
+    service
+        .deliver("photo.deleted", json!({ "photoId": photo, "authorId": bob }))
+        .await;
     assert_eq!(service.rows("comment").await, 4000);
     // One sweep, cut off after its first batch.
     let mut connection = service.comments.pool.acquire().await.unwrap();
-    assert!(!comment::store::remove_of_photo(&mut connection, photo).await.unwrap());
+    assert!(
+        !comment::store::remove_of_photo(&mut connection, photo)
+            .await
+            .unwrap()
+    );
     drop(connection);
-    comment::events::sweep(&service.comments.pool, service.clock.now()).await.unwrap();
+    comment::events::sweep(&service.comments.pool, service.clock.now())
+        .await
+        .unwrap();
     assert_eq!(service.rows("comment").await, 2500);
-    service.deliver("account.deleted", json!({ "accountId": ada })).await;
-    comment::events::sweep(&service.comments.pool, service.clock.now()).await.unwrap();
+    service
+        .deliver("account.deleted", json!({ "accountId": ada }))
+        .await;
+    comment::events::sweep(&service.comments.pool, service.clock.now())
+        .await
+        .unwrap();
     assert_eq!(service.texts(other).await, (vec![], 0, 0));
     service.clock.advance(TimeDelta::seconds(61));
-    comment::events::sweep(&service.comments.pool, service.clock.now()).await.unwrap();
+    comment::events::sweep(&service.comments.pool, service.clock.now())
+        .await
+        .unwrap();
     assert_eq!(service.rows("comment").await, 0);
     assert_eq!(service.rows("deleted_photo WHERE swept_at IS NULL").await, 0);
 }
@@ -116,9 +178,14 @@ async fn events_need_the_secret_and_sense() {
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
     for senseless in [json!({}), json!({ "photoId": "7" }), Value::Null] {
         let event = service.event("photo.deleted", senseless);
-        assert_eq!(service.client.deliver(&event).await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            service.client.deliver(&event).await,
+            StatusCode::SERVICE_UNAVAILABLE
+        );
     }
-    service.deliver("account.created", json!({ "anything": true })).await;
+    service
+        .deliver("account.created", json!({ "anything": true }))
+        .await;
     assert_eq!(service.rows("known_photo").await, 1);
 }
 
@@ -127,10 +194,20 @@ async fn old_keys_are_forgotten() {
     let service = service().await;
     let ada = service.person();
     let photo = service.photo(ada).await;
-    service.try_add(ada, json!({ "photoId": photo, "body": "x", "idempotencyKey": "k" })).await.data();
-    comment::events::forget(&service.comments.pool, service.clock.now()).await.unwrap();
+    service
+        .try_add(
+            ada,
+            json!({ "photoId": photo, "body": "x", "idempotencyKey": "k" }),
+        )
+        .await
+        .data();
+    comment::events::forget(&service.comments.pool, service.clock.now())
+        .await
+        .unwrap();
     assert_eq!(service.rows("comment_key").await, 1);
     service.clock.advance(TimeDelta::days(8));
-    comment::events::forget(&service.comments.pool, service.clock.now()).await.unwrap();
+    comment::events::forget(&service.comments.pool, service.clock.now())
+        .await
+        .unwrap();
     assert_eq!(service.rows("comment_key").await, 0);
 }

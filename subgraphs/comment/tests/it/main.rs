@@ -64,7 +64,14 @@ async fn service_with(connections: u32) -> Service {
         wake: Arc::default(),
     };
     let routes = comment::routes(&comments, Issuer::verifier(), CancellationToken::new());
-    Service { client: Client::new(routes), clock, comments, elsewhere, asked: AtomicI64::default(), _database: database }
+    Service {
+        client: Client::new(routes),
+        clock,
+        comments,
+        elsewhere,
+        asked: AtomicI64::default(),
+        _database: database,
+    }
 }
 
 async fn start(elsewhere: Arc<Mutex<Elsewhere>>) -> InternalClient {
@@ -77,7 +84,11 @@ async fn start(elsewhere: Arc<Mutex<Elsewhere>>) -> InternalClient {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, routes).await });
-    InternalClient::new(reqwest::Client::new(), url.parse().unwrap(), Secret::new(INTERNAL_SECRET))
+    InternalClient::new(
+        reqwest::Client::new(),
+        url.parse().unwrap(),
+        Secret::new(INTERNAL_SECRET),
+    )
 }
 
 type Shared = State<Arc<Mutex<Elsewhere>>>;
@@ -101,25 +112,41 @@ async fn one_photo(State(elsewhere): Shared, Path(id): Path<PhotoId>) -> Respons
 /// Two to a page, so that there are pages.
 async fn photos(State(elsewhere): Shared, RawQuery(query): RawQuery) -> Json<Value> {
     let query = query.unwrap_or_default();
-    let after = query.split('&').find_map(|pair| pair.strip_prefix("after=")).unwrap_or_default().to_owned();
+    let after = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("after="))
+        .unwrap_or_default()
+        .to_owned();
     let mut photos = elsewhere.lock().unwrap().photos.clone();
     photos.sort();
-    let page: Vec<_> = photos.into_iter().filter(|(id, _)| id.to_string() > after).take(2).collect();
+    let page: Vec<_> = photos
+        .into_iter()
+        .filter(|(id, _)| id.to_string() > after)
+        .take(2)
+        .collect();
     let next = page.last().filter(|_| page.len() == 2).map(|(id, _)| *id);
-    Json(json!({ "items": page.iter().map(|(id, author)| item(*id, *author)).collect::<Vec<_>>(), "next": next }))
+    Json(
+        json!({ "items": page.iter().map(|(id, author)| item(*id, *author)).collect::<Vec<_>>(), "next": next }),
+    )
 }
 
 async fn gone_photos(State(elsewhere): Shared, Json(asked): Json<Value>) -> Json<Value> {
     let elsewhere = elsewhere.lock().unwrap();
     let ids: Vec<PhotoId> = serde_json::from_value(asked["ids"].clone()).unwrap();
-    let gone: Vec<_> = ids.into_iter().filter(|id| !elsewhere.photos.iter().any(|(photo, _)| photo == id)).collect();
+    let gone: Vec<_> = ids
+        .into_iter()
+        .filter(|id| !elsewhere.photos.iter().any(|(photo, _)| photo == id))
+        .collect();
     Json(json!({ "ids": gone }))
 }
 
 async fn gone_accounts(State(elsewhere): Shared, Json(asked): Json<Value>) -> Json<Value> {
     let elsewhere = elsewhere.lock().unwrap();
     let ids: Vec<UserId> = serde_json::from_value(asked["ids"].clone()).unwrap();
-    let gone: Vec<_> = ids.into_iter().filter(|id| elsewhere.gone_accounts.contains(id)).collect();
+    let gone: Vec<_> = ids
+        .into_iter()
+        .filter(|id| elsewhere.gone_accounts.contains(id))
+        .collect();
     Json(json!({ "ids": gone }))
 }
 
@@ -151,23 +178,33 @@ impl Service {
     }
 
     async fn deliver(&self, kind: &str, data: Value) {
-        assert_eq!(self.client.deliver(&self.event(kind, data)).await, StatusCode::NO_CONTENT);
+        assert_eq!(
+            self.client.deliver(&self.event(kind, data)).await,
+            StatusCode::NO_CONTENT
+        );
     }
 
     /// Tries to add a comment.
     async fn try_add(&self, author: UserId, input: Value) -> Answer {
         // Ids tell the order of milliseconds.
         self.clock.advance(TimeDelta::milliseconds(1));
-        self.client.of(author).graphql(ADD, json!({ "input": input })).await
+        self.client
+            .of(author)
+            .graphql(ADD, json!({ "input": input }))
+            .await
     }
 
     async fn add(&self, author: UserId, photo: PhotoId, body: &str) -> CommentId {
-        let answer = self.try_add(author, json!({ "photoId": photo, "body": body })).await;
+        let answer = self
+            .try_add(author, json!({ "photoId": photo, "body": body }))
+            .await;
         serde_json::from_value(answer.data()["addComment"]["id"].clone()).unwrap()
     }
 
     async fn reply(&self, author: UserId, photo: PhotoId, to: CommentId, body: &str) -> CommentId {
-        let answer = self.try_add(author, json!({ "photoId": photo, "body": body, "replyToId": to })).await;
+        let answer = self
+            .try_add(author, json!({ "photoId": photo, "body": body, "replyToId": to }))
+            .await;
         serde_json::from_value(answer.data()["addComment"]["id"].clone()).unwrap()
     }
 
@@ -187,8 +224,22 @@ impl Service {
         let text = |node: &Value| node["body"].as_str().unwrap().to_owned();
         let photo = self.read(photo).await;
         let comments = photo["comments"]["nodes"].as_array().unwrap().iter();
-        let texts = comments.map(|node| (text(node), node["replies"]["nodes"].as_array().unwrap().iter().map(text).collect()));
-        (texts.collect(), photo["comments"]["totalCount"].as_i64().unwrap(), photo["commentCount"].as_i64().unwrap())
+        let texts = comments.map(|node| {
+            (
+                text(node),
+                node["replies"]["nodes"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(text)
+                    .collect(),
+            )
+        });
+        (
+            texts.collect(),
+            photo["comments"]["totalCount"].as_i64().unwrap(),
+            photo["commentCount"].as_i64().unwrap(),
+        )
     }
 
     /// How many statements the connection has run, without the questions how many: of a service that has only one.
@@ -202,6 +253,9 @@ impl Service {
     /// How many rows there are `FROM` this.
     async fn rows(&self, from: &str) -> i64 {
         let query = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {from}"));
-        sqlx::query_scalar(query).fetch_one(&self.comments.pool).await.unwrap()
+        sqlx::query_scalar(query)
+            .fetch_one(&self.comments.pool)
+            .await
+            .unwrap()
     }
 }

@@ -11,11 +11,26 @@ async fn walk(service: &Service, entity: (&str, String), first: i32) -> Vec<Stri
     let mut bodies = Vec::new();
     let mut after = Value::Null;
     loop {
-        let arguments = if after.is_null() { format!("first: {first}") } else { format!("first: {first}, after: {after}") };
-        let selection = format!("comments({arguments}) {{ edges {{ cursor node {{ body }} }} pageInfo {{ hasNextPage endCursor }} }}");
-        let answer = service.client.entities(entity.0, std::slice::from_ref(&entity.1), &selection).await;
+        let arguments = if after.is_null() {
+            format!("first: {first}")
+        } else {
+            format!("first: {first}, after: {after}")
+        };
+        let selection = format!(
+            "comments({arguments}) {{ edges {{ cursor node {{ body }} }} pageInfo {{ hasNextPage endCursor }} }}"
+        );
+        let answer = service
+            .client
+            .entities(entity.0, std::slice::from_ref(&entity.1), &selection)
+            .await;
         let page = &answer.data()["_entities"][0]["comments"];
-        bodies.extend(page["edges"].as_array().unwrap().iter().map(|edge| edge["node"]["body"].as_str().unwrap().to_owned()));
+        bodies.extend(
+            page["edges"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|edge| edge["node"]["body"].as_str().unwrap().to_owned()),
+        );
         if page["pageInfo"]["hasNextPage"] == json!(false) {
             return bodies;
         }
@@ -41,28 +56,54 @@ async fn pages_give_each_comment_once_in_order() {
     let photo = conversation(&service, ada, bob).await;
     let tops: Vec<_> = (0..5).rev().map(|n| format!("top {n}")).collect();
     for first in [1, 2, 5, 100] {
-        assert_eq!(walk(&service, ("Photo", photo.to_string()), first).await, tops, "{first}");
-        assert_eq!(walk(&service, ("User", ada.to_string()), first).await, tops, "{first}");
+        assert_eq!(
+            walk(&service, ("Photo", photo.to_string()), first).await,
+            tops,
+            "{first}"
+        );
+        assert_eq!(
+            walk(&service, ("User", ada.to_string()), first).await,
+            tops,
+            "{first}"
+        );
     }
     let replies = walk(&service, ("User", bob.to_string()), 3).await;
-    assert_eq!((replies.len(), replies[0].as_str(), replies[9].as_str()), (10, "reply 4.3", "reply 1.0"));
+    assert_eq!(
+        (replies.len(), replies[0].as_str(), replies[9].as_str()),
+        (10, "reply 4.3", "reply 1.0")
+    );
 
     let selection = "commentCount comments(first: 1) { totalCount nodes { replies(first: 2) { totalCount nodes { body replyTo { body } replies { nodes { id } totalCount } } pageInfo { hasNextPage hasPreviousPage endCursor } } } }";
     let answer = service.client.entities("Photo", &[photo], selection).await;
     let read = &answer.data()["_entities"][0];
-    assert_eq!((&read["commentCount"], &read["comments"]["totalCount"]), (&json!(15), &json!(5)));
+    assert_eq!(
+        (&read["commentCount"], &read["comments"]["totalCount"]),
+        (&json!(15), &json!(5))
+    );
     let replies = &read["comments"]["nodes"][0]["replies"];
     assert_eq!(replies["totalCount"], json!(4));
-    assert_eq!(replies["nodes"][1], json!({ "body": "reply 4.1", "replyTo": { "body": "top 4" }, "replies": { "nodes": [], "totalCount": 0 } }));
+    assert_eq!(
+        replies["nodes"][1],
+        json!({ "body": "reply 4.1", "replyTo": { "body": "top 4" }, "replies": { "nodes": [], "totalCount": 0 } })
+    );
     let cursor = replies["pageInfo"]["endCursor"].as_str().unwrap();
-    let selection = format!("comments(first: 1) {{ nodes {{ replies(first: 2, after: \"{cursor}\") {{ nodes {{ body }} pageInfo {{ hasNextPage hasPreviousPage }} }} }} }}");
+    let selection = format!(
+        "comments(first: 1) {{ nodes {{ replies(first: 2, after: \"{cursor}\") {{ nodes {{ body }} pageInfo {{ hasNextPage hasPreviousPage }} }} }} }}"
+    );
     let answer = service.client.entities("Photo", &[photo], &selection).await;
     assert_eq!(
         answer.data()["_entities"][0]["comments"]["nodes"][0]["replies"],
         json!({ "nodes": [{ "body": "reply 4.2" }, { "body": "reply 4.3" }], "pageInfo": { "hasNextPage": false, "hasPreviousPage": true } })
     );
     // A cursor of one kind of list is none of another.
-    let answer = service.client.entities("Photo", &[photo], &format!("comments(after: \"{cursor}\") {{ totalCount }}")).await;
+    let answer = service
+        .client
+        .entities(
+            "Photo",
+            &[photo],
+            &format!("comments(after: \"{cursor}\") {{ totalCount }}"),
+        )
+        .await;
     assert_eq!(answer.error(), "INVALID_INPUT after");
 }
 
@@ -72,14 +113,25 @@ async fn a_page_is_not_disturbed_by_what_is_written_meanwhile() {
     let (ada, bob) = (service.person(), service.person());
     let photo = conversation(&service, ada, bob).await;
     let page = |after: Option<String>| {
-        let after = after.map(|after| format!(", after: \"{after}\"")).unwrap_or_default();
+        let after = after
+            .map(|after| format!(", after: \"{after}\""))
+            .unwrap_or_default();
         format!("comments(first: 3{after}) {{ nodes {{ body }} pageInfo {{ endCursor }} }}")
     };
     let first = service.client.entities("Photo", &[photo], &page(None)).await;
     service.add(bob, photo, "new").await;
-    let cursor = first.data()["_entities"][0]["comments"]["pageInfo"]["endCursor"].as_str().unwrap().to_owned();
-    let second = service.client.entities("Photo", &[photo], &page(Some(cursor))).await;
-    assert_eq!(second.data()["_entities"][0]["comments"]["nodes"], json!([{ "body": "top 1" }, { "body": "top 0" }]));
+    let cursor = first.data()["_entities"][0]["comments"]["pageInfo"]["endCursor"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let second = service
+        .client
+        .entities("Photo", &[photo], &page(Some(cursor)))
+        .await;
+    assert_eq!(
+        second.data()["_entities"][0]["comments"]["nodes"],
+        json!([{ "body": "top 1" }, { "body": "top 0" }])
+    );
 }
 
 #[tokio::test]
@@ -95,7 +147,14 @@ async fn pages_that_cannot_be_had_are_refused() {
         ("after: \"\\u0000🎞\"", "INVALID_INPUT after"),
     ] {
         for entity in ["Photo", "User"] {
-            let answer = service.client.entities(entity, &[photo], &format!("comments({arguments}) {{ totalCount }}")).await;
+            let answer = service
+                .client
+                .entities(
+                    entity,
+                    &[photo],
+                    &format!("comments({arguments}) {{ totalCount }}"),
+                )
+                .await;
             assert_eq!(answer.error(), error, "{arguments}");
         }
     }
@@ -105,8 +164,14 @@ async fn pages_that_cannot_be_had_are_refused() {
 async fn what_has_no_comments_has_zero_and_not_null() {
     let service = service().await;
     let unknown = PhotoId::new(service.clock.now());
-    assert_eq!(service.read(unknown).await, json!({ "commentCount": 0, "comments": { "totalCount": 0, "nodes": [] } }));
-    let answer = service.client.entities("Photo", &["not an id"], "commentCount").await;
+    assert_eq!(
+        service.read(unknown).await,
+        json!({ "commentCount": 0, "comments": { "totalCount": 0, "nodes": [] } })
+    );
+    let answer = service
+        .client
+        .entities("Photo", &["not an id"], "commentCount")
+        .await;
     assert_eq!(answer.data()["_entities"], json!([null]));
 }
 
@@ -120,20 +185,38 @@ async fn a_page_takes_one_statement_for_each_kind_of_thing() {
         photos.push(conversation(&service, ada, bob).await);
     }
     let before = service.statements().await;
-    service.client.entities("Photo", &photos, "id commentCount").await.data();
-    assert_eq!(service.statements().await - before, 1, "the numbers of a timeline");
+    service
+        .client
+        .entities("Photo", &photos, "id commentCount")
+        .await
+        .data();
+    assert_eq!(
+        service.statements().await - before,
+        1,
+        "the numbers of a timeline"
+    );
 
     let selection = "commentCount comments { totalCount nodes { id body replies { totalCount nodes { id replyTo { id } } } } }";
     let before = service.statements().await;
     service.client.entities("Photo", &photos, selection).await.data();
     // Numbers, pages, totals; then for the fifteen comments pages of replies and totals; then the answered comments.
-    assert_eq!(service.statements().await - before, 6, "the conversations of three photos");
+    assert_eq!(
+        service.statements().await - before,
+        6,
+        "the conversations of three photos"
+    );
 }
 
 #[test]
 fn a_missing_node_would_not_take_its_list_along() {
     let sdl = comment::sdl();
-    let connection = sdl.split_once("type CommentConnection").unwrap().1.split_once('}').unwrap().0;
+    let connection = sdl
+        .split_once("type CommentConnection")
+        .unwrap()
+        .1
+        .split_once('}')
+        .unwrap()
+        .0;
     assert!(connection.contains("nodes: [Comment]!"), "{connection}");
     assert!(connection.contains("edges: [CommentEdge!]!"), "{connection}");
 }

@@ -20,28 +20,76 @@ async fn lost_events_are_made_up_for_and_nothing_young_is_judged() {
     // What happened elsewhere, and was never told.
     {
         let mut elsewhere = service.elsewhere.lock().unwrap();
-        elsewhere.photos.retain(|(photo, _)| *photo != lost && *photo != by_departed);
+        elsewhere
+            .photos
+            .retain(|(photo, _)| *photo != lost && *photo != by_departed);
         elsewhere.gone_accounts.push(ada);
     }
     let pool = &service.comments.pool;
     let services = &service.comments.photos;
-    let repaired = run(pool, services, Some(services), service.clock.now()).await.unwrap();
-    assert_eq!(repaired, Repaired { photos: 3, deleted_photos: 0, departed: 0 });
+    let repaired = run(pool, services, Some(services), service.clock.now())
+        .await
+        .unwrap();
+    assert_eq!(
+        repaired,
+        Repaired {
+            photos: 3,
+            deleted_photos: 0,
+            departed: 0
+        }
+    );
 
     service.clock.advance(TimeDelta::minutes(16));
-    let repaired = run(pool, services, Some(services), service.clock.now()).await.unwrap();
-    assert_eq!(repaired, Repaired { photos: 0, deleted_photos: 2, departed: 1 });
-    assert_eq!(service.texts(kept).await, (vec![("stays".to_owned(), vec![])], 1, 1));
+    let repaired = run(pool, services, Some(services), service.clock.now())
+        .await
+        .unwrap();
+    assert_eq!(
+        repaired,
+        Repaired {
+            photos: 0,
+            deleted_photos: 2,
+            departed: 1
+        }
+    );
+    assert_eq!(
+        service.texts(kept).await,
+        (vec![("stays".to_owned(), vec![])], 1, 1)
+    );
     assert_eq!(service.texts(lost).await, (vec![], 0, 0));
 
     // What is taken away by hand comes back; comments under a photo that only they remember go.
-    sqlx::query("DELETE FROM known_photo").execute(pool).await.unwrap();
+    sqlx::query("DELETE FROM known_photo")
+        .execute(pool)
+        .await
+        .unwrap();
     let repaired = run(pool, services, None, service.clock.now()).await.unwrap();
-    assert_eq!(repaired, Repaired { photos: 4, deleted_photos: 0, departed: 0 });
-    service.elsewhere.lock().unwrap().photos.retain(|(photo, _)| *photo != kept);
-    sqlx::query("DELETE FROM known_photo").execute(pool).await.unwrap();
+    assert_eq!(
+        repaired,
+        Repaired {
+            photos: 4,
+            deleted_photos: 0,
+            departed: 0
+        }
+    );
+    service
+        .elsewhere
+        .lock()
+        .unwrap()
+        .photos
+        .retain(|(photo, _)| *photo != kept);
+    sqlx::query("DELETE FROM known_photo")
+        .execute(pool)
+        .await
+        .unwrap();
     service.clock.advance(TimeDelta::minutes(16));
     let repaired = run(pool, services, None, service.clock.now()).await.unwrap();
-    assert_eq!(repaired, Repaired { photos: 3, deleted_photos: 1, departed: 0 });
+    assert_eq!(
+        repaired,
+        Repaired {
+            photos: 3,
+            deleted_photos: 1,
+            departed: 0
+        }
+    );
     assert_eq!(service.texts(kept).await, (vec![], 0, 0));
 }

@@ -15,7 +15,11 @@ async fn a_comment_is_kept_as_it_was_written() {
     let query = "mutation ($input: AddCommentInput!) { addComment(input: $input) {
         body deleted editedAt createdAt author { id } photo { id commentCount } replyTo { id } replies { totalCount nodes { id } } } }";
     let input = json!({ "photoId": photo, "body": " Schön!\r\n\r\n👩‍👩‍👧 \u{202B}שלום\u{202C} <b>&amp;</b> " });
-    let answer = service.client.of(ada).graphql(query, json!({ "input": input })).await;
+    let answer = service
+        .client
+        .of(ada)
+        .graphql(query, json!({ "input": input }))
+        .await;
     assert_eq!(
         answer.data()["addComment"],
         json!({
@@ -34,24 +38,55 @@ async fn bad_input_is_named_and_writes_nothing() {
     let service = service().await;
     let ada = service.person();
     let photo = service.photo(ada).await;
-    for body in ["", "  \n ", "\u{200B}", "a\u{0}b", "\u{1b}[31m", &"x".repeat(2001)] {
-        let answer = service.try_add(ada, json!({ "photoId": photo, "body": body })).await;
+    for body in [
+        "",
+        "  \n ",
+        "\u{200B}",
+        "a\u{0}b",
+        "\u{1b}[31m",
+        &"x".repeat(2001),
+    ] {
+        let answer = service
+            .try_add(ada, json!({ "photoId": photo, "body": body }))
+            .await;
         assert_eq!(answer.error(), "INVALID_INPUT body", "{body:?}");
     }
     for (input, error) in [
         (json!({ "photoId": "7", "body": "x" }), "INVALID_INPUT photoId"),
-        (json!({ "photoId": photo, "body": "x", "replyToId": "ünsinn" }), "INVALID_INPUT replyToId"),
-        (json!({ "photoId": photo, "body": "x", "idempotencyKey": "" }), "INVALID_INPUT idempotencyKey"),
-        (json!({ "photoId": photo, "body": "x", "idempotencyKey": "k".repeat(65) }), "INVALID_INPUT idempotencyKey"),
+        (
+            json!({ "photoId": photo, "body": "x", "replyToId": "ünsinn" }),
+            "INVALID_INPUT replyToId",
+        ),
+        (
+            json!({ "photoId": photo, "body": "x", "idempotencyKey": "" }),
+            "INVALID_INPUT idempotencyKey",
+        ),
+        (
+            json!({ "photoId": photo, "body": "x", "idempotencyKey": "k".repeat(65) }),
+            "INVALID_INPUT idempotencyKey",
+        ),
         (json!({ "photoId": Uuid::nil(), "body": "x" }), "NOT_FOUND"),
-        (json!({ "photoId": photo, "body": "x", "replyToId": Uuid::nil() }), "NOT_FOUND"),
+        (
+            json!({ "photoId": photo, "body": "x", "replyToId": Uuid::nil() }),
+            "NOT_FOUND",
+        ),
         (json!({ "photoId": photo }), "INVALID_INPUT"),
     ] {
-        assert_eq!(service.try_add(ada, input.clone()).await.error(), error, "{input}");
+        assert_eq!(
+            service.try_add(ada, input.clone()).await.error(),
+            error,
+            "{input}"
+        );
     }
-    let signed_out = service.client.graphql(crate::ADD, json!({ "input": { "photoId": "7", "body": "" } })).await;
+    let signed_out = service
+        .client
+        .graphql(crate::ADD, json!({ "input": { "photoId": "7", "body": "" } }))
+        .await;
     assert_eq!(signed_out.error(), "UNAUTHENTICATED");
-    assert_eq!(service.rows("comment").await + service.rows("comment_key").await, 0);
+    assert_eq!(
+        service.rows("comment").await + service.rows("comment_key").await,
+        0
+    );
 }
 
 #[tokio::test]
@@ -62,14 +97,23 @@ async fn there_are_two_levels() {
     let top = service.add(ada, photo, "top").await;
     let reply = service.reply(ada, photo, top, "reply").await;
 
-    let to_reply = service.try_add(ada, json!({ "photoId": photo, "body": "x", "replyToId": reply })).await;
+    let to_reply = service
+        .try_add(ada, json!({ "photoId": photo, "body": "x", "replyToId": reply }))
+        .await;
     assert_eq!(to_reply.error(), "INVALID_INPUT replyToId");
-    let elsewhere = service.try_add(ada, json!({ "photoId": other, "body": "x", "replyToId": top })).await;
+    let elsewhere = service
+        .try_add(ada, json!({ "photoId": other, "body": "x", "replyToId": top }))
+        .await;
     assert_eq!(elsewhere.error(), "INVALID_INPUT replyToId");
     service.delete(ada, top).await.data();
-    let to_tombstone = service.try_add(ada, json!({ "photoId": photo, "body": "x", "replyToId": top })).await;
+    let to_tombstone = service
+        .try_add(ada, json!({ "photoId": photo, "body": "x", "replyToId": top }))
+        .await;
     assert_eq!(to_tombstone.error(), "NOT_FOUND");
-    assert_eq!(service.texts(photo).await, (vec![(String::new(), vec!["reply".to_owned()])], 1, 1));
+    assert_eq!(
+        service.texts(photo).await,
+        (vec![(String::new(), vec!["reply".to_owned()])], 1, 1)
+    );
 }
 
 #[tokio::test]
@@ -93,7 +137,13 @@ async fn a_repeated_call_answers_the_first_comment() {
     // A call that failed has not used its key up.
     let nowhere = json!({ "photoId": photo, "body": "x", "replyToId": Uuid::nil(), "idempotencyKey": "two" });
     assert_eq!(service.try_add(ada, nowhere).await.error(), "NOT_FOUND");
-    service.try_add(ada, json!({ "photoId": photo, "body": "x", "idempotencyKey": "two" })).await.data();
+    service
+        .try_add(
+            ada,
+            json!({ "photoId": photo, "body": "x", "idempotencyKey": "two" }),
+        )
+        .await
+        .data();
     assert_eq!(service.read(photo).await["commentCount"], json!(2));
 }
 
@@ -110,7 +160,12 @@ async fn repeats_that_race_make_one_comment() {
         });
         let mut ids = Vec::new();
         for call in calls.collect::<Vec<_>>() {
-            ids.push(call.await.unwrap().data()["addComment"]["id"].as_str().unwrap().to_owned());
+            ids.push(
+                call.await.unwrap().data()["addComment"]["id"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned(),
+            );
         }
         ids.dedup();
         assert_eq!(ids.len(), 1);
@@ -132,7 +187,13 @@ async fn a_photo_that_is_not_known_yet_is_asked_for_once() {
     let deleted = service.unheard_photo(bob);
     service.elsewhere.lock().unwrap().deleted.push(deleted);
     for _ in 0..2 {
-        assert_eq!(service.try_add(ada, json!({ "photoId": deleted, "body": "x" })).await.error(), "NOT_FOUND");
+        assert_eq!(
+            service
+                .try_add(ada, json!({ "photoId": deleted, "body": "x" }))
+                .await
+                .error(),
+            "NOT_FOUND"
+        );
     }
     assert_eq!(service.elsewhere.lock().unwrap().asked, 2);
 }
@@ -142,7 +203,11 @@ async fn only_a_photo_service_that_cannot_be_reached_makes_it_unavailable() {
     let mut service = service().await;
     let ada = service.person();
     let known = service.photo(ada).await;
-    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
     service.comments.photos = chassis::internal::InternalClient::new(
         reqwest::Client::new(),
         format!("http://{nobody}").parse().unwrap(),
@@ -150,7 +215,13 @@ async fn only_a_photo_service_that_cannot_be_reached_makes_it_unavailable() {
     );
     let routes = comment::routes(&service.comments, testkit::Issuer::verifier(), Default::default());
     service.client = testkit::Client::new(routes);
-    assert_eq!(service.try_add(ada, json!({ "photoId": Uuid::new_v4(), "body": "x" })).await.error(), "UNAVAILABLE");
+    assert_eq!(
+        service
+            .try_add(ada, json!({ "photoId": Uuid::new_v4(), "body": "x" }))
+            .await
+            .error(),
+        "UNAVAILABLE"
+    );
     service.add(ada, known, "known").await;
 }
 
@@ -160,9 +231,18 @@ async fn the_author_edits() {
     let (ada, bob) = (service.person(), service.person());
     let photo = service.photo(bob).await;
     let id = service.add(ada, photo, "befor").await;
-    let edit = async |who, body: &str| service.client.of(who).graphql(EDIT, json!({ "id": id, "body": body })).await;
+    let edit = async |who, body: &str| {
+        service
+            .client
+            .of(who)
+            .graphql(EDIT, json!({ "id": id, "body": body }))
+            .await
+    };
 
-    assert_eq!(edit(ada, " befor ").await.data()["editComment"]["editedAt"], Value::Null);
+    assert_eq!(
+        edit(ada, " befor ").await.data()["editComment"]["editedAt"],
+        Value::Null
+    );
     service.clock.advance(chrono::TimeDelta::seconds(5));
     let edited = edit(ada, "before").await;
     assert_eq!(
@@ -171,13 +251,32 @@ async fn the_author_edits() {
     );
     // Neither the photo's author nor a moderator writes in somebody else's name.
     assert_eq!(edit(bob, "x").await.error(), "FORBIDDEN");
-    let moderator = service.client.moderator(bob).graphql(EDIT, json!({ "id": id, "body": "x" })).await;
+    let moderator = service
+        .client
+        .moderator(bob)
+        .graphql(EDIT, json!({ "id": id, "body": "x" }))
+        .await;
     assert_eq!(moderator.error(), "FORBIDDEN");
     assert_eq!(edit(ada, "").await.error(), "INVALID_INPUT body");
-    assert_eq!(service.client.graphql(EDIT, json!({ "id": "7", "body": "" })).await.error(), "UNAUTHENTICATED");
-    let of_bad_id = service.client.of(ada).graphql(EDIT, json!({ "id": "7", "body": "x" })).await;
+    assert_eq!(
+        service
+            .client
+            .graphql(EDIT, json!({ "id": "7", "body": "" }))
+            .await
+            .error(),
+        "UNAUTHENTICATED"
+    );
+    let of_bad_id = service
+        .client
+        .of(ada)
+        .graphql(EDIT, json!({ "id": "7", "body": "x" }))
+        .await;
     assert_eq!(of_bad_id.error(), "INVALID_INPUT id");
-    let of_nothing = service.client.of(ada).graphql(EDIT, json!({ "id": Uuid::nil(), "body": "x" })).await;
+    let of_nothing = service
+        .client
+        .of(ada)
+        .graphql(EDIT, json!({ "id": Uuid::nil(), "body": "x" }))
+        .await;
     assert_eq!(of_nothing.error(), "NOT_FOUND");
     service.delete(ada, id).await.data();
     assert_eq!(edit(ada, "back").await.error(), "NOT_FOUND");

@@ -49,7 +49,11 @@ async fn writer<'c>(ctx: &Context<'c>) -> chassis::Result<(&'c Viewer, &'c MySql
 }
 
 /// Makes a profile at the first sight of somebody: an issuer that is not ours announces nobody.
-async fn adopt(tx: &mut MySqlConnection, viewer: &Viewer, now: chrono::DateTime<chrono::Utc>) -> Result<(), Error> {
+async fn adopt(
+    tx: &mut MySqlConnection,
+    viewer: &Viewer,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<(), Error> {
     departed::require_present_until_commit(tx, viewer).await?;
     let joined_at = domain::joined_at(viewer.id).unwrap_or(now);
     store::ensure(tx, viewer.id, joined_at).await?;
@@ -57,5 +61,7 @@ async fn adopt(tx: &mut MySqlConnection, viewer: &Viewer, now: chrono::DateTime<
 }
 
 async fn own(tx: &mut MySqlConnection, viewer: &Viewer) -> Result<Profile, Error> {
-    Ok(store::profile(tx, viewer.id).await?.unwrap_or_else(|| Profile::stand_in(viewer.id)))
+    Ok(store::profile(tx, viewer.id)
+        .await?
+        .unwrap_or_else(|| Profile::stand_in(viewer.id)))
 }

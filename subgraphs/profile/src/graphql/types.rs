@@ -62,7 +62,11 @@ impl UpdateProfileInput {
     /// Checks the texts.
     pub fn parse(self) -> Result<Changes, Error> {
         Ok(Changes {
-            display_name: self.display_name.as_deref().map(domain::parse_display_name).transpose()?,
+            display_name: self
+                .display_name
+                .as_deref()
+                .map(domain::parse_display_name)
+                .transpose()?,
             bio: match self.bio {
                 MaybeUndefined::Undefined => None,
                 MaybeUndefined::Null => Some(None),

@@ -13,12 +13,18 @@ const USER: &str = "query ($name: String!) { user(username: $name) { id } }";
 async fn an_account_gets_a_profile_once() {
     let service = service().await;
     let ada = service.person();
-    let created = service.event("account.created", json!({ "accountId": ada, "createdAt": "2026-11-22T11:00:00.5Z" }));
+    let created = service.event(
+        "account.created",
+        json!({ "accountId": ada, "createdAt": "2026-11-22T11:00:00.5Z" }),
+    );
     for _ in 0..3 {
         assert_eq!(service.client.deliver(&created).await, StatusCode::NO_CONTENT);
     }
     let answer = service.client.entities("User", &[ada], "joinedAt").await;
-    assert_eq!(answer.data()["_entities"][0]["joinedAt"], json!("2026-11-22T11:00:00.500+00:00"));
+    assert_eq!(
+        answer.data()["_entities"][0]["joinedAt"],
+        json!("2026-11-22T11:00:00.500+00:00")
+    );
     // What concerns others is acknowledged as well.
     let other = service.event("photo.published", json!({ "anything": 1 }));
     assert_eq!(service.client.deliver(&other).await, StatusCode::NO_CONTENT);
@@ -28,7 +34,12 @@ async fn an_account_gets_a_profile_once() {
 async fn a_deleted_account_is_nobody_and_its_name_is_free() {
     let service = service().await;
     let (ada, bob) = (service.person(), service.person());
-    service.client.of(ada).graphql(CLAIM, json!({ "name": "ada" })).await.data();
+    service
+        .client
+        .of(ada)
+        .graphql(CLAIM, json!({ "name": "ada" }))
+        .await
+        .data();
     let deleted = service.event("account.deleted", json!({ "accountId": ada }));
     for _ in 0..2 {
         assert_eq!(service.client.deliver(&deleted).await, StatusCode::NO_CONTENT);
@@ -37,21 +48,47 @@ async fn a_deleted_account_is_nobody_and_its_name_is_free() {
     assert_eq!(answer.data()["_entities"], json!([null, { "id": bob }]));
     let viewer = service.client.entities("Viewer", &[ada], "user { id }").await;
     assert_eq!(viewer.data()["_entities"][0]["user"], Value::Null);
-    assert_eq!(service.client.graphql(USER, json!({ "name": "ada" })).await.data()["user"], Value::Null);
+    assert_eq!(
+        service
+            .client
+            .graphql(USER, json!({ "name": "ada" }))
+            .await
+            .data()["user"],
+        Value::Null
+    );
 
     // The token lives on; what it asks for is refused.
-    assert_eq!(service.client.of(ada).graphql(CLAIM, json!({ "name": "ada" })).await.error(), "UNAUTHENTICATED");
+    assert_eq!(
+        service
+            .client
+            .of(ada)
+            .graphql(CLAIM, json!({ "name": "ada" }))
+            .await
+            .error(),
+        "UNAUTHENTICATED"
+    );
     let update = "mutation { updateProfile(input: { bio: \"x\" }) { id } }";
-    assert_eq!(service.client.of(ada).graphql(update, Value::Null).await.error(), "UNAUTHENTICATED");
+    assert_eq!(
+        service.client.of(ada).graphql(update, Value::Null).await.error(),
+        "UNAUTHENTICATED"
+    );
 
-    service.client.of(bob).graphql(CLAIM, json!({ "name": "ada" })).await.data();
+    service
+        .client
+        .of(bob)
+        .graphql(CLAIM, json!({ "name": "ada" }))
+        .await
+        .data();
 }
 
 #[tokio::test]
 async fn a_deletion_beats_a_late_creation() {
     let service = service().await;
     let ada = service.person();
-    let created = service.event("account.created", json!({ "accountId": ada, "createdAt": service.clock.now() }));
+    let created = service.event(
+        "account.created",
+        json!({ "accountId": ada, "createdAt": service.clock.now() }),
+    );
     service.clock.advance(TimeDelta::seconds(1));
     let deleted = service.event("account.deleted", json!({ "accountId": ada }));
     assert_eq!(service.client.deliver(&deleted).await, StatusCode::NO_CONTENT);
@@ -65,18 +102,25 @@ async fn a_deletion_beats_a_late_creation() {
 async fn the_sweep_takes_what_was_written_at_the_moment_of_departure() {
     let service = service().await;
     let ada = service.person();
-    service.client.deliver(&service.event("account.deleted", json!({ "accountId": ada }))).await;
+    service
+        .client
+        .deliver(&service.event("account.deleted", json!({ "accountId": ada })))
+        .await;
     sqlx::query("INSERT INTO profile (id, joined_at) VALUES (?, ?)")
         .bind(ada)
         .bind(service.clock.now())
         .execute(&service.profile.pool)
         .await
         .unwrap();
-    profile::events::sweep(&service.profile.pool, service.clock.now()).await.unwrap();
+    profile::events::sweep(&service.profile.pool, service.clock.now())
+        .await
+        .unwrap();
     assert_eq!(service.rows("profile").await, 0);
     assert_eq!(service.rows("departed_account WHERE swept_at IS NULL").await, 1);
     service.clock.advance(TimeDelta::seconds(61));
-    profile::events::sweep(&service.profile.pool, service.clock.now()).await.unwrap();
+    profile::events::sweep(&service.profile.pool, service.clock.now())
+        .await
+        .unwrap();
     assert_eq!(service.rows("departed_account WHERE swept_at IS NULL").await, 0);
 }
 
@@ -88,7 +132,10 @@ async fn events_need_the_secret_and_sense() {
     let answer = service.client.post("/events", "application/json", body).await;
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
     let senseless = service.event("account.deleted", json!({ "accountId": 7 }));
-    assert_eq!(service.client.deliver(&senseless).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        service.client.deliver(&senseless).await,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
     assert_eq!(service.rows("departed_account").await, 0);
     assert_eq!(service.rows("inbox").await, 0);
 }

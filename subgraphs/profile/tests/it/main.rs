@@ -41,7 +41,13 @@ async fn service_with(connections: u32) -> Service {
         wake: Arc::default(),
     };
     let routes = profile::routes(&profile, Issuer::verifier(), CancellationToken::new());
-    Service { client: Client::new(routes), clock, profile, asked: AtomicI64::default(), _database: database }
+    Service {
+        client: Client::new(routes),
+        clock,
+        profile,
+        asked: AtomicI64::default(),
+        _database: database,
+    }
 }
 
 impl Service {
@@ -56,7 +62,10 @@ impl Service {
     /// How many rows there are `FROM` this.
     async fn rows(&self, from: &str) -> i64 {
         let query = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {from}"));
-        sqlx::query_scalar(query).fetch_one(&self.profile.pool).await.unwrap()
+        sqlx::query_scalar(query)
+            .fetch_one(&self.profile.pool)
+            .await
+            .unwrap()
     }
 
     fn person(&self) -> UserId {

@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 
 use crate::{service, service_with};
 
-const CLAIM: &str = "mutation ($name: String!) { claimUsername(username: $name) { id username displayName } }";
-const UPDATE: &str = "mutation ($input: UpdateProfileInput!) { updateProfile(input: $input) { username displayName bio } }";
+const CLAIM: &str =
+    "mutation ($name: String!) { claimUsername(username: $name) { id username displayName } }";
+const UPDATE: &str =
+    "mutation ($input: UpdateProfileInput!) { updateProfile(input: $input) { username displayName bio } }";
 const USER: &str = "query ($name: String!) { user(username: $name) { id username } }";
 const AVAILABLE: &str = "query ($name: String!) { usernameAvailable(username: $name) }";
 
@@ -17,33 +19,84 @@ async fn a_name_is_claimed_folded_found_and_changed() {
     let client = service.client.of(ada);
 
     let claimed = client.graphql(CLAIM, json!({ "name": "Ada_L" })).await;
-    assert_eq!(claimed.data()["claimUsername"], json!({ "id": ada, "username": "ada_l", "displayName": "ada_l" }));
+    assert_eq!(
+        claimed.data()["claimUsername"],
+        json!({ "id": ada, "username": "ada_l", "displayName": "ada_l" })
+    );
     let found = service.client.graphql(USER, json!({ "name": "ADA_l" })).await;
     assert_eq!(found.data()["user"]["id"], json!(ada));
 
     // Once more the same, then another: the first is free again.
     client.graphql(CLAIM, json!({ "name": "ada_l" })).await.data();
     client.graphql(CLAIM, json!({ "name": "ada" })).await.data();
-    assert_eq!(service.client.graphql(USER, json!({ "name": "ada_l" })).await.data()["user"], Value::Null);
-    service.client.of(service.person()).graphql(CLAIM, json!({ "name": "ada_l" })).await.data();
+    assert_eq!(
+        service
+            .client
+            .graphql(USER, json!({ "name": "ada_l" }))
+            .await
+            .data()["user"],
+        Value::Null
+    );
+    service
+        .client
+        .of(service.person())
+        .graphql(CLAIM, json!({ "name": "ada_l" }))
+        .await
+        .data();
 }
 
 #[tokio::test]
 async fn a_name_that_is_taken_reserved_or_malformed_is_refused() {
     let service = service().await;
-    let (ada, bob) = (service.client.of(service.person()), service.client.of(service.person()));
+    let (ada, bob) = (
+        service.client.of(service.person()),
+        service.client.of(service.person()),
+    );
     ada.graphql(CLAIM, json!({ "name": "ada" })).await.data();
 
     for taken in ["ada", "ADA", "admin", "api", "media", "guest-1"] {
-        assert_eq!(bob.graphql(CLAIM, json!({ "name": taken })).await.error(), "CONFLICT username", "{taken}");
+        assert_eq!(
+            bob.graphql(CLAIM, json!({ "name": taken })).await.error(),
+            "CONFLICT username",
+            "{taken}"
+        );
     }
     let long = "a".repeat(31);
-    for bad in ["", "ab", &long, "1ab", "a b", "ada\u{0}", "ada\n", "äda", "📷📷📷", "עדה"] {
-        assert_eq!(bob.graphql(CLAIM, json!({ "name": bad })).await.error(), "INVALID_INPUT username", "{bad:?}");
+    for bad in [
+        "",
+        "ab",
+        &long,
+        "1ab",
+        "a b",
+        "ada\u{0}",
+        "ada\n",
+        "äda",
+        "📷📷📷",
+        "עדה",
+    ] {
+        assert_eq!(
+            bob.graphql(CLAIM, json!({ "name": bad })).await.error(),
+            "INVALID_INPUT username",
+            "{bad:?}"
+        );
     }
-    assert_eq!(service.client.graphql(CLAIM, json!({ "name": "!" })).await.error(), "UNAUTHENTICATED");
+    assert_eq!(
+        service
+            .client
+            .graphql(CLAIM, json!({ "name": "!" }))
+            .await
+            .error(),
+        "UNAUTHENTICATED"
+    );
 
-    for (name, free) in [("ada", false), ("Ada", false), ("admin", false), ("x", false), ("bob", true), ("guest-1", false)] {
+    for (name, free) in [
+        ("ada", false),
+        ("Ada", false),
+        ("admin", false),
+        ("x", false),
+        ("bob", true),
+        ("guest-1", false),
+    ] {
         let answer = bob.graphql(AVAILABLE, json!({ "name": name })).await;
         assert_eq!(answer.data()["usernameAvailable"], json!(free), "{name}");
     }
@@ -82,7 +135,8 @@ async fn a_profile_changes_where_the_input_says_so() {
     client.graphql(CLAIM, json!({ "name": "ada" })).await.data();
     let update = async |input: Value| client.graphql(UPDATE, json!({ "input": input })).await;
 
-    let both = update(json!({ "displayName": "  Ada 👩🏽‍🔬 Lovelace ", "bio": " שלום\r\n\r\nfilm & light " })).await;
+    let both =
+        update(json!({ "displayName": "  Ada 👩🏽‍🔬 Lovelace ", "bio": " שלום\r\n\r\nfilm & light " })).await;
     assert_eq!(
         both.data()["updateProfile"],
         json!({ "username": "ada", "displayName": "Ada 👩🏽‍🔬 Lovelace", "bio": "שלום\n\nfilm & light" })
@@ -90,22 +144,54 @@ async fn a_profile_changes_where_the_input_says_so() {
     let nothing = update(json!({})).await;
     assert_eq!(nothing.data(), both.data());
     let name_only = update(json!({ "displayName": "Ada" })).await;
-    assert_eq!(name_only.data()["updateProfile"]["bio"], json!("שלום\n\nfilm & light"));
+    assert_eq!(
+        name_only.data()["updateProfile"]["bio"],
+        json!("שלום\n\nfilm & light")
+    );
     let no_name = update(json!({ "displayName": null, "bio": null })).await;
-    assert_eq!(no_name.data()["updateProfile"], json!({ "username": "ada", "displayName": "Ada", "bio": null }));
-    assert_eq!(update(json!({ "bio": "  " })).await.data()["updateProfile"]["bio"], Value::Null);
+    assert_eq!(
+        no_name.data()["updateProfile"],
+        json!({ "username": "ada", "displayName": "Ada", "bio": null })
+    );
+    assert_eq!(
+        update(json!({ "bio": "  " })).await.data()["updateProfile"]["bio"],
+        Value::Null
+    );
     let longest = "🎞".repeat(60);
-    assert_eq!(update(json!({ "displayName": longest })).await.data()["updateProfile"]["displayName"], json!(longest));
+    assert_eq!(
+        update(json!({ "displayName": longest })).await.data()["updateProfile"]["displayName"],
+        json!(longest)
+    );
 
     for bad in ["", "   ", "\u{200B}", "a\nb", "a\u{7}", &"x".repeat(61)] {
-        assert_eq!(update(json!({ "displayName": bad })).await.error(), "INVALID_INPUT displayName", "{bad:?}");
+        assert_eq!(
+            update(json!({ "displayName": bad })).await.error(),
+            "INVALID_INPUT displayName",
+            "{bad:?}"
+        );
     }
     for bad in ["a\u{0}b", "\u{1b}[2J", &"x".repeat(501)] {
-        assert_eq!(update(json!({ "displayName": "Kept out", "bio": bad })).await.error(), "INVALID_INPUT bio", "{bad:?}");
+        assert_eq!(
+            update(json!({ "displayName": "Kept out", "bio": bad }))
+                .await
+                .error(),
+            "INVALID_INPUT bio",
+            "{bad:?}"
+        );
     }
     // Nothing of an input that was refused is written.
-    assert_eq!(update(json!({})).await.data()["updateProfile"]["displayName"], json!(longest));
-    assert_eq!(service.client.graphql(UPDATE, json!({ "input": { "bio": "x" } })).await.error(), "UNAUTHENTICATED");
+    assert_eq!(
+        update(json!({})).await.data()["updateProfile"]["displayName"],
+        json!(longest)
+    );
+    assert_eq!(
+        service
+            .client
+            .graphql(UPDATE, json!({ "input": { "bio": "x" } }))
+            .await
+            .error(),
+        "UNAUTHENTICATED"
+    );
 }
 
 #[tokio::test]
@@ -127,22 +213,39 @@ async fn somebody_without_a_profile_has_a_stand_in_that_can_be_found() {
       ]
     }
     "#);
-    let found = service.client.graphql(USER, json!({ "name": "guest-01kanjy500fay8vvr14d2pf2db" })).await;
+    let found = service
+        .client
+        .graphql(USER, json!({ "name": "guest-01kanjy500fay8vvr14d2pf2db" }))
+        .await;
     assert_eq!(found.data()["user"]["id"], json!(unknown));
     // The link to the stand-in goes on working once there is a name.
-    service.client.of(unknown).graphql(CLAIM, json!({ "name": "ada" })).await.data();
-    let found = service.client.graphql(USER, json!({ "name": "GUEST-01kanjy500fay8vvr14d2pf2db" })).await;
+    service
+        .client
+        .of(unknown)
+        .graphql(CLAIM, json!({ "name": "ada" }))
+        .await
+        .data();
+    let found = service
+        .client
+        .graphql(USER, json!({ "name": "GUEST-01kanjy500fay8vvr14d2pf2db" }))
+        .await;
     assert_eq!(found.data()["user"]["username"], json!("ada"));
     let other_issuer = UserId(uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, b"somebody"));
     let answer = service.client.entities("User", &[other_issuer], "joinedAt").await;
-    assert_eq!(answer.data()["_entities"][0]["joinedAt"], json!("1970-01-01T00:00:00+00:00"));
+    assert_eq!(
+        answer.data()["_entities"][0]["joinedAt"],
+        json!("1970-01-01T00:00:00+00:00")
+    );
 }
 
 #[tokio::test]
 async fn the_viewer_is_shown_by_its_id() {
     let service = service().await;
     let ada = service.person();
-    let answer = service.client.entities("Viewer", &[ada], "id user { id displayName }").await;
+    let answer = service
+        .client
+        .entities("Viewer", &[ada], "id user { id displayName }")
+        .await;
     assert_eq!(answer.data()["_entities"][0]["user"]["id"], json!(ada));
 }
 
@@ -151,8 +254,18 @@ async fn entities_are_loaded_together_and_keep_their_places() {
     // With one connection its own counter tells how many statements ran.
     let service = service_with(1).await;
     let (ada, bob) = (service.person(), service.person());
-    service.client.of(bob).graphql(CLAIM, json!({ "name": "bob" })).await.data();
-    let ids = [ada.to_string(), "not an id".to_owned(), bob.to_string(), ada.to_string()];
+    service
+        .client
+        .of(bob)
+        .graphql(CLAIM, json!({ "name": "bob" }))
+        .await
+        .data();
+    let ids = [
+        ada.to_string(),
+        "not an id".to_owned(),
+        bob.to_string(),
+        ada.to_string(),
+    ];
     let before = service.statements().await;
     let answer = service.client.entities("User", &ids, "id username").await;
     assert_eq!(service.statements().await - before, 2);
