@@ -14,7 +14,7 @@ pub struct Mutation;
 
 #[Object]
 impl Mutation {
-    /// NOT_FOUND for a photo, or a comment to reply to, that does not exist or was deleted. INVALID_INPUT on field
+    /// `NOT_FOUND` for a photo, or a comment to reply to, that does not exist or was deleted. `INVALID_INPUT` on field
     /// replyToId for a reply to a reply, or to a comment of another photo.
     async fn add_comment(&self, ctx: &Context<'_>, input: AddCommentInput) -> chassis::Result<Comment> {
         let (viewer, pool) = writer(ctx).await?;
@@ -37,7 +37,7 @@ impl Mutation {
                 // The commit whose answer was lost had happened.
                 return Ok(comment.id);
             }
-            Ok(write(tx, viewer, &comment, draft.key.as_ref()).await?)
+            write(tx, viewer, &comment, draft.key.as_ref()).await
         })?;
         if written == comment.id {
             return Ok(Comment(comment));

@@ -213,7 +213,11 @@ async fn only_a_photo_service_that_cannot_be_reached_makes_it_unavailable() {
         format!("http://{nobody}").parse().unwrap(),
         service.comments.secret.clone(),
     );
-    let routes = comment::routes(&service.comments, testkit::Issuer::verifier(), Default::default());
+    let routes = comment::routes(
+        &service.comments,
+        testkit::Issuer::verifier(),
+        tokio_util::sync::CancellationToken::new(),
+    );
     service.client = testkit::Client::new(routes);
     assert_eq!(
         service

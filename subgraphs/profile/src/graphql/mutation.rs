@@ -21,7 +21,7 @@ impl Mutation {
         let profile = transaction!(pool, Error, |tx, _| {
             adopt(tx, viewer, now).await?;
             store::set_username(&mut *tx, viewer.id, &username).await?;
-            Ok(own(tx, viewer).await?)
+            own(tx, viewer).await
         })?;
         Ok(User(profile))
     }
@@ -34,7 +34,7 @@ impl Mutation {
         let profile = transaction!(pool, Error, |tx, _| {
             adopt(tx, viewer, now).await?;
             store::update(&mut *tx, viewer.id, &changes).await?;
-            Ok(own(tx, viewer).await?)
+            own(tx, viewer).await
         })?;
         Ok(User(profile))
     }
