@@ -76,6 +76,9 @@ async fn fast(steps: &mut Steps) -> Result<()> {
         .run("units", async || cargo_test(&["--lib", "--bins"], &[]))
         .await;
     steps
+        .run("app units", async || cargo_test(&["-p", "frontend"], &[]))
+        .await;
+    steps
         .run("documentation", async || {
             let mut doc = cargo(&["doc", "--no-deps", "--document-private-items"]);
             run("cargo doc", doc.env("RUSTDOCFLAGS", "-D warnings"))?;
