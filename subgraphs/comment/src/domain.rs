@@ -175,7 +175,10 @@ pub struct KnownPhoto {
 
 #[cfg(test)]
 mod tests {
-    use super::{Body, ClientKey};
+    use super::{Body, ClientKey, CommentId, List, PhotoId, Place, parse_page};
+    use chassis::UserId;
+    use chassis::pagination::Cursor as _;
+    use uuid::Uuid;
 
     #[test]
     fn a_body_keeps_its_lines_and_its_script() {
@@ -192,5 +195,26 @@ mod tests {
         assert!(ClientKey::parse("0199a3c8-7a10-7cc3-98c4-dc0c0c07398f").is_ok());
         assert!(ClientKey::parse("").is_err());
         assert!(ClientKey::parse(&"x".repeat(65)).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_cursor_is_good_for_its_own_kind_of_list_only(bits: u128) {
+            let id = Uuid::from_u128(bits);
+            let lists = [List::OfPhoto(PhotoId(id)), List::OfComment(CommentId(id)), List::OfUser(UserId(id))];
+            for (n, issuer) in lists.into_iter().enumerate() {
+                let cursor = Place(issuer.kind(), CommentId(id)).encode();
+                for (m, reader) in lists.into_iter().enumerate() {
+                    proptest::prop_assert_eq!(parse_page(reader, 20, Some(&cursor)).is_ok(), n == m);
+                }
+            }
+        }
+
+        #[test]
+        fn a_body_that_was_parsed_parses_to_itself(text: String) {
+            if let Ok(body) = Body::parse(&text) {
+                proptest::prop_assert_eq!(Body::parse(body.as_str()), Ok(body));
+            }
+        }
     }
 }
