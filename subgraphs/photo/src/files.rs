@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chassis::config::{ConfigError, Secret};
 use chrono::{DateTime, Utc};
+use darkroom::File;
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
@@ -20,7 +21,6 @@ use url::Url;
 
 use crate::domain::{FileKey, FileName};
 use crate::error::Error;
-use crate::picture::File;
 
 /// How many files are written at once for one picture.
 const WRITES: usize = 4;

@@ -1,6 +1,6 @@
 //! Photos: uploads, files and renditions, and the entity `Photo`.
 //!
-//! The way of a picture: `POST /media/uploads` ([`uploads`]) has it developed ([`picture`]) and keeps its files
+//! The way of a picture: `POST /media/uploads` ([`uploads`]) has it developed ([`darkroom`]) and keeps its files
 //! ([`files`]); the mutation `publishPhoto` ([`graphql`]) makes the upload a photo of the same id; [`media`] serves
 //! the files. What is deleted goes by the hand of the sweeper ([`sweep`]), and the reconciler ([`reconcile`]) looks
 //! after what was lost.
@@ -18,7 +18,6 @@ pub mod loaders;
 pub mod store;
 
 pub mod uploads;
-pub mod picture;
 pub mod files;
 pub mod media;
 

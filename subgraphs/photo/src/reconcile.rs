@@ -6,6 +6,7 @@ use chassis::departed;
 use chassis::internal::InternalClient;
 use chassis::{UserId, error};
 use chrono::TimeDelta;
+use darkroom::File;
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -14,7 +15,6 @@ use crate::State;
 use crate::domain::{FileKey, FileName, Format, PhotoId, Rendition};
 use crate::error::Error;
 use crate::files::Found;
-use crate::picture::{self, File};
 use crate::store::sweeping::{self, Owned};
 use crate::sweep;
 
@@ -167,7 +167,7 @@ async fn restore(state: &State, row: &Owned, report: &mut Report) -> Result<(), 
     let renditions: Vec<_> =
         row.size().renditions().filter(|rendition| lost.contains(&FileName::from(*rendition))).collect();
     let source = master.clone();
-    let Ok(mut files) = tokio::task::spawn_blocking(move || picture::remake(&source, &renditions)).await? else {
+    let Ok(mut files) = tokio::task::spawn_blocking(move || darkroom::remake(&source, &renditions)).await? else {
         return Ok(give_up(row, report));
     };
     if lost.contains(&FileName::Master) {

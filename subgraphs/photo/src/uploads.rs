@@ -21,6 +21,7 @@ use chassis::departed;
 use chassis::tokens::TokenVerifier;
 use chassis::viewer::{Caller, NoViewer};
 use chassis::{Classify as _, Code, Failure, UserId, transaction};
+use darkroom::{Kind, PictureError};
 use futures::StreamExt as _;
 use serde::Serialize;
 use serde_json::json;
@@ -32,7 +33,6 @@ use tracing::Instrument as _;
 use crate::State;
 use crate::domain::{FileKey, PhotoId, Upload};
 use crate::error::Error;
-use crate::picture::{self, Kind, PictureError};
 use crate::store::uploads::{self as store, Digest};
 
 /// The most bytes of a picture.
@@ -321,7 +321,7 @@ async fn develop_and_store(job: Job) -> Result<Upload, Refusal> {
         let _turn = turn;
         let mut bytes = Vec::new();
         file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map_err(Error::from)?;
-        Ok::<_, Refusal>(picture::develop(kind, &bytes)?)
+        Ok::<_, Refusal>(darkroom::develop(kind, &bytes)?)
     });
     let developed = match developing.await {
         Ok(developed) => developed?,

@@ -213,7 +213,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn damage_never_makes_a_decoder_panic(at in 0_usize..4000, byte: u8, which in 0_usize..3) {
-        use photo::picture::{Kind, develop};
+        use darkroom::{Kind, develop};
         let pixels = DynamicImage::ImageRgb8(picture(20, 12));
         let (kind, format) =
             [(Kind::Jpeg, ImageFormat::Jpeg), (Kind::Png, ImageFormat::Png), (Kind::Webp, ImageFormat::WebP)][which];
@@ -227,7 +227,7 @@ proptest! {
 #[tokio::test]
 #[ignore = "measures"]
 async fn tmp_measure() {
-    use photo::picture::{Kind, develop};
+    use darkroom::{Kind, develop};
     // Something with detail: waves and noise, as a meadow has.
     let mut state = 7_u32;
     let pixels = RgbImage::from_fn(4000, 3000, |x, y| {

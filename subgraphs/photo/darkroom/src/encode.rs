@@ -7,8 +7,7 @@ use image::{ImageFormat, RgbImage};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use ravif::{Img, RGB8};
 
-use super::{File, PictureError, scale};
-use crate::domain::{FileName, Format, Rendition, Size};
+use crate::{File, FileName, Format, PictureError, Rendition, Size, scale};
 
 /// High enough that nobody sees a difference between the original and a rendition's second encoding.
 const MASTER_QUALITY: u8 = 95;

@@ -1,14 +1,21 @@
 //! From the bytes that somebody sent to the files that we keep. All of it is work for the processor: call it from
 //! a thread that may be busy.
 //!
+//! A crate of its own because of the compiler: codecs are generic, so their loops are compiled where they are called.
+//! Here the optimiser is on in development builds too, and nobody who works on the service waits for it.
+//!
 //! Nothing of the original's bytes survives: pixels are decoded and encoded again, so its metadata, and whatever
 //! hides behind its end, stay outside.
 
+#![forbid(unsafe_code)]
+
 mod container;
 mod encode;
+mod renditions;
 
 pub use container::Kind;
 pub use encode::remake;
+pub use renditions::{FileName, Format, Rendition, Size};
 
 use std::io::Cursor;
 
@@ -20,8 +27,6 @@ use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayAlphaImage, ImageDecoder, ImageError, Limits, RgbImage, RgbaImage};
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
-
-use crate::domain::{FileName, Size};
 
 /// The most memory that decoding one picture may take: the largest one that is allowed, with four channels of 16 bits.
 const DECODER_MEMORY: u64 = Size::MAX_PIXELS * 8;

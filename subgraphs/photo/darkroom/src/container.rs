@@ -2,7 +2,7 @@
 //!
 //! Decoders fill what is missing of a cut-off JPEG with grey; a person wants to be told instead.
 
-use super::PictureError;
+use crate::PictureError;
 
 /// The formats that are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
