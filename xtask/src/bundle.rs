@@ -255,11 +255,11 @@ fn bundle_playground() -> Result<()> {
         installed.set()?;
     }
     say("bundling the playground");
-    let mut build = command(
+    let mut npm = command(
         "npm",
         &["run", "build", "--prefix", "router/playground", "--silent"],
     );
-    run("npm run build in router/playground", &mut build)?;
+    run("npm run build in router/playground", &mut npm)?;
     built.set()
 }
 

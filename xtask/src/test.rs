@@ -108,9 +108,10 @@ async fn all(steps: &mut Steps, temporary: &Path) -> Result<()> {
     steps.run("supergraph", async || compose::check()).await;
     steps.run("queries", async || prepare::check().await).await;
 
-    let database = match steps.wants_any(&TARGETS) {
-        true => Some(TemporaryDatabase::start().await?),
-        false => None,
+    let database = if steps.wants_any(&TARGETS) {
+        Some(TemporaryDatabase::start().await?)
+    } else {
+        None
     };
     for target in TARGETS {
         let mut environment = vec![("TMPDIR", temporary.display().to_string())];

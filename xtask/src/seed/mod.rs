@@ -3,9 +3,30 @@
 //! What it does follows from names alone, so a second run finds everything in place: a photo by its
 //! author and title, a vote because it is absolute, a comment by its idempotency key.
 
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "colours and places are small numbers, and a wrong last digit is grain"
+)]
 mod paint;
 mod people;
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::unreadable_literal,
+    reason = "pixels are counted in small numbers, and designers write colours without separators"
+)]
 mod pictures;
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::float_cmp,
+    reason = "colours and places are small numbers; the colours that are compared come from one palette"
+)]
 mod scenes;
 mod site;
 

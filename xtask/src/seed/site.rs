@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use super::people::{PASSWORD, Person};
 
 /// Access tokens live ten minutes; a new one is fetched before that.
-const TOKEN_LIFE: Duration = Duration::from_secs(8 * 60);
+const TOKEN_LIFE: Duration = Duration::from_mins(8);
 const ATTEMPTS: u32 = 6;
 
 pub(super) struct Site {

@@ -79,7 +79,7 @@ pub struct System {
     processes: Mutex<BTreeMap<String, Arc<Process>>>,
     replicas: Mutex<u16>,
     /// Declared last, so that everything has stopped when the folder goes.
-    _temporary: Option<tempfile::TempDir>,
+    temporary: Option<tempfile::TempDir>,
 }
 
 /// What [`System`] keeps where, and under which ports and secrets it runs.
@@ -120,7 +120,7 @@ impl System {
             .binaries
             .clone()
             .unwrap_or_else(crate::workspace::binaries);
-        let layout = Layout::new(dir, block.base, binaries)?;
+        let layout = Layout::new(&dir, block.base, binaries)?;
 
         let system = Self {
             layout,
@@ -129,7 +129,7 @@ impl System {
             block,
             processes: Mutex::default(),
             replicas: Mutex::new(0),
-            _temporary: temporary,
+            temporary,
         };
         system.start_database().await?;
         system.migrate().await?;
@@ -454,7 +454,7 @@ impl Drop for System {
             "database" => 2,
             _ => 1,
         });
-        let signal = if self._temporary.is_some() {
+        let signal = if self.temporary.is_some() {
             Signal::SIGKILL
         } else {
             Signal::SIGTERM
@@ -466,7 +466,7 @@ impl Drop for System {
 }
 
 impl Layout {
-    fn new(dir: PathBuf, base: u16, binaries: PathBuf) -> Result<Self> {
+    fn new(dir: &Path, base: u16, binaries: PathBuf) -> Result<Self> {
         let secret = |name: &str| secret(&dir.join("secrets").join(name));
         let layout = Self {
             internal_secret: secret("internal-secret")?,
@@ -481,7 +481,7 @@ impl Layout {
                 .collect::<Result<_>>()?,
             base,
             binaries,
-            dir: dir.clone(),
+            dir: dir.to_path_buf(),
         };
         secret("key-secret")?;
         // The port may be another than last time, so the URLs are written at every start.

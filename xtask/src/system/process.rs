@@ -161,10 +161,14 @@ pub(super) fn last_lines(file: &Path, count: usize) -> String {
     let text = fs::read(file).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<_> = text.lines().collect();
-    lines[lines.len().saturating_sub(count)..]
+    let end: Vec<_> = lines[lines.len().saturating_sub(count)..]
         .iter()
-        .map(|line| format!("  {line}\n"))
-        .collect()
+        .map(|line| format!("  {line}"))
+        .collect();
+    end.join(
+        "
+",
+    )
 }
 
 /// The kernel sends the "parent died" signal when the *thread* that started a child ends, so children
