@@ -28,6 +28,11 @@ pub struct NodeEdge<N> {
     node: Option<N>,
 }
 
+#[expect(
+    clippy::unused_async,
+    clippy::unused_async_trait_impl,
+    reason = "async-graphql wants flattened fields to be async, too"
+)]
 #[Object(name_type, shareable)]
 impl<N: OutputType, Extra: ObjectType> NodeConnection<N, Extra> {
     async fn edges(&self) -> &[NodeEdge<N>] {

@@ -205,15 +205,13 @@ where
     let caller = service.verifier.caller(&headers).await;
     let client_ip = headers.get(CLIENT_IP_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let request = request.data(caller).data(ClientIp(client_ip.to_owned())).data(RequestHeaders(headers));
-    let response = match tokio::time::timeout(DEADLINE, service.schema.execute(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            tracing::warn!("a request took longer than {DEADLINE:?} and was given up");
-            let mut error = ServerError::new("This took too long. Please try again.", None);
-            error.extensions.get_or_insert_default().set("code", Code::Unavailable.as_str());
-            GraphqlResponse::from_errors(vec![error])
-        }
-    };
+    let executed = tokio::time::timeout(DEADLINE, service.schema.execute(request)).await;
+    let response = executed.unwrap_or_else(|_| {
+        tracing::warn!("a request took longer than {DEADLINE:?} and was given up");
+        let mut error = ServerError::new("This took too long. Please try again.", None);
+        error.extensions.get_or_insert_default().set("code", Code::Unavailable.as_str());
+        GraphqlResponse::from_errors(vec![error])
+    });
     metrics::counter!("graphql_requests_total").increment(1);
     metrics::histogram!("graphql_request_duration_seconds").record(started.elapsed());
     answer(&coded(response))

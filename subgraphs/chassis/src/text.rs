@@ -53,7 +53,7 @@ impl Rule {
             } else {
                 "line breaks or control characters"
             };
-            return Err(self.broken(format!("{} must not contain {what}.", self.name)));
+            return Err(self.broken(&format!("{} must not contain {what}.", self.name)));
         }
         let length = if text.chars().all(is_blank) {
             0
@@ -61,13 +61,13 @@ impl Rule {
             text.chars().count()
         };
         if length < self.min {
-            return Err(self.broken(match self.min {
+            return Err(self.broken(&match self.min {
                 1 => format!("{} must not be empty.", self.name),
                 min => format!("{} must have at least {min} characters.", self.name),
             }));
         }
         if length > self.max {
-            return Err(self.broken(format!(
+            return Err(self.broken(&format!(
                 "{} must have at most {} characters.",
                 self.name, self.max
             )));
@@ -82,13 +82,12 @@ impl Rule {
 
     fn refuses(&self, c: char) -> bool {
         match c {
-            '\n' => !self.lines,
-            '\u{2028}' | '\u{2029}' => !self.lines,
+            '\n' | '\u{2028}' | '\u{2029}' => !self.lines,
             _ => c.is_control(),
         }
     }
 
-    fn broken(&self, message: String) -> InvalidText {
+    fn broken(&self, message: &str) -> InvalidText {
         let mut letters = message.chars();
         let message = letters
             .next()
