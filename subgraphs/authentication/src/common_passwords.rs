@@ -70,7 +70,7 @@ pub(crate) fn is_common(password: &str, email: &Email) -> bool {
     let raw: Vec<char> = password
         .chars()
         .flat_map(char::to_lowercase)
-        .filter(|c| c.is_alphanumeric() || "@$!€".contains(*c))
+        .filter(|c| c.is_alphanumeric() || "@$!".contains(*c) || !(c.is_ascii() || c.is_whitespace()))
         .collect();
     let unit = smallest_period(&raw);
     let words = own_words(email);
@@ -114,7 +114,7 @@ fn cost(text: &[char], own: &[Vec<char>]) -> usize {
         .filter(|&length| length > 0);
         let piece = &text[at..at + length.unwrap_or(1)];
         // Punctuation that is no look-alike costs nothing: `!` at an end is the first thing that is tried.
-        let free = length.is_none() && !piece[0].is_alphanumeric();
+        let free = length.is_none() && piece[0].is_ascii_punctuation();
         if !free && (seen.insert(piece) || length.is_none()) {
             cost += 1;
         }
@@ -256,6 +256,7 @@ mod tests {
             "длинная фраза о море",
             "我喜歡在清晨拍攝湖邊的霧氣",
             "🦊🌊🏔️ twelve foxes",
+            "🦊🌊🏔️🌲🌙⭐️🔥🍀🎈🎨🧭🪁",
         ];
         for password in fine {
             assert!(!common(password), "{password}");

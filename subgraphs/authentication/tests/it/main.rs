@@ -1,5 +1,12 @@
 //! Through the routes of the service, on a real MariaDB.
 
+/// A JSON snapshot with its keys in order, whatever order this build of serde keeps them in.
+macro_rules! assert_sorted_snapshot {
+    ($($argument:tt)*) => {
+        insta::with_settings!({ sort_maps => true }, { insta::assert_json_snapshot!($($argument)*) })
+    };
+}
+
 mod account;
 mod cookies;
 mod guessing;
