@@ -61,8 +61,10 @@ CREATE TABLE vote_delta (
 CREATE TABLE photo_sweep (
     photo_id   BINARY(16)  NOT NULL,
     deleted_at DATETIME(6) NOT NULL,
+    -- Swept at once, and once more when no vote can be on its way that began before the deletion.
+    due_at     DATETIME(6) NOT NULL,
     PRIMARY KEY (photo_id),
-    KEY by_deletion (deleted_at)
+    KEY by_due (due_at)
 ) ENGINE = InnoDB;
 
 -- The ranked timelines: 'trending', and one per day. Only the fold writes here.

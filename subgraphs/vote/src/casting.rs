@@ -33,7 +33,13 @@ impl Casting {
             Standing::Listed { .. } => {}
         }
         let now = self.clock.now();
-        let ballot = Ballot { photo, user, choice, now, delta: chassis::id::new_uuid(now) };
+        let ballot = Ballot {
+            photo,
+            user,
+            choice,
+            now,
+            delta: chassis::id::new_uuid(now),
+        };
         transaction!(self.pool, Error, |tx, _| {
             votes::cast(tx, &ballot).await?;
             // Read before the commit: another connection of the pool may lead to a node that has not got it yet.
@@ -44,20 +50,32 @@ impl Casting {
 
     /// Asks the photo service about a photo whose event has not arrived, and learns what that would have told.
     async fn look_up(&self, photo: PhotoId) -> Result<Standing, Error> {
-        let answer = self.photos.look_up::<PublishedPhoto>(&format!("/internal/photos/{photo}")).await?;
+        let answer = self
+            .photos
+            .look_up::<PublishedPhoto>(&format!("/internal/photos/{photo}"))
+            .await?;
         let now = self.clock.now();
         let delta = chassis::id::new_uuid(now);
         match answer {
             Known::Unknown => return Err(Error::NoSuchPhoto),
             Known::Present(published) => {
-                transaction!(self.pool, Error, |tx, _| Ok(photos::adopt(tx, &published, delta).await?))?;
+                transaction!(self.pool, Error, |tx, _| Ok(
+                    photos::adopt(tx, &published, delta).await?
+                ))?;
             }
             Known::Deleted => {
-                let removal = Removal { photo, author: None, now, delta };
+                let removal = Removal {
+                    photo,
+                    author: None,
+                    now,
+                    delta,
+                };
                 transaction!(self.pool, Error, |tx, _| Ok(photos::remove(tx, &removal).await?))?;
             }
         }
         // Read back, because a deletion may have arrived meanwhile.
-        photos::standing(&self.pool, photo).await?.ok_or(Error::NoSuchPhoto)
+        photos::standing(&self.pool, photo)
+            .await?
+            .ok_or(Error::NoSuchPhoto)
     }
 }

@@ -183,7 +183,11 @@ pub struct InvalidDay;
 pub fn parse_day(text: &str) -> Result<NaiveDate, InvalidDay> {
     let day: NaiveDate = text.parse().map_err(|_| InvalidDay)?;
     // chrono also takes spaces, signs and single digits; there is one spelling of a day.
-    if day.to_string() == text { Ok(day) } else { Err(InvalidDay) }
+    if day.to_string() == text {
+        Ok(day)
+    } else {
+        Err(InvalidDay)
+    }
 }
 
 /// The day that it is at `now` where the site is.
@@ -196,15 +200,33 @@ mod tests {
     use chassis::pagination::Cursor as _;
     use chrono::NaiveDate;
 
-    use super::{Choice, Place, PhotoId, Rank, RankedCursor, Timeline, day_at, parse_day};
+    use super::{Choice, PhotoId, Place, Rank, RankedCursor, Timeline, day_at, parse_day};
 
     #[test]
     fn a_day_has_one_spelling() {
-        assert_eq!(parse_day("2026-11-22"), Ok(NaiveDate::from_ymd_opt(2026, 11, 22).unwrap()));
+        assert_eq!(
+            parse_day("2026-11-22"),
+            Ok(NaiveDate::from_ymd_opt(2026, 11, 22).unwrap())
+        );
         assert!(parse_day("2028-02-29").is_ok());
         for text in [
-            "", "today", "2026-11-31", "2027-02-29", "2026-1-2", " 2026-11-22", "2026-11-22 ", "22.11.2026", "2026-11-22T00:00:00Z",
-            "+2026-11-22", "-2026-11-22", "12026-11-22", "２０２６-11-22", "2026-11-22\0", "2026/11/22", "\u{202e}2026-11-22", "📅",
+            "",
+            "today",
+            "2026-11-31",
+            "2027-02-29",
+            "2026-1-2",
+            " 2026-11-22",
+            "2026-11-22 ",
+            "22.11.2026",
+            "2026-11-22T00:00:00Z",
+            "+2026-11-22",
+            "-2026-11-22",
+            "12026-11-22",
+            "２０２６-11-22",
+            "2026-11-22\0",
+            "2026/11/22",
+            "\u{202e}2026-11-22",
+            "📅",
         ] {
             assert!(parse_day(text).is_err(), "{text:?}");
         }
@@ -214,8 +236,14 @@ mod tests {
     fn the_day_is_that_of_the_time_zone() {
         let now = "2026-11-22T10:30:00Z".parse().unwrap();
         assert_eq!(day_at(now, chrono_tz::UTC).to_string(), "2026-11-22");
-        assert_eq!(day_at(now, chrono_tz::Pacific::Kiritimati).to_string(), "2026-11-23");
-        assert_eq!(day_at(now, chrono_tz::Pacific::Pago_Pago).to_string(), "2026-11-21");
+        assert_eq!(
+            day_at(now, chrono_tz::Pacific::Kiritimati).to_string(),
+            "2026-11-23"
+        );
+        assert_eq!(
+            day_at(now, chrono_tz::Pacific::Pago_Pago).to_string(),
+            "2026-11-21"
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use sqlx::{MySqlConnection, MySqlPool};
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use crate::domain::{PhotoId, PublishedPhoto};
 use crate::error::Error;
@@ -52,7 +53,12 @@ impl EventHandler for Inbox {
             }
             "photo.deleted" => {
                 let deleted: PhotoDeleted = event.parse()?;
-                let removal = Removal { photo: deleted.photo_id, author: deleted.author_id, now, delta };
+                let removal = Removal {
+                    photo: deleted.photo_id,
+                    author: deleted.author_id,
+                    now,
+                    delta,
+                };
                 photos::remove(connection, &removal).await?;
             }
             "account.deleted" => {
@@ -72,17 +78,43 @@ impl EventHandler for Inbox {
 /// Removes the votes on deleted photos and the votes of deleted accounts, in batches. It may be stopped anywhere and
 /// goes on where it was.
 pub async fn sweep(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), Error> {
-    for (photo, deleted_at) in photos::unswept(pool).await? {
-        while votes::remove_on_photo(pool, photo).await? > 0 {}
-        // A photo that was made the winner in the moment of its deletion is noticed here.
-        transaction!(pool, Error, |tx, _| Ok(days::promote(tx, photo).await?))?;
-        if deleted_at < now - GRACE {
-            photos::mark_swept(pool, photo).await?;
+    sweep_photos(pool, now).await?;
+    sweep_accounts(pool, now).await
+}
+
+async fn sweep_photos(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), Error> {
+    loop {
+        let due = photos::unswept(pool, now).await?;
+        if due.is_empty() {
+            return Ok(());
+        }
+        for (photo, deleted_at) in due {
+            while votes::remove_on_photo(pool, photo).await? > 0 {}
+            // A photo that was made the winner in the moment of its deletion is noticed here.
+            transaction!(pool, Error, |tx, _| Ok(days::promote(tx, photo).await?))?;
+            if deleted_at + GRACE <= now {
+                photos::mark_swept(pool, photo).await?;
+            } else {
+                photos::sweep_again(pool, photo, deleted_at + GRACE).await?;
+            }
         }
     }
-    for user in departed::unswept(pool).await? {
-        while transaction!(pool, Error, |tx, _| Ok(votes::remove_of_user(tx, user, now).await?))? > 0 {}
-        votes::mark_departed_swept(pool, user, now, now - GRACE).await?;
+}
+
+async fn sweep_accounts(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), Error> {
+    let mut after = UserId(Uuid::nil());
+    loop {
+        let users = votes::unswept_accounts(pool, after).await?;
+        let Some(last) = users.last() else {
+            return Ok(());
+        };
+        after = *last;
+        for user in users {
+            while transaction!(pool, Error, |tx, _| Ok(
+                votes::remove_of_user(tx, user, now).await?
+            ))? > 0
+            {}
+            votes::mark_departed_swept(pool, user, now, now - GRACE).await?;
+        }
     }
-    Ok(())
 }

@@ -64,8 +64,14 @@ pub struct Vote {
 
 /// The executable schema over `service`.
 pub fn schema(service: &Vote) -> Schema<Query, Mutation, EmptySubscription> {
-    let Vote { pool, clock, others, .. } = service.clone();
-    let casting = Casting { pool: pool.clone(), clock: clock.clone(), photos: others.photos };
+    let Vote {
+        pool, clock, others, ..
+    } = service.clone();
+    let casting = Casting {
+        pool: pool.clone(),
+        clock: clock.clone(),
+        photos: others.photos,
+    };
     server::finish_schema(
         Schema::build(Query, Mutation, EmptySubscription)
             .data(casting)
@@ -80,49 +86,91 @@ pub fn schema(service: &Vote) -> Schema<Query, Mutation, EmptySubscription> {
 
 /// The schema definition that composition reads.
 pub fn sdl() -> String {
-    server::sdl(&server::finish_schema(Schema::build(Query, Mutation, EmptySubscription)))
+    server::sdl(&server::finish_schema(Schema::build(
+        Query,
+        Mutation,
+        EmptySubscription,
+    )))
 }
 
 /// Everything that this service answers over HTTP.
 pub fn routes(service: &Vote, verifier: TokenVerifier, stop: CancellationToken) -> Router {
     let readiness = Readiness::new(service.pool.clone(), stop);
-    let handler = events::Inbox { clock: service.clock.clone(), wake: Arc::clone(&service.wake) };
-    server::routes(schema(service), verifier, readiness)
-        .merge(inbox::routes(service.pool.clone(), service.clock.clone(), service.secret.clone(), handler))
+    let handler = events::Inbox {
+        clock: service.clock.clone(),
+        wake: Arc::clone(&service.wake),
+    };
+    server::routes(schema(service), verifier, readiness).merge(inbox::routes(
+        service.pool.clone(),
+        service.clock.clone(),
+        service.secret.clone(),
+        handler,
+    ))
 }
 
 /// Starts the fold, the sweep, the closing of days, the pruning of snapshots, the reconciler, and the forgetting of
 /// old event ids.
 pub fn spawn_jobs(service: &Vote, stop: &CancellationToken) {
     // A timeline may lag behind its votes by a second; half of it is left for the way there and back.
-    spawn(service, stop, Job::new("fold", Duration::from_millis(500)), |vote| async move {
-        fold::run(&vote.pool).await.map(drop)
+    spawn(
+        service,
+        stop,
+        Job::new("fold", Duration::from_millis(500)),
+        |vote| async move { fold::run(&vote.pool).await.map(drop) },
+    );
+    let sweep = Job {
+        name: "sweep",
+        every: Duration::from_secs(10),
+        wake: Arc::clone(&service.wake),
+    };
+    spawn(service, stop, sweep, |vote| async move {
+        events::sweep(&vote.pool, vote.clock.now()).await
     });
-    let sweep = Job { name: "sweep", every: Duration::from_secs(10), wake: Arc::clone(&service.wake) };
-    spawn(service, stop, sweep, |vote| async move { events::sweep(&vote.pool, vote.clock.now()).await });
-    spawn(service, stop, Job::new("close-days", Duration::from_secs(2)), |vote| async move {
-        archive::close_days(&vote.pool, vote.clock.now(), vote.time_zone).await
-    });
-    spawn(service, stop, Job::new("prune-snapshots", Duration::from_secs(30)), |vote| async move {
-        let mut connection = vote.pool.acquire().await?;
-        while snapshots::prune(&mut connection, vote.clock.now()).await? > 0 {}
-        Ok(())
-    });
-    spawn(service, stop, Job::new("reconcile", Duration::from_secs(600)), |vote| async move {
-        let repaired = reconcile::run(&vote.pool, &vote.clock, &vote.others).await?;
-        if repaired != Repaired::default() {
-            tracing::warn!(?repaired, "the reconciler repaired what events had not told");
-        }
-        Ok(())
-    });
-    spawn(service, stop, Job::new("forget-events", Duration::from_secs(3600)), |vote| async move {
-        while inbox::forget_old(&vote.pool, vote.clock.now()).await? == 1000 {}
-        Ok(())
-    });
+    spawn(
+        service,
+        stop,
+        Job::new("close-days", Duration::from_secs(2)),
+        |vote| async move { archive::close_days(&vote.pool, vote.clock.now(), vote.time_zone).await },
+    );
+    spawn(
+        service,
+        stop,
+        Job::new("prune-snapshots", Duration::from_secs(30)),
+        |vote| async move {
+            let mut connection = vote.pool.acquire().await?;
+            while snapshots::prune(&mut connection, vote.clock.now()).await? > 0 {}
+            Ok(())
+        },
+    );
+    spawn(
+        service,
+        stop,
+        Job::new("reconcile", Duration::from_secs(600)),
+        |vote| async move {
+            let repaired = reconcile::run(&vote.pool, &vote.clock, &vote.others).await?;
+            if repaired != Repaired::default() {
+                tracing::warn!(?repaired, "the reconciler repaired what events had not told");
+            }
+            Ok(())
+        },
+    );
+    spawn(
+        service,
+        stop,
+        Job::new("forget-events", Duration::from_secs(3600)),
+        |vote| async move {
+            while inbox::forget_old(&vote.pool, vote.clock.now()).await? == 1000 {}
+            Ok(())
+        },
+    );
 }
 
-fn spawn<W>(service: &Vote, stop: &CancellationToken, job: Job, mut work: impl FnMut(Vote) -> W + Send + 'static)
-where
+fn spawn<W>(
+    service: &Vote,
+    stop: &CancellationToken,
+    job: Job,
+    mut work: impl FnMut(Vote) -> W + Send + 'static,
+) where
     W: Future<Output = Result<(), Error>> + Send + 'static,
 {
     let service = service.clone();

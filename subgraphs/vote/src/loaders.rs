@@ -27,7 +27,10 @@ impl Loader<PhotoId> for Tallies {
 
     async fn load(&self, photos: &[PhotoId]) -> Result<HashMap<PhotoId, Tally>, Self::Error> {
         let found = votes::tallies(&self.pool, photos).await.map_err(Arc::new)?;
-        Ok(found.into_iter().map(|(photo, (tally, _))| (photo, tally)).collect())
+        Ok(found
+            .into_iter()
+            .map(|(photo, (tally, _))| (photo, tally))
+            .collect())
     }
 }
 
@@ -45,7 +48,10 @@ impl Loader<(UserId, PhotoId)> for Votes {
     type Value = Choice;
     type Error = Arc<sqlx::Error>;
 
-    async fn load(&self, keys: &[(UserId, PhotoId)]) -> Result<HashMap<(UserId, PhotoId), Choice>, Self::Error> {
+    async fn load(
+        &self,
+        keys: &[(UserId, PhotoId)],
+    ) -> Result<HashMap<(UserId, PhotoId), Choice>, Self::Error> {
         // Requests of several people may meet in one batch; each of them is one statement.
         let mut by_user: HashMap<UserId, Vec<PhotoId>> = HashMap::new();
         for (user, photo) in keys {
@@ -53,7 +59,9 @@ impl Loader<(UserId, PhotoId)> for Votes {
         }
         let mut found = HashMap::with_capacity(keys.len());
         for (user, photos) in by_user {
-            let votes = votes::votes_of(&self.pool, user, &photos).await.map_err(Arc::new)?;
+            let votes = votes::votes_of(&self.pool, user, &photos)
+                .await
+                .map_err(Arc::new)?;
             found.extend(votes.into_iter().map(|(photo, choice)| ((user, photo), choice)));
         }
         Ok(found)

@@ -71,7 +71,10 @@ struct Addresses {
 impl Addresses {
     fn clients(self, http: &reqwest::Client, secret: &Secret) -> Others {
         let client = |url| InternalClient::new(http.clone(), url, secret.clone());
-        Others { photos: client(self.photo_url), accounts: self.authentication_url.map(client) }
+        Others {
+            photos: client(self.photo_url),
+            accounts: self.authentication_url.map(client),
+        }
     }
 }
 
@@ -80,16 +83,28 @@ const LISTEN: &str = "127.0.0.1:5003";
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     match Task::parse() {
-        Task::Serve { config, addresses, time_zone } => serve(config, addresses, time_zone).await?,
+        Task::Serve {
+            config,
+            addresses,
+            time_zone,
+        } => serve(config, addresses, time_zone).await?,
         Task::Migrate(database) => database::migrate(&database.url()?, &vote::MIGRATOR).await?,
         Task::Schema => print!("{}", vote::sdl()),
         Task::Healthcheck { listen } => server::healthcheck(listen).await?,
         Task::Recount { database, log } => {
             telemetry::init(log.log_format);
             let pool = database::pool(&database.url()?, 2)?;
-            println!("{}", serde_json::to_string(&vote::recount::run(&pool, &Clock::system()).await?)?);
+            println!(
+                "{}",
+                serde_json::to_string(&vote::recount::run(&pool, &Clock::system()).await?)?
+            );
         }
-        Task::Reconcile { database, internal, log, addresses } => {
+        Task::Reconcile {
+            database,
+            internal,
+            log,
+            addresses,
+        } => {
             telemetry::init(log.log_format);
             let pool = database::pool(&database.url()?, 2)?;
             let others = addresses.clients(&reqwest::Client::new(), &internal.secret()?);

@@ -68,10 +68,16 @@ async fn adopt_missing(pool: &MySqlPool, clock: &Clock, others: &InternalClient)
     let mut adopted = 0;
     let mut after: Option<PhotoId> = None;
     loop {
-        let page = others.list::<PublishedPhoto, PhotoId>("/internal/photos", after.as_ref()).await?;
+        let page = others
+            .list::<PublishedPhoto, PhotoId>("/internal/photos", after.as_ref())
+            .await?;
         let ids: Vec<PhotoId> = page.items.iter().map(|photo| photo.photo_id).collect();
         let settled = photos::settled(pool, &ids).await?;
-        for photo in page.items.iter().filter(|photo| !settled.contains(&photo.photo_id)) {
+        for photo in page
+            .items
+            .iter()
+            .filter(|photo| !settled.contains(&photo.photo_id))
+        {
             let delta = chassis::id::new_uuid(clock.now());
             transaction!(pool, Error, |tx, _| Ok(photos::adopt(tx, photo, delta).await?))?;
             adopted += 1;
@@ -87,7 +93,8 @@ async fn remove_gone(pool: &MySqlPool, clock: &Clock, others: &InternalClient) -
     let mut removed = 0;
     let mut after = PhotoId(Uuid::nil());
     loop {
-        let listed: HashMap<PhotoId, DateTime<Utc>> = photos::listed_after(pool, after).await?.into_iter().collect();
+        let listed: HashMap<PhotoId, DateTime<Utc>> =
+            photos::listed_after(pool, after).await?.into_iter().collect();
         let Some(last) = listed.keys().max() else {
             return Ok(removed);
         };
@@ -95,12 +102,19 @@ async fn remove_gone(pool: &MySqlPool, clock: &Clock, others: &InternalClient) -
         let ids: Vec<PhotoId> = listed.keys().copied().collect();
         for photo in others.gone("/internal/photos/gone", &ids).await? {
             let now = clock.now();
-            let young = listed.get(&photo).is_none_or(|published_at| *published_at > now - SETTLED);
+            let young = listed
+                .get(&photo)
+                .is_none_or(|published_at| *published_at > now - SETTLED);
             // Of a young photo only a plain "deleted" counts.
             if young && !deleted_for_sure(others, photo).await? {
                 continue;
             }
-            let removal = Removal { photo, author: None, now, delta: chassis::id::new_uuid(now) };
+            let removal = Removal {
+                photo,
+                author: None,
+                now,
+                delta: chassis::id::new_uuid(now),
+            };
             transaction!(pool, Error, |tx, _| Ok(photos::remove(tx, &removal).await?))?;
             removed += 1;
         }
@@ -108,7 +122,9 @@ async fn remove_gone(pool: &MySqlPool, clock: &Clock, others: &InternalClient) -
 }
 
 async fn deleted_for_sure(others: &InternalClient, photo: PhotoId) -> Result<bool, Error> {
-    let known = others.look_up::<PublishedPhoto>(&format!("/internal/photos/{photo}")).await?;
+    let known = others
+        .look_up::<PublishedPhoto>(&format!("/internal/photos/{photo}"))
+        .await?;
     Ok(known == Known::Deleted)
 }
 

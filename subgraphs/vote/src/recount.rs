@@ -50,7 +50,10 @@ async fn repair(pool: &MySqlPool, photo: PhotoId, clock: &Clock) -> Result<bool,
         // The comparison below then sees what another recount has appended.
         votes::claim_recount(&mut *tx, photo, now).await?;
         let differences = votes::differences(&mut *tx, &[photo]).await?;
-        let repairs: Vec<Delta> = differences.iter().map(|&(photo, up, down)| Delta { id, photo, up, down }).collect();
+        let repairs: Vec<Delta> = differences
+            .iter()
+            .map(|&(photo, up, down)| Delta { id, photo, up, down })
+            .collect();
         deltas::append(tx, &repairs).await?;
         Ok(!repairs.is_empty())
     })

@@ -47,7 +47,11 @@ pub struct Timelines {
 impl Timelines {
     /// Reads them from `pool`.
     pub fn new(pool: MySqlPool, clock: Clock) -> Self {
-        Self { pool, clock, making: Arc::default() }
+        Self {
+            pool,
+            clock,
+            making: Arc::default(),
+        }
     }
 
     /// Up to [`Page::rows`] photos of the page, without those that have been deleted meanwhile.
@@ -59,7 +63,13 @@ impl Timelines {
                 None => return Ok(Vec::new()),
             },
         };
-        let mut walk = Walk { pool: &self.pool, timeline, snapshot, wanted: page.rows() as usize, found: Vec::new() };
+        let mut walk = Walk {
+            pool: &self.pool,
+            timeline,
+            snapshot,
+            wanted: page.rows() as usize,
+            found: Vec::new(),
+        };
         let below = match place {
             None => walk.read_snapshot(0).await?,
             Some(Place::At(position)) => walk.read_snapshot(position + 1).await?,
@@ -85,7 +95,10 @@ impl Timelines {
             Current::Unread => {
                 let now = self.clock.now();
                 let (id, expires_at) = (chassis::id::new_uuid(now), now + REUSE + LIFE);
-                transaction!(self.pool, Error, |tx, _| Ok(snapshots::make(tx, timeline, id, expires_at).await?))
+                transaction!(self.pool, Error, |tx, _| Ok(snapshots::make(
+                    tx, timeline, id, expires_at
+                )
+                .await?))
             }
         }
     }
@@ -113,7 +126,11 @@ impl Timelines {
             Place::At(position) => position < snapshot.length,
             Place::Beyond(_) => snapshot.tail.is_some(),
         };
-        if issued { Ok(snapshot) } else { Err(PageError::After.into()) }
+        if issued {
+            Ok(snapshot)
+        } else {
+            Err(PageError::After.into())
+        }
     }
 }
 
@@ -205,6 +222,9 @@ impl Walk<'_> {
             chunks.extend(snapshots::chunks(self.pool, self.snapshot.id, first, last).await?);
         }
         let from_first = chunks.range(first..=last).flat_map(|(_, ids)| ids).copied();
-        Ok(from_first.skip((start % CHUNK) as usize).take((end - start) as usize).collect())
+        Ok(from_first
+            .skip((start % CHUNK) as usize)
+            .take((end - start) as usize)
+            .collect())
     }
 }

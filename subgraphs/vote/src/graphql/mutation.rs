@@ -18,7 +18,10 @@ impl Mutation {
         let viewer = viewer::require_viewer(ctx)?;
         departed::require_present(ctx.data_unchecked::<MySqlPool>(), viewer).await?;
         let photo = PhotoId::parse(&photo_id, "photoId")?;
-        let tally = ctx.data_unchecked::<Casting>().cast(viewer.id, photo, vote.into()).await?;
+        let tally = ctx
+            .data_unchecked::<Casting>()
+            .cast(viewer.id, photo, vote.into())
+            .await?;
         Ok(Photo::voted(photo, tally, vote.into()))
     }
 }

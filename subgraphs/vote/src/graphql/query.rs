@@ -61,7 +61,11 @@ impl Query {
         let page = Page::<DayCursor>::parse(first, after.as_deref())?;
         let before = page.after.map(|DayCursor(day)| day);
         let days = days::archive(ctx.data_unchecked::<MySqlPool>(), before, page.rows()).await?;
-        Ok(page.connection(days.into_iter().map(|day| (DayCursor(day.day), Some(HotDay(day)))), async_graphql::connection::EmptyFields))
+        Ok(page.connection(
+            days.into_iter()
+                .map(|day| (DayCursor(day.day), Some(HotDay(day)))),
+            async_graphql::connection::EmptyFields,
+        ))
     }
 
     #[graphql(entity)]
@@ -71,11 +75,17 @@ impl Query {
     }
 }
 
-async fn ranked(ctx: &Context<'_>, timeline: Timeline, page: &Page<RankedCursor>) -> chassis::Result<NodeConnection<Photo>> {
+async fn ranked(
+    ctx: &Context<'_>,
+    timeline: Timeline,
+    page: &Page<RankedCursor>,
+) -> chassis::Result<NodeConnection<Photo>> {
     if page.after.is_some_and(|cursor| cursor.timeline != timeline) {
         return Err(PageError::After.into());
     }
     let photos = ctx.data_unchecked::<Timelines>().page(timeline, page).await?;
-    let rows = photos.into_iter().map(|ranked| (ranked.cursor, Some(Photo::counted(ranked.photo, ranked.tally))));
+    let rows = photos
+        .into_iter()
+        .map(|ranked| (ranked.cursor, Some(Photo::counted(ranked.photo, ranked.tally))));
     Ok(page.connection(rows, async_graphql::connection::EmptyFields))
 }

@@ -64,7 +64,11 @@ impl From<Tally> for VoteTally {
     fn from(tally: Tally) -> Self {
         // There are fewer people than an Int can count.
         let int = |count: i64| i32::try_from(count).unwrap_or(i32::MAX);
-        Self { up: int(tally.up), down: int(tally.down), score: int(tally.score()) }
+        Self {
+            up: int(tally.up),
+            down: int(tally.down),
+            score: int(tally.score()),
+        }
     }
 }
 
@@ -81,17 +85,27 @@ pub struct Photo {
 impl Photo {
     /// A photo of which only the id is known.
     pub fn new(id: PhotoId) -> Self {
-        Self { id, tally: None, vote: None }
+        Self {
+            id,
+            tally: None,
+            vote: None,
+        }
     }
 
     /// A photo with its tally.
     pub fn counted(id: PhotoId, tally: Tally) -> Self {
-        Self { tally: Some(tally), ..Self::new(id) }
+        Self {
+            tally: Some(tally),
+            ..Self::new(id)
+        }
     }
 
     /// A photo on which the viewer has just voted.
     pub fn voted(id: PhotoId, tally: Tally, vote: Choice) -> Self {
-        Self { vote: Some(vote), ..Self::counted(id, tally) }
+        Self {
+            vote: Some(vote),
+            ..Self::counted(id, tally)
+        }
     }
 }
 
@@ -105,7 +119,11 @@ impl Photo {
     async fn votes(&self, ctx: &Context<'_>) -> chassis::Result<Option<VoteTally>> {
         let tally = match self.tally {
             Some(tally) => Some(tally),
-            None => ctx.data_unchecked::<DataLoader<Tallies>>().load_one(self.id).await.map_err(Error::from)?,
+            None => ctx
+                .data_unchecked::<DataLoader<Tallies>>()
+                .load_one(self.id)
+                .await
+                .map_err(Error::from)?,
         };
         // A photo that has not been heard of here has no votes yet.
         Ok(Some(tally.unwrap_or_default().into()))

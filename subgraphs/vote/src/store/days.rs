@@ -6,7 +6,11 @@ use sqlx::{MySqlConnection, MySqlExecutor};
 use crate::domain::{HotDay, PhotoId};
 
 /// The days before `before` that have photos, newest first.
-pub async fn archive(executor: impl MySqlExecutor<'_>, before: Option<NaiveDate>, limit: u32) -> Result<Vec<HotDay>, sqlx::Error> {
+pub async fn archive(
+    executor: impl MySqlExecutor<'_>,
+    before: Option<NaiveDate>,
+    limit: u32,
+) -> Result<Vec<HotDay>, sqlx::Error> {
     // A day without photos is passed over while the rows are read, so the limit counts days that are shown.
     sqlx::query_as!(
         HotDay,
@@ -23,7 +27,10 @@ pub async fn archive(executor: impl MySqlExecutor<'_>, before: Option<NaiveDate>
 }
 
 /// Days before `today` whose winner is not recorded, oldest first, at most a hundred.
-pub async fn unclosed(executor: impl MySqlExecutor<'_>, today: NaiveDate) -> Result<Vec<NaiveDate>, sqlx::Error> {
+pub async fn unclosed(
+    executor: impl MySqlExecutor<'_>,
+    today: NaiveDate,
+) -> Result<Vec<NaiveDate>, sqlx::Error> {
     sqlx::query_scalar!(
         "SELECT day FROM hot_day WHERE closed_at IS NULL AND day < ?
          AND EXISTS (SELECT 1 FROM photo_score p WHERE p.hot_day = day AND p.listed = 1) ORDER BY day LIMIT 100",
@@ -45,11 +52,21 @@ pub async fn best(executor: impl MySqlExecutor<'_>, day: NaiveDate) -> Result<Op
 }
 
 /// Records the winner of a day that is over, unless that was done.
-pub async fn close(executor: impl MySqlExecutor<'_>, day: NaiveDate, winner: PhotoId, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    sqlx::query!("UPDATE hot_day SET winner_id = ?, closed_at = ? WHERE day = ? AND closed_at IS NULL", winner, now, day)
-        .execute(executor)
-        .await
-        .map(drop)
+pub async fn close(
+    executor: impl MySqlExecutor<'_>,
+    day: NaiveDate,
+    winner: PhotoId,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE hot_day SET winner_id = ?, closed_at = ? WHERE day = ? AND closed_at IS NULL",
+        winner,
+        now,
+        day
+    )
+    .execute(executor)
+    .await
+    .map(drop)
 }
 
 /// Where `gone` is the winner of a day, makes the best that is left its winner. A day of which nothing is left is open

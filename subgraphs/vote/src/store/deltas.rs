@@ -24,7 +24,16 @@ pub struct Delta {
 
 /// Has the photo's timelines ranked anew, because it has come or gone.
 pub async fn announce(connection: &mut MySqlConnection, photo: PhotoId, id: Uuid) -> Result<(), sqlx::Error> {
-    append(connection, &[Delta { id, photo, up: 0, down: 0 }]).await
+    append(
+        connection,
+        &[Delta {
+            id,
+            photo,
+            up: 0,
+            down: 0,
+        }],
+    )
+    .await
 }
 
 /// Appends changes.
@@ -34,10 +43,18 @@ pub async fn append(connection: &mut MySqlConnection, deltas: &[Delta]) -> Resul
     }
     let mut query = QueryBuilder::<MySql>::new("INSERT INTO vote_delta (id, photo_id, up, down) ");
     query.push_values(deltas, |mut row, delta| {
-        row.push_bind(delta.id).push_bind(delta.photo).push_bind(delta.up).push_bind(delta.down);
+        row.push_bind(delta.id)
+            .push_bind(delta.photo)
+            .push_bind(delta.up)
+            .push_bind(delta.down);
     });
     // Lists have many lengths; only the commonest is worth a place in the statement cache.
-    query.build().persistent(deltas.len() == 1).execute(connection).await.map(drop)
+    query
+        .build()
+        .persistent(deltas.len() == 1)
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 /// The oldest changes, at most `limit`.
@@ -54,7 +71,8 @@ pub async fn oldest(executor: impl MySqlExecutor<'_>, limit: u32) -> Result<Vec<
 /// Removes exactly these. Returns how many there still were.
 pub async fn remove(connection: &mut MySqlConnection, deltas: &[Delta]) -> Result<u64, sqlx::Error> {
     // Without the hint a short table is read as a whole, and that locks the end of it, where voters insert.
-    let mut query = QueryBuilder::<MySql>::new("DELETE d FROM vote_delta d FORCE INDEX (PRIMARY) WHERE d.id IN ");
+    let mut query =
+        QueryBuilder::<MySql>::new("DELETE d FROM vote_delta d FORCE INDEX (PRIMARY) WHERE d.id IN ");
     push_ids(&mut query, deltas.iter().map(|delta| delta.id));
     let done = query.build().execute(connection).await?;
     Ok(done.rows_affected())
@@ -62,7 +80,10 @@ pub async fn remove(connection: &mut MySqlConnection, deltas: &[Delta]) -> Resul
 
 /// Adds changes, summed per photo, to the folded tallies, in the order of the photos' ids so that two workers lock
 /// in one order. A photo that is not known yet gets a row that lists it nowhere.
-pub async fn fold_into_scores(connection: &mut MySqlConnection, changes: &BTreeMap<PhotoId, (i32, i32)>) -> Result<(), sqlx::Error> {
+pub async fn fold_into_scores(
+    connection: &mut MySqlConnection,
+    changes: &BTreeMap<PhotoId, (i32, i32)>,
+) -> Result<(), sqlx::Error> {
     if changes.is_empty() {
         return Ok(());
     }
@@ -71,12 +92,22 @@ pub async fn fold_into_scores(connection: &mut MySqlConnection, changes: &BTreeM
         row.push_bind(*photo).push_bind(*up).push_bind(*down);
     });
     query.push(" ON DUPLICATE KEY UPDATE up = up + VALUES(up), down = down + VALUES(down)");
-    query.build().persistent(false).execute(connection).await.map(drop)
+    query
+        .build()
+        .persistent(false)
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 /// The days of those of `photos` that have one.
-pub async fn days_of(connection: &mut MySqlConnection, photos: impl IntoIterator<Item = PhotoId>) -> Result<BTreeSet<NaiveDate>, sqlx::Error> {
-    let mut query = QueryBuilder::<MySql>::new("SELECT DISTINCT hot_day FROM photo_score WHERE hot_day IS NOT NULL AND photo_id IN ");
+pub async fn days_of(
+    connection: &mut MySqlConnection,
+    photos: impl IntoIterator<Item = PhotoId>,
+) -> Result<BTreeSet<NaiveDate>, sqlx::Error> {
+    let mut query = QueryBuilder::<MySql>::new(
+        "SELECT DISTINCT hot_day FROM photo_score WHERE hot_day IS NOT NULL AND photo_id IN ",
+    );
     push_ids(&mut query, photos);
     let days: Vec<NaiveDate> = query.build_query_scalar().fetch_all(connection).await?;
     Ok(days.into_iter().collect())
@@ -88,17 +119,29 @@ pub async fn bump(connection: &mut MySqlConnection, days: &BTreeSet<NaiveDate>) 
         return Ok(());
     }
     let mut timelines = QueryBuilder::<MySql>::new("INSERT INTO timeline (name, version) ");
-    let names = days.iter().map(|day| Timeline::Hot(*day)).chain([Timeline::Trending]);
+    let names = days
+        .iter()
+        .map(|day| Timeline::Hot(*day))
+        .chain([Timeline::Trending]);
     timelines.push_values(names, |mut row, timeline| {
         row.push_bind(timeline.to_string()).push("1");
     });
     timelines.push(" ON DUPLICATE KEY UPDATE version = version + 1");
-    timelines.build().persistent(false).execute(&mut *connection).await?;
+    timelines
+        .build()
+        .persistent(false)
+        .execute(&mut *connection)
+        .await?;
 
     let mut archive = QueryBuilder::<MySql>::new("INSERT INTO hot_day (day) ");
     archive.push_values(days, |mut row, day| {
         row.push_bind(*day);
     });
     archive.push(" ON DUPLICATE KEY UPDATE day = VALUES(day)");
-    archive.build().persistent(false).execute(connection).await.map(drop)
+    archive
+        .build()
+        .persistent(false)
+        .execute(connection)
+        .await
+        .map(drop)
 }

@@ -12,7 +12,10 @@ use super::{days, deltas};
 use crate::domain::{PhotoId, PublishedPhoto, Standing};
 
 /// What is known of the photo; `None` where only votes, or nothing at all, have been heard of.
-pub async fn standing(executor: impl MySqlExecutor<'_>, photo: PhotoId) -> Result<Option<Standing>, sqlx::Error> {
+pub async fn standing(
+    executor: impl MySqlExecutor<'_>,
+    photo: PhotoId,
+) -> Result<Option<Standing>, sqlx::Error> {
     let row = sqlx::query!(
         r#"SELECT author_id AS "author_id: UserId", hot_day IS NOT NULL AS "published!: bool", deleted_at IS NOT NULL AS "deleted!: bool"
            FROM photo_score WHERE photo_id = ?"#,
@@ -28,7 +31,11 @@ pub async fn standing(executor: impl MySqlExecutor<'_>, photo: PhotoId) -> Resul
 }
 
 /// Lists the photo, unless it is gone already. Repeating it does nothing.
-pub async fn adopt(connection: &mut MySqlConnection, photo: &PublishedPhoto, delta: Uuid) -> Result<(), sqlx::Error> {
+pub async fn adopt(
+    connection: &mut MySqlConnection,
+    photo: &PublishedPhoto,
+    delta: Uuid,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO photo_score (photo_id, author_id, published_at, hot_day) VALUES (?, ?, ?, ?)
          ON DUPLICATE KEY UPDATE
@@ -69,8 +76,10 @@ pub async fn remove(connection: &mut MySqlConnection, removal: &Removal) -> Resu
     .execute(&mut *connection)
     .await?;
     sqlx::query!(
-        "INSERT INTO photo_sweep (photo_id, deleted_at) VALUES (?, ?) ON DUPLICATE KEY UPDATE photo_id = photo_id",
+        "INSERT INTO photo_sweep (photo_id, deleted_at, due_at) VALUES (?, ?, ?)
+         ON DUPLICATE KEY UPDATE due_at = VALUES(due_at)",
         removal.photo,
+        removal.now,
         removal.now,
     )
     .execute(&mut *connection)
@@ -79,24 +88,49 @@ pub async fn remove(connection: &mut MySqlConnection, removal: &Removal) -> Resu
     days::promote(connection, removal.photo).await
 }
 
-/// Deleted photos of which votes may still be here, oldest first, at most a hundred.
-pub async fn unswept(executor: impl MySqlExecutor<'_>) -> Result<Vec<(PhotoId, DateTime<Utc>)>, sqlx::Error> {
+/// Deleted photos whose votes are to be swept now, at most a hundred, with the time of their deletion.
+pub async fn unswept(
+    executor: impl MySqlExecutor<'_>,
+    now: DateTime<Utc>,
+) -> Result<Vec<(PhotoId, DateTime<Utc>)>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT photo_id AS "photo_id: PhotoId", deleted_at AS "deleted_at: DateTime<Utc>"
-           FROM photo_sweep ORDER BY deleted_at, photo_id LIMIT 100"#
+           FROM photo_sweep WHERE due_at <= ? ORDER BY due_at LIMIT 100"#,
+        now,
     )
     .fetch_all(executor)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.photo_id, row.deleted_at)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.photo_id, row.deleted_at))
+        .collect())
+}
+
+/// Has the photo's votes swept once more, at `due`.
+pub async fn sweep_again(
+    executor: impl MySqlExecutor<'_>,
+    photo: PhotoId,
+    due: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!("UPDATE photo_sweep SET due_at = ? WHERE photo_id = ?", due, photo)
+        .execute(executor)
+        .await
+        .map(drop)
 }
 
 /// Notes that no vote on the photo is here any more.
 pub async fn mark_swept(executor: impl MySqlExecutor<'_>, photo: PhotoId) -> Result<(), sqlx::Error> {
-    sqlx::query!("DELETE FROM photo_sweep WHERE photo_id = ?", photo).execute(executor).await.map(drop)
+    sqlx::query!("DELETE FROM photo_sweep WHERE photo_id = ?", photo)
+        .execute(executor)
+        .await
+        .map(drop)
 }
 
 /// The listed photos after `after`, with the time of their publishing, in the order of their ids; at most a thousand.
-pub async fn listed_after(executor: impl MySqlExecutor<'_>, after: PhotoId) -> Result<Vec<(PhotoId, DateTime<Utc>)>, sqlx::Error> {
+pub async fn listed_after(
+    executor: impl MySqlExecutor<'_>,
+    after: PhotoId,
+) -> Result<Vec<(PhotoId, DateTime<Utc>)>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT photo_id AS "photo_id: PhotoId", published_at AS "published_at!: DateTime<Utc>"
            FROM photo_score WHERE photo_id > ? AND listed = 1 ORDER BY photo_id LIMIT 1000"#,
@@ -104,11 +138,17 @@ pub async fn listed_after(executor: impl MySqlExecutor<'_>, after: PhotoId) -> R
     )
     .fetch_all(executor)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.photo_id, row.published_at)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.photo_id, row.published_at))
+        .collect())
 }
 
 /// The photos after `after` that are not deleted, listed or not, in the order of their ids; at most a hundred.
-pub async fn counted_after(executor: impl MySqlExecutor<'_>, after: PhotoId) -> Result<Vec<PhotoId>, sqlx::Error> {
+pub async fn counted_after(
+    executor: impl MySqlExecutor<'_>,
+    after: PhotoId,
+) -> Result<Vec<PhotoId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT photo_id AS "photo_id: PhotoId"
            FROM photo_score WHERE photo_id > ? AND deleted_at IS NULL ORDER BY photo_id LIMIT 100"#,

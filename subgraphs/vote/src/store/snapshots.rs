@@ -61,7 +61,11 @@ pub enum Current {
 }
 
 /// The snapshot of the order as it is now, if it lives until `until` at least.
-pub async fn current(executor: impl MySqlExecutor<'_>, timeline: Timeline, until: DateTime<Utc>) -> Result<Current, sqlx::Error> {
+pub async fn current(
+    executor: impl MySqlExecutor<'_>,
+    timeline: Timeline,
+    until: DateTime<Utc>,
+) -> Result<Current, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
         r#"SELECT t.version AS current, s.id AS "id: Uuid", s.length AS "length?", s.tail_score, s.tail_wilson,
@@ -116,9 +120,13 @@ pub async fn pinned_after_catching_up(
     now: DateTime<Utc>,
 ) -> Result<Option<Snapshot>, sqlx::Error> {
     let mut connection = pool.acquire().await?;
-    sqlx::query!("SET SESSION wsrep_sync_wait = 1").execute(&mut *connection).await?;
+    sqlx::query!("SET SESSION wsrep_sync_wait = 1")
+        .execute(&mut *connection)
+        .await?;
     let found = pinned(&mut *connection, cursor, positions, now).await;
-    sqlx::query!("SET SESSION wsrep_sync_wait = 0").execute(&mut *connection).await?;
+    sqlx::query!("SET SESSION wsrep_sync_wait = 0")
+        .execute(&mut *connection)
+        .await?;
     found
 }
 
@@ -129,7 +137,11 @@ fn from_rows(rows: Vec<Row>) -> Option<Snapshot> {
         id: first.id?,
         length: first.length?,
         tail: match (first.tail_score, first.tail_wilson, first.tail_published_at) {
-            (Some(score), Some(wilson), Some(published_at)) => Some(Tail { score, wilson, published_at }),
+            (Some(score), Some(wilson), Some(published_at)) => Some(Tail {
+                score,
+                wilson,
+                published_at,
+            }),
             _ => None,
         },
         chunks: BTreeMap::new(),
@@ -143,7 +155,12 @@ fn from_rows(rows: Vec<Row>) -> Option<Snapshot> {
 }
 
 /// Reads the chunks from `first` to `last` of a snapshot.
-pub async fn chunks(executor: impl MySqlExecutor<'_>, snapshot: Uuid, first: u32, last: u32) -> Result<BTreeMap<u32, Vec<PhotoId>>, sqlx::Error> {
+pub async fn chunks(
+    executor: impl MySqlExecutor<'_>,
+    snapshot: Uuid,
+    first: u32,
+    last: u32,
+) -> Result<BTreeMap<u32, Vec<PhotoId>>, sqlx::Error> {
     let rows = sqlx::query!(
         "SELECT ordinal, ids FROM snapshot_chunk WHERE snapshot_id = ? AND ordinal BETWEEN ? AND ?",
         snapshot,
@@ -152,7 +169,10 @@ pub async fn chunks(executor: impl MySqlExecutor<'_>, snapshot: Uuid, first: u32
     )
     .fetch_all(executor)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.ordinal, unpack(&row.ids))).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.ordinal, unpack(&row.ids)))
+        .collect())
 }
 
 /// Makes a snapshot of the order as this transaction sees it. `None` where the timeline never had a photo.
@@ -191,7 +211,9 @@ pub async fn make(
     )
     .execute(&mut *connection)
     .await?;
-    let chunks: BTreeMap<u32, Vec<PhotoId>> = (0..).zip(order.chunks(CHUNK as usize).map(<[_]>::to_vec)).collect();
+    let chunks: BTreeMap<u32, Vec<PhotoId>> = (0..)
+        .zip(order.chunks(CHUNK as usize).map(<[_]>::to_vec))
+        .collect();
     let rows: Vec<_> = chunks.iter().collect();
     // A hundred chunks are 400 KB, well below what one packet may hold.
     for rows in rows.chunks(100) {
@@ -201,7 +223,13 @@ pub async fn make(
         });
         query.build().persistent(false).execute(&mut *connection).await?;
     }
-    Ok(Some(Snapshot { version, id, length, tail, chunks }))
+    Ok(Some(Snapshot {
+        version,
+        id,
+        length,
+        tail,
+        chunks,
+    }))
 }
 
 async fn order(connection: &mut MySqlConnection, timeline: Timeline) -> Result<Vec<PhotoId>, sqlx::Error> {
@@ -239,7 +267,11 @@ async fn tail(connection: &mut MySqlConnection, last: PhotoId) -> Result<Option<
 }
 
 /// What Trending has below `rank` right now, best first.
-pub async fn trending_below(executor: impl MySqlExecutor<'_>, rank: &Rank, limit: u32) -> Result<Vec<Rank>, sqlx::Error> {
+pub async fn trending_below(
+    executor: impl MySqlExecutor<'_>,
+    rank: &Rank,
+    limit: u32,
+) -> Result<Vec<Rank>, sqlx::Error> {
     sqlx::query_as!(
         Rank,
         r#"SELECT score AS "score!", wilson AS "wilson!", published_at AS "published_at!: DateTime<Utc>", photo_id AS "photo_id: PhotoId"
@@ -275,10 +307,13 @@ pub async fn prune(connection: &mut MySqlConnection, now: DateTime<Utc>) -> Resu
     .await?;
     for snapshot in &expired {
         // Chunks first: a snapshot that is still there says that chunks of it may be.
-        while sqlx::query!("DELETE FROM snapshot_chunk WHERE snapshot_id = ? LIMIT 1000", snapshot.id)
-            .execute(&mut *connection)
-            .await?
-            .rows_affected()
+        while sqlx::query!(
+            "DELETE FROM snapshot_chunk WHERE snapshot_id = ? LIMIT 1000",
+            snapshot.id
+        )
+        .execute(&mut *connection)
+        .await?
+        .rows_affected()
             == 1000
         {}
         sqlx::query!(

@@ -56,7 +56,10 @@ pub async fn cast(connection: &mut MySqlConnection, ballot: &Ballot) -> Result<(
 
 /// The exact tallies of those of `photos` that are known here, with whether they are listed. What was folded and what
 /// was not are read in one statement, so no vote is counted twice or missed.
-pub async fn tallies(executor: impl MySqlExecutor<'_>, photos: &[PhotoId]) -> Result<HashMap<PhotoId, (Tally, bool)>, sqlx::Error> {
+pub async fn tallies(
+    executor: impl MySqlExecutor<'_>,
+    photos: &[PhotoId],
+) -> Result<HashMap<PhotoId, (Tally, bool)>, sqlx::Error> {
     let mut query = QueryBuilder::<MySql>::new(
         "SELECT p.photo_id, p.listed, CAST(p.up + COALESCE(SUM(d.up), 0) AS SIGNED), CAST(p.down + COALESCE(SUM(d.down), 0) AS SIGNED)
          FROM photo_score p LEFT JOIN vote_delta d ON d.photo_id = p.photo_id
@@ -72,27 +75,42 @@ pub async fn tallies(executor: impl MySqlExecutor<'_>, photos: &[PhotoId]) -> Re
 }
 
 /// How `user` voted on those of `photos` on which they did.
-pub async fn votes_of(executor: impl MySqlExecutor<'_>, user: UserId, photos: &[PhotoId]) -> Result<HashMap<PhotoId, Choice>, sqlx::Error> {
-    let mut query = QueryBuilder::<MySql>::new("SELECT photo_id, value FROM vote WHERE value <> 0 AND user_id = ");
+pub async fn votes_of(
+    executor: impl MySqlExecutor<'_>,
+    user: UserId,
+    photos: &[PhotoId],
+) -> Result<HashMap<PhotoId, Choice>, sqlx::Error> {
+    let mut query =
+        QueryBuilder::<MySql>::new("SELECT photo_id, value FROM vote WHERE value <> 0 AND user_id = ");
     query.push_bind(user).push(" AND photo_id IN ");
     push_ids(&mut query, photos.iter().copied());
     let rows: Vec<(PhotoId, i8)> = query.build_query_as().fetch_all(executor).await?;
-    Ok(rows.into_iter().map(|(photo, value)| (photo, Choice::from_value(value))).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(photo, value)| (photo, Choice::from_value(value)))
+        .collect())
 }
 
 /// Removes up to a thousand votes on a photo that is gone. Returns how many.
 pub async fn remove_on_photo(executor: impl MySqlExecutor<'_>, photo: PhotoId) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query!("DELETE FROM vote WHERE photo_id = ? LIMIT 1000", photo).execute(executor).await?;
+    let done = sqlx::query!("DELETE FROM vote WHERE photo_id = ? LIMIT 1000", photo)
+        .execute(executor)
+        .await?;
     Ok(done.rows_affected())
 }
 
 /// Removes up to five hundred votes of a person who is gone, and takes them out of the tallies. Returns how many.
-pub async fn remove_of_user(connection: &mut MySqlConnection, user: UserId, now: DateTime<Utc>) -> Result<usize, sqlx::Error> {
+pub async fn remove_of_user(
+    connection: &mut MySqlConnection,
+    user: UserId,
+    now: DateTime<Utc>,
+) -> Result<usize, sqlx::Error> {
     // Not a checked query: the macros take a DELETE for something without rows.
-    let removed: Vec<(PhotoId, i8)> = sqlx::query_as("DELETE FROM vote WHERE user_id = ? LIMIT 500 RETURNING photo_id, value")
-        .bind(user)
-        .fetch_all(&mut *connection)
-        .await?;
+    let removed: Vec<(PhotoId, i8)> =
+        sqlx::query_as("DELETE FROM vote WHERE user_id = ? LIMIT 500 RETURNING photo_id, value")
+            .bind(user)
+            .fetch_all(&mut *connection)
+            .await?;
     let withdrawn: Vec<Delta> = removed
         .iter()
         .filter(|(_, value)| *value != 0)
@@ -107,6 +125,20 @@ pub async fn remove_of_user(connection: &mut MySqlConnection, user: UserId, now:
     Ok(removed.len())
 }
 
+/// Deleted accounts after `after` of which votes may still be here, in the order of their ids; at most a hundred.
+pub async fn unswept_accounts(
+    executor: impl MySqlExecutor<'_>,
+    after: UserId,
+) -> Result<Vec<UserId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT user_id AS "user_id: UserId" FROM departed_account
+           WHERE swept_at IS NULL AND user_id > ? ORDER BY user_id LIMIT 100"#,
+        after,
+    )
+    .fetch_all(executor)
+    .await
+}
+
 /// Notes that no vote of the person is here any more, if they left before `before`.
 pub async fn mark_departed_swept(
     executor: impl MySqlExecutor<'_>,
@@ -114,14 +146,22 @@ pub async fn mark_departed_swept(
     now: DateTime<Utc>,
     before: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query!("UPDATE departed_account SET swept_at = ? WHERE user_id = ? AND departed_at < ?", now, user, before)
-        .execute(executor)
-        .await
-        .map(drop)
+    sqlx::query!(
+        "UPDATE departed_account SET swept_at = ? WHERE user_id = ? AND departed_at <= ?",
+        now,
+        user,
+        before
+    )
+    .execute(executor)
+    .await
+    .map(drop)
 }
 
 /// Who voted, after `after`, in the order of their ids; at most a thousand.
-pub async fn voters_after(executor: impl MySqlExecutor<'_>, after: UserId) -> Result<Vec<UserId>, sqlx::Error> {
+pub async fn voters_after(
+    executor: impl MySqlExecutor<'_>,
+    after: UserId,
+) -> Result<Vec<UserId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT DISTINCT user_id AS "user_id: UserId" FROM vote WHERE user_id > ? ORDER BY user_id LIMIT 1000"#,
         after,
@@ -132,7 +172,10 @@ pub async fn voters_after(executor: impl MySqlExecutor<'_>, after: UserId) -> Re
 
 /// Those of `photos` whose tally is not the sum of their votes, with what must be added to it. One statement, because
 /// the ledger, the fold and the deltas agree at every moment, and only then.
-pub async fn differences(executor: impl MySqlExecutor<'_>, photos: &[PhotoId]) -> Result<Vec<(PhotoId, i32, i32)>, sqlx::Error> {
+pub async fn differences(
+    executor: impl MySqlExecutor<'_>,
+    photos: &[PhotoId],
+) -> Result<Vec<(PhotoId, i32, i32)>, sqlx::Error> {
     let mut query = QueryBuilder::<MySql>::new(
         "SELECT photo_id, up, down FROM (
              SELECT p.photo_id,
@@ -146,13 +189,24 @@ pub async fn differences(executor: impl MySqlExecutor<'_>, photos: &[PhotoId]) -
     query.push(") AS compared WHERE up <> 0 OR down <> 0");
     let rows: Vec<(PhotoId, i64, i64)> = query.build_query_as().fetch_all(executor).await?;
     let change = |difference: i64| i32::try_from(difference).unwrap_or_default();
-    Ok(rows.into_iter().map(|(photo, up, down)| (photo, change(up), change(down))).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(photo, up, down)| (photo, change(up), change(down)))
+        .collect())
 }
 
 /// Makes two recounts of one photo take turns.
-pub async fn claim_recount(executor: impl MySqlExecutor<'_>, photo: PhotoId, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    sqlx::query!("UPDATE photo_score SET recounted_at = ? WHERE photo_id = ?", now, photo)
-        .execute(executor)
-        .await
-        .map(drop)
+pub async fn claim_recount(
+    executor: impl MySqlExecutor<'_>,
+    photo: PhotoId,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE photo_score SET recounted_at = ? WHERE photo_id = ?",
+        now,
+        photo
+    )
+    .execute(executor)
+    .await
+    .map(drop)
 }

@@ -5,14 +5,29 @@ use vote::archive::close_days;
 use crate::support::{App, List, leaf, photo, someone, strings};
 
 async fn archive(app: &App) -> Vec<String> {
-    let answer = app.client.graphql("{ hotDays { nodes { day photoCount winner { id } } } }", json!({})).await;
+    let answer = app
+        .client
+        .graphql(
+            "{ hotDays { nodes { day photoCount winner { id } } } }",
+            json!({}),
+        )
+        .await;
     let nodes = answer.data()["hotDays"]["nodes"].as_array().unwrap().clone();
-    let line = |node: &Value| format!("{} {} {}", node["day"].as_str().unwrap(), node["photoCount"], node["winner"]["id"].as_str().unwrap_or("-"));
+    let line = |node: &Value| {
+        format!(
+            "{} {} {}",
+            node["day"].as_str().unwrap(),
+            node["photoCount"],
+            node["winner"]["id"].as_str().unwrap_or("-")
+        )
+    };
     nodes.iter().map(line).collect()
 }
 
 async fn close(app: &App) {
-    close_days(&app.service.pool, app.clock.now(), app.service.time_zone).await.unwrap();
+    close_days(&app.service.pool, app.clock.now(), app.service.time_zone)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -43,7 +58,10 @@ async fn a_winner_is_recorded_when_the_day_ends_and_stays() {
     close(&app).await;
     let today = app.publish(someone()).await;
     app.fold().await;
-    assert_eq!(archive(&app).await, ["2026-11-23 1 -".to_owned(), format!("2026-11-22 3 {}", photos[0])]);
+    assert_eq!(
+        archive(&app).await,
+        ["2026-11-23 1 -".to_owned(), format!("2026-11-22 3 {}", photos[0])]
+    );
     assert_eq!(leaf(&app.client, List::Hot, 24, None).await.ids, strings([today]));
 }
 
@@ -60,13 +78,24 @@ async fn deleting_the_winner_promotes_the_next() {
     app.fold().await;
     close(&app).await;
     for expected in [2, 1, 0] {
-        assert_eq!(archive(&app).await, [format!("2026-11-22 {} {}", expected + 1, photos[expected])]);
+        assert_eq!(
+            archive(&app).await,
+            [format!("2026-11-22 {} {}", expected + 1, photos[expected])]
+        );
         app.delete(photos[expected]).await;
     }
-    assert_eq!(archive(&app).await, Vec::<String>::new(), "a day without photos is not in the archive");
+    assert_eq!(
+        archive(&app).await,
+        Vec::<String>::new(),
+        "a day without photos is not in the archive"
+    );
 
     // A photo of that day is announced at last, and wins what is left to win.
-    let late = photo(someone(), app.clock.now() - TimeDelta::days(1), "2026-11-22".parse().unwrap());
+    let late = photo(
+        someone(),
+        app.clock.now() - TimeDelta::days(1),
+        "2026-11-22".parse().unwrap(),
+    );
     app.deliver_published(&late).await;
     app.fold().await;
     close(&app).await;
@@ -93,7 +122,11 @@ async fn a_winner_who_went_while_the_day_closed_is_replaced_by_the_sweep() {
     app.fold().await;
     app.delete(photos[1]).await;
     // What two transactions can leave that did not see each other.
-    sqlx::query("UPDATE hot_day SET winner_id = ?, closed_at = UTC_TIMESTAMP(6)").bind(photos[1]).execute(&app.service.pool).await.unwrap();
+    sqlx::query("UPDATE hot_day SET winner_id = ?, closed_at = UTC_TIMESTAMP(6)")
+        .bind(photos[1])
+        .execute(&app.service.pool)
+        .await
+        .unwrap();
     assert_eq!(archive(&app).await, ["2026-11-22 1 -"]);
     app.sweep().await;
     assert_eq!(archive(&app).await, [format!("2026-11-22 1 {}", photos[0])]);
@@ -115,7 +148,10 @@ async fn a_day_begins_at_midnight_where_the_site_is() {
     app.fold().await;
     assert_eq!(leaf(&app.client, List::Hot, 24, None).await.ids, strings([new]));
     close(&app).await;
-    assert_eq!(archive(&app).await, ["2026-11-23 1 -".to_owned(), format!("2026-11-22 1 {old}")]);
+    assert_eq!(
+        archive(&app).await,
+        ["2026-11-23 1 -".to_owned(), format!("2026-11-22 1 {old}")]
+    );
 }
 
 #[tokio::test]
@@ -145,7 +181,13 @@ async fn the_archive_has_pages() {
         let query = "query ($after: String) { hotDays(first: 3, after: $after) { nodes { day } pageInfo { hasNextPage endCursor } } }";
         let answer = app.client.graphql(query, json!({ "after": after })).await;
         let page = &answer.data()["hotDays"];
-        days.extend(page["nodes"].as_array().unwrap().iter().map(|node| node["day"].as_str().unwrap().to_owned()));
+        days.extend(
+            page["nodes"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|node| node["day"].as_str().unwrap().to_owned()),
+        );
         after = page["pageInfo"]["endCursor"].clone();
         if page["pageInfo"]["hasNextPage"] == json!(false) {
             break;

@@ -1,13 +1,20 @@
 use serde_json::json;
 use sqlx::Row as _;
 
-use crate::support::{App, cast, leaf, List, photo, shown, someone};
+use crate::support::{App, List, cast, leaf, photo, shown, someone};
 
 #[tokio::test]
 async fn a_photo_not_heard_of_here_has_no_votes_rather_than_none() {
     let app = App::new().await;
     let unheard = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
-    let answer = app.client.entities("Photo", &[unheard.photo_id], "id votes { up down score } viewerVote").await;
+    let answer = app
+        .client
+        .entities(
+            "Photo",
+            &[unheard.photo_id],
+            "id votes { up down score } viewerVote",
+        )
+        .await;
     assert_eq!(
         answer.data()["_entities"],
         json!([{ "id": unheard.photo_id, "votes": { "up": 0, "down": 0, "score": 0 }, "viewerVote": null }])
@@ -18,8 +25,14 @@ async fn a_photo_not_heard_of_here_has_no_votes_rather_than_none() {
 async fn a_malformed_id_is_null_and_spares_the_others() {
     let app = App::new().await;
     let id = app.publish(someone()).await.to_string();
-    let answer = app.client.entities("Photo", &["nonsense", &id, "🙂", ""], "id").await;
-    assert_eq!(answer.data()["_entities"], json!([null, { "id": id }, null, null]));
+    let answer = app
+        .client
+        .entities("Photo", &["nonsense", &id, "🙂", ""], "id")
+        .await;
+    assert_eq!(
+        answer.data()["_entities"],
+        json!([null, { "id": id }, null, null])
+    );
 }
 
 #[tokio::test]
@@ -31,13 +44,19 @@ async fn the_viewers_vote_is_the_viewers() {
     app.vote(down, photo, "DOWN").await.data();
     assert_eq!(app.tally(up, photo).await, "1/1/0 UP");
     assert_eq!(app.tally(down, photo).await, "1/1/0 DOWN");
-    let signed_out = app.client.entities("Photo", &[photo], "votes { up down score } viewerVote").await;
+    let signed_out = app
+        .client
+        .entities("Photo", &[photo], "votes { up down score } viewerVote")
+        .await;
     assert_eq!(shown(&signed_out.data()["_entities"][0]), "1/1/0 -");
 }
 
 /// Statements that the only connection of `pool` has run.
 async fn statements(pool: &sqlx::MySqlPool) -> i64 {
-    let row = sqlx::raw_sql("SHOW SESSION STATUS LIKE 'Com_stmt_execute'").fetch_one(pool).await.unwrap();
+    let row = sqlx::raw_sql("SHOW SESSION STATUS LIKE 'Com_stmt_execute'")
+        .fetch_one(pool)
+        .await
+        .unwrap();
     row.get::<String, _>(1).parse().unwrap()
 }
 
@@ -58,10 +77,18 @@ async fn a_page_costs_a_fixed_number_of_statements() {
     for (client, expected) in [(client.clone(), 2), (client.of(voter), 3)] {
         let before = statements(&alone.pool).await;
         client.graphql(&hot, json!({})).await.data();
-        assert_eq!(statements(&alone.pool).await - before, expected, "of the first page");
+        assert_eq!(
+            statements(&alone.pool).await - before,
+            expected,
+            "of the first page"
+        );
     }
 
     let before = statements(&alone.pool).await;
-    client.of(voter).entities("Photo", &photos, "votes { up down score } viewerVote").await.data();
+    client
+        .of(voter)
+        .entities("Photo", &photos, "votes { up down score } viewerVote")
+        .await
+        .data();
     assert_eq!(statements(&alone.pool).await - before, 2, "of thirty entities");
 }

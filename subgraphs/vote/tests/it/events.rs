@@ -9,7 +9,11 @@ use crate::support::{App, List, leaf, photo, someone};
 async fn a_repeated_event_does_nothing() {
     let app = App::new().await;
     let published = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
-    let event = Event::new("photo.published", serde_json::to_value(&published).unwrap(), app.clock.now());
+    let event = Event::new(
+        "photo.published",
+        serde_json::to_value(&published).unwrap(),
+        app.clock.now(),
+    );
     for _ in 0..3 {
         assert_eq!(app.client.deliver(&event).await, StatusCode::NO_CONTENT);
     }
@@ -17,15 +21,26 @@ async fn a_repeated_event_does_nothing() {
     app.deliver_published(&published).await;
     app.fold().await;
     assert_eq!(app.count("SELECT COUNT(*) FROM photo_score").await, 1);
-    assert_eq!(leaf(&app.client, List::Hot, 24, None).await.ids, [published.photo_id.to_string()]);
+    assert_eq!(
+        leaf(&app.client, List::Hot, 24, None).await.ids,
+        [published.photo_id.to_string()]
+    );
 }
 
 #[tokio::test]
 async fn what_means_nothing_here_is_acknowledged_and_nonsense_is_not() {
     let app = App::new().await;
-    app.deliver("account.created", json!({ "accountId": someone(), "createdAt": app.clock.now() })).await;
+    app.deliver(
+        "account.created",
+        json!({ "accountId": someone(), "createdAt": app.clock.now() }),
+    )
+    .await;
     app.deliver("comment.added", json!({})).await;
-    for (kind, data) in [("photo.published", json!({})), ("photo.deleted", json!({ "photoId": "x" })), ("account.deleted", Value::Null)] {
+    for (kind, data) in [
+        ("photo.published", json!({})),
+        ("photo.deleted", json!({ "photoId": "x" })),
+        ("account.deleted", Value::Null),
+    ] {
         let status = app.client.deliver(&Event::new(kind, data, app.clock.now())).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{kind}");
     }
@@ -49,11 +64,21 @@ async fn a_deletion_hides_at_once_and_sweeps_the_votes() {
     app.fold().await;
     leaf(&app.client, List::Hot, 24, None).await;
     app.delete(gone).await;
-    assert_eq!(leaf(&app.client, List::Hot, 24, None).await.ids, [stays.to_string()]);
-    assert_eq!(leaf(&app.client, List::Trending, 24, None).await.ids, [stays.to_string()]);
+    assert_eq!(
+        leaf(&app.client, List::Hot, 24, None).await.ids,
+        [stays.to_string()]
+    );
+    assert_eq!(
+        leaf(&app.client, List::Trending, 24, None).await.ids,
+        [stays.to_string()]
+    );
     app.sweep().await;
     assert_eq!(app.count("SELECT COUNT(*) FROM vote").await, 1);
-    assert_eq!(app.count("SELECT COUNT(*) FROM photo_sweep").await, 1, "a vote in flight may still arrive");
+    assert_eq!(
+        app.count("SELECT COUNT(*) FROM photo_sweep").await,
+        1,
+        "a vote in flight may still arrive"
+    );
     app.clock.advance(TimeDelta::seconds(61));
     app.sweep().await;
     assert_eq!(app.count("SELECT COUNT(*) FROM photo_sweep").await, 0);
@@ -81,11 +106,25 @@ async fn an_account_takes_its_votes_along() {
     for photo in &photos {
         assert_eq!(app.tally(stays, *photo).await, "1/0/1 UP");
     }
-    assert_eq!(vote::recount::run(&app.service.pool, &app.service.clock).await.unwrap().differed, 0);
-    assert_eq!(app.count("SELECT COUNT(*) FROM departed_account WHERE swept_at IS NULL").await, 1);
+    assert_eq!(
+        vote::recount::run(&app.service.pool, &app.service.clock)
+            .await
+            .unwrap()
+            .differed,
+        0
+    );
+    assert_eq!(
+        app.count("SELECT COUNT(*) FROM departed_account WHERE swept_at IS NULL")
+            .await,
+        1
+    );
     app.clock.advance(TimeDelta::seconds(61));
     app.sweep().await;
-    assert_eq!(app.count("SELECT COUNT(*) FROM departed_account WHERE swept_at IS NULL").await, 0);
+    assert_eq!(
+        app.count("SELECT COUNT(*) FROM departed_account WHERE swept_at IS NULL")
+            .await,
+        0
+    );
 }
 
 #[tokio::test]
@@ -106,7 +145,11 @@ async fn an_account_with_more_votes_than_a_batch_loses_them_all() {
     app.sweep().await;
     app.fold().await;
     assert_eq!(app.count("SELECT COUNT(*) FROM vote").await, 0);
-    assert_eq!(app.count("SELECT COUNT(*) FROM photo_score WHERE score <> 0").await, 0);
+    assert_eq!(
+        app.count("SELECT COUNT(*) FROM photo_score WHERE score <> 0")
+            .await,
+        0
+    );
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,25 +213,48 @@ async fn in_every_order(steps: &[Step], left: &str) {
     app.clock.advance(TimeDelta::seconds(61));
     app.sweep().await;
     app.fold().await;
-    assert_eq!(vote::recount::run(&app.service.pool, &app.service.clock).await.unwrap().differed, 0);
+    assert_eq!(
+        vote::recount::run(&app.service.pool, &app.service.clock)
+            .await
+            .unwrap()
+            .differed,
+        0
+    );
     let deleted = steps.contains(&Step::Deleted);
     for (order, photo, other) in &photos {
         let shown = if deleted {
-            let votes: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM vote WHERE photo_id = ?").bind(photo).fetch_one(&app.service.pool).await.unwrap();
+            let votes: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM vote WHERE photo_id = ?")
+                .bind(photo)
+                .fetch_one(&app.service.pool)
+                .await
+                .unwrap();
             format!("{votes} votes")
         } else {
             app.tally(*other, *photo).await
         };
         assert_eq!(shown, left, "{order:?}");
     }
-    let listed = app.count("SELECT COUNT(*) FROM photo_score WHERE listed = 1").await;
-    assert_eq!(listed, if deleted { 0 } else { i64::try_from(photos.len()).unwrap() });
+    let listed = app
+        .count("SELECT COUNT(*) FROM photo_score WHERE listed = 1")
+        .await;
+    assert_eq!(
+        listed,
+        if deleted {
+            0
+        } else {
+            i64::try_from(photos.len()).unwrap()
+        }
+    );
 }
 
 #[tokio::test]
 async fn in_every_order_a_deleted_photo_and_its_votes_are_gone() {
     use Step::{Deleted, OtherVotes, Published, VoterLeaves, VoterVotes};
-    in_every_order(&[Published, Deleted, VoterLeaves, VoterVotes, OtherVotes], "0 votes").await;
+    in_every_order(
+        &[Published, Deleted, VoterLeaves, VoterVotes, OtherVotes],
+        "0 votes",
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -20,7 +20,10 @@ async fn assert_agrees(app: &App) {
                 OR p.down <> (SELECT COALESCE(SUM(value = -1), 0) FROM vote v WHERE v.photo_id = p.photo_id)",
         )
         .await;
-    assert_eq!(wrong, 0, "photos whose folded tally is not the sum of their votes");
+    assert_eq!(
+        wrong, 0,
+        "photos whose folded tally is not the sum of their votes"
+    );
     assert_eq!(app.count("SELECT COUNT(*) FROM vote_delta").await, 0);
 }
 
@@ -41,7 +44,13 @@ async fn the_fold_agrees_with_the_ledger_under_concurrent_voters() {
             tokio::spawn(async move {
                 while voting.load(Ordering::Relaxed) {
                     vote::fold::run(&service.pool).await.unwrap();
-                    assert_eq!(vote::recount::run(&service.pool, &service.clock).await.unwrap().differed, 0);
+                    assert_eq!(
+                        vote::recount::run(&service.pool, &service.clock)
+                            .await
+                            .unwrap()
+                            .differed,
+                        0
+                    );
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             })
@@ -78,10 +87,18 @@ async fn the_fold_agrees_with_the_ledger_under_concurrent_voters() {
     }
 
     for photo in photos {
-        let of = |wanted: &str| expected.iter().filter(|((_, on), choice)| *on == photo && **choice == wanted).count();
+        let of = |wanted: &str| {
+            expected
+                .iter()
+                .filter(|((_, on), choice)| *on == photo && **choice == wanted)
+                .count()
+        };
         let (up, down) = (of("UP"), of("DOWN"));
         let score = i64::try_from(up).unwrap() - i64::try_from(down).unwrap();
-        assert_eq!(app.tally(someone(), photo).await, format!("{up}/{down}/{score} -"));
+        assert_eq!(
+            app.tally(someone(), photo).await,
+            format!("{up}/{down}/{score} -")
+        );
     }
     app.fold().await;
     assert_agrees(&app).await;
@@ -123,14 +140,37 @@ async fn a_recount_repairs_what_does_not_agree() {
     for photo in &photos {
         app.vote(voter, *photo, "UP").await.data();
     }
-    let recount = async || vote::recount::run(&app.service.pool, &app.service.clock).await.unwrap();
-    assert_eq!(recount().await, Recount { photos: 4, differed: 0 });
+    let recount = async || {
+        vote::recount::run(&app.service.pool, &app.service.clock)
+            .await
+            .unwrap()
+    };
+    assert_eq!(
+        recount().await,
+        Recount {
+            photos: 4,
+            differed: 0
+        }
+    );
 
     app.vote(someone(), photos[0], "DOWN").await.data();
-    app.sql("UPDATE photo_score SET up = 98, down = 7 ORDER BY photo_id LIMIT 2").await;
+    app.sql("UPDATE photo_score SET up = 98, down = 7 ORDER BY published_at LIMIT 2")
+        .await;
     app.sql("DELETE FROM vote_delta").await;
-    assert_eq!(recount().await, Recount { photos: 4, differed: 2 });
-    assert_eq!(recount().await, Recount { photos: 4, differed: 0 });
+    assert_eq!(
+        recount().await,
+        Recount {
+            photos: 4,
+            differed: 2
+        }
+    );
+    assert_eq!(
+        recount().await,
+        Recount {
+            photos: 4,
+            differed: 0
+        }
+    );
     assert_eq!(app.tally(voter, photos[0]).await, "1/1/0 UP");
     assert_eq!(app.tally(voter, photos[1]).await, "1/0/1 UP");
     assert_agrees(&app).await;

@@ -38,7 +38,10 @@ async fn a_vote_is_absolute_and_counted_at_once() {
 async fn taking_back_a_vote_that_was_never_cast_changes_nothing() {
     let app = App::new().await;
     let photo = app.publish(someone()).await;
-    assert_eq!(shown(&app.vote(someone(), photo, "NONE").await.data()["castVote"]), "0/0/0 -");
+    assert_eq!(
+        shown(&app.vote(someone(), photo, "NONE").await.data()["castVote"]),
+        "0/0/0 -"
+    );
 }
 
 #[tokio::test]
@@ -46,9 +49,21 @@ async fn who_is_not_signed_in_is_told_so_before_all_else() {
     let app = App::new().await;
     let id = app.publish(someone()).await;
     let mutation = "mutation ($id: ID!) { castVote(photoId: $id, vote: UP) { id } }";
-    for client in [app.client.clone(), app.client.with_token("forged.token.here".to_owned())] {
-        assert_eq!(client.graphql(mutation, json!({ "id": id })).await.error(), "UNAUTHENTICATED");
-        assert_eq!(client.graphql(mutation, json!({ "id": "malformed" })).await.error(), "UNAUTHENTICATED");
+    for client in [
+        app.client.clone(),
+        app.client.with_token("forged.token.here".to_owned()),
+    ] {
+        assert_eq!(
+            client.graphql(mutation, json!({ "id": id })).await.error(),
+            "UNAUTHENTICATED"
+        );
+        assert_eq!(
+            client
+                .graphql(mutation, json!({ "id": "malformed" }))
+                .await
+                .error(),
+            "UNAUTHENTICATED"
+        );
     }
 }
 
@@ -58,12 +73,30 @@ async fn malformed_ids_and_choices_are_refused() {
     let client = app.client.of(someone());
     let mutation = "mutation ($id: ID!) { castVote(photoId: $id, vote: UP) { id } }";
     let long = "0".repeat(100_000);
-    for id in ["", "1", "🙂", "\u{202e}אבג", "\0\u{7}", "0199a3c8-7a10-7cc3-98c4-dc0c0c07398", "{0199a3c8-7a10-7cc3-98c4-dc0c0c073}", "' OR 1=1 -- ", &long] {
-        assert_eq!(client.graphql(mutation, json!({ "id": id })).await.error(), "INVALID_INPUT photoId", "{id:.40}");
+    for id in [
+        "",
+        "1",
+        "🙂",
+        "\u{202e}אבג",
+        "\0\u{7}",
+        "0199a3c8-7a10-7cc3-98c4-dc0c0c07398",
+        "{0199a3c8-7a10-7cc3-98c4-dc0c0c073}",
+        "' OR 1=1 -- ",
+        &long,
+    ] {
+        assert_eq!(
+            client.graphql(mutation, json!({ "id": id })).await.error(),
+            "INVALID_INPUT photoId",
+            "{id:.40}"
+        );
     }
     let photo = app.publish(someone()).await;
     for choice in ["SIDEWAYS", "up", ""] {
-        assert_eq!(cast(&client, photo, choice).await.error(), "INVALID_INPUT", "{choice}");
+        assert_eq!(
+            cast(&client, photo, choice).await.error(),
+            "INVALID_INPUT",
+            "{choice}"
+        );
     }
     assert_eq!(app.count("SELECT COUNT(*) FROM vote").await, 0);
 }
@@ -90,8 +123,16 @@ async fn a_photo_that_never_was_or_is_gone_is_not_found() {
     app.vote(voter, gone, "UP").await.data();
     app.delete(gone).await;
     assert_eq!(app.vote(voter, gone, "DOWN").await.error(), "NOT_FOUND");
-    assert_eq!(app.vote(author, gone, "DOWN").await.error(), "NOT_FOUND", "existence comes before permission");
-    assert_eq!(app.neighbours.truth().look_ups, 1, "a known tombstone needs no question");
+    assert_eq!(
+        app.vote(author, gone, "DOWN").await.error(),
+        "NOT_FOUND",
+        "existence comes before permission"
+    );
+    assert_eq!(
+        app.neighbours.truth().look_ups,
+        1,
+        "a known tombstone needs no question"
+    );
 }
 
 #[tokio::test]
@@ -100,8 +141,14 @@ async fn a_photo_not_heard_of_yet_is_asked_for_once() {
     let (author, voter) = (someone(), someone());
     let unheard = photo(author, app.clock.now(), "2026-11-22".parse().unwrap());
     app.neighbours.has(&unheard);
-    assert_eq!(app.vote(author, unheard.photo_id, "UP").await.error(), "FORBIDDEN");
-    assert_eq!(shown(&app.vote(voter, unheard.photo_id, "UP").await.data()["castVote"]), "1/0/1 UP");
+    assert_eq!(
+        app.vote(author, unheard.photo_id, "UP").await.error(),
+        "FORBIDDEN"
+    );
+    assert_eq!(
+        shown(&app.vote(voter, unheard.photo_id, "UP").await.data()["castVote"]),
+        "1/0/1 UP"
+    );
     assert_eq!(app.neighbours.truth().look_ups, 1);
     // Its event arrives at last, and changes nothing.
     app.deliver_published(&unheard).await;
@@ -114,11 +161,17 @@ async fn a_photo_deleted_before_it_was_heard_of_stays_gone() {
     let unheard = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
     app.neighbours.truth().photos.insert(unheard.photo_id, None);
     for _ in 0..2 {
-        assert_eq!(app.vote(someone(), unheard.photo_id, "UP").await.error(), "NOT_FOUND");
+        assert_eq!(
+            app.vote(someone(), unheard.photo_id, "UP").await.error(),
+            "NOT_FOUND"
+        );
     }
     assert_eq!(app.neighbours.truth().look_ups, 1);
     app.deliver_published(&unheard).await;
-    assert_eq!(app.vote(someone(), unheard.photo_id, "UP").await.error(), "NOT_FOUND");
+    assert_eq!(
+        app.vote(someone(), unheard.photo_id, "UP").await.error(),
+        "NOT_FOUND"
+    );
 }
 
 #[tokio::test]
@@ -127,7 +180,10 @@ async fn only_an_unheard_photo_needs_the_photo_service() {
     let heard = app.publish(someone()).await;
     app.neighbours.truth().down = true;
     let unheard = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
-    assert_eq!(app.vote(someone(), unheard.photo_id, "UP").await.error(), "UNAVAILABLE");
+    assert_eq!(
+        app.vote(someone(), unheard.photo_id, "UP").await.error(),
+        "UNAVAILABLE"
+    );
     app.vote(someone(), heard, "UP").await.data();
 }
 
@@ -156,7 +212,10 @@ async fn a_storm_of_one_persons_clicks_leaves_one_vote() {
         }
         // Whatever came last, the tally is that one vote.
         let after = app.tally(voter, photo).await;
-        assert!(["1/0/1 UP", "0/1/-1 DOWN", "0/0/0 -"].contains(&after.as_str()), "{after}");
+        assert!(
+            ["1/0/1 UP", "0/1/-1 DOWN", "0/0/0 -"].contains(&after.as_str()),
+            "{after}"
+        );
     }
     let clicks = (0..12).map(|_| {
         let client = client.clone();

@@ -21,7 +21,10 @@ async fn the_score_decides_then_wilson_then_the_newer_photo() {
     let app = App::new().await;
     let photos = app.publish_many(someone(), 6).await;
     // Up and down votes; of the pairs of equal score the one with more votes or of the better share leads.
-    for (photo, (up, down)) in photos.iter().zip([(0, 0), (2, 2), (1, 0), (2, 1), (0, 0), (0, 1)]) {
+    for (photo, (up, down)) in photos
+        .iter()
+        .zip([(0, 0), (2, 2), (1, 0), (2, 1), (0, 0), (0, 1)])
+    {
         for _ in 0..up {
             app.vote(someone(), *photo, "UP").await.data();
         }
@@ -42,25 +45,42 @@ async fn a_vote_moves_a_photo_at_the_next_fold() {
     let photos = app.publish_many(someone(), 3).await;
     app.fold().await;
     app.vote(someone(), photos[0], "UP").await.data();
-    assert_eq!(leaf(&app.client, List::Hot, 1, None).await.ids, strings([photos[2]]));
+    assert_eq!(
+        leaf(&app.client, List::Hot, 1, None).await.ids,
+        strings([photos[2]])
+    );
     app.fold().await;
-    assert_eq!(leaf(&app.client, List::Hot, 1, None).await.ids, strings([photos[0]]));
+    assert_eq!(
+        leaf(&app.client, List::Hot, 1, None).await.ids,
+        strings([photos[0]])
+    );
 }
 
 #[test]
 fn the_order_is_by_score_and_wilson() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let app = runtime.block_on(App::new());
     let few = 0_u32..30;
     let any = 0_u32..2_000_000;
     let votes = prop_oneof![(few.clone(), few), (any.clone(), any)];
-    let mut runner = TestRunner::new(Config { cases: 24, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: 24,
+        ..Config::default()
+    });
     let result = runner.run(&prop::collection::vec(votes, 1..80), |tallies| {
         let rows = runtime.block_on(async {
             app.sql("DELETE FROM photo_score").await;
-            let mut insert = QueryBuilder::<MySql>::new("INSERT INTO photo_score (photo_id, author_id, published_at, hot_day, up, down) ");
+            let mut insert = QueryBuilder::<MySql>::new(
+                "INSERT INTO photo_score (photo_id, author_id, published_at, hot_day, up, down) ",
+            );
             insert.push_values(&tallies, |mut row, (up, down)| {
-                row.push("UNHEX(REPLACE(UUID(), '-', ''))").push_bind(someone()).push("UTC_TIMESTAMP(6)").push("'2026-11-22'");
+                row.push("UNHEX(REPLACE(UUID(), '-', ''))")
+                    .push_bind(someone())
+                    .push("UTC_TIMESTAMP(6)")
+                    .push("'2026-11-22'");
                 row.push_bind(*up).push_bind(*down);
             });
             insert.build().execute(&app.service.pool).await.unwrap();
@@ -76,7 +96,10 @@ fn the_order_is_by_score_and_wilson() {
             #[expect(clippy::cast_precision_loss, reason = "the stored bound is below 2^53")]
             let stored = row.get::<i64, _>(3) as f64 / 1e12;
             prop_assert!((0.0..=1.0).contains(&stored));
-            prop_assert!((stored - bound).abs() < 1e-9, "{up}/{down}: {stored} is not {bound}");
+            prop_assert!(
+                (stored - bound).abs() < 1e-9,
+                "{up}/{down}: {stored} is not {bound}"
+            );
             let rank = (row.get::<i32, _>(2), stored);
             prop_assert_eq!(rank.0, up - down);
             prop_assert!(rank <= before, "{:?} comes after {:?}", rank, before);

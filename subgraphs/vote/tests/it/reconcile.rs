@@ -4,7 +4,9 @@ use vote::reconcile::Repaired;
 use crate::support::{App, List, photo, someone, strings, walk};
 
 async fn reconcile(app: &App) -> Repaired {
-    vote::reconcile::run(&app.service.pool, &app.service.clock, &app.service.others).await.unwrap()
+    vote::reconcile::run(&app.service.pool, &app.service.clock, &app.service.others)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -20,10 +22,19 @@ async fn photos_that_were_missed_are_listed() {
     for heard in &all[2..4] {
         app.deliver_published(heard).await;
     }
-    assert_eq!(reconcile(&app).await, Repaired { published: 5, ..Repaired::default() });
+    assert_eq!(
+        reconcile(&app).await,
+        Repaired {
+            published: 5,
+            ..Repaired::default()
+        }
+    );
     assert_eq!(reconcile(&app).await, Repaired::default());
     app.fold().await;
-    assert_eq!(walk(&app.client, List::Hot, 3).await, strings(all.iter().rev().map(|photo| photo.photo_id)));
+    assert_eq!(
+        walk(&app.client, List::Hot, 3).await,
+        strings(all.iter().rev().map(|photo| photo.photo_id))
+    );
 }
 
 #[tokio::test]
@@ -43,7 +54,13 @@ async fn photos_that_are_gone_are_hidden() {
     }
     let voter = someone();
     app.vote(voter, young_deleted.photo_id, "UP").await.data();
-    assert_eq!(reconcile(&app).await, Repaired { deleted: 3, ..Repaired::default() });
+    assert_eq!(
+        reconcile(&app).await,
+        Repaired {
+            deleted: 3,
+            ..Repaired::default()
+        }
+    );
     app.fold().await;
     let mut left = walk(&app.client, List::Hot, 24).await;
     left.sort();
@@ -53,8 +70,17 @@ async fn photos_that_are_gone_are_hidden() {
     assert_eq!(app.count("SELECT COUNT(*) FROM vote").await, 0);
 
     app.clock.advance(TimeDelta::minutes(16));
-    assert_eq!(reconcile(&app).await, Repaired { deleted: 1, ..Repaired::default() });
-    assert_eq!(app.vote(voter, old_unknown.photo_id, "UP").await.error(), "NOT_FOUND");
+    assert_eq!(
+        reconcile(&app).await,
+        Repaired {
+            deleted: 1,
+            ..Repaired::default()
+        }
+    );
+    assert_eq!(
+        app.vote(voter, old_unknown.photo_id, "UP").await.error(),
+        "NOT_FOUND"
+    );
 }
 
 #[tokio::test]
@@ -68,9 +94,18 @@ async fn accounts_that_are_gone_lose_their_votes() {
         app.vote(voter, photo.photo_id, "UP").await.data();
     }
     app.neighbours.truth().gone_accounts.insert(gone);
-    assert_eq!(reconcile(&app).await, Repaired { departed: 1, ..Repaired::default() });
+    assert_eq!(
+        reconcile(&app).await,
+        Repaired {
+            departed: 1,
+            ..Repaired::default()
+        }
+    );
     assert_eq!(app.tally(there, photo.photo_id).await, "1/0/1 UP");
-    assert_eq!(app.vote(gone, photo.photo_id, "UP").await.error(), "UNAUTHENTICATED");
+    assert_eq!(
+        app.vote(gone, photo.photo_id, "UP").await.error(),
+        "UNAUTHENTICATED"
+    );
     assert_eq!(reconcile(&app).await, Repaired::default());
 }
 
@@ -84,9 +119,19 @@ async fn what_was_taken_away_by_hand_comes_back() {
     app.vote(voter, photo.photo_id, "UP").await.data();
     app.fold().await;
     app.sql("DELETE FROM photo_score").await;
-    assert_eq!(reconcile(&app).await, Repaired { published: 1, tallies: 1, ..Repaired::default() });
+    assert_eq!(
+        reconcile(&app).await,
+        Repaired {
+            published: 1,
+            tallies: 1,
+            ..Repaired::default()
+        }
+    );
     assert_eq!(app.tally(voter, photo.photo_id).await, "1/0/1 UP");
-    assert_eq!(walk(&app.client, List::Trending, 24).await, strings([photo.photo_id]));
+    assert_eq!(
+        walk(&app.client, List::Trending, 24).await,
+        strings([photo.photo_id])
+    );
 }
 
 #[tokio::test]
@@ -98,8 +143,15 @@ async fn without_its_neighbours_it_says_so_and_harms_nothing() {
         "http://127.0.0.1:9".parse().unwrap(),
         app.service.secret.clone(),
     );
-    let others = vote::reconcile::Others { photos: nowhere, accounts: None };
-    assert!(vote::reconcile::run(&app.service.pool, &app.service.clock, &others).await.is_err());
+    let others = vote::reconcile::Others {
+        photos: nowhere,
+        accounts: None,
+    };
+    assert!(
+        vote::reconcile::run(&app.service.pool, &app.service.clock, &others)
+            .await
+            .is_err()
+    );
     app.fold().await;
     assert_eq!(walk(&app.client, List::Hot, 24).await, strings([photo]));
 }

@@ -47,13 +47,22 @@ impl App {
             others: neighbours.clients(),
             wake: Arc::default(),
         };
-        Self { client: client(&service), clock, service, neighbours, database }
+        Self {
+            client: client(&service),
+            clock,
+            service,
+            neighbours,
+            database,
+        }
     }
 
     /// Another replica: its own connections and memory, the same schema.
     pub fn replica(&self, connections: u32) -> (Vote, Client) {
         let pool = chassis::database::pool(&self.database.url(), connections).unwrap();
-        let service = Vote { pool, ..self.service.clone() };
+        let service = Vote {
+            pool,
+            ..self.service.clone()
+        };
         let client = client(&service);
         (service, client)
     }
@@ -76,15 +85,21 @@ impl App {
     }
 
     pub async fn deliver_published(&self, photo: &PublishedPhoto) {
-        self.deliver("photo.published", serde_json::to_value(photo).unwrap()).await;
+        self.deliver("photo.published", serde_json::to_value(photo).unwrap())
+            .await;
     }
 
     pub async fn delete(&self, photo: PhotoId) {
-        self.deliver("photo.deleted", json!({ "photoId": photo, "authorId": someone() })).await;
+        self.deliver(
+            "photo.deleted",
+            json!({ "photoId": photo, "authorId": someone() }),
+        )
+        .await;
     }
 
     pub async fn depart(&self, user: UserId) {
-        self.deliver("account.deleted", json!({ "accountId": user })).await;
+        self.deliver("account.deleted", json!({ "accountId": user }))
+            .await;
     }
 
     pub async fn deliver(&self, kind: &str, data: Value) {
@@ -98,7 +113,11 @@ impl App {
 
     /// The photo's tally and the viewer's vote: `2/1/1 UP`.
     pub async fn tally(&self, viewer: UserId, photo: PhotoId) -> String {
-        let answer = self.client.of(viewer).entities("Photo", &[photo], "votes { up down score } viewerVote").await;
+        let answer = self
+            .client
+            .of(viewer)
+            .entities("Photo", &[photo], "votes { up down score } viewerVote")
+            .await;
         shown(&answer.data()["_entities"][0])
     }
 
@@ -107,7 +126,9 @@ impl App {
     }
 
     pub async fn sweep(&self) {
-        vote::events::sweep(&self.service.pool, self.clock.now()).await.unwrap();
+        vote::events::sweep(&self.service.pool, self.clock.now())
+            .await
+            .unwrap();
     }
 
     /// Runs SQL of a test's own.
@@ -116,12 +137,19 @@ impl App {
     }
 
     pub async fn count(&self, sql: &'static str) -> i64 {
-        sqlx::query_scalar(sql).fetch_one(&self.service.pool).await.unwrap()
+        sqlx::query_scalar(sql)
+            .fetch_one(&self.service.pool)
+            .await
+            .unwrap()
     }
 }
 
 fn client(service: &Vote) -> Client {
-    Client::new(vote::routes(service, Issuer::verifier(), CancellationToken::new()))
+    Client::new(vote::routes(
+        service,
+        Issuer::verifier(),
+        CancellationToken::new(),
+    ))
 }
 
 pub fn someone() -> UserId {
@@ -129,12 +157,19 @@ pub fn someone() -> UserId {
 }
 
 pub fn photo(author_id: UserId, published_at: DateTime<Utc>, hot_day: NaiveDate) -> PublishedPhoto {
-    PublishedPhoto { photo_id: PhotoId::new(published_at), author_id, published_at, hot_day }
+    PublishedPhoto {
+        photo_id: PhotoId::new(published_at),
+        author_id,
+        published_at,
+        hot_day,
+    }
 }
 
 pub async fn cast(client: &Client, photo: PhotoId, choice: &str) -> Answer {
     let mutation = "mutation ($id: ID!, $vote: VoteChoice!) { castVote(photoId: $id, vote: $vote) { id votes { up down score } viewerVote } }";
-    client.graphql(mutation, json!({ "id": photo, "vote": choice })).await
+    client
+        .graphql(mutation, json!({ "id": photo, "vote": choice }))
+        .await
 }
 
 /// `2/1/1 UP` of a photo with its votes.
@@ -161,12 +196,24 @@ pub async fn leaf(client: &Client, list: List, first: usize, after: Option<&str>
         List::Hot => "hotPhotos",
         List::Trending => "trendingPhotos",
     };
-    let query = format!("query ($first: Int!, $after: String) {{ {field}(first: $first, after: $after) {{ nodes {{ id }} pageInfo {{ hasNextPage endCursor }} }} }}");
-    let answer = client.graphql(&query, json!({ "first": first, "after": after })).await;
+    let query = format!(
+        "query ($first: Int!, $after: String) {{ {field}(first: $first, after: $after) {{ nodes {{ id }} pageInfo {{ hasNextPage endCursor }} }} }}"
+    );
+    let answer = client
+        .graphql(&query, json!({ "first": first, "after": after }))
+        .await;
     let connection = &answer.data()[field];
-    let ids = connection["nodes"].as_array().unwrap().iter().map(|node| node["id"].as_str().unwrap().to_owned()).collect();
+    let ids = connection["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| node["id"].as_str().unwrap().to_owned())
+        .collect();
     let info = &connection["pageInfo"];
-    let next = info["hasNextPage"].as_bool().unwrap().then(|| info["endCursor"].as_str().unwrap().to_owned());
+    let next = info["hasNextPage"]
+        .as_bool()
+        .unwrap()
+        .then(|| info["endCursor"].as_str().unwrap().to_owned());
     Leaf { ids, next }
 }
 
@@ -218,8 +265,15 @@ impl Neighbours {
     }
 
     fn clients(&self) -> Others {
-        let client = InternalClient::new(reqwest::Client::new(), self.url.parse().unwrap(), Secret::new(INTERNAL_SECRET));
-        Others { photos: client.clone(), accounts: Some(client) }
+        let client = InternalClient::new(
+            reqwest::Client::new(),
+            self.url.parse().unwrap(),
+            Secret::new(INTERNAL_SECRET),
+        );
+        Others {
+            photos: client.clone(),
+            accounts: Some(client),
+        }
     }
 
     pub fn truth(&self) -> MutexGuard<'_, Truth> {
@@ -238,10 +292,17 @@ struct After {
     after: Option<PhotoId>,
 }
 
-async fn list(State(truth): Shared, Query(After { after }): Query<After>) -> Json<Listing<PublishedPhoto, PhotoId>> {
+async fn list(
+    State(truth): Shared,
+    Query(After { after }): Query<After>,
+) -> Json<Listing<PublishedPhoto, PhotoId>> {
     // Pages of three, so that small tests turn them.
     let truth = truth.lock().unwrap();
-    let mut rest = truth.photos.iter().filter(|(id, _)| after.is_none_or(|after| **id > after)).filter_map(|(_, photo)| photo.clone());
+    let mut rest = truth
+        .photos
+        .iter()
+        .filter(|(id, _)| after.is_none_or(|after| **id > after))
+        .filter_map(|(_, photo)| photo.clone());
     let items: Vec<_> = rest.by_ref().take(3).collect();
     let next = rest.next().and(items.last().map(|photo| photo.photo_id));
     Json(Listing { items, next })
@@ -262,12 +323,18 @@ async fn look_up(State(truth): Shared, Path(id): Path<PhotoId>) -> Response {
 
 async fn gone_photos(State(truth): Shared, Json(Ids { ids }): Json<Ids<PhotoId>>) -> Json<Ids<PhotoId>> {
     let truth = truth.lock().unwrap();
-    let ids = ids.into_iter().filter(|id| !matches!(truth.photos.get(id), Some(Some(_)))).collect();
+    let ids = ids
+        .into_iter()
+        .filter(|id| !matches!(truth.photos.get(id), Some(Some(_))))
+        .collect();
     Json(Ids { ids })
 }
 
 async fn gone_accounts(State(truth): Shared, Json(Ids { ids }): Json<Ids<UserId>>) -> Json<Ids<UserId>> {
     let truth = truth.lock().unwrap();
-    let ids = ids.into_iter().filter(|id| truth.gone_accounts.contains(id)).collect();
+    let ids = ids
+        .into_iter()
+        .filter(|id| truth.gone_accounts.contains(id))
+        .collect();
     Json(Ids { ids })
 }

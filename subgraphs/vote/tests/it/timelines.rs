@@ -11,7 +11,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use serde_json::json;
 use testkit::Client;
-use vote::domain::{Place, RankedCursor};
+use vote::domain::{PhotoId, Place, RankedCursor};
 
 use crate::support::{App, List, cast, leaf, someone, strings, walk};
 
@@ -63,7 +63,13 @@ async fn a_walk_is_stable_while_votes_and_photos_arrive_at_two_replicas() {
             let mut random = StdRng::seed_from_u64(seed);
             while moving.load(Ordering::Relaxed) {
                 let photo = photos[random.random_range(0..photos.len())];
-                cast(&app.client.of(someone()), photo, ["UP", "DOWN"][random.random_range(0..2)]).await.data();
+                cast(
+                    &app.client.of(someone()),
+                    photo,
+                    ["UP", "DOWN"][random.random_range(0..2)],
+                )
+                .await
+                .data();
                 if random.random_bool(0.2) {
                     app.publish(someone()).await;
                 }
@@ -89,7 +95,10 @@ async fn a_walk_is_stable_while_votes_and_photos_arrive_at_two_replicas() {
         let walked = walk_in_turns(&clients, list, 3 + round).await;
         let once: HashSet<String> = walked.iter().cloned().collect();
         assert_eq!(once.len(), walked.len(), "a photo was seen twice");
-        assert!(there.is_subset(&once), "a photo that was there at the start was missed");
+        assert!(
+            there.is_subset(&once),
+            "a photo that was there at the start was missed"
+        );
     }
     moving.store(false, Ordering::Relaxed);
     for part in join_all(moving_parts).await {
@@ -129,12 +138,12 @@ async fn deleted_photos_are_skipped_without_shortening_the_walk() {
     let first = leaf(&app.client, List::Hot, 5, None).await;
     let order = walk(&app.client, List::Hot, 100).await;
     // All but the first five and the last three go, and one that was seen.
-    let (keep, gone): (Vec<_>, Vec<_>) = photos.iter().partition(|photo| {
+    let (keep, gone): (Vec<PhotoId>, Vec<PhotoId>) = photos.iter().copied().partition(|photo| {
         let at = order.iter().position(|id| *id == photo.to_string()).unwrap();
         !(5..57).contains(&at) && at != 2
     });
     for photo in &gone {
-        app.delete(**photo).await;
+        app.delete(*photo).await;
     }
     let rest = leaf(&app.client, List::Hot, 5, first.next.as_deref()).await;
     assert_eq!(rest.ids, order[57..]);
@@ -188,22 +197,37 @@ async fn snapshots_live_an_hour_after_they_were_last_given_out() {
     let early = leaf(&app.client, List::Hot, 2, None).await.next.unwrap();
     app.clock.advance(TimeDelta::minutes(5));
     let late = leaf(&app.client, List::Hot, 2, None).await.next.unwrap();
-    assert_eq!(RankedCursor::decode(&early).unwrap().snapshot, RankedCursor::decode(&late).unwrap().snapshot);
+    assert_eq!(
+        RankedCursor::decode(&early).unwrap().snapshot,
+        RankedCursor::decode(&late).unwrap().snapshot
+    );
     app.clock.advance(TimeDelta::minutes(59));
     app.client.graphql(query, json!({ "after": late })).await.data();
     // The next reader gets a snapshot with an hour before it.
     let fresh = leaf(&app.client, List::Hot, 2, None).await.next.unwrap();
     app.clock.advance(TimeDelta::minutes(1));
     for after in [early, late] {
-        assert_eq!(app.client.graphql(query, json!({ "after": after })).await.error(), "INVALID_INPUT after");
+        assert_eq!(
+            app.client.graphql(query, json!({ "after": after })).await.error(),
+            "INVALID_INPUT after"
+        );
     }
     app.client.graphql(query, json!({ "after": fresh })).await.data();
 
     let mut connection = app.service.pool.acquire().await.unwrap();
-    assert_eq!(vote::store::snapshots::prune(&mut connection, app.clock.now()).await.unwrap(), 1);
+    assert_eq!(
+        vote::store::snapshots::prune(&mut connection, app.clock.now())
+            .await
+            .unwrap(),
+        1
+    );
     drop(connection);
     assert_eq!(app.count("SELECT COUNT(*) FROM snapshot").await, 1);
-    assert_eq!(app.count("SELECT COUNT(DISTINCT snapshot_id) FROM snapshot_chunk").await, 1);
+    assert_eq!(
+        app.count("SELECT COUNT(DISTINCT snapshot_id) FROM snapshot_chunk")
+            .await,
+        1
+    );
     app.client.graphql(query, json!({ "after": fresh })).await.data();
 }
 
@@ -218,7 +242,7 @@ async fn trending_goes_on_beyond_its_snapshot() {
     .await;
     app.publish(someone()).await;
     app.fold().await;
-    let order: Vec<vote::domain::PhotoId> = sqlx::query_scalar(
+    let order: Vec<PhotoId> = sqlx::query_scalar(
         "SELECT photo_id FROM photo_score ORDER BY score DESC, wilson DESC, published_at DESC, photo_id DESC",
     )
     .fetch_all(&app.service.pool)
@@ -227,12 +251,22 @@ async fn trending_goes_on_beyond_its_snapshot() {
     assert_eq!(order.len(), 5601);
     let order = strings(order);
     let (_, second) = app.replica(4);
-    assert_eq!(walk_in_turns(&[app.client.clone(), second], List::Trending, 97).await, order);
+    assert_eq!(
+        walk_in_turns(&[app.client.clone(), second], List::Trending, 97).await,
+        order
+    );
 
     // From the last place of the snapshot on, photos that have fallen out of it are not shown again.
     let first = leaf(&app.client, List::Trending, 1, None).await.next.unwrap();
-    let place = |at| RankedCursor { place: Place::At(at), ..RankedCursor::decode(&first).unwrap() }.encode();
-    app.sql("UPDATE photo_score SET down = 100 WHERE up = 6 LIMIT 10").await;
+    let place = |at| {
+        RankedCursor {
+            place: Place::At(at),
+            ..RankedCursor::decode(&first).unwrap()
+        }
+        .encode()
+    };
+    app.sql("UPDATE photo_score SET down = 100 WHERE up = 6 LIMIT 10")
+        .await;
     app.fold().await;
     let mut page = leaf(&app.client, List::Trending, 100, Some(&place(4_990))).await;
     let mut rest = page.ids;
