@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use crate::domain::Email;
 
-/// What a password may cost and still be common: each word, walk, run or year costs one, however long, and so does
+/// What a password may cost and still be common: each word, walk, run or group of four digits costs one, however long, and so does
 /// each character that nothing explains. A repetition costs nothing.
 const CHEAP: usize = 3;
 
@@ -107,7 +107,7 @@ fn cost(text: &[char], own: &[Vec<char>]) -> usize {
             word(&text[at..], own),
             walk(&text[at..]),
             run(&text[at..]),
-            year(&text[at..]),
+            four_digits(&text[at..]),
         ]
         .into_iter()
         .max()
@@ -175,11 +175,13 @@ fn run(text: &[char]) -> usize {
     if length >= 3 { length } else { 0 }
 }
 
-/// Four digits that are a year of somebody's life.
-fn year(text: &[char]) -> usize {
-    let digits = text.len() >= 4 && text[..4].iter().all(char::is_ascii_digit);
-    let century = text.len() >= 2 && matches!((text[0], text[1]), ('1', '9') | ('2', '0'));
-    if digits && century { 4 } else { 0 }
+/// Four digits: a year, a birthday, a PIN.
+fn four_digits(text: &[char]) -> usize {
+    if text.len() >= 4 && text[..4].iter().all(char::is_ascii_digit) {
+        4
+    } else {
+        0
+    }
 }
 
 #[cfg(test)]

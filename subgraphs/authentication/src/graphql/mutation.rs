@@ -1,4 +1,5 @@
 use async_graphql::{Context, Object};
+use chassis::viewer::require_viewer;
 use chassis::{Failure, Result};
 
 use super::types::{ChangePasswordInput, Delivery, LoginInput, RegisterInput, Session};
@@ -70,23 +71,20 @@ impl Mutation {
         let state = state(ctx);
         // Whatever the outcome, this browser is signed out.
         state.cookies.clear(ctx);
-        let account = match present(ctx).await? {
-            Some((account, session)) => {
-                store::sessions::end(&state.pool, account.id, session)
-                    .await
-                    .map_err(Error::from)?;
-                account.id
-            }
+        let account = if let Some((account, session)) = present(ctx).await? {
+            store::sessions::end(&state.pool, account.id, session)
+                .await
+                .map_err(Error::from)?;
+            account.id
+        } else {
             // The access token has expired, or was not sent: the refresh token says as well whose login this is.
-            None => match state.cookies.refresh_token(headers(ctx)) {
-                Some(token) => sessions::end_by_token(state, token)
-                    .await?
-                    .ok_or(Error::SessionEnded)?,
-                None => {
-                    require_present(ctx).await?;
-                    return Ok(true);
-                }
-            },
+            let Some(token) = state.cookies.refresh_token(headers(ctx)) else {
+                require_viewer(ctx).map_err(Error::from)?;
+                return Err(Error::SessionEnded.into());
+            };
+            sessions::end_by_token(state, token)
+                .await?
+                .ok_or(Error::SessionEnded)?
         };
         if everywhere {
             store::sessions::end_all(&state.pool, account)

@@ -10,10 +10,10 @@ async fn a_hundred_aliased_logins_count_as_a_hundred() {
     let service = Service::new().await;
     service.register("ada@example.org").await;
     let hashed = service.state.hasher.hashed();
-    let fields: String = (0..100)
-        .map(|n| format!("a{n}: login(input: {{ email: \"ada@example.org\", password: \"guess-number-{n}\" }}) {{ refreshToken }} "))
+    let fields: Vec<String> = (0..100)
+        .map(|n| format!("a{n}: login(input: {{ email: \"ada@example.org\", password: \"guess-number-{n}\" }}) {{ refreshToken }}"))
         .collect();
-    let mutation = format!("mutation {{ {fields} }}");
+    let mutation = format!("mutation {{ {} }}", fields.join(" "));
     // A field that must not be null ends the operation with its first error, so this takes a few requests.
     for _ in 0..20 {
         service.client.graphql(&mutation, json!({})).await.error();
@@ -54,8 +54,8 @@ async fn guesses_at_the_same_moment_are_counted_each() {
         }
     }
     assert_eq!(last, "RATE_LIMITED");
-    let guessed = service.state.hasher.hashed() + other.state.hasher.hashed() - before;
-    assert!(guessed <= 10, "{guessed} guesses were compared");
+    let compared = service.state.hasher.hashed() + other.state.hasher.hashed() - before;
+    assert!(compared <= 10, "{compared} guesses were compared");
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn registrations_are_limited_by_address() {
 }
 
 #[tokio::test]
-async fn the_confirming_password_cannot_be_guessed_either() {
+async fn the_confirming_password_cannot_be_compared_either() {
     let service = Service::with(&["--login-failures-per-account", "2"]).await;
     let session = service.register("ada@example.org").await;
     let client = signed_in(&service.client, &session);
