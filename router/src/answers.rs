@@ -16,7 +16,12 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) const fn new(status: StatusCode, code: &'static str, message: &'static str) -> Self {
-        Self { status, code, message, retry_after_seconds: None }
+        Self {
+            status,
+            code,
+            message,
+            retry_after_seconds: None,
+        }
     }
 
     /// As a GraphQL response without data.
@@ -39,7 +44,9 @@ impl Refusal {
 
     fn answer(&self, body: &serde_json::Value) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);
-        response.content_type("application/json").header("cache-control", "no-store");
+        response
+            .content_type("application/json")
+            .header("cache-control", "no-store");
         if let Some(seconds) = self.retry_after_seconds {
             response.header("retry-after", seconds.to_string());
         }

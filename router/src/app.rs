@@ -29,8 +29,11 @@ const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 const ASK_AGAIN: &str = "no-cache";
 
 const NOT_FOUND: Refusal = Refusal::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing here.");
-const NOT_ALLOWED: Refusal =
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "INVALID_INPUT", "This address can only be read.");
+const NOT_ALLOWED: Refusal = Refusal::new(
+    StatusCode::METHOD_NOT_ALLOWED,
+    "INVALID_INPUT",
+    "This address can only be read.",
+);
 
 /// Both bundles.
 pub(crate) struct Site {
@@ -61,14 +64,22 @@ impl Bundle {
             return Ok(None);
         }
         let bundle = Self::load(folder)?;
-        ensure!(bundle.0.contains_key("index.html"), "{} has no index.html: build the {name} first", folder.display());
+        ensure!(
+            bundle.0.contains_key("index.html"),
+            "{} has no index.html: build the {name} first",
+            folder.display()
+        );
         Ok(Some(bundle))
     }
 
     fn load(folder: &Path) -> anyhow::Result<Self> {
         let mut files = HashMap::new();
         read_into(&mut files, folder, "").with_context(|| format!("cannot read {}", folder.display()))?;
-        let names: Vec<String> = files.keys().filter(|name| !is_sibling(name, &files)).cloned().collect();
+        let names: Vec<String> = files
+            .keys()
+            .filter(|name| !is_sibling(name, &files))
+            .cloned()
+            .collect();
         let mut take = |name: String| files.remove(&name).map(Bytes::from);
         let bundle = names.into_iter().filter_map(|name| {
             let brotli = take(format!("{name}.br"));
@@ -77,14 +88,26 @@ impl Bundle {
             let mut hasher = DefaultHasher::new();
             plain.hash(&mut hasher);
             let etag = format!("\"{:016x}\"", hasher.finish());
-            Some((name.clone(), File { content_type: content_type(&name), etag, plain, brotli, gzip }))
+            Some((
+                name.clone(),
+                File {
+                    content_type: content_type(&name),
+                    etag,
+                    plain,
+                    brotli,
+                    gzip,
+                },
+            ))
         });
         Ok(Self(bundle.collect()))
     }
 }
 
 fn is_sibling(name: &str, files: &HashMap<String, Vec<u8>>) -> bool {
-    [".br", ".gz"].iter().any(|end| name.strip_suffix(end).is_some_and(|base| files.contains_key(base)))
+    [".br", ".gz"].iter().any(|end| {
+        name.strip_suffix(end)
+            .is_some_and(|base| files.contains_key(base))
+    })
 }
 
 fn read_into(files: &mut HashMap<String, Vec<u8>>, folder: &Path, prefix: &str) -> std::io::Result<()> {
@@ -122,12 +145,15 @@ fn content_type(name: &str) -> &'static str {
 
 /// The playground's addresses; everything else that nobody owns is [`page`]'s.
 pub(crate) fn routes(app: &mut ServiceConfig) {
-    app.route("/playground", web::to(playground)).route("/playground/{file}*", web::to(playground));
+    app.route("/playground", web::to(playground))
+        .route("/playground/{file}*", web::to(playground));
 }
 
 /// A file of the app, or the app's one page, which knows what to show at any address.
 pub(crate) async fn page(request: HttpRequest, site: web::types::State<Arc<Site>>) -> HttpResponse {
-    let Some(app) = &site.app else { return NOT_FOUND.as_json() };
+    let Some(app) = &site.app else {
+        return NOT_FOUND.as_json();
+    };
     let name = request.path().trim_start_matches('/');
     match app.0.get(name) {
         Some(file) if name != "index.html" => serve(&request, file, name, APP_POLICY),
@@ -137,8 +163,14 @@ pub(crate) async fn page(request: HttpRequest, site: web::types::State<Arc<Site>
 }
 
 async fn playground(request: HttpRequest, site: web::types::State<Arc<Site>>) -> HttpResponse {
-    let Some(playground) = &site.playground else { return NOT_FOUND.as_json() };
-    let name = match request.path().trim_start_matches("/playground").trim_start_matches('/') {
+    let Some(playground) = &site.playground else {
+        return NOT_FOUND.as_json();
+    };
+    let name = match request
+        .path()
+        .trim_start_matches("/playground")
+        .trim_start_matches('/')
+    {
         "" => "index.html",
         name => name,
     };
@@ -153,10 +185,22 @@ fn serve(request: &HttpRequest, file: &File, name: &str, policy: &str) -> HttpRe
         return NOT_ALLOWED.as_json();
     }
     let immutable = name.starts_with("assets/");
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let unchanged = header(IF_NONE_MATCH).split(',').any(|tag| tag.trim().trim_start_matches("W/") == file.etag);
+    let header = |name| {
+        request
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
+    let unchanged = header(IF_NONE_MATCH)
+        .split(',')
+        .any(|tag| tag.trim().trim_start_matches("W/") == file.etag);
 
-    let mut response = HttpResponse::build(if unchanged { StatusCode::NOT_MODIFIED } else { StatusCode::OK });
+    let mut response = HttpResponse::build(if unchanged {
+        StatusCode::NOT_MODIFIED
+    } else {
+        StatusCode::OK
+    });
     response
         .header("cache-control", if immutable { IMMUTABLE } else { ASK_AGAIN })
         .header("etag", file.etag.as_str())
@@ -188,7 +232,10 @@ fn serve(request: &HttpRequest, file: &File, name: &str, policy: &str) -> HttpRe
 fn accepts(header: &str, coding: &str) -> bool {
     header.split(',').any(|entry| {
         let (name, parameters) = entry.split_once(';').unwrap_or((entry, ""));
-        let quality = parameters.trim().strip_prefix("q=").and_then(|quality| quality.trim().parse::<f32>().ok());
+        let quality = parameters
+            .trim()
+            .strip_prefix("q=")
+            .and_then(|quality| quality.trim().parse::<f32>().ok());
         name.trim().eq_ignore_ascii_case(coding) && quality != Some(0.0)
     })
 }
@@ -209,7 +256,12 @@ mod tests {
     fn siblings_belong_to_their_file() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("assets")).unwrap();
-        for (name, content) in [("index.html", "<html>"), ("assets/a.js", "a"), ("assets/a.js.br", "b"), ("lone.gz", "c")] {
+        for (name, content) in [
+            ("index.html", "<html>"),
+            ("assets/a.js", "a"),
+            ("assets/a.js.br", "b"),
+            ("lone.gz", "c"),
+        ] {
             std::fs::write(folder.path().join(name), content).unwrap();
         }
         let bundle = Bundle::load(folder.path()).unwrap();

@@ -39,19 +39,34 @@ mod tests {
     #[test]
     fn strangers_cannot_say_who_they_are() {
         assert_eq!(client("192.0.2.9", &["198.51.100.1"], &[]), "192.0.2.9");
-        assert_eq!(client("192.0.2.9", &["198.51.100.1"], &["10.0.0.0/8"]), "192.0.2.9");
+        assert_eq!(
+            client("192.0.2.9", &["198.51.100.1"], &["10.0.0.0/8"]),
+            "192.0.2.9"
+        );
     }
 
     #[test]
     fn the_last_stranger_before_our_proxies_is_the_client() {
         let trusted = &["10.0.0.0/8"];
-        assert_eq!(client("10.0.0.1", &["203.0.113.5, 198.51.100.1, 10.0.0.7"], trusted), "198.51.100.1");
-        assert_eq!(client("10.0.0.1", &["203.0.113.5", "198.51.100.1"], trusted), "198.51.100.1");
-        assert_eq!(client("::ffff:10.0.0.1", &["198.51.100.1"], trusted), "198.51.100.1");
+        assert_eq!(
+            client("10.0.0.1", &["203.0.113.5, 198.51.100.1, 10.0.0.7"], trusted),
+            "198.51.100.1"
+        );
+        assert_eq!(
+            client("10.0.0.1", &["203.0.113.5", "198.51.100.1"], trusted),
+            "198.51.100.1"
+        );
+        assert_eq!(
+            client("::ffff:10.0.0.1", &["198.51.100.1"], trusted),
+            "198.51.100.1"
+        );
     }
 
     #[test]
     fn nonsense_ends_the_search() {
-        assert_eq!(client("10.0.0.1", &["198.51.100.1, unknown"], &["10.0.0.0/8"]), "10.0.0.1");
+        assert_eq!(
+            client("10.0.0.1", &["198.51.100.1, unknown"], &["10.0.0.0/8"]),
+            "10.0.0.1"
+        );
     }
 }

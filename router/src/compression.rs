@@ -7,7 +7,9 @@ use hive_router::config::HiveRouterConfig;
 use hive_router::ntex::service::{Service, ServiceCtx};
 use hive_router::ntex::web::{self, DefaultError, WebRequest, WebResponse};
 use hive_router::ntex::{Middleware, SharedCfg};
-use hive_router::pipeline::response_compression::{ResponseCompressionMiddleware, ResponseCompressionService};
+use hive_router::pipeline::response_compression::{
+    ResponseCompressionMiddleware, ResponseCompressionService,
+};
 
 /// The library's compression, for the GraphQL endpoint only.
 #[derive(Clone)]
@@ -18,7 +20,10 @@ pub(crate) struct CompressGraphql {
 
 impl CompressGraphql {
     pub(crate) fn new(config: &'static HiveRouterConfig) -> Self {
-        Self { compression: ResponseCompressionService::new(config), path: config.graphql_path() }
+        Self {
+            compression: ResponseCompressionService::new(config),
+            path: config.graphql_path(),
+        }
     }
 }
 

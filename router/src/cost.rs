@@ -14,12 +14,16 @@ use hive_router::async_trait;
 use hive_router::graphql_tools::parser::schema::{Definition, Type, TypeDefinition, Value as SchemaValue};
 use hive_router::graphql_tools::static_graphql::schema::Document;
 use hive_router::http::StatusCode;
-use hive_router::plugins::hooks::on_graphql_analysis::{OnGraphqlAnalysisHookPayload, OnGraphqlAnalysisHookResult};
+use hive_router::plugins::hooks::on_graphql_analysis::{
+    OnGraphqlAnalysisHookPayload, OnGraphqlAnalysisHookResult,
+};
 use hive_router::plugins::hooks::on_plugin_init::{OnPluginInitPayload, OnPluginInitResult};
 use hive_router::plugins::hooks::on_supergraph_load::{
     OnSupergraphLoadStartHookPayload, OnSupergraphLoadStartHookResult,
 };
-use hive_router::plugins::plugin_trait::{FromGraphQLErrorToResponse as _, RouterPlugin, StartHookPayload as _};
+use hive_router::plugins::plugin_trait::{
+    FromGraphQLErrorToResponse as _, RouterPlugin, StartHookPayload as _,
+};
 use hive_router::query_planner::ast::operation::OperationDefinition;
 use hive_router::query_planner::ast::selection_item::SelectionItem;
 use hive_router::query_planner::ast::selection_set::{FieldSelection, SelectionSet};
@@ -59,18 +63,33 @@ impl Shapes {
     fn of(document: &Document) -> Self {
         let mut types = HashMap::new();
         for definition in &document.definitions {
-            let Definition::TypeDefinition(TypeDefinition::Object(object)) = definition else { continue };
+            let Definition::TypeDefinition(TypeDefinition::Object(object)) = definition else {
+                continue;
+            };
             let fields = object.fields.iter().map(|field| {
                 let (gives, is_list) = unwrap(&field.field_type);
-                let page = field.arguments.iter().find(|argument| argument.name == "first").map(|first| Page {
-                    default_size: match &first.default_value {
-                        Some(SchemaValue::Int(size)) => size.as_i64().and_then(|size| size.try_into().ok()),
-                        _ => None,
-                    }
-                    .unwrap_or(100),
-                    together: TOGETHER.contains(&(object.name.as_str(), field.name.as_str())),
-                });
-                (field.name.clone(), Shape { gives: gives.to_owned(), is_list, page })
+                let page = field
+                    .arguments
+                    .iter()
+                    .find(|argument| argument.name == "first")
+                    .map(|first| Page {
+                        default_size: match &first.default_value {
+                            Some(SchemaValue::Int(size)) => {
+                                size.as_i64().and_then(|size| size.try_into().ok())
+                            }
+                            _ => None,
+                        }
+                        .unwrap_or(100),
+                        together: TOGETHER.contains(&(object.name.as_str(), field.name.as_str())),
+                    });
+                (
+                    field.name.clone(),
+                    Shape {
+                        gives: gives.to_owned(),
+                        is_list,
+                        page,
+                    },
+                )
             });
             types.insert(object.name.clone(), fields.collect());
         }
@@ -120,7 +139,9 @@ impl<V: Variables> Estimate<'_, V> {
 
     fn field(&mut self, field: &FieldSelection, on: &str, times: u64, page_size: u64) {
         let shapes = self.shapes;
-        let Some(shape) = shapes.0.get(on).and_then(|fields| fields.get(&field.name)) else { return };
+        let Some(shape) = shapes.0.get(on).and_then(|fields| fields.get(&field.name)) else {
+            return;
+        };
         if field.selections.items.is_empty() {
             return;
         }
@@ -164,7 +185,11 @@ fn estimate(operation: &OperationDefinition, shapes: &Shapes, variables: &impl V
         Some(OperationKind::Mutation) => "Mutation",
         _ => "Query",
     };
-    let mut estimate = Estimate { shapes, variables, cost: 0 };
+    let mut estimate = Estimate {
+        shapes,
+        variables,
+        cost: 0,
+    };
     estimate.selections(&operation.selection_set, root, 1, 0);
     estimate.cost
 }
@@ -286,9 +311,11 @@ mod tests {
 
     #[test]
     fn the_pages_of_the_app_pass() {
-        let timeline = format!("{{ latestPhotos(first: 100) {{ nodes {{ {TILE} renditions {{ srcset }} }} }} }}");
+        let timeline =
+            format!("{{ latestPhotos(first: 100) {{ nodes {{ {TILE} renditions {{ srcset }} }} }} }}");
         assert_eq!(cost(&timeline), 101 + 100 * (1 + 1 + 1 + 4 + 4));
-        let with_variable = format!("query ($hundred: Int!) {{ latestPhotos(first: $hundred) {{ nodes {{ {TILE} }} }} }}");
+        let with_variable =
+            format!("query ($hundred: Int!) {{ latestPhotos(first: $hundred) {{ nodes {{ {TILE} }} }} }}");
         assert_eq!(cost(&with_variable), 101 + 100 * (1 + 1 + 1 + 4));
         let photo = format!(
             "{{ photo(id: 1) {{ {TILE} comments {{ nodes {{
@@ -308,8 +335,16 @@ mod tests {
             "{ latestPhotos { nodes { author { photos { nodes { author { username } } } } } } }",
             "{ photo(id: 1) { comments(first: 100) { nodes { replies(first: 100) { nodes { author { username } } } } } } }",
         ] {
-            assert!(cost(operation) > MOST, "{operation} costs only {}", cost(operation));
+            assert!(
+                cost(operation) > MOST,
+                "{operation} costs only {}",
+                cost(operation)
+            );
         }
-        assert!(cost("{ latestPhotos(first: 5) { nodes { comments(first: 3) { nodes { author { username } } } } } }") <= MOST);
+        assert!(
+            cost(
+                "{ latestPhotos(first: 5) { nodes { comments(first: 3) { nodes { author { username } } } } } }"
+            ) <= MOST
+        );
     }
 }

@@ -15,6 +15,7 @@ use hive_router::ntex::http::header::{
 };
 use hive_router::ntex::http::{HeaderMap, Method, StatusCode};
 use hive_router::ntex::service::{Service, ServiceCtx};
+use hive_router::ntex::web::types::Payload;
 use hive_router::ntex::web::{self, DefaultError, HttpResponse, WebRequest, WebResponse};
 use hive_router::ntex::{self, Middleware, SharedCfg};
 use hive_router::telemetry::logging::request_id::REQUEST_IDENTIFIERS;
@@ -25,6 +26,7 @@ use crate::answers::Refusal;
 use crate::client;
 use crate::config::Config;
 use crate::identity::{Identifier, Source};
+use crate::media;
 use crate::rate::RateLimit;
 
 /// Our header that no other site can send without the browser's asking us.
@@ -36,7 +38,8 @@ const X_AUTHORISED_BY: HeaderName = HeaderName::from_static("x-authorised-by");
 /// What services believe when it comes from us, or from each other.
 const OURS: [&str; 3] = ["x-client-ip", "x-authorised-by", "x-internal-secret"];
 
-const TWO_YEARS: &str = "max-age=63072000; includeSubDomains";
+/// For this host only: others below it may not be ours to speak for.
+const TWO_YEARS: &str = "max-age=63072000";
 
 /// The rules, shared by all workers.
 pub(crate) struct Edge {
@@ -79,7 +82,11 @@ impl Area {
     }
 
     fn refuse(self, refusal: &Refusal) -> HttpResponse {
-        if self == Self::Graphql { refusal.as_graphql() } else { refusal.as_json() }
+        if self == Self::Graphql {
+            refusal.as_graphql()
+        } else {
+            refusal.as_json()
+        }
     }
 }
 
@@ -96,7 +103,12 @@ impl Edge {
     }
 
     /// Looks at a request before anything else does, and readies its headers for the services.
-    async fn admit(&self, request: &mut WebRequest<DefaultError>, area: Area, id: &str) -> Result<(), Refusal> {
+    async fn admit(
+        &self,
+        request: &mut WebRequest<DefaultError>,
+        area: Area,
+        id: &str,
+    ) -> Result<(), Refusal> {
         let address = self.address(request);
         let headers = request.headers_mut();
         for name in OURS {
@@ -138,18 +150,25 @@ impl Edge {
     }
 
     fn address(&self, request: &WebRequest<DefaultError>) -> IpAddr {
-        let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+        let peer = request
+            .peer_addr()
+            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
         if self.trusted_proxies.is_empty() {
             return peer.to_canonical();
         }
-        let lines: Vec<&str> =
-            request.headers().get_all("x-forwarded-for").filter_map(|line| line.to_str().ok()).collect();
+        let lines: Vec<&str> = request
+            .headers()
+            .get_all("x-forwarded-for")
+            .filter_map(|line| line.to_str().ok())
+            .collect();
         client::address(peer, lines.into_iter(), &self.trusted_proxies)
     }
 
     /// Whether a page of another site sent this. Browsers always say so where it matters; others need not.
     fn is_foreign(&self, headers: &HeaderMap) -> bool {
-        let Some(origin) = headers.get(ORIGIN) else { return false };
+        let Some(origin) = headers.get(ORIGIN) else {
+            return false;
+        };
         let Ok(origin) = origin.to_str() else { return true };
         if origin.eq_ignore_ascii_case(&self.public_origin) {
             return false;
@@ -196,7 +215,10 @@ impl<S> Middleware<S, SharedCfg> for EdgeService {
     type Service = EdgeMiddleware<S>;
 
     fn create(&self, service: S, _: SharedCfg) -> Self::Service {
-        EdgeMiddleware { edge: self.0.clone(), service }
+        EdgeMiddleware {
+            edge: self.0.clone(),
+            service,
+        }
     }
 }
 
@@ -221,10 +243,17 @@ where
     ) -> Result<Self::Response, Self::Error> {
         let started = Instant::now();
         // The library has taken the client's id, if it is well-formed, or made one.
-        let id = REQUEST_IDENTIFIERS.try_with(|ids| ids.req_id().to_owned()).unwrap_or_default();
+        let id = REQUEST_IDENTIFIERS
+            .try_with(|ids| ids.req_id().to_owned())
+            .unwrap_or_default();
         let area = Area::of(request.method(), request.path());
         let mut response = match self.edge.admit(&mut request, area, &id).await {
             Ok(()) => ctx.call(&self.service, request).await?,
+            Err(refusal) if area == Area::Upload => {
+                let (request, payload) = request.into_parts();
+                media::discard(&mut Payload(payload)).await;
+                WebResponse::new(area.refuse(&refusal), request)
+            }
             Err(refusal) => request.into_response(area.refuse(&refusal)),
         };
         self.edge.finish(response.headers_mut(), area, &id);
@@ -276,8 +305,14 @@ mod tests {
         let edge = edge(&["--public-url", "https://photos.example"]);
         assert!(!edge.is_foreign(&headers(&[])));
         assert!(!edge.is_foreign(&headers(&[(ORIGIN, "https://photos.example")])));
-        assert!(!edge.is_foreign(&headers(&[(ORIGIN, "http://10.0.0.7:4999"), (HOST, "10.0.0.7:4999")])));
-        assert!(edge.is_foreign(&headers(&[(ORIGIN, "https://evil.example"), (HOST, "photos.example")])));
+        assert!(!edge.is_foreign(&headers(&[
+            (ORIGIN, "http://10.0.0.7:4999"),
+            (HOST, "10.0.0.7:4999")
+        ])));
+        assert!(edge.is_foreign(&headers(&[
+            (ORIGIN, "https://evil.example"),
+            (HOST, "photos.example")
+        ])));
         assert!(edge.is_foreign(&headers(&[(ORIGIN, "null"), (HOST, "photos.example")])));
     }
 

@@ -40,7 +40,13 @@ impl Engine {
                 .await
                 // The library's error may not leave its thread.
                 .map_err(|error| anyhow::anyhow!("cannot start the query engine: {error}"))?;
-        Ok(Self { config: settings, shared, schema, telemetry, tasks })
+        Ok(Self {
+            config: settings,
+            shared,
+            schema,
+            telemetry,
+            tasks,
+        })
     }
 
     /// Ends what runs in the background, once nothing is served any more.
@@ -53,13 +59,18 @@ impl Engine {
 /// `router.yaml` with this installation's values.
 fn settings(config: &Config) -> anyhow::Result<HiveRouterConfig> {
     let supergraph = std::path::absolute(&config.supergraph)?;
-    let supergraph = supergraph.to_str().context("the path of the supergraph must be UTF-8")?;
+    let supergraph = supergraph
+        .to_str()
+        .context("the path of the supergraph must be UTF-8")?;
     let log_format = match config.log_format {
         LogFormat::Human => "text",
         LogFormat::Json => "json",
     };
     let mut builder = config::Config::builder()
-        .add_source(config::File::from_str(include_str!("../router.yaml"), config::FileFormat::Yaml))
+        .add_source(config::File::from_str(
+            include_str!("../router.yaml"),
+            config::FileFormat::Yaml,
+        ))
         .set_override("http.host", config.listen.ip().to_string())?
         .set_override("http.port", config.listen.port())?
         .set_override("supergraph.source", "file")?
@@ -68,8 +79,13 @@ fn settings(config: &Config) -> anyhow::Result<HiveRouterConfig> {
         .set_override("log.level", "info")?
         .set_override("log.filter", config.log_filter.as_str())?;
     for (name, base) in config.services.by_name() {
-        let url = base.join("/graphql").with_context(|| format!("{base} is no base URL"))?;
-        builder = builder.set_override(format!("override_subgraph_urls.subgraphs.{name}.url"), url.as_str())?;
+        let url = base
+            .join("/graphql")
+            .with_context(|| format!("{base} is no base URL"))?;
+        builder = builder.set_override(
+            format!("override_subgraph_urls.subgraphs.{name}.url"),
+            url.as_str(),
+        )?;
     }
     let settings = builder.build()?;
     settings.try_deserialize().with_context(|| {
@@ -88,18 +104,34 @@ mod tests {
     fn settings_of(flags: &[&str]) -> HiveRouterConfig {
         let supergraph = concat!(env!("CARGO_MANIFEST_DIR"), "/../supergraph.graphql");
         let cli = Cli::parse_from([&["router", "serve", "--supergraph", supergraph], flags].concat());
-        let Command::Serve(config) = cli.command else { unreachable!("serve was asked for") };
+        let Command::Serve(config) = cli.command else {
+            unreachable!("serve was asked for")
+        };
         settings(&config).unwrap()
     }
 
     #[test]
     fn limits_and_protections_are_on() {
         let settings = settings_of(&[]);
-        let LimitsConfig { max_depth, max_aliases, max_directives, max_tokens, .. } = &settings.limits;
-        assert!(max_depth.as_ref().is_some_and(|depth| depth.n == 10 && depth.flatten_fragments));
+        let LimitsConfig {
+            max_depth,
+            max_aliases,
+            max_directives,
+            max_tokens,
+            ..
+        } = &settings.limits;
+        assert!(
+            max_depth
+                .as_ref()
+                .is_some_and(|depth| depth.n == 10 && depth.flatten_fragments)
+        );
         assert_eq!(max_aliases.as_ref().map(|limit| limit.n), Some(15));
         assert_eq!(max_directives.as_ref().map(|limit| limit.n), Some(10));
-        assert_eq!(max_tokens.as_ref().map(|limit| limit.n), Some(1001), "a thousand and the end");
+        assert_eq!(
+            max_tokens.as_ref().map(|limit| limit.n),
+            Some(1001),
+            "a thousand and the end"
+        );
         assert_eq!(settings.limits.max_request_body_size.to_bytes(), 64 * 1024);
         assert!(settings.csrf.enabled && !settings.csrf.required_headers.is_empty());
         assert!(!settings.error_masking.enabled && !settings.laboratory.enabled);

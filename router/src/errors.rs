@@ -4,13 +4,13 @@
 //! translated: limits are explained, outages are UNAVAILABLE, and the rest is INTERNAL without a cause, which
 //! the log has under the same request id.
 
+use hive_router::GraphQLError;
 use hive_router::async_trait;
 use hive_router::plugins::hooks::on_graphql_error::{OnGraphQLErrorHookPayload, OnGraphQLErrorHookResult};
 use hive_router::plugins::hooks::on_plugin_init::{OnPluginInitPayload, OnPluginInitResult};
 use hive_router::plugins::plugin_trait::RouterPlugin;
 use hive_router::sonic_rs::Value;
 use hive_router::telemetry::logging::request_id::REQUEST_IDENTIFIERS;
-use hive_router::GraphQLError;
 
 /// The codes that the services give, and that we give too.
 const CODES: [&str; 8] = [
@@ -62,18 +62,31 @@ enum Meaning {
 impl Limits {
     fn meaning(&self, code: &str) -> Meaning {
         use Meaning::{Forbidden, Input, InputSaying, Internal, Ours, Unavailable};
-        let Self { depth, aliases, directives, tokens, body } = self;
+        let Self {
+            depth,
+            aliases,
+            directives,
+            tokens,
+            body,
+        } = self;
         match code {
             _ if CODES.contains(&code) => Ours,
-            "MAX_DEPTH_EXCEEDED" => InputSaying(format!("This operation is nested too deeply: the limit is {depth} levels.")),
-            "MAX_ALIASES_EXCEEDED" => InputSaying(format!("This operation has too many aliases: the limit is {aliases}.")),
-            "MAX_DIRECTIVES_EXCEEDED" => {
-                InputSaying(format!("This operation has too many directives: the limit is {directives}."))
-            }
-            "TOKEN_LIMIT_EXCEEDED" => InputSaying(format!("This operation is too long: the limit is {tokens} tokens.")),
-            "PAYLOAD_TOO_LARGE_CONTENT_LENGTH" | "PAYLOAD_TOO_LARGE_BODY_STREAM" => {
-                InputSaying(format!("This request is too large: the limit is {} KiB.", body / 1024))
-            }
+            "MAX_DEPTH_EXCEEDED" => InputSaying(format!(
+                "This operation is nested too deeply: the limit is {depth} levels."
+            )),
+            "MAX_ALIASES_EXCEEDED" => InputSaying(format!(
+                "This operation has too many aliases: the limit is {aliases}."
+            )),
+            "MAX_DIRECTIVES_EXCEEDED" => InputSaying(format!(
+                "This operation has too many directives: the limit is {directives}."
+            )),
+            "TOKEN_LIMIT_EXCEEDED" => InputSaying(format!(
+                "This operation is too long: the limit is {tokens} tokens."
+            )),
+            "PAYLOAD_TOO_LARGE_CONTENT_LENGTH" | "PAYLOAD_TOO_LARGE_BODY_STREAM" => InputSaying(format!(
+                "This request is too large: the limit is {} KiB.",
+                body / 1024
+            )),
             "PAYLOAD_READ_TIMEOUT" => InputSaying("The request did not arrive in time.".to_owned()),
             "PAYLOAD_READ_ERROR" => InputSaying("The request could not be read.".to_owned()),
             "UNPROCESSABLE_QUERY_PARAMS" | "BAD_REQUEST" => {
@@ -83,7 +96,9 @@ impl Limits {
                 InputSaying("Send operations as application/json.".to_owned())
             }
             "METHOD_NOT_ALLOWED" => InputSaying("Send operations by POST, or queries by GET.".to_owned()),
-            "MUTATION_NOT_ALLOWED_OVER_HTTP_GET" => InputSaying("Mutations are taken by POST only.".to_owned()),
+            "MUTATION_NOT_ALLOWED_OVER_HTTP_GET" => {
+                InputSaying("Mutations are taken by POST only.".to_owned())
+            }
             "OPERATION_RESOLUTION_FAILURE" => {
                 InputSaying("The document has no operation of that name and kind.".to_owned())
             }
@@ -128,8 +143,15 @@ impl ErrorsPlugin {
             "TOKEN_LIMIT_EXCEEDED".clone_into(&mut code);
         }
         error.extensions.affected_path = None;
-        error.extensions.extensions.retain(|key, _| EXTENSIONS.contains(&key.as_str()));
-        if error.path.as_ref().is_some_and(|path| path.entity_index_and_path().is_some()) {
+        error
+            .extensions
+            .extensions
+            .retain(|key, _| EXTENSIONS.contains(&key.as_str()));
+        if error
+            .path
+            .as_ref()
+            .is_some_and(|path| path.entity_index_and_path().is_some())
+        {
             error.path = None;
         }
         let code = match self.limits.meaning(&code) {
@@ -147,7 +169,8 @@ impl ErrorsPlugin {
             }
             Meaning::Unavailable => {
                 tracing::warn!(code, cause = error.message, "a subgraph is unavailable");
-                "A part of the site does not answer right now. Please try again.".clone_into(&mut error.message);
+                "A part of the site does not answer right now. Please try again."
+                    .clone_into(&mut error.message);
                 "UNAVAILABLE"
             }
             Meaning::Internal => {
@@ -158,7 +181,9 @@ impl ErrorsPlugin {
         if code == "INTERNAL" {
             "Something went wrong on our side.".clone_into(&mut error.message);
             if let Some(id) = request_id {
-                error.extensions.set("requestId".to_owned(), Value::from(id.as_str()));
+                error
+                    .extensions
+                    .set("requestId".to_owned(), Value::from(id.as_str()));
             }
         }
         error.extensions.code = Some(code.to_owned());
@@ -208,7 +233,13 @@ mod tests {
     use super::*;
 
     fn rewritten(error: &serde_json::Value) -> serde_json::Value {
-        let limits = Limits { depth: 10, aliases: 15, directives: 10, tokens: 1000, body: 64 * 1024 };
+        let limits = Limits {
+            depth: 10,
+            aliases: 15,
+            directives: 10,
+            tokens: 1000,
+            body: 64 * 1024,
+        };
         let mut error: GraphQLError = serde_json::from_value(error.clone()).unwrap();
         ErrorsPlugin { limits }.rewrite(&mut error, Some("r1".to_owned()));
         serde_json::to_value(error).unwrap()
@@ -240,14 +271,26 @@ mod tests {
         });
         let error = rewritten(&error);
         assert_eq!(error["extensions"], json!({ "code": "UNAVAILABLE" }));
-        assert!(!error.to_string().contains("5004") && !error.to_string().contains("comment"), "{error}");
+        assert!(
+            !error.to_string().contains("5004") && !error.to_string().contains("comment"),
+            "{error}"
+        );
     }
 
     #[test]
     fn what_nobody_foresaw_is_internal_without_a_cause() {
-        for code in ["QUERY_PLAN_BUILD_FAILED", "DOWNSTREAM_SERVICE_ERROR", "INTERNAL", "whatever"] {
-            let error = rewritten(&json!({ "message": "panicked at src/lib.rs", "extensions": { "code": code } }));
-            assert_eq!(error["extensions"], json!({ "code": "INTERNAL", "requestId": "r1" }));
+        for code in [
+            "QUERY_PLAN_BUILD_FAILED",
+            "DOWNSTREAM_SERVICE_ERROR",
+            "INTERNAL",
+            "whatever",
+        ] {
+            let error =
+                rewritten(&json!({ "message": "panicked at src/lib.rs", "extensions": { "code": code } }));
+            assert_eq!(
+                error["extensions"],
+                json!({ "code": "INTERNAL", "requestId": "r1" })
+            );
             assert_eq!(error["message"], "Something went wrong on our side.");
         }
     }

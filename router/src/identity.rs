@@ -42,9 +42,20 @@ pub(crate) struct Identifier {
 impl Identifier {
     pub(crate) fn new(verifier: TokenVerifier, public_url: &Url) -> Self {
         // The prefix makes browsers insist on Secure, and on no other host having set the cookie.
-        let cookie = if public_url.scheme() == "https" { "__Host-proofsheet_access" } else { "proofsheet_access" };
-        let believed = Cache::builder().max_capacity(50_000).time_to_live(BELIEVED).build();
-        Self { verifier, cookie, believed }
+        let cookie = if public_url.scheme() == "https" {
+            "__Host-proofsheet_access"
+        } else {
+            "proofsheet_access"
+        };
+        let believed = Cache::builder()
+            .max_capacity(50_000)
+            .time_to_live(BELIEVED)
+            .build();
+        Self {
+            verifier,
+            cookie,
+            believed,
+        }
     }
 
     /// The token that these headers show, unless it is bad. A bearer wins; a bad one does not fall back to the
@@ -73,8 +84,13 @@ fn presented(headers: &HeaderMap, cookie: &str) -> Option<Credential> {
     };
     let well_formed = !token.is_empty()
         && token.len() <= LONGEST_TOKEN
-        && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    well_formed.then(|| Credential { token: token.to_owned(), source })
+        && token
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    well_formed.then(|| Credential {
+        token: token.to_owned(),
+        source,
+    })
 }
 
 fn bearer(authorization: &str) -> Option<&str> {
@@ -109,7 +125,10 @@ mod tests {
     #[test]
     fn a_bearer_wins_and_a_bad_one_does_not_fall_back() {
         let cookie = (COOKIE, "theme=dark; proofsheet_access=c.c.c");
-        assert_eq!(token(std::slice::from_ref(&cookie)), Some(("c.c.c".to_owned(), Source::Cookie)));
+        assert_eq!(
+            token(std::slice::from_ref(&cookie)),
+            Some(("c.c.c".to_owned(), Source::Cookie))
+        );
         assert_eq!(
             token(&[(AUTHORIZATION, "bearer b.b.b"), cookie.clone()]),
             Some(("b.b.b".to_owned(), Source::Bearer))
@@ -120,8 +139,14 @@ mod tests {
 
     #[test]
     fn only_our_cookie_counts() {
-        assert_eq!(token(&[(COOKIE, "xproofsheet_access=c.c.c; proofsheet_access2=d")]), None);
-        assert_eq!(token(&[(COOKIE, "a=b"), (COOKIE, "proofsheet_access=c")]), Some(("c".to_owned(), Source::Cookie)));
+        assert_eq!(
+            token(&[(COOKIE, "xproofsheet_access=c.c.c; proofsheet_access2=d")]),
+            None
+        );
+        assert_eq!(
+            token(&[(COOKIE, "a=b"), (COOKIE, "proofsheet_access=c")]),
+            Some(("c".to_owned(), Source::Cookie))
+        );
         assert_eq!(token(&[(COOKIE, "proofsheet_access=")]), None);
     }
 }

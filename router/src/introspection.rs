@@ -8,7 +8,9 @@ use std::collections::HashMap;
 
 use hive_router::GraphQLError;
 use hive_router::async_trait;
-use hive_router::graphql_tools::static_graphql::query::{Definition, Document, OperationDefinition, Selection, SelectionSet};
+use hive_router::graphql_tools::static_graphql::query::{
+    Definition, Document, OperationDefinition, Selection, SelectionSet,
+};
 use hive_router::http::StatusCode;
 use hive_router::plugins::hooks::on_graphql_validation::{
     OnGraphQLValidationStartHookPayload, OnGraphQLValidationStartHookResult,
@@ -22,8 +24,16 @@ const LISTS: u32 = 3;
 const SELECTIONS: u32 = 5_000;
 
 /// The fields of the description that are lists.
-const LIST_FIELDS: [&str; 8] =
-    ["types", "directives", "fields", "args", "inputFields", "interfaces", "enumValues", "possibleTypes"];
+const LIST_FIELDS: [&str; 8] = [
+    "types",
+    "directives",
+    "fields",
+    "args",
+    "inputFields",
+    "interfaces",
+    "enumValues",
+    "possibleTypes",
+];
 
 /// Refuses what would go round in circles.
 #[derive(Default)]
@@ -36,18 +46,26 @@ struct Walk<'d> {
 
 impl<'d> Walk<'d> {
     fn of(document: &'d Document) -> Self {
-        let fragments = document.definitions.iter().filter_map(|definition| match definition {
-            Definition::Fragment(fragment) => Some((fragment.name.as_str(), &fragment.selection_set)),
-            Definition::Operation(_) => None,
-        });
-        Self { fragments: fragments.collect(), left: SELECTIONS }
+        let fragments = document
+            .definitions
+            .iter()
+            .filter_map(|definition| match definition {
+                Definition::Fragment(fragment) => Some((fragment.name.as_str(), &fragment.selection_set)),
+                Definition::Operation(_) => None,
+            });
+        Self {
+            fragments: fragments.collect(),
+            left: SELECTIONS,
+        }
     }
 
     /// Whether a description in this selection is deeper than [`LISTS`], or too long to tell. Outside of one only
     /// the root is looked at, because nowhere else can one begin.
     fn is_excessive(&mut self, selections: &'d SelectionSet, lists: Option<u32>) -> bool {
         selections.items.iter().any(|selection| {
-            let Some(left) = self.left.checked_sub(1) else { return true };
+            let Some(left) = self.left.checked_sub(1) else {
+                return true;
+            };
             self.left = left;
             match selection {
                 Selection::Field(field) => {
@@ -70,7 +88,9 @@ impl<'d> Walk<'d> {
 
 fn is_excessive(document: &Document) -> bool {
     document.definitions.iter().any(|definition| {
-        let Definition::Operation(operation) = definition else { return false };
+        let Definition::Operation(operation) = definition else {
+            return false;
+        };
         let selections = match operation {
             OperationDefinition::SelectionSet(selections) => selections,
             OperationDefinition::Query(query) => &query.selection_set,
@@ -100,8 +120,12 @@ impl RouterPlugin for IntrospectionPlugin {
         if !is_excessive(&payload.document) {
             return payload.proceed();
         }
-        let message = format!("The schema may be described {LISTS} lists deep, as tools do, and this is deeper.");
-        payload.end_with_graphql_error(GraphQLError::from_message_and_code(message, "INVALID_INPUT"), StatusCode::OK)
+        let message =
+            format!("The schema may be described {LISTS} lists deep, as tools do, and this is deeper.");
+        payload.end_with_graphql_error(
+            GraphQLError::from_message_and_code(message, "INVALID_INPUT"),
+            StatusCode::OK,
+        )
     }
 }
 
@@ -117,7 +141,12 @@ mod tests {
             fragment Full on __Type { fields { args { type { ...Ref } } type { ...Ref } } inputFields { type { ...Ref } } }
             fragment Ref on __Type { name ofType { name ofType { name ofType { name ofType { name } } } } }";
         assert!(!is_excessive(&parse_operation(complete)));
-        assert!(!is_excessive(&parse_operation("{ fields { fields { fields { fields { id } } } } }")), "no description");
+        assert!(
+            !is_excessive(&parse_operation(
+                "{ fields { fields { fields { fields { id } } } } }"
+            )),
+            "no description"
+        );
     }
 
     #[test]

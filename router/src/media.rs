@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use hive_router::ntex::http::body::{BoxedBodyStream, SizedStream};
 use hive_router::ntex::http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    RANGE,
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, IF_RANGE, RANGE,
 };
 use hive_router::ntex::http::{HeaderMap, Method, StatusCode};
 use hive_router::ntex::util::Bytes;
@@ -52,17 +52,31 @@ const ANSWERED: [&str; 12] = [
     "x-content-type-options",
 ];
 
-const SIGNED_OUT: Refusal = Refusal::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "Sign in to upload photos.");
+const SIGNED_OUT: Refusal = Refusal::new(
+    StatusCode::UNAUTHORIZED,
+    "UNAUTHENTICATED",
+    "Sign in to upload photos.",
+);
 const CROSS_SITE: Refusal = Refusal::new(
     StatusCode::FORBIDDEN,
     "FORBIDDEN",
     "An upload that is authorised by a cookie needs the header x-proofsheet.",
 );
-const TOO_LARGE: Refusal =
-    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "INVALID_INPUT", "This file is too large: the limit is 25 MiB.");
-const STALLED: Refusal =
-    Refusal::new(StatusCode::REQUEST_TIMEOUT, "INVALID_INPUT", "The upload stopped half-way. Please try again.");
-const CUT_OFF: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "INVALID_INPUT", "The upload was cut off half-way.");
+const TOO_LARGE: Refusal = Refusal::new(
+    StatusCode::PAYLOAD_TOO_LARGE,
+    "INVALID_INPUT",
+    "This file is too large: the limit is 25 MiB.",
+);
+const STALLED: Refusal = Refusal::new(
+    StatusCode::REQUEST_TIMEOUT,
+    "INVALID_INPUT",
+    "The upload stopped half-way. Please try again.",
+);
+const CUT_OFF: Refusal = Refusal::new(
+    StatusCode::BAD_REQUEST,
+    "INVALID_INPUT",
+    "The upload was cut off half-way.",
+);
 const UNREACHABLE: Refusal = Refusal::new(
     StatusCode::SERVICE_UNAVAILABLE,
     "UNAVAILABLE",
@@ -78,7 +92,10 @@ pub(crate) struct PhotoService {
 
 impl PhotoService {
     pub(crate) fn new(base: &Url, client: reqwest::Client) -> Self {
-        Self { base: base.as_str().trim_end_matches('/').to_owned(), client }
+        Self {
+            base: base.as_str().trim_end_matches('/').to_owned(),
+            client,
+        }
     }
 }
 
@@ -99,7 +116,11 @@ enum Received {
     Unwanted,
 }
 
-async fn upload(request: HttpRequest, mut payload: Payload, photos: State<Arc<PhotoService>>) -> HttpResponse {
+async fn upload(
+    request: HttpRequest,
+    mut payload: Payload,
+    photos: State<Arc<PhotoService>>,
+) -> HttpResponse {
     if let Some(refusal) = refused(request.headers()) {
         discard(&mut payload).await;
         return refusal.as_json();
@@ -123,7 +144,9 @@ fn refused(headers: &HeaderMap) -> Option<Refusal> {
     if headers.contains_key("x-authorised-by") && !headers.contains_key(CSRF_HEADER) {
         return Some(CROSS_SITE);
     }
-    content_length(headers).filter(|length| *length > LARGEST_UPLOAD).map(|_| TOO_LARGE)
+    content_length(headers)
+        .filter(|length| *length > LARGEST_UPLOAD)
+        .map(|_| TOO_LARGE)
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
@@ -171,7 +194,10 @@ async fn forward(
 }
 
 /// Reads the client's file into `chunks`.
-async fn receive(payload: &mut Payload, chunks: mpsc::Sender<Result<bytes::Bytes, std::io::Error>>) -> Received {
+async fn receive(
+    payload: &mut Payload,
+    chunks: mpsc::Sender<Result<bytes::Bytes, std::io::Error>>,
+) -> Received {
     let mut size = 0;
     loop {
         let how = match timeout(IDLE, payload.recv()).await {
@@ -181,7 +207,11 @@ async fn receive(payload: &mut Payload, chunks: mpsc::Sender<Result<bytes::Bytes
             Ok(Some(Ok(chunk))) => {
                 size += chunk.len() as u64;
                 if size <= LARGEST_UPLOAD {
-                    if chunks.send(Ok(bytes::Bytes::copy_from_slice(&chunk))).await.is_err() {
+                    if chunks
+                        .send(Ok(bytes::Bytes::copy_from_slice(&chunk)))
+                        .await
+                        .is_err()
+                    {
                         return Received::Unwanted;
                     }
                     continue;
@@ -190,12 +220,15 @@ async fn receive(payload: &mut Payload, chunks: mpsc::Sender<Result<bytes::Bytes
             }
         };
         // The photo service must not take what it has for the whole.
-        let _ = chunks.send(Err(std::io::Error::other("the upload broke off"))).await;
+        let _ = chunks
+            .send(Err(std::io::Error::other("the upload broke off")))
+            .await;
         return how;
     }
 }
 
-async fn discard(payload: &mut Payload) {
+/// Reads what is left of a refused upload: a client that is still sending would not look at the answer.
+pub(crate) async fn discard(payload: &mut Payload) {
     let mut left = MOST_DISCARDED;
     while let Ok(Some(Ok(chunk))) = timeout(IDLE, payload.recv()).await {
         match left.checked_sub(chunk.len() as u64) {
@@ -209,8 +242,14 @@ async fn download(request: HttpRequest, photos: State<Arc<PhotoService>>) -> Htt
     if !is_plain(request.path()) {
         return NOT_FOUND.as_json();
     }
-    let method = if request.method() == Method::HEAD { reqwest::Method::HEAD } else { reqwest::Method::GET };
-    let mut outgoing = photos.client.request(method, format!("{}{}", photos.base, request.path()));
+    let method = if request.method() == Method::HEAD {
+        reqwest::Method::HEAD
+    } else {
+        reqwest::Method::GET
+    };
+    let mut outgoing = photos
+        .client
+        .request(method, format!("{}{}", photos.base, request.path()));
     for name in &ASKED {
         outgoing = copy(outgoing, request.headers(), name);
     }
@@ -232,7 +271,9 @@ async fn download(request: HttpRequest, photos: State<Arc<PhotoService>>) -> Htt
 /// `/media/../`, however that is written.
 fn is_plain(path: &str) -> bool {
     path.split('/').all(|part| part != "." && part != "..")
-        && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte))
+        && path
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte))
 }
 
 /// The photo service's answer, passed on as it comes in.
@@ -277,8 +318,13 @@ fn copy(outgoing: reqwest::RequestBuilder, from: &HeaderMap, name: &HeaderName) 
 }
 
 fn with_identifiers(outgoing: reqwest::RequestBuilder, from: &HeaderMap) -> reqwest::RequestBuilder {
-    let names = [HeaderName::from_static("x-request-id"), HeaderName::from_static("x-client-ip")];
-    names.iter().fold(outgoing, |outgoing, name| copy(outgoing, from, name))
+    let names = [
+        HeaderName::from_static("x-request-id"),
+        HeaderName::from_static("x-client-ip"),
+    ];
+    names
+        .iter()
+        .fold(outgoing, |outgoing, name| copy(outgoing, from, name))
 }
 
 #[cfg(test)]
@@ -288,7 +334,13 @@ mod tests {
     #[test]
     fn a_path_cannot_climb_out_of_media() {
         assert!(is_plain("/media/0192/640.avif"));
-        for path in ["/media/../internal/photos", "/media/%2e%2e/internal", "/media/..%2Finternal", "/media/./x", "/media/a b"] {
+        for path in [
+            "/media/../internal/photos",
+            "/media/%2e%2e/internal",
+            "/media/..%2Finternal",
+            "/media/./x",
+            "/media/a b",
+        ] {
             assert!(!is_plain(path), "{path}");
         }
     }

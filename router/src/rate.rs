@@ -42,7 +42,10 @@ impl RateLimit {
         let full = f64::from(self.a_minute);
         let a_second = full / 60.0;
         let bucket = self.buckets.get_with(network(address), || {
-            Arc::new(Mutex::new(Bucket { tokens: full, filled_at: now }))
+            Arc::new(Mutex::new(Bucket {
+                tokens: full,
+                filled_at: now,
+            }))
         });
         let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = now.saturating_duration_since(bucket.filled_at).as_secs_f64();

@@ -15,9 +15,9 @@ use hive_router::{RouterPaths, SchemaState, build_http_service_config, configure
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{self, Bundle};
+use crate::compression::CompressGraphql;
 use crate::config::{Config, HealthcheckConfig};
 use crate::edge::{Edge, EdgeService};
-use crate::compression::CompressGraphql;
 use crate::engine::Engine;
 use crate::media::{self, PhotoService};
 
@@ -119,7 +119,11 @@ fn public_server(
     Ok(server.run())
 }
 
-fn internal_server(config: &Config, engine: &Engine, draining: &Draining) -> anyhow::Result<ntex::server::Server> {
+fn internal_server(
+    config: &Config,
+    engine: &Engine,
+    draining: &Draining,
+) -> anyhow::Result<ntex::server::Server> {
     let schema = engine.schema.clone();
     let draining = draining.clone();
     // The recorder must be there before the first request is counted.
@@ -139,8 +143,11 @@ fn internal_server(config: &Config, engine: &Engine, draining: &Draining) -> any
 }
 
 fn probes(app: &mut web::ServiceConfig) {
-    app.route("/health", web::get().to(async || HttpResponse::Ok().content_type("text/plain").body("ok\n")))
-        .route("/readiness", web::get().to(readiness));
+    app.route(
+        "/health",
+        web::get().to(async || HttpResponse::Ok().content_type("text/plain").body("ok\n")),
+    )
+    .route("/readiness", web::get().to(readiness));
 }
 
 async fn readiness(
@@ -152,7 +159,9 @@ async fn readiness(
     if !draining && schema.is_ready(&request).await {
         HttpResponse::Ok().content_type("text/plain").body("ready\n")
     } else {
-        HttpResponse::ServiceUnavailable().content_type("text/plain").body("not ready\n")
+        HttpResponse::ServiceUnavailable()
+            .content_type("text/plain")
+            .body("not ready\n")
     }
 }
 
@@ -175,12 +184,17 @@ async fn wait_for_signal() -> anyhow::Result<()> {
 /// Asks a running router whether it is ready.
 pub fn healthcheck(config: &HealthcheckConfig) -> anyhow::Result<()> {
     let url = format!("http://{}/readiness", config.internal_listen);
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build()?;
-        let status = client.get(&url).send().await?.status();
-        if !status.is_success() {
-            bail!("{url} answered {status}");
-        }
-        Ok(())
-    })
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(async {
+            let client = reqwest::Client::builder()
+                .timeout(Duration::from_secs(2))
+                .build()?;
+            let status = client.get(&url).send().await?.status();
+            if !status.is_success() {
+                bail!("{url} answered {status}");
+            }
+            Ok(())
+        })
 }

@@ -12,20 +12,47 @@ async fn only_what_a_foreign_page_cannot_send_is_taken() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     let body = json!({ "query": QUERY }).to_string();
-    for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"] {
-        let request = gateway.http.post(gateway.url("/graphql")).header("content-type", content_type);
+    for content_type in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+    ] {
+        let request = gateway
+            .http
+            .post(gateway.url("/graphql"))
+            .header("content-type", content_type);
         let answer = request.body(body.clone()).send().await.unwrap();
         assert_eq!(answer.status(), 403, "{content_type}");
         assert_eq!(code(&answer.json().await.unwrap()), "FORBIDDEN");
     }
-    let answer = gateway.http.post(gateway.url("/graphql")).body(body).send().await.unwrap();
+    let answer = gateway
+        .http
+        .post(gateway.url("/graphql"))
+        .body(body)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status(), 403, "no content type at all");
 
-    let answer: Value = gateway.get("/graphql").query(&[("query", QUERY)]).send().await.unwrap().json().await.unwrap();
+    let answer: Value = gateway
+        .get("/graphql")
+        .query(&[("query", QUERY)])
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
     assert_eq!(code(&answer), "FORBIDDEN", "a GET without the header");
-    assert!(fakes.authentication.take_seen().is_empty(), "nothing was executed");
+    assert!(
+        fakes.authentication.take_seen().is_empty(),
+        "nothing was executed"
+    );
 
-    let get = gateway.get("/graphql").query(&[("query", QUERY)]).header("x-proofsheet", "1");
+    let get = gateway
+        .get("/graphql")
+        .query(&[("query", QUERY)])
+        .header("x-proofsheet", "1");
     let answer: Value = get.send().await.unwrap().json().await.unwrap();
     assert_eq!(answer["data"]["viewer"]["email"], "ada@example.org");
 }
@@ -35,7 +62,10 @@ async fn mutations_are_taken_by_post_only() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     let mutation = r#"mutation { deletePhoto(id: "01936f5e-7c00-7000-8000-000000000001") }"#;
-    let get = gateway.get("/graphql").query(&[("query", mutation)]).header("x-proofsheet", "1");
+    let get = gateway
+        .get("/graphql")
+        .query(&[("query", mutation)])
+        .header("x-proofsheet", "1");
     let answer: Value = get.send().await.unwrap().json().await.unwrap();
     assert_eq!(code(&answer), "INVALID_INPUT");
     assert!(fakes.photo.take_seen().is_empty(), "nothing was deleted");
@@ -46,13 +76,24 @@ async fn a_foreign_origin_is_refused_whatever_it_sends() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     for origin in ["https://evil.example", "null", "http://localhost:1"] {
-        let request = gateway.operation(QUERY).header("x-proofsheet", "1").header("origin", origin);
+        let request = gateway
+            .operation(QUERY)
+            .header("x-proofsheet", "1")
+            .header("origin", origin);
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), 403, "{origin}");
         assert_eq!(code(&answer.json().await.unwrap()), "FORBIDDEN");
     }
-    for origin in [format!("http://localhost:{}", gateway.address.port()), format!("http://{}", gateway.address)] {
-        let answer = gateway.operation(QUERY).header("origin", &origin).send().await.unwrap();
+    for origin in [
+        format!("http://localhost:{}", gateway.address.port()),
+        format!("http://{}", gateway.address),
+    ] {
+        let answer = gateway
+            .operation(QUERY)
+            .header("origin", &origin)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), 200, "{origin}");
     }
 }
@@ -68,5 +109,11 @@ async fn nothing_is_allowed_across_origins() {
         .header("access-control-request-method", "POST")
         .header("access-control-request-headers", "content-type");
     let answer = preflight.send().await.unwrap();
-    assert!(answer.headers().keys().all(|name| !name.as_str().starts_with("access-control-")), "{answer:?}");
+    assert!(
+        answer
+            .headers()
+            .keys()
+            .all(|name| !name.as_str().starts_with("access-control-")),
+        "{answer:?}"
+    );
 }

@@ -13,7 +13,17 @@ const TIMELINE: &str = "{ latestPhotos { nodes { id title votes { score } commen
 #[track_caller]
 fn tells_nothing(answer: &Value) {
     let text = answer["errors"].to_string().to_lowercase();
-    for word in ["subgraph", "127.0.0.1", "http://", ".rs", "hyper", "tcp", "\"service\"", "affectedpath", "sql"] {
+    for word in [
+        "subgraph",
+        "127.0.0.1",
+        "http://",
+        ".rs",
+        "hyper",
+        "tcp",
+        "\"service\"",
+        "affectedpath",
+        "sql",
+    ] {
         assert!(!text.contains(word), "{word} in {text}");
     }
 }
@@ -66,9 +76,16 @@ async fn a_service_that_hangs_leaves_a_hole_after_five_seconds() {
     fakes.vote.delay(Duration::from_secs(20));
     let started = Instant::now();
     let answer = gateway.query(TIMELINE).await;
-    assert!((4..8).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+    assert!(
+        (4..8).contains(&started.elapsed().as_secs()),
+        "{:?}",
+        started.elapsed()
+    );
     let photo = &answer["data"]["latestPhotos"]["nodes"][0];
-    assert_eq!((&photo["votes"], &photo["commentCount"]), (&Value::Null, &json!(3)));
+    assert_eq!(
+        (&photo["votes"], &photo["commentCount"]),
+        (&Value::Null, &json!(3))
+    );
     assert_eq!(code(&answer), "UNAVAILABLE");
     tells_nothing(&answer);
 }
@@ -77,7 +94,11 @@ async fn a_service_that_hangs_leaves_a_hole_after_five_seconds() {
 async fn what_a_service_says_passes_and_what_it_does_not_mean_to_say_does_not() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
-    let answer_with = |error: Value| fakes.photo.answer_with(json!({ "data": { "photo": null }, "errors": [error] }));
+    let answer_with = |error: Value| {
+        fakes
+            .photo
+            .answer_with(json!({ "data": { "photo": null }, "errors": [error] }))
+    };
     let query = format!("{{ photo(id: \"{PHOTO}\") {{ title }} }}");
 
     answer_with(json!({
@@ -97,9 +118,19 @@ async fn what_a_service_says_passes_and_what_it_does_not_mean_to_say_does_not() 
         "path": ["photo"],
         "extensions": { "code": "INTERNAL", "requestId": "theirs" },
     }));
-    let answer: Value =
-        gateway.operation(&query).header("x-request-id", "ours").send().await.unwrap().json().await.unwrap();
-    assert_eq!(answer["errors"][0]["extensions"], json!({ "code": "INTERNAL", "requestId": "ours" }));
+    let answer: Value = gateway
+        .operation(&query)
+        .header("x-request-id", "ours")
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(
+        answer["errors"][0]["extensions"],
+        json!({ "code": "INTERNAL", "requestId": "ours" })
+    );
     tells_nothing(&answer);
 
     answer_with(json!({ "message": "panicked at src/lib.rs:3, table photo, SQL" }));

@@ -22,7 +22,9 @@ const KEY_ID: &str = "fake";
 
 /// An Ed25519 private key for tests only: PKCS#8 with 32 known bytes.
 fn key() -> EncodingKey {
-    let mut der = vec![0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+    let mut der = vec![
+        0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+    ];
     der.extend([9; 32]);
     EncodingKey::from_ed_der(&der)
 }
@@ -42,7 +44,10 @@ pub(crate) struct Token {
 
 impl Token {
     pub(crate) fn good() -> Self {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some("at+jwt".to_owned());
         header.kid = Some(KEY_ID.to_owned());
@@ -66,8 +71,16 @@ impl Token {
     pub(crate) fn signed_with_the_public_key(&self) -> String {
         let mut header = self.header.clone();
         header.alg = Algorithm::HS256;
-        let public = serde_json::to_value(public_key()).unwrap()["x"].as_str().unwrap().to_owned();
-        jsonwebtoken::encode(&header, &self.claims, &EncodingKey::from_secret(public.as_bytes())).unwrap()
+        let public = serde_json::to_value(public_key()).unwrap()["x"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        jsonwebtoken::encode(
+            &header,
+            &self.claims,
+            &EncodingKey::from_secret(public.as_bytes()),
+        )
+        .unwrap()
     }
 }
 
@@ -106,7 +119,14 @@ impl Fake {
         };
         let routes = Router::new()
             .route("/graphql", post(graphql))
-            .route("/.well-known/jwks.json", get(async || Json(JwkSet { keys: vec![public_key()] })))
+            .route(
+                "/.well-known/jwks.json",
+                get(async || {
+                    Json(JwkSet {
+                        keys: vec![public_key()],
+                    })
+                }),
+            )
             .route("/media/uploads", post(upload))
             .route("/media/{*file}", get(download))
             .route("/internal/photos", get(async || "the crown jewels"))
@@ -169,12 +189,17 @@ async fn graphql(State(fake): State<Fake>, headers: HeaderMap, Json(request): Js
         return Json(answer).into_response();
     }
     let data = match request["variables"]["representations"].as_array() {
-        Some(representations) => json!({ "_entities": representations.iter().map(entity).collect::<Vec<_>>() }),
+        Some(representations) => {
+            json!({ "_entities": representations.iter().map(|of| entity(fake.name, of)).collect::<Vec<_>>() })
+        }
         None => root(),
     };
     let answer = Json(json!({ "data": data }));
     if fake.name == "authentication" {
-        let cookies = [(header::SET_COOKIE, "a=1; HttpOnly"), (header::SET_COOKIE, "b=2; HttpOnly")];
+        let cookies = [
+            (header::SET_COOKIE, "a=1; HttpOnly"),
+            (header::SET_COOKIE, "b=2; HttpOnly"),
+        ];
         return (axum::response::AppendHeaders(cookies), answer).into_response();
     }
     answer.into_response()
@@ -196,12 +221,17 @@ fn root() -> Value {
     })
 }
 
-fn entity(representation: &Value) -> Value {
-    json!({
-        "__typename": representation["__typename"], "id": representation["id"],
-        "username": "ada", "displayName": "Ada",
-        "votes": { "up": 2, "down": 1, "score": 1 }, "viewerVote": null, "commentCount": 3,
-    })
+/// What one service adds to an entity, and nothing of another's.
+fn entity(service: &str, representation: &Value) -> Value {
+    let mut entity = match service {
+        "profile" => json!({ "username": "ada", "displayName": "Ada" }),
+        "vote" => json!({ "votes": { "up": 2, "down": 1, "score": 1 }, "viewerVote": null }),
+        "comment" => json!({ "commentCount": 3 }),
+        _ => root()["photo"].clone(),
+    };
+    entity["__typename"] = representation["__typename"].clone();
+    entity["id"] = representation["id"].clone();
+    entity
 }
 
 async fn upload(State(fake): State<Fake>, headers: HeaderMap, body: Body) -> Response {
@@ -214,13 +244,21 @@ async fn upload(State(fake): State<Fake>, headers: HeaderMap, body: Body) -> Res
         }
     }
     fake.remember(headers, size);
-    (StatusCode::CREATED, Json(json!({ "uploadId": PHOTO, "size": size }))).into_response()
+    (
+        StatusCode::CREATED,
+        Json(json!({ "uploadId": PHOTO, "size": size })),
+    )
+        .into_response()
 }
 
 async fn download(State(fake): State<Fake>, Path(file): Path<String>, headers: HeaderMap) -> Response {
     fake.remember(headers.clone(), 0);
     if file == "missing" {
-        return (StatusCode::NOT_FOUND, Json(json!({ "code": "NOT_FOUND", "message": "gone" }))).into_response();
+        return (
+            StatusCode::NOT_FOUND,
+            Json(json!({ "code": "NOT_FOUND", "message": "gone" })),
+        )
+            .into_response();
     }
     let fixed = [
         (header::ETAG, "\"v1\""),
@@ -229,11 +267,20 @@ async fn download(State(fake): State<Fake>, Path(file): Path<String>, headers: H
         (header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"),
         (header::ACCEPT_RANGES, "bytes"),
     ];
-    if headers.get(header::IF_NONE_MATCH).is_some_and(|tag| tag == "\"v1\"") {
+    if headers
+        .get(header::IF_NONE_MATCH)
+        .is_some_and(|tag| tag == "\"v1\"")
+    {
         return (StatusCode::NOT_MODIFIED, fixed).into_response();
     }
     if headers.contains_key(header::RANGE) {
-        return (StatusCode::PARTIAL_CONTENT, fixed, [(header::CONTENT_RANGE, "bytes 0-3/10")], "0123").into_response();
+        return (
+            StatusCode::PARTIAL_CONTENT,
+            fixed,
+            [(header::CONTENT_RANGE, "bytes 0-3/10")],
+            "0123",
+        )
+            .into_response();
     }
     (fixed, "0123456789").into_response()
 }

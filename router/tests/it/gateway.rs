@@ -27,8 +27,19 @@ impl Gateway {
 
     /// The same with more flags; a flag that is given wins over the usual one.
     pub(crate) async fn start_with(fakes: &Fakes, flags: &[(&str, &str)]) -> Self {
+        // A port that was free a moment ago may be taken: by another test, or by a connection.
+        for _ in 0..5 {
+            let mut gateway = Self::spawn(fakes, flags);
+            if gateway.becomes_ready().await {
+                return gateway;
+            }
+        }
+        panic!("the router did not start");
+    }
+
+    fn spawn(fakes: &Fakes, flags: &[(&str, &str)]) -> Self {
         let (address, internal) = (free_address(), free_address());
-        let supergraph = std::env::var("TMP_SUPERGRAPH").map_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../supergraph.graphql"), std::path::PathBuf::from);
+        let supergraph = Path::new(env!("CARGO_MANIFEST_DIR")).join("../supergraph.graphql");
         let jwks = format!("{}/.well-known/jwks.json", fakes.authentication.url());
         let usual = [
             ("--listen", address.to_string()),
@@ -53,22 +64,43 @@ impl Gateway {
         for (flag, value) in flags {
             command.args([flag, value]);
         }
-        let process = command.env_clear().stdout(Stdio::null()).kill_on_drop(true).spawn().unwrap();
-        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        let gateway = Self { process, address, internal, http };
-        gateway.wait_until_ready().await;
-        gateway
+        let process = command
+            .env_clear()
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
+        Self {
+            process,
+            address,
+            internal,
+            http,
+        }
     }
 
-    async fn wait_until_ready(&self) {
-        for _ in 0..400 {
-            let ready = self.http.get(format!("http://{}/readiness", self.internal)).send().await;
+    /// Waits until the router is ready; false if it has ended instead.
+    async fn becomes_ready(&mut self) -> bool {
+        for _ in 0..1200 {
+            let ready = self
+                .http
+                .get(format!("http://{}/readiness", self.internal))
+                .send()
+                .await;
+            let ours = self.process.try_wait().unwrap().is_none();
+            if !ours {
+                return false;
+            }
             if ready.is_ok_and(|answer| answer.status() == StatusCode::OK) {
-                return;
+                return true;
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
-        panic!("the router was not ready within ten seconds");
+        panic!("the router was not ready within thirty seconds");
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -81,7 +113,9 @@ impl Gateway {
 
     /// An operation, ready to be given headers.
     pub(crate) fn operation(&self, query: &str) -> RequestBuilder {
-        self.http.post(self.url("/graphql")).json(&json!({ "query": query }))
+        self.http
+            .post(self.url("/graphql"))
+            .json(&json!({ "query": query }))
     }
 
     /// What an operation answers.
@@ -93,7 +127,9 @@ impl Gateway {
 /// The code of the first error.
 #[track_caller]
 pub(crate) fn code(answer: &Value) -> &str {
-    answer["errors"][0]["extensions"]["code"].as_str().unwrap_or_else(|| panic!("expected an error: {answer:#}"))
+    answer["errors"][0]["extensions"]["code"]
+        .as_str()
+        .unwrap_or_else(|| panic!("expected an error: {answer:#}"))
 }
 
 /// A header of a response.

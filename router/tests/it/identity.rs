@@ -13,18 +13,44 @@ async fn a_bearer_reaches_every_service_and_a_cookie_becomes_one() {
     let gateway = Gateway::start(&fakes).await;
     let token = Token::good().signed();
 
-    gateway.operation(AVAILABLE).bearer_auth(&token).send().await.unwrap();
+    gateway
+        .operation(AVAILABLE)
+        .bearer_auth(&token)
+        .send()
+        .await
+        .unwrap();
     let seen = fakes.profile.take_seen().remove(0);
-    assert_eq!(seen.header("authorization"), Some(format!("Bearer {token}").as_str()));
+    assert_eq!(
+        seen.header("authorization"),
+        Some(format!("Bearer {token}").as_str())
+    );
     assert_eq!(seen.header("x-authorised-by"), None);
 
     let cookie = format!("theme=dark; proofsheet_access={token}");
-    gateway.operation(AVAILABLE).header("cookie", &cookie).send().await.unwrap();
+    gateway
+        .operation(AVAILABLE)
+        .header("cookie", &cookie)
+        .send()
+        .await
+        .unwrap();
     let seen = fakes.profile.take_seen().remove(0);
-    assert_eq!(seen.header("authorization"), Some(format!("Bearer {token}").as_str()));
-    assert_eq!(seen.header("cookie"), None, "cookies are authentication's business");
+    assert_eq!(
+        seen.header("authorization"),
+        Some(format!("Bearer {token}").as_str())
+    );
+    assert_eq!(
+        seen.header("cookie"),
+        None,
+        "cookies are authentication's business"
+    );
 
-    gateway.operation(VIEWER).header("cookie", &cookie).header("user-agent", "Netscape").send().await.unwrap();
+    gateway
+        .operation(VIEWER)
+        .header("cookie", &cookie)
+        .header("user-agent", "Netscape")
+        .send()
+        .await
+        .unwrap();
     let seen = fakes.authentication.take_seen().remove(0);
     assert_eq!(seen.header("cookie"), Some(cookie.as_str()));
     assert_eq!(seen.header("x-authorised-by"), Some("cookie"));
@@ -37,13 +63,25 @@ async fn whoever_shows_a_bad_token_is_anonymous() {
     let gateway = Gateway::start(&fakes).await;
     let good = Token::good();
     let unsigned = {
-        let encode = |part: &str| good.signed().split('.').nth(usize::from(part == "claims")).unwrap().to_owned();
+        let encode = |part: &str| {
+            good.signed()
+                .split('.')
+                .nth(usize::from(part == "claims"))
+                .unwrap()
+                .to_owned()
+        };
         // {"alg":"none","typ":"at+jwt","kid":"fake"}
-        format!("eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0Iiwia2lkIjoiZmFrZSJ9.{}.", encode("claims"))
+        format!(
+            "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0Iiwia2lkIjoiZmFrZSJ9.{}.",
+            encode("claims")
+        )
     };
     let tampered = {
         let signed = good.signed();
-        let other = good.clone().with(|token| token.claims["sub"] = "somebody else".into()).signed();
+        let other = good
+            .clone()
+            .with(|token| token.claims["sub"] = "somebody else".into())
+            .signed();
         let parts: Vec<&str> = signed.split('.').collect();
         format!("{}.{}.{}", parts[0], other.split('.').nth(1).unwrap(), parts[2])
     };
@@ -51,33 +89,92 @@ async fn whoever_shows_a_bad_token_is_anonymous() {
         ("algorithm none", unsigned),
         ("the public key as a secret", good.signed_with_the_public_key()),
         ("other claims under the signature", tampered),
-        ("for somebody else", good.clone().with(|token| token.claims["aud"] = "others".into()).signed()),
-        ("by somebody else", good.clone().with(|token| token.claims["iss"] = "others".into()).signed()),
-        ("another kind of token", good.clone().with(|token| token.header.typ = Some("JWT".to_owned())).signed()),
-        ("no kind", good.clone().with(|token| token.header.typ = None).signed()),
-        ("expired", good.clone().with(|token| token.claims["exp"] = 1_700_000_000.into()).signed()),
-        ("no end", good.clone().with(|token| drop(token.claims.as_object_mut().unwrap().remove("exp"))).signed()),
-        ("unknown key", good.clone().with(|token| token.header.kid = Some("other".to_owned())).signed()),
-        ("no key", good.clone().with(|token| token.header.kid = None).signed()),
+        (
+            "for somebody else",
+            good.clone()
+                .with(|token| token.claims["aud"] = "others".into())
+                .signed(),
+        ),
+        (
+            "by somebody else",
+            good.clone()
+                .with(|token| token.claims["iss"] = "others".into())
+                .signed(),
+        ),
+        (
+            "another kind of token",
+            good.clone()
+                .with(|token| token.header.typ = Some("JWT".to_owned()))
+                .signed(),
+        ),
+        (
+            "no kind",
+            good.clone().with(|token| token.header.typ = None).signed(),
+        ),
+        (
+            "expired",
+            good.clone()
+                .with(|token| token.claims["exp"] = 1_700_000_000.into())
+                .signed(),
+        ),
+        (
+            "no end",
+            good.clone()
+                .with(|token| drop(token.claims.as_object_mut().unwrap().remove("exp")))
+                .signed(),
+        ),
+        (
+            "unknown key",
+            good.clone()
+                .with(|token| token.header.kid = Some("other".to_owned()))
+                .signed(),
+        ),
+        (
+            "no key",
+            good.clone().with(|token| token.header.kid = None).signed(),
+        ),
         ("nonsense", "nonsense".to_owned()),
     ];
     for (what, token) in bad {
         // The good cookie must not help a bad bearer.
         let cookie = format!("proofsheet_access={}", good.signed());
-        let answer = gateway.operation(AVAILABLE).bearer_auth(&token).header("cookie", &cookie).send().await.unwrap();
+        let answer = gateway
+            .operation(AVAILABLE)
+            .bearer_auth(&token)
+            .header("cookie", &cookie)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), 200, "{what}");
         let seen = fakes.profile.take_seen().remove(0);
         assert_eq!(seen.header("authorization"), None, "{what} as a bearer");
 
         let cookie = format!("proofsheet_access={token}");
-        let answer = gateway.operation(AVAILABLE).header("cookie", &cookie).send().await.unwrap();
+        let answer = gateway
+            .operation(AVAILABLE)
+            .header("cookie", &cookie)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), 200, "{what}");
         let seen = fakes.profile.take_seen().remove(0);
         assert_eq!(seen.header("authorization"), None, "{what} as a cookie");
     }
     // The control: the same way, a good token passes.
-    gateway.operation(AVAILABLE).bearer_auth(good.signed()).send().await.unwrap();
-    assert!(fakes.profile.take_seen().remove(0).header("authorization").is_some());
+    gateway
+        .operation(AVAILABLE)
+        .bearer_auth(good.signed())
+        .send()
+        .await
+        .unwrap();
+    assert!(
+        fakes
+            .profile
+            .take_seen()
+            .remove(0)
+            .header("authorization")
+            .is_some()
+    );
 }
 
 #[tokio::test]
@@ -85,10 +182,22 @@ async fn without_the_issuers_keys_requests_go_on() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start_with(&fakes, &[("--jwks-url", "http://127.0.0.1:9/jwks.json")]).await;
     let token = Token::good().signed();
-    let answer = gateway.operation(AVAILABLE).bearer_auth(&token).send().await.unwrap();
+    let answer = gateway
+        .operation(AVAILABLE)
+        .bearer_auth(&token)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status(), 200);
     // The service decides; it looks at every token itself.
-    assert!(fakes.profile.take_seen().remove(0).header("authorization").is_some());
+    assert!(
+        fakes
+            .profile
+            .take_seen()
+            .remove(0)
+            .header("authorization")
+            .is_some()
+    );
 }
 
 #[tokio::test]
@@ -97,7 +206,12 @@ async fn over_https_the_cookie_has_the_hosts_prefix() {
     let gateway = Gateway::start_with(&fakes, &[("--public-url", "https://photos.example")]).await;
     let token = Token::good().signed();
     for (name, counts) in [("__Host-proofsheet_access", true), ("proofsheet_access", false)] {
-        let answer = gateway.operation(AVAILABLE).header("cookie", format!("{name}={token}")).send().await.unwrap();
+        let answer = gateway
+            .operation(AVAILABLE)
+            .header("cookie", format!("{name}={token}"))
+            .send()
+            .await
+            .unwrap();
         let seen = fakes.profile.take_seen().remove(0);
         assert_eq!(seen.header("authorization").is_some(), counts, "{name}");
         assert!(header(&answer, "strict-transport-security").is_some());
@@ -132,7 +246,11 @@ async fn a_client_cannot_say_what_only_we_may() {
     assert_eq!(seen.header("x-authorised-by"), None);
     assert_eq!(seen.header("x-internal-secret"), None);
 
-    let upload = gateway.http.post(gateway.url("/media/uploads")).bearer_auth(Token::good().signed()).body("x");
+    let upload = gateway
+        .http
+        .post(gateway.url("/media/uploads"))
+        .bearer_auth(Token::good().signed())
+        .body("x");
     forged(upload).send().await.unwrap();
     let seen = fakes.photo.take_seen().remove(0);
     assert_eq!(seen.header("x-client-ip"), Some("127.0.0.1"));
@@ -143,23 +261,47 @@ async fn a_client_cannot_say_what_only_we_may() {
 async fn a_trusted_proxy_may_name_its_client() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start_with(&fakes, &[("--trusted-proxies", "127.0.0.0/8,10.0.0.0/8")]).await;
-    gateway.operation(AVAILABLE).header("x-forwarded-for", "1.2.3.4, 203.0.113.1, 10.1.1.1").send().await.unwrap();
-    assert_eq!(fakes.profile.take_seen().remove(0).header("x-client-ip"), Some("203.0.113.1"));
+    gateway
+        .operation(AVAILABLE)
+        .header("x-forwarded-for", "1.2.3.4, 203.0.113.1, 10.1.1.1")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        fakes.profile.take_seen().remove(0).header("x-client-ip"),
+        Some("203.0.113.1")
+    );
 }
 
 #[tokio::test]
 async fn every_request_has_an_id() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
-    let answer = gateway.operation(AVAILABLE).header("x-request-id", "mine-1").send().await.unwrap();
+    let answer = gateway
+        .operation(AVAILABLE)
+        .header("x-request-id", "mine-1")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(header(&answer, "x-request-id"), Some("mine-1"));
-    assert_eq!(fakes.profile.take_seen().remove(0).header("x-request-id"), Some("mine-1"));
+    assert_eq!(
+        fakes.profile.take_seen().remove(0).header("x-request-id"),
+        Some("mine-1")
+    );
 
     for malformed in ["", "two words", "<script>", &"x".repeat(200)] {
-        let answer = gateway.operation(AVAILABLE).header("x-request-id", malformed).send().await.unwrap();
+        let answer = gateway
+            .operation(AVAILABLE)
+            .header("x-request-id", malformed)
+            .send()
+            .await
+            .unwrap();
         let made = header(&answer, "x-request-id").unwrap();
         assert_eq!(made.len(), 36, "instead of {malformed:?}");
-        assert_eq!(fakes.profile.take_seen().remove(0).header("x-request-id"), Some(made));
+        assert_eq!(
+            fakes.profile.take_seen().remove(0).header("x-request-id"),
+            Some(made)
+        );
     }
     let answer = gateway.get("/media/photo").send().await.unwrap();
     assert!(header(&answer, "x-request-id").is_some());

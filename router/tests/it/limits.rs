@@ -24,7 +24,9 @@ fn refused_naming(answer: &Value, limit: &str) {
 fn nested(levels: usize) -> String {
     let names = ["author", "photos(first: 1)", "nodes"];
     let wrap = |count: usize, offset: usize, core: &str| {
-        (0..count).rev().fold(core.to_owned(), |inner, level| format!("{} {{ {inner} }}", names[(level + offset) % 3]))
+        (0..count).rev().fold(core.to_owned(), |inner, level| {
+            format!("{} {{ {inner} }}", names[(level + offset) % 3])
+        })
     };
     // The root, and the leaf, are levels too; six are in the fragment, which therefore must be counted.
     let fragment = wrap(levels - 5, 0, "__typename");
@@ -54,7 +56,10 @@ async fn aliases() {
         format!("{{ {fields} }}")
     };
     // The stand-in does not know the aliases, so only the refusal is looked for.
-    assert_ne!(gateway.query(&aliased(15)).await["errors"][0]["extensions"]["code"], "INVALID_INPUT");
+    assert_ne!(
+        gateway.query(&aliased(15)).await["errors"][0]["extensions"]["code"],
+        "INVALID_INPUT"
+    );
     refused_naming(&gateway.query(&aliased(16)).await, "15");
 }
 
@@ -63,7 +68,9 @@ async fn directives() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     let directed = |count: usize| {
-        let fields: String = (0..count).map(|_| "... @include(if: true) { __typename } ").collect();
+        let fields: String = (0..count)
+            .map(|_| "... @include(if: true) { __typename } ")
+            .collect();
         format!("{{ viewer {{ email {fields} }} }}")
     };
     passes(&gateway.query(&directed(10)).await);
@@ -89,7 +96,10 @@ async fn bytes() {
         body.replace("\"\"", &format!("\"{}\"", "x".repeat(size - body.len())))
     };
     let send = async |body: reqwest::Body| -> (u16, Value) {
-        let request = gateway.http.post(gateway.url("/graphql")).header("content-type", "application/json");
+        let request = gateway
+            .http
+            .post(gateway.url("/graphql"))
+            .header("content-type", "application/json");
         let answer = request.body(body).send().await.unwrap();
         (answer.status().as_u16(), answer.json().await.unwrap())
     };
@@ -111,17 +121,32 @@ async fn estimated_cost() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     let tile = "id title author { username } votes { score } commentCount";
-    passes(&gateway.query(&format!("{{ latestPhotos(first: 100) {{ nodes {{ {tile} }} }} }}")).await);
+    passes(
+        &gateway
+            .query(&format!(
+                "{{ latestPhotos(first: 100) {{ nodes {{ {tile} }} }} }}"
+            ))
+            .await,
+    );
     let nested = "{ latestPhotos { nodes { comments { nodes { body author { username } } } } } }";
     fakes.photo.take_seen();
     refused_naming(&gateway.query(nested).await, "2000");
-    assert!(fakes.photo.take_seen().is_empty(), "refused before anything is asked");
+    assert!(
+        fakes.photo.take_seen().is_empty(),
+        "refused before anything is asked"
+    );
 
     let operation = json!({
         "query": "query ($first: Int!) { latestPhotos(first: $first) { nodes { comments(first: $first) { nodes { id } } } } }",
         "variables": { "first": 100 },
     });
-    let answer = gateway.http.post(gateway.url("/graphql")).json(&operation).send().await.unwrap();
+    let answer = gateway
+        .http
+        .post(gateway.url("/graphql"))
+        .json(&operation)
+        .send()
+        .await
+        .unwrap();
     refused_naming(&answer.json().await.unwrap(), "2000");
 }
 
@@ -129,7 +154,11 @@ async fn estimated_cost() {
 async fn descriptions_of_the_schema() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
-    passes(&gateway.query("{ __schema { types { fields { args { type { ofType { name } } } } } } }").await);
+    passes(
+        &gateway
+            .query("{ __schema { types { fields { args { type { ofType { name } } } } } } }")
+            .await,
+    );
     let circles = "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }";
     refused_naming(&gateway.query(circles).await, "3");
 }
@@ -137,7 +166,11 @@ async fn descriptions_of_the_schema() {
 #[tokio::test]
 async fn requests_a_minute_from_one_address() {
     let fakes = Fakes::start().await;
-    let gateway = Gateway::start_with(&fakes, &[("--rate-limit-graphql", "5"), ("--rate-limit-uploads", "1")]).await;
+    let gateway = Gateway::start_with(
+        &fakes,
+        &[("--rate-limit-graphql", "5"), ("--rate-limit-uploads", "1")],
+    )
+    .await;
     for _ in 0..5 {
         passes(&gateway.query("{ viewer { email } }").await);
     }
@@ -146,10 +179,24 @@ async fn requests_a_minute_from_one_address() {
     assert!(header(&answer, "retry-after").is_some());
     let answer: Value = answer.json().await.unwrap();
     assert_eq!(code(&answer), "RATE_LIMITED");
-    assert!((1..=13).contains(&answer["errors"][0]["extensions"]["retryAfterSeconds"].as_u64().unwrap()));
+    assert!(
+        (1..=13).contains(
+            &answer["errors"][0]["extensions"]["retryAfterSeconds"]
+                .as_u64()
+                .unwrap()
+        )
+    );
 
     // Uploads are counted for themselves, and say it in plain JSON.
-    let upload = async || gateway.http.post(gateway.url("/media/uploads")).body("x").send().await.unwrap();
+    let upload = async || {
+        gateway
+            .http
+            .post(gateway.url("/media/uploads"))
+            .body("x")
+            .send()
+            .await
+            .unwrap()
+    };
     assert_eq!(upload().await.status(), 401);
     let answer = upload().await;
     assert_eq!(answer.status(), 429);

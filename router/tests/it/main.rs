@@ -1,6 +1,9 @@
 //! The router from outside: its real binary, in front of services that are simple stand-ins where a test needs to
 //! see or bend what they do, and in front of the real system where the whole is what matters.
 
+// The library's layers of services are types inside types.
+#![recursion_limit = "256"]
+
 mod fakes;
 mod gateway;
 

@@ -22,7 +22,12 @@ fn file(size: usize) -> reqwest::Body {
 async fn refusal(answer: reqwest::Response) -> (u16, String) {
     let status = answer.status().as_u16();
     let answer: Value = answer.json().await.unwrap();
-    assert!(answer["message"].as_str().is_some_and(|message| !message.is_empty()), "{answer}");
+    assert!(
+        answer["message"]
+            .as_str()
+            .is_some_and(|message| !message.is_empty()),
+        "{answer}"
+    );
     (status, answer["code"].as_str().unwrap().to_owned())
 }
 
@@ -30,10 +35,20 @@ async fn refusal(answer: reqwest::Response) -> (u16, String) {
 async fn an_upload_of_the_largest_size_passes_and_one_byte_more_does_not() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
-    let upload = || gateway.http.post(gateway.url("/media/uploads")).bearer_auth(Token::good().signed());
+    let upload = || {
+        gateway
+            .http
+            .post(gateway.url("/media/uploads"))
+            .bearer_auth(Token::good().signed())
+    };
 
     // Chunked, so that the size is not known beforehand.
-    let answer = upload().header("content-type", "image/jpeg").body(file(LIMIT)).send().await.unwrap();
+    let answer = upload()
+        .header("content-type", "image/jpeg")
+        .body(file(LIMIT))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status(), 201);
     assert_eq!(answer.json::<Value>().await.unwrap()["size"], LIMIT);
     let seen = fakes.photo.take_seen().remove(0);
@@ -44,7 +59,10 @@ async fn an_upload_of_the_largest_size_passes_and_one_byte_more_does_not() {
     assert_eq!(refusal(answer).await, (413, "INVALID_INPUT".to_owned()));
     let answer = upload().body(vec![7; LIMIT + 1]).send().await.unwrap();
     assert_eq!(refusal(answer).await, (413, "INVALID_INPUT".to_owned()));
-    assert!(fakes.photo.take_seen().is_empty(), "no whole file reached the service");
+    assert!(
+        fakes.photo.take_seen().is_empty(),
+        "no whole file reached the service"
+    );
 }
 
 #[tokio::test]
@@ -54,16 +72,30 @@ async fn an_upload_needs_a_token_and_by_cookie_our_header() {
     let upload = || gateway.http.post(gateway.url("/media/uploads")).body("a photo");
     let cookie = format!("proofsheet_access={}", Token::good().signed());
 
-    assert_eq!(refusal(upload().send().await.unwrap()).await, (401, "UNAUTHENTICATED".to_owned()));
+    assert_eq!(
+        refusal(upload().send().await.unwrap()).await,
+        (401, "UNAUTHENTICATED".to_owned())
+    );
     let answer = upload().bearer_auth("nonsense").send().await.unwrap();
     assert_eq!(refusal(answer).await, (401, "UNAUTHENTICATED".to_owned()));
     let answer = upload().header("cookie", &cookie).send().await.unwrap();
     assert_eq!(refusal(answer).await, (403, "FORBIDDEN".to_owned()));
-    let answer = upload().header("cookie", &cookie).header("x-proofsheet", "1").header("origin", "https://evil.example");
-    assert_eq!(refusal(answer.send().await.unwrap()).await, (403, "FORBIDDEN".to_owned()));
+    let answer = upload()
+        .header("cookie", &cookie)
+        .header("x-proofsheet", "1")
+        .header("origin", "https://evil.example");
+    assert_eq!(
+        refusal(answer.send().await.unwrap()).await,
+        (403, "FORBIDDEN".to_owned())
+    );
     assert!(fakes.photo.take_seen().is_empty());
 
-    let answer = upload().header("cookie", &cookie).header("x-proofsheet", "1").send().await.unwrap();
+    let answer = upload()
+        .header("cookie", &cookie)
+        .header("x-proofsheet", "1")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status(), 201);
     let seen = fakes.photo.take_seen().remove(0);
     assert!(seen.header("authorization").is_some());
@@ -90,19 +122,51 @@ async fn photos_come_with_their_headers() {
     assert_eq!(header(&answer, "content-encoding"), None);
     assert_eq!(answer.text().await.unwrap(), "0123456789");
 
-    let answer = gateway.get("/media/a").header("range", "bytes=0-3").send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), header(&answer, "content-range")), (206, Some("bytes 0-3/10")));
+    let answer = gateway
+        .get("/media/a")
+        .header("range", "bytes=0-3")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), header(&answer, "content-range")),
+        (206, Some("bytes 0-3/10"))
+    );
     assert_eq!(answer.text().await.unwrap(), "0123");
 
-    let answer = gateway.get("/media/a").header("if-none-match", "\"v1\"").send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), header(&answer, "etag")), (304, Some("\"v1\"")));
+    let answer = gateway
+        .get("/media/a")
+        .header("if-none-match", "\"v1\"")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), header(&answer, "etag")),
+        (304, Some("\"v1\""))
+    );
 
     let answer = gateway.http.head(gateway.url("/media/a")).send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), header(&answer, "content-length")), (200, Some("10")));
+    assert_eq!(
+        (answer.status().as_u16(), header(&answer, "content-length")),
+        (200, Some("10"))
+    );
     // The connection is still in step after a response without a body.
-    assert_eq!(gateway.get("/media/a").send().await.unwrap().text().await.unwrap(), "0123456789");
+    assert_eq!(
+        gateway
+            .get("/media/a")
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap(),
+        "0123456789"
+    );
 
-    assert_eq!(refusal(gateway.get("/media/missing").send().await.unwrap()).await, (404, "NOT_FOUND".to_owned()));
+    assert_eq!(
+        refusal(gateway.get("/media/missing").send().await.unwrap()).await,
+        (404, "NOT_FOUND".to_owned())
+    );
 }
 
 #[tokio::test]
@@ -112,7 +176,11 @@ async fn other_addresses_of_the_photo_service_cannot_be_reached() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     // Written by hand, because clients tidy paths up.
-    for path in ["/media/../internal/photos", "/media/%2e%2e/internal/photos", "/media/..%2finternal/photos"] {
+    for path in [
+        "/media/../internal/photos",
+        "/media/%2e%2e/internal/photos",
+        "/media/..%2finternal/photos",
+    ] {
         let mut connection = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         connection.write_all(request.as_bytes()).await.unwrap();
@@ -126,8 +194,14 @@ async fn other_addresses_of_the_photo_service_cannot_be_reached() {
 async fn without_the_photo_service_one_hears_so() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start_with(&fakes, &[("--photo-url", "http://127.0.0.1:9")]).await;
-    assert_eq!(refusal(gateway.get("/media/a").send().await.unwrap()).await, (503, "UNAVAILABLE".to_owned()));
-    let upload = gateway.http.post(gateway.url("/media/uploads")).bearer_auth(Token::good().signed());
+    assert_eq!(
+        refusal(gateway.get("/media/a").send().await.unwrap()).await,
+        (503, "UNAVAILABLE".to_owned())
+    );
+    let upload = gateway
+        .http
+        .post(gateway.url("/media/uploads"))
+        .bearer_auth(Token::good().signed());
     let answer = upload.body(file(3 * MIB)).send().await.unwrap();
     assert_eq!(refusal(answer).await, (503, "UNAVAILABLE".to_owned()));
 }

@@ -25,7 +25,11 @@ struct Site {
 impl Site {
     async fn start() -> Self {
         let system = System::start(Options::default()).await.unwrap();
-        let browser = reqwest::Client::builder().no_proxy().cookie_store(true).build().unwrap();
+        let browser = reqwest::Client::builder()
+            .no_proxy()
+            .cookie_store(true)
+            .build()
+            .unwrap();
         Self { system, browser }
     }
 
@@ -35,7 +39,15 @@ impl Site {
 
     async fn send(&self, query: &str, variables: Value) -> Value {
         let operation = json!({ "query": query, "variables": variables });
-        self.browser.post(self.url("/graphql")).json(&operation).send().await.unwrap().json().await.unwrap()
+        self.browser
+            .post(self.url("/graphql"))
+            .json(&operation)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
     }
 
     /// The data of an operation that must work.
@@ -46,13 +58,24 @@ impl Site {
     }
 
     async fn publish(&self, title: &str, shade: u8) -> String {
-        let upload = self.browser.post(self.url("/media/uploads")).header("x-proofsheet", "1");
-        let answer = upload.header("content-type", "image/png").body(picture(shade)).send().await.unwrap();
+        let upload = self
+            .browser
+            .post(self.url("/media/uploads"))
+            .header("x-proofsheet", "1");
+        let answer = upload
+            .header("content-type", "image/png")
+            .body(picture(shade))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
         let upload: Value = answer.json().await.unwrap();
         let input = json!({ "uploadId": upload["uploadId"], "title": title });
         let data = self
-            .data("mutation ($input: PublishPhotoInput!) { publishPhoto(input: $input) { id } }", json!({ "input": input }))
+            .data(
+                "mutation ($input: PublishPhotoInput!) { publishPhoto(input: $input) { id } }",
+                json!({ "input": input }),
+            )
             .await;
         data["publishPhoto"]["id"].as_str().unwrap().to_owned()
     }
@@ -60,10 +83,21 @@ impl Site {
     /// Requests to each subgraph so far.
     async fn requests(&self) -> BTreeMap<String, u64> {
         let metrics = format!("{}/metrics", self.system.router_internal_url());
-        let metrics = self.browser.get(metrics).send().await.unwrap().text().await.unwrap();
+        let metrics = self
+            .browser
+            .get(metrics)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
         metrics
             .lines()
-            .filter_map(|line| line.strip_prefix("router_subgraph_requests_total{subgraph=\"")?.split_once("\"} "))
+            .filter_map(|line| {
+                line.strip_prefix("router_subgraph_requests_total{subgraph=\"")?
+                    .split_once("\"} ")
+            })
             .map(|(name, count)| (name.to_owned(), count.parse().unwrap()))
             .collect()
     }
@@ -97,16 +131,39 @@ async fn signing_in_sets_cookies_that_scripts_cannot_read(site: &Site) {
         "query": "mutation ($input: RegisterInput!) { register(input: $input) { viewer { id email } } }",
         "variables": { "input": { "email": "ada@example.org", "password": "correct horse battery staple" } },
     });
-    let answer = site.browser.post(site.url("/graphql")).json(&operation).send().await.unwrap();
-    let cookies: Vec<String> =
-        answer.headers().get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap().to_owned()).collect();
+    let answer = site
+        .browser
+        .post(site.url("/graphql"))
+        .json(&operation)
+        .send()
+        .await
+        .unwrap();
+    let cookies: Vec<String> = answer
+        .headers()
+        .get_all("set-cookie")
+        .iter()
+        .map(|cookie| cookie.to_str().unwrap().to_owned())
+        .collect();
     for name in ["proofsheet_access=", "proofsheet_refresh="] {
-        let cookie = cookies.iter().find(|cookie| cookie.starts_with(name)).unwrap_or_else(|| panic!("{cookies:?}"));
-        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
+        let cookie = cookies
+            .iter()
+            .find(|cookie| cookie.starts_with(name))
+            .unwrap_or_else(|| panic!("{cookies:?}"));
+        assert!(
+            cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"),
+            "{cookie}"
+        );
     }
-    let data = site.data("{ viewer { email user { username } } }", json!({})).await;
+    let data = site
+        .data("{ viewer { email user { username } } }", json!({}))
+        .await;
     assert_eq!(data["viewer"]["email"], "ada@example.org");
-    assert!(data["viewer"]["user"]["username"].as_str().unwrap().starts_with("guest-"));
+    assert!(
+        data["viewer"]["user"]["username"]
+            .as_str()
+            .unwrap()
+            .starts_with("guest-")
+    );
 }
 
 async fn a_page_takes_one_request_to_each_service(site: &Site, photos: usize) {
@@ -124,14 +181,22 @@ async fn a_page_takes_one_request_to_each_service(site: &Site, photos: usize) {
         .map(|(name, count)| (name.as_str(), count - before.get(name).copied().unwrap_or(0)))
         .filter(|(_, count)| *count > 0)
         .collect();
-    assert_eq!(asked, BTreeMap::from([("photo", 1), ("profile", 1), ("vote", 1), ("comment", 1)]));
+    assert_eq!(
+        asked,
+        BTreeMap::from([("photo", 1), ("profile", 1), ("vote", 1), ("comment", 1)])
+    );
 }
 
 async fn photos_are_served_for_ever(site: &Site, photo: &str) {
     let query = "query ($id: ID!) { photo(id: $id) { renditions { url mediaType } } }";
     let data = site.data(query, json!({ "id": photo })).await;
     for rendition in data["photo"]["renditions"].as_array().unwrap() {
-        let answer = site.browser.get(site.url(rendition["url"].as_str().unwrap())).send().await.unwrap();
+        let answer = site
+            .browser
+            .get(site.url(rendition["url"].as_str().unwrap()))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), 200);
         let header = |name: &str| answer.headers()[name].to_str().unwrap();
         assert_eq!(header("content-type"), rendition["mediaType"]);
@@ -160,7 +225,11 @@ async fn bad_scalars_are_invalid_input(site: &Site) {
 }
 
 async fn one_service_stopped_leaves_a_hole(site: &Site, photos: usize) {
-    for (service, field) in [("comment", "commentCount"), ("vote", "votes"), ("profile", "author")] {
+    for (service, field) in [
+        ("comment", "commentCount"),
+        ("vote", "votes"),
+        ("profile", "author"),
+    ] {
         site.system.stop_service(service).await.unwrap();
         let answer = site.send(TIMELINE, json!({ "first": 24 })).await;
         let nodes = answer["data"]["latestPhotos"]["nodes"].as_array().unwrap();
@@ -169,7 +238,11 @@ async fn one_service_stopped_leaves_a_hole(site: &Site, photos: usize) {
             assert!(node["title"].is_string() && node["sources"][0]["srcset"].is_string());
             assert_eq!(node[field], Value::Null, "without {service}");
         }
-        assert_eq!(answer["errors"][0]["extensions"], json!({ "code": "UNAVAILABLE" }), "without {service}");
+        assert_eq!(
+            answer["errors"][0]["extensions"],
+            json!({ "code": "UNAVAILABLE" }),
+            "without {service}"
+        );
         site.system.start_service(service).await.unwrap();
         let answer = site.send(TIMELINE, json!({ "first": 24 })).await;
         assert!(answer.get("errors").is_none(), "{service} is back: {answer:#}");
