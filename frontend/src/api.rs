@@ -83,13 +83,15 @@ pub(crate) static SESSION_ENDED: LazyLock<ArcTrigger> = LazyLock::new(ArcTrigger
 
 /// Runs a query or a mutation. A hole that an outage left inside the answer is a null there; an answer that is nothing
 /// but holes is an error.
-pub(crate) async fn run<T, V>(operation: Operation<T, V>) -> Result<T, ApiError>
+///
+/// The future is boxed, so that what waits for it is compiled once and not for every operation.
+pub(crate) fn run<T, V>(operation: Operation<T, V>) -> LocalBoxFuture<'static, Result<T, ApiError>>
 where
     T: DeserializeOwned + 'static,
     V: Serialize,
 {
     let body = serde_json::to_string(&operation).expect("an operation is plain data");
-    decode(exchange(body).boxed_local().await?)
+    exchange(body).map(|answer| decode(answer?)).boxed_local()
 }
 
 /// Everything about an operation that its type plays no part in: there are dozens of types, and one of this.
@@ -97,7 +99,10 @@ async fn exchange(body: String) -> Result<Answer, ApiError> {
     keep_session_fresh().await;
     let answer = post(&body).await?;
     match &answer {
-        Answer { data: None, error: Some(error) } if error.code == Code::Unauthenticated && session_known() => {
+        Answer {
+            data: None,
+            error: Some(error),
+        } if error.code == Code::Unauthenticated && session_known() => {
             refresh().await?;
             post(&body).await
         }
@@ -122,8 +127,16 @@ impl Answer {
     fn read(body: &str, request_id: Option<String>) -> Self {
         let Envelope { data, errors } = serde_json::from_str(body).unwrap_or_default();
         let error = errors.into_iter().next().map(|GraphQlError { extensions }| {
-            let Extensions { code, field, request_id: id } = extensions.unwrap_or_default();
-            ApiError { code: code.unwrap_or(Code::Internal), field, request_id: id.or(request_id) }
+            let Extensions {
+                code,
+                field,
+                request_id: id,
+            } = extensions.unwrap_or_default();
+            ApiError {
+                code: code.unwrap_or(Code::Internal),
+                field,
+                request_id: id.or(request_id),
+            }
         });
         let data = data.filter(|data| error.is_none() || !is_all_holes(data));
         Self { data, error }
@@ -239,8 +252,11 @@ struct NewTokens {
     access_token_expires_at: DateTime,
 }
 
+/// A refresh that several requests wait for.
+type Refresh = Shared<LocalBoxFuture<'static, Result<(), ApiError>>>;
+
 thread_local! {
-    static REFRESHING: RefCell<Option<Shared<LocalBoxFuture<'static, Result<(), ApiError>>>>> = const { RefCell::new(None) };
+    static REFRESHING: RefCell<Option<Refresh>> = const { RefCell::new(None) };
 }
 
 /// Remembers that new tokens came just now, or that there are none any more.
@@ -402,7 +418,11 @@ async fn send_file(file: &File, on_progress: impl Fn(u8) + 'static) -> Result<Up
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most a hundred")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "at most a hundred"
+)]
 fn percent(part: f64, whole: f64) -> u8 {
     (part * 100.0 / whole) as u8
 }

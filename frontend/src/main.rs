@@ -5,6 +5,10 @@
 //! own operation; [`components`] draw and never fetch; [`api`] is the only code that touches the network.
 
 #![expect(unreachable_pub, reason = "Leptos makes the properties of a component public")]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a component owns its properties, whatever it does with them"
+)]
 
 mod api;
 mod app;

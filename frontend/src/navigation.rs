@@ -76,7 +76,7 @@ impl Navigation {
         }
         .replace(None);
         let _ = window_event_listener(ev::popstate, move |event| {
-            navigation.returned(State::read(&event.state()))
+            navigation.returned(State::read(&event.state()));
         });
         let _ = window_event_listener(ev::click, move |event| {
             if let Some(route) = clicked_route(&event) {

@@ -156,9 +156,14 @@ impl Session {
             .with(|who| matches!(who, Who::Somebody(Viewer { user: Some(me), .. }) if me.id == *user))
     }
 
-    /// Changes with every sign-in and sign-out.
-    pub(crate) fn track(self) {
-        self.changes.track();
+    /// Calls after every sign-in and sign-out, for as long as the current view is there.
+    pub(crate) fn on_change(self, call: impl Fn() + 'static) {
+        Effect::new(move |first: Option<()>| {
+            self.changes.track();
+            if first.is_some() {
+                call();
+            }
+        });
     }
 
     pub(crate) async fn sign_in(self, credentials: Credentials) -> Result<Viewer, ApiError> {

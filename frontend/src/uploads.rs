@@ -196,7 +196,11 @@ impl Uploads {
         let Item { state, file, .. } = item.clone();
         state.set(State::Uploading(0));
         let on_progress = move |percent: u8| {
-            state.set(if percent < 100 { State::Uploading(percent) } else { State::Processing });
+            state.set(if percent < 100 {
+                State::Uploading(percent)
+            } else {
+                State::Processing
+            });
         };
         spawn_local(async move {
             state.set(match api::upload(&file, on_progress).await {

@@ -59,8 +59,13 @@ impl Ballot {
     }
 
     /// The score as it will be once the choice is counted.
-    pub(crate) fn score(&self) -> i32 {
+    fn score(&self) -> i32 {
         self.settled.score - weight(self.settled_choice) + weight(self.wanted)
+    }
+
+    /// The score with a minus sign as wide as a digit.
+    pub(crate) fn shown_score(&self) -> String {
+        self.score().to_string().replace('-', "−")
     }
 
     /// Pressing the arrow that is chosen already clears the vote.
@@ -203,7 +208,7 @@ fn in_words(ballot: &Ballot) -> String {
         VoteChoice::Down => "Downvoted",
         VoteChoice::None => "Vote removed",
     };
-    format!("{what}. Score {}.", ballot.score())
+    format!("{what}. Score {}.", ballot.shown_score())
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use serde_json::json;
 use thirtyfour::common::command::FormatRequestData;
 use thirtyfour::common::requestdata::RequestData;
 use thirtyfour::prelude::*;
-use thirtyfour::{ChromiumLikeCapabilities, LoggingPrefsLogLevel, SessionId};
+use thirtyfour::{BrowserLogEntry, ChromiumLikeCapabilities, LoggingPrefsLogLevel, SessionId};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
@@ -278,7 +278,8 @@ impl Browser {
             .context("a loaded picture has an address")
     }
 
-    /// Takes what is shown in light and dark, wide and narrow: four files that begin with `name`.
+    /// Takes what is shown in light and dark, wide and narrow: four files that begin with `name`. Each has to
+    /// fit its window.
     pub async fn screenshots(&self, name: &str) -> Result<()> {
         let devtools = self.driver.cdp();
         for (width, height) in WIDTHS {
@@ -291,6 +292,10 @@ impl Browser {
                 let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
                 devtools.send_raw("Emulation.setEmulatedMedia", media).await?;
                 self.are_pictures_loaded().await?;
+                ensure!(
+                    self.fits().await?,
+                    "{name} is wider than a window of {width} pixels"
+                );
                 self.driver
                     .screenshot(&self.screenshots.join(format!("{name}-{theme}-{width}.png")))
                     .await?;
@@ -316,19 +321,22 @@ impl Browser {
     }
 
     /// Whether the page is as wide as the window: nothing sticks out to the right.
-    pub async fn fits(&self) -> Result<bool> {
+    async fn fits(&self) -> Result<bool> {
         let script = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth";
         Ok(self.driver.execute(script, vec![]).await?.convert()?)
     }
 
-    /// Fails when the browser complained: a violation of the content security policy, an error of a script.
+    /// Fails when the browser complained: a violation of the content security policy, an error of a script. Requests
+    /// that the site refused are no complaints: journeys provoke some.
     pub async fn is_content(&self) -> Result<()> {
+        let is_complaint =
+            |entry: &BrowserLogEntry| entry.level == "SEVERE" && entry.source.as_deref() != Some("network");
         let complaints: Vec<_> = self
             .driver
             .browser_log()
             .await?
             .into_iter()
-            .filter(|entry| entry.level == "SEVERE")
+            .filter(is_complaint)
             .collect();
         ensure!(complaints.is_empty(), "the browser complained: {complaints:#?}");
         Ok(())

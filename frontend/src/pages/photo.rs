@@ -2,6 +2,7 @@
 
 use cynic::{MutationBuilder, QueryBuilder};
 use leptos::prelude::*;
+use leptos::task::spawn_local;
 
 use crate::api::{self, Code};
 use crate::components::byline::{Author, Moment};
@@ -136,23 +137,18 @@ fn PhotoView(id: String) -> impl IntoView {
             }
         }
     });
-    let session = session();
     let ballots = expect_context::<Ballots>();
-    let first_look = StoredValue::new(true);
-    let votes = load(move || {
-        session.track();
-        let is_first = first_look.get_value();
-        first_look.set_value(false);
-        let operation = PhotoVotes::build(ById { id: id.clone() });
+    session().on_change(move || {
         let id = id.clone();
-        async move {
-            if !is_first && let Some(photo) = api::run(operation).await?.photo {
+        spawn_local(async move {
+            // Without an answer the votes stay as they are; a press still sends an absolute value.
+            if let Ok(PhotoVotes { photo: Some(photo) }) =
+                api::run(PhotoVotes::build(ById { id: id.clone() })).await
+            {
                 ballots.receive(&id, photo.votes, photo.viewer_vote);
             }
-            Ok(())
-        }
+        });
     });
-    let _ = votes;
     let waiting = || view! { <div class="photo-waiting" aria-busy="true"></div> }.into_any();
     photo.show(waiting, |photo| match photo {
         Some(photo) => view! { <Details photo/> }.into_any(),
@@ -272,7 +268,11 @@ fn OwnerTools(id: Id, title: RwSignal<String>, alt: RwSignal<Option<String>>) ->
     let delete = Callback::new(delete);
     view! {
         <div class="buttons">
-            <button class="button" aria-expanded=move || if editing.get() { "true" } else { "false" } on:click=move |_| editing.update(|editing| *editing = !*editing)>
+            <button
+                class="button"
+                aria-expanded=move || if editing.get() { "true" } else { "false" }
+                on:click=move |_| editing.update(|editing| *editing = !*editing)
+            >
                 "Edit"
             </button>
             <button class="button" on:click=move |_| deleting.set(true)>

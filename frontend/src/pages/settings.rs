@@ -92,7 +92,9 @@ pub(crate) fn SignedInOnly(children: ChildrenFn) -> impl IntoView {
         None => ().into_any(),
         Some(true) => children(),
         Some(false) => view! {
-            <p>"This needs an account. Sign in, or " <a href=Route::Register { next: None }.to_string()>"create one"</a> "."</p>
+            <p>
+                "This needs an account. Sign in, or " <a href=Route::Register { next: None }.to_string()>"create one"</a> "."
+            </p>
             <LoginForm on_done=|_| ()/>
         }
         .into_any(),
@@ -121,7 +123,13 @@ fn Appearance() -> impl IntoView {
         let labelled = id.clone();
         view! {
             <label class="choice" for=labelled>
-                <input type="radio" name="theme" id=id prop:checked=move || theme.get() == choice on:change=move |_| theme.set(choice)/>
+                <input
+                    type="radio"
+                    name="theme"
+                    id=id
+                    prop:checked=move || theme.get() == choice
+                    on:change=move |_| theme.set(choice)
+                />
                 {choice.label()}
             </label>
         }
@@ -302,7 +310,7 @@ fn SessionList() -> impl IntoView {
     );
     let leave = move |everywhere: bool| {
         attempt.send(session.sign_out(everywhere), move |()| {
-            navigation.go(Timeline::Latest.into())
+            navigation.go(Timeline::Latest.into());
         });
     };
     view! {

@@ -10,6 +10,7 @@ use crate::components::heading::Heading;
 use crate::components::icon::{Glyph, Icon};
 use crate::components::photo_grid::PhotoGrid;
 use crate::components::picture::{ImageSource, Picture, Print};
+use crate::components::tile::Tile;
 use crate::feed::{Feed, Feeds, First, PhotoPage};
 use crate::graphql::{Date, Id, schema};
 use crate::load::{Load, load};
@@ -18,6 +19,7 @@ use crate::pages::profile::PhotosOf;
 use crate::route::{Route, Timeline};
 use crate::session::session;
 use crate::time;
+use crate::votes::Ballots;
 
 /// How often Latest asks whether there are new photos, while it is looked at.
 const POLL_EVERY: Duration = Duration::from_secs(45);
@@ -192,14 +194,8 @@ pub(crate) fn TimelinePage(timeline: Timeline) -> impl IntoView {
 pub(crate) fn open_feed(timeline: &Timeline) -> Feed {
     let arrival = expect_context::<Navigation>().here().arrival;
     let feed = expect_context::<Feeds>().open(timeline.clone(), arrival, fetch);
-    let session = session();
     let recounted = feed.clone();
-    Effect::new(move |first: Option<()>| {
-        session.track();
-        if first.is_some() {
-            recounted.recount();
-        }
-    });
+    session().on_change(move || recounted.recount());
     feed
 }
 
@@ -314,13 +310,13 @@ fn EmptyToday(days: Load<Days>) -> impl IntoView {
                 )
             }
         });
-        let ballots = expect_context::<crate::votes::Ballots>();
+        let ballots = expect_context::<Ballots>();
         let places = podium.show(
             || ().into_any(),
             move |page| {
                 let tiles = page.nodes.into_iter().flatten().enumerate().map(|(at, photo)| {
                     ballots.receive(&photo.id, photo.votes, photo.viewer_vote);
-                    view! { <crate::components::tile::Tile photo place=at + 1 ranked=true/> }
+                    view! { <Tile photo place=at + 1 ranked=true/> }
                 });
                 view! { <div class="grid">{tiles.collect_view()}</div> }.into_any()
             },

@@ -138,7 +138,11 @@ fn QueueItem(uploads: Uploads, item: Item) -> impl IntoView {
                         error=field_error("altText", "Please use up to 1,000 characters.")
                     />
                     <div class="buttons">
-                        <button class="button button-action" type="submit" aria-disabled=move || (!can_publish()).then_some("true")>
+                        <button
+                            class="button button-action"
+                            type="submit"
+                            aria-disabled=move || (!can_publish()).then_some("true")
+                        >
                             "Publish"
                         </button>
                         <Show when=move || matches!(state.get(), State::Failed(_))>

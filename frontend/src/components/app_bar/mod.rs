@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use crate::components::icon::{Glyph, Icon};
-use crate::navigation::Navigation;
+use crate::navigation::{Navigation, Place};
 use crate::route::{Route, Timeline};
 use crate::session::{Who, session};
 
@@ -17,7 +17,7 @@ pub(crate) fn AppBar() -> impl IntoView {
         let within = timeline.clone();
         // A day of the archive belongs to Hot, and an opened photo to the timeline beneath.
         let is_current = move || {
-            let shown = place.with(crate::navigation::Place::timeline);
+            let shown = place.with(Place::timeline);
             let is_within = match (&within, &shown) {
                 (Timeline::Hot(_), Some(Timeline::Hot(_))) => true,
                 (timeline, shown) => Some(timeline) == shown.as_ref(),
@@ -36,7 +36,11 @@ pub(crate) fn AppBar() -> impl IntoView {
         Who::Nobody => {
             let next = here.get().as_next();
             view! {
-                <a class="bar-link" href=Route::Login { next: next.clone() }.to_string() aria-current=is_current(Route::Login { next: None })>
+                <a
+                    class="bar-link"
+                    href=Route::Login { next: next.clone() }.to_string()
+                    aria-current=is_current(Route::Login { next: None })
+                >
                     "Sign in"
                 </a>
                 <a class="bar-link bar-wide" href=Route::Register { next }.to_string()>

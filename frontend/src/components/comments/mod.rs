@@ -245,7 +245,7 @@ fn Composer(
     let session = session();
     let draft = StoredValue::new(draft);
     let keep = move |value: Option<&str>| {
-        draft.with_value(|draft| storage::write(storage::tab().as_ref(), draft, value))
+        draft.with_value(|draft| storage::write(storage::tab().as_ref(), draft, value));
     };
     let length = move || text.with(|text| text.trim().chars().count());
     let send = move || {
@@ -297,7 +297,11 @@ fn Composer(
                 on:keydown=on_key
             ></textarea>
             <div class="composer-actions">
-                <button class="button button-action" type="submit" aria-disabled=move || (length() == 0 || length() > LONGEST).then_some("true")>
+                <button
+                    class="button button-action"
+                    type="submit"
+                    aria-disabled=move || (length() == 0 || length() > LONGEST).then_some("true")
+                >
                     "Send"
                 </button>
                 {on_cancel

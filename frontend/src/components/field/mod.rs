@@ -196,7 +196,12 @@ pub(crate) fn SendButton(
     #[prop(optional)] danger: bool,
 ) -> impl IntoView {
     view! {
-        <button class="button button-action" class:button-danger=danger type="submit" aria-disabled=move || attempt.is_busy().then_some("true")>
+        <button
+            class="button button-action"
+            class:button-danger=danger
+            type="submit"
+            aria-disabled=move || attempt.is_busy().then_some("true")
+        >
             {label}
         </button>
     }

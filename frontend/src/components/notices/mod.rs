@@ -45,7 +45,7 @@ impl Notices {
                 key,
                 text,
                 retry: Callback::new(move |()| retry()),
-            })
+            });
         });
     }
 

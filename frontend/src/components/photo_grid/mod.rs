@@ -68,15 +68,21 @@ fn GridEnd(feed: Feed, empty: ViewFn) -> impl IntoView {
         let feed = feed.clone();
         match feed.status().get() {
             Status::Loading if feed.photos().with(Vec::is_empty) => view! { <GridSkeleton/> }.into_any(),
-            Status::Loading => view! { <p class="grid-end quiet" role="status">"Loading more…"</p> }.into_any(),
+            Status::Loading => {
+                view! { <p class="grid-end quiet" role="status">"Loading more…"</p> }.into_any()
+            }
             Status::Failed(error) => view! { <ErrorCard error retry=move || feed.load_more()/> }.into_any(),
             Status::AtEnd if feed.photos().with(Vec::is_empty) => empty.run(),
             Status::AtEnd => view! { <p class="grid-end quiet">"That is all."</p> }.into_any(),
             Status::Ready if feed.loads_by_scrolling() => ().into_any(),
-            Status::Ready => {
-                view! { <p class="grid-end"><button class="button" on:click=move |_| feed.load_more()>"Show more photos"</button></p> }
-                    .into_any()
+            Status::Ready => view! {
+                <p class="grid-end">
+                    <button class="button" on:click=move |_| feed.load_more()>
+                        "Show more photos"
+                    </button>
+                </p>
             }
+            .into_any(),
         }
     };
     view! {
@@ -88,7 +94,9 @@ fn GridEnd(feed: Feed, empty: ViewFn) -> impl IntoView {
 /// Empty frames, in the shapes that photos have.
 #[component]
 fn GridSkeleton() -> impl IntoView {
-    let shapes = ["3 / 2", "2 / 3", "4 / 3", "16 / 9", "3 / 4", "3 / 2", "1", "3 / 2"];
+    let shapes = [
+        "3 / 2", "2 / 3", "4 / 3", "16 / 9", "3 / 4", "3 / 2", "1", "3 / 2",
+    ];
     let frames = shapes
         .into_iter()
         .map(|ratio| view! { <div class="tile" style:--r=ratio><div class="frame"></div></div> });

@@ -66,7 +66,12 @@ pub(crate) fn Picture(
         .map(|source| view! { <source type=source.media_type srcset=source.srcset sizes=sizes.clone()/> })
         .collect_view();
     view! {
-        <div class="picture" class:is-loaded=move || loaded.get() class:is-broken=move || broken.get() style:--ratio=ratio>
+        <div
+            class="picture"
+            class:is-loaded=move || loaded.get()
+            class:is-broken=move || broken.get()
+            style:--ratio=ratio
+        >
             <canvas class="picture-placeholder" aria-hidden="true" node_ref=canvas></canvas>
             <picture>
                 {better}

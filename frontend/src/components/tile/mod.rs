@@ -104,7 +104,16 @@ pub(crate) fn Tile(
             <div class="tile-caption">
                 <div class="tile-words">
                     <h2 class="tile-title" id=label>
-                        {ranked.then(|| view! { <span class="frame-number"><span class="visually-hidden">"Rank "</span>{place} " "</span> })}
+                        {ranked
+                            .then(|| {
+                                view! {
+                                    <span class="frame-number">
+                                        <span class="visually-hidden">"Rank "</span>
+                                        {place}
+                                        " "
+                                    </span>
+                                }
+                            })}
                         <a href=link>{title.clone()}</a>
                     </h2>
                     <p class="tile-author">

@@ -15,7 +15,7 @@ pub(crate) fn VoteButtons(photo: Id, title: String, author: Option<Byline>) -> i
         let session = session();
         let score = {
             let ballot = ballot.clone();
-            move || ballot.with(Ballot::score)
+            move || ballot.with(Ballot::shown_score)
         };
         let button = move |arrow: VoteChoice| {
             let (icon, name, class) = match arrow {
@@ -35,7 +35,14 @@ pub(crate) fn VoteButtons(photo: Id, title: String, author: Option<Byline>) -> i
                 </button>
             }
         };
-        let score_view = move || view! { <span class="score"><span class="visually-hidden">"Score "</span>{score.clone()}</span> };
+        let score_view = move || {
+            view! {
+                <span class="score">
+                    <span class="visually-hidden">"Score "</span>
+                    {score.clone()}
+                </span>
+            }
+        };
         let is_own = Memo::new(move |_| author.as_ref().is_some_and(|author| session.is(&author.id)));
         let label = format!("Vote on {title}");
         move || {
