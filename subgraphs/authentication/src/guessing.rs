@@ -144,28 +144,29 @@ impl Guessing {
     /// Counts a try before it is made, so that tries at the same moment cannot all pass. What succeeded is taken back.
     pub async fn count(&self, subjects: &[Subject]) -> Result<(), Error> {
         let now = self.clock.now();
-        for subject in subjects {
-            let tries = chassis::transaction!(self.pool, Error, |connection, _| {
-                Ok(attempts::count(connection, &subject.key, now, now + subject.window).await?)
-            })?;
-            if tries > u64::from(subject.max) {
-                let window = attempts::window(&self.pool, &subject.key, now).await?;
-                return Err(too_many(
-                    window.map_or(subject.window, |window| window.ends_at - now),
-                ));
+        let full = chassis::transaction!(self.pool, Error, |connection, _| {
+            // Every login locks its rows in the same order (address, both, account), so nobody waits in a circle.
+            for subject in subjects {
+                let tries =
+                    attempts::count(&mut *connection, &subject.key, now, now + subject.window).await?;
+                if tries > u64::from(subject.max) {
+                    let window = attempts::window(&mut *connection, &subject.key, now).await?;
+                    return Ok(Some(window.map_or(subject.window, |window| window.ends_at - now)));
+                }
             }
-        }
-        Ok(())
+            Ok(None)
+        })?;
+        full.map_or(Ok(()), |wait| Err(too_many(wait)))
     }
 
     /// Takes a try back that succeeded.
     pub async fn forgive(&self, subjects: &[Subject]) -> Result<(), Error> {
-        for subject in subjects {
-            chassis::transaction!(self.pool, Error, |connection, _| {
-                Ok(attempts::forgive(connection, &subject.key).await?)
-            })?;
-        }
-        Ok(())
+        chassis::transaction!(self.pool, Error, |connection, _| {
+            for subject in subjects {
+                attempts::forgive(&mut *connection, &subject.key).await?;
+            }
+            Ok(())
+        })
     }
 }
 

@@ -36,6 +36,12 @@ struct Inner {
     hashed: AtomicU64,
 }
 
+/// The right to wait for a turn.
+pub struct Place {
+    hasher: Hasher,
+    permit: OwnedSemaphorePermit,
+}
+
 /// The right to hash now.
 pub struct Turn {
     hasher: Hasher,
@@ -56,15 +62,12 @@ impl Default for Hasher {
 }
 
 impl Hasher {
-    /// Waits until a password may be hashed, or says at once that too many wait.
-    pub async fn turn(&self) -> Result<Turn, Error> {
-        let _place = self.0.waiting.try_acquire().map_err(|_| Error::Busy)?;
-        let turn = Arc::clone(&self.0.turns).acquire_owned();
-        let permit = tokio::time::timeout(PATIENCE, turn)
-            .await
-            .map_err(|_| Error::Busy)?;
-        let permit = permit.map_err(|closed| Error::Hashing(closed.to_string()))?;
-        Ok(Turn {
+    /// A place among those who wait, or word at once that too many do. Taken before anything else is done for a
+    /// request, so that whoever cannot be served in time costs nothing.
+    pub fn queue(&self) -> Result<Place, Error> {
+        let permit = Arc::clone(&self.0.waiting).try_acquire_owned();
+        let permit = permit.map_err(|_| Error::Busy)?;
+        Ok(Place {
             hasher: self.clone(),
             permit,
         })
@@ -73,6 +76,22 @@ impl Hasher {
     /// How many hashes were computed since the start.
     pub fn hashed(&self) -> u64 {
         self.0.hashed.load(Ordering::Relaxed)
+    }
+}
+
+impl Place {
+    /// Waits until a password may be hashed, for as long as a request can afford.
+    pub async fn turn(self) -> Result<Turn, Error> {
+        let Self {
+            hasher,
+            permit: _place,
+        } = self;
+        let turn = Arc::clone(&hasher.0.turns).acquire_owned();
+        let permit = tokio::time::timeout(PATIENCE, turn)
+            .await
+            .map_err(|_| Error::Busy)?;
+        let permit = permit.map_err(|closed| Error::Hashing(closed.to_string()))?;
+        Ok(Turn { hasher, permit })
     }
 }
 
@@ -174,6 +193,8 @@ mod tests {
     async fn a_hash_is_of_one_password_and_says_how_it_was_made() {
         let hasher = Hasher::default();
         let hash = hasher
+            .queue()
+            .unwrap()
             .turn()
             .await
             .unwrap()
@@ -187,6 +208,8 @@ mod tests {
         );
         let verify = async |password: &str, hash: Option<&PasswordHash>| {
             hasher
+                .queue()
+                .unwrap()
                 .turn()
                 .await
                 .unwrap()
@@ -206,6 +229,8 @@ mod tests {
         let hash = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
         let hash = PasswordHash(hash.to_owned());
         let verified = Hasher::default()
+            .queue()
+            .unwrap()
             .turn()
             .await
             .unwrap()
@@ -222,6 +247,7 @@ mod tests {
                 let hasher = hasher.clone();
                 tokio::spawn(async move {
                     hasher
+                        .queue()?
                         .turn()
                         .await?
                         .verify("plinth-otter-42".to_owned(), None)

@@ -23,6 +23,7 @@ impl Mutation {
         let email = Email::parse(&input.email)?;
         let password = NewPassword::parse(&input.password, &email, "password")?;
         let origin = origin(ctx);
+        let place = state.hasher.queue()?;
         state
             .guessing
             .count(&[state.guessing.registrations_from(&address(ctx))])
@@ -34,7 +35,7 @@ impl Mutation {
         if taken.is_some() {
             return Err(Error::EmailTaken.into());
         }
-        let hash = state.hasher.turn().await?.hash(password.into_inner()).await?;
+        let hash = place.turn().await?.hash(password.into_inner()).await?;
         let tokens = sessions::register(state, &email, &hash, &origin).await?;
         Ok(answer(ctx, tokens))
     }
@@ -101,7 +102,7 @@ impl Mutation {
         let email = Email::parse(&account.email)?;
         let new = NewPassword::parse(&input.new_password, &email, "newPassword")?;
         let verified = confirm(state, &account, input.current_password, "currentPassword").await?;
-        let new = state.hasher.turn().await?.hash(new.into_inner()).await?;
+        let new = state.hasher.queue()?.turn().await?.hash(new.into_inner()).await?;
         let tokens = sessions::change_password(state, account, session, &verified, &new).await?;
         Ok(answer(ctx, tokens))
     }
@@ -126,6 +127,7 @@ async fn check_credentials(
 ) -> Result<(Account, PasswordHash), Failure> {
     let state = state(ctx);
     let guessing = &state.guessing;
+    let place = state.hasher.queue()?;
     let address = address(ctx);
     let found = accounts::by_email(&state.pool, email, &guessing.address_key(&address))
         .await
@@ -142,7 +144,7 @@ async fn check_credentials(
         all_together,
     ];
     guessing.refuse_early(&subjects).await?;
-    let turn = state.hasher.turn().await?;
+    let turn = place.turn().await?;
     guessing.count(&subjects).await?;
     let hash = found.as_ref().map(|found| found.password_hash.clone());
     let right = turn.verify(password, hash).await?;
@@ -162,9 +164,10 @@ async fn confirm(
     password: String,
     field: &'static str,
 ) -> Result<PasswordHash, Error> {
+    let place = state.hasher.queue()?;
     let subjects = [state.guessing.confirmations(account.id)];
     state.guessing.refuse_early(&subjects).await?;
-    let turn = state.hasher.turn().await?;
+    let turn = place.turn().await?;
     state.guessing.count(&subjects).await?;
     let hash = accounts::password_hash(&state.pool, account.id)
         .await?
