@@ -23,7 +23,8 @@ const TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// Puts `routes` behind the secret: 403 without it.
 pub fn guarded(routes: Router, secret: Secret) -> Router {
-    routes.layer(middleware::from_fn_with_state(secret, require_secret))
+    // Only around these routes: a layer would also answer 403 for paths that nobody has.
+    routes.route_layer(middleware::from_fn_with_state(secret, require_secret))
 }
 
 async fn require_secret(State(secret): State<Secret>, request: Request, next: Next) -> Response {

@@ -8,7 +8,7 @@ pub mod uploads;
 use chassis::UserId;
 use chassis::database::push_ids;
 use chassis::pagination::{Cursor, Page};
-use chrono::{DateTime, NaiveDate, TimeZone as _, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::{MySql, MySqlExecutor, QueryBuilder};
 use uuid::Uuid;
@@ -33,19 +33,20 @@ impl Place {
         Self { at: photo.published_at.timestamp_micros(), id: photo.id }
     }
 
-    fn published_at(self) -> DateTime<Utc> {
-        Utc.timestamp_micros(self.at).single().filter(|at| *at <= end_of_time()).unwrap_or_else(end_of_time)
+    fn published_at(self) -> NaiveDateTime {
+        DateTime::from_timestamp_micros(self.at).map(|at| at.naive_utc()).filter(|at| *at <= end_of_time()).unwrap_or_else(end_of_time)
     }
 
     /// Where a page begins: after its cursor, or before all that there is.
-    fn start(page: &Page<Self>) -> (DateTime<Utc>, PhotoId) {
+    fn start(page: &Page<Self>) -> (NaiveDateTime, PhotoId) {
         page.after.map_or((end_of_time(), PhotoId(Uuid::max())), |place| (place.published_at(), place.id))
     }
 }
 
-/// The last time that the database can hold.
-fn end_of_time() -> DateTime<Utc> {
-    NaiveDate::from_ymd_opt(9999, 12, 31).and_then(|day| day.and_hms_opt(23, 59, 59)).unwrap_or_default().and_utc()
+/// The last time that the database can hold. Without a zone, because sqlx sends times with one as a `TIMESTAMP`,
+/// and those end in 2038.
+fn end_of_time() -> NaiveDateTime {
+    NaiveDate::from_ymd_opt(9999, 12, 31).and_then(|day| day.and_hms_opt(23, 59, 59)).unwrap_or_default()
 }
 
 /// The newest photos, up to one more than the page shows.

@@ -34,8 +34,58 @@ async fn a_photo_has_all_its_fields() {
         author { __typename }
     } } fragment size on Rendition { width height }";
     let answer = site.client.graphql(query, json!({ "id": upload })).await;
-    insta::with_settings!({ filters => vec![("/media/[0-9a-f]{32}/", "/media/…/")] }, {
-        insta::assert_json_snapshot!(answer.data()["photo"], { ".placeholder" => "(ThumbHash)" }, @"");
+    insta::with_settings!({ filters => vec![("/media/[0-9a-f]{32}/", "/media/…/")], sort_maps => true }, {
+        insta::assert_json_snapshot!(answer.data()["photo"], { ".placeholder" => "(ThumbHash)" }, @r#"
+        {
+          "altText": null,
+          "author": {
+            "__typename": "User"
+          },
+          "height": 300,
+          "placeholder": "(ThumbHash)",
+          "publishedAt": "2026-11-22T12:00:00+00:00",
+          "renditions": [
+            {
+              "height": 192,
+              "kind": "image/avif",
+              "url": "/media/…/320.avif",
+              "width": 320
+            },
+            {
+              "height": 192,
+              "kind": "image/jpeg",
+              "url": "/media/…/320.jpg",
+              "width": 320
+            },
+            {
+              "height": 300,
+              "kind": "image/avif",
+              "url": "/media/…/500.avif",
+              "width": 500
+            },
+            {
+              "height": 300,
+              "kind": "image/jpeg",
+              "url": "/media/…/500.jpg",
+              "width": 500
+            }
+          ],
+          "sources": [
+            {
+              "__typename": "ImageSource",
+              "mediaType": "image/avif",
+              "srcset": "/media/…/320.avif 320w, /media/…/500.avif 500w"
+            },
+            {
+              "__typename": "ImageSource",
+              "mediaType": "image/jpeg",
+              "srcset": "/media/…/320.jpg 320w, /media/…/500.jpg 500w"
+            }
+          ],
+          "title": "Am Meer",
+          "width": 500
+        }
+        "#);
     });
     // In upper case it is the same id.
     let answer = site.client.graphql("query ($id: ID!) { photo(id: $id) { id } }", json!({ "id": upload.to_uppercase() })).await;
@@ -143,9 +193,9 @@ async fn many_entities_are_one_statement() {
 
     // On one connection, so that the server's counter counts it alone.
     let pool = chassis::database::pool(&site.db.url(), 1).unwrap();
-    let site = Site { state: photo::State { pool: pool.clone(), ..site.state.clone() }, ..site };
+    let state = photo::State { pool: pool.clone(), ..site.state.clone() };
     let client = testkit::Client::new(photo::routes(
-        &site.state,
+        &state,
         photo::Trust { verifier: testkit::Issuer::verifier(), secret: chassis::config::Secret::new(testkit::INTERNAL_SECRET) },
         tokio_util::sync::CancellationToken::new(),
     ));

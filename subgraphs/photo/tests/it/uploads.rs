@@ -17,14 +17,9 @@ async fn an_upload_is_answered_once_its_files_are_stored() {
     let folder = site.folder_of(answer["uploadId"].as_str().unwrap()).await;
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), 5);
     answer["uploadId"] = "…".into();
-    insta::assert_json_snapshot!(answer, { ".placeholder" => "(ThumbHash)" }, @r#"
-    {
-      "height": 300,
-      "placeholder": "(ThumbHash)",
-      "uploadId": "…",
-      "width": 500
-    }
-    "#);
+    let placeholder = answer["placeholder"].take();
+    assert!(placeholder.as_str().is_some_and(|hash| (20..40).contains(&hash.len())), "{placeholder}");
+    assert_eq!(answer, json!({ "uploadId": "…", "width": 500, "height": 300, "placeholder": null }));
 }
 
 #[tokio::test]
@@ -164,18 +159,15 @@ async fn who_takes_all_places_is_sent_away() {
     let user = somebody();
     let begin = || Body::from_stream(stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"\x89PNG")) }).chain(stream::pending()));
     let client = site.client.of(user);
-    let waiting: Vec<_> = (0..8)
-        .map(|_| {
-            let (client, body) = (client.clone(), begin());
-            tokio::spawn(async move { client.post("/media/uploads", "image/png", body).await })
-        })
-        .collect();
-    // Each of the eight has its place once the ninth is refused; before that they may still be on their way.
+    let mut waiting = Vec::new();
+    // Whoever comes while one of these is refused finds a place again; so they are added until nobody does.
     let refused = loop {
-        let response = site.client.of(user).post("/media/uploads", "image/png", png(&picture(30, 30))).await;
+        let response = client.post("/media/uploads", "image/png", png(&picture(30, 30))).await;
         if response.status() != StatusCode::CREATED {
             break response;
         }
+        let (client, body) = (client.clone(), begin());
+        waiting.push(tokio::spawn(async move { client.post("/media/uploads", "image/png", body).await }));
     };
     assert_eq!(refused.headers()[header::RETRY_AFTER], "5");
     let (status, answer) = answer_of(refused).await;
