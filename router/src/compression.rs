@@ -1,6 +1,5 @@
 //! Compresses GraphQL answers, and nothing else: photos are compressed already, and the app's files are so on disk.
 
-use std::future::Future;
 use std::rc::Rc;
 
 use hive_router::config::HiveRouterConfig;
@@ -84,8 +83,8 @@ where
     type Response = WebResponse;
     type Error = web::Error;
 
-    fn ready(&self, ctx: ServiceCtx<'_, Self>) -> impl Future<Output = Result<(), Self::Error>> {
-        async move { ctx.ready(&*self.0).await }
+    async fn ready(&self, ctx: ServiceCtx<'_, Self>) -> Result<(), Self::Error> {
+        ctx.ready(&*self.0).await
     }
 
     async fn call(

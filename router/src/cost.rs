@@ -222,10 +222,10 @@ impl RouterPlugin for CostPlugin {
         payload.initialize_plugin_with_defaults()
     }
 
-    fn on_supergraph_reload<'exec>(
-        &'exec self,
+    fn on_supergraph_reload(
+        &self,
         payload: OnSupergraphLoadStartHookPayload,
-    ) -> OnSupergraphLoadStartHookResult<'exec> {
+    ) -> OnSupergraphLoadStartHookResult<'_> {
         let shapes = Arc::new(Shapes::of(&payload.new_ast));
         *self.shapes.write().unwrap_or_else(PoisonError::into_inner) = shapes;
         payload.proceed()
@@ -280,9 +280,9 @@ mod tests {
         type Comment { body: String! author: User replies(first: Int! = 20): CommentConnection }
     ";
 
-    struct None_;
+    struct Known;
 
-    impl Variables for None_ {
+    impl Variables for Known {
         fn integer(&self, name: &str) -> Option<u64> {
             (name == "hundred").then_some(100)
         }
@@ -304,7 +304,7 @@ mod tests {
                 hive_router::graphql_tools::parser::query::Definition::Fragment(_) => None,
             })
             .unwrap();
-        estimate(&operation, &Shapes::of(&parse_schema(SCHEMA)), &None_)
+        estimate(&operation, &Shapes::of(&parse_schema(SCHEMA)), &Known)
     }
 
     const TILE: &str = "title author { username } votes { score } sources { srcset }";

@@ -240,9 +240,9 @@ mod tests {
             tokens: 1000,
             body: 64 * 1024,
         };
-        let mut error: GraphQLError = serde_json::from_value(error.clone()).unwrap();
+        let mut error: GraphQLError = hive_router::sonic_rs::from_str(&error.to_string()).unwrap();
         ErrorsPlugin { limits }.rewrite(&mut error, Some("r1".to_owned()));
-        serde_json::to_value(error).unwrap()
+        serde_json::from_str(&hive_router::sonic_rs::to_string(&error).unwrap()).unwrap()
     }
 
     #[test]
@@ -283,7 +283,7 @@ mod tests {
             "QUERY_PLAN_BUILD_FAILED",
             "DOWNSTREAM_SERVICE_ERROR",
             "INTERNAL",
-            "whatever",
+            "WHATEVER",
         ] {
             let error =
                 rewritten(&json!({ "message": "panicked at src/lib.rs", "extensions": { "code": code } }));

@@ -97,7 +97,7 @@ async fn what_a_service_says_passes_and_what_it_does_not_mean_to_say_does_not() 
     let answer_with = |error: Value| {
         fakes
             .photo
-            .answer_with(json!({ "data": { "photo": null }, "errors": [error] }))
+            .answer_with(json!({ "data": { "photo": null }, "errors": [error] }));
     };
     let query = format!("{{ photo(id: \"{PHOTO}\") {{ title }} }}");
 

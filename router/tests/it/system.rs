@@ -105,7 +105,8 @@ impl Site {
 
 fn picture(shade: u8) -> Vec<u8> {
     let mut png = Cursor::new(Vec::new());
-    let pixels = image::RgbImage::from_fn(64, 48, |x, y| image::Rgb([shade, (x * 4) as u8, (y * 5) as u8]));
+    let light = |position: u32, step: u32| u8::try_from(position * step).unwrap_or(u8::MAX);
+    let pixels = image::RgbImage::from_fn(64, 48, |x, y| image::Rgb([shade, light(x, 4), light(y, 5)]));
     pixels.write_to(&mut png, image::ImageFormat::Png).unwrap();
     png.into_inner()
 }
