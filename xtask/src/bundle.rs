@@ -141,8 +141,7 @@ fn bundle_style(frontend: &Path) -> Result<Vec<u8>> {
     let mut esbuild = npm_tool("esbuild")?;
     esbuild
         .arg(frontend.join("style/app.css"))
-        // What begins with a slash is a file of static/, at the root of the site.
-        .args(["--bundle", "--minify", "--external:/*", "--log-level=warning"]);
+        .args(["--bundle", "--minify", "--log-level=warning"]);
     crate::tools::output("esbuild (style)", &mut esbuild)
 }
 
