@@ -1,3 +1,8 @@
+#![expect(
+    clippy::unused_async_trait_impl,
+    reason = "the derive of an enum writes async functions that await nothing"
+)]
+
 use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, Enum, ID, InputValueResult, Object, Scalar, ScalarType, SimpleObject, Value};
 use chassis::viewer;
@@ -131,15 +136,13 @@ impl Photo {
 
     /// The viewer's own vote, UP or DOWN; null when signed out or not cast.
     async fn viewer_vote(&self, ctx: &Context<'_>) -> chassis::Result<Option<VoteChoice>> {
-        let Some(viewer) = viewer::viewer(ctx) else {
-            return Ok(None);
-        };
-        let vote = match self.vote {
-            Some(vote) => Some(vote),
-            None => {
+        let vote = match (self.vote, viewer::viewer(ctx)) {
+            (Some(vote), _) => Some(vote),
+            (None, Some(viewer)) => {
                 let votes = ctx.data_unchecked::<DataLoader<Votes>>();
                 votes.load_one((viewer.id, self.id)).await.map_err(Error::from)?
             }
+            (None, None) => None,
         };
         Ok(vote.filter(|vote| *vote != Choice::None).map(VoteChoice::from))
     }

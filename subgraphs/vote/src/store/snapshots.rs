@@ -333,9 +333,6 @@ fn pack(ids: &[PhotoId]) -> Vec<u8> {
 }
 
 fn unpack(bytes: &[u8]) -> Vec<PhotoId> {
-    bytes
-        .chunks_exact(16)
-        .filter_map(|bytes| Uuid::from_slice(bytes).ok())
-        .map(PhotoId)
-        .collect()
+    let (ids, _) = bytes.as_chunks();
+    ids.iter().map(|id| PhotoId(Uuid::from_bytes(*id))).collect()
 }

@@ -124,7 +124,7 @@ async fn a_winner_who_went_while_the_day_closed_is_replaced_by_the_sweep() {
     // What two transactions can leave that did not see each other.
     sqlx::query("UPDATE hot_day SET winner_id = ?, closed_at = UTC_TIMESTAMP(6)")
         .bind(photos[1])
-        .execute(&app.service.pool)
+        .execute(&mut app.admin().await)
         .await
         .unwrap();
     assert_eq!(archive(&app).await, ["2026-11-22 1 -"]);

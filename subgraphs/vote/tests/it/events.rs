@@ -58,7 +58,7 @@ async fn a_deletion_hides_at_once_and_sweeps_the_votes() {
     }
     sqlx::query("INSERT INTO vote (photo_id, user_id, value, cast_at) SELECT ?, UNHEX(MD5(seq)), 1, UTC_TIMESTAMP(6) FROM seq_1_to_2500")
         .bind(gone)
-        .execute(&app.service.pool)
+        .execute(&mut app.admin().await)
         .await
         .unwrap();
     app.fold().await;
@@ -138,7 +138,7 @@ async fn an_account_with_more_votes_than_a_batch_loses_them_all() {
     .await;
     sqlx::query("INSERT INTO vote (photo_id, user_id, value, cast_at) SELECT photo_id, ?, 1, UTC_TIMESTAMP(6) FROM photo_score")
         .bind(leaves)
-        .execute(&app.service.pool)
+        .execute(&mut app.admin().await)
         .await
         .unwrap();
     app.depart(leaves).await;
@@ -225,7 +225,7 @@ async fn in_every_order(steps: &[Step], left: &str) {
         let shown = if deleted {
             let votes: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM vote WHERE photo_id = ?")
                 .bind(photo)
-                .fetch_one(&app.service.pool)
+                .fetch_one(&mut app.admin().await)
                 .await
                 .unwrap();
             format!("{votes} votes")

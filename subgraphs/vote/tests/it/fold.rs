@@ -177,19 +177,25 @@ async fn a_recount_repairs_what_does_not_agree() {
 }
 
 #[tokio::test]
-async fn two_recounts_at_once_repair_once() {
+async fn recounts_at_once_repair_once() {
     let app = App::new().await;
     let photo = app.publish(someone()).await;
     app.vote(someone(), photo, "UP").await.data();
     app.fold().await;
-    for _ in 0..5 {
+    let services = [app.replica(1).0, app.replica(1).0, app.replica(1).0];
+    for round in 0..12 {
         app.sql("UPDATE photo_score SET up = 50").await;
-        let (other, _) = app.replica(2);
-        let (one, two) = tokio::join!(
-            vote::recount::run(&app.service.pool, &app.service.clock),
-            vote::recount::run(&other.pool, &other.clock)
-        );
-        assert_eq!(one.unwrap().differed + two.unwrap().differed, 1);
+        let recounts = services
+            .iter()
+            .map(|service| vote::recount::run(&service.pool, &service.clock));
+        let repaired: u64 = join_all(recounts)
+            .await
+            .into_iter()
+            .map(|recount| recount.unwrap().differed)
+            .sum();
+        assert_eq!(repaired, 1, "in round {round}");
+        // A recount that finds the fold at work leaves its own deltas to it.
+        app.fold().await;
         assert_agrees(&app).await;
     }
 }

@@ -83,10 +83,13 @@ fn the_order_is_by_score_and_wilson() {
                     .push("'2026-11-22'");
                 row.push_bind(*up).push_bind(*down);
             });
-            insert.build().execute(&app.service.pool).await.unwrap();
+            insert.build().execute(&mut app.admin().await).await.unwrap();
             let query = "SELECT up, down, score, wilson FROM photo_score WHERE listed = 1
                          ORDER BY score DESC, wilson DESC, published_at DESC, photo_id DESC";
-            sqlx::query(query).fetch_all(&app.service.pool).await.unwrap()
+            sqlx::query(query)
+                .fetch_all(&mut app.admin().await)
+                .await
+                .unwrap()
         });
         prop_assert_eq!(rows.len(), tallies.len());
         let mut before = (i32::MAX, f64::MAX);

@@ -14,6 +14,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, MySqlConnection};
 use testkit::{Answer, Client, INTERNAL_SECRET, Issuer, TestClock, TestDatabase};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -131,14 +132,20 @@ impl App {
             .unwrap();
     }
 
-    /// Runs SQL of a test's own.
+    /// A connection for SQL of a test's own, without the time limits of requests.
+    pub async fn admin(&self) -> MySqlConnection {
+        MySqlConnection::connect(self.database.url().expose())
+            .await
+            .unwrap()
+    }
+
     pub async fn sql(&self, sql: &'static str) {
-        sqlx::query(sql).execute(&self.service.pool).await.unwrap();
+        sqlx::query(sql).execute(&mut self.admin().await).await.unwrap();
     }
 
     pub async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql)
-            .fetch_one(&self.service.pool)
+            .fetch_one(&mut self.admin().await)
             .await
             .unwrap()
     }

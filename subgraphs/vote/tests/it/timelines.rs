@@ -245,7 +245,7 @@ async fn trending_goes_on_beyond_its_snapshot() {
     let order: Vec<PhotoId> = sqlx::query_scalar(
         "SELECT photo_id FROM photo_score ORDER BY score DESC, wilson DESC, published_at DESC, photo_id DESC",
     )
-    .fetch_all(&app.service.pool)
+    .fetch_all(&mut app.admin().await)
     .await
     .unwrap();
     assert_eq!(order.len(), 5601);
