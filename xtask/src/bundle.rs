@@ -238,12 +238,15 @@ fn bundle_playground() -> Result<()> {
         bail!("router/playground/package.json is missing");
     }
     let modules = source.join("node_modules");
-    let installed = Stamp::new(&modules, &[source.join("package-lock.json")])?;
+    let installed = Stamp::new(
+        &target_dir().join("playground-packages"),
+        &[source.join("package-lock.json")],
+    )?;
     let built = Stamp::new(&target_dir().join("playground"), std::slice::from_ref(&source))?;
     if built.is_current() && playground_bundle().exists() {
         return Ok(());
     }
-    if !installed.is_current() {
+    if !installed.is_current() || !modules.exists() {
         say("installing the playground's packages");
         let mut install = command(
             "npm",

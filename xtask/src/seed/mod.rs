@@ -332,14 +332,39 @@ fn key(parts: &[&str]) -> Uuid {
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
-fn progress(what: &'static str, count: usize) -> ProgressBar {
+/// A bar on a terminal; elsewhere a line now and then.
+struct Progress {
+    what: &'static str,
+    bar: ProgressBar,
+}
+
+fn progress(what: &'static str, count: usize) -> Progress {
     let style = ProgressStyle::with_template("{msg:>14} {bar:40} {pos}/{len} {eta}")
         .expect("the template is well-formed");
     let bar = ProgressBar::new(count as u64)
         .with_style(style)
         .with_message(what);
     bar.enable_steady_tick(Duration::from_millis(500));
-    bar
+    Progress { what, bar }
+}
+
+impl Progress {
+    fn inc(&self, by: u64) {
+        let before = self.bar.position();
+        self.bar.inc(by);
+        let (now, count) = (self.bar.position(), self.bar.length().unwrap_or(1).max(1));
+        if self.bar.is_hidden() && (before * 8 / count != now * 8 / count) {
+            say(&format!("{}: {now} of {count}", self.what));
+        }
+    }
+
+    fn suspend(&self, write: impl FnOnce()) {
+        self.bar.suspend(write);
+    }
+
+    fn finish(&self) {
+        self.bar.finish();
+    }
 }
 
 #[cfg(test)]

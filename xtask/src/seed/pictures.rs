@@ -18,8 +18,8 @@ pub(super) struct Painting {
     ratio: (u32, u32),
 }
 
-/// About as many pixels as a phone shows.
-const PIXELS: f32 = 1_900_000.0;
+/// Enough for a large screen, and few enough for a small machine to encode.
+const PIXELS: f32 = 1_500_000.0;
 
 impl Painting {
     /// Paints it, and answers the bytes of a JPEG. The same bytes every time.

@@ -125,6 +125,8 @@ fn spawn(settings: &Settings<'_>, data: &Path) -> Result<Process> {
             .arg("--bind-address=127.0.0.1")
             .arg("--skip-name-resolve")
             .arg("--skip-log-bin")
+            // Not every connection that ends early, which is how a start is noticed.
+            .arg("--log-warnings=1")
             .arg("--character-set-server=utf8mb4")
             .arg("--collation-server=utf8mb4_bin")
             .arg(format!("--innodb-flush-log-at-trx-commit={flush}"))
