@@ -14,7 +14,7 @@ use crate::loaders::{Tallies, Votes};
 
 // As an argument it holds whatever was written there: async-graphql could only say that a value is invalid, and not
 // in which field.
-/// A calendar day, YYYY-MM-DD, in the site's time zone (UTC unless configured).
+/// A day as it is written.
 pub struct Date(String);
 
 impl Date {
@@ -30,6 +30,7 @@ impl From<NaiveDate> for Date {
     }
 }
 
+/// A calendar day, YYYY-MM-DD, in the site's time zone (UTC unless configured).
 #[Scalar]
 impl ScalarType for Date {
     fn parse(value: Value) -> InputValueResult<Self> {

@@ -23,20 +23,20 @@ use vote::domain::{PhotoId, PublishedPhoto};
 use vote::reconcile::Others;
 
 /// The service with a database of its own, and what it asks of other services answered by a small server.
-pub struct App {
-    pub clock: TestClock,
-    pub service: Vote,
-    pub client: Client,
-    pub neighbours: Neighbours,
-    pub database: TestDatabase,
+pub(crate) struct App {
+    pub(crate) clock: TestClock,
+    pub(crate) service: Vote,
+    pub(crate) client: Client,
+    pub(crate) neighbours: Neighbours,
+    pub(crate) database: TestDatabase,
 }
 
 impl App {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::in_zone(chrono_tz::UTC).await
     }
 
-    pub async fn in_zone(time_zone: Tz) -> Self {
+    pub(crate) async fn in_zone(time_zone: Tz) -> Self {
         let database = TestDatabase::new(&vote::MIGRATOR).await;
         let neighbours = Neighbours::start().await;
         let clock = TestClock::default();
@@ -58,7 +58,7 @@ impl App {
     }
 
     /// Another replica: its own connections and memory, the same schema.
-    pub fn replica(&self, connections: u32) -> (Vote, Client) {
+    pub(crate) fn replica(&self, connections: u32) -> (Vote, Client) {
         let pool = chassis::database::pool(&self.database.url(), connections).unwrap();
         let service = Vote {
             pool,
@@ -69,7 +69,7 @@ impl App {
     }
 
     /// Publishes a photo now, a microsecond after the one before.
-    pub async fn publish(&self, author: UserId) -> PhotoId {
+    pub(crate) async fn publish(&self, author: UserId) -> PhotoId {
         self.clock.advance(chrono::TimeDelta::microseconds(1));
         let now = self.clock.now();
         let photo = photo(author, now, vote::domain::day_at(now, self.service.time_zone));
@@ -77,7 +77,7 @@ impl App {
         photo.photo_id
     }
 
-    pub async fn publish_many(&self, author: UserId, how_many: usize) -> Vec<PhotoId> {
+    pub(crate) async fn publish_many(&self, author: UserId, how_many: usize) -> Vec<PhotoId> {
         let mut photos = Vec::new();
         for _ in 0..how_many {
             photos.push(self.publish(author).await);
@@ -85,12 +85,12 @@ impl App {
         photos
     }
 
-    pub async fn deliver_published(&self, photo: &PublishedPhoto) {
+    pub(crate) async fn deliver_published(&self, photo: &PublishedPhoto) {
         self.deliver("photo.published", serde_json::to_value(photo).unwrap())
             .await;
     }
 
-    pub async fn delete(&self, photo: PhotoId) {
+    pub(crate) async fn delete(&self, photo: PhotoId) {
         self.deliver(
             "photo.deleted",
             json!({ "photoId": photo, "authorId": someone() }),
@@ -98,22 +98,22 @@ impl App {
         .await;
     }
 
-    pub async fn depart(&self, user: UserId) {
+    pub(crate) async fn depart(&self, user: UserId) {
         self.deliver("account.deleted", json!({ "accountId": user }))
             .await;
     }
 
-    pub async fn deliver(&self, kind: &str, data: Value) {
+    pub(crate) async fn deliver(&self, kind: &str, data: Value) {
         let event = Event::new(kind, data, self.clock.now());
         assert_eq!(self.client.deliver(&event).await, StatusCode::NO_CONTENT);
     }
 
-    pub async fn vote(&self, user: UserId, photo: PhotoId, choice: &str) -> Answer {
+    pub(crate) async fn vote(&self, user: UserId, photo: PhotoId, choice: &str) -> Answer {
         cast(&self.client.of(user), photo, choice).await
     }
 
     /// The photo's tally and the viewer's vote: `2/1/1 UP`.
-    pub async fn tally(&self, viewer: UserId, photo: PhotoId) -> String {
+    pub(crate) async fn tally(&self, viewer: UserId, photo: PhotoId) -> String {
         let answer = self
             .client
             .of(viewer)
@@ -122,28 +122,28 @@ impl App {
         shown(&answer.data()["_entities"][0])
     }
 
-    pub async fn fold(&self) {
+    pub(crate) async fn fold(&self) {
         vote::fold::run(&self.service.pool).await.unwrap();
     }
 
-    pub async fn sweep(&self) {
+    pub(crate) async fn sweep(&self) {
         vote::events::sweep(&self.service.pool, self.clock.now())
             .await
             .unwrap();
     }
 
     /// A connection for SQL of a test's own, without the time limits of requests.
-    pub async fn admin(&self) -> MySqlConnection {
+    pub(crate) async fn admin(&self) -> MySqlConnection {
         MySqlConnection::connect(self.database.url().expose())
             .await
             .unwrap()
     }
 
-    pub async fn sql(&self, sql: &'static str) {
+    pub(crate) async fn sql(&self, sql: &'static str) {
         sqlx::query(sql).execute(&mut self.admin().await).await.unwrap();
     }
 
-    pub async fn count(&self, sql: &'static str) -> i64 {
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql)
             .fetch_one(&mut self.admin().await)
             .await
@@ -159,11 +159,11 @@ fn client(service: &Vote) -> Client {
     ))
 }
 
-pub fn someone() -> UserId {
+pub(crate) fn someone() -> UserId {
     UserId(Uuid::new_v4())
 }
 
-pub fn photo(author_id: UserId, published_at: DateTime<Utc>, hot_day: NaiveDate) -> PublishedPhoto {
+pub(crate) fn photo(author_id: UserId, published_at: DateTime<Utc>, hot_day: NaiveDate) -> PublishedPhoto {
     PublishedPhoto {
         photo_id: PhotoId::new(published_at),
         author_id,
@@ -172,7 +172,7 @@ pub fn photo(author_id: UserId, published_at: DateTime<Utc>, hot_day: NaiveDate)
     }
 }
 
-pub async fn cast(client: &Client, photo: PhotoId, choice: &str) -> Answer {
+pub(crate) async fn cast(client: &Client, photo: PhotoId, choice: &str) -> Answer {
     let mutation = "mutation ($id: ID!, $vote: VoteChoice!) { castVote(photoId: $id, vote: $vote) { id votes { up down score } viewerVote } }";
     client
         .graphql(mutation, json!({ "id": photo, "vote": choice }))
@@ -180,25 +180,25 @@ pub async fn cast(client: &Client, photo: PhotoId, choice: &str) -> Answer {
 }
 
 /// `2/1/1 UP` of a photo with its votes.
-pub fn shown(photo: &Value) -> String {
+pub(crate) fn shown(photo: &Value) -> String {
     let votes = &photo["votes"];
     let vote = photo["viewerVote"].as_str().unwrap_or("-");
     format!("{}/{}/{} {vote}", votes["up"], votes["down"], votes["score"])
 }
 
 /// One page of a timeline: ids, and the cursor after which the next one begins.
-pub struct Leaf {
-    pub ids: Vec<String>,
-    pub next: Option<String>,
+pub(crate) struct Leaf {
+    pub(crate) ids: Vec<String>,
+    pub(crate) next: Option<String>,
 }
 
 #[derive(Clone, Copy)]
-pub enum List {
+pub(crate) enum List {
     Hot,
     Trending,
 }
 
-pub async fn leaf(client: &Client, list: List, first: usize, after: Option<&str>) -> Leaf {
+pub(crate) async fn leaf(client: &Client, list: List, first: usize, after: Option<&str>) -> Leaf {
     let field = match list {
         List::Hot => "hotPhotos",
         List::Trending => "trendingPhotos",
@@ -225,7 +225,7 @@ pub async fn leaf(client: &Client, list: List, first: usize, after: Option<&str>
 }
 
 /// All ids of a timeline, page by page.
-pub async fn walk(client: &Client, list: List, first: usize) -> Vec<String> {
+pub(crate) async fn walk(client: &Client, list: List, first: usize) -> Vec<String> {
     let mut page = leaf(client, list, first, None).await;
     let mut ids = page.ids;
     while let Some(after) = page.next {
@@ -235,24 +235,24 @@ pub async fn walk(client: &Client, list: List, first: usize) -> Vec<String> {
     ids
 }
 
-pub fn strings(ids: impl IntoIterator<Item = PhotoId>) -> Vec<String> {
+pub(crate) fn strings(ids: impl IntoIterator<Item = PhotoId>) -> Vec<String> {
     ids.into_iter().map(|id| id.to_string()).collect()
 }
 
 /// The internal API of the photo service, and what the reconciler asks the authentication service.
 #[derive(Clone)]
-pub struct Neighbours {
+pub(crate) struct Neighbours {
     url: String,
     state: Arc<Mutex<Truth>>,
 }
 
 #[derive(Default)]
-pub struct Truth {
+pub(crate) struct Truth {
     /// What the photo service would say; deleted where there is no photo.
-    pub photos: BTreeMap<PhotoId, Option<PublishedPhoto>>,
-    pub gone_accounts: HashSet<UserId>,
-    pub down: bool,
-    pub look_ups: u32,
+    pub(crate) photos: BTreeMap<PhotoId, Option<PublishedPhoto>>,
+    pub(crate) gone_accounts: HashSet<UserId>,
+    pub(crate) down: bool,
+    pub(crate) look_ups: u32,
 }
 
 impl Neighbours {
@@ -283,11 +283,11 @@ impl Neighbours {
         }
     }
 
-    pub fn truth(&self) -> MutexGuard<'_, Truth> {
+    pub(crate) fn truth(&self) -> MutexGuard<'_, Truth> {
         self.state.lock().unwrap()
     }
 
-    pub fn has(&self, photo: &PublishedPhoto) {
+    pub(crate) fn has(&self, photo: &PublishedPhoto) {
         self.truth().photos.insert(photo.photo_id, Some(photo.clone()));
     }
 }
