@@ -18,7 +18,13 @@ chassis::id_newtype! {
 pub struct Title(String);
 
 impl Title {
-    const RULE: Rule = Rule { field: "title", name: "the title", min: 1, max: 120, lines: false };
+    const RULE: Rule = Rule {
+        field: "title",
+        name: "the title",
+        min: 1,
+        max: 120,
+        lines: false,
+    };
 
     /// Reads what a person wrote.
     pub fn parse(raw: &str) -> Result<Self, InvalidText> {
@@ -36,7 +42,13 @@ impl Title {
 pub struct AltText(String);
 
 impl AltText {
-    const RULE: Rule = Rule { field: "altText", name: "the description", min: 0, max: 1000, lines: true };
+    const RULE: Rule = Rule {
+        field: "altText",
+        name: "the description",
+        min: 0,
+        max: 1000,
+        lines: true,
+    };
 
     /// Reads what a person wrote; an empty text is none.
     pub fn parse(raw: &str) -> Result<Option<Self>, InvalidText> {
@@ -70,7 +82,10 @@ pub struct Photo {
 impl Photo {
     /// Its pixels, after the camera's orientation has been applied.
     pub fn size(&self) -> Size {
-        Size { width: self.width, height: self.height }
+        Size {
+            width: self.width,
+            height: self.height,
+        }
     }
 }
 
@@ -114,7 +129,10 @@ impl FileKey {
         let mut srcset = String::with_capacity(256);
         for size in size.ladder() {
             let separator = if srcset.is_empty() { "" } else { ", " };
-            let file = FileName::Rendition { width: size.width, format };
+            let file = FileName::Rendition {
+                width: size.width,
+                format,
+            };
             // Writing to a string cannot fail.
             let _ = write!(srcset, "{separator}/media/{self}/{file} {}w", size.width);
         }
@@ -165,6 +183,9 @@ mod tests {
         let late: DateTime<Utc> = "2026-11-22T23:30:00Z".parse().unwrap();
         assert_eq!(hot_day(late, chrono_tz::UTC).to_string(), "2026-11-22");
         assert_eq!(hot_day(late, chrono_tz::Europe::Berlin).to_string(), "2026-11-23");
-        assert_eq!(hot_day(late, chrono_tz::America::Los_Angeles).to_string(), "2026-11-22");
+        assert_eq!(
+            hot_day(late, chrono_tz::America::Los_Angeles).to_string(),
+            "2026-11-22"
+        );
     }
 }

@@ -25,7 +25,11 @@ pub fn published(photo: &Photo, now: DateTime<Utc>) -> Event {
 
 /// A photo is gone.
 pub fn deleted(photo: &Photo, now: DateTime<Utc>) -> Event {
-    Event::new("photo.deleted", json!({ "photoId": photo.id, "authorId": photo.author_id }), now)
+    Event::new(
+        "photo.deleted",
+        json!({ "photoId": photo.id, "authorId": photo.author_id }),
+        now,
+    )
 }
 
 /// Receives others' events.

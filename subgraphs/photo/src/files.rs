@@ -72,7 +72,10 @@ pub struct Found {
 impl Files {
     /// Opens the store; makes the folder where it is missing.
     pub fn open(config: &StoreConfig) -> Result<Self, ConfigError> {
-        let invalid = |reason: String| ConfigError::Invalid { name: "MEDIA_STORE", reason };
+        let invalid = |reason: String| ConfigError::Invalid {
+            name: "MEDIA_STORE",
+            reason,
+        };
         match config.media_store.scheme() {
             "file" => {
                 let path = config.media_store.to_file_path();
@@ -80,7 +83,9 @@ impl Files {
                 Self::in_folder(&path).map_err(|error| invalid(format!("{}: {error}", path.display())))
             }
             "s3" => Self::in_bucket(config, invalid),
-            other => Err(invalid(format!("expected file:///folder or s3://bucket/prefix, not {other}:"))),
+            other => Err(invalid(format!(
+                "expected file:///folder or s3://bucket/prefix, not {other}:"
+            ))),
         }
     }
 
@@ -89,7 +94,10 @@ impl Files {
         std::fs::create_dir_all(folder)?;
         let folder = folder.canonicalize()?;
         let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), folder: Some(folder.into()) })
+        Ok(Self {
+            store: Arc::new(store),
+            folder: Some(folder.into()),
+        })
     }
 
     fn in_bucket(config: &StoreConfig, invalid: impl Fn(String) -> ConfigError) -> Result<Self, ConfigError> {
@@ -112,19 +120,29 @@ impl Files {
             .with_secret_access_key(secret.expose());
         if let Some(endpoint) = &config.s3_endpoint {
             // A service of one's own on a private network may well have no certificate.
-            builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/')).with_allow_http(endpoint.scheme() == "http");
+            builder = builder
+                .with_endpoint(endpoint.as_str().trim_end_matches('/'))
+                .with_allow_http(endpoint.scheme() == "http");
         }
         let bucket = builder.build().map_err(|error| invalid(error.to_string()))?;
-        let prefix = Path::parse(config.media_store.path().trim_matches('/')).map_err(|error| invalid(error.to_string()))?;
-        let store: Arc<dyn ObjectStore> =
-            if prefix.as_ref().is_empty() { Arc::new(bucket) } else { Arc::new(PrefixStore::new(bucket, prefix)) };
+        let prefix = Path::parse(config.media_store.path().trim_matches('/'))
+            .map_err(|error| invalid(error.to_string()))?;
+        let store: Arc<dyn ObjectStore> = if prefix.as_ref().is_empty() {
+            Arc::new(bucket)
+        } else {
+            Arc::new(PrefixStore::new(bucket, prefix))
+        };
         Ok(Self { store, folder: None })
     }
 
     /// Writes files under `key`; when this returns they are safe.
     pub async fn write(&self, key: FileKey, files: Vec<File>) -> Result<(), Error> {
         futures::stream::iter(files)
-            .map(|file| async move { self.store.put(&path(key, file.name), Bytes::from(file.bytes).into()).await })
+            .map(|file| async move {
+                self.store
+                    .put(&path(key, file.name), Bytes::from(file.bytes).into())
+                    .await
+            })
             .buffer_unordered(WRITES)
             .try_for_each(|_| async { Ok(()) })
             .await?;
@@ -132,7 +150,12 @@ impl Files {
     }
 
     /// Opens a file; `None` where there is none.
-    pub async fn open_file(&self, key: FileKey, name: FileName, options: GetOptions) -> Result<Option<GetResult>, object_store::Error> {
+    pub async fn open_file(
+        &self,
+        key: FileKey,
+        name: FileName,
+        options: GetOptions,
+    ) -> Result<Option<GetResult>, object_store::Error> {
         match self.store.get_opts(&path(key, name), options).await {
             Ok(found) => Ok(Some(found)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -158,14 +181,23 @@ impl Files {
             };
         }
         let prefix = Path::from_iter([shard_of(key), key.to_string()]);
-        let found = self.store.list(Some(&prefix)).map_ok(|object| object.location).boxed();
-        self.store.delete_stream(found).try_for_each(|_| async { Ok(()) }).await?;
+        let found = self
+            .store
+            .list(Some(&prefix))
+            .map_ok(|object| object.location)
+            .boxed();
+        self.store
+            .delete_stream(found)
+            .try_for_each(|_| async { Ok(()) })
+            .await?;
         Ok(())
     }
 
     /// What is under `key`.
     pub async fn names(&self, key: FileKey) -> Result<Vec<FileName>, Error> {
-        let mut found = self.found_under(Path::from_iter([shard_of(key), key.to_string()])).await?;
+        let mut found = self
+            .found_under(Path::from_iter([shard_of(key), key.to_string()]))
+            .await?;
         Ok(found.remove(&key).map(|found| found.names).unwrap_or_default())
     }
 
@@ -197,7 +229,9 @@ impl Files {
 fn folders_in(shard: &FsPath) -> std::io::Result<HashMap<FileKey, Found>> {
     let mut found = HashMap::new();
     for folder in entries(shard)? {
-        let Some(key) = folder.file_name().to_str().and_then(FileKey::parse) else { continue };
+        let Some(key) = folder.file_name().to_str().and_then(FileKey::parse) else {
+            continue;
+        };
         note(&mut found, key, None, folder.metadata()?.modified()?.into());
         for file in entries(&folder.path())? {
             // A file that is removed meanwhile is not there.
@@ -217,8 +251,16 @@ fn entries(folder: &FsPath) -> std::io::Result<Vec<std::fs::DirEntry>> {
     }
 }
 
-fn note(found: &mut HashMap<FileKey, Found>, key: FileKey, name: Option<FileName>, changed_at: DateTime<Utc>) {
-    let under_key = found.entry(key).or_insert_with(|| Found { names: Vec::new(), changed_at });
+fn note(
+    found: &mut HashMap<FileKey, Found>,
+    key: FileKey,
+    name: Option<FileName>,
+    changed_at: DateTime<Utc>,
+) {
+    let under_key = found.entry(key).or_insert_with(|| Found {
+        names: Vec::new(),
+        changed_at,
+    });
     under_key.names.extend(name);
     under_key.changed_at = under_key.changed_at.max(changed_at);
 }

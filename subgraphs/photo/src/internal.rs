@@ -72,14 +72,22 @@ async fn look_up(Shared(state): Shared<State>, Path(id): Path<PhotoId>) -> Resul
     }
     // A row that is there and hidden belongs to a deleted account.
     let deleted = store::is_deleted(&state.pool, id).await? || store::exists(&state.pool, id).await?;
-    Ok(if deleted { StatusCode::GONE } else { StatusCode::NOT_FOUND }.into_response())
+    Ok(if deleted {
+        StatusCode::GONE
+    } else {
+        StatusCode::NOT_FOUND
+    }
+    .into_response())
 }
 
 async fn gone(Shared(state): Shared<State>, Json(asked): Json<Ids<PhotoId>>) -> Result<Response, Refused> {
     let mut gone = asked.ids;
     for batch in gone.clone().chunks(MOST as usize) {
-        let there: std::collections::HashSet<_> =
-            store::by_ids(&state.pool, batch).await?.into_iter().map(|photo| photo.id).collect();
+        let there: std::collections::HashSet<_> = store::by_ids(&state.pool, batch)
+            .await?
+            .into_iter()
+            .map(|photo| photo.id)
+            .collect();
         gone.retain(|id| !there.contains(id));
     }
     Ok(Json(Ids { ids: gone }).into_response())

@@ -89,26 +89,34 @@ pub struct Trust {
 
 /// Everything that this service answers.
 pub fn routes(state: &State, trust: Trust, stop: CancellationToken) -> Router {
-    let handler = events::Handler { sweep: Arc::clone(&state.sweep) };
+    let handler = events::Handler {
+        sweep: Arc::clone(&state.sweep),
+    };
     let readiness = Readiness::new(state.pool.clone(), stop);
     server::routes(schema(Some(state.clone())), trust.verifier.clone(), readiness)
         .merge(uploads::routes(state.clone(), trust.verifier))
         .merge(media::routes(state.files.clone()))
-        .merge(inbox::routes(state.pool.clone(), state.clock.clone(), trust.secret.clone(), handler))
+        .merge(inbox::routes(
+            state.pool.clone(),
+            state.clock.clone(),
+            trust.secret.clone(),
+            handler,
+        ))
         .merge(internal::routes(state.clone(), trust.secret))
 }
 
 /// Starts what runs beside the requests, but for the relay of the outbox.
 pub fn spawn_jobs(state: &State, accounts: Option<InternalClient>, stop: &CancellationToken) {
     let sweeping = state.clone();
-    Job { name: "sweep", every: SWEEP, wake: Arc::clone(&state.sweep) }.spawn(
-        state.pool.clone(),
-        stop.clone(),
-        move || {
-            let state = sweeping.clone();
-            async move { sweep::sweep(&state).await.map(drop) }
-        },
-    );
+    Job {
+        name: "sweep",
+        every: SWEEP,
+        wake: Arc::clone(&state.sweep),
+    }
+    .spawn(state.pool.clone(), stop.clone(), move || {
+        let state = sweeping.clone();
+        async move { sweep::sweep(&state).await.map(drop) }
+    });
     let reconciling = state.clone();
     Job::new("reconcile", RECONCILE).spawn(state.pool.clone(), stop.clone(), move || {
         let (state, accounts) = (reconciling.clone(), accounts.clone());
@@ -117,6 +125,11 @@ pub fn spawn_jobs(state: &State, accounts: Option<InternalClient>, stop: &Cancel
     let (pool, clock) = (state.pool.clone(), state.clock.clone());
     Job::new("forget", FORGET).spawn(state.pool.clone(), stop.clone(), move || {
         let (pool, clock) = (pool.clone(), clock.clone());
-        async move { inbox::forget_old(&pool, clock.now()).await.map(drop).map_err(Error::from) }
+        async move {
+            inbox::forget_old(&pool, clock.now())
+                .await
+                .map(drop)
+                .map_err(Error::from)
+        }
     });
 }

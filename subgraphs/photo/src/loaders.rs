@@ -41,7 +41,10 @@ pub struct AuthorPage {
 impl AuthorPage {
     /// The page without its author.
     pub fn page(self) -> Page<Place> {
-        Page { limit: self.limit, after: self.after }
+        Page {
+            limit: self.limit,
+            after: self.after,
+        }
     }
 }
 

@@ -98,9 +98,14 @@ async fn serve(config: Serve) -> Result<()> {
     let http = reqwest::Client::new();
     let state = state(&config.common.database, &config.photo)?;
     let verifier = TokenVerifier::new(&config.common.tokens, http.clone());
-    let accounts = config.photo.authentication_url.map(|url| InternalClient::new(http.clone(), url, secret.clone()));
+    let accounts = config
+        .photo
+        .authentication_url
+        .map(|url| InternalClient::new(http.clone(), url, secret.clone()));
     spawn_jobs(&state, accounts, &stop);
-    state.outbox.spawn_relay(state.pool.clone(), &http, &secret, stop.clone());
+    state
+        .outbox
+        .spawn_relay(state.pool.clone(), &http, &secret, stop.clone());
     let routes = routes(&state, Trust { verifier, secret }, stop.clone());
     Ok(server::serve(config.common.listen.unwrap_or(LISTEN), routes, stop).await?)
 }
@@ -109,8 +114,10 @@ async fn reconcile_once(config: Reconcile) -> Result<()> {
     telemetry::init(telemetry::LogFormat::Human);
     let secret = config.internal.secret()?;
     let state = state(&config.database, &config.photo)?;
-    let accounts =
-        config.photo.authentication_url.map(|url| InternalClient::new(reqwest::Client::new(), url, secret));
+    let accounts = config
+        .photo
+        .authentication_url
+        .map(|url| InternalClient::new(reqwest::Client::new(), url, secret));
     let report = reconcile::reconcile(&state, accounts.as_ref()).await?;
     println!("{}", report.to_json());
     Ok(())

@@ -18,7 +18,9 @@ const AT_ONCE: u64 = 512 * 1024;
 
 /// The route.
 pub fn routes(files: Files) -> Router {
-    Router::new().route("/media/{key}/{file}", get(serve)).with_state(files)
+    Router::new()
+        .route("/media/{key}/{file}", get(serve))
+        .with_state(files)
 }
 
 async fn serve(
@@ -31,11 +33,26 @@ async fn serve(
     let (Some(key), Some(name @ FileName::Rendition { format, .. })) = (FileKey::parse(&key), name) else {
         return missing();
     };
-    match answer(&files, Asked { key, name, format, method, headers }).await {
+    match answer(
+        &files,
+        Asked {
+            key,
+            name,
+            format,
+            method,
+            headers,
+        },
+    )
+    .await
+    {
         Ok(response) => response,
         Err(error) => {
             Failure::from(Error::from(error)).log();
-            (StatusCode::SERVICE_UNAVAILABLE, [(header::CACHE_CONTROL, "no-store")]).into_response()
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                [(header::CACHE_CONTROL, "no-store")],
+            )
+                .into_response()
         }
     }
 }
@@ -53,15 +70,29 @@ async fn answer(files: &Files, asked: Asked) -> Result<Response, object_store::E
     // A file that was deleted is not "not modified", so the store is asked in any case.
     let known = matches(&asked.headers, header::IF_NONE_MATCH, &etag);
     let head = known || asked.method == Method::HEAD;
-    let requested = asked.headers.get(header::RANGE).and_then(|range| range.to_str().ok());
-    let whole = asked.headers.get(header::IF_RANGE).is_some_and(|tag| tag.as_bytes() != etag.as_bytes());
+    let requested = asked
+        .headers
+        .get(header::RANGE)
+        .and_then(|range| range.to_str().ok());
+    let whole = asked
+        .headers
+        .get(header::IF_RANGE)
+        .is_some_and(|tag| tag.as_bytes() != etag.as_bytes());
     let requested = requested.filter(|_| !head && !whole);
 
-    let mut options = GetOptions { head, ..GetOptions::default() };
+    let mut options = GetOptions {
+        head,
+        ..GetOptions::default()
+    };
     let mut status = StatusCode::OK;
     if let Some(requested) = requested {
-        let head = GetOptions { head: true, ..GetOptions::default() };
-        let Some(found) = files.open_file(asked.key, asked.name, head).await? else { return Ok(missing()) };
+        let head = GetOptions {
+            head: true,
+            ..GetOptions::default()
+        };
+        let Some(found) = files.open_file(asked.key, asked.name, head).await? else {
+            return Ok(missing());
+        };
         match byte_range(requested, found.meta.size) {
             Wanted::Whole => {}
             Wanted::Part(range) => {
@@ -70,11 +101,17 @@ async fn answer(files: &Files, asked: Asked) -> Result<Response, object_store::E
             }
             Wanted::Nothing => {
                 let total = format!("bytes */{}", found.meta.size);
-                return Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, total)]).into_response());
+                return Ok((
+                    StatusCode::RANGE_NOT_SATISFIABLE,
+                    [(header::CONTENT_RANGE, total)],
+                )
+                    .into_response());
             }
         }
     }
-    let Some(found) = files.open_file(asked.key, asked.name, options).await? else { return Ok(missing()) };
+    let Some(found) = files.open_file(asked.key, asked.name, options).await? else {
+        return Ok(missing());
+    };
 
     let (range, total) = (found.range.clone(), found.meta.size);
     let mut response = if known {
@@ -83,16 +120,27 @@ async fn answer(files: &Files, asked: Asked) -> Result<Response, object_store::E
         ([(header::CONTENT_LENGTH, total)], Body::empty()).into_response()
     } else {
         let length = range.end - range.start;
-        (status, [(header::CONTENT_LENGTH, length)], body(found, length).await?).into_response()
+        (
+            status,
+            [(header::CONTENT_LENGTH, length)],
+            body(found, length).await?,
+        )
+            .into_response()
     };
     if status == StatusCode::PARTIAL_CONTENT {
         let part = format!("bytes {}-{}/{total}", range.start, range.end - 1);
         response.headers_mut().insert(header::CONTENT_RANGE, value(&part));
     }
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asked.format.media_type()));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(asked.format.media_type()),
+    );
     headers.insert(header::ETAG, value(&etag));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=31536000, immutable"),
+    );
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     protect(headers);
     Ok(response)
@@ -115,7 +163,10 @@ fn missing() -> Response {
 
 /// Whatever got into the store, a browser shows it as a picture or not at all.
 fn protect(headers: &mut HeaderMap) {
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("sandbox; default-src 'none'"),
@@ -123,8 +174,14 @@ fn protect(headers: &mut HeaderMap) {
 }
 
 fn matches(headers: &HeaderMap, name: header::HeaderName, etag: &str) -> bool {
-    let given = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    given.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+    let given = headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    given
+        .split(',')
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
 }
 
 fn value(text: &str) -> HeaderValue {
@@ -140,7 +197,10 @@ enum Wanted {
 
 /// Reads a `Range` header (RFC 9110, section 14.1.2) of one range; anything else is answered with the whole.
 fn byte_range(header: &str, size: u64) -> Wanted {
-    let Some((first, last)) = header.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
+    let Some((first, last)) = header
+        .strip_prefix("bytes=")
+        .and_then(|range| range.split_once('-'))
+    else {
         return Wanted::Whole;
     };
     let (first, last) = (first.trim(), last.trim());
@@ -150,7 +210,11 @@ fn byte_range(header: &str, size: u64) -> Wanted {
         (Err(_), Ok(count)) if first.is_empty() => size.saturating_sub(count)..size,
         _ => return Wanted::Whole,
     };
-    if range.start < range.end { Wanted::Part(range) } else { Wanted::Nothing }
+    if range.start < range.end {
+        Wanted::Part(range)
+    } else {
+        Wanted::Nothing
+    }
 }
 
 #[cfg(test)]
@@ -163,10 +227,22 @@ mod tests {
         assert_eq!(byte_range("bytes=90-", 100), Wanted::Part(90..100));
         assert_eq!(byte_range("bytes=-10", 100), Wanted::Part(90..100));
         assert_eq!(byte_range("bytes=-1000", 100), Wanted::Part(0..100));
-        assert_eq!(byte_range("bytes=0-18446744073709551615", 100), Wanted::Part(0..100));
+        assert_eq!(
+            byte_range("bytes=0-18446744073709551615", 100),
+            Wanted::Part(0..100)
+        );
         assert_eq!(byte_range("bytes=100-", 100), Wanted::Nothing);
         assert_eq!(byte_range("bytes=-0", 100), Wanted::Nothing);
-        for whole in ["", "bytes", "bytes=", "bytes=-", "bytes=9-0", "bytes=0-1,5-6", "items=0-1", "bytes=a-b"] {
+        for whole in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=9-0",
+            "bytes=0-1,5-6",
+            "items=0-1",
+            "bytes=a-b",
+        ] {
             assert_eq!(byte_range(whole, 100), Wanted::Whole, "{whole}");
         }
     }

@@ -59,7 +59,10 @@ impl Report {
         for (what, count) in repairs {
             metrics::counter!("reconcile_repairs_total", "what" => what).increment(count);
         }
-        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; nobody loses 2^52 photos")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a gauge is a float; nobody loses 2^52 photos"
+        )]
         metrics::gauge!("photos_beyond_repair").set(self.beyond_repair.len() as f64);
     }
 }
@@ -72,7 +75,10 @@ pub async fn reconcile(state: &State, accounts: Option<&InternalClient>) -> Resu
             Ok(departed) => report.departed_authors = departed,
             // What has nothing to do with accounts is compared all the same.
             Err(failure) => {
-                tracing::warn!(error = error::chain(&failure), "the authors could not be compared with the accounts");
+                tracing::warn!(
+                    error = error::chain(&failure),
+                    "the authors could not be compared with the accounts"
+                );
             }
         }
     }
@@ -94,7 +100,9 @@ async fn departed_authors(state: &State, accounts: &InternalClient) -> Result<u6
     let mut after = UserId(Uuid::nil());
     loop {
         let authors = sweeping::authors_after(&state.pool, after, now - YOUNG_PHOTOS).await?;
-        let Some(&last) = authors.last() else { return Ok(repaired) };
+        let Some(&last) = authors.last() else {
+            return Ok(repaired);
+        };
         repaired += departed::reconcile(&state.pool, accounts, &authors, now).await?;
         after = last;
     }
@@ -111,7 +119,10 @@ impl Shard {
     fn bounds(&self) -> (FileKey, FileKey) {
         let edge = |number: u8| u128::from(number) << 120;
         let before = edge(self.number).saturating_sub(1);
-        (FileKey(Uuid::from_u128(before)), FileKey(Uuid::from_u128(edge(self.number) | (u128::MAX >> 8))))
+        (
+            FileKey(Uuid::from_u128(before)),
+            FileKey(Uuid::from_u128(edge(self.number) | (u128::MAX >> 8))),
+        )
     }
 }
 
@@ -125,7 +136,10 @@ async fn compare_shard(state: &State, shard: Shard, report: &mut Report) -> Resu
         let Some(row) = rows.last() else { break };
         after = row.file_key;
         for row in rows {
-            let there = found.remove(&row.file_key).map(|found| found.names).unwrap_or_default();
+            let there = found
+                .remove(&row.file_key)
+                .map(|found| found.names)
+                .unwrap_or_default();
             if !missing(&row, &there).is_empty() {
                 restore(state, &row, report).await?;
             }
@@ -133,7 +147,11 @@ async fn compare_shard(state: &State, shard: Shard, report: &mut Report) -> Resu
     }
     if shard.blank {
         if !found.is_empty() {
-            tracing::warn!(shard = shard.number, folders = found.len(), "files in the store and an empty database: nothing is removed");
+            tracing::warn!(
+                shard = shard.number,
+                folders = found.len(),
+                "files in the store and an empty database: nothing is removed"
+            );
         }
         return Ok(());
     }
@@ -142,7 +160,9 @@ async fn compare_shard(state: &State, shard: Shard, report: &mut Report) -> Resu
 
 fn missing(row: &Owned, there: &[FileName]) -> Vec<FileName> {
     let there: HashSet<_> = there.iter().copied().collect();
-    FileName::all(row.size()).filter(|name| !there.contains(name)).collect()
+    FileName::all(row.size())
+        .filter(|name| !there.contains(name))
+        .collect()
 }
 
 /// Makes the files of a row that are not there.
@@ -151,7 +171,10 @@ async fn restore(state: &State, row: &Owned, report: &mut Report) -> Result<(), 
     if lost.is_empty() {
         return Ok(());
     }
-    let widest = FileName::from(Rendition { size: row.size().largest(), format: Format::Jpeg });
+    let widest = FileName::from(Rendition {
+        size: row.size().largest(),
+        format: Format::Jpeg,
+    });
     let mut master = None;
     for source in [FileName::Master, widest] {
         if !lost.contains(&source) {
@@ -164,15 +187,22 @@ async fn restore(state: &State, row: &Owned, report: &mut Report) -> Result<(), 
     let Some(master) = master else {
         return Ok(give_up(row, report));
     };
-    let renditions: Vec<_> =
-        row.size().renditions().filter(|rendition| lost.contains(&FileName::from(*rendition))).collect();
+    let renditions: Vec<_> = row
+        .size()
+        .renditions()
+        .filter(|rendition| lost.contains(&FileName::from(*rendition)))
+        .collect();
     let source = master.clone();
-    let Ok(mut files) = tokio::task::spawn_blocking(move || darkroom::remake(&source, &renditions)).await? else {
+    let Ok(mut files) = tokio::task::spawn_blocking(move || darkroom::remake(&source, &renditions)).await?
+    else {
         return Ok(give_up(row, report));
     };
     if lost.contains(&FileName::Master) {
         // Encoding the rendition once more would only lose more of it.
-        files.push(File { name: FileName::Master, bytes: master.to_vec() });
+        files.push(File {
+            name: FileName::Master,
+            bytes: master.to_vec(),
+        });
     }
     tracing::warn!(photo = %row.id, key = %row.file_key, files = files.len(), "files were missing and were made again");
     report.missing_files += files.len() as u64;
@@ -190,12 +220,23 @@ fn give_up(row: &Owned, report: &mut Report) {
 }
 
 /// Removes folders that no row answers for.
-async fn remove_orphans(state: &State, found: HashMap<FileKey, Found>, report: &mut Report) -> Result<(), Error> {
+async fn remove_orphans(
+    state: &State,
+    found: HashMap<FileKey, Found>,
+    report: &mut Report,
+) -> Result<(), Error> {
     let young = state.clock.now() - YOUNG_FILES;
-    let old: Vec<_> = found.into_iter().filter(|(_, found)| found.changed_at < young).map(|(key, _)| key).collect();
+    let old: Vec<_> = found
+        .into_iter()
+        .filter(|(_, found)| found.changed_at < young)
+        .map(|(key, _)| key)
+        .collect();
     for keys in old.chunks(1000) {
         let mut connection = state.pool.acquire().await?;
-        let known: HashSet<_> = sweeping::answered_for(&mut connection, keys).await?.into_iter().collect();
+        let known: HashSet<_> = sweeping::answered_for(&mut connection, keys)
+            .await?
+            .into_iter()
+            .collect();
         for key in keys.iter().filter(|key| !known.contains(key)) {
             tracing::warn!(%key, "files without a photo or an upload were removed");
             state.files.remove(*key).await?;

@@ -30,23 +30,33 @@ impl Cursor for Place {
 impl Place {
     /// Where this photo is.
     pub fn of(photo: &Photo) -> Self {
-        Self { at: photo.published_at.timestamp_micros(), id: photo.id }
+        Self {
+            at: photo.published_at.timestamp_micros(),
+            id: photo.id,
+        }
     }
 
     fn published_at(self) -> NaiveDateTime {
-        DateTime::from_timestamp_micros(self.at).map(|at| at.naive_utc()).filter(|at| *at <= end_of_time()).unwrap_or_else(end_of_time)
+        DateTime::from_timestamp_micros(self.at)
+            .map(|at| at.naive_utc())
+            .filter(|at| *at <= end_of_time())
+            .unwrap_or_else(end_of_time)
     }
 
     /// Where a page begins: after its cursor, or before all that there is.
     fn start(page: &Page<Self>) -> (NaiveDateTime, PhotoId) {
-        page.after.map_or((end_of_time(), PhotoId(Uuid::max())), |place| (place.published_at(), place.id))
+        page.after.map_or((end_of_time(), PhotoId(Uuid::max())), |place| {
+            (place.published_at(), place.id)
+        })
     }
 }
 
 /// The last time that the database can hold. Without a zone, because sqlx sends times with one as a `TIMESTAMP`,
 /// and those end in 2038.
 fn end_of_time() -> NaiveDateTime {
-    NaiveDate::from_ymd_opt(9999, 12, 31).and_then(|day| day.and_hms_opt(23, 59, 59)).unwrap_or_default()
+    NaiveDate::from_ymd_opt(9999, 12, 31)
+        .and_then(|day| day.and_hms_opt(23, 59, 59))
+        .unwrap_or_default()
 }
 
 /// The newest photos, up to one more than the page shows.
@@ -72,7 +82,8 @@ pub async fn latest(executor: impl MySqlExecutor<'_>, page: &Page<Place>) -> Res
 
 const COLUMNS: &str =
     "id, author_id, file_key, title, alt_text, width, height, placeholder, published_at, hot_day FROM photo";
-const AUTHOR_PRESENT: &str = " AND NOT EXISTS (SELECT 1 FROM departed_account d WHERE d.user_id = photo.author_id)";
+const AUTHOR_PRESENT: &str =
+    " AND NOT EXISTS (SELECT 1 FROM departed_account d WHERE d.user_id = photo.author_id)";
 
 /// The newest photos of each of some authors, for pages of one length, up to one more than it shows.
 pub async fn by_authors(
@@ -85,11 +96,29 @@ pub async fn by_authors(
     let mut query = QueryBuilder::<MySql>::new("");
     for (index, (author, page)) in authors.iter().enumerate() {
         let (at, id) = Place::start(page);
-        query.push(if index == 0 { "(SELECT " } else { " UNION ALL (SELECT " });
-        query.push(COLUMNS).push(" WHERE author_id = ").push_bind(author.0);
-        query.push(" AND (published_at < ").push_bind(at).push(" OR (published_at = ").push_bind(at);
-        query.push(" AND id < ").push_bind(id.0).push("))").push(AUTHOR_PRESENT);
-        query.push(" ORDER BY published_at DESC, id DESC LIMIT ").push_bind(page.rows()).push(")");
+        query.push(if index == 0 {
+            "(SELECT "
+        } else {
+            " UNION ALL (SELECT "
+        });
+        query
+            .push(COLUMNS)
+            .push(" WHERE author_id = ")
+            .push_bind(author.0);
+        query
+            .push(" AND (published_at < ")
+            .push_bind(at)
+            .push(" OR (published_at = ")
+            .push_bind(at);
+        query
+            .push(" AND id < ")
+            .push_bind(id.0)
+            .push("))")
+            .push(AUTHOR_PRESENT);
+        query
+            .push(" ORDER BY published_at DESC, id DESC LIMIT ")
+            .push_bind(page.rows())
+            .push(")");
     }
     query.build_query_as().fetch_all(executor).await
 }
@@ -162,20 +191,29 @@ pub async fn insert(executor: impl MySqlExecutor<'_>, photo: &Photo) -> Result<(
 
 /// Writes what an author may change.
 pub async fn update_texts(executor: impl MySqlExecutor<'_>, photo: &Photo) -> Result<(), sqlx::Error> {
-    sqlx::query!("UPDATE photo SET title = ?, alt_text = ? WHERE id = ?", photo.title, photo.alt_text, photo.id.0)
-        .execute(executor)
-        .await
-        .map(drop)
+    sqlx::query!(
+        "UPDATE photo SET title = ?, alt_text = ? WHERE id = ?",
+        photo.title,
+        photo.alt_text,
+        photo.id.0
+    )
+    .execute(executor)
+    .await
+    .map(drop)
 }
 
 /// Whether a photo was deleted.
 pub async fn is_deleted(executor: impl MySqlExecutor<'_>, id: PhotoId) -> Result<bool, sqlx::Error> {
-    let row = sqlx::query!("SELECT 1 AS one FROM deleted_photo WHERE id = ?", id.0).fetch_optional(executor).await?;
+    let row = sqlx::query!("SELECT 1 AS one FROM deleted_photo WHERE id = ?", id.0)
+        .fetch_optional(executor)
+        .await?;
     Ok(row.is_some())
 }
 
 /// Whether there is a row for a photo, be its author deleted or not.
 pub async fn exists(executor: impl MySqlExecutor<'_>, id: PhotoId) -> Result<bool, sqlx::Error> {
-    let row = sqlx::query!("SELECT 1 AS one FROM photo WHERE id = ?", id.0).fetch_optional(executor).await?;
+    let row = sqlx::query!("SELECT 1 AS one FROM photo WHERE id = ?", id.0)
+        .fetch_optional(executor)
+        .await?;
     Ok(row.is_some())
 }

@@ -54,7 +54,9 @@ async fn discard_uploads(state: &State) -> Result<u64, Error> {
     let mut discarded = 0;
     loop {
         let now = state.clock.now();
-        let done = transaction!(state.pool, Error, |tx, _| Ok(sweeping::discard_uploads(tx, now).await?))?;
+        let done = transaction!(state.pool, Error, |tx, _| Ok(
+            sweeping::discard_uploads(tx, now).await?
+        ))?;
         if done == 0 {
             return Ok(discarded);
         }

@@ -58,7 +58,10 @@ pub fn routes(state: State, verifier: TokenVerifier) -> Router {
     let desk = Desk {
         state,
         verifier,
-        places: Places { all: Arc::new(Semaphore::new(TAKEN)), persons: Arc::default() },
+        places: Places {
+            all: Arc::new(Semaphore::new(TAKEN)),
+            persons: Arc::default(),
+        },
         working: Arc::new(Semaphore::new(WORKING)),
     };
     Router::new()
@@ -128,9 +131,12 @@ impl IntoResponse for Refusal {
             Self::Busy => (Code::Unavailable, self.to_string()),
             _ => (Code::InvalidInput, self.to_string()),
         };
-        let mut response = (status, Json(json!({ "code": code.as_str(), "message": message }))).into_response();
+        let mut response =
+            (status, Json(json!({ "code": code.as_str(), "message": message }))).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static(COME_BACK));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, header::HeaderValue::from_static(COME_BACK));
         }
         response
     }
@@ -162,7 +168,8 @@ async fn upload(Shared(desk): Shared<Arc<Desk>>, headers: HeaderMap, body: Body)
     match take_in(&desk, &headers, &mut body).await {
         Ok(upload) => (StatusCode::CREATED, Json(Accepted::from(upload))).into_response(),
         Err(refusal) => {
-            metrics::counter!("uploads_refused_total", "status" => refusal.status().as_str().to_owned()).increment(1);
+            metrics::counter!("uploads_refused_total", "status" => refusal.status().as_str().to_owned())
+                .increment(1);
             // A sender that is cut off while it sends often does not read the answer.
             let _ = tokio::time::timeout(DRAINING, drain(&mut body)).await;
             refusal.into_response()
@@ -186,8 +193,12 @@ async fn take_in(desk: &Desk, headers: &HeaderMap, body: &mut BodyDataStream) ->
         Caller::Anonymous => return Err(NoViewer::SignedOut.into()),
         Caller::Unverified => return Err(NoViewer::Unverified.into()),
     };
-    departed::require_present(&desk.state.pool, &viewer).await.map_err(Error::from)?;
-    let kind = text(headers, &header::CONTENT_TYPE).and_then(Kind::of_media_type).ok_or(Refusal::NotAPicture)?;
+    departed::require_present(&desk.state.pool, &viewer)
+        .await
+        .map_err(Error::from)?;
+    let kind = text(headers, &header::CONTENT_TYPE)
+        .and_then(Kind::of_media_type)
+        .ok_or(Refusal::NotAPicture)?;
     let announced = text(headers, &header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     if announced.is_some_and(|length| length > MAX_BYTES) {
         return Err(Refusal::TooManyBytes);
@@ -236,7 +247,11 @@ impl Places {
             return None;
         }
         *taken += 1;
-        Some(Place { _of_all: of_all, person, persons: Arc::clone(&self.persons) })
+        Some(Place {
+            _of_all: of_all,
+            person,
+            persons: Arc::clone(&self.persons),
+        })
     }
 }
 
@@ -263,12 +278,18 @@ struct Received {
 const HEAD: usize = 12;
 
 async fn receive(kind: Kind, body: &mut BodyDataStream) -> Result<Received, Refusal> {
-    let file = tokio::task::spawn_blocking(tempfile::tempfile).await.map_err(Error::from)?.map_err(Error::from)?;
+    let file = tokio::task::spawn_blocking(tempfile::tempfile)
+        .await
+        .map_err(Error::from)?
+        .map_err(Error::from)?;
     let mut file = tokio::fs::File::from_std(file);
     let mut hash = Sha256::new();
     let mut head = Vec::with_capacity(HEAD);
     let mut length = 0;
-    while let Some(chunk) = tokio::time::timeout(IDLE, body.next()).await.map_err(|_| Refusal::CutOff)? {
+    while let Some(chunk) = tokio::time::timeout(IDLE, body.next())
+        .await
+        .map_err(|_| Refusal::CutOff)?
+    {
         let chunk = chunk.map_err(|_| Refusal::CutOff)?;
         length += chunk.len() as u64;
         if length > MAX_BYTES {
@@ -286,7 +307,11 @@ async fn receive(kind: Kind, body: &mut BodyDataStream) -> Result<Received, Refu
     }
     require_kind(kind, &head)?;
     file.flush().await.map_err(Error::from)?;
-    Ok(Received { kind, file: file.into_std().await, digest: hash.finalize().into() })
+    Ok(Received {
+        kind,
+        file: file.into_std().await,
+        digest: hash.finalize().into(),
+    })
 }
 
 fn require_kind(announced: Kind, head: &[u8]) -> Result<(), Refusal> {
@@ -299,7 +324,10 @@ fn require_kind(announced: Kind, head: &[u8]) -> Result<(), Refusal> {
 
 async fn renew(state: &State, owner: UserId, digest: &Digest) -> Result<Option<Upload>, Error> {
     let now = state.clock.now();
-    transaction!(state.pool, Error, |tx, _| Ok(store::renew(tx, owner, digest, now).await?))
+    transaction!(state.pool, Error, |tx, _| Ok(store::renew(
+        tx, owner, digest, now
+    )
+    .await?))
 }
 
 /// What is left to do once the bytes are here.
@@ -312,21 +340,36 @@ struct Job {
 }
 
 async fn develop_and_store(job: Job) -> Result<Upload, Refusal> {
-    let Job { state, working, owner, received, place } = job;
-    let Received { kind, mut file, digest } = received;
+    let Job {
+        state,
+        working,
+        owner,
+        received,
+        place,
+    } = job;
+    let Received {
+        kind,
+        mut file,
+        digest,
+    } = received;
     // The semaphore is never closed.
     let turn = working.acquire_owned().await.map_err(|_| Refusal::Busy)?;
     let developing = tokio::task::spawn_blocking(move || {
         // Held by the thread itself: it goes on even where nobody waits for it any more.
         let _turn = turn;
         let mut bytes = Vec::new();
-        file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map_err(Error::from)?;
+        file.rewind()
+            .and_then(|()| file.read_to_end(&mut bytes))
+            .map_err(Error::from)?;
         Ok::<_, Refusal>(darkroom::develop(kind, &bytes)?)
     });
     let developed = match developing.await {
         Ok(developed) => developed?,
         Err(error) if error.is_panic() => {
-            tracing::error!(digest = hex(&digest), "a decoder panicked; the picture was refused");
+            tracing::error!(
+                digest = hex(&digest),
+                "a decoder panicked; the picture was refused"
+            );
             return Err(PictureError::Unreadable.into());
         }
         Err(error) => return Err(Error::from(error).into()),
@@ -384,7 +427,9 @@ async fn insert(state: &State, upload: &Upload, digest: &Digest) -> Result<Uploa
 }
 
 fn is_duplicate(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+    error
+        .as_database_error()
+        .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }
 
 fn hex(digest: &Digest) -> String {

@@ -35,7 +35,10 @@ async fn main() -> anyhow::Result<()> {
     let folder = FileSystem::new(&arguments.root)
         .map_err(|error| anyhow::anyhow!("cannot serve {}: {error:?}", arguments.root.display()))?;
     let mut service = S3ServiceBuilder::new(folder);
-    service.set_auth(SimpleAuth::from_single(arguments.access_key_id, arguments.secret_access_key));
+    service.set_auth(SimpleAuth::from_single(
+        arguments.access_key_id,
+        arguments.secret_access_key,
+    ));
     let service = service.build();
 
     let listener = TcpListener::bind(arguments.listen)
@@ -49,7 +52,9 @@ async fn main() -> anyhow::Result<()> {
         let service = service.clone();
         tokio::spawn(async move {
             // A connection that breaks is its client's business.
-            let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await;
+            let _ = Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(socket), service)
+                .await;
         });
     }
 }

@@ -101,7 +101,14 @@ mod tests {
     fn media_types() {
         assert_eq!(Kind::of_media_type("image/jpeg"), Some(Kind::Jpeg));
         assert_eq!(Kind::of_media_type("Image/PNG; charset=binary"), Some(Kind::Png));
-        for other in ["", "image/jpg", "image/svg+xml", "image/gif", "text/html", "multipart/form-data"] {
+        for other in [
+            "",
+            "image/jpg",
+            "image/svg+xml",
+            "image/gif",
+            "text/html",
+            "multipart/form-data",
+        ] {
             assert_eq!(Kind::of_media_type(other), None, "{other}");
         }
     }
@@ -109,9 +116,17 @@ mod tests {
     #[test]
     fn a_thumbnails_end_is_not_the_pictures_end() {
         let segment = b"\xFF\xE1\x00\x06\xFF\xD9..";
-        let cut = [b"\xFF\xD8".as_slice(), segment, b"\xFF\xDA\x00\x02coded\xFF\x00\xFF\xD0data"].concat();
+        let cut = [
+            b"\xFF\xD8".as_slice(),
+            segment,
+            b"\xFF\xDA\x00\x02coded\xFF\x00\xFF\xD0data",
+        ]
+        .concat();
         assert_eq!(require_end(Kind::Jpeg, &cut), Err(PictureError::Truncated));
-        assert_eq!(require_end(Kind::Jpeg, &[&cut[..], b"\xFF\xFF\xD9"].concat()), Ok(()));
+        assert_eq!(
+            require_end(Kind::Jpeg, &[&cut[..], b"\xFF\xFF\xD9"].concat()),
+            Ok(())
+        );
     }
 
     proptest! {

@@ -91,12 +91,24 @@ fn develop_with<D: ImageDecoder>(decoder: Result<D, ImageError>) -> Result<Devel
     decoder.set_limits(limits()).map_err(refused)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     // A profile that cannot be read is one that the picture does not have.
-    let profile = decoder.icc_profile().ok().flatten().and_then(|icc| ColorProfile::new_from_slice(&icc).ok());
-    let size = if transposes(orientation) { stored.transposed() } else { stored };
+    let profile = decoder
+        .icc_profile()
+        .ok()
+        .flatten()
+        .and_then(|icc| ColorProfile::new_from_slice(&icc).ok());
+    let size = if transposes(orientation) {
+        stored.transposed()
+    } else {
+        stored
+    };
 
     let pixels = DynamicImage::from_decoder(decoder).map_err(refused)?;
     // Scaled first, turned and converted then: that is a fraction of the work and of the memory.
-    let target = if transposes(orientation) { size.largest().transposed() } else { size.largest() };
+    let target = if transposes(orientation) {
+        size.largest().transposed()
+    } else {
+        size.largest()
+    };
     let mut pixels = scale(opaque(pixels), target);
     if let Some(profile) = profile {
         convert_to_srgb(&mut pixels, &profile);
@@ -107,7 +119,11 @@ fn develop_with<D: ImageDecoder>(decoder: Result<D, ImageError>) -> Result<Devel
 
     let placeholder = placeholder(&upright);
     let files = encode::all(&upright, size)?;
-    Ok(Developed { size, placeholder, files })
+    Ok(Developed {
+        size,
+        placeholder,
+        files,
+    })
 }
 
 fn refused(error: ImageError) -> PictureError {
@@ -120,7 +136,10 @@ fn refused(error: ImageError) -> PictureError {
 fn transposes(orientation: Orientation) -> bool {
     matches!(
         orientation,
-        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH
+        Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH
     )
 }
 
@@ -184,7 +203,9 @@ fn convert_to_srgb(pixels: &mut RgbImage, profile: &ColorProfile) {
         _ => return,
     };
     let srgb = ColorProfile::new_srgb();
-    let Ok(transform) = profile.create_transform_8bit(layout, &srgb, Layout::Rgb, TransformOptions::default()) else {
+    let Ok(transform) =
+        profile.create_transform_8bit(layout, &srgb, Layout::Rgb, TransformOptions::default())
+    else {
         return;
     };
     let from: Vec<u8> = match layout {
@@ -204,9 +225,18 @@ fn placeholder(pixels: &RgbImage) -> Vec<u8> {
     let small = if longest <= 100 {
         pixels.clone()
     } else {
-        scale(pixels.clone(), Size { width: side(pixels.width()), height: side(pixels.height()) })
+        scale(
+            pixels.clone(),
+            Size {
+                width: side(pixels.width()),
+                height: side(pixels.height()),
+            },
+        )
     };
     let (width, height) = small.dimensions();
-    let rgba: Vec<u8> = small.pixels().flat_map(|pixel| [pixel.0[0], pixel.0[1], pixel.0[2], 255]).collect();
+    let rgba: Vec<u8> = small
+        .pixels()
+        .flat_map(|pixel| [pixel.0[0], pixel.0[1], pixel.0[2], 255])
+        .collect();
     thumbhash::rgba_to_thumb_hash(width as usize, height as usize, &rgba)
 }

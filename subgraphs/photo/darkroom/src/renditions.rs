@@ -17,21 +17,34 @@ impl Size {
 
     /// A size within the limits; `None` for anything else, so that nobody decodes it.
     pub fn within_limits(width: u32, height: u32) -> Option<Self> {
-        let side = |pixels: u32| u16::try_from(pixels).ok().filter(|_| (1..=Self::MAX_SIDE).contains(&pixels));
-        let size = Self { width: side(width)?, height: side(height)? };
+        let side = |pixels: u32| {
+            u16::try_from(pixels)
+                .ok()
+                .filter(|_| (1..=Self::MAX_SIDE).contains(&pixels))
+        };
+        let size = Self {
+            width: side(width)?,
+            height: side(height)?,
+        };
         (u64::from(width) * u64::from(height) <= Self::MAX_PIXELS).then_some(size)
     }
 
     /// With the sides changed over, as a picture on its side has them.
     pub fn transposed(self) -> Self {
-        Self { width: self.height, height: self.width }
+        Self {
+            width: self.height,
+            height: self.width,
+        }
     }
 
     /// The same picture scaled to `width`, at least one pixel high.
     pub fn scaled_to(self, width: u16) -> Self {
         let (own, new) = (u32::from(self.width), u32::from(width));
         let height = (u32::from(self.height) * new + own / 2) / own;
-        Self { width, height: u16::try_from(height.max(1)).unwrap_or(u16::MAX) }
+        Self {
+            width,
+            height: u16::try_from(height.max(1)).unwrap_or(u16::MAX),
+        }
     }
 
     /// The sizes in which a picture of this size is stored, smallest first: never wider than the picture, each once.
@@ -48,8 +61,11 @@ impl Size {
 
     /// Every stored size in every format, smallest first.
     pub fn renditions(self) -> impl Iterator<Item = Rendition> {
-        self.ladder()
-            .flat_map(|size| Format::BEST_FIRST.into_iter().map(move |format| Rendition { size, format }))
+        self.ladder().flat_map(|size| {
+            Format::BEST_FIRST
+                .into_iter()
+                .map(move |format| Rendition { size, format })
+        })
     }
 }
 
@@ -110,8 +126,14 @@ impl FileName {
     pub fn parse(text: &str) -> Option<Self> {
         let file = match text.rsplit_once('.')? {
             ("master", "jpg") => Self::Master,
-            (width, "avif") => Self::Rendition { width: width.parse().ok()?, format: Format::Avif },
-            (width, "jpg") => Self::Rendition { width: width.parse().ok()?, format: Format::Jpeg },
+            (width, "avif") => Self::Rendition {
+                width: width.parse().ok()?,
+                format: Format::Avif,
+            },
+            (width, "jpg") => Self::Rendition {
+                width: width.parse().ok()?,
+                format: Format::Jpeg,
+            },
             _ => return None,
         };
         (file.to_string() == text).then_some(file)
@@ -120,7 +142,10 @@ impl FileName {
 
 impl From<Rendition> for FileName {
     fn from(rendition: Rendition) -> Self {
-        Self::Rendition { width: rendition.size.width, format: rendition.format }
+        Self::Rendition {
+            width: rendition.size.width,
+            format: rendition.format,
+        }
     }
 }
 
@@ -139,7 +164,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn widths(width: u16) -> Vec<u16> {
-        Size { width, height: 100 }.ladder().map(|size| size.width).collect()
+        Size { width, height: 100 }
+            .ladder()
+            .map(|size| size.width)
+            .collect()
     }
 
     #[test]
@@ -195,7 +223,16 @@ mod tests {
 
     #[test]
     fn only_our_spelling_names_a_file() {
-        for text in ["", ".jpg", "320.png", "0320.jpg", "+320.jpg", "70000.jpg", "320.jpg#1", "../320.jpg"] {
+        for text in [
+            "",
+            ".jpg",
+            "320.png",
+            "0320.jpg",
+            "+320.jpg",
+            "70000.jpg",
+            "320.jpg#1",
+            "../320.jpg",
+        ] {
             assert_eq!(FileName::parse(text), None, "{text}");
         }
     }

@@ -8,7 +8,9 @@ use std::borrow::Cow;
 use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::{Field, Selection, SelectionSet};
 use async_graphql::registry::Registry;
-use async_graphql::{ContextSelectionSet, Name, OutputType, Positioned, ServerError, ServerResult, SimpleObject, Value};
+use async_graphql::{
+    ContextSelectionSet, Name, OutputType, Positioned, ServerError, ServerResult, SimpleObject, Value,
+};
 
 use crate::domain::{FileKey, FileName, Format, Rendition as Stored, Size};
 
@@ -90,7 +92,11 @@ macro_rules! leaf_list {
                 Self::qualified_type_name()
             }
 
-            async fn resolve(&self, ctx: &ContextSelectionSet<'_>, _field: &Positioned<Field>) -> ServerResult<Value> {
+            async fn resolve(
+                &self,
+                ctx: &ContextSelectionSet<'_>,
+                _field: &Positioned<Field>,
+            ) -> ServerResult<Value> {
                 let typename = <$item as OutputType>::type_name();
                 let items = self.items().map(|item| {
                     let mut fields = IndexMap::new();
@@ -121,8 +127,9 @@ fn collect(
         match &selection.node {
             Selection::Field(field) => {
                 let name = &field.node.name;
-                let found = value(&name.node)
-                    .ok_or_else(|| ServerError::new(format!("There is no field {}.", name.node), Some(name.pos)))?;
+                let found = value(&name.node).ok_or_else(|| {
+                    ServerError::new(format!("There is no field {}.", name.node), Some(name.pos))
+                })?;
                 fields.insert(field.node.response_key().node.clone(), found);
             }
             Selection::InlineFragment(fragment) => {

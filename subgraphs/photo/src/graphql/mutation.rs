@@ -37,7 +37,12 @@ impl Mutation {
         let (state, viewer) = writer(ctx).await?;
         let id = PhotoId::parse(&input.upload_id, "uploadId")?;
         let title = Title::parse(&input.title)?;
-        let alt_text = input.alt_text.as_deref().map(AltText::parse).transpose()?.flatten();
+        let alt_text = input
+            .alt_text
+            .as_deref()
+            .map(AltText::parse)
+            .transpose()?
+            .flatten();
         let now = state.clock.now();
 
         let photo = transaction!(state.pool, Error, |tx, _| {

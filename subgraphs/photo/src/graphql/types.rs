@@ -48,12 +48,18 @@ impl Photo {
 
     /// One per format, best first: what an img and its source elements need.
     async fn sources(&self) -> ImageSources {
-        ImageSources { key: self.0.file_key, size: self.0.size() }
+        ImageSources {
+            key: self.0.file_key,
+            size: self.0.size(),
+        }
     }
 
     /// Every stored size and format, smallest first.
     async fn renditions(&self) -> Renditions {
-        Renditions { key: self.0.file_key, size: self.0.size() }
+        Renditions {
+            key: self.0.file_key,
+            size: self.0.size(),
+        }
     }
 
     async fn published_at(&self) -> DateTime<Utc> {
@@ -83,15 +89,25 @@ impl User {
         after: Option<String>,
     ) -> Result<Option<NodeConnection<Photo>>> {
         let page = Page::parse(first, after.as_deref())?;
-        let key = AuthorPage { author: self.0, limit: page.limit, after: page.after };
+        let key = AuthorPage {
+            author: self.0,
+            limit: page.limit,
+            after: page.after,
+        };
         let loader = ctx.data_unchecked::<DataLoader<Photos>>();
-        let photos = loader.load_one(key).await.map_err(Error::Shared)?.unwrap_or_default();
+        let photos = loader
+            .load_one(key)
+            .await
+            .map_err(Error::Shared)?
+            .unwrap_or_default();
         Ok(Some(connection(&page, photos)))
     }
 }
 
 /// A page of photos.
 pub(super) fn connection(page: &Page<Place>, photos: Vec<domain::Photo>) -> NodeConnection<Photo> {
-    let rows = photos.into_iter().map(|photo| (Place::of(&photo), Some(Photo(photo))));
+    let rows = photos
+        .into_iter()
+        .map(|photo| (Place::of(&photo), Some(Photo(photo))));
     page.connection(rows, async_graphql::connection::EmptyFields)
 }

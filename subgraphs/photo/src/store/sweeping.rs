@@ -8,8 +8,14 @@ use sqlx::{MySql, MySqlConnection, MySqlExecutor, QueryBuilder};
 use crate::domain::{FileKey, Photo, PhotoId, Size};
 
 /// Removes a photo: leaves its tombstone, and its files to the sweeper.
-pub async fn delete_photo(connection: &mut MySqlConnection, photo: &Photo, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    sqlx::query!("DELETE FROM photo WHERE id = ?", photo.id.0).execute(&mut *connection).await?;
+pub async fn delete_photo(
+    connection: &mut MySqlConnection,
+    photo: &Photo,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM photo WHERE id = ?", photo.id.0)
+        .execute(&mut *connection)
+        .await?;
     sqlx::query!(
         "INSERT IGNORE INTO deleted_photo (id, author_id, deleted_at) VALUES (?, ?, ?)",
         photo.id.0,
@@ -18,14 +24,22 @@ pub async fn delete_photo(connection: &mut MySqlConnection, photo: &Photo, now: 
     )
     .execute(&mut *connection)
     .await?;
-    sqlx::query!("INSERT IGNORE INTO garbage (file_key, since) VALUES (?, ?)", photo.file_key.0, now)
-        .execute(&mut *connection)
-        .await
-        .map(drop)
+    sqlx::query!(
+        "INSERT IGNORE INTO garbage (file_key, since) VALUES (?, ?)",
+        photo.file_key.0,
+        now
+    )
+    .execute(&mut *connection)
+    .await
+    .map(drop)
 }
 
 /// Some photos of a deleted account, locked.
-pub async fn lock_photos_of(executor: impl MySqlExecutor<'_>, author: UserId, limit: u32) -> Result<Vec<Photo>, sqlx::Error> {
+pub async fn lock_photos_of(
+    executor: impl MySqlExecutor<'_>,
+    author: UserId,
+    limit: u32,
+) -> Result<Vec<Photo>, sqlx::Error> {
     sqlx::query_as!(
         Photo,
         r#"SELECT id AS "id: PhotoId", author_id AS "author_id: UserId", file_key AS "file_key: FileKey", title, alt_text,
@@ -39,7 +53,10 @@ pub async fn lock_photos_of(executor: impl MySqlExecutor<'_>, author: UserId, li
 }
 
 /// Removes expired uploads, and all uploads of deleted accounts. Returns how many; a thousand means that there are more.
-pub async fn discard_uploads(connection: &mut MySqlConnection, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+pub async fn discard_uploads(
+    connection: &mut MySqlConnection,
+    now: DateTime<Utc>,
+) -> Result<u64, sqlx::Error> {
     let mut keys = sqlx::query_scalar!(
         r#"SELECT file_key AS "file_key: FileKey" FROM upload WHERE expires_at <= ? ORDER BY expires_at LIMIT 500 FOR UPDATE"#,
         now,
@@ -69,14 +86,20 @@ pub async fn discard_uploads(connection: &mut MySqlConnection, now: DateTime<Utc
 
 /// Folders to be removed, oldest first.
 pub async fn garbage(executor: impl MySqlExecutor<'_>, limit: u32) -> Result<Vec<FileKey>, sqlx::Error> {
-    sqlx::query_scalar!(r#"SELECT file_key AS "file_key: FileKey" FROM garbage ORDER BY since LIMIT ?"#, limit)
-        .fetch_all(executor)
-        .await
+    sqlx::query_scalar!(
+        r#"SELECT file_key AS "file_key: FileKey" FROM garbage ORDER BY since LIMIT ?"#,
+        limit
+    )
+    .fetch_all(executor)
+    .await
 }
 
 /// Forgets a folder that was removed.
 pub async fn forget_garbage(executor: impl MySqlExecutor<'_>, key: FileKey) -> Result<(), sqlx::Error> {
-    sqlx::query!("DELETE FROM garbage WHERE file_key = ?", key.0).execute(executor).await.map(drop)
+    sqlx::query!("DELETE FROM garbage WHERE file_key = ?", key.0)
+        .execute(executor)
+        .await
+        .map(drop)
 }
 
 /// A row that needs its files.
@@ -91,7 +114,10 @@ pub struct Owned {
 impl Owned {
     /// Which files there must be follows from this.
     pub fn size(&self) -> Size {
-        Size { width: self.width, height: self.height }
+        Size {
+            width: self.width,
+            height: self.height,
+        }
     }
 }
 
@@ -119,13 +145,21 @@ pub async fn owned_after(
 }
 
 /// Those of `keys` that a photo, an upload or the sweeper answers for.
-pub async fn answered_for(connection: &mut MySqlConnection, keys: &[FileKey]) -> Result<Vec<FileKey>, sqlx::Error> {
+pub async fn answered_for(
+    connection: &mut MySqlConnection,
+    keys: &[FileKey],
+) -> Result<Vec<FileKey>, sqlx::Error> {
     let mut known = Vec::new();
     for table in ["photo", "upload", "garbage"] {
         let mut query = QueryBuilder::<MySql>::new("SELECT file_key FROM ");
         query.push(table).push(" WHERE file_key IN ");
         push_ids(&mut query, keys.iter().map(|key| key.0));
-        known.extend(query.build_query_scalar::<FileKey>().fetch_all(&mut *connection).await?);
+        known.extend(
+            query
+                .build_query_scalar::<FileKey>()
+                .fetch_all(&mut *connection)
+                .await?,
+        );
     }
     Ok(known)
 }

@@ -31,9 +31,13 @@ pub async fn renew(
     .fetch_optional(&mut *connection)
     .await?;
     if let Some(upload) = &upload {
-        sqlx::query!("UPDATE upload SET expires_at = ? WHERE id = ?", now + LIFETIME, upload.id.0)
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query!(
+            "UPDATE upload SET expires_at = ? WHERE id = ?",
+            now + LIFETIME,
+            upload.id.0
+        )
+        .execute(&mut *connection)
+        .await?;
     }
     Ok(upload)
 }
@@ -100,15 +104,20 @@ pub async fn take(
     .fetch_optional(&mut *connection)
     .await?;
     if upload.is_some() {
-        sqlx::query!("DELETE FROM upload WHERE id = ?", id.0).execute(&mut *connection).await?;
+        sqlx::query!("DELETE FROM upload WHERE id = ?", id.0)
+            .execute(&mut *connection)
+            .await?;
     }
     Ok(upload)
 }
 
 /// Whether the account was deleted, and keeps the answer true until the transaction ends.
 pub async fn lock_departed(executor: impl MySqlExecutor<'_>, user: UserId) -> Result<bool, sqlx::Error> {
-    let row = sqlx::query!("SELECT 1 AS one FROM departed_account WHERE user_id = ? LOCK IN SHARE MODE", user.0)
-        .fetch_optional(executor)
-        .await?;
+    let row = sqlx::query!(
+        "SELECT 1 AS one FROM departed_account WHERE user_id = ? LOCK IN SHARE MODE",
+        user.0
+    )
+    .fetch_optional(executor)
+    .await?;
     Ok(row.is_some())
 }

@@ -21,15 +21,35 @@ async fn a_deleted_account_takes_its_photos_along() {
     folders.push(site.folder_of(site.uploaded(leaver, 3).await).await);
     let kept = site.folder_of(site.published(stayer, 4).await).await;
 
-    let event = Event::new("account.deleted", json!({ "accountId": leaver }), site.clock.now());
+    let event = Event::new(
+        "account.deleted",
+        json!({ "accountId": leaver }),
+        site.clock.now(),
+    );
     assert_eq!(site.client.deliver(&event).await, StatusCode::NO_CONTENT);
-    assert_eq!(site.client.deliver(&event).await, StatusCode::NO_CONTENT, "a repeat is acknowledged");
+    assert_eq!(
+        site.client.deliver(&event).await,
+        StatusCode::NO_CONTENT,
+        "a repeat is acknowledged"
+    );
     site.sweep().await;
 
     assert!(folders.iter().all(|folder| !folder.exists()));
     assert!(kept.exists());
-    assert_eq!((site.count("photo").await, site.count("upload").await, site.count("deleted_photo").await), (1, 0, 3));
-    let deleted = site.outbox().await.into_iter().filter(|(kind, _)| kind == "photo.deleted").count();
+    assert_eq!(
+        (
+            site.count("photo").await,
+            site.count("upload").await,
+            site.count("deleted_photo").await
+        ),
+        (1, 0, 3)
+    );
+    let deleted = site
+        .outbox()
+        .await
+        .into_iter()
+        .filter(|(kind, _)| kind == "photo.deleted")
+        .count();
     assert_eq!(deleted, 3);
     assert_eq!(chassis::departed::unswept(&site.db.pool).await.unwrap(), []);
     site.sweep().await;
@@ -41,10 +61,20 @@ async fn the_order_of_events_does_not_matter() {
     let site = Site::new().await;
     let user = somebody();
     let deleted = Event::new("account.deleted", json!({ "accountId": user }), site.clock.now());
-    let created = Event::new("account.created", json!({ "accountId": user, "createdAt": site.clock.now() }), site.clock.now());
+    let created = Event::new(
+        "account.created",
+        json!({ "accountId": user, "createdAt": site.clock.now() }),
+        site.clock.now(),
+    );
     assert_eq!(site.client.deliver(&deleted).await, StatusCode::NO_CONTENT);
     assert_eq!(site.client.deliver(&created).await, StatusCode::NO_CONTENT);
-    let (status, _) = site.upload(user, "image/png", crate::support::png(&crate::support::picture(9, 9))).await;
+    let (status, _) = site
+        .upload(
+            user,
+            "image/png",
+            crate::support::png(&crate::support::picture(9, 9)),
+        )
+        .await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
 }
 
@@ -52,13 +82,25 @@ async fn the_order_of_events_does_not_matter() {
 async fn only_services_are_listened_to() {
     let site = Site::new().await;
     let event = json!({ "id": Uuid::now_v7(), "kind": "account.deleted", "occurredAt": site.clock.now(), "data": {} });
-    let stranger = site.client.post("/events", "application/json", event.to_string()).await;
+    let stranger = site
+        .client
+        .post("/events", "application/json", event.to_string())
+        .await;
     assert_eq!(stranger.status(), StatusCode::FORBIDDEN);
-    assert_eq!(site.client.get("/internal/photos").await.status(), StatusCode::FORBIDDEN);
+    assert_eq!(
+        site.client.get("/internal/photos").await.status(),
+        StatusCode::FORBIDDEN
+    );
     let service = site.client.with_header(SECRET_HEADER, INTERNAL_SECRET);
-    let malformed = service.post("/events", "application/json", event.to_string()).await;
+    let malformed = service
+        .post("/events", "application/json", event.to_string())
+        .await;
     assert_eq!(malformed.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(site.count("inbox").await, 0, "and it is sent again to a release that understands it");
+    assert_eq!(
+        site.count("inbox").await,
+        0,
+        "and it is sent again to a release that understands it"
+    );
 }
 
 #[tokio::test]
@@ -74,27 +116,67 @@ async fn other_services_ask_which_photos_there_are() {
     site.delete(user, &ids[2]).await.data();
 
     let (_, first) = answer_of(service.get("/internal/photos?limit=3").await).await;
-    let listed = |page: &Value| page["items"].as_array().unwrap().iter().map(|item| item["photoId"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let listed = |page: &Value| {
+        page["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["photoId"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(listed(&first), [&*ids[0], &ids[1], &ids[3]]);
     assert_eq!(first["items"][0]["authorId"], user.to_string());
     assert_eq!(first["items"][0]["hotDay"], "2026-11-22");
-    let (_, rest) = answer_of(service.get(&format!("/internal/photos?after={}", first["next"].as_str().unwrap())).await).await;
+    let (_, rest) = answer_of(
+        service
+            .get(&format!(
+                "/internal/photos?after={}",
+                first["next"].as_str().unwrap()
+            ))
+            .await,
+    )
+    .await;
     assert_eq!(listed(&rest), [&*ids[4]]);
     assert_eq!(rest["next"], Value::Null);
 
     let (status, item) = answer_of(service.get(&format!("/internal/photos/{}", ids[0])).await).await;
     assert_eq!((status, &item), (StatusCode::OK, &first["items"][0]));
-    assert_eq!(service.get(&format!("/internal/photos/{}", ids[2])).await.status(), StatusCode::GONE);
-    assert_eq!(service.get(&format!("/internal/photos/{}", Uuid::now_v7())).await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(
+        service
+            .get(&format!("/internal/photos/{}", ids[2]))
+            .await
+            .status(),
+        StatusCode::GONE
+    );
+    assert_eq!(
+        service
+            .get(&format!("/internal/photos/{}", Uuid::now_v7()))
+            .await
+            .status(),
+        StatusCode::NOT_FOUND
+    );
 
     let stranger = Uuid::now_v7().to_string();
     let asked = json!({ "ids": [ids[0], ids[2], stranger] }).to_string();
-    let (_, gone) = answer_of(service.post("/internal/photos/gone", "application/json", asked).await).await;
+    let (_, gone) = answer_of(
+        service
+            .post("/internal/photos/gone", "application/json", asked)
+            .await,
+    )
+    .await;
     assert_eq!(gone, json!({ "ids": [ids[2], stranger] }));
 
     // What is hidden because its author is gone is gone for others too.
-    chassis::departed::record(&site.db.pool, user, site.clock.now() + TimeDelta::seconds(1)).await.unwrap();
-    assert_eq!(service.get(&format!("/internal/photos/{}", ids[0])).await.status(), StatusCode::GONE);
+    chassis::departed::record(&site.db.pool, user, site.clock.now() + TimeDelta::seconds(1))
+        .await
+        .unwrap();
+    assert_eq!(
+        service
+            .get(&format!("/internal/photos/{}", ids[0]))
+            .await
+            .status(),
+        StatusCode::GONE
+    );
     let (_, none) = answer_of(service.get("/internal/photos").await).await;
     assert_eq!(none["items"], json!([]));
 }

@@ -4,7 +4,8 @@ use uuid::Uuid;
 
 use crate::support::{Site, somebody};
 
-const PUBLISH: &str = "mutation ($input: PublishPhotoInput!) { publishPhoto(input: $input) { id title altText publishedAt } }";
+const PUBLISH: &str =
+    "mutation ($input: PublishPhotoInput!) { publishPhoto(input: $input) { id title altText publishedAt } }";
 const UPDATE: &str = "mutation ($input: UpdatePhotoInput!) { updatePhoto(input: $input) { title altText } }";
 
 #[tokio::test]
@@ -13,7 +14,11 @@ async fn publishing_again_answers_the_same_photo() {
     let user = somebody();
     let upload = site.uploaded(user, 0).await;
     let first = site.publish(user, &upload, "First").await;
-    assert_eq!(first.data()["publishPhoto"]["id"], upload.as_str(), "a photo has its upload's id");
+    assert_eq!(
+        first.data()["publishPhoto"]["id"],
+        upload.as_str(),
+        "a photo has its upload's id"
+    );
     assert_eq!(first.data()["publishPhoto"]["author"]["id"], user.to_string());
     let second = site.publish(user, &upload, "Second").await;
     assert_eq!(second.data()["publishPhoto"], first.data()["publishPhoto"]);
@@ -41,7 +46,10 @@ async fn the_day_is_that_of_the_site() {
     let (kind, data) = site.outbox().await.remove(0);
     assert_eq!(kind, "photo.published");
     // Noon UTC is one in the morning of the next day in Auckland.
-    assert_eq!((&data["hotDay"], &data["publishedAt"]), (&json!("2026-11-23"), &json!("2026-11-22T12:00:00Z")));
+    assert_eq!(
+        (&data["hotDay"], &data["publishedAt"]),
+        (&json!("2026-11-23"), &json!("2026-11-22T12:00:00Z"))
+    );
     assert_eq!(data["authorId"], user.to_string());
 }
 
@@ -57,12 +65,22 @@ async fn texts_are_kept_as_they_were_written() {
     } });
     let answer = site.client.of(user).graphql(PUBLISH, input).await;
     let photo = &answer.data()["publishPhoto"];
-    assert_eq!(photo["title"], "\u{202B}שקיעה\u{202C} 👩‍👩‍👧 'x'; DROP TABLE photo; --");
+    assert_eq!(
+        photo["title"],
+        "\u{202B}שקיעה\u{202C} 👩‍👩‍👧 'x'; DROP TABLE photo; --"
+    );
     assert_eq!(photo["altText"], "Zwei Zeilen:\n<b>nicht fett</b>");
-    let longest = json!({ "input": { "id": upload, "title": "🌅".repeat(120), "altText": "🌊".repeat(1000) } });
+    let longest =
+        json!({ "input": { "id": upload, "title": "🌅".repeat(120), "altText": "🌊".repeat(1000) } });
     let answer = site.client.of(user).graphql(UPDATE, longest).await;
     assert_eq!(answer.data()["updatePhoto"]["altText"], "🌊".repeat(1000));
-    let again = site.client.graphql("query ($id: ID!) { photo(id: $id) { title } }", json!({ "id": upload })).await;
+    let again = site
+        .client
+        .graphql(
+            "query ($id: ID!) { photo(id: $id) { title } }",
+            json!({ "id": upload }),
+        )
+        .await;
     assert_eq!(again.data()["photo"]["title"], "🌅".repeat(120));
 }
 
@@ -87,8 +105,15 @@ async fn bad_input_is_named() {
         (&unknown, "T", "", "NOT_FOUND"),
     ] {
         let input = json!({ "input": { "uploadId": id, "title": title, "altText": alt_text } });
-        assert_eq!(site.client.of(user).graphql(PUBLISH, input.clone()).await.error(), expected, "{title:?}");
-        assert_eq!(site.client.graphql(PUBLISH, input).await.error(), "UNAUTHENTICATED");
+        assert_eq!(
+            site.client.of(user).graphql(PUBLISH, input.clone()).await.error(),
+            expected,
+            "{title:?}"
+        );
+        assert_eq!(
+            site.client.graphql(PUBLISH, input).await.error(),
+            "UNAUTHENTICATED"
+        );
     }
     assert_eq!((site.count("photo").await, site.outbox().await.len()), (0, 0));
 }
@@ -102,21 +127,55 @@ async fn only_the_author_updates() {
         client.graphql(UPDATE, json!({ "input": input })).await
     };
     let both = json!({ "id": photo, "title": "New", "altText": "A wall" });
-    assert_eq!(update(site.client.clone(), both.clone()).await.error(), "UNAUTHENTICATED");
-    assert_eq!(update(site.client.of(other), both.clone()).await.error(), "FORBIDDEN");
-    assert_eq!(update(site.client.moderator(other), both.clone()).await.error(), "FORBIDDEN");
-    assert_eq!(update(site.client.of(other), json!({ "id": Uuid::now_v7() })).await.error(), "NOT_FOUND");
-    assert_eq!(update(site.client.of(user), json!({ "id": "x" })).await.error(), "INVALID_INPUT id");
-    assert_eq!(update(site.client.of(user), json!({ "id": photo, "title": "" })).await.error(), "INVALID_INPUT title");
+    assert_eq!(
+        update(site.client.clone(), both.clone()).await.error(),
+        "UNAUTHENTICATED"
+    );
+    assert_eq!(
+        update(site.client.of(other), both.clone()).await.error(),
+        "FORBIDDEN"
+    );
+    assert_eq!(
+        update(site.client.moderator(other), both.clone()).await.error(),
+        "FORBIDDEN"
+    );
+    assert_eq!(
+        update(site.client.of(other), json!({ "id": Uuid::now_v7() }))
+            .await
+            .error(),
+        "NOT_FOUND"
+    );
+    assert_eq!(
+        update(site.client.of(user), json!({ "id": "x" })).await.error(),
+        "INVALID_INPUT id"
+    );
+    assert_eq!(
+        update(site.client.of(user), json!({ "id": photo, "title": "" }))
+            .await
+            .error(),
+        "INVALID_INPUT title"
+    );
 
     let mine = site.client.of(user);
     let expect = |title: &str, alt_text: Option<&str>| json!({ "title": title, "altText": alt_text });
-    assert_eq!(update(mine.clone(), both).await.data()["updatePhoto"], expect("New", Some("A wall")));
-    assert_eq!(update(mine.clone(), json!({ "id": photo })).await.data()["updatePhoto"], expect("New", Some("A wall")));
+    assert_eq!(
+        update(mine.clone(), both).await.data()["updatePhoto"],
+        expect("New", Some("A wall"))
+    );
+    assert_eq!(
+        update(mine.clone(), json!({ "id": photo })).await.data()["updatePhoto"],
+        expect("New", Some("A wall"))
+    );
     let title = json!({ "id": photo, "title": "Newer" });
-    assert_eq!(update(mine.clone(), title).await.data()["updatePhoto"], expect("Newer", Some("A wall")));
+    assert_eq!(
+        update(mine.clone(), title).await.data()["updatePhoto"],
+        expect("Newer", Some("A wall"))
+    );
     let no_text = json!({ "id": photo, "altText": null });
-    assert_eq!(update(mine.clone(), no_text).await.data()["updatePhoto"], expect("Newer", None));
+    assert_eq!(
+        update(mine.clone(), no_text).await.data()["updatePhoto"],
+        expect("Newer", None)
+    );
 }
 
 #[tokio::test]
@@ -129,17 +188,45 @@ async fn a_deleted_photo_is_gone_with_its_files() {
 
     let query = "mutation ($id: ID!) { deletePhoto(id: $id) }";
     let id = json!({ "id": photo.to_string() });
-    assert_eq!(site.client.graphql(query, id.clone()).await.error(), "UNAUTHENTICATED");
-    assert_eq!(site.client.of(user).graphql(query, json!({ "id": "x" })).await.error(), "INVALID_INPUT id");
+    assert_eq!(
+        site.client.graphql(query, id.clone()).await.error(),
+        "UNAUTHENTICATED"
+    );
+    assert_eq!(
+        site.client
+            .of(user)
+            .graphql(query, json!({ "id": "x" }))
+            .await
+            .error(),
+        "INVALID_INPUT id"
+    );
     assert_eq!(site.delete(other, photo).await.error(), "FORBIDDEN");
     assert_eq!(site.delete(other, Uuid::now_v7()).await.error(), "NOT_FOUND");
-    assert_eq!(site.delete(user, photo).await.data()["deletePhoto"], photo.to_string());
+    assert_eq!(
+        site.delete(user, photo).await.data()["deletePhoto"],
+        photo.to_string()
+    );
 
-    assert_eq!(site.client.graphql("query ($id: ID!) { photo(id: $id) { id } }", id).await.data()["photo"], Value::Null);
+    assert_eq!(
+        site.client
+            .graphql("query ($id: ID!) { photo(id: $id) { id } }", id)
+            .await
+            .data()["photo"],
+        Value::Null
+    );
     assert_eq!(site.delete(user, photo).await.error(), "NOT_FOUND");
-    assert_eq!(site.publish(user, &photo.to_string(), "Again").await.error(), "NOT_FOUND");
+    assert_eq!(
+        site.publish(user, &photo.to_string(), "Again").await.error(),
+        "NOT_FOUND"
+    );
     let events = site.outbox().await;
-    assert_eq!(events[1], ("photo.deleted".to_owned(), json!({ "photoId": photo, "authorId": user })));
+    assert_eq!(
+        events[1],
+        (
+            "photo.deleted".to_owned(),
+            json!({ "photoId": photo, "authorId": user })
+        )
+    );
     assert_eq!(events.len(), 2);
 
     site.sweep().await;
@@ -152,7 +239,11 @@ async fn a_moderator_deletes_others_photos() {
     let site = Site::new().await;
     let photo = site.published(somebody(), 0).await;
     let query = "mutation ($id: ID!) { deletePhoto(id: $id) }";
-    let answer = site.client.moderator(somebody()).graphql(query, json!({ "id": photo.to_string() })).await;
+    let answer = site
+        .client
+        .moderator(somebody())
+        .graphql(query, json!({ "id": photo.to_string() }))
+        .await;
     assert_eq!(answer.data()["deletePhoto"], photo.to_string());
 }
 
@@ -162,11 +253,19 @@ async fn a_deleted_account_changes_nothing() {
     let user = somebody();
     let photo = site.published(user, 0).await;
     let upload = site.uploaded(user, 1).await;
-    departed::record(&site.db.pool, user, site.clock.now()).await.unwrap();
-    assert_eq!(site.publish(user, &upload, "Late").await.error(), "UNAUTHENTICATED");
+    departed::record(&site.db.pool, user, site.clock.now())
+        .await
+        .unwrap();
+    assert_eq!(
+        site.publish(user, &upload, "Late").await.error(),
+        "UNAUTHENTICATED"
+    );
     assert_eq!(site.delete(user, photo).await.error(), "UNAUTHENTICATED");
     let input = json!({ "input": { "id": photo.to_string(), "title": "Late" } });
-    assert_eq!(site.client.of(user).graphql(UPDATE, input).await.error(), "UNAUTHENTICATED");
+    assert_eq!(
+        site.client.of(user).graphql(UPDATE, input).await.error(),
+        "UNAUTHENTICATED"
+    );
 }
 
 #[tokio::test]
@@ -176,10 +275,16 @@ async fn a_database_that_does_not_answer_is_unavailable() {
         state.pool = chassis::database::pool(&nowhere, 1).unwrap();
     })
     .await;
-    let answer = site.client.graphql("{ latestPhotos { nodes { id } } }", json!({})).await;
+    let answer = site
+        .client
+        .graphql("{ latestPhotos { nodes { id } } }", json!({}))
+        .await;
     assert_eq!(answer.error(), "UNAVAILABLE");
     assert!(!answer.0.to_string().contains("127.0.0.1"));
-    assert_eq!(site.delete(somebody(), Uuid::now_v7()).await.error(), "UNAVAILABLE");
+    assert_eq!(
+        site.delete(somebody(), Uuid::now_v7()).await.error(),
+        "UNAVAILABLE"
+    );
     let (status, answer) = site.upload(somebody(), "image/png", "x").await;
     assert_eq!((status.as_u16(), &answer["code"]), (503, &json!("UNAVAILABLE")));
 }

@@ -4,7 +4,9 @@ use std::io::Cursor;
 
 use axum::http::StatusCode;
 use image::codecs::png::PngEncoder;
-use image::{DynamicImage, ExtendedColorType, ImageEncoder as _, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
+use image::{
+    DynamicImage, ExtendedColorType, ImageEncoder as _, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage,
+};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -16,33 +18,63 @@ async fn developed(site: &Site, media_type: &str, bytes: Vec<u8>) -> (Value, Rgb
     assert_eq!(status, StatusCode::CREATED, "{answer}");
     let folder = site.folder_of(answer["uploadId"].as_str().unwrap()).await;
     let widest = answer["width"].as_u64().unwrap().min(2048);
-    let pixels = image::open(folder.join(format!("{widest}.jpg"))).unwrap().into_rgb8();
+    let pixels = image::open(folder.join(format!("{widest}.jpg")))
+        .unwrap()
+        .into_rgb8();
     (answer, pixels)
 }
 
 fn near(pixel: Rgb<u8>, expected: [u8; 3]) -> bool {
-    pixel.0.into_iter().zip(expected).all(|(a, b)| a.abs_diff(b) <= 24)
+    pixel
+        .0
+        .into_iter()
+        .zip(expected)
+        .all(|(a, b)| a.abs_diff(b) <= 24)
 }
 
 #[tokio::test]
 async fn every_orientation_is_applied() {
     let site = Site::new().await;
     // Red is where the upper left of what the camera stored goes to.
-    let corners = [(8, 8), (56, 8), (56, 40), (8, 40), (8, 8), (40, 8), (40, 56), (8, 56)];
+    let corners = [
+        (8, 8),
+        (56, 8),
+        (56, 40),
+        (8, 40),
+        (8, 8),
+        (40, 8),
+        (40, 56),
+        (8, 56),
+    ];
     for (orientation, (x, y)) in (1..).zip(corners) {
         let bytes = with_exif(&jpeg(&picture(64, 48)), orientation);
         let (answer, pixels) = developed(&site, "image/jpeg", bytes).await;
         let size = if orientation < 5 { (64, 48) } else { (48, 64) };
-        assert_eq!((answer["width"].as_u64(), answer["height"].as_u64()), (Some(size.0), Some(size.1)), "{orientation}");
-        assert_eq!(pixels.dimensions(), (u32::try_from(size.0).unwrap(), u32::try_from(size.1).unwrap()));
-        assert!(near(*pixels.get_pixel(x, y), [220, 30, 30]), "orientation {orientation}: {:?}", pixels.get_pixel(x, y));
+        assert_eq!(
+            (answer["width"].as_u64(), answer["height"].as_u64()),
+            (Some(size.0), Some(size.1)),
+            "{orientation}"
+        );
+        assert_eq!(
+            pixels.dimensions(),
+            (u32::try_from(size.0).unwrap(), u32::try_from(size.1).unwrap())
+        );
+        assert!(
+            near(*pixels.get_pixel(x, y), [220, 30, 30]),
+            "orientation {orientation}: {:?}",
+            pixels.get_pixel(x, y)
+        );
     }
 }
 
 #[tokio::test]
 async fn nothing_of_the_original_is_kept_but_its_pixels() {
     let site = Site::new().await;
-    let original = with_segment(&with_exif(&jpeg(&picture(700, 500)), 6), 0xED, b"Photoshop 3.0\0 Secret Caption");
+    let original = with_segment(
+        &with_exif(&jpeg(&picture(700, 500)), 6),
+        0xED,
+        b"Photoshop 3.0\0 Secret Caption",
+    );
     let original = with_segment(&original, 0xFE, b"Secret Comment");
     let original = [&original[..], b"<script>alert('Secret Tail')</script>PK\x03\x04"].concat();
     let (status, answer) = site.upload(somebody(), "image/jpeg", original).await;
@@ -53,7 +85,11 @@ async fn nothing_of_the_original_is_kept_but_its_pixels() {
         let file = file.unwrap();
         let bytes = std::fs::read(file.path()).unwrap();
         for secret in [&b"Secret"[..], b"Exif", b"Photoshop", b"<script", b"GPS"] {
-            assert!(!bytes.windows(secret.len()).any(|window| window == secret), "{secret:?} in {:?}", file.path());
+            assert!(
+                !bytes.windows(secret.len()).any(|window| window == secret),
+                "{secret:?} in {:?}",
+                file.path()
+            );
         }
         names.push(file.file_name().into_string().unwrap());
     }
@@ -72,7 +108,13 @@ async fn nothing_of_the_original_is_kept_but_its_pixels() {
 #[tokio::test]
 async fn transparency_becomes_white() {
     let site = Site::new().await;
-    let pixels = RgbaImage::from_fn(64, 64, |x, _| if x < 32 { Rgba([0, 0, 0, 0]) } else { Rgba([0, 0, 0, 128]) });
+    let pixels = RgbaImage::from_fn(64, 64, |x, _| {
+        if x < 32 {
+            Rgba([0, 0, 0, 0])
+        } else {
+            Rgba([0, 0, 0, 128])
+        }
+    });
     for format in [ImageFormat::Png, ImageFormat::WebP] {
         let bytes = encoded(&DynamicImage::ImageRgba8(pixels.clone()), format);
         let (_, shown) = developed(&site, format.to_mime_type(), bytes).await;
@@ -94,7 +136,11 @@ async fn other_kinds_of_pixels_are_read() {
     ] {
         let (_, shown) = developed(&site, "image/png", encoded(&pixels, ImageFormat::Png)).await;
         let expected = pixels.to_rgb8();
-        assert!(near(*shown.get_pixel(8, 8), expected.get_pixel(8, 8).0), "{:?}", pixels.color());
+        assert!(
+            near(*shown.get_pixel(8, 8), expected.get_pixel(8, 8).0),
+            "{:?}",
+            pixels.color()
+        );
     }
     let webp = encoded(&rgb, ImageFormat::WebP);
     let (_, shown) = developed(&site, "image/webp", webp).await;
@@ -106,10 +152,15 @@ async fn four_inks_are_read() {
     let site = Site::new().await;
     let inks: Vec<u8> = (0..64 * 64).flat_map(|_| [0, 255, 255, 0]).collect();
     let mut bytes = Vec::new();
-    jpeg_encoder::Encoder::new(&mut bytes, 90).encode(&inks, 64, 64, jpeg_encoder::ColorType::Cmyk).unwrap();
+    jpeg_encoder::Encoder::new(&mut bytes, 90)
+        .encode(&inks, 64, 64, jpeg_encoder::ColorType::Cmyk)
+        .unwrap();
     let (_, shown) = developed(&site, "image/jpeg", bytes).await;
     let Rgb([red, green, blue]) = *shown.get_pixel(32, 32);
-    assert!(red > 150 && green < 100 && blue < 100, "magenta and yellow make red, not {red} {green} {blue}");
+    assert!(
+        red > 150 && green < 100 && blue < 100,
+        "magenta and yellow make red, not {red} {green} {blue}"
+    );
 }
 
 #[tokio::test]
@@ -118,22 +169,41 @@ async fn an_embedded_profile_is_applied() {
     let pixels = RgbImage::from_pixel(64, 64, Rgb([120, 200, 80]));
     let mut bytes = Vec::new();
     let mut encoder = PngEncoder::new(Cursor::new(&mut bytes));
-    encoder.set_icc_profile(moxcms::ColorProfile::new_display_p3().encode().unwrap()).unwrap();
-    encoder.write_image(pixels.as_raw(), 64, 64, ExtendedColorType::Rgb8).unwrap();
+    encoder
+        .set_icc_profile(moxcms::ColorProfile::new_display_p3().encode().unwrap())
+        .unwrap();
+    encoder
+        .write_image(pixels.as_raw(), 64, 64, ExtendedColorType::Rgb8)
+        .unwrap();
     let (_, shown) = developed(&site, "image/png", bytes).await;
     // The same green needs less red in the smaller space of sRGB.
     let Rgb([red, green, _]) = *shown.get_pixel(32, 32);
-    assert!(red.abs_diff(86) <= 12 && green.abs_diff(203) <= 6, "{:?}", shown.get_pixel(32, 32));
+    assert!(
+        red.abs_diff(86) <= 12 && green.abs_diff(203) <= 6,
+        "{:?}",
+        shown.get_pixel(32, 32)
+    );
 }
 
 #[tokio::test]
 async fn the_smallest_picture_is_one() {
     let site = Site::new().await;
-    let (answer, shown) = developed(&site, "image/png", png(&RgbImage::from_pixel(1, 1, Rgb([200, 100, 50])))).await;
-    assert_eq!((answer["width"].as_u64(), answer["height"].as_u64()), (Some(1), Some(1)));
+    let (answer, shown) = developed(
+        &site,
+        "image/png",
+        png(&RgbImage::from_pixel(1, 1, Rgb([200, 100, 50]))),
+    )
+    .await;
+    assert_eq!(
+        (answer["width"].as_u64(), answer["height"].as_u64()),
+        (Some(1), Some(1))
+    );
     assert!(near(*shown.get_pixel(0, 0), [200, 100, 50]));
     let (answer, _) = developed(&site, "image/png", png(&RgbImage::new(3, 3000))).await;
-    assert_eq!((answer["width"].as_u64(), answer["height"].as_u64()), (Some(3), Some(3000)));
+    assert_eq!(
+        (answer["width"].as_u64(), answer["height"].as_u64()),
+        (Some(3), Some(3000))
+    );
 }
 
 #[tokio::test]
@@ -142,7 +212,9 @@ async fn the_longest_side_is_twelve_thousand_pixels() {
     let (answer, shown) = developed(&site, "image/png", png(&RgbImage::new(12_000, 20))).await;
     assert_eq!(answer["width"], 12_000);
     assert_eq!(shown.dimensions(), (2048, 3));
-    let (status, answer) = site.upload(somebody(), "image/png", png(&RgbImage::new(12_001, 20))).await;
+    let (status, answer) = site
+        .upload(somebody(), "image/png", png(&RgbImage::new(12_001, 20)))
+        .await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     insta::assert_json_snapshot!(answer, @r#"
     {
@@ -169,12 +241,17 @@ async fn bombs_are_refused_by_their_headers() {
     let frame = bomb.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
     bomb[frame + 5..frame + 9].copy_from_slice(&[0xFF; 4]);
     let (status, answer) = site.upload(somebody(), "image/jpeg", bomb).await;
-    assert_eq!((status, answer["code"].as_str()), (StatusCode::UNPROCESSABLE_ENTITY, Some("INVALID_INPUT")));
+    assert_eq!(
+        (status, answer["code"].as_str()),
+        (StatusCode::UNPROCESSABLE_ENTITY, Some("INVALID_INPUT"))
+    );
 }
 
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |sum, &byte| {
-        (0..8).fold(sum ^ u32::from(byte), |sum, _| (sum >> 1) ^ (0xEDB8_8320 & (sum & 1).wrapping_neg()))
+        (0..8).fold(sum ^ u32::from(byte), |sum, _| {
+            (sum >> 1) ^ (0xEDB8_8320 & (sum & 1).wrapping_neg())
+        })
     })
 }
 
@@ -185,9 +262,14 @@ async fn what_is_cut_off_is_refused() {
     for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
         let whole = encoded(&pixels, format);
         for length in [whole.len() - 2, whole.len() / 2, 40] {
-            let (status, answer) = site.upload(somebody(), format.to_mime_type(), whole[..length].to_vec()).await;
+            let (status, answer) = site
+                .upload(somebody(), format.to_mime_type(), whole[..length].to_vec())
+                .await;
             assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{format:?} {length}");
-            assert_eq!(answer["message"], "This file is cut off: its end is missing.", "{format:?} {length}");
+            assert_eq!(
+                answer["message"], "This file is cut off: its end is missing.",
+                "{format:?} {length}"
+            );
         }
     }
 }
@@ -195,7 +277,9 @@ async fn what_is_cut_off_is_refused() {
 #[tokio::test]
 async fn a_lost_rendition_is_made_again_byte_for_byte() {
     let site = Site::new().await;
-    let (_, answer) = site.upload(somebody(), "image/png", png(&picture(900, 400))).await;
+    let (_, answer) = site
+        .upload(somebody(), "image/png", png(&picture(900, 400)))
+        .await;
     let id = answer["uploadId"].as_str().unwrap();
     let folder = site.folder_of(id).await;
     let lost = ["320.avif", "640.jpg", "900.avif"].map(|name| folder.join(name));
@@ -221,28 +305,5 @@ proptest! {
         let at = at % bytes.len();
         bytes[at] = byte;
         let _ = develop(kind, &bytes);
-    }
-}
-
-#[tokio::test]
-#[ignore = "measures"]
-async fn tmp_measure() {
-    use darkroom::{Kind, develop};
-    // Something with detail: waves and noise, as a meadow has.
-    let mut state = 7_u32;
-    let pixels = RgbImage::from_fn(4000, 3000, |x, y| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let noise = (state >> 28) as f32;
-        let (fx, fy) = (x as f32, y as f32);
-        let wave = 90.0 * ((fx / 37.0).sin() * (fy / 53.0).cos()) + 30.0 * ((fx * fy) / 90_000.0).sin();
-        let v = (128.0 + wave + noise) as u8;
-        Rgb([v, v.wrapping_add((fy / 20.0) as u8 / 2), 255 - v / 2])
-    });
-    let bytes = jpeg(&pixels);
-    let started = std::time::Instant::now();
-    let developed = develop(Kind::Jpeg, &bytes).unwrap();
-    println!("12 MP, {} bytes: {:?}", bytes.len(), started.elapsed());
-    for file in developed.files {
-        println!("{} {}", file.name, file.bytes.len());
     }
 }

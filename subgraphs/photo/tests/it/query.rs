@@ -13,11 +13,18 @@ const LATEST: &str = "query ($first: Int, $after: String) {
 }";
 
 async fn latest(site: &Site, first: i32, after: Option<&str>) -> testkit::Answer {
-    site.client.graphql(LATEST, json!({ "first": first, "after": after })).await
+    site.client
+        .graphql(LATEST, json!({ "first": first, "after": after }))
+        .await
 }
 
 fn titles(connection: &Value) -> Vec<&str> {
-    connection["nodes"].as_array().unwrap().iter().map(|node| node["title"].as_str().unwrap()).collect()
+    connection["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| node["title"].as_str().unwrap())
+        .collect()
 }
 
 #[tokio::test]
@@ -88,7 +95,13 @@ async fn a_photo_has_all_its_fields() {
         "#);
     });
     // In upper case it is the same id.
-    let answer = site.client.graphql("query ($id: ID!) { photo(id: $id) { id } }", json!({ "id": upload.to_uppercase() })).await;
+    let answer = site
+        .client
+        .graphql(
+            "query ($id: ID!) { photo(id: $id) { id } }",
+            json!({ "id": upload.to_uppercase() }),
+        )
+        .await;
     assert_eq!(answer.data()["photo"]["id"], upload);
 }
 
@@ -98,8 +111,17 @@ async fn what_is_no_photo_is_null_or_refused() {
     let query = "query ($id: ID!) { photo(id: $id) { id } }";
     let unknown = site.client.graphql(query, json!({ "id": Uuid::now_v7() })).await;
     assert_eq!(unknown.data()["photo"], Value::Null);
-    for id in ["", "1", "0199a3c87a107cc398c4dc0c0c07398f", "0199a3c8-7a10-7cc3-98c4-dc0c0c07398\u{202E}"] {
-        assert_eq!(site.client.graphql(query, json!({ "id": id })).await.error(), "INVALID_INPUT id", "{id}");
+    for id in [
+        "",
+        "1",
+        "0199a3c87a107cc398c4dc0c0c07398f",
+        "0199a3c8-7a10-7cc3-98c4-dc0c0c07398\u{202E}",
+    ] {
+        assert_eq!(
+            site.client.graphql(query, json!({ "id": id })).await.error(),
+            "INVALID_INPUT id",
+            "{id}"
+        );
     }
 }
 
@@ -110,7 +132,8 @@ async fn pages_give_each_photo_once_also_while_others_arrive() {
     // Two of them at the same moment, so that the id decides.
     for seed in 0..5 {
         site.published(user, seed).await;
-        site.clock.advance(TimeDelta::seconds(if seed % 2 == 0 { -1 } else { 5 }));
+        site.clock
+            .advance(TimeDelta::seconds(if seed % 2 == 0 { -1 } else { 5 }));
     }
     let mut seen = Vec::new();
     let mut after: Option<String> = None;
@@ -124,7 +147,8 @@ async fn pages_give_each_photo_once_also_while_others_arrive() {
         }
         after = connection["pageInfo"]["endCursor"].as_str().map(str::to_owned);
         site.clock.advance(TimeDelta::minutes(1));
-        site.published(user, 100 + u32::try_from(seen.len()).unwrap()).await;
+        site.published(user, 100 + u32::try_from(seen.len()).unwrap())
+            .await;
     }
     seen.sort();
     assert_eq!(seen, ["Photo 0", "Photo 1", "Photo 2", "Photo 3", "Photo 4"]);
@@ -137,9 +161,15 @@ async fn bad_pages_are_refused() {
         assert_eq!(latest(&site, first, None).await.error(), "INVALID_INPUT first");
     }
     for after in ["", "x", "bGF0ZXN0Ont9", "💥"] {
-        assert_eq!(latest(&site, 10, Some(after)).await.error(), "INVALID_INPUT after");
+        assert_eq!(
+            latest(&site, 10, Some(after)).await.error(),
+            "INVALID_INPUT after"
+        );
     }
-    assert_eq!(latest(&site, 100, None).await.data()["latestPhotos"]["nodes"], json!([]));
+    assert_eq!(
+        latest(&site, 100, None).await.data()["latestPhotos"]["nodes"],
+        json!([])
+    );
 }
 
 #[tokio::test]
@@ -174,9 +204,19 @@ async fn a_persons_photos() {
     assert_eq!(people[2]["photos"]["nodes"], json!([]));
 
     let after = people[0]["photos"]["pageInfo"]["endCursor"].as_str().unwrap();
-    let rest = site.client.entities("User", &[one], &format!("photos(after: {after:?}) {{ nodes {{ title }} }}")).await;
+    let rest = site
+        .client
+        .entities(
+            "User",
+            &[one],
+            &format!("photos(after: {after:?}) {{ nodes {{ title }} }}"),
+        )
+        .await;
     assert_eq!(titles(&rest.data()["_entities"][0]["photos"]), ["Photo 0"]);
-    let refused = site.client.entities("User", &[one], "photos(first: 0) { nodes { id } }").await;
+    let refused = site
+        .client
+        .entities("User", &[one], "photos(first: 0) { nodes { id } }")
+        .await;
     assert_eq!(refused.error(), "INVALID_INPUT first");
 }
 
@@ -193,10 +233,16 @@ async fn many_entities_are_one_statement() {
 
     // On one connection, so that the server's counter counts it alone.
     let pool = chassis::database::pool(&site.db.url(), 1).unwrap();
-    let state = photo::State { pool: pool.clone(), ..site.state.clone() };
+    let state = photo::State {
+        pool: pool.clone(),
+        ..site.state.clone()
+    };
     let client = testkit::Client::new(photo::routes(
         &state,
-        photo::Trust { verifier: testkit::Issuer::verifier(), secret: chassis::config::Secret::new(testkit::INTERNAL_SECRET) },
+        photo::Trust {
+            verifier: testkit::Issuer::verifier(),
+            secret: chassis::config::Secret::new(testkit::INTERNAL_SECRET),
+        },
         tokio_util::sync::CancellationToken::new(),
     ));
     let statements = || async {
@@ -204,7 +250,13 @@ async fn many_entities_are_one_statement() {
         sqlx::query_scalar::<_, i64>(sql).fetch_one(&pool).await.unwrap()
     };
     let before = statements().await;
-    let answer = client.entities("Photo", &ids, "id title author { id photos(first: 1) { nodes { id } } }").await;
+    let answer = client
+        .entities(
+            "Photo",
+            &ids,
+            "id title author { id photos(first: 1) { nodes { id } } }",
+        )
+        .await;
     let photos = answer.data()["_entities"].as_array().unwrap();
     assert_eq!(photos[1]["title"], "Photo 1");
     assert_eq!(photos[4], Value::Null);
@@ -219,12 +271,26 @@ async fn photos_of_a_deleted_account_are_hidden_before_they_are_swept() {
     let (leaver, stayer) = (somebody(), somebody());
     let photo = site.published(leaver, 0).await;
     site.published(stayer, 1).await;
-    departed::record(&site.db.pool, leaver, site.clock.now()).await.unwrap();
+    departed::record(&site.db.pool, leaver, site.clock.now())
+        .await
+        .unwrap();
 
-    assert_eq!(titles(&latest(&site, 10, None).await.data()["latestPhotos"]), ["Photo 1"]);
+    assert_eq!(
+        titles(&latest(&site, 10, None).await.data()["latestPhotos"]),
+        ["Photo 1"]
+    );
     let query = "query ($id: ID!) { photo(id: $id) { id } }";
-    assert_eq!(site.client.graphql(query, json!({ "id": photo.to_string() })).await.data()["photo"], Value::Null);
-    let entities = site.client.entities("User", &[leaver], "photos { nodes { title } }").await;
+    assert_eq!(
+        site.client
+            .graphql(query, json!({ "id": photo.to_string() }))
+            .await
+            .data()["photo"],
+        Value::Null
+    );
+    let entities = site
+        .client
+        .entities("User", &[leaver], "photos { nodes { title } }")
+        .await;
     assert_eq!(entities.data()["_entities"][0]["photos"]["nodes"], json!([]));
     let entities = site.client.entities("Photo", &[photo], "title").await;
     assert_eq!(entities.data()["_entities"][0], Value::Null);

@@ -30,9 +30,19 @@ impl S3Server {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on ").expect("the server says where it listens").to_owned();
-        Self { process, address, folder }
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let address = line
+            .trim()
+            .strip_prefix("listening on ")
+            .expect("the server says where it listens")
+            .to_owned();
+        Self {
+            process,
+            address,
+            folder,
+        }
     }
 
     fn config(&self, secret: &str) -> StoreConfig {
@@ -67,7 +77,10 @@ fn program() -> PathBuf {
     if !program.exists() {
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let built = Command::new(cargo).args(["build", "--bin", "s3-server"]).current_dir(workspace).status();
+        let built = Command::new(cargo)
+            .args(["build", "--bin", "s3-server"])
+            .current_dir(workspace)
+            .status();
         assert!(built.unwrap().success(), "s3-server does not build");
     }
     program
@@ -89,9 +102,23 @@ async fn a_bucket_keeps_what_a_folder_keeps() {
 
     let response = site.client.get(&format!("/media/{key}/320.avif")).await;
     assert_eq!(response.status().as_u16(), 200);
-    assert_eq!(site.client.get(&format!("/media/{key}/640.avif")).await.status().as_u16(), 404);
-    let part = site.client.with_header("range", "bytes=0-3").get(&format!("/media/{key}/320.jpg")).await;
-    assert_eq!((part.status().as_u16(), &part.headers()["content-length"]), (206, &"4".parse().unwrap()));
+    assert_eq!(
+        site.client
+            .get(&format!("/media/{key}/640.avif"))
+            .await
+            .status()
+            .as_u16(),
+        404
+    );
+    let part = site
+        .client
+        .with_header("range", "bytes=0-3")
+        .get(&format!("/media/{key}/320.jpg"))
+        .await;
+    assert_eq!(
+        (part.status().as_u16(), &part.headers()["content-length"]),
+        (206, &"4".parse().unwrap())
+    );
 
     // What is lost is made again, and what is deleted is gone.
     std::fs::remove_file(server.folder_of(key).join("320.avif")).unwrap();
@@ -100,7 +127,10 @@ async fn a_bucket_keeps_what_a_folder_keeps() {
     assert!(server.folder_of(key).join("320.avif").exists());
     site.delete(user, id).await.data();
     site.sweep().await;
-    let gone = files.open_file(key, photo::domain::FileName::Master, GetOptions::default()).await.unwrap();
+    let gone = files
+        .open_file(key, photo::domain::FileName::Master, GetOptions::default())
+        .await
+        .unwrap();
     assert!(gone.is_none());
     assert_eq!(site.count("garbage").await, 0);
 }
@@ -111,7 +141,10 @@ async fn a_store_that_refuses_makes_the_upload_unavailable() {
     let files = Files::open(&server.config("a wrong secret")).unwrap();
     let site = Site::with(|state| state.files = files).await;
     let (status, answer) = site.upload(somebody(), "image/png", png(&picture(20, 20))).await;
-    assert_eq!((status.as_u16(), answer["code"].as_str()), (503, Some("UNAVAILABLE")));
+    assert_eq!(
+        (status.as_u16(), answer["code"].as_str()),
+        (503, Some("UNAVAILABLE"))
+    );
     assert!(!answer.to_string().contains(&server.address));
     assert_eq!(site.count("upload").await, 0);
 }
@@ -119,12 +152,22 @@ async fn a_store_that_refuses_makes_the_upload_unavailable() {
 #[test]
 fn a_store_that_cannot_be_is_named() {
     let server = S3Server::start();
-    for url in ["http://example.org/media", "s3:///photos", "file://elsewhere/media"] {
-        let config = StoreConfig { media_store: url.parse().unwrap(), ..server.config("our secret") };
+    for url in [
+        "http://example.org/media",
+        "s3:///photos",
+        "file://elsewhere/media",
+    ] {
+        let config = StoreConfig {
+            media_store: url.parse().unwrap(),
+            ..server.config("our secret")
+        };
         let error = Files::open(&config).unwrap_err().to_string();
         assert!(error.starts_with("MEDIA_STORE: "), "{error}");
     }
-    let config = StoreConfig { s3_access_key_id: None, ..server.config("our secret") };
+    let config = StoreConfig {
+        s3_access_key_id: None,
+        ..server.config("our secret")
+    };
     let error = Files::open(&config).unwrap_err().to_string();
     insta::assert_snapshot!(error, @"S3_ACCESS_KEY_ID is missing: set it, or set S3_ACCESS_KEY_ID_FILE to a file that holds it");
 }

@@ -6,20 +6,34 @@ use http_body_util::BodyExt as _;
 
 use crate::support::{Site, jpeg, picture, request, somebody};
 
-async fn send(site: &Site, method: &str, path: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
+async fn send(
+    site: &Site,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (StatusCode, HeaderMap, Vec<u8>) {
     let mut request = request(method, path, None);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let response = site.client.send(request.body(Body::empty()).unwrap()).await;
     let (parts, body) = response.into_parts();
-    (parts.status, parts.headers, body.collect().await.unwrap().to_bytes().to_vec())
+    (
+        parts.status,
+        parts.headers,
+        body.collect().await.unwrap().to_bytes().to_vec(),
+    )
 }
 
 async fn uploaded(site: &Site) -> (String, std::path::PathBuf) {
-    let (_, answer) = site.upload(somebody(), "image/jpeg", jpeg(&picture(500, 300))).await;
+    let (_, answer) = site
+        .upload(somebody(), "image/jpeg", jpeg(&picture(500, 300)))
+        .await;
     let folder = site.folder_of(answer["uploadId"].as_str().unwrap()).await;
-    (format!("/media/{}", folder.file_name().unwrap().to_str().unwrap()), folder)
+    (
+        format!("/media/{}", folder.file_name().unwrap().to_str().unwrap()),
+        folder,
+    )
 }
 
 #[tokio::test]
@@ -32,15 +46,27 @@ async fn renditions_are_served_for_ever_and_as_pictures_only() {
         assert_eq!(body, std::fs::read(folder.join(name)).unwrap());
         assert_eq!(headers[header::CONTENT_TYPE], media_type);
         assert_eq!(headers[header::CONTENT_LENGTH], body.len().to_string());
-        assert_eq!(headers[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
+        assert_eq!(
+            headers[header::CACHE_CONTROL],
+            "public, max-age=31536000, immutable"
+        );
         assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
-        assert_eq!(headers[header::CONTENT_SECURITY_POLICY], "sandbox; default-src 'none'");
+        assert_eq!(
+            headers[header::CONTENT_SECURITY_POLICY],
+            "sandbox; default-src 'none'"
+        );
 
         let (status, only_headers, nothing) = send(&site, "HEAD", &format!("{base}/{name}"), &[]).await;
         assert_eq!((status, nothing.len()), (StatusCode::OK, 0));
         assert_eq!(only_headers[header::CONTENT_LENGTH], body.len().to_string());
         let etag = headers[header::ETAG].to_str().unwrap();
-        let (status, _, nothing) = send(&site, "GET", &format!("{base}/{name}"), &[("if-none-match", etag)]).await;
+        let (status, _, nothing) = send(
+            &site,
+            "GET",
+            &format!("{base}/{name}"),
+            &[("if-none-match", etag)],
+        )
+        .await;
         assert_eq!((status, nothing.len()), (StatusCode::NOT_MODIFIED, 0));
     }
 }
@@ -53,13 +79,22 @@ async fn a_part_can_be_had() {
     let (_, headers, whole) = send(&site, "GET", &path, &[]).await;
     let (status, part_headers, part) = send(&site, "GET", &path, &[("range", "bytes=10-19")]).await;
     assert_eq!((status, &*part), (StatusCode::PARTIAL_CONTENT, &whole[10..20]));
-    assert_eq!(part_headers[header::CONTENT_RANGE], format!("bytes 10-19/{}", whole.len()));
+    assert_eq!(
+        part_headers[header::CONTENT_RANGE],
+        format!("bytes 10-19/{}", whole.len())
+    );
     let (status, _, _) = send(&site, "GET", &path, &[("range", "bytes=99999999-")]).await;
     assert_eq!(status, StatusCode::RANGE_NOT_SATISFIABLE);
     let etag = headers[header::ETAG].to_str().unwrap();
     let (status, _, _) = send(&site, "GET", &path, &[("range", "bytes=0-0"), ("if-range", etag)]).await;
     assert_eq!(status, StatusCode::PARTIAL_CONTENT);
-    let (status, _, _) = send(&site, "GET", &path, &[("range", "bytes=0-0"), ("if-range", "\"another\"")]).await;
+    let (status, _, _) = send(
+        &site,
+        "GET",
+        &path,
+        &[("range", "bytes=0-0"), ("if-range", "\"another\"")],
+    )
+    .await;
     assert_eq!(status, StatusCode::OK);
 }
 
@@ -83,6 +118,9 @@ async fn nothing_else_is_served() {
     ] {
         let (status, headers, body) = send(&site, "GET", &path, &[]).await;
         assert_eq!((status, body.len()), (StatusCode::NOT_FOUND, 0), "{path}");
-        assert_ne!(headers.get(header::CACHE_CONTROL).map(|value| value.as_bytes()), Some(&b"public, max-age=31536000, immutable"[..]));
+        assert_ne!(
+            headers.get(header::CACHE_CONTROL).map(|value| value.as_bytes()),
+            Some(&b"public, max-age=31536000, immutable"[..])
+        );
     }
 }

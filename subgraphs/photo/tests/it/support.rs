@@ -47,14 +47,34 @@ impl Site {
             sweep: std::sync::Arc::default(),
         };
         change(&mut state);
-        let trust = Trust { verifier: Issuer::verifier(), secret: Secret::new(INTERNAL_SECRET) };
+        let trust = Trust {
+            verifier: Issuer::verifier(),
+            secret: Secret::new(INTERNAL_SECRET),
+        };
         let client = Client::new(photo::routes(&state, trust, CancellationToken::new()));
-        Self { db, clock, state, client, folder }
+        Self {
+            db,
+            clock,
+            state,
+            client,
+            folder,
+        }
     }
 
     /// Uploads bytes and returns what was answered.
-    pub(crate) async fn upload(&self, user: UserId, media_type: &str, bytes: impl Into<Body>) -> (StatusCode, Value) {
-        answer_of(self.client.of(user).post("/media/uploads", media_type, bytes).await).await
+    pub(crate) async fn upload(
+        &self,
+        user: UserId,
+        media_type: &str,
+        bytes: impl Into<Body>,
+    ) -> (StatusCode, Value) {
+        answer_of(
+            self.client
+                .of(user)
+                .post("/media/uploads", media_type, bytes)
+                .await,
+        )
+        .await
     }
 
     /// Uploads a small picture that must be taken. Each seed is another picture.
@@ -80,7 +100,10 @@ impl Site {
 
     pub(crate) async fn delete(&self, user: UserId, id: impl ToString) -> testkit::Answer {
         let variables = json!({ "id": id.to_string() });
-        self.client.of(user).graphql("mutation ($id: ID!) { deletePhoto(id: $id) }", variables).await
+        self.client
+            .of(user)
+            .graphql("mutation ($id: ID!) { deletePhoto(id: $id) }", variables)
+            .await
     }
 
     pub(crate) async fn sweep(&self) {
@@ -91,7 +114,12 @@ impl Site {
     pub(crate) async fn folder_of(&self, id: impl ToString) -> PathBuf {
         let id = Uuid::parse_str(&id.to_string()).unwrap();
         let sql = "SELECT file_key FROM photo WHERE id = ? UNION SELECT file_key FROM upload WHERE id = ?";
-        let key: Uuid = sqlx::query_scalar(sql).bind(id).bind(id).fetch_one(&self.db.pool).await.unwrap();
+        let key: Uuid = sqlx::query_scalar(sql)
+            .bind(id)
+            .bind(id)
+            .fetch_one(&self.db.pool)
+            .await
+            .unwrap();
         self.folder_of_key(FileKey(key))
     }
 
@@ -102,14 +130,21 @@ impl Site {
 
     pub(crate) async fn count(&self, table: &str) -> i64 {
         let sql = format!("SELECT COUNT(*) FROM {table}");
-        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&self.db.pool).await.unwrap()
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .fetch_one(&self.db.pool)
+            .await
+            .unwrap()
     }
 
     /// The kinds of all events that wait in the outbox, oldest first.
     pub(crate) async fn outbox(&self) -> Vec<(String, Value)> {
-        let rows: Vec<(String, String)> =
-            sqlx::query_as("SELECT kind, data FROM outbox ORDER BY id").fetch_all(&self.db.pool).await.unwrap();
-        rows.into_iter().map(|(kind, data)| (kind, serde_json::from_str(&data).unwrap())).collect()
+        let rows: Vec<(String, String)> = sqlx::query_as("SELECT kind, data FROM outbox ORDER BY id")
+            .fetch_all(&self.db.pool)
+            .await
+            .unwrap();
+        rows.into_iter()
+            .map(|(kind, data)| (kind, serde_json::from_str(&data).unwrap()))
+            .collect()
     }
 }
 
@@ -164,7 +199,13 @@ pub(crate) fn encoded(pixels: &DynamicImage, format: ImageFormat) -> Vec<u8> {
 pub(crate) fn exif(orientation: u8) -> Vec<u8> {
     let mut tiff = b"MM\0\x2A\0\0\0\x08".to_vec();
     let entry = |tag: u16, kind: u16, count: u32, value: [u8; 4]| {
-        [&tag.to_be_bytes()[..], &kind.to_be_bytes(), &count.to_be_bytes(), &value].concat()
+        [
+            &tag.to_be_bytes()[..],
+            &kind.to_be_bytes(),
+            &count.to_be_bytes(),
+            &value,
+        ]
+        .concat()
     };
     let (make_at, gps_at) = (50_u32, 64_u32);
     tiff.extend(3_u16.to_be_bytes());

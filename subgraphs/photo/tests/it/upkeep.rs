@@ -20,7 +20,12 @@ use crate::support::{Site, picture, png, somebody};
 fn touch(folder: &Path, at: chrono::DateTime<chrono::Utc>) {
     let at = SystemTime::from(at);
     for file in std::fs::read_dir(folder).unwrap() {
-        std::fs::File::options().append(true).open(file.unwrap().path()).unwrap().set_modified(at).unwrap();
+        std::fs::File::options()
+            .append(true)
+            .open(file.unwrap().path())
+            .unwrap()
+            .set_modified(at)
+            .unwrap();
     }
     std::fs::File::open(folder).unwrap().set_modified(at).unwrap();
 }
@@ -37,7 +42,11 @@ async fn files_that_nobody_owns_are_removed_after_ten_minutes() {
         touch(&folder, site.clock.now() - TimeDelta::minutes(minutes));
         folder
     };
-    let old = [orphan("320.jpg", 11), orphan("320.avif#1", 11), orphan("unknown", 11)];
+    let old = [
+        orphan("320.jpg", 11),
+        orphan("320.avif#1", 11),
+        orphan("unknown", 11),
+    ];
     let young = orphan("320.jpg", 9);
     touch(&kept, site.clock.now() - TimeDelta::days(1));
     touch(&waiting, site.clock.now() - TimeDelta::hours(1));
@@ -68,8 +77,10 @@ async fn lost_files_are_made_again_while_there_is_something_to_make_them_from() 
     site.publish(user, id, "Photo").await.data();
     let folder = site.folder_of(id).await;
     let names = || {
-        let mut names: Vec<_> =
-            std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = std::fs::read_dir(&folder)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     };
@@ -83,18 +94,24 @@ async fn lost_files_are_made_again_while_there_is_something_to_make_them_from() 
     let report = reconcile(&site.state, None).await.unwrap();
     assert_eq!((report.missing_files, report.beyond_repair.len()), (3, 0));
     assert_eq!(names(), all);
-    assert_eq!(reconcile(&site.state, None).await.unwrap(), photo::reconcile::Report::default());
+    assert_eq!(
+        reconcile(&site.state, None).await.unwrap(),
+        photo::reconcile::Report::default()
+    );
 
     // With both gone there is nothing left, and somebody must be told.
     std::fs::remove_file(folder.join("master.jpg")).unwrap();
     std::fs::remove_file(folder.join("400.jpg")).unwrap();
     let report = reconcile(&site.state, None).await.unwrap();
-    assert_eq!(report.to_json(), json!({
-        "repaired": {
-            "orphanedFolders": 0, "missingFiles": 0, "expiredUploads": 0, "departedAuthors": 0, "returnedPhotos": 0,
-        },
-        "beyondRepair": [id],
-    }));
+    assert_eq!(
+        report.to_json(),
+        json!({
+            "repaired": {
+                "orphanedFolders": 0, "missingFiles": 0, "expiredUploads": 0, "departedAuthors": 0, "returnedPhotos": 0,
+            },
+            "beyondRepair": [id],
+        })
+    );
     assert_eq!(site.count("photo").await, 1);
 }
 
@@ -109,7 +126,9 @@ async fn accounts(known: Vec<chassis::UserId>) -> InternalClient {
         }
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap())
+        .parse()
+        .unwrap();
     let routes = Router::new().route("/internal/accounts/gone", post(gone));
     tokio::spawn(async move { axum::serve(listener, routes).await });
     InternalClient::new(reqwest::Client::new(), url, Secret::new(INTERNAL_SECRET))
@@ -138,7 +157,11 @@ async fn an_authentication_service_that_is_down_does_not_stop_the_rest() {
     let photo = site.published(somebody(), 0).await;
     std::fs::remove_file(site.folder_of(photo).await.join("24.jpg")).unwrap();
     site.clock.advance(TimeDelta::minutes(16));
-    let nobody = InternalClient::new(reqwest::Client::new(), "http://127.0.0.1:9".parse().unwrap(), Secret::new("x"));
+    let nobody = InternalClient::new(
+        reqwest::Client::new(),
+        "http://127.0.0.1:9".parse().unwrap(),
+        Secret::new("x"),
+    );
     let report = reconcile(&site.state, Some(&nobody)).await.unwrap();
     assert_eq!((report.missing_files, site.count("photo").await), (1, 1));
 }
@@ -148,8 +171,12 @@ async fn a_photo_that_came_after_its_authors_end_is_removed() {
     let site = Site::new().await;
     let user = somebody();
     let photo = site.published(user, 0).await;
-    departed::record(&site.db.pool, user, site.clock.now()).await.unwrap();
-    departed::mark_swept(&site.db.pool, user, site.clock.now()).await.unwrap();
+    departed::record(&site.db.pool, user, site.clock.now())
+        .await
+        .unwrap();
+    departed::mark_swept(&site.db.pool, user, site.clock.now())
+        .await
+        .unwrap();
     let folder = site.folder_of(photo).await;
     let report = reconcile(&site.state, None).await.unwrap();
     assert_eq!(report.returned_photos, 1);

@@ -12,29 +12,54 @@ use crate::support::{Site, answer_of, jpeg, picture, png, request, somebody};
 #[tokio::test]
 async fn an_upload_is_answered_once_its_files_are_stored() {
     let site = Site::new().await;
-    let (status, mut answer) = site.upload(somebody(), "image/jpeg", jpeg(&picture(500, 300))).await;
+    let (status, mut answer) = site
+        .upload(somebody(), "image/jpeg", jpeg(&picture(500, 300)))
+        .await;
     assert_eq!(status, StatusCode::CREATED);
     let folder = site.folder_of(answer["uploadId"].as_str().unwrap()).await;
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), 5);
     answer["uploadId"] = "…".into();
     let placeholder = answer["placeholder"].take();
-    assert!(placeholder.as_str().is_some_and(|hash| (20..40).contains(&hash.len())), "{placeholder}");
-    assert_eq!(answer, json!({ "uploadId": "…", "width": 500, "height": 300, "placeholder": null }));
+    assert!(
+        placeholder
+            .as_str()
+            .is_some_and(|hash| (20..40).contains(&hash.len())),
+        "{placeholder}"
+    );
+    assert_eq!(
+        answer,
+        json!({ "uploadId": "…", "width": 500, "height": 300, "placeholder": null })
+    );
 }
 
 #[tokio::test]
 async fn who_is_signed_out_or_deleted_is_refused() {
     let site = Site::new().await;
-    let signed_out = site.client.post("/media/uploads", "text/plain", "not even a picture").await;
+    let signed_out = site
+        .client
+        .post("/media/uploads", "text/plain", "not even a picture")
+        .await;
     let (status, answer) = answer_of(signed_out).await;
-    assert_eq!((status, &answer["code"]), (StatusCode::UNAUTHORIZED, &"UNAUTHENTICATED".into()));
-    let forged = site.client.with_token("forged".to_owned()).post("/media/uploads", "image/png", png(&picture(9, 9))).await;
+    assert_eq!(
+        (status, &answer["code"]),
+        (StatusCode::UNAUTHORIZED, &"UNAUTHENTICATED".into())
+    );
+    let forged = site
+        .client
+        .with_token("forged".to_owned())
+        .post("/media/uploads", "image/png", png(&picture(9, 9)))
+        .await;
     assert_eq!(forged.status(), StatusCode::UNAUTHORIZED);
 
     let user = somebody();
-    departed::record(&site.db.pool, user, site.clock.now()).await.unwrap();
+    departed::record(&site.db.pool, user, site.clock.now())
+        .await
+        .unwrap();
     let (status, answer) = site.upload(user, "image/png", png(&picture(9, 9))).await;
-    assert_eq!((status, &answer["code"]), (StatusCode::UNAUTHORIZED, &"UNAUTHENTICATED".into()));
+    assert_eq!(
+        (status, &answer["code"]),
+        (StatusCode::UNAUTHORIZED, &"UNAUTHENTICATED".into())
+    );
     assert_eq!(site.count("upload").await, 0);
 }
 
@@ -50,12 +75,19 @@ async fn the_bytes_are_believed_and_not_the_header() {
         ("image/jpeg", picture.clone()),
         ("image/webp", picture.clone()),
         ("image/png", b"GIF89a\x01\0\x01\0\0\0\0;".to_vec()),
-        ("image/png", b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>".to_vec()),
+        (
+            "image/png",
+            b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>".to_vec(),
+        ),
         ("image/jpeg", b"MZ\x90\0".to_vec()),
         ("image/jpeg", Vec::new()),
     ] {
         let (status, answer) = site.upload(user, media_type, bytes).await;
-        assert_eq!((status, &answer["code"]), (StatusCode::UNSUPPORTED_MEDIA_TYPE, &"INVALID_INPUT".into()), "{media_type}");
+        assert_eq!(
+            (status, &answer["code"]),
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, &"INVALID_INPUT".into()),
+            "{media_type}"
+        );
         assert!(answer["message"].is_string());
     }
     // The right signature and nothing behind it that makes sense.
@@ -97,7 +129,10 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
     let half = Bytes::from(whole[..whole.len() / 2].to_vec());
     let broken = stream::iter([Ok(half), Err(std::io::Error::other("the connection is gone"))]);
     let (status, answer) = site.upload(user, "image/png", Body::from_stream(broken)).await;
-    assert_eq!((status, answer["message"].as_str()), (StatusCode::UNPROCESSABLE_ENTITY, Some("The upload was cut off.")));
+    assert_eq!(
+        (status, answer["message"].as_str()),
+        (StatusCode::UNPROCESSABLE_ENTITY, Some("The upload was cut off."))
+    );
     assert_eq!(site.count("upload").await, 0);
     let (status, _) = site.upload(user, "image/png", whole).await;
     assert_eq!(status, StatusCode::CREATED);
@@ -109,11 +144,19 @@ async fn the_same_bytes_of_the_same_person_are_the_same_upload() {
     let (user, other) = (somebody(), somebody());
     let bytes = png(&picture(40, 30));
     let first = site.upload(user, "image/png", bytes.clone()).await.1;
-    assert_eq!(site.upload(user, "image/png", bytes.clone()).await, (StatusCode::CREATED, first.clone()));
-    assert_ne!(site.upload(other, "image/png", bytes.clone()).await.1["uploadId"], first["uploadId"]);
+    assert_eq!(
+        site.upload(user, "image/png", bytes.clone()).await,
+        (StatusCode::CREATED, first.clone())
+    );
+    assert_ne!(
+        site.upload(other, "image/png", bytes.clone()).await.1["uploadId"],
+        first["uploadId"]
+    );
 
     // Once it is published, the same bytes are a new upload.
-    site.publish(user, first["uploadId"].as_str().unwrap(), "One").await.data();
+    site.publish(user, first["uploadId"].as_str().unwrap(), "One")
+        .await
+        .data();
     let again = site.upload(user, "image/png", bytes).await.1;
     assert_ne!(again["uploadId"], first["uploadId"]);
     assert_eq!(site.count("upload").await, 2);
@@ -125,7 +168,11 @@ async fn the_same_bytes_at_the_same_time_are_one_upload() {
     let user = somebody();
     let bytes = png(&picture(50, 30));
     let all = futures::future::join_all((0..6).map(|_| site.upload(user, "image/png", bytes.clone()))).await;
-    assert!(all.iter().all(|(status, answer)| *status == StatusCode::CREATED && *answer == all[0].1), "{all:?}");
+    assert!(
+        all.iter()
+            .all(|(status, answer)| *status == StatusCode::CREATED && *answer == all[0].1),
+        "{all:?}"
+    );
     assert_eq!(site.count("upload").await, 1);
 }
 
@@ -150,35 +197,59 @@ async fn an_upload_waits_for_a_day_after_it_was_last_sent() {
     assert_ne!(second["uploadId"], first["uploadId"]);
     site.sweep().await;
     assert!(!old.exists());
-    assert!(site.folder_of(second["uploadId"].as_str().unwrap()).await.exists());
+    assert!(
+        site.folder_of(second["uploadId"].as_str().unwrap())
+            .await
+            .exists()
+    );
 }
 
 #[tokio::test]
 async fn who_takes_all_places_is_sent_away() {
     let site = Site::new().await;
     let user = somebody();
-    let begin = || Body::from_stream(stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"\x89PNG")) }).chain(stream::pending()));
+    let begin = || {
+        Body::from_stream(
+            stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"\x89PNG")) })
+                .chain(stream::pending()),
+        )
+    };
     let client = site.client.of(user);
     let mut waiting = Vec::new();
     // Whoever comes while one of these is refused finds a place again; so they are added until nobody does.
     let refused = loop {
-        let response = client.post("/media/uploads", "image/png", png(&picture(30, 30))).await;
+        let response = client
+            .post("/media/uploads", "image/png", png(&picture(30, 30)))
+            .await;
         if response.status() != StatusCode::CREATED {
             break response;
         }
         let (client, body) = (client.clone(), begin());
-        waiting.push(tokio::spawn(async move { client.post("/media/uploads", "image/png", body).await }));
+        waiting.push(tokio::spawn(async move {
+            client.post("/media/uploads", "image/png", body).await
+        }));
     };
     assert_eq!(refused.headers()[header::RETRY_AFTER], "5");
     let (status, answer) = answer_of(refused).await;
-    assert_eq!((status, &answer["code"]), (StatusCode::SERVICE_UNAVAILABLE, &Value::from("UNAVAILABLE")));
+    assert_eq!(
+        (status, &answer["code"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &Value::from("UNAVAILABLE"))
+    );
     // Somebody else is not in the way of it.
-    assert_eq!(site.upload(somebody(), "image/png", png(&picture(30, 31))).await.0, StatusCode::CREATED);
+    assert_eq!(
+        site.upload(somebody(), "image/png", png(&picture(30, 31)))
+            .await
+            .0,
+        StatusCode::CREATED
+    );
     for upload in waiting {
         upload.abort();
         let _ = upload.await;
     }
-    assert_eq!(site.upload(user, "image/png", png(&picture(30, 32))).await.0, StatusCode::CREATED);
+    assert_eq!(
+        site.upload(user, "image/png", png(&picture(30, 32))).await.0,
+        StatusCode::CREATED
+    );
 }
 
 #[tokio::test]
@@ -186,9 +257,21 @@ async fn an_upload_is_nobody_elses_business() {
     let site = Site::new().await;
     let (user, other) = (somebody(), somebody());
     let upload = site.uploaded(user, 1).await;
-    assert_eq!(site.publish(other, &upload, "Mine now").await.error(), "NOT_FOUND");
-    let photo = site.client.graphql("query ($id: ID!) { photo(id: $id) { id } }", json!({ "id": upload })).await;
+    assert_eq!(
+        site.publish(other, &upload, "Mine now").await.error(),
+        "NOT_FOUND"
+    );
+    let photo = site
+        .client
+        .graphql(
+            "query ($id: ID!) { photo(id: $id) { id } }",
+            json!({ "id": upload }),
+        )
+        .await;
     assert_eq!(photo.data()["photo"], Value::Null);
     site.publish(user, &upload, "Mine").await.data();
-    assert_eq!(site.publish(other, &upload, "Mine now").await.error(), "NOT_FOUND");
+    assert_eq!(
+        site.publish(other, &upload, "Mine now").await.error(),
+        "NOT_FOUND"
+    );
 }
