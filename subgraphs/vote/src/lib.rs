@@ -32,6 +32,7 @@ use chassis::worker::Job;
 use chrono_tz::Tz;
 use sqlx::MySqlPool;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use casting::Casting;
@@ -109,60 +110,47 @@ pub fn routes(service: &Vote, verifier: TokenVerifier, stop: CancellationToken) 
 }
 
 /// Starts the fold, the sweep, the closing of days, the pruning of snapshots, the reconciler, and the forgetting of
-/// old event ids.
-pub fn spawn_jobs(service: &Vote, stop: &CancellationToken) {
+/// old event ids. Wait for them after `stop`: then they have given up their leases, and another replica need not wait
+/// for these to end.
+pub fn spawn_jobs(service: &Vote, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
     // A timeline may lag behind its votes by a second; half of it is left for the way there and back.
-    spawn(
-        service,
-        stop,
-        Job::new("fold", Duration::from_millis(500)),
-        |vote| async move { fold::run(&vote.pool).await.map(drop) },
-    );
+    let fold = Job::new("fold", Duration::from_millis(500));
     let sweep = Job {
         name: "sweep",
         every: Duration::from_secs(10),
         wake: Arc::clone(&service.wake),
     };
-    spawn(service, stop, sweep, |vote| async move {
-        events::sweep(&vote.pool, vote.clock.now()).await
-    });
-    spawn(
-        service,
-        stop,
-        Job::new("close-days", Duration::from_secs(2)),
-        |vote| async move { archive::close_days(&vote.pool, vote.clock.now(), vote.time_zone).await },
-    );
-    spawn(
-        service,
-        stop,
-        Job::new("prune-snapshots", Duration::from_secs(30)),
-        |vote| async move {
+    let close_days = Job::new("close-days", Duration::from_secs(2));
+    let prune = Job::new("prune-snapshots", Duration::from_secs(30));
+    let compare = Job::new("reconcile", Duration::from_secs(600));
+    let forget = Job::new("forget-events", Duration::from_secs(3600));
+    vec![
+        spawn(service, stop, fold, |vote| async move {
+            fold::run(&vote.pool).await.map(drop)
+        }),
+        spawn(service, stop, sweep, |vote| async move {
+            events::sweep(&vote.pool, vote.clock.now()).await
+        }),
+        spawn(service, stop, close_days, |vote| async move {
+            archive::close_days(&vote.pool, vote.clock.now(), vote.time_zone).await
+        }),
+        spawn(service, stop, prune, |vote| async move {
             let mut connection = vote.pool.acquire().await?;
             while snapshots::prune(&mut connection, vote.clock.now()).await? > 0 {}
             Ok(())
-        },
-    );
-    spawn(
-        service,
-        stop,
-        Job::new("reconcile", Duration::from_secs(600)),
-        |vote| async move {
+        }),
+        spawn(service, stop, compare, |vote| async move {
             let repaired = reconcile::run(&vote.pool, &vote.clock, &vote.others).await?;
             if repaired != Repaired::default() {
                 tracing::warn!(?repaired, "the reconciler repaired what events had not told");
             }
             Ok(())
-        },
-    );
-    spawn(
-        service,
-        stop,
-        Job::new("forget-events", Duration::from_secs(3600)),
-        |vote| async move {
+        }),
+        spawn(service, stop, forget, |vote| async move {
             while inbox::forget_old(&vote.pool, vote.clock.now()).await? == 1000 {}
             Ok(())
-        },
-    );
+        }),
+    ]
 }
 
 fn spawn<W>(
@@ -170,9 +158,10 @@ fn spawn<W>(
     stop: &CancellationToken,
     job: Job,
     mut work: impl FnMut(Vote) -> W + Send + 'static,
-) where
+) -> JoinHandle<()>
+where
     W: Future<Output = Result<(), Error>> + Send + 'static,
 {
     let service = service.clone();
-    job.spawn(service.pool.clone(), stop.clone(), move || work(service.clone()));
+    job.spawn(service.pool.clone(), stop.clone(), move || work(service.clone()))
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chassis::config::{DatabaseConfig, InternalConfig, LogConfig, Secret, ServeConfig};
 use chassis::internal::InternalClient;
@@ -16,6 +17,7 @@ use vote::reconcile::Others;
 /// Votes, tallies, the ranked timelines and the archive of days.
 #[derive(Parser)]
 #[command(version)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it, at the start")]
 enum Task {
     /// Answer requests until SIGTERM.
     Serve {
@@ -128,8 +130,15 @@ async fn serve(config: ServeConfig, addresses: Addresses, time_zone: Tz) -> anyh
         wake: Arc::default(),
     };
     let stop = CancellationToken::new();
-    vote::spawn_jobs(&service, &stop);
+    let jobs = vote::spawn_jobs(&service, &stop);
     let routes = vote::routes(&service, TokenVerifier::new(&config.tokens, http), stop.clone());
     server::serve(config.listen.unwrap_or(LISTEN.parse()?), routes, stop).await?;
+    // A job that does not end soon is like one whose process died: its lease ends by itself.
+    let _ = tokio::time::timeout(Duration::from_secs(5), async {
+        for job in jobs {
+            let _ = job.await;
+        }
+    })
+    .await;
     Ok(())
 }

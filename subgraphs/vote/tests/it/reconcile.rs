@@ -40,7 +40,7 @@ async fn photos_that_were_missed_are_listed() {
 #[tokio::test]
 async fn photos_that_are_gone_are_hidden() {
     let app = App::new().await;
-    let mut make = async || {
+    let make = async || {
         let photo = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
         app.deliver_published(&photo).await;
         photo
