@@ -241,7 +241,7 @@ async fn vote(members: &[Member<'_>], photos: &[Published]) -> Result<()> {
         "mutation($photo: ID!, $vote: VoteChoice!) { castVote(photoId: $photo, vote: $vote) { id } }";
     let mut votes = Vec::new();
     for photo in photos {
-        let appeal = 25 + choose(&[&photo.title, "appeal"], 70);
+        let appeal = 45 + choose(&[&photo.title, "appeal"], 55);
         for (voter, member) in members.iter().enumerate() {
             let mood = choose(&[&photo.title, PEOPLE[voter].username], 100);
             let choice = if mood < appeal { "UP" } else { "DOWN" };
