@@ -292,13 +292,12 @@ impl Browser {
                 let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
                 devtools.send_raw("Emulation.setEmulatedMedia", media).await?;
                 self.are_pictures_loaded().await?;
-                ensure!(
-                    self.fits().await?,
-                    "{name} is wider than a window of {width} pixels"
-                );
                 self.driver
                     .screenshot(&self.screenshots.join(format!("{name}-{theme}-{width}.png")))
                     .await?;
+                // The window takes its new width in its own time.
+                let fits = async || Ok(self.fits().await?.then_some(()));
+                eventually(&format!("{name} to fit a window of {width} pixels"), fits).await?;
             }
         }
         devtools
