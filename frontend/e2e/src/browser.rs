@@ -289,7 +289,11 @@ impl Browser {
                 .send_raw("Emulation.setDeviceMetricsOverride", metrics)
                 .await?;
             for theme in ["light", "dark"] {
-                let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
+                // Without motion, so that no picture shows a colour half-way to another.
+                let media = json!({ "features": [
+                    { "name": "prefers-color-scheme", "value": theme },
+                    { "name": "prefers-reduced-motion", "value": "reduce" },
+                ] });
                 devtools.send_raw("Emulation.setEmulatedMedia", media).await?;
                 self.are_pictures_loaded().await?;
                 self.driver
