@@ -182,8 +182,8 @@ pub struct InvalidDay;
 /// Reads `YYYY-MM-DD` and nothing else.
 pub fn parse_day(text: &str) -> Result<NaiveDate, InvalidDay> {
     let day: NaiveDate = text.parse().map_err(|_| InvalidDay)?;
-    // chrono also takes spaces, signs and single digits; there is one spelling of a day.
-    if day.to_string() == text {
+    // chrono also takes spaces, signs, single digits and years that no DATE can hold; there is one spelling of a day.
+    if text.len() == 10 && day.to_string() == text {
         Ok(day)
     } else {
         Err(InvalidDay)

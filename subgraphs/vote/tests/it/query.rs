@@ -115,6 +115,7 @@ async fn a_day_that_is_none_is_refused() {
     let query = "query ($day: Date) { hotPhotos(day: $day) { nodes { id } } }";
     let days = [
         json!("2026-11-31"),
+        json!("-2026-11-22"),
         json!("22.11.2026"),
         json!(""),
         json!("today"),
