@@ -185,7 +185,8 @@ async fn restore(state: &State, row: &Owned, report: &mut Report) -> Result<(), 
         }
     }
     let Some(master) = master else {
-        return Ok(give_up(row, report));
+        give_up(row, report);
+        return Ok(());
     };
     let renditions: Vec<_> = row
         .size()
@@ -195,7 +196,8 @@ async fn restore(state: &State, row: &Owned, report: &mut Report) -> Result<(), 
     let source = master.clone();
     let Ok(mut files) = tokio::task::spawn_blocking(move || darkroom::remake(&source, &renditions)).await?
     else {
-        return Ok(give_up(row, report));
+        give_up(row, report);
+        return Ok(());
     };
     if lost.contains(&FileName::Master) {
         // Encoding the rendition once more would only lose more of it.

@@ -66,6 +66,7 @@ pub fn remake(master: &[u8], wanted: &[Rendition]) -> Result<Vec<File>, PictureE
         .collect()
 }
 
+#[derive(Clone, Copy)]
 struct JpegQuality {
     quality: u8,
     sampling: SamplingFactor,

@@ -85,10 +85,10 @@ fn limits() -> Limits {
 }
 
 fn develop_with<D: ImageDecoder>(decoder: Result<D, ImageError>) -> Result<Developed, PictureError> {
-    let mut decoder = decoder.map_err(refused)?;
+    let mut decoder = decoder.map_err(|error| refused(&error))?;
     let (width, height) = decoder.dimensions();
     let stored = Size::within_limits(width, height).ok_or(PictureError::TooLarge)?;
-    decoder.set_limits(limits()).map_err(refused)?;
+    decoder.set_limits(limits()).map_err(|error| refused(&error))?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     // A profile that cannot be read is one that the picture does not have.
     let profile = decoder
@@ -102,7 +102,7 @@ fn develop_with<D: ImageDecoder>(decoder: Result<D, ImageError>) -> Result<Devel
         stored
     };
 
-    let pixels = DynamicImage::from_decoder(decoder).map_err(refused)?;
+    let pixels = DynamicImage::from_decoder(decoder).map_err(|error| refused(&error))?;
     // Scaled first, turned and converted then: that is a fraction of the work and of the memory.
     let target = if transposes(orientation) {
         size.largest().transposed()
@@ -126,7 +126,7 @@ fn develop_with<D: ImageDecoder>(decoder: Result<D, ImageError>) -> Result<Devel
     })
 }
 
-fn refused(error: ImageError) -> PictureError {
+fn refused(error: &ImageError) -> PictureError {
     match error {
         ImageError::Limits(_) => PictureError::TooLarge,
         _ => PictureError::Unreadable,

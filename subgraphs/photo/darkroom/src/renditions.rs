@@ -22,14 +22,15 @@ impl Size {
                 .ok()
                 .filter(|_| (1..=Self::MAX_SIDE).contains(&pixels))
         };
-        let size = Self {
+        let within = Self {
             width: side(width)?,
             height: side(height)?,
         };
-        (u64::from(width) * u64::from(height) <= Self::MAX_PIXELS).then_some(size)
+        (u64::from(width) * u64::from(height) <= Self::MAX_PIXELS).then_some(within)
     }
 
     /// With the sides changed over, as a picture on its side has them.
+    #[must_use]
     pub fn transposed(self) -> Self {
         Self {
             width: self.height,
@@ -38,6 +39,7 @@ impl Size {
     }
 
     /// The same picture scaled to `width`, at least one pixel high.
+    #[must_use]
     pub fn scaled_to(self, width: u16) -> Self {
         let (own, new) = (u32::from(self.width), u32::from(width));
         let height = (u32::from(self.height) * new + own / 2) / own;
@@ -55,6 +57,7 @@ impl Size {
     }
 
     /// The largest size in which a picture of this size is stored.
+    #[must_use]
     pub fn largest(self) -> Self {
         self.scaled_to(self.width.min(WIDTHS[WIDTHS.len() - 1]))
     }

@@ -50,7 +50,7 @@ struct Rendition {
 }
 
 impl ImageSources {
-    fn items(&self) -> impl Iterator<Item = Format> {
+    fn items(_: Size) -> impl Iterator<Item = Format> {
         Format::BEST_FIRST.into_iter()
     }
 
@@ -64,8 +64,8 @@ impl ImageSources {
 }
 
 impl Renditions {
-    fn items(&self) -> impl Iterator<Item = Stored> {
-        self.size.renditions()
+    fn items(size: Size) -> impl Iterator<Item = Stored> {
+        size.renditions()
     }
 
     fn field(&self, rendition: Stored, name: &str) -> Option<Value> {
@@ -92,13 +92,13 @@ macro_rules! leaf_list {
                 Self::qualified_type_name()
             }
 
-            async fn resolve(
+            fn resolve(
                 &self,
                 ctx: &ContextSelectionSet<'_>,
                 _field: &Positioned<Field>,
-            ) -> ServerResult<Value> {
+            ) -> impl Future<Output = ServerResult<Value>> + Send {
                 let typename = <$item as OutputType>::type_name();
-                let items = self.items().map(|item| {
+                let items = Self::items(self.size).map(|item| {
                     let mut fields = IndexMap::new();
                     collect(ctx, &ctx.item.node, &mut fields, &|name| match name {
                         "__typename" => Some(Value::from(&*typename)),
@@ -106,7 +106,7 @@ macro_rules! leaf_list {
                     })?;
                     Ok(Value::Object(fields))
                 });
-                items.collect::<ServerResult<Vec<_>>>().map(Value::List)
+                std::future::ready(items.collect::<ServerResult<Vec<_>>>().map(Value::List))
             }
         }
     };

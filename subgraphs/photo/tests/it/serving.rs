@@ -119,7 +119,9 @@ async fn nothing_else_is_served() {
         let (status, headers, body) = send(&site, "GET", &path, &[]).await;
         assert_eq!((status, body.len()), (StatusCode::NOT_FOUND, 0), "{path}");
         assert_ne!(
-            headers.get(header::CACHE_CONTROL).map(|value| value.as_bytes()),
+            headers
+                .get(header::CACHE_CONTROL)
+                .map(axum::http::HeaderValue::as_bytes),
             Some(&b"public, max-age=31536000, immutable"[..])
         );
     }
