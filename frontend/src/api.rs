@@ -175,6 +175,8 @@ async fn post(body: &str) -> Result<Answer, ApiError> {
     init.set_method("POST");
     init.set_body(&JsValue::from_str(body));
     init.set_signal(Some(&request.controller.signal()));
+    // A vote or a comment is not lost when the page is left right after it.
+    Reflect::set(&init, &"keepalive".into(), &true.into()).expect("a plain object takes any key");
     let headers = web_sys::Headers::new().and_then(|headers| {
         headers.set("content-type", "application/json")?;
         headers.set(APP_HEADER, "1")?;

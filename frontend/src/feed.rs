@@ -11,7 +11,7 @@ use crate::components::tile::PhotoTile;
 use crate::graphql::{Id, PageInfo, schema};
 use crate::navigation::Arrival;
 use crate::route::Timeline;
-use crate::votes::Ballots;
+use crate::votes::{Asked, Ballots};
 
 /// Photos asked for at once.
 pub(crate) const PAGE_SIZE: i32 = 24;
@@ -91,6 +91,7 @@ impl Feed {
         self.status.set(Status::Loading);
         let feed = self.clone();
         spawn_local(async move {
+            let asked = feed.ballots.asking();
             let after = feed.cursor.get_untracked();
             let continues = after.is_some();
             match (feed.fetch)(
@@ -102,7 +103,7 @@ impl Feed {
             )
             .await
             {
-                Ok(page) => feed.append(page),
+                Ok(page) => feed.append(page, asked),
                 // The place in the timeline is kept for an hour. Starting over finds it again: what is here stays, and
                 // what comes twice is left out.
                 Err(error) if continues && error.code == Code::InvalidInput => {
@@ -123,13 +124,17 @@ impl Feed {
         }
         let feed = self.clone();
         spawn_local(async move {
+            let asked = feed.ballots.asking();
             let first = First {
                 first: known.min(MOST_AT_ONCE),
                 after: None,
             };
             // Without an answer the votes stay as they are; a press still sends an absolute value.
             if let Ok(page) = (feed.fetch)(feed.timeline.clone(), first).await {
-                page.nodes.iter().flatten().for_each(|photo| feed.receive(photo));
+                page.nodes
+                    .iter()
+                    .flatten()
+                    .for_each(|photo| feed.receive(photo, asked));
             }
         });
     }
@@ -140,9 +145,12 @@ impl Feed {
             .update(|photos| photos.retain(|known| known.id != *photo));
     }
 
-    fn append(&self, page: PhotoPage) {
+    fn append(&self, page: PhotoPage, asked: Asked) {
         let PhotoPage { nodes, page_info } = page;
-        nodes.iter().flatten().for_each(|photo| self.receive(photo));
+        nodes
+            .iter()
+            .flatten()
+            .for_each(|photo| self.receive(photo, asked));
         self.photos.update(|photos| {
             let known: HashSet<Id> = photos.iter().map(|photo| photo.id.clone()).collect();
             photos.extend(
@@ -161,8 +169,9 @@ impl Feed {
         });
     }
 
-    fn receive(&self, photo: &PhotoTile) {
-        self.ballots.receive(&photo.id, photo.votes, photo.viewer_vote);
+    fn receive(&self, photo: &PhotoTile, asked: Asked) {
+        self.ballots
+            .receive(&photo.id, photo.votes, photo.viewer_vote, asked);
     }
 }
 

@@ -41,7 +41,14 @@ pub(crate) struct Ballot {
     settled_choice: VoteChoice,
     wanted: VoteChoice,
     in_flight: Option<VoteChoice>,
+    /// When a vote of the viewer was last counted.
+    counted: Asked,
 }
+
+/// When a question was sent, measured in votes counted since the page was loaded: an answer to an older question does
+/// not know of a newer vote, and must not undo it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Asked(u32);
 
 impl Ballot {
     pub(crate) fn new(tally: VoteTally, choice: VoteChoice) -> Self {
@@ -50,6 +57,7 @@ impl Ballot {
             settled_choice: choice,
             wanted: choice,
             in_flight: None,
+            counted: Asked::default(),
         }
     }
 
@@ -87,7 +95,10 @@ impl Ballot {
     }
 
     /// The server's own count, with or without an answer to a vote on its way.
-    fn settle(&mut self, tally: VoteTally, choice: VoteChoice) {
+    fn settle(&mut self, tally: VoteTally, choice: VoteChoice, asked: Asked) {
+        if asked < self.counted {
+            return;
+        }
         if self.in_flight.is_none() && self.wanted == self.settled_choice {
             self.wanted = choice;
         }
@@ -96,7 +107,8 @@ impl Ballot {
     }
 
     /// What was sent has been counted.
-    fn counted(&mut self, tally: VoteTally, choice: VoteChoice) {
+    fn count(&mut self, tally: VoteTally, choice: VoteChoice, now: Asked) {
+        self.counted = now;
         self.settled = tally;
         self.settled_choice = choice;
         self.in_flight = None;
@@ -121,6 +133,7 @@ fn weight(choice: VoteChoice) -> i32 {
 #[derive(Clone, Copy)]
 pub(crate) struct Ballots {
     by_photo: StoredValue<HashMap<Id, ArcRwSignal<Ballot>>>,
+    now: StoredValue<Asked>,
     session: Session,
     notices: Notices,
 }
@@ -129,18 +142,30 @@ impl Ballots {
     pub(crate) fn provide(session: Session, notices: Notices) {
         provide_context(Self {
             by_photo: StoredValue::new(HashMap::new()),
+            now: StoredValue::new(Asked::default()),
             session,
             notices,
         });
     }
 
+    /// To be noted before a question is sent whose answer goes to [`Ballots::receive`].
+    pub(crate) fn asking(self) -> Asked {
+        self.now.get_value()
+    }
+
     /// Takes in what a page was told; a photo whose votes cannot be had keeps what is known of it.
-    pub(crate) fn receive(self, photo: &Id, tally: Option<VoteTally>, choice: Option<VoteChoice>) {
+    pub(crate) fn receive(
+        self,
+        photo: &Id,
+        tally: Option<VoteTally>,
+        choice: Option<VoteChoice>,
+        asked: Asked,
+    ) {
         let Some(tally) = tally else { return };
         let choice = choice.unwrap_or(VoteChoice::None);
         self.by_photo.update_value(|ballots| {
             if let Some(ballot) = ballots.get(photo) {
-                ballot.update(|ballot| ballot.settle(tally, choice));
+                ballot.update(|ballot| ballot.settle(tally, choice, asked));
             } else {
                 ballots.insert(photo.clone(), ArcRwSignal::new(Ballot::new(tally, choice)));
             }
@@ -182,7 +207,9 @@ impl Ballots {
                             ..
                         },
                 }) => {
-                    ballot.update(|ballot| ballot.counted(tally, viewer_vote.unwrap_or(VoteChoice::None)));
+                    self.now.update_value(|Asked(now)| *now += 1);
+                    let (choice, now) = (viewer_vote.unwrap_or(VoteChoice::None), self.now.get_value());
+                    ballot.update(|ballot| ballot.count(tally, choice, now));
                     self.send(photo, ballot);
                 }
                 Ok(_) => self.failed(photo, ballot, api::Code::Unavailable.into()),
@@ -247,10 +274,10 @@ mod tests {
             ballot.press(DOWN);
             assert_eq!(ballot.take_for_sending(), None);
         }
-        ballot.counted(tally(1, 0), UP);
+        ballot.count(tally(1, 0), UP, Asked(1));
         assert_eq!((ballot.choice(), ballot.score()), (DOWN, -1));
         assert_eq!(ballot.take_for_sending(), Some(DOWN));
-        ballot.counted(tally(0, 1), DOWN);
+        ballot.count(tally(0, 1), DOWN, Asked(2));
         assert_eq!((ballot.score(), ballot.take_for_sending()), (-1, None));
     }
 
@@ -271,10 +298,22 @@ mod tests {
     fn news_from_the_server_does_not_undo_an_intent() {
         let mut ballot = Ballot::new(tally(0, 0), NONE);
         ballot.press(UP);
-        ballot.settle(tally(4, 0), NONE);
+        ballot.settle(tally(4, 0), NONE, Asked(0));
         assert_eq!((ballot.choice(), ballot.score()), (UP, 5));
         let mut untouched = Ballot::new(tally(0, 0), NONE);
-        untouched.settle(tally(4, 0), UP);
+        untouched.settle(tally(4, 0), UP, Asked(0));
         assert_eq!((untouched.choice(), untouched.score()), (UP, 4));
+    }
+
+    #[test]
+    fn an_answer_to_an_older_question_does_not_undo_a_counted_vote() {
+        let mut ballot = Ballot::new(tally(0, 0), NONE);
+        ballot.press(UP);
+        assert_eq!(ballot.take_for_sending(), Some(UP));
+        ballot.count(tally(1, 0), UP, Asked(1));
+        ballot.settle(tally(0, 0), NONE, Asked(0));
+        assert_eq!((ballot.choice(), ballot.score()), (UP, 1));
+        ballot.settle(tally(3, 0), UP, Asked(1));
+        assert_eq!((ballot.choice(), ballot.score()), (UP, 3));
     }
 }

@@ -132,7 +132,7 @@ impl Browser {
 
     /// Waits until the page with that path is shown.
     pub async fn is_at(&self, path: &str) -> Result<()> {
-        eventually(&format!("the page {path}"), async || {
+        self.wait_for(&format!("the page {path}"), async || {
             Ok((self.path().await? == path).then_some(()))
         })
         .await
@@ -150,23 +150,43 @@ impl Browser {
 
     async fn look_for(&self, place: Option<&WebElement>, role: Role, name: &str) -> Result<WebElement> {
         let what = format!("{role} “{name}”");
-        let found = eventually(&what, async || self.shown(place, role, name).await).await;
-        match found {
-            Ok(element) => Ok(element),
-            Err(error) => {
-                self.driver
-                    .screenshot(&self.screenshots.join("failed.png"))
-                    .await?;
-                let said = self.driver.find(By::Tag("body")).await?.text().await?;
-                Err(error.context(format!("the page said:\n{said}\n")))
-            }
+        self.wait_for(&what, async || self.shown(place, role, name).await)
+            .await
+    }
+
+    /// Asks until there is an answer. A failure tells what the page said, and leaves a picture of it.
+    async fn wait_for<T, F>(&self, what: &str, ask: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<Option<T>>>,
+    {
+        let deadline = Instant::now() + PATIENCE;
+        let mut last = ask().await;
+        while !matches!(last, Ok(Some(_))) && Instant::now() < deadline {
+            sleep(LOOK_AGAIN).await;
+            last = ask().await;
         }
+        if let Ok(Some(answer)) = last {
+            return Ok(answer);
+        }
+        let error = last
+            .err()
+            .map(|error| format!(" ({error:#})"))
+            .unwrap_or_default();
+        self.driver
+            .screenshot(&self.screenshots.join("failed.png"))
+            .await?;
+        let page = self.driver.find(By::Tag("body")).await?.text().await?;
+        let seconds = PATIENCE.as_secs();
+        bail!(
+            "waited {seconds} s for {what}{error}; {} said:\n{page}",
+            self.path().await?
+        )
     }
 
     /// Waits until no element of that role and name is shown.
     pub async fn is_gone(&self, role: Role, name: &str) -> Result<()> {
         let what = format!("{role} “{name}” to go");
-        eventually(&what, async || {
+        self.wait_for(&what, async || {
             Ok(self.shown(None, role, name).await?.is_none().then_some(()))
         })
         .await
@@ -239,7 +259,7 @@ impl Browser {
                 .contains(text)
                 .then_some(()))
         };
-        eventually(&format!("the words “{text}”"), body).await
+        self.wait_for(&format!("the words “{text}”"), body).await
     }
 
     /// Waits until the live region has said this to a screen reader.
@@ -254,22 +274,34 @@ impl Browser {
             }
             Ok(said.then_some(()))
         };
-        eventually(&format!("the announcement “{text}”"), said).await
+        self.wait_for(&format!("the announcement “{text}”"), said).await
     }
 
     /// Waits until an attribute has that value.
     pub async fn has(&self, element: &WebElement, attribute: &str, value: &str) -> Result<()> {
         let what = format!("{attribute}={value}");
-        eventually(&what, async || {
+        self.wait_for(&what, async || {
             Ok((element.attr(attribute).await?.as_deref() == Some(value)).then_some(()))
         })
         .await
     }
 
+    /// Waits until the site remembers a vote: what is shown right after a reload comes from there.
+    pub async fn reload_until_pressed(&self, article: &str, button: &str) -> Result<()> {
+        let remembers = async || {
+            self.reload().await?;
+            let article = self.find(Role::Article, article).await?;
+            let button = self.find_in(&article, Role::Button, button).await?;
+            Ok((button.attr("aria-pressed").await?.as_deref() == Some("true")).then_some(()))
+        };
+        self.wait_for(&format!("{button} to be remembered"), remembers)
+            .await
+    }
+
     /// Waits until the picture is decoded, and answers the address of the file that the browser chose.
     pub async fn picture_of(&self, image: &WebElement) -> Result<String> {
         let loaded = async || Ok((image.prop("complete").await?.as_deref() == Some("true")).then_some(()));
-        eventually("the picture", loaded).await?;
+        self.wait_for("the picture", loaded).await?;
         let width = image.prop("naturalWidth").await?.unwrap_or_default();
         ensure!(width != "0", "the browser could not decode the picture");
         image
@@ -301,7 +333,8 @@ impl Browser {
                     .await?;
                 // The window takes its new width in its own time.
                 let fits = async || Ok(self.fits().await?.then_some(()));
-                eventually(&format!("{name} to fit a window of {width} pixels"), fits).await?;
+                self.wait_for(&format!("{name} to fit a window of {width} pixels"), fits)
+                    .await?;
             }
         }
         devtools
@@ -320,7 +353,7 @@ impl Browser {
                 .convert::<bool>()?
                 .then_some(()))
         };
-        eventually("all pictures", loaded).await
+        self.wait_for("all pictures", loaded).await
     }
 
     /// Whether the page is as wide as the window: nothing sticks out to the right.
@@ -343,28 +376,6 @@ impl Browser {
             .collect();
         ensure!(complaints.is_empty(), "the browser complained: {complaints:#?}");
         Ok(())
-    }
-}
-
-/// Asks until there is an answer.
-async fn eventually<T, F>(what: &str, ask: impl Fn() -> F) -> Result<T>
-where
-    F: Future<Output = Result<Option<T>>>,
-{
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let last = ask().await;
-        if let Ok(Some(answer)) = last {
-            return Ok(answer);
-        }
-        if Instant::now() > deadline {
-            let error = last
-                .err()
-                .map(|error| format!(" ({error:#})"))
-                .unwrap_or_default();
-            bail!("waited {}s for {what}{error}", PATIENCE.as_secs());
-        }
-        sleep(LOOK_AGAIN).await;
     }
 }
 

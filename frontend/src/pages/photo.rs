@@ -125,27 +125,33 @@ pub(crate) fn PhotoPage(id: String) -> impl IntoView {
 #[component]
 fn PhotoView(id: String) -> impl IntoView {
     let id = Id::new(id);
-    let asked = id.clone();
+    let ballots = expect_context::<Ballots>();
+    let shown = id.clone();
     let photo = load(move || {
-        let operation = PhotoById::build(ById { id: asked.clone() });
-        async {
+        let asked = ballots.asking();
+        let operation = PhotoById::build(ById { id: shown.clone() });
+        async move {
             match api::run(operation).await {
-                Ok(answer) => Ok(answer.photo),
+                Ok(PhotoById { photo }) => {
+                    if let Some(photo) = &photo {
+                        ballots.receive(&photo.id, photo.votes, photo.viewer_vote, asked);
+                    }
+                    Ok(photo)
+                }
                 // What is no id is nobody's address either.
                 Err(error) if error.code == Code::InvalidInput || error.code == Code::NotFound => Ok(None),
                 Err(error) => Err(error),
             }
         }
     });
-    let ballots = expect_context::<Ballots>();
     session().on_change(move || {
-        let id = id.clone();
+        let (id, asked) = (id.clone(), ballots.asking());
         spawn_local(async move {
             // Without an answer the votes stay as they are; a press still sends an absolute value.
             if let Ok(PhotoVotes { photo: Some(photo) }) =
                 api::run(PhotoVotes::build(ById { id: id.clone() })).await
             {
-                ballots.receive(&id, photo.votes, photo.viewer_vote);
+                ballots.receive(&id, photo.votes, photo.viewer_vote, asked);
             }
         });
     });
@@ -171,7 +177,6 @@ fn Removed() -> impl IntoView {
 
 #[component]
 fn Details(photo: PhotoDetails) -> impl IntoView {
-    expect_context::<Ballots>().receive(&photo.id, photo.votes, photo.viewer_vote);
     let session = session();
     let PhotoDetails {
         id,

@@ -298,26 +298,32 @@ fn EmptyToday(days: Load<Days>) -> impl IntoView {
     };
     let podium = move || {
         let day = last()?;
+        let ballots = expect_context::<Ballots>();
         let podium = load({
             let day = day.clone();
             move || {
-                fetch(
-                    Timeline::Hot(Some(day.clone())),
-                    First {
-                        first: 3,
-                        after: None,
-                    },
-                )
+                let asked = ballots.asking();
+                let first = First {
+                    first: 3,
+                    after: None,
+                };
+                let page = fetch(Timeline::Hot(Some(day.clone())), first);
+                async move {
+                    let photos: Vec<_> = page.await?.nodes.into_iter().flatten().collect();
+                    for photo in &photos {
+                        ballots.receive(&photo.id, photo.votes, photo.viewer_vote, asked);
+                    }
+                    Ok(photos)
+                }
             }
         });
-        let ballots = expect_context::<Ballots>();
         let places = podium.show(
             || ().into_any(),
-            move |page| {
-                let tiles = page.nodes.into_iter().flatten().enumerate().map(|(at, photo)| {
-                    ballots.receive(&photo.id, photo.votes, photo.viewer_vote);
-                    view! { <Tile photo place=at + 1 ranked=true/> }
-                });
+            move |photos| {
+                let tiles = photos
+                    .into_iter()
+                    .enumerate()
+                    .map(|(at, photo)| view! { <Tile photo place=at + 1 ranked=true/> });
                 view! { <div class="grid">{tiles.collect_view()}</div> }.into_any()
             },
         );
