@@ -8,6 +8,7 @@ mod fakes;
 mod gateway;
 
 mod cross_site;
+mod deletions;
 mod errors;
 mod identity;
 mod limits;

@@ -17,30 +17,45 @@ const TIMELINE: &str = "query ($first: Int!) { latestPhotos(first: $first) {
     pageInfo { hasNextPage endCursor }
 } }";
 
-struct Site {
-    system: System,
+/// The site as one browser sees it, with its own cookies.
+pub(crate) struct Site {
+    base: String,
     browser: reqwest::Client,
 }
 
 impl Site {
-    async fn start() -> Self {
-        let system = System::start(Options::default()).await.unwrap();
+    pub(crate) fn visit(system: &System) -> Self {
         let browser = reqwest::Client::builder()
             .no_proxy()
             .cookie_store(true)
             .build()
             .unwrap();
-        Self { system, browser }
+        Self {
+            base: system.base_url(),
+            browser,
+        }
     }
 
     fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.system.base_url())
+        format!("{}{path}", self.base)
     }
 
-    async fn send(&self, query: &str, variables: Value) -> Value {
-        let operation = json!({ "query": query, "variables": variables });
-        self.browser
+    pub(crate) async fn send(&self, query: &str, variables: Value) -> Value {
+        self.post(self.browser.post(self.url("/graphql")), query, variables)
+            .await
+    }
+
+    /// Without cookies, by a bearer token.
+    pub(crate) async fn send_as(&self, token: &str, query: &str, variables: Value) -> Value {
+        let request = reqwest::Client::new()
             .post(self.url("/graphql"))
+            .bearer_auth(token);
+        self.post(request, query, variables).await
+    }
+
+    async fn post(&self, request: reqwest::RequestBuilder, query: &str, variables: Value) -> Value {
+        let operation = json!({ "query": query, "variables": variables });
+        request
             .json(&operation)
             .send()
             .await
@@ -50,14 +65,21 @@ impl Site {
             .unwrap()
     }
 
+    /// A file that must be there.
+    pub(crate) async fn bytes(&self, path: &str) -> Vec<u8> {
+        let answer = self.browser.get(self.url(path)).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.bytes().await.unwrap().to_vec()
+    }
+
     /// The data of an operation that must work.
-    async fn data(&self, query: &str, variables: Value) -> Value {
+    pub(crate) async fn data(&self, query: &str, variables: Value) -> Value {
         let answer = self.send(query, variables).await;
         assert!(answer.get("errors").is_none(), "{query}: {answer:#}");
         answer["data"].clone()
     }
 
-    async fn publish(&self, title: &str, shade: u8) -> String {
+    pub(crate) async fn publish(&self, title: &str, shade: u8) -> String {
         let upload = self
             .browser
             .post(self.url("/media/uploads"))
@@ -81,8 +103,8 @@ impl Site {
     }
 
     /// Requests to each subgraph so far.
-    async fn requests(&self) -> BTreeMap<String, u64> {
-        let metrics = format!("{}/metrics", self.system.router_internal_url());
+    async fn requests(&self, system: &System) -> BTreeMap<String, u64> {
+        let metrics = format!("{}/metrics", system.router_internal_url());
         let metrics = self
             .browser
             .get(metrics)
@@ -114,17 +136,18 @@ fn picture(shade: u8) -> Vec<u8> {
 /// One system for all of it, because starting one takes seconds.
 #[tokio::test]
 async fn the_whole_system() {
-    let site = Site::start().await;
+    let system = System::start(Options::default()).await.unwrap();
+    let site = Site::visit(&system);
     signing_in_sets_cookies_that_scripts_cannot_read(&site).await;
     let mut photos = Vec::new();
     for number in 0..6 {
         photos.push(site.publish(&format!("Photo {number}"), number * 40).await);
     }
-    a_page_takes_one_request_to_each_service(&site, photos.len()).await;
+    a_page_takes_one_request_to_each_service(&system, &site, photos.len()).await;
     photos_are_served_for_ever(&site, &photos[0]).await;
     bad_scalars_are_invalid_input(&site).await;
-    one_service_stopped_leaves_a_hole(&site, photos.len()).await;
-    site.system.stop().await;
+    one_service_stopped_leaves_a_hole(&system, &site, photos.len()).await;
+    system.stop().await;
 }
 
 async fn signing_in_sets_cookies_that_scripts_cannot_read(site: &Site) {
@@ -167,10 +190,10 @@ async fn signing_in_sets_cookies_that_scripts_cannot_read(site: &Site) {
     );
 }
 
-async fn a_page_takes_one_request_to_each_service(site: &Site, photos: usize) {
-    let before = site.requests().await;
+async fn a_page_takes_one_request_to_each_service(system: &System, site: &Site, photos: usize) {
+    let before = site.requests(system).await;
     let data = site.data(TIMELINE, json!({ "first": 24 })).await;
-    let after = site.requests().await;
+    let after = site.requests(system).await;
     assert_eq!(data["latestPhotos"]["nodes"].as_array().unwrap().len(), photos);
     for node in data["latestPhotos"]["nodes"].as_array().unwrap() {
         assert_eq!(node["votes"]["score"], 0);
@@ -225,13 +248,13 @@ async fn bad_scalars_are_invalid_input(site: &Site) {
     }
 }
 
-async fn one_service_stopped_leaves_a_hole(site: &Site, photos: usize) {
+async fn one_service_stopped_leaves_a_hole(system: &System, site: &Site, photos: usize) {
     for (service, field) in [
         ("comment", "commentCount"),
         ("vote", "votes"),
         ("profile", "author"),
     ] {
-        site.system.stop_service(service).await.unwrap();
+        system.stop_service(service).await.unwrap();
         let answer = site.send(TIMELINE, json!({ "first": 24 })).await;
         let nodes = answer["data"]["latestPhotos"]["nodes"].as_array().unwrap();
         assert_eq!(nodes.len(), photos, "without {service}");
@@ -244,7 +267,7 @@ async fn one_service_stopped_leaves_a_hole(site: &Site, photos: usize) {
             json!({ "code": "UNAVAILABLE" }),
             "without {service}"
         );
-        site.system.start_service(service).await.unwrap();
+        system.start_service(service).await.unwrap();
         let answer = site.send(TIMELINE, json!({ "first": 24 })).await;
         assert!(answer.get("errors").is_none(), "{service} is back: {answer:#}");
     }
