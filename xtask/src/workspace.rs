@@ -1,12 +1,25 @@
 //! Where things are in this repository and in cargo's target folder.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-/// The root of the repository.
+/// The root of the checkout that we were started in.
+///
+/// Not the one that this program was compiled in: two checkouts may share a target folder, and cargo
+/// takes a program that either of them built for the other's.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask lies in the root of the repository")
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let here = std::env::current_dir().unwrap_or_default();
+        let is_root = |dir: &&Path| dir.join("rust-toolchain.toml").is_file() && dir.join("xtask").is_dir();
+        let compiled_in = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .unwrap_or(Path::new("/"));
+        here.ancestors()
+            .find(is_root)
+            .unwrap_or(compiled_in)
+            .to_path_buf()
+    })
 }
 
 /// Cargo's target folder.

@@ -135,16 +135,3 @@ fn only_stores_contain_sql() {
         }
     }
 }
-
-#[test]
-fn every_module_says_what_it_is() {
-    for folder in ["xtask", "router/src", "subgraphs", "frontend/src"] {
-        for (path, text) in files(folder, "rs") {
-            assert!(
-                text.starts_with("//!") || text.starts_with("#!["),
-                "{} has no module comment",
-                short(&path)
-            );
-        }
-    }
-}
