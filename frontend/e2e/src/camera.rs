@@ -78,7 +78,9 @@ fn exif_segment() -> Vec<u8> {
 
 fn directory(tiff: &mut Vec<u8>, entries: &[[u8; 12]]) {
     tiff.extend(u16::try_from(entries.len()).expect("a few entries").to_be_bytes());
-    entries.iter().for_each(|entry| tiff.extend(entry));
+    for entry in entries {
+        tiff.extend(entry);
+    }
     tiff.extend([0; 4]);
 }
 

@@ -51,14 +51,22 @@ impl Secret {
     }
 
     /// Takes the value, else the contents of the file without the final line end.
-    pub fn read(name: &'static str, value: Option<&Self>, file: Option<&PathBuf>) -> Result<Self, ConfigError> {
+    pub fn read(
+        name: &'static str,
+        value: Option<&Self>,
+        file: Option<&PathBuf>,
+    ) -> Result<Self, ConfigError> {
         if let Some(value) = value {
             return Ok(value.clone());
         }
         let path = file.ok_or(ConfigError::Missing(name))?;
         match std::fs::read_to_string(path) {
             Ok(text) => Ok(Self(text.trim_end_matches(['\r', '\n']).to_owned())),
-            Err(source) => Err(ConfigError::Unreadable { name, path: path.clone(), source }),
+            Err(source) => Err(ConfigError::Unreadable {
+                name,
+                path: path.clone(),
+                source,
+            }),
         }
     }
 }
@@ -94,7 +102,11 @@ pub struct DatabaseConfig {
 impl DatabaseConfig {
     /// The URL, from the flag or its file.
     pub fn url(&self) -> Result<Secret, ConfigError> {
-        Secret::read("DATABASE_URL", self.database_url.as_ref(), self.database_url_file.as_ref())
+        Secret::read(
+            "DATABASE_URL",
+            self.database_url.as_ref(),
+            self.database_url_file.as_ref(),
+        )
     }
 }
 
@@ -102,7 +114,11 @@ impl DatabaseConfig {
 #[derive(Debug, Clone, clap::Args)]
 pub struct TokenConfig {
     /// Where the issuer publishes its keys.
-    #[arg(long, env = "JWKS_URL", default_value = "http://127.0.0.1:5001/.well-known/jwks.json")]
+    #[arg(
+        long,
+        env = "JWKS_URL",
+        default_value = "http://127.0.0.1:5001/.well-known/jwks.json"
+    )]
     pub jwks_url: Url,
     /// The claim `iss` of every access token.
     #[arg(long, env = "TOKEN_ISSUER", default_value = "proofsheet")]

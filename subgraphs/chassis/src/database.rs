@@ -50,7 +50,10 @@ pub fn pool_options(connections: u32) -> MySqlPoolOptions {
 }
 
 /// Runs the chassis' migrations and then the subgraph's, on one connection without the time limits of requests.
-pub async fn migrate(url: &Secret, subgraph: &sqlx::migrate::Migrator) -> Result<(), sqlx::migrate::MigrateError> {
+pub async fn migrate(
+    url: &Secret,
+    subgraph: &sqlx::migrate::Migrator,
+) -> Result<(), sqlx::migrate::MigrateError> {
     let options: MySqlConnectOptions = url.expose().parse()?;
     let mut connection = MySqlConnection::connect_with(&options).await?;
     MIGRATOR.run(&mut connection).await?;
@@ -70,7 +73,11 @@ pub fn code(error: &sqlx::Error) -> Code {
         number(error),
         Some(1020 | 1040 | 1047 | 1053 | 1180 | 1203 | 1205 | 1213 | 1226 | 1927 | 1969 | 2006 | 2013)
     );
-    if gone || busy { Code::Unavailable } else { Code::Internal }
+    if gone || busy {
+        Code::Unavailable
+    } else {
+        Code::Internal
+    }
 }
 
 /// What to do about a transaction that failed.
@@ -89,7 +96,9 @@ enum Verdict {
 fn verdict(error: &sqlx::Error, at_commit: bool) -> Verdict {
     match (error, number(error)) {
         (_, Some(1213 | 1205 | 1020 | 1047 | 1180)) => Verdict::Again,
-        (sqlx::Error::Io(_), _) | (_, Some(1053 | 1927 | 2006 | 2013)) if at_commit => Verdict::AgainAfterAmbiguousCommit,
+        (sqlx::Error::Io(_), _) | (_, Some(1053 | 1927 | 2006 | 2013)) if at_commit => {
+            Verdict::AgainAfterAmbiguousCommit
+        }
         (sqlx::Error::Io(_), _) | (_, Some(1053 | 1927 | 2006 | 2013)) => Verdict::Again,
         _ => Verdict::Fail,
     }
@@ -153,13 +162,17 @@ pub struct Retry {
 impl Retry {
     /// What the next try should know.
     pub fn attempt(&self) -> Attempt {
-        Attempt { ambiguous: self.ambiguous }
+        Attempt {
+            ambiguous: self.ambiguous,
+        }
     }
 
     /// Waits before the next try, or gives the error back where another try would not help.
     pub async fn after<E: Classify>(&mut self, error: E, at_commit: bool) -> Result<(), E> {
         self.tries += 1;
-        let verdict = error.database().map_or(Verdict::Fail, |error| verdict(error, at_commit));
+        let verdict = error
+            .database()
+            .map_or(Verdict::Fail, |error| verdict(error, at_commit));
         if verdict == Verdict::Fail || self.tries >= ATTEMPTS {
             return Err(error);
         }

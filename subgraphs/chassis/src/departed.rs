@@ -44,7 +44,10 @@ pub async fn require_present(executor: impl MySqlExecutor<'_>, viewer: &Viewer) 
 
 /// The same inside the transaction of a write: until it ends, nobody can record that the account is gone, so
 /// whoever records it afterwards finds what was written. On one database node; the sweep covers several.
-pub async fn require_present_until_commit(connection: &mut MySqlConnection, viewer: &Viewer) -> Result<(), PresenceError> {
+pub async fn require_present_until_commit(
+    connection: &mut MySqlConnection,
+    viewer: &Viewer,
+) -> Result<(), PresenceError> {
     let row = sqlx::query!(
         "SELECT 1 AS one FROM departed_account WHERE user_id = ? LOCK IN SHARE MODE",
         viewer.id.0,
@@ -66,7 +69,11 @@ pub async fn is_departed(executor: impl MySqlExecutor<'_>, user: UserId) -> Resu
 }
 
 /// Records that the account is gone. True when this is news.
-pub async fn record(executor: impl MySqlExecutor<'_>, user: UserId, now: DateTime<Utc>) -> Result<bool, sqlx::Error> {
+pub async fn record(
+    executor: impl MySqlExecutor<'_>,
+    user: UserId,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "INSERT IGNORE INTO departed_account (user_id, departed_at) VALUES (?, ?)",
         user.0,
@@ -87,11 +94,19 @@ pub async fn unswept(executor: impl MySqlExecutor<'_>) -> Result<Vec<UserId>, sq
 }
 
 /// Notes that nothing of the account is here any more.
-pub async fn mark_swept(executor: impl MySqlExecutor<'_>, user: UserId, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    sqlx::query!("UPDATE departed_account SET swept_at = ? WHERE user_id = ?", now, user.0)
-        .execute(executor)
-        .await
-        .map(drop)
+pub async fn mark_swept(
+    executor: impl MySqlExecutor<'_>,
+    user: UserId,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE departed_account SET swept_at = ? WHERE user_id = ?",
+        now,
+        user.0
+    )
+    .execute(executor)
+    .await
+    .map(drop)
 }
 
 /// Asks the authentication service which of `users` are gone and records those that were not known to be.

@@ -96,7 +96,9 @@ impl Failure {
     pub fn message(&self) -> String {
         match self.code {
             Code::Internal => "Something went wrong on our side.".to_owned(),
-            Code::Unavailable => "A part of the site cannot be reached right now. Please try again.".to_owned(),
+            Code::Unavailable => {
+                "A part of the site cannot be reached right now. Please try again.".to_owned()
+            }
             _ => self.source.to_string(),
         }
     }

@@ -33,12 +33,20 @@ pub struct Event {
 impl Event {
     /// An event of `kind` that happens now.
     pub fn new(kind: &str, data: Value, now: DateTime<Utc>) -> Self {
-        Self { id: crate::id::new_uuid(now), kind: kind.to_owned(), occurred_at: now, data }
+        Self {
+            id: crate::id::new_uuid(now),
+            kind: kind.to_owned(),
+            occurred_at: now,
+            data,
+        }
     }
 
     /// Reads `data`.
     pub fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, MalformedEvent> {
-        T::deserialize(&self.data).map_err(|source| MalformedEvent { kind: self.kind.clone(), source })
+        T::deserialize(&self.data).map_err(|source| MalformedEvent {
+            kind: self.kind.clone(),
+            source,
+        })
     }
 }
 

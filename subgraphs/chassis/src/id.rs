@@ -85,8 +85,18 @@ mod tests {
     fn only_the_hyphenated_form_is_an_id() {
         assert!(parse_uuid("0199a3c8-7a10-7cc3-98c4-dc0c0c07398f", "id").is_ok());
         assert!(parse_uuid("0199A3C8-7A10-7CC3-98C4-DC0C0C07398F", "id").is_ok());
-        for text in ["", "1", "0199a3c87a107cc398c4dc0c0c07398f", "{0199a3c8-7a10-7cc3-98c4-dc0c0c0739}", "𝟘199a3c8-7a10-7cc3-98c4-dc0c0"] {
-            assert_eq!(parse_uuid(text, "photoId").unwrap_err().field, "photoId", "{text}");
+        for text in [
+            "",
+            "1",
+            "0199a3c87a107cc398c4dc0c0c07398f",
+            "{0199a3c8-7a10-7cc3-98c4-dc0c0c0739}",
+            "𝟘199a3c8-7a10-7cc3-98c4-dc0c0",
+        ] {
+            assert_eq!(
+                parse_uuid(text, "photoId").unwrap_err().field,
+                "photoId",
+                "{text}"
+            );
         }
     }
 }

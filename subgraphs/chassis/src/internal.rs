@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::Router;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
@@ -28,7 +28,10 @@ pub fn guarded(routes: Router, secret: Secret) -> Router {
 }
 
 async fn require_secret(State(secret): State<Secret>, request: Request, next: Next) -> Response {
-    let given = request.headers().get(SECRET_HEADER).map_or(&b""[..], |value| value.as_bytes());
+    let given = request
+        .headers()
+        .get(SECRET_HEADER)
+        .map_or(&b""[..], |value| value.as_bytes());
     if bool::from(given.ct_eq(secret.expose().as_bytes())) {
         next.run(request).await
     } else {
@@ -131,9 +134,15 @@ impl InternalClient {
     }
 
     /// Asks which of `ids` the other service does not have (any more).
-    pub async fn gone<I: Serialize + DeserializeOwned>(&self, path: &str, ids: &[I]) -> Result<Vec<I>, InternalError> {
+    pub async fn gone<I: Serialize + DeserializeOwned>(
+        &self,
+        path: &str,
+        ids: &[I],
+    ) -> Result<Vec<I>, InternalError> {
         let url = self.url(path);
-        let response = self.send(self.http.post(url.clone()).json(&IdsRef { ids }), &url).await?;
+        let response = self
+            .send(self.http.post(url.clone()).json(&IdsRef { ids }), &url)
+            .await?;
         let gone: Ids<I> = Self::body(response, url).await?;
         Ok(gone.ids)
     }
@@ -143,7 +152,11 @@ impl InternalClient {
         let url = self.url(path);
         let response = self.send(self.http.post(url.clone()).json(body), &url).await?;
         let status = response.status();
-        if status.is_success() { Ok(()) } else { Err(InternalError::Status { url, status }) }
+        if status.is_success() {
+            Ok(())
+        } else {
+            Err(InternalError::Status { url, status })
+        }
     }
 
     fn url(&self, path: &str) -> Url {
@@ -152,13 +165,20 @@ impl InternalClient {
         url
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder, url: &Url) -> Result<reqwest::Response, InternalError> {
+    async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+        url: &Url,
+    ) -> Result<reqwest::Response, InternalError> {
         request
             .header(SECRET_HEADER, self.secret.expose())
             .timeout(TIMEOUT)
             .send()
             .await
-            .map_err(|source| InternalError::Unreachable { url: url.clone(), source })
+            .map_err(|source| InternalError::Unreachable {
+                url: url.clone(),
+                source,
+            })
     }
 
     async fn body<T: DeserializeOwned>(response: reqwest::Response, url: Url) -> Result<T, InternalError> {
@@ -166,7 +186,10 @@ impl InternalClient {
         if !status.is_success() {
             return Err(InternalError::Status { url, status });
         }
-        response.json().await.map_err(|source| InternalError::Unreachable { url, source })
+        response
+            .json()
+            .await
+            .map_err(|source| InternalError::Unreachable { url, source })
     }
 }
 

@@ -26,9 +26,12 @@ pub async fn hold(pool: &MySqlPool, name: &str, holder: Uuid, term: Duration) ->
     )
     .execute(pool)
     .await?;
-    let row = sqlx::query!(r#"SELECT holder AS "holder: Uuid" FROM lease WHERE name = ?"#, name)
-        .fetch_one(pool)
-        .await?;
+    let row = sqlx::query!(
+        r#"SELECT holder AS "holder: Uuid" FROM lease WHERE name = ?"#,
+        name
+    )
+    .fetch_one(pool)
+    .await?;
     Ok(row.holder == holder)
 }
 

@@ -46,7 +46,9 @@ pub struct ClientIp(pub String);
 pub struct RequestHeaders(pub HeaderMap);
 
 /// Limits behind the router's own, for who reaches a subgraph directly. Finishes the schema.
-pub fn finish_schema<Q, M>(builder: SchemaBuilder<Q, M, async_graphql::EmptySubscription>) -> Schema<Q, M, async_graphql::EmptySubscription>
+pub fn finish_schema<Q, M>(
+    builder: SchemaBuilder<Q, M, async_graphql::EmptySubscription>,
+) -> Schema<Q, M, async_graphql::EmptySubscription>
 where
     Q: ObjectType + 'static,
     M: ObjectType + 'static,
@@ -66,7 +68,12 @@ where
     Q: ObjectType + 'static,
     M: ObjectType + 'static,
 {
-    schema.sdl_with_options(async_graphql::SDLExportOptions::new().federation().sorted_fields().sorted_arguments())
+    schema.sdl_with_options(
+        async_graphql::SDLExportOptions::new()
+            .federation()
+            .sorted_fields()
+            .sorted_arguments(),
+    )
 }
 
 /// Whether new requests are welcome.
@@ -105,9 +112,9 @@ where
 
 /// Serves `routes` until SIGTERM or Ctrl-C, then drains. `stop` is cancelled at the signal.
 pub async fn serve(listen: SocketAddr, routes: Router, stop: CancellationToken) -> std::io::Result<()> {
-    let listener = TcpListener::bind(listen).await.map_err(|error| {
-        std::io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))
-    })?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}")))?;
     tracing::info!(%listen, "ready for requests");
     let routes = routes
         .layer(CatchPanicLayer::custom(panicked))
@@ -136,7 +143,11 @@ pub async fn serve(listen: SocketAddr, routes: Router, stop: CancellationToken) 
 
 /// Asks `/health` of the service at `listen`, for the `healthcheck` subcommand.
 pub async fn healthcheck(listen: SocketAddr) -> Result<(), reqwest::Error> {
-    let host = if listen.ip().is_unspecified() { "127.0.0.1".to_owned() } else { listen.ip().to_string() };
+    let host = if listen.ip().is_unspecified() {
+        "127.0.0.1".to_owned()
+    } else {
+        listen.ip().to_string()
+    };
     reqwest::Client::new()
         .get(format!("http://{host}:{}/health", listen.port()))
         .timeout(DEADLINE)
@@ -161,7 +172,10 @@ async fn ready(State(readiness): State<Readiness>) -> (StatusCode, &'static str)
     if readiness.stop.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping");
     }
-    let asked = tokio::time::timeout(Duration::from_secs(1), sqlx::query("SELECT 1").execute(&readiness.pool));
+    let asked = tokio::time::timeout(
+        Duration::from_secs(1),
+        sqlx::query("SELECT 1").execute(&readiness.pool),
+    );
     match asked.await {
         Ok(Ok(_)) => (StatusCode::OK, "ready"),
         _ => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
@@ -174,16 +188,23 @@ async fn with_request_id(request: Request, next: Next) -> Response {
         .headers()
         .get(REQUEST_ID_HEADER)
         .and_then(|value| value.to_str().ok())
-        .filter(|id| !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
+        .filter(|id| {
+            !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        })
         .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
     let span = tracing::info_span!("request", request = %id);
-    telemetry::with_request_id(id, next.run(request)).instrument(span).await
+    telemetry::with_request_id(id, next.run(request))
+        .instrument(span)
+        .await
 }
 
 fn panicked(_cause: Box<dyn std::any::Any + Send>) -> Response {
     // The panic hook has already logged where; the client learns nothing of it.
     let mut error = ServerError::new("Something went wrong on our side.", None);
-    error.extensions.get_or_insert_default().set("code", Code::Internal.as_str());
+    error
+        .extensions
+        .get_or_insert_default()
+        .set("code", Code::Internal.as_str());
     answer(&GraphqlResponse::from_errors(vec![error]))
 }
 
@@ -199,17 +220,29 @@ where
 {
     let started = Instant::now();
     let Ok(request) = serde_json::from_slice::<async_graphql::Request>(&body) else {
-        let error = ServerError::new("The body must be a JSON object with `query` and perhaps `variables`.", None);
+        let error = ServerError::new(
+            "The body must be a JSON object with `query` and perhaps `variables`.",
+            None,
+        );
         return answer(&coded(GraphqlResponse::from_errors(vec![error])));
     };
     let caller = service.verifier.caller(&headers).await;
-    let client_ip = headers.get(CLIENT_IP_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let request = request.data(caller).data(ClientIp(client_ip.to_owned())).data(RequestHeaders(headers));
+    let client_ip = headers
+        .get(CLIENT_IP_HEADER)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let request = request
+        .data(caller)
+        .data(ClientIp(client_ip.to_owned()))
+        .data(RequestHeaders(headers));
     let executed = tokio::time::timeout(DEADLINE, service.schema.execute(request)).await;
     let response = executed.unwrap_or_else(|_| {
         tracing::warn!("a request took longer than {DEADLINE:?} and was given up");
         let mut error = ServerError::new("This took too long. Please try again.", None);
-        error.extensions.get_or_insert_default().set("code", Code::Unavailable.as_str());
+        error
+            .extensions
+            .get_or_insert_default()
+            .set("code", Code::Unavailable.as_str());
         GraphqlResponse::from_errors(vec![error])
     });
     metrics::counter!("graphql_requests_total").increment(1);

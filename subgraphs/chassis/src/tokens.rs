@@ -15,7 +15,12 @@ use crate::config::TokenConfig;
 use crate::viewer::{Caller, UserId, Viewer};
 
 /// Asymmetric only: with a shared secret every verifier could also sign.
-const ALGORITHMS: [Algorithm; 4] = [Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256, Algorithm::PS256];
+const ALGORITHMS: [Algorithm; 4] = [
+    Algorithm::EdDSA,
+    Algorithm::ES256,
+    Algorithm::RS256,
+    Algorithm::PS256,
+];
 /// Keys are read again after this long, so that a withdrawn key stops working.
 const KEYS_LIVE: Duration = Duration::from_secs(300);
 /// An unknown key id makes us ask the issuer again, but not more often than this.
@@ -66,7 +71,10 @@ impl TokenVerifier {
 
     /// A verifier with these keys and no others: of the issuer itself, and of tests.
     pub fn with_keys(config: &TokenConfig, set: JwkSet) -> Self {
-        let keys = Keys { set: Some(Arc::new(set)), ..Keys::default() };
+        let keys = Keys {
+            set: Some(Arc::new(set)),
+            ..Keys::default()
+        };
         Self::build(config, KeySource::Fixed, keys)
     }
 
@@ -108,13 +116,16 @@ impl TokenVerifier {
             .typ
             .as_deref()
             .is_some_and(|typ| typ.eq_ignore_ascii_case(&self.0.token_type));
-        let (true, true, Some(kid)) = (typed, ALGORITHMS.contains(&token_header.alg), token_header.kid) else {
+        let (true, true, Some(kid)) = (typed, ALGORITHMS.contains(&token_header.alg), token_header.kid)
+        else {
             return Caller::Anonymous;
         };
         match self.key(&kid).await {
             Err(KeysUnavailable) => Caller::Unverified,
             Ok(None) => Caller::Anonymous,
-            Ok(Some(key)) => self.check(token, token_header.alg, &key).map_or(Caller::Anonymous, Caller::Viewer),
+            Ok(Some(key)) => self
+                .check(token, token_header.alg, &key)
+                .map_or(Caller::Anonymous, Caller::Viewer),
         }
     }
 
@@ -131,7 +142,9 @@ impl TokenVerifier {
         validation.set_issuer(&[&self.0.issuer]);
         validation.set_audience(&[&self.0.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation).ok()?.claims;
+        let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation)
+            .ok()?
+            .claims;
         Some(Viewer {
             id: user_id(&claims),
             session: claims.sid,
@@ -157,7 +170,9 @@ impl TokenVerifier {
                     keys.set = Some(Arc::new(set));
                     keys.read_at = Some(Instant::now());
                 }
-                Err(error) => tracing::warn!(%url, error = crate::error::chain(&error), "cannot read the issuer's keys"),
+                Err(error) => {
+                    tracing::warn!(%url, error = crate::error::chain(&error), "cannot read the issuer's keys");
+                }
             }
         }
         // Keys that could not be read again are better than none: the issuer may be down for a while.

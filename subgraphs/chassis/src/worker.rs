@@ -25,11 +25,20 @@ pub struct Job {
 impl Job {
     /// A job that nobody wakes.
     pub fn new(name: &'static str, every: Duration) -> Self {
-        Self { name, every, wake: Arc::default() }
+        Self {
+            name,
+            every,
+            wake: Arc::default(),
+        }
     }
 
     /// Runs `work` until `stop`. A run that fails is logged, and the next one is tried as usual.
-    pub fn spawn<E, W>(self, pool: MySqlPool, stop: CancellationToken, mut work: impl FnMut() -> W + Send + 'static) -> JoinHandle<()>
+    pub fn spawn<E, W>(
+        self,
+        pool: MySqlPool,
+        stop: CancellationToken,
+        mut work: impl FnMut() -> W + Send + 'static,
+    ) -> JoinHandle<()>
     where
         E: Classify + From<sqlx::Error>,
         W: Future<Output = Result<(), E>> + Send,
@@ -45,7 +54,11 @@ impl Job {
                     () = tokio::time::sleep(self.every) => {}
                 }
                 if let Err(failure) = run_once(&pool, self.name, holder, term, &mut work).await {
-                    tracing::warn!(job = self.name, error = error::chain(&failure), "a background job failed; it will run again");
+                    tracing::warn!(
+                        job = self.name,
+                        error = error::chain(&failure),
+                        "a background job failed; it will run again"
+                    );
                 }
             }
             // Without this another replica waits until the lease ends by itself.
@@ -54,7 +67,13 @@ impl Job {
     }
 }
 
-async fn run_once<E, W>(pool: &MySqlPool, name: &str, holder: Uuid, term: Duration, work: &mut impl FnMut() -> W) -> Result<(), E>
+async fn run_once<E, W>(
+    pool: &MySqlPool,
+    name: &str,
+    holder: Uuid,
+    term: Duration,
+    work: &mut impl FnMut() -> W,
+) -> Result<(), E>
 where
     E: Classify + From<sqlx::Error>,
     W: Future<Output = Result<(), E>>,

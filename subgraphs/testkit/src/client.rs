@@ -21,25 +21,36 @@ pub struct Client {
 impl Client {
     /// An anonymous client of the service with these routes.
     pub fn new(routes: Router) -> Self {
-        Self { routes, token: None, headers: Vec::new() }
+        Self {
+            routes,
+            token: None,
+            headers: Vec::new(),
+        }
     }
 
     /// The same, signed in as `user`.
+    #[must_use]
     pub fn of(&self, user: UserId) -> Self {
         self.with_token(Issuer::token(user))
     }
 
     /// The same, signed in as a moderator.
+    #[must_use]
     pub fn moderator(&self, user: UserId) -> Self {
         self.with_token(Issuer::moderator_token(user))
     }
 
     /// The same with any token.
+    #[must_use]
     pub fn with_token(&self, token: String) -> Self {
-        Self { token: Some(token), ..self.clone() }
+        Self {
+            token: Some(token),
+            ..self.clone()
+        }
     }
 
     /// The same with another header on every request.
+    #[must_use]
     pub fn with_header(&self, name: &str, value: &str) -> Self {
         let mut client = self.clone();
         client.headers.push((name.to_owned(), value.to_owned()));
@@ -55,8 +66,13 @@ impl Client {
 
     /// Resolves entities of one type as the router does, and selects `selection` of each.
     pub async fn entities(&self, typename: &str, ids: &[impl ToString], selection: &str) -> Answer {
-        let representations: Vec<_> = ids.iter().map(|id| json!({ "__typename": typename, "id": id.to_string() })).collect();
-        let query = format!("query ($r: [_Any!]!) {{ _entities(representations: $r) {{ ... on {typename} {{ {selection} }} }} }}");
+        let representations: Vec<_> = ids
+            .iter()
+            .map(|id| json!({ "__typename": typename, "id": id.to_string() }))
+            .collect();
+        let query = format!(
+            "query ($r: [_Any!]!) {{ _entities(representations: $r) {{ ... on {typename} {{ {selection} }} }} }}"
+        );
         self.graphql(&query, json!({ "r": representations })).await
     }
 
@@ -69,18 +85,30 @@ impl Client {
 
     /// Posts a body.
     pub async fn post(&self, path: &str, content_type: &str, body: impl Into<Body>) -> Response<Body> {
-        let request = self.request("POST", path).header(header::CONTENT_TYPE, content_type);
-        self.send(request.body(body.into()).expect("a valid request")).await
+        let request = self
+            .request("POST", path)
+            .header(header::CONTENT_TYPE, content_type);
+        self.send(request.body(body.into()).expect("a valid request"))
+            .await
     }
 
     /// Gets a path.
     pub async fn get(&self, path: &str) -> Response<Body> {
-        self.send(self.request("GET", path).body(Body::empty()).expect("a valid request")).await
+        self.send(
+            self.request("GET", path)
+                .body(Body::empty())
+                .expect("a valid request"),
+        )
+        .await
     }
 
     /// Sends any request, as it is.
     pub async fn send(&self, request: Request<Body>) -> Response<Body> {
-        self.routes.clone().oneshot(request).await.expect("routes do not fail")
+        self.routes
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("routes do not fail")
     }
 
     fn request(&self, method: &str, path: &str) -> axum::http::request::Builder {
@@ -109,7 +137,11 @@ impl Answer {
     /// The data of an operation that must have worked.
     #[track_caller]
     pub fn data(&self) -> &Value {
-        assert!(self.0.get("errors").is_none(), "unexpected errors: {:#}", self.0["errors"]);
+        assert!(
+            self.0.get("errors").is_none(),
+            "unexpected errors: {:#}",
+            self.0["errors"]
+        );
         &self.0["data"]
     }
 
@@ -122,7 +154,9 @@ impl Answer {
     #[track_caller]
     pub fn error(&self) -> String {
         let extensions = &self.0["errors"][0]["extensions"];
-        let code = extensions["code"].as_str().unwrap_or_else(|| panic!("expected an error: {:#}", self.0));
+        let code = extensions["code"]
+            .as_str()
+            .unwrap_or_else(|| panic!("expected an error: {:#}", self.0));
         match extensions["field"].as_str() {
             Some(field) => format!("{code} {field}"),
             None => code.to_owned(),

@@ -9,7 +9,9 @@ pub struct TestClock(Arc<Mutex<DateTime<Utc>>>);
 
 impl Default for TestClock {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new("2026-11-22T12:00:00Z".parse().expect("a valid time"))))
+        Self(Arc::new(Mutex::new(
+            "2026-11-22T12:00:00Z".parse().expect("a valid time"),
+        )))
     }
 }
 

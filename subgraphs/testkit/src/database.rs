@@ -17,16 +17,23 @@ pub struct TestDatabase {
 impl TestDatabase {
     /// Makes the schema of the subgraph with these migrations.
     pub async fn new(migrations: &Migrator) -> Self {
-        let server = std::env::var("TEST_DATABASE_URL")
-            .expect("TEST_DATABASE_URL is not set: run these tests by `./dev test`, which starts a server for them");
+        let server = std::env::var("TEST_DATABASE_URL").expect(
+            "TEST_DATABASE_URL is not set: run these tests by `./dev test`, which starts a server for them",
+        );
         let name = format!("test_{}", Uuid::new_v4().simple());
-        let mut admin = MySqlConnection::connect(&server).await.expect("the test server answers");
+        let mut admin = MySqlConnection::connect(&server)
+            .await
+            .expect("the test server answers");
         admin
-            .execute(AssertSqlSafe(format!("CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")))
+            .execute(AssertSqlSafe(format!(
+                "CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+            )))
             .await
             .expect("the test server lets us create databases");
         let url = Secret::new(format!("{server}/{name}"));
-        chassis::database::migrate(&url, migrations).await.expect("the migrations run");
+        chassis::database::migrate(&url, migrations)
+            .await
+            .expect("the migrations run");
         // Many tests side by side on a small machine open connections more slowly than a service may wait.
         let pool = chassis::database::pool_options(16)
             .acquire_timeout(Duration::from_secs(30))
@@ -46,20 +53,27 @@ impl Drop for TestDatabase {
         let (server, name) = (self.server.clone(), self.name.clone());
         // A destructor cannot wait, and the test's own runtime may be at its end.
         let dropped = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .ok()?;
             runtime.block_on(async {
                 let mut admin = MySqlConnection::connect(&server).await.ok()?;
                 // A test that failed inside a transaction still holds the locks of its tables.
-                let open: Vec<i64> = sqlx::query_scalar("SELECT id FROM information_schema.processlist WHERE db = ?")
-                    .bind(&name)
-                    .fetch_all(&mut admin)
-                    .await
-                    .ok()?;
+                let open: Vec<i64> =
+                    sqlx::query_scalar("SELECT id FROM information_schema.processlist WHERE db = ?")
+                        .bind(&name)
+                        .fetch_all(&mut admin)
+                        .await
+                        .ok()?;
                 for id in open {
                     // It may have ended by itself meanwhile.
                     let _ = admin.execute(AssertSqlSafe(format!("KILL {id}"))).await;
                 }
-                admin.execute(AssertSqlSafe(format!("DROP DATABASE {name}"))).await.ok()
+                admin
+                    .execute(AssertSqlSafe(format!("DROP DATABASE {name}")))
+                    .await
+                    .ok()
             })
         });
         if dropped.join().ok().flatten().is_none() {

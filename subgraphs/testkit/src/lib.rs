@@ -6,8 +6,8 @@ mod client;
 mod database;
 mod issuer;
 
-pub use clock::TestClock;
 pub use client::{Answer, Client};
+pub use clock::TestClock;
 pub use database::TestDatabase;
 pub use issuer::Issuer;
 

@@ -18,19 +18,32 @@ pub trait EventHandler: Send + Sync + 'static {
     type Error: crate::Classify + From<sqlx::Error>;
 
     /// Applies `event` in the transaction of `connection`. A kind that means nothing here is `Ok` as well.
-    fn apply(&self, connection: &mut MySqlConnection, event: &Event) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    fn apply(
+        &self,
+        connection: &mut MySqlConnection,
+        event: &Event,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// Called after the commit: wakes whoever has work now.
     fn applied(&self) {}
 }
 
 /// Applies `event` unless it was applied before. True when it was news.
-pub async fn receive<H: EventHandler>(pool: &MySqlPool, clock: &Clock, handler: &H, event: &Event) -> Result<bool, H::Error> {
+pub async fn receive<H: EventHandler>(
+    pool: &MySqlPool,
+    clock: &Clock,
+    handler: &H,
+    event: &Event,
+) -> Result<bool, H::Error> {
     let now = clock.now();
     let news = crate::transaction!(pool, H::Error, |connection, _| {
-        let done = sqlx::query!("INSERT IGNORE INTO inbox (event_id, received_at) VALUES (?, ?)", event.id, now)
-            .execute(&mut *connection)
-            .await?;
+        let done = sqlx::query!(
+            "INSERT IGNORE INTO inbox (event_id, received_at) VALUES (?, ?)",
+            event.id,
+            now
+        )
+        .execute(&mut *connection)
+        .await?;
         let news = done.rows_affected() == 1;
         if news {
             handler.apply(connection, event).await?;
@@ -44,7 +57,9 @@ pub async fn receive<H: EventHandler>(pool: &MySqlPool, clock: &Clock, handler: 
 /// The route `POST /events`: 204 when the event is applied, now or before.
 pub fn routes<H: EventHandler>(pool: MySqlPool, clock: Clock, secret: Secret, handler: H) -> Router {
     let state = Arc::new(Inbox { pool, clock, handler });
-    let routes = Router::new().route("/events", post(post_event::<H>)).with_state(state);
+    let routes = Router::new()
+        .route("/events", post(post_event::<H>))
+        .with_state(state);
     internal::guarded(routes, secret)
 }
 
@@ -54,7 +69,10 @@ struct Inbox<H> {
     handler: H,
 }
 
-async fn post_event<H: EventHandler>(State(inbox): State<Arc<Inbox<H>>>, Json(event): Json<Event>) -> StatusCode {
+async fn post_event<H: EventHandler>(
+    State(inbox): State<Arc<Inbox<H>>>,
+    Json(event): Json<Event>,
+) -> StatusCode {
     match receive(&inbox.pool, &inbox.clock, &inbox.handler, &event).await {
         Ok(_) => StatusCode::NO_CONTENT,
         Err(error) => {

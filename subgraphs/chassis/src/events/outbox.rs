@@ -30,7 +30,10 @@ impl FromStr for Subscriber {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (name, url) = text.split_once('=').ok_or("expected name=http://host:port")?;
         let url = url.parse().map_err(|error| format!("{url}: {error}"))?;
-        Ok(Self { name: name.to_owned(), url })
+        Ok(Self {
+            name: name.to_owned(),
+            url,
+        })
     }
 }
 
@@ -44,7 +47,10 @@ pub struct Outbox {
 impl Outbox {
     /// An outbox with these subscribers.
     pub fn new(subscribers: Vec<Subscriber>) -> Self {
-        Self { subscribers: subscribers.into(), wake: Arc::default() }
+        Self {
+            subscribers: subscribers.into(),
+            wake: Arc::default(),
+        }
     }
 
     /// Writes `event` in the transaction of the change that it tells of. Call [`Outbox::wake`] after the commit.
@@ -81,11 +87,22 @@ impl Outbox {
     }
 
     /// Starts the relay: every quarter of a second, or when woken, the holder of its lease delivers what is due.
-    pub fn spawn_relay(&self, pool: MySqlPool, http: &reqwest::Client, secret: &Secret, stop: CancellationToken) -> JoinHandle<()> {
+    pub fn spawn_relay(
+        &self,
+        pool: MySqlPool,
+        http: &reqwest::Client,
+        secret: &Secret,
+        stop: CancellationToken,
+    ) -> JoinHandle<()> {
         let clients: Vec<(String, InternalClient)> = self
             .subscribers
             .iter()
-            .map(|to| (to.name.clone(), InternalClient::new(http.clone(), to.url.clone(), secret.clone())))
+            .map(|to| {
+                (
+                    to.name.clone(),
+                    InternalClient::new(http.clone(), to.url.clone(), secret.clone()),
+                )
+            })
             .collect();
         let job = Job {
             name: "relay",

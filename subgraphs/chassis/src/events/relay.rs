@@ -8,8 +8,8 @@ use sqlx::MySqlPool;
 use uuid::Uuid;
 
 use super::Event;
-use crate::internal::InternalClient;
 use crate::error;
+use crate::internal::InternalClient;
 
 /// The most deliveries to one subscriber in one turn.
 const BATCH: u32 = 100;
@@ -17,8 +17,13 @@ const BATCH: u32 = 100;
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
 /// Delivers what is due, to all subscribers side by side.
-pub(super) async fn deliver_due(pool: &MySqlPool, subscribers: &[(String, InternalClient)]) -> Result<(), sqlx::Error> {
-    let turns = subscribers.iter().map(|(name, client)| deliver_to(pool, name, client));
+pub(super) async fn deliver_due(
+    pool: &MySqlPool,
+    subscribers: &[(String, InternalClient)],
+) -> Result<(), sqlx::Error> {
+    let turns = subscribers
+        .iter()
+        .map(|(name, client)| deliver_to(pool, name, client));
     join_all(turns).await.into_iter().collect()
 }
 
@@ -66,9 +71,13 @@ async fn due(pool: &MySqlPool, subscriber: &str) -> Result<Vec<(u32, Event)>, sq
 
 /// Removes the delivery, and the event with its last one. Deleting what is gone does nothing, so two relays may do it.
 async fn acknowledge(pool: &MySqlPool, subscriber: &str, event: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query!("DELETE FROM outbox_delivery WHERE subscriber = ? AND event_id = ?", subscriber, event)
-        .execute(pool)
-        .await?;
+    sqlx::query!(
+        "DELETE FROM outbox_delivery WHERE subscriber = ? AND event_id = ?",
+        subscriber,
+        event
+    )
+    .execute(pool)
+    .await?;
     sqlx::query!(
         "DELETE FROM outbox WHERE id = ? AND NOT EXISTS (SELECT 1 FROM outbox_delivery WHERE event_id = ?)",
         event,

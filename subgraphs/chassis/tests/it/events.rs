@@ -44,11 +44,19 @@ async fn subscriber_database() -> TestDatabase {
 }
 
 fn inbox_of(database: &TestDatabase) -> axum::Router {
-    inbox::routes(database.pool.clone(), TestClock::default().clock(), Secret::new(INTERNAL_SECRET), Counting)
+    inbox::routes(
+        database.pool.clone(),
+        TestClock::default().clock(),
+        Secret::new(INTERNAL_SECRET),
+        Counting,
+    )
 }
 
 async fn applied(pool: &MySqlPool) -> Vec<(Uuid, i32)> {
-    sqlx::query_as("SELECT event_id, times FROM applied ORDER BY event_id").fetch_all(pool).await.unwrap()
+    sqlx::query_as("SELECT event_id, times FROM applied ORDER BY event_id")
+        .fetch_all(pool)
+        .await
+        .unwrap()
 }
 
 fn event(kind: &str) -> Event {
@@ -82,8 +90,14 @@ async fn two_deliveries_at_once_apply_once() {
 async fn a_failed_effect_is_not_acknowledged() {
     let database = subscriber_database().await;
     let client = Client::new(inbox_of(&database));
-    assert_eq!(client.deliver(&event("fails")).await, StatusCode::SERVICE_UNAVAILABLE);
-    let noted: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM inbox").fetch_one(&database.pool).await.unwrap();
+    assert_eq!(
+        client.deliver(&event("fails")).await,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    let noted: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM inbox")
+        .fetch_one(&database.pool)
+        .await
+        .unwrap();
     assert_eq!(noted, 0);
 }
 
@@ -94,7 +108,10 @@ async fn the_inbox_is_guarded() {
     let body = serde_json::to_string(&event("happened")).unwrap();
     let without = client.post("/events", "application/json", body.clone()).await;
     assert_eq!(without.status(), StatusCode::FORBIDDEN);
-    let wrong = client.with_header(chassis::internal::SECRET_HEADER, "wrong").post("/events", "application/json", body).await;
+    let wrong = client
+        .with_header(chassis::internal::SECRET_HEADER, "wrong")
+        .post("/events", "application/json", body)
+        .await;
     assert_eq!(wrong.status(), StatusCode::FORBIDDEN);
     assert_eq!(applied(&database.pool).await, []);
 }
@@ -110,10 +127,18 @@ async fn consumer(database: &TestDatabase) -> Consumer {
     let switch = Arc::clone(&up);
     let routes = inbox_of(database).layer(middleware::from_fn(move |request: Request, next: Next| {
         let up = switch.load(Ordering::SeqCst);
-        async move { if up { next.run(request).await } else { StatusCode::BAD_GATEWAY.into_response() } }
+        async move {
+            if up {
+                next.run(request).await
+            } else {
+                StatusCode::BAD_GATEWAY.into_response()
+            }
+        }
     }));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap())
+        .parse()
+        .unwrap();
     tokio::spawn(async move { axum::serve(listener, routes).await });
     Consumer { url, up }
 }
@@ -148,22 +173,43 @@ async fn an_event_reaches_every_subscriber_also_one_that_was_down() {
     let (up, down) = (consumer(&one).await, consumer(&two).await);
     down.up.store(false, Ordering::SeqCst);
     let outbox = Outbox::new(vec![
-        Subscriber { name: "one".to_owned(), url: up.url },
-        Subscriber { name: "two".to_owned(), url: down.url },
+        Subscriber {
+            name: "one".to_owned(),
+            url: up.url,
+        },
+        Subscriber {
+            name: "two".to_owned(),
+            url: down.url,
+        },
     ]);
     let stop = CancellationToken::new();
-    let relay = outbox.spawn_relay(sender.pool.clone(), &reqwest::Client::new(), &Secret::new(INTERNAL_SECRET), stop.clone());
+    let relay = outbox.spawn_relay(
+        sender.pool.clone(),
+        &reqwest::Client::new(),
+        &Secret::new(INTERNAL_SECRET),
+        stop.clone(),
+    );
 
     let events = [event("happened"), event("happened"), event("happened")];
     for event in &events {
         publish(&sender.pool, &outbox, event).await;
     }
-    eventually("delivery to who is up", async || applied(&one.pool).await.len() == 3).await;
+    eventually("delivery to who is up", async || {
+        applied(&one.pool).await.len() == 3
+    })
+    .await;
     assert_eq!(applied(&two.pool).await, []);
-    assert_eq!(waiting(&sender.pool).await.0, 3, "an event stays until everybody has it");
+    assert_eq!(
+        waiting(&sender.pool).await.0,
+        3,
+        "an event stays until everybody has it"
+    );
 
     down.up.store(true, Ordering::SeqCst);
-    eventually("delivery to who was down", async || applied(&two.pool).await.len() == 3).await;
+    eventually("delivery to who was down", async || {
+        applied(&two.pool).await.len() == 3
+    })
+    .await;
     eventually("an empty outbox", async || waiting(&sender.pool).await == (0, 0)).await;
     assert!(applied(&two.pool).await.iter().all(|(_, times)| *times == 1));
     stop.cancel();
@@ -173,7 +219,10 @@ async fn an_event_reaches_every_subscriber_also_one_that_was_down() {
 #[tokio::test]
 async fn a_rolled_back_change_tells_nobody() {
     let sender = super::database().await;
-    let outbox = Outbox::new(vec![Subscriber { name: "one".to_owned(), url: "http://127.0.0.1:9".parse().unwrap() }]);
+    let outbox = Outbox::new(vec![Subscriber {
+        name: "one".to_owned(),
+        url: "http://127.0.0.1:9".parse().unwrap(),
+    }]);
     let happened = event("happened");
     let result: Result<(), sqlx::Error> = transaction!(sender.pool, sqlx::Error, |tx, _| {
         outbox.publish(tx, &happened).await?;
@@ -190,7 +239,10 @@ async fn a_departed_account_stays_departed() {
     let user = chassis::UserId::new(now);
     assert!(!departed::is_departed(&database.pool, user).await.unwrap());
     assert!(departed::record(&database.pool, user, now).await.unwrap());
-    assert!(!departed::record(&database.pool, user, now).await.unwrap(), "no news the second time");
+    assert!(
+        !departed::record(&database.pool, user, now).await.unwrap(),
+        "no news the second time"
+    );
     assert!(departed::is_departed(&database.pool, user).await.unwrap());
     assert_eq!(departed::unswept(&database.pool).await.unwrap(), [user]);
     departed::mark_swept(&database.pool, user, now).await.unwrap();

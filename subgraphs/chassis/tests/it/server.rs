@@ -9,6 +9,11 @@ use uuid::Uuid;
 
 struct Query;
 
+#[expect(
+    clippy::unused_async,
+    clippy::unused_async_trait_impl,
+    reason = "async-graphql wants resolvers to be async"
+)]
 #[Object]
 impl Query {
     async fn me(&self, ctx: &Context<'_>) -> chassis::Result<String> {
@@ -26,7 +31,11 @@ impl Query {
 
 fn client(database: &TestDatabase, stop: CancellationToken) -> Client {
     let schema = server::finish_schema(Schema::build(Query, EmptyMutation, EmptySubscription));
-    Client::new(server::routes(schema, Issuer::verifier(), Readiness::new(database.pool.clone(), stop)))
+    Client::new(server::routes(
+        schema,
+        Issuer::verifier(),
+        Readiness::new(database.pool.clone(), stop),
+    ))
 }
 
 #[tokio::test]
@@ -36,8 +45,18 @@ async fn a_viewer_is_who_the_token_says() {
     let user = UserId(Uuid::nil());
     let answer = client.of(user).graphql("{ me }", json!({})).await;
     assert_eq!(answer.data()["me"], json!(user));
-    assert_eq!(client.graphql("{ me }", json!({})).await.error(), "UNAUTHENTICATED");
-    assert_eq!(client.with_token("forged".to_owned()).graphql("{ me }", json!({})).await.error(), "UNAUTHENTICATED");
+    assert_eq!(
+        client.graphql("{ me }", json!({})).await.error(),
+        "UNAUTHENTICATED"
+    );
+    assert_eq!(
+        client
+            .with_token("forged".to_owned())
+            .graphql("{ me }", json!({}))
+            .await
+            .error(),
+        "UNAUTHENTICATED"
+    );
 }
 
 #[tokio::test]
@@ -55,7 +74,11 @@ async fn what_the_library_refuses_is_bad_input() {
     let database = super::database().await;
     let client = client(&database, CancellationToken::new());
     for query in ["{", "{ nothing }", "mutation { nothing }", ""] {
-        assert_eq!(client.graphql(query, json!({})).await.error(), "INVALID_INPUT", "{query}");
+        assert_eq!(
+            client.graphql(query, json!({})).await.error(),
+            "INVALID_INPUT",
+            "{query}"
+        );
     }
     let response = client.post("/graphql", "application/json", "not json").await;
     assert_eq!(response.status(), StatusCode::OK);
@@ -68,8 +91,15 @@ async fn readiness_asks_the_database_and_health_does_not() {
     let client = client(&database, stop.clone());
     assert_eq!(client.get("/readiness").await.status(), StatusCode::OK);
     stop.cancel();
-    assert_eq!(client.get("/readiness").await.status(), StatusCode::SERVICE_UNAVAILABLE, "stopping");
+    assert_eq!(
+        client.get("/readiness").await.status(),
+        StatusCode::SERVICE_UNAVAILABLE,
+        "stopping"
+    );
     database.pool.close().await;
-    assert_eq!(client.get("/readiness").await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        client.get("/readiness").await.status(),
+        StatusCode::SERVICE_UNAVAILABLE
+    );
     assert_eq!(client.get("/health").await.status(), StatusCode::OK);
 }

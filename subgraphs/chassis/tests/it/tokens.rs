@@ -51,7 +51,10 @@ async fn a_subject_that_is_no_uuid_gets_one_that_stays() {
     let first = caller_of(&header(), &claims).await;
     assert!(matches!(first, Caller::Viewer(_)));
     assert_eq!(first, caller_of(&header(), &claims).await);
-    assert_ne!(first, caller_of(&header(), &changed("sub", json!("auth0|1235"))).await);
+    assert_ne!(
+        first,
+        caller_of(&header(), &changed("sub", json!("auth0|1235"))).await
+    );
 }
 
 #[tokio::test]
@@ -65,17 +68,33 @@ async fn wrong_claims_make_it_anonymous() {
         ("sub", Value::Null),
         ("aud", Value::Null),
     ] {
-        assert_eq!(caller_of(&header(), &changed(name, value.clone())).await, Caller::Anonymous, "{name}: {value}");
+        assert_eq!(
+            caller_of(&header(), &changed(name, value.clone())).await,
+            Caller::Anonymous,
+            "{name}: {value}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_wrong_header_makes_it_anonymous() {
     for wrong in [
-        Header { typ: Some("JWT".to_owned()), ..header() },
-        Header { typ: None, ..header() },
-        Header { kid: None, ..header() },
-        Header { kid: Some("another".to_owned()), ..header() },
+        Header {
+            typ: Some("JWT".to_owned()),
+            ..header()
+        },
+        Header {
+            typ: None,
+            ..header()
+        },
+        Header {
+            kid: None,
+            ..header()
+        },
+        Header {
+            kid: Some("another".to_owned()),
+            ..header()
+        },
     ] {
         assert_eq!(caller_of(&wrong, &claims()).await, Caller::Anonymous, "{wrong:?}");
     }
@@ -93,7 +112,10 @@ async fn a_token_without_a_signature_is_anonymous() {
 async fn the_public_key_is_no_shared_secret() {
     let public = Issuer::key_set().keys.remove(0);
     let secret = EncodingKey::from_secret(serde_json::to_string(&public).unwrap().as_bytes());
-    let head = Header { alg: Algorithm::HS256, ..header() };
+    let head = Header {
+        alg: Algorithm::HS256,
+        ..header()
+    };
     let token = jsonwebtoken::encode(&head, &claims(), &secret).unwrap();
     assert_eq!(Issuer::verifier().verify(&token).await, Caller::Anonymous);
 }
@@ -105,7 +127,10 @@ async fn a_changed_token_is_anonymous() {
     let (head, _) = signed.split_once('.').unwrap();
     let body = URL_SAFE_NO_PAD.encode(changed("roles", json!(["moderator"])).to_string());
     let verifier = Issuer::verifier();
-    assert_eq!(verifier.verify(&format!("{head}.{body}.{signature}")).await, Caller::Anonymous);
+    assert_eq!(
+        verifier.verify(&format!("{head}.{body}.{signature}")).await,
+        Caller::Anonymous
+    );
     for garbage in ["", ".", "..", "a.b.c", "Bearer", "😀.😀.😀"] {
         assert_eq!(verifier.verify(garbage).await, Caller::Anonymous, "{garbage}");
     }
