@@ -1,7 +1,7 @@
 //! Debian's Chromium, driven by its own chromedriver.
 //!
 //! Elements are found by role and accessible name, as the browser computes them: what a journey can press, a screen
-//! reader can name. Every look-up waits until it is answered, and gives up after [`PATIENCE`].
+//! reader can name. Every look-up waits until it is answered, and gives up after `PATIENCE`.
 
 use std::fmt;
 use std::future::Future;

@@ -36,8 +36,12 @@ async fn fold_batch(pool: &MySqlPool) -> Result<u32, Error> {
         if batch.is_empty() {
             return Ok(0);
         }
-        if deltas::remove(tx, &batch).await? != batch.len() as u64 {
-            return Err(Error::FoldedElsewhere);
+        match deltas::remove(tx, &batch).await {
+            Ok(removed) if removed == batch.len() as u64 => {}
+            Ok(_) => return Err(Error::FoldedElsewhere),
+            // With snapshot isolation MariaDB itself says so, and repeating would only race the other worker again.
+            Err(error) if deltas::changed_since_read(&error) => return Err(Error::FoldedElsewhere),
+            Err(error) => return Err(error.into()),
         }
         let mut changes: BTreeMap<PhotoId, (i32, i32)> = BTreeMap::new();
         for delta in &batch {

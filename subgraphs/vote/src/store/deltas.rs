@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::database::push_ids;
 use chrono::NaiveDate;
+use sqlx::mysql::MySqlDatabaseError;
 use sqlx::{MySql, MySqlConnection, MySqlExecutor, QueryBuilder};
 use uuid::Uuid;
 
@@ -66,6 +67,14 @@ pub async fn oldest(executor: impl MySqlExecutor<'_>, limit: u32) -> Result<Vec<
     )
     .fetch_all(executor)
     .await
+}
+
+/// Whether a row was changed by another transaction after this one had read it (error 1020).
+pub fn changed_since_read(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>())
+        .is_some_and(|error| error.number() == 1020)
 }
 
 /// Removes exactly these. Returns how many there still were.
