@@ -48,8 +48,9 @@ pub(super) struct Settings<'a> {
 /// Starts MariaDB in `settings.dir` (made on first use) and waits until it accepts connections.
 pub(super) async fn start(settings: &Settings<'_>) -> Result<Process> {
     let data = settings.dir.join("data");
+    fs::create_dir_all(temporary(settings.dir))?;
     if !data.join("mysql").exists() {
-        install(&data)?;
+        install(&data, &temporary(settings.dir))?;
     }
     let process = spawn(settings, &data)?;
     wait_until_it_answers(&process, settings.port).await?;
@@ -66,9 +67,15 @@ pub(super) fn admin_url(port: u16, password: &str) -> String {
     format!("mysql://root:{password}@127.0.0.1:{port}")
 }
 
+/// Where it keeps temporary tables. One that starts removes all that it finds there, so a folder that two
+/// share costs the other its own.
+fn temporary(dir: &Path) -> PathBuf {
+    dir.join("tmp")
+}
+
 /// Makes the system tables. It is done beside the final folder, so that an interrupted first start
 /// leaves no half-made database behind.
-fn install(data: &Path) -> Result<()> {
+fn install(data: &Path, temporary: &Path) -> Result<()> {
     let program = find("mariadb-install-db")?;
     let new = data.with_extension("new");
     if new.exists() {
@@ -82,6 +89,7 @@ fn install(data: &Path) -> Result<()> {
             "--auth-root-authentication-method=socket",
         ])
         .arg(format!("--datadir={}", new.display()))
+        .arg(format!("--tmpdir={}", temporary.display()))
         .arg(format!("--user={}", user()))
         .arg(format!("--auth-root-socket-user={}", user()))
         .output()
@@ -114,6 +122,7 @@ fn spawn(settings: &Settings<'_>, data: &Path) -> Result<Process> {
             .arg("--no-defaults")
             .arg(format!("--user={}", user()))
             .arg(format!("--datadir={}", data.display()))
+            .arg(format!("--tmpdir={}", temporary(settings.dir).display()))
             .arg(format!("--socket={}", socket.display()))
             .arg(format!(
                 "--pid-file={}",

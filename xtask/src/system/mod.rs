@@ -29,6 +29,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::signal::Signal;
 
 pub use database::{Durability, TemporaryDatabase};
+pub use ports::free_port;
 pub use services::SERVICES;
 
 use ports::Block;

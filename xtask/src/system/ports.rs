@@ -71,6 +71,11 @@ impl Block {
     }
 }
 
+/// The first of ten free ports in a row, for a test that has to name one itself.
+pub fn free_port() -> Result<u16> {
+    Ok(Block::free()?.base)
+}
+
 fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }

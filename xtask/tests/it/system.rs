@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use xtask::system::{Options, SERVICES, System};
+use xtask::system::{Options, SERVICES, System, free_port};
 
 /// The processes whose command line or environment names a folder.
 fn processes_of(folder: &Path) -> Vec<String> {
@@ -87,9 +87,11 @@ async fn a_part_that_cannot_start_leaves_nothing_running() {
         ..Options::default()
     })
     .await
-    .unwrap_err()
-    .to_string();
-    assert!(error.contains("vote stopped while it was starting"), "{error}");
+    .unwrap_err();
+    assert!(
+        error.to_string().contains("vote stopped while it was starting"),
+        "{error:#}"
+    );
     wait_until_gone(dir.path());
 }
 
@@ -116,12 +118,7 @@ fn up_names_a_port_that_is_taken() {
 #[test]
 fn a_killed_up_leaves_no_process() {
     let dir = tempfile::tempdir().unwrap();
-    // Whatever the kernel would give out now is followed by more that it did not.
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = free_port().unwrap();
     let mut up = Command::new(env!("CARGO_BIN_EXE_xtask"))
         .args(["up", "--no-build", "--port", &port.to_string(), "--data"])
         .arg(dir.path())
