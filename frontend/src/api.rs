@@ -23,7 +23,7 @@ use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use web_sys::{AbortController, File, ProgressEvent, RequestInit, Response, XmlHttpRequest};
 
 use crate::graphql::{DateTime, schema};
-use crate::storage;
+use crate::{first_page, storage};
 
 /// After this long an answer is no longer worth waiting for; the services give up well before.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -96,6 +96,12 @@ where
 
 /// Everything about an operation that its type plays no part in: there are dozens of types, and one of this.
 async fn exchange(body: String) -> Result<Answer, ApiError> {
+    if let Some(data) = first_page::answer(&body) {
+        return Ok(Answer {
+            data: Some(data),
+            error: None,
+        });
+    }
     keep_session_fresh().await;
     let answer = post(&body).await?;
     match &answer {

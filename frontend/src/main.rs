@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`app`] mounts and maps routes to pages; [`route`] and [`navigation`] know where one is;
 //! [`session`] knows who is looking; [`votes`] and [`feed`] hold what outlives one view; [`pages`] fetch, each with its
-//! own operation; [`components`] draw and never fetch; [`api`] is the only code that touches the network.
+//! own operation; [`components`] draw and never fetch; [`api`] is the only code that touches the network, save for the
+//! [`first_page`], which came with the page.
 
 #![expect(unreachable_pub, reason = "Leptos makes the properties of a component public")]
 #![expect(
@@ -15,6 +16,7 @@ mod app;
 mod components;
 mod conversation;
 mod feed;
+mod first_page;
 mod graphql;
 mod load;
 mod navigation;
@@ -31,5 +33,8 @@ mod votes;
 
 fn main() {
     console_error_panic_hook::set_once();
+    first_page::take_over();
     leptos::mount::mount_to_body(app::App);
+    // What the app draws from the answers in the page is drawn before anything else has its turn.
+    leptos::prelude::request_animation_frame(first_page::is_over);
 }

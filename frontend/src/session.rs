@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 
 use crate::api::{self, ApiError};
+use crate::first_page;
 use crate::graphql::{Id, schema};
 
 #[derive(Clone, Copy)]
@@ -130,7 +131,12 @@ impl Session {
             if viewer.is_some() && !api::session_known() {
                 api::remember_session(true);
             }
+            let is_somebody = viewer.is_some();
             self.who.set(viewer.map_or(Who::Nobody, Who::Somebody));
+            // What came with the page holds nobody's votes.
+            if is_somebody && first_page::was_answered() {
+                self.changes.update(|changes| *changes += 1);
+            }
         });
     }
 

@@ -3,8 +3,9 @@
 use leptos::html::Canvas;
 use leptos::prelude::*;
 use wasm_bindgen::{Clamped, JsCast};
-use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
+use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, HtmlImageElement, ImageData};
 
+use crate::first_page;
 use crate::graphql::schema;
 
 #[derive(cynic::QueryFragment, Clone, Debug, PartialEq, Eq)]
@@ -49,17 +50,21 @@ pub(crate) fn Picture(
         mut sources,
         alt,
     } = print;
-    let canvas = NodeRef::<Canvas>::new();
-    Effect::new(move || {
-        if let Some(canvas) = canvas.get() {
-            // A placeholder that cannot be read leaves the plain surface.
-            let _ = draw_placeholder(&canvas, &placeholder);
-        }
-    });
     let (loaded, broken) = (RwSignal::new(false), RwSignal::new(false));
     // The best format first; the last is what every browser reads.
     let fallback = sources.pop();
     let srcset = fallback.map(|source| source.srcset).unwrap_or_default();
+    // What is on the screen already stays there until the same is loaded into its new place.
+    let print = StoredValue::new_local(first_page::print(&srcset));
+    let canvas = NodeRef::<Canvas>::new();
+    Effect::new(move || {
+        let Some(canvas) = canvas.get() else { return };
+        // A placeholder that cannot be read leaves the plain surface.
+        let _ = match print.get_value() {
+            Some(print) => draw_print(&canvas, &print),
+            None => draw_placeholder(&canvas, &placeholder),
+        };
+    });
     let src = srcset.split_whitespace().next().unwrap_or_default().to_owned();
     let better = sources
         .into_iter()
@@ -91,6 +96,14 @@ pub(crate) fn Picture(
             </picture>
         </div>
     }
+}
+
+/// Copies an image that has loaded, in the size that it has.
+fn draw_print(canvas: &HtmlCanvasElement, print: &HtmlImageElement) -> Option<()> {
+    canvas.set_width(print.natural_width());
+    canvas.set_height(print.natural_height());
+    let context: CanvasRenderingContext2d = canvas.get_context("2d").ok()??.dyn_into().ok()?;
+    context.draw_image_with_html_image_element(print, 0.0, 0.0).ok()
 }
 
 /// Decodes the ThumbHash into some thirty pixels; the browser blurs them by stretching.
