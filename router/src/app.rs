@@ -1,60 +1,65 @@
 //! Serves the app and the playground: bundles of files that are read once, at start.
 //!
 //! A file under `assets/` carries a hash of its content in its name, so browsers keep it for a year; the page
-//! itself is asked for again every time, which costs a 304. Files have `.br` and `.gz` siblings made by the build.
+//! itself, which `pages` fills, is asked for again every time. Files have `.br` and `.gz` siblings made by the build.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
-use hive_router::ntex::http::header::{ACCEPT_ENCODING, IF_NONE_MATCH};
-use hive_router::ntex::http::{Method, StatusCode};
+use hive_router::ntex::http::StatusCode;
 use hive_router::ntex::util::Bytes;
 use hive_router::ntex::web::{self, HttpRequest, HttpResponse, ServiceConfig};
 
 use crate::answers::Refusal;
+use crate::config::Config;
+use crate::document::{Document, IMMUTABLE};
+use crate::graph::Graph;
+use crate::pages::{APP_POLICY, Pages};
 
-/// Nothing but our own files runs, and nobody may frame us. The app is WebAssembly.
-const APP_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
-    img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; \
-    base-uri 'none'; frame-ancestors 'none'";
 /// The playground's editor (Monaco) writes style elements, so this one page allows them; scripts it does not.
 const PLAYGROUND_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
     img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src 'self'; form-action 'none'; \
     base-uri 'none'; frame-ancestors 'none'";
 
-const IMMUTABLE: &str = "public, max-age=31536000, immutable";
-const ASK_AGAIN: &str = "no-cache";
-
 const NOT_FOUND: Refusal = Refusal::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing here.");
-const NOT_ALLOWED: Refusal = Refusal::new(
-    StatusCode::METHOD_NOT_ALLOWED,
-    "INVALID_INPUT",
-    "This address can only be read.",
-);
 
 /// Both bundles.
 pub(crate) struct Site {
-    pub(crate) app: Option<Bundle>,
-    pub(crate) playground: Option<Bundle>,
+    app: Option<App>,
+    playground: Option<Bundle>,
+}
+
+struct App {
+    files: Bundle,
+    pages: Pages,
+}
+
+impl Site {
+    /// Reads the folders that were given. `base` is the public URL without a slash at its end.
+    pub(crate) fn load(config: &Config, base: &str, graph: &Arc<Graph>) -> anyhow::Result<Self> {
+        let app = Bundle::load_if_given(config.app_dir.as_deref(), "app", APP_POLICY)?;
+        let app = app.map(|files| {
+            let pages = Pages::new(files.index()?, base.to_owned(), graph.clone());
+            anyhow::Ok(App { files, pages })
+        });
+        let playground = config.playground_dir.as_deref();
+        Ok(Self {
+            app: app.transpose()?,
+            playground: Bundle::load_if_given(playground, "playground", PLAYGROUND_POLICY)?,
+        })
+    }
 }
 
 /// The files of one folder, by their path in it.
-pub(crate) struct Bundle(HashMap<String, File>);
-
-struct File {
-    content_type: &'static str,
-    etag: String,
-    plain: Bytes,
-    brotli: Option<Bytes>,
-    gzip: Option<Bytes>,
-}
+pub(crate) struct Bundle(HashMap<String, Document>);
 
 impl Bundle {
     /// Reads a bundle, if there is to be one.
-    pub(crate) fn load_if_given(folder: Option<&Path>, name: &str) -> anyhow::Result<Option<Self>> {
+    ///
+    /// `policy` is the content security policy of its pages.
+    fn load_if_given(folder: Option<&Path>, name: &str, policy: &str) -> anyhow::Result<Option<Self>> {
         let Some(folder) = folder else {
             tracing::info!("no folder for the {name} was given: it is not served");
             return Ok(None);
@@ -63,7 +68,7 @@ impl Bundle {
             tracing::warn!("{} is not there: the {name} is not served", folder.display());
             return Ok(None);
         }
-        let bundle = Self::load(folder)?;
+        let bundle = Self::load(folder, policy)?;
         ensure!(
             bundle.0.contains_key("index.html"),
             "{} has no index.html: build the {name} first",
@@ -72,7 +77,7 @@ impl Bundle {
         Ok(Some(bundle))
     }
 
-    fn load(folder: &Path) -> anyhow::Result<Self> {
+    fn load(folder: &Path, policy: &str) -> anyhow::Result<Self> {
         let mut files = HashMap::new();
         read_into(&mut files, folder, "").with_context(|| format!("cannot read {}", folder.display()))?;
         let names: Vec<String> = files
@@ -80,26 +85,25 @@ impl Bundle {
             .filter(|name| !is_sibling(name, &files))
             .cloned()
             .collect();
-        let mut take = |name: String| files.remove(&name).map(Bytes::from);
+        let mut take = |name: &str| files.remove(name).map(Bytes::from);
         let bundle = names.into_iter().filter_map(|name| {
-            let brotli = take(format!("{name}.br"));
-            let gzip = take(format!("{name}.gz"));
-            let plain = take(name.clone())?;
-            let mut hasher = DefaultHasher::new();
-            plain.hash(&mut hasher);
-            let etag = format!("\"{:016x}\"", hasher.finish());
-            Some((
-                name.clone(),
-                File {
-                    content_type: content_type(&name),
-                    etag,
-                    plain,
-                    brotli,
-                    gzip,
-                },
-            ))
+            let brotli = take(&format!("{name}.br"));
+            let gzip = take(&format!("{name}.gz"));
+            let mut document = Document::file(content_type(&name), take(&name)?, brotli, gzip);
+            if name.starts_with("assets/") {
+                document = document.with_cache_control(IMMUTABLE);
+            }
+            if name.ends_with(".html") {
+                document = document.with_policy(policy.to_owned());
+            }
+            Some((name, document))
         });
         Ok(Self(bundle.collect()))
+    }
+
+    /// The text of its one page.
+    fn index(&self) -> anyhow::Result<&str> {
+        std::str::from_utf8(self.0["index.html"].bytes()).context("index.html is not UTF-8")
     }
 }
 
@@ -149,16 +153,16 @@ pub(crate) fn routes(app: &mut ServiceConfig) {
         .route("/playground/{file}*", web::to(playground));
 }
 
-/// A file of the app, or the app's one page, which knows what to show at any address.
+/// A file of the app, or one of its pages.
 pub(crate) async fn page(request: HttpRequest, site: web::types::State<Arc<Site>>) -> HttpResponse {
-    let Some(app) = &site.app else {
+    let Some(App { files, pages }) = &site.app else {
         return NOT_FOUND.as_json();
     };
     let name = request.path().trim_start_matches('/');
-    match app.0.get(name) {
-        Some(file) if name != "index.html" => serve(&request, file, name, APP_POLICY),
+    match files.0.get(name) {
+        Some(file) if name != "index.html" => file.answer(&request),
         None if name.starts_with("assets/") => NOT_FOUND.as_json(),
-        _ => serve(&request, &app.0["index.html"], "index.html", APP_POLICY),
+        _ => pages.at(request.path()).await.answer(&request),
     }
 }
 
@@ -175,82 +179,14 @@ async fn playground(request: HttpRequest, site: web::types::State<Arc<Site>>) ->
         name => name,
     };
     match playground.0.get(name) {
-        Some(file) => serve(&request, file, name, PLAYGROUND_POLICY),
+        Some(file) => file.answer(&request),
         None => NOT_FOUND.as_json(),
     }
-}
-
-fn serve(request: &HttpRequest, file: &File, name: &str, policy: &str) -> HttpResponse {
-    if request.method() != Method::GET && request.method() != Method::HEAD {
-        return NOT_ALLOWED.as_json();
-    }
-    let immutable = name.starts_with("assets/");
-    let header = |name| {
-        request
-            .headers()
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    };
-    let unchanged = header(IF_NONE_MATCH)
-        .split(',')
-        .any(|tag| tag.trim().trim_start_matches("W/") == file.etag);
-
-    let mut response = HttpResponse::build(if unchanged {
-        StatusCode::NOT_MODIFIED
-    } else {
-        StatusCode::OK
-    });
-    response
-        .header("cache-control", if immutable { IMMUTABLE } else { ASK_AGAIN })
-        .header("etag", file.etag.as_str())
-        .header("vary", "accept-encoding")
-        .header("cross-origin-resource-policy", "same-origin");
-    if file.content_type.starts_with("text/html") {
-        response
-            .header("content-security-policy", policy)
-            .header("referrer-policy", "same-origin")
-            .header("cross-origin-opener-policy", "same-origin")
-            .header("permissions-policy", "camera=(), geolocation=(), microphone=()");
-    }
-    if unchanged {
-        return response.finish();
-    }
-    let accepted = header(ACCEPT_ENCODING);
-    let (body, encoding) = match (&file.brotli, &file.gzip) {
-        (Some(brotli), _) if accepts(accepted, "br") => (brotli, Some("br")),
-        (_, Some(gzip)) if accepts(accepted, "gzip") => (gzip, Some("gzip")),
-        _ => (&file.plain, None),
-    };
-    if let Some(encoding) = encoding {
-        response.header("content-encoding", encoding);
-    }
-    response.content_type(file.content_type).body(body.clone())
-}
-
-/// Whether `Accept-Encoding` names this coding, and not with a quality of zero.
-fn accepts(header: &str, coding: &str) -> bool {
-    header.split(',').any(|entry| {
-        let (name, parameters) = entry.split_once(';').unwrap_or((entry, ""));
-        let quality = parameters
-            .trim()
-            .strip_prefix("q=")
-            .and_then(|quality| quality.trim().parse::<f32>().ok());
-        name.trim().eq_ignore_ascii_case(coding) && quality != Some(0.0)
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn encodings_are_negotiated() {
-        assert!(accepts("gzip, deflate, br", "br"));
-        assert!(accepts("BR;q=0.5", "br"));
-        assert!(!accepts("br;q=0, gzip", "br"));
-        assert!(!accepts("", "gzip"));
-    }
 
     #[test]
     fn siblings_belong_to_their_file() {
@@ -264,10 +200,9 @@ mod tests {
         ] {
             std::fs::write(folder.path().join(name), content).unwrap();
         }
-        let bundle = Bundle::load(folder.path()).unwrap();
+        let bundle = Bundle::load(folder.path(), "").unwrap();
         let mut names: Vec<_> = bundle.0.keys().map(String::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["assets/a.js", "index.html", "lone.gz"]);
-        assert!(bundle.0["assets/a.js"].brotli.is_some());
     }
 }

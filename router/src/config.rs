@@ -67,6 +67,10 @@ pub struct Config {
     #[command(flatten)]
     pub limits: Limits,
 
+    /// Answer only the operations that the app sends: this site is no public API then, and has no playground to
+    /// speak of.
+    #[arg(long, env = "ONLY_KNOWN_OPERATIONS")]
+    pub only_known_operations: bool,
     /// Proxies in front of the router, as addresses or networks, separated by commas. Only from these is
     /// X-Forwarded-For believed.
     #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',', value_parser = parse_network)]

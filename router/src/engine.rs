@@ -13,6 +13,7 @@ use hive_router::telemetry::Telemetry;
 use hive_router::{PluginRegistry, RouterSharedState, SchemaState};
 
 use crate::config::Config;
+use crate::known::KnownPlugin;
 use crate::{cost, errors, introspection, traffic};
 
 /// The started library.
@@ -31,6 +32,7 @@ impl Engine {
         let telemetry = Telemetry::init_global(settings).context("cannot start logging")?;
         let mut tasks = BackgroundTasksManager::new();
         let plugins = PluginRegistry::new()
+            .register::<KnownPlugin>()
             .register::<cost::CostPlugin>()
             .register::<introspection::IntrospectionPlugin>()
             .register::<errors::ErrorsPlugin>()
@@ -77,7 +79,11 @@ fn settings(config: &Config) -> anyhow::Result<HiveRouterConfig> {
         .set_override("supergraph.path", supergraph)?
         .set_override("log.format", log_format)?
         .set_override("log.level", "info")?
-        .set_override("log.filter", config.log_filter.as_str())?;
+        .set_override("log.filter", config.log_filter.as_str())?
+        .set_override(
+            format!("plugins.{}.enabled", KnownPlugin::NAME),
+            config.only_known_operations,
+        )?;
     for (name, base) in config.services.by_name() {
         let url = base
             .join("/graphql")

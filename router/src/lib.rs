@@ -1,6 +1,6 @@
 //! The gateway in front of the subgraphs. The hive-router library plans and executes operations; here is what
-//! it lacks: who is asking, the app and its security headers, streaming of photos, our error codes, an
-//! estimate of cost, and rate limits.
+//! it lacks: who is asking, the app's pages with their content in them, feeds and sitemaps, streaming of photos, our
+//! error codes, an estimate of cost, and rate limits.
 
 // The library's layers of services are types inside types.
 #![recursion_limit = "256"]
@@ -19,9 +19,17 @@ mod compression;
 mod cost;
 mod errors;
 mod introspection;
+mod known;
+mod operations;
 mod traffic;
 
 mod app;
+mod pages;
+mod feeds;
+mod sitemap;
+mod graph;
+mod photos;
+mod document;
 mod media;
 mod answers;
 

@@ -1,5 +1,6 @@
-//! Runs the two HTTP servers, and ends them in order.
+//! Runs the HTTP servers, and ends them in order: one for everybody, one for operators, and one for the router itself.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,12 +15,15 @@ use hive_router::plugins::plugins_service::PluginService;
 use hive_router::{RouterPaths, SchemaState, build_http_service_config, configure_ntex_app};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{self, Bundle};
+use crate::app::{self, Site};
 use crate::compression::CompressGraphql;
 use crate::config::{Config, HealthcheckConfig};
 use crate::edge::{Edge, EdgeService};
 use crate::engine::Engine;
+use crate::feeds::{self, Feeds};
+use crate::graph::Graph;
 use crate::media::{self, PhotoService};
+use crate::sitemap::{self, Sitemaps};
 
 /// Whether this process is on its way out.
 #[derive(Clone, Default)]
@@ -39,14 +43,20 @@ async fn run(config: Config) -> anyhow::Result<()> {
         .context("cannot make an HTTP client")?;
     let edge = Arc::new(Edge::new(&config, client.clone()));
     let photos = Arc::new(PhotoService::new(&config.services.photo_url, client));
-    let site = Arc::new(app::Site {
-        app: Bundle::load_if_given(config.app_dir.as_deref(), "app")?,
-        playground: Bundle::load_if_given(config.playground_dir.as_deref(), "playground")?,
-    });
+    let (own, url) = own_server(&engine)?;
+    let graph = Arc::new(Graph::new(url)?);
+    let base = config.public_url.as_str().trim_end_matches('/');
+    let routes = Routes {
+        edge,
+        photos,
+        site: Arc::new(Site::load(&config, base, &graph)?),
+        feeds: Arc::new(Feeds::new(base.to_owned(), graph.clone())),
+        sitemaps: Arc::new(Sitemaps::new(base.to_owned(), graph)),
+    };
     let draining = Draining::default();
 
     let internal = internal_server(&config, &engine, &draining)?;
-    let public = public_server(&config, &engine, &draining, Routes { edge, photos, site })?;
+    let public = public_server(&config, &engine, &draining, routes)?;
     tracing::info!(
         listen = %config.listen, internal = %config.internal_listen, public_url = %config.public_url,
         "the router serves"
@@ -60,6 +70,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     tracing::info!("not ready any more; finishing what runs");
     tokio::time::sleep(Duration::from_secs(config.shutdown_delay)).await;
     public.stop(true).await;
+    own.stop(false).await;
     internal.stop(false).await;
     engine.stop().await;
     Ok(())
@@ -70,7 +81,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
 struct Routes {
     edge: Arc<Edge>,
     photos: Arc<PhotoService>,
-    site: Arc<app::Site>,
+    site: Arc<Site>,
+    feeds: Arc<Feeds>,
+    sitemaps: Arc<Sitemaps>,
 }
 
 fn public_server(
@@ -101,10 +114,14 @@ fn public_server(
             .state(draining.clone())
             .state(routes.photos)
             .state(routes.site)
+            .state(routes.feeds)
+            .state(routes.sitemaps)
             .configure(probes)
             .configure(move |app| configure_ntex_app(app, &paths, None))
             .configure(media::routes)
             .configure(app::routes)
+            .configure(feeds::routes)
+            .configure(sitemap::routes)
             .default_service(web::to(app::page))
     });
     if let Some(workers) = config.workers {
@@ -117,6 +134,33 @@ fn public_server(
         .bind(config.listen)
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     Ok(server.run())
+}
+
+/// The graph for the router's own questions, and its URL: within this machine, on a port that nobody else is told.
+fn own_server(engine: &Engine) -> anyhow::Result<(ntex::server::Server, String)> {
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on the loopback address")?;
+    let graphql = engine.config.graphql_path();
+    let url = format!("http://{}{graphql}", listener.local_addr()?);
+    let paths = RouterPaths::new(graphql.to_owned(), None, None);
+    let shared = engine.shared.clone();
+    let schema = engine.schema.clone();
+    let server = HttpServer::new(async move || {
+        let paths = paths.clone();
+        web::App::new()
+            .middleware(PluginService::new(paths.clone(), None))
+            .middleware(RequestSummaryService::new(graphql))
+            .middleware(RequestIdentifiersService)
+            .state(shared.clone())
+            .state(schema.clone())
+            .state(shared.telemetry_context.clone())
+            .configure(move |app| configure_ntex_app(app, &paths, None))
+    })
+    .workers(1)
+    .config(SharedCfg::new("OWN").add(build_http_service_config(engine.config)))
+    .disable_signals()
+    .listen(listener)?;
+    Ok((server.run(), url))
 }
 
 fn internal_server(

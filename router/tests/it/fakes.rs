@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 
 pub(crate) const PHOTO: &str = "01936f5e-7c00-7000-8000-000000000001";
 pub(crate) const USER: &str = "01936f5e-7c00-7000-8000-0000000000aa";
+const COMMENT: &str = "01936f5e-7c00-7000-8000-0000000000cc";
 const KEY_ID: &str = "fake";
 
 /// An Ed25519 private key for tests only: PKCS#8 with 32 known bytes.
@@ -192,7 +193,7 @@ async fn graphql(State(fake): State<Fake>, headers: HeaderMap, Json(request): Js
         Some(representations) => {
             json!({ "_entities": representations.iter().map(|of| entity(fake.name, of)).collect::<Vec<_>>() })
         }
-        None => root(),
+        None => root(&request["variables"]),
     };
     let answer = Json(json!({ "data": data }));
     if fake.name == "authentication" {
@@ -205,33 +206,73 @@ async fn graphql(State(fake): State<Fake>, headers: HeaderMap, Json(request): Js
     answer.into_response()
 }
 
-/// Every root field of every service that the tests ask for; the router picks what the client wanted.
-fn root() -> Value {
-    let photo = json!({ "__typename": "Photo", "id": PHOTO, "title": "A heron", "author": { "__typename": "User", "id": USER } });
+pub(crate) fn photo() -> Value {
+    json!({
+        "__typename": "Photo", "id": PHOTO, "title": "A heron", "altText": "A grey bird in shallow water",
+        "width": 3000, "height": 2000, "placeholder": "3OcRJYB4d3h/iIeHeEh3eIhw+j2w",
+        "publishedAt": "2026-11-22T10:00:00Z",
+        "sources": [
+            { "mediaType": "image/avif", "srcset": "/media/a/640.avif 640w, /media/a/1280.avif 1280w" },
+            { "mediaType": "image/jpeg", "srcset": "/media/a/640.jpg 640w, /media/a/1280.jpg 1280w, /media/a/2048.jpg 2048w" },
+        ],
+        "author": { "__typename": "User", "id": USER },
+    })
+}
+
+/// Every root field of every service that the tests ask for; the router picks what the client wanted. A walk from
+/// page to page has two, with the same photo.
+fn root(variables: &Value) -> Value {
+    let photos = json!({
+        "nodes": [photo()],
+        "edges": [{ "cursor": "c", "node": photo() }],
+        "pageInfo": { "hasNextPage": false, "endCursor": "c" },
+    });
+    let walk = |nodes: Value| {
+        let is_first = variables["after"].is_null();
+        json!({ "nodes": nodes, "pageInfo": { "hasNextPage": is_first, "endCursor": "2" } })
+    };
     json!({
         "viewer": { "__typename": "Viewer", "id": USER, "email": "ada@example.org" },
         "usernameAvailable": true,
-        "photo": photo,
-        "latestPhotos": {
-            "nodes": [photo],
-            "edges": [{ "cursor": "c", "node": photo }],
-            "pageInfo": { "hasNextPage": false },
-        },
+        "user": { "__typename": "User", "id": USER, "username": "ada", "displayName": "Ada", "bio": "Herons.", "joinedAt": "2026-01-01T00:00:00Z" },
+        "photo": photo(),
+        "latestPhotos": photos,
+        "trendingPhotos": photos,
+        "hotPhotos": walk(json!([{ "__typename": "Photo", "id": PHOTO }])),
+        "hotDays": walk(json!([{
+            "day": if variables["after"].is_null() { "2026-11-22" } else { "2026-11-21" },
+            "photoCount": 1,
+            "winner": { "__typename": "Photo", "id": PHOTO },
+        }])),
         "deletePhoto": PHOTO,
     })
 }
 
 /// What one service adds to an entity, and nothing of another's.
 fn entity(service: &str, representation: &Value) -> Value {
-    let mut entity = match service {
-        "profile" => json!({ "username": "ada", "displayName": "Ada" }),
-        "vote" => json!({ "votes": { "up": 2, "down": 1, "score": 1 }, "viewerVote": null }),
-        "comment" => json!({ "commentCount": 3 }),
-        _ => root()["photo"].clone(),
+    let mut entity = match (service, representation["__typename"].as_str()) {
+        ("profile", _) => json!({ "username": "ada", "displayName": "Ada" }),
+        ("vote", _) => json!({ "votes": { "up": 2, "down": 1, "score": 1 }, "viewerVote": null }),
+        ("comment", _) => json!({ "commentCount": 3, "comments": comments() }),
+        (_, Some("User")) => json!({ "photos": root(&Value::Null)["latestPhotos"] }),
+        _ => photo(),
     };
     entity["__typename"] = representation["__typename"].clone();
     entity["id"] = representation["id"].clone();
     entity
+}
+
+fn comments() -> Value {
+    let said = |body: &str| {
+        json!({
+            "__typename": "Comment", "id": COMMENT, "body": body, "deleted": false,
+            "createdAt": "2026-11-22T11:00:00Z", "editedAt": null, "author": { "__typename": "User", "id": USER },
+        })
+    };
+    let mut first = said("What a bird.");
+    let end = json!({ "hasNextPage": false, "endCursor": null });
+    first["replies"] = json!({ "nodes": [said("Is it not?")], "pageInfo": end });
+    json!({ "nodes": [first], "edges": [{ "cursor": "c", "node": first }], "pageInfo": end })
 }
 
 async fn upload(State(fake): State<Fake>, headers: HeaderMap, body: Body) -> Response {

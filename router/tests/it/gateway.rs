@@ -62,7 +62,11 @@ impl Gateway {
             }
         }
         for (flag, value) in flags {
-            command.args([flag, value]);
+            command.arg(flag);
+            // A flag that is only there or not has no value.
+            if !value.is_empty() {
+                command.arg(value);
+            }
         }
         let process = command
             .env_clear()

@@ -17,7 +17,6 @@ fn bundle() -> TempDir {
     fs::create_dir(folder.path().join("assets")).unwrap();
     for (name, content) in [
         ("index.html", PAGE),
-        ("robots.txt", "User-agent: *"),
         ("assets/app-1a2b.js", "plain"),
         ("assets/app-1a2b.js.br", "as brotli"),
         ("assets/app-1a2b.js.gz", "as gzip"),
@@ -28,20 +27,22 @@ fn bundle() -> TempDir {
     folder
 }
 
+/// A bundle whose page has no place for content is served as it is.
 #[tokio::test]
 async fn every_address_that_nobody_owns_is_the_app() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = Gateway::start_with(&fakes, &[("--app-dir", app.path().to_str().unwrap())]).await;
-    for path in [
-        "/",
-        "/hot/2026-11-22",
-        "/@ada",
-        "/p/01936f5e-7c00-7000-8000-000000000001",
-        "/index.html",
-        "/nonsense",
+    for (path, status) in [
+        ("/", 200),
+        ("/hot/2026-11-22", 200),
+        ("/@ada", 200),
+        ("/p/01936f5e-7c00-7000-8000-000000000001", 200),
+        ("/settings", 200),
+        ("/index.html", 404),
+        ("/nonsense", 404),
     ] {
         let answer = gateway.get(path).send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{path}");
+        assert_eq!(answer.status(), status, "{path}");
         assert_eq!(header(&answer, "cache-control"), Some("no-cache"));
         assert_eq!(header(&answer, "content-type"), Some("text/html; charset=utf-8"));
         let policy = header(&answer, "content-security-policy").unwrap();
@@ -64,17 +65,6 @@ async fn every_address_that_nobody_owns_is_the_app() {
     }
     let answer = gateway.http.post(gateway.url("/hot")).send().await.unwrap();
     assert_eq!(answer.status(), 405);
-    assert_eq!(
-        gateway
-            .get("/robots.txt")
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap(),
-        "User-agent: *"
-    );
     let page = gateway.get("/").send().await.unwrap();
     let again = gateway
         .get("/")

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
+use std::time::Duration;
 
+use atom_syndication::Feed;
 use serde_json::{Value, json};
 use xtask::system::{Options, System};
+
+use crate::{feeds, pages, sitemap};
 
 /// What the app asks for on its first page.
 const TIMELINE: &str = "query ($first: Int!) { latestPhotos(first: $first) {
@@ -72,6 +76,11 @@ impl Site {
         answer.bytes().await.unwrap().to_vec()
     }
 
+    /// A page or a feed that must be there.
+    async fn text(&self, path: &str) -> String {
+        String::from_utf8(self.bytes(path).await).unwrap()
+    }
+
     /// The data of an operation that must work.
     pub(crate) async fn data(&self, query: &str, variables: Value) -> Value {
         let answer = self.send(query, variables).await;
@@ -136,8 +145,15 @@ fn picture(shade: u8) -> Vec<u8> {
 /// One system for all of it, because starting one takes seconds.
 #[tokio::test]
 async fn the_whole_system() {
-    let system = System::start(Options::default()).await.unwrap();
+    let app = pages::bundle();
+    let app_dir = app.path().display().to_string();
+    let options = Options {
+        environment: vec![("router".to_owned(), "APP_DIR".to_owned(), app_dir)],
+        ..Options::default()
+    };
+    let system = System::start(options).await.unwrap();
     let site = Site::visit(&system);
+    nobody_has_published_anything(&site).await;
     signing_in_sets_cookies_that_scripts_cannot_read(&site).await;
     let mut photos = Vec::new();
     for number in 0..6 {
@@ -145,6 +161,7 @@ async fn the_whole_system() {
     }
     a_page_takes_one_request_to_each_service(&system, &site, photos.len()).await;
     photos_are_served_for_ever(&site, &photos[0]).await;
+    pages_feeds_and_sitemaps_show_them(&site, &photos).await;
     bad_scalars_are_invalid_input(&site).await;
     one_service_stopped_leaves_a_hole(&system, &site, photos.len()).await;
     system.stop().await;
@@ -209,6 +226,70 @@ async fn a_page_takes_one_request_to_each_service(system: &System, site: &Site, 
         asked,
         BTreeMap::from([("photo", 1), ("profile", 1), ("vote", 1), ("comment", 1)])
     );
+}
+
+async fn nobody_has_published_anything(site: &Site) {
+    for path in ["/", "/hot", "/trending"] {
+        let page = site.text(path).await;
+        assert!(page.contains("No photos yet"), "{path}: {page}");
+    }
+    for name in ["latest", "hot", "trending"] {
+        let feed: Feed = site.text(&format!("/feeds/{name}.atom")).await.parse().unwrap();
+        assert!(feed.entries.is_empty());
+    }
+    let (_, parts) = sitemap::read(&site.text("/sitemap.xml").await);
+    assert_eq!(parts.len(), 1, "the pages that are always there: {parts:?}");
+}
+
+async fn pages_feeds_and_sitemaps_show_them(site: &Site, photos: &[String]) {
+    // What was there before the photos is kept for a moment.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let query = "{ viewer { user { username } } }";
+    let data = site.data(query, json!({})).await;
+    let username = data["viewer"]["user"]["username"].as_str().unwrap();
+    let today = chrono::Utc::now().format("%Y-%m-%d").to_string();
+    let pages = [
+        "/",
+        "/hot",
+        "/trending",
+        &format!("/hot/{today}"),
+        &format!("/@{username}"),
+    ];
+    for path in pages {
+        let page = site.text(path).await;
+        for photo in photos {
+            assert!(page.contains(&format!("href=\"/p/{photo}\"")), "{path}: {page}");
+        }
+        assert!(page.contains("id=\"first-page\""), "{path}");
+    }
+    let photo = &photos[0];
+    let page = site.text(&format!("/p/{photo}")).await;
+    assert!(page.contains("<title>Photo 0 · Proofsheet</title>"), "{page}");
+    let image = page
+        .split_once("property=\"og:image\" content=\"")
+        .and_then(|(_, rest)| rest.split_once('"'))
+        .unwrap()
+        .0;
+    let shared = site.browser.get(image).send().await.unwrap();
+    assert_eq!(shared.status(), 200, "{image} is whole, and there");
+    let gone = site
+        .browser
+        .get(site.url("/p/01936f5e-7c00-7000-8000-000000000001"));
+    assert_eq!(gone.send().await.unwrap().status(), 404);
+
+    for name in ["latest", "hot", "trending", &format!("@{username}")] {
+        let path = format!("/feeds/{name}.atom");
+        let feed: Feed = site.text(&path).await.parse().unwrap();
+        feeds::check(&feed, &site.url(&path).replace("127.0.0.1", "localhost"));
+        assert_eq!(feed.entries.len(), photos.len(), "{name}");
+    }
+    let (_, addresses) = sitemap::read(&site.text(&format!("/sitemaps/{today}.xml")).await);
+    for photo in photos {
+        assert!(
+            addresses.iter().any(|address| address.ends_with(photo)),
+            "{addresses:?}"
+        );
+    }
 }
 
 async fn photos_are_served_for_ever(site: &Site, photo: &str) {

@@ -1,0 +1,357 @@
+//! The timelines, and everybody's photos, as Atom feeds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use atom_syndication as atom;
+use chrono::{DateTime, Utc};
+use hive_router::ntex::http::StatusCode;
+use hive_router::ntex::web::{self, HttpRequest, HttpResponse, ServiceConfig};
+use maud::html;
+use moka::future::Cache;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::answers::Refusal;
+use crate::document::Document;
+use crate::graph::{Graph, NoAnswer};
+use crate::pages::is_name;
+use crate::photos::{Nodes, Person, Photo};
+
+const ATOM: &str = "application/atom+xml; charset=utf-8";
+const ENTRIES: u32 = 50;
+/// The widest picture in a feed: readers show it in a column, and some keep it.
+const WIDTH: u32 = 1280;
+/// How long a feed is the answer for everybody, and how many are kept.
+const KEPT: Duration = Duration::from_secs(5);
+const MOST_KEPT: u64 = 500;
+
+const NOT_FOUND: Refusal = Refusal::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no such feed.");
+pub(crate) const UNAVAILABLE: Refusal = Refusal {
+    retry_after_seconds: Some(10),
+    ..Refusal::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "UNAVAILABLE",
+        "This cannot be had right now. Please try again.",
+    )
+};
+
+/// Writes feeds.
+pub(crate) struct Feeds {
+    base: String,
+    graph: Arc<Graph>,
+    kept: Cache<Name, Result<Arc<Document>, NoAnswer>>,
+}
+
+/// Which feed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Name {
+    Latest,
+    Hot,
+    Trending,
+    Person(String),
+}
+
+/// What a feed is about.
+struct Channel {
+    title: String,
+    subtitle: Option<String>,
+    /// The page and the feed, as paths on this site.
+    page: String,
+    feed: String,
+    photos: Vec<Photo>,
+    /// When there is no entry to tell.
+    updated: DateTime<Utc>,
+}
+
+#[derive(Deserialize)]
+struct TimelineData {
+    #[serde(alias = "latestPhotos", alias = "hotPhotos", alias = "trendingPhotos")]
+    photos: Option<Nodes<Photo>>,
+}
+
+#[derive(Deserialize)]
+struct UserData {
+    user: Option<Photographer>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Photographer {
+    #[serde(flatten)]
+    person: Person,
+    bio: Option<String>,
+    joined_at: DateTime<Utc>,
+    photos: Option<Nodes<Photo>>,
+}
+
+pub(crate) fn routes(app: &mut ServiceConfig) {
+    app.route("/feeds/{name}", web::to(feed));
+}
+
+async fn feed(request: HttpRequest, feeds: web::types::State<Arc<Feeds>>) -> HttpResponse {
+    let name = request.match_info().get("name").and_then(Name::parse);
+    let Some(name) = name else {
+        return NOT_FOUND.as_json();
+    };
+    match feeds.named(name).await {
+        Ok(feed) => feed.answer(&request),
+        Err(NoAnswer::NotThere) => NOT_FOUND.as_json(),
+        Err(NoAnswer::Unavailable) => UNAVAILABLE.as_json(),
+    }
+}
+
+impl Name {
+    fn parse(file: &str) -> Option<Self> {
+        let name = file.strip_suffix(".atom")?;
+        match name {
+            "latest" => Some(Self::Latest),
+            "hot" => Some(Self::Hot),
+            "trending" => Some(Self::Trending),
+            _ => {
+                let person = name.strip_prefix('@').or_else(|| name.strip_prefix("%40"))?;
+                is_name(person).then(|| Self::Person(person.to_owned()))
+            }
+        }
+    }
+}
+
+impl Feeds {
+    /// `base` is the public URL without a slash at its end.
+    pub(crate) fn new(base: String, graph: Arc<Graph>) -> Self {
+        let kept = Cache::builder()
+            .time_to_live(KEPT)
+            .max_capacity(MOST_KEPT)
+            .build();
+        Self { base, graph, kept }
+    }
+
+    async fn named(&self, name: Name) -> Result<Arc<Document>, NoAnswer> {
+        let written = async {
+            let channel = self.channel(&name).await?;
+            Ok(Arc::new(Document::new(ATOM, written(&channel, &self.base))))
+        };
+        self.kept.get_with(name.clone(), written).await
+    }
+
+    async fn channel(&self, name: &Name) -> Result<Channel, NoAnswer> {
+        match name {
+            Name::Latest => {
+                self.timeline(
+                    "LatestFeed",
+                    "Latest",
+                    "Every photo, the newest first.",
+                    "/",
+                    "latest",
+                )
+                .await
+            }
+            Name::Hot => {
+                self.timeline(
+                    "HotFeed",
+                    "Hot",
+                    "Today’s photos, best votes first.",
+                    "/hot",
+                    "hot",
+                )
+                .await
+            }
+            Name::Trending => {
+                let words = "All photos of all time, best votes first.";
+                self.timeline("TrendingFeed", "Trending", words, "/trending", "trending")
+                    .await
+            }
+            Name::Person(username) => self.person(username).await,
+        }
+    }
+
+    async fn timeline(
+        &self,
+        operation: &str,
+        title: &str,
+        words: &str,
+        page: &str,
+        file: &str,
+    ) -> Result<Channel, NoAnswer> {
+        let answer = self.graph.ask(operation, &json!({ "first": ENTRIES })).await?;
+        let photos = answer.read(|data: TimelineData| data.photos)?;
+        Ok(Channel {
+            title: format!("{title} · Proofsheet"),
+            subtitle: Some(words.to_owned()),
+            page: page.to_owned(),
+            feed: format!("/feeds/{file}.atom"),
+            photos: photos.into_present(),
+            updated: DateTime::UNIX_EPOCH,
+        })
+    }
+
+    async fn person(&self, username: &str) -> Result<Channel, NoAnswer> {
+        let variables = json!({ "username": username, "first": ENTRIES });
+        let answer = self.graph.ask("PersonFeed", &variables).await?;
+        let Photographer {
+            person,
+            bio,
+            joined_at,
+            photos,
+        } = answer.read(|data: UserData| data.user)?;
+        Ok(Channel {
+            title: format!("Photos by {} · Proofsheet", person.display_name),
+            subtitle: bio,
+            page: person.path(),
+            feed: format!("/feeds/@{}.atom", person.username),
+            photos: photos.ok_or(NoAnswer::Unavailable)?.into_present(),
+            updated: joined_at,
+        })
+    }
+}
+
+fn written(channel: &Channel, base: &str) -> String {
+    let entries: Vec<atom::Entry> = channel
+        .photos
+        .iter()
+        .map(|photo| entry(photo, base, channel.updated))
+        .collect();
+    let itself = format!("{base}{}", channel.feed);
+    atom::Feed {
+        title: text(&channel.title),
+        id: itself.clone(),
+        updated: entries
+            .iter()
+            .map(|entry| entry.updated)
+            .max()
+            .unwrap_or_else(|| channel.updated.fixed_offset()),
+        subtitle: channel.subtitle.as_deref().map(text),
+        icon: Some(format!("{base}/favicon.svg")),
+        links: vec![
+            link("self", itself, "application/atom+xml"),
+            link("alternate", format!("{base}{}", channel.page), "text/html"),
+        ],
+        entries,
+        lang: Some("en".to_owned()),
+        namespaces: BTreeMap::new(),
+        ..atom::Feed::default()
+    }
+    .to_string()
+}
+
+fn entry(photo: &Photo, base: &str, unless_known: DateTime<Utc>) -> atom::Entry {
+    let page = format!("{base}{}", photo.path());
+    let published = photo.published_at.unwrap_or(unless_known).fixed_offset();
+    let image = photo.print.jpeg_up_to(WIDTH);
+    let content = html! {
+        @if let Some(image) = &image {
+            p {
+                a href=(page) {
+                    img src={ (base) (image.path) } width=(image.width) height=(image.height) alt=(photo.print.alt());
+                }
+            }
+        }
+        @if let Some(alt) = &photo.print.alt_text { p { (alt) } }
+    };
+    let enclosure = image
+        .as_ref()
+        .map(|image| link("enclosure", format!("{base}{}", image.path), "image/jpeg"));
+    atom::Entry {
+        title: text(&photo.print.title),
+        // The photo's own id, which outlives any address of it.
+        id: photo.id.urn().to_string(),
+        updated: published,
+        published: Some(published),
+        authors: vec![author(photo.author.as_ref(), base)],
+        links: [link("alternate", page, "text/html")]
+            .into_iter()
+            .chain(enclosure)
+            .collect(),
+        content: Some(atom::Content {
+            value: Some(content.into_string()),
+            content_type: Some("html".to_owned()),
+            ..atom::Content::default()
+        }),
+        ..atom::Entry::default()
+    }
+}
+
+fn author(person: Option<&Person>, base: &str) -> atom::Person {
+    atom::Person {
+        name: person
+            .map_or("Somebody", |person| &person.display_name)
+            .to_owned(),
+        uri: person.map(|person| format!("{base}{}", person.path())),
+        ..atom::Person::default()
+    }
+}
+
+/// Some characters that people can type may stand in no XML at all.
+fn text(words: &str) -> atom::Text {
+    atom::Text::plain(words.chars().filter(|char| is_xml(*char)).collect::<String>())
+}
+
+fn is_xml(char: char) -> bool {
+    matches!(char, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+}
+
+fn link(rel: &str, href: String, mime_type: &str) -> atom::Link {
+    atom::Link {
+        rel: rel.to_owned(),
+        href,
+        mime_type: Some(mime_type.to_owned()),
+        ..atom::Link::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn feeds_are_told_apart() {
+        assert_eq!(Name::parse("hot.atom"), Some(Name::Hot));
+        let ada = Some(Name::Person("ada".to_owned()));
+        assert_eq!(Name::parse("@ada.atom"), ada);
+        assert_eq!(Name::parse("%40ada.atom"), ada);
+        for none in ["hot", "hot.rss", "ada.atom", "@.atom", "@a/b.atom", "@<.atom"] {
+            assert_eq!(Name::parse(none), None, "{none}");
+        }
+    }
+
+    fn channel(photos: serde_json::Value) -> Channel {
+        Channel {
+            title: "Latest & \"greatest\"".to_owned(),
+            subtitle: None,
+            page: "/".to_owned(),
+            feed: "/feeds/latest.atom".to_owned(),
+            photos: serde_json::from_value(photos).unwrap(),
+            updated: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn whatever_people_write_is_text() {
+        let title = "\u{1}\"><script>]]>&amp;";
+        let photo = json!({
+            "id": "01936f5e-7c00-7000-8000-000000000001", "title": title, "altText": title,
+            "width": 4, "height": 3, "publishedAt": "2026-11-22T10:00:00Z",
+            "sources": [{ "mediaType": "image/jpeg", "srcset": "/media/a/4.jpg 4w" }],
+            "author": { "username": "ada", "displayName": title },
+        });
+        let feed = written(&channel(json!([photo])), "https://photos.example");
+        let read: atom::Feed = feed.parse().unwrap();
+        assert_eq!(read.title.value, "Latest & \"greatest\"");
+        let entry = &read.entries[0];
+        assert_eq!(entry.title.value, "\"><script>]]>&amp;");
+        let content = entry.content.as_ref().unwrap().value.as_deref().unwrap();
+        assert!(
+            !content.contains("<script") && content.contains("&lt;script"),
+            "{content}"
+        );
+    }
+
+    #[test]
+    fn a_feed_without_entries_is_whole() {
+        let feed = written(&channel(json!([])), "https://photos.example");
+        let read: atom::Feed = feed.parse().unwrap();
+        assert_eq!(read.id, "https://photos.example/feeds/latest.atom");
+        assert_eq!(read.updated, DateTime::UNIX_EPOCH.fixed_offset());
+    }
+}

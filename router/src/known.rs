@@ -1,0 +1,57 @@
+//! Answers the operations that are known, and no others: for a site that is not to be a public API.
+//!
+//! Only with `--only-known-operations`. An operation is known by its text, whatever its layout; so is everything
+//! that the router asks for itself.
+
+use std::collections::HashSet;
+
+use hive_router::GraphQLError;
+use hive_router::async_trait;
+use hive_router::http::StatusCode;
+use hive_router::plugins::hooks::on_graphql_validation::{
+    OnGraphQLValidationStartHookPayload, OnGraphQLValidationStartHookResult,
+};
+use hive_router::plugins::hooks::on_plugin_init::{OnPluginInitPayload, OnPluginInitResult};
+use hive_router::plugins::plugin_trait::{RouterPlugin, StartHookPayload as _};
+
+use crate::operations::{OF_THE_APP, OF_THE_ROUTER, Operations, normal};
+
+/// Refuses what nobody knows.
+pub(crate) struct KnownPlugin {
+    texts: HashSet<String>,
+}
+
+impl KnownPlugin {
+    pub(crate) const NAME: &'static str = "known";
+}
+
+#[async_trait]
+impl RouterPlugin for KnownPlugin {
+    type Config = ();
+
+    fn plugin_name() -> &'static str {
+        Self::NAME
+    }
+
+    fn on_plugin_init(payload: OnPluginInitPayload<Self>) -> OnPluginInitResult<Self> {
+        let operations =
+            Operations::parse(&[OF_THE_APP, OF_THE_ROUTER]).map_err(|error| error.to_string())?;
+        payload.initialize_plugin(Self {
+            texts: operations.into_texts().collect(),
+        })
+    }
+
+    async fn on_graphql_validation<'exec>(
+        &'exec self,
+        payload: OnGraphQLValidationStartHookPayload<'exec>,
+    ) -> OnGraphQLValidationStartHookResult<'exec> {
+        if self.texts.contains(&normal(&payload.document)) {
+            return payload.proceed();
+        }
+        let message = "This site answers the operations of its own app only.";
+        payload.end_with_graphql_error(
+            GraphQLError::from_message_and_code(message, "FORBIDDEN"),
+            StatusCode::OK,
+        )
+    }
+}

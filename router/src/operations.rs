@@ -1,0 +1,98 @@
+//! The operations that are known by name: the app's own, and those that the router asks for feeds and sitemaps.
+
+use std::collections::HashMap;
+
+use anyhow::{Context as _, bail};
+use hive_router::graphql_tools::static_graphql::query::{Definition, Document, OperationDefinition};
+use hive_router::query_planner::utils::parsing::safe_parse_operation;
+
+/// Written by a test of the app, which sends nothing else.
+pub(crate) const OF_THE_APP: &str = include_str!("../../frontend/operations.graphql");
+/// What pages of the app do not ask for.
+pub(crate) const OF_THE_ROUTER: &str = include_str!("operations.graphql");
+
+/// Texts by name.
+pub(crate) struct Operations(HashMap<String, String>);
+
+impl Operations {
+    /// All operations of these documents.
+    pub(crate) fn parse(documents: &[&str]) -> anyhow::Result<Self> {
+        let mut operations = HashMap::new();
+        for document in documents {
+            let document = safe_parse_operation(document).context("cannot read the operations")?;
+            for definition in document.definitions {
+                let Some(name) = name(&definition) else {
+                    bail!("every known operation has a name, and there are no fragments");
+                };
+                let name = name.to_owned();
+                operations.insert(
+                    name,
+                    normal(&Document {
+                        definitions: vec![definition],
+                    }),
+                );
+            }
+        }
+        Ok(Self(operations))
+    }
+
+    /// The operation of that name, as a text to send.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// The texts of all, as [`normal`] writes them.
+    pub(crate) fn into_texts(self) -> impl Iterator<Item = String> {
+        self.0.into_values()
+    }
+}
+
+fn name(definition: &Definition) -> Option<&str> {
+    match definition {
+        Definition::Operation(OperationDefinition::Query(query)) => query.name.as_deref(),
+        Definition::Operation(OperationDefinition::Mutation(mutation)) => mutation.name.as_deref(),
+        _ => None,
+    }
+}
+
+/// The same text for documents that differ in white space and comments only.
+pub(crate) fn normal(document: &Document) -> String {
+    document.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use hive_router::graphql_tools::validation::rules::default_rules_validation_plan;
+    use hive_router::graphql_tools::validation::validate::validate;
+    use hive_router::query_planner::consumer_schema::ConsumerSchema;
+    use hive_router::query_planner::utils::parsing::{parse_operation, parse_schema};
+
+    use super::*;
+
+    #[test]
+    fn every_operation_fits_the_schema() {
+        let supergraph = concat!(env!("CARGO_MANIFEST_DIR"), "/../supergraph.graphql");
+        let supergraph = std::fs::read_to_string(supergraph).unwrap();
+        let schema = ConsumerSchema::new_from_supergraph(&parse_schema(&supergraph));
+        let operations = Operations::parse(&[OF_THE_APP, OF_THE_ROUTER]).unwrap();
+        for (name, text) in &operations.0 {
+            let errors = validate(
+                &schema.document,
+                &parse_operation(text),
+                &default_rules_validation_plan(),
+            );
+            assert!(errors.is_empty(), "{name}: {errors:?}");
+        }
+    }
+
+    #[test]
+    fn layout_and_comments_play_no_part() {
+        let operations =
+            Operations::parse(&["# One.\nquery A($b: Int) { c(d: $b) { e } }", "mutation F { g }"]);
+        let operations = operations.unwrap();
+        let other = parse_operation("query A ( $b:Int ) {\n c (d:$b) # why\n { e }\n}");
+        assert_eq!(operations.text("A"), Some(normal(&other).as_str()));
+        assert!(operations.text("F").is_some() && operations.text("G").is_none());
+        assert!(Operations::parse(&["{ c }"]).is_err(), "no name");
+    }
+}

@@ -1,0 +1,488 @@
+//! What a page shows before the app runs, and without it: the elements and classes that the app's components make
+//! (`frontend/src/components`, `frontend/src/pages`), so that nothing moves when the app draws the same.
+
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use maud::{Markup, html};
+
+use super::style::Style;
+use crate::photos::{Comment, HotDay, Nodes, Person, Photo, Print, Votes};
+
+/// How high a row of tiles is meant to be.
+pub(super) const ROW: u32 = 240;
+/// So many photos are in view at once, or nearly.
+pub(super) const EAGER: usize = 4;
+/// How wide the picture of a photo's own page is.
+pub(super) const PHOTO_SIZES: &str = "(min-width: 1000px) 70vw, 100vw";
+const LONGEST_COMMENT: u32 = 2000;
+
+/// The icons, as `frontend/src/components/icon` draws them.
+const UP: &str = "M12 4.5 20 14h-5v5.5H9V14H4z";
+const DOWN: &str = "M12 19.5 4 10h5V4.5h6V10h5z";
+const COMMENT: &str = "M4 5h16v11h-9l-4.5 4v-4H4z";
+const PREVIOUS: &str = "M14.5 5.5 8 12l6.5 6.5";
+const NEXT: &str = "M9.5 5.5 16 12l-6.5 6.5";
+
+/// A timeline's page.
+pub(super) struct Timeline<'p> {
+    pub(super) title: &'p str,
+    pub(super) words: &'p str,
+    pub(super) ranked: bool,
+    /// Today, or a day of the archive; none on the other timelines.
+    pub(super) day: Option<Day>,
+    pub(super) page: &'p Nodes<Photo>,
+    pub(super) archive: &'p [HotDay],
+    /// The best of the last day that had photos, while today has none.
+    pub(super) podium: Option<(NaiveDate, &'p [Photo])>,
+}
+
+/// A day of Hot.
+#[derive(Clone, Copy)]
+pub(super) struct Day {
+    pub(super) shown: NaiveDate,
+    pub(super) today: NaiveDate,
+    /// Whether the address names the day.
+    pub(super) is_named: bool,
+}
+
+pub(super) fn timeline(style: &mut Style, timeline: &Timeline<'_>) -> Markup {
+    let Timeline {
+        title,
+        words,
+        ranked,
+        day,
+        page,
+        archive,
+        podium,
+    } = timeline;
+    html! {
+        div.timeline-head {
+            h1.heading { (title) }
+            p.quiet { (words) }
+            @if let Some(day) = day { (day_links(*day)) }
+        }
+        (without_scripts())
+        (grid(style, page, *ranked, day.is_some()))
+        @if page.nodes.iter().flatten().next().is_none() {
+            @match day {
+                Some(Day { is_named: false, .. }) => {
+                    p.empty {
+                        "No photos yet today (resets 00:00 UTC). " a href="/upload" { "Upload the first one" }
+                    }
+                    @if let Some((day, photos)) = podium {
+                        h2.podium-heading { "The podium of " (day_in_words(*day)) }
+                        div.grid {
+                            @for (at, photo) in photos.iter().enumerate() { (tile(style, photo, at, true)) }
+                        }
+                    }
+                }
+                Some(_) => p.empty { "No photos were published on that day." },
+                None => p.empty { "No photos yet. " a href="/upload" { "Upload the first one" } },
+            }
+        }
+        (winners(style, archive))
+    }
+}
+
+pub(super) fn profile(
+    style: &mut Style,
+    person: &Person,
+    bio: Option<&str>,
+    joined_at: DateTime<Utc>,
+    page: &Nodes<Photo>,
+) -> Markup {
+    html! {
+        div.profile-head {
+            h1.heading { (person.display_name) }
+            p.quiet { "@" (person.username) " · joined " (moment(joined_at)) }
+            @if let Some(bio) = bio { p.profile-bio { (bio) } }
+        }
+        (without_scripts())
+        (grid(style, page, false, false))
+        @if page.nodes.iter().flatten().next().is_none() { p.empty { "No photos yet." } }
+    }
+}
+
+pub(super) fn photo(style: &mut Style, photo: &Photo) -> Markup {
+    let Photo {
+        print,
+        author,
+        votes,
+        published_at,
+        comments,
+        comment_count,
+        ..
+    } = photo;
+    let frame = style.frame(print, (print.width, print.height));
+    html! {
+        div.photo-page {
+            article.photo aria-labelledby="photo-title" {
+                div class={ "photo-stage " (frame) } {
+                    div.photo-print {
+                        (picture(print, PHOTO_SIZES, 0))
+                        @if let Some(alt) = &print.alt_text {
+                            details.photo-alt { summary { "ALT" } p { (alt) } }
+                        }
+                    }
+                }
+                div.photo-side {
+                    header.photo-head {
+                        h1.heading { span #photo-title { (print.title) } }
+                        p { (byline(author.as_ref())) @if let Some(at) = published_at { " · " (moment(*at)) } }
+                        (score(votes.as_ref()))
+                    }
+                    (without_scripts())
+                    @if let Some(comments) = comments {
+                        section.comments aria-labelledby="comments-heading" {
+                            h2.comments-heading #comments-heading {
+                                "Comments " span.quiet { (comment_count.unwrap_or_default()) }
+                            }
+                            (composer())
+                            @if comments.edges.is_empty() {
+                                p.quiet { "Nothing said yet. What do you see?" }
+                            }
+                            ol.threads {
+                                @for comment in comments.edges.iter().filter_map(|edge| edge.node.as_ref()) {
+                                    (thread(comment))
+                                }
+                            }
+                        }
+                    } @else {
+                        p.quiet { "The comments are resting." }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A photo, a person or an address that is not there.
+pub(super) fn nothing(heading: &str, words: &str) -> Markup {
+    html! {
+        div.page {
+            h1.heading { (heading) }
+            p { (words) }
+            p { a href="/" { "See the latest photos" } }
+        }
+    }
+}
+
+/// A page that only the app can show.
+pub(super) fn app_only() -> Markup {
+    html! {
+        noscript {
+            p.empty {
+                "This page is part of an app that runs in the browser: it needs JavaScript. Photos and people can be \
+                 seen without."
+            }
+        }
+    }
+}
+
+fn without_scripts() -> Markup {
+    html! {
+        noscript {
+            p.quiet { "Voting, commenting and uploading need JavaScript, which is off or was stopped." }
+        }
+    }
+}
+
+fn grid(style: &mut Style, page: &Nodes<Photo>, ranked: bool, leads: bool) -> Markup {
+    let photos: Vec<&Photo> = page.nodes.iter().flatten().collect();
+    html! {
+        div.grid.grid-leads[leads] {
+            @for (at, photo) in photos.iter().enumerate() { (tile(style, photo, at, ranked)) }
+        }
+        // The app watches this place to know when to load more.
+        div {}
+        @if !photos.is_empty() && !page.page_info.has_next_page {
+            p.grid-end.quiet { "That is all." }
+        }
+    }
+}
+
+fn tile(style: &mut Style, photo: &Photo, at: usize, ranked: bool) -> Markup {
+    let print = &photo.print;
+    let (wide, high) = tile_frame(print);
+    let frame = style.frame(print, (wide, high));
+    let is_strip = u64::from(print.height) > 2 * u64::from(print.width);
+    let (path, label) = (photo.path(), format!("photo-{}-title", photo.id));
+    html! {
+        article class={ "tile " (frame) } aria-labelledby=(label) {
+            a.frame.is-strip[is_strip] href=(path) tabindex="-1" { (picture(print, &tile_sizes(print), at)) }
+            div.tile-caption {
+                div.tile-words {
+                    h2.tile-title id=(label) {
+                        @if ranked {
+                            span.frame-number { span.visually-hidden { "Rank " } (at + 1) " " }
+                        }
+                        a href=(path) { (print.title) }
+                    }
+                    p.tile-author { (byline(photo.author.as_ref())) }
+                }
+                div.tile-actions {
+                    (score(photo.votes.as_ref()))
+                    @if let Some(count) = photo.comment_count {
+                        a.tile-comments href=(path) aria-label=(counted(count, "comment")) {
+                            (glyph(COMMENT)) (count)
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The shape of a tile, as two sides. Strips and panoramas keep theirs inside a frame that is less extreme.
+pub(super) fn tile_frame(print: &Print) -> (u32, u32) {
+    let (width, height) = (u64::from(print.width), u64::from(print.height));
+    if width * 2 < height {
+        (1, 2)
+    } else if width * 2 > height * 5 {
+        (5, 2)
+    } else {
+        (print.width, print.height)
+    }
+}
+
+/// How wide a tile will be. Rows stretch to fill their line, by a third more often than not.
+pub(super) fn tile_sizes(print: &Print) -> String {
+    let (wide, high) = tile_frame(print);
+    let width = u64::from(wide) * 320 / u64::from(high.max(1));
+    format!("(min-width: 600px) {width}px, 100vw")
+}
+
+/// A picture that is seen as soon as it is there, without the app to say that it has loaded.
+fn picture(print: &Print, sizes: &str, at: usize) -> Markup {
+    let (plain, better) = match print.sources.split_last() {
+        Some((plain, better)) => (Some(plain), better),
+        None => (None, [].as_slice()),
+    };
+    let srcset = plain.map_or("", |source| source.srcset.as_str());
+    let src = srcset.split_whitespace().next().unwrap_or_default();
+    let loading = if at < EAGER { "eager" } else { "lazy" };
+    html! {
+        div.picture.is-loaded {
+            picture {
+                @for source in better { source type=(source.media_type) srcset=(source.srcset) sizes=(sizes); }
+                img loading=(loading) fetchpriority=[(at == 0).then_some("high")] decoding="async"
+                    width=(print.width) height=(print.height) alt=(print.alt())
+                    sizes=(sizes) srcset=(srcset) src=(src);
+            }
+        }
+    }
+}
+
+/// The score where the app shows it. The arrows only keep their place: they can be pressed once the app runs.
+fn score(votes: Option<&Votes>) -> Markup {
+    html! {
+        @if let Some(Votes { score }) = votes {
+            div.votes {
+                span.vote aria-hidden="true" { (glyph(UP)) }
+                span.score { span.visually-hidden { "Score " } (score) }
+                span.vote aria-hidden="true" { (glyph(DOWN)) }
+            }
+        }
+    }
+}
+
+fn byline(author: Option<&Person>) -> Markup {
+    match author {
+        Some(author) => html! { a.author href=(author.path()) { (author.display_name) } },
+        None => html! { span.author.quiet { "Somebody" } },
+    }
+}
+
+/// The day, which does not change while the page is kept; the app says how long ago it was.
+fn moment(at: DateTime<Utc>) -> Markup {
+    html! { time.quiet datetime=(at.to_rfc3339()) { (at.format("%b %-d, %Y")) } }
+}
+
+fn day_links(day: Day) -> Markup {
+    let previous = day.shown.checked_sub_days(Days::new(1));
+    // From yesterday on leads to today, which has the short address.
+    let next = day
+        .shown
+        .checked_add_days(Days::new(1))
+        .filter(|next| day.is_named && *next <= day.today);
+    let link = |to: NaiveDate, rel: &str| {
+        let path = if to == day.today {
+            "/hot".to_owned()
+        } else {
+            format!("/hot/{to}")
+        };
+        html! { a href=(path) rel=(rel) { (to.format("%b %-d")) } }
+    };
+    html! {
+        nav.day-links aria-label="Days" {
+            @if let Some(previous) = previous { span.day-link { (glyph(PREVIOUS)) " " (link(previous, "prev")) } }
+            @if let Some(next) = next { span.day-link { (link(next, "next")) " " (glyph(NEXT)) } }
+        }
+    }
+}
+
+fn winners(style: &mut Style, days: &[HotDay]) -> Markup {
+    let winners = days
+        .iter()
+        .filter_map(|day| Some((day.day, day.photo_count, day.winner.as_ref()?)));
+    let frames: Vec<Markup> = winners
+        .map(|(day, count, winner)| {
+            let frame = style.frame(winner, (winner.width, winner.height));
+            html! {
+                li class={ "winner " (frame) } {
+                    a href={ "/hot/" (day) } {
+                        (picture(winner, "180px", EAGER))
+                        span { (day_in_words(day)) }
+                    }
+                    span.quiet { (winner.title) " · " (counted(count, "photo")) }
+                }
+            }
+        })
+        .collect();
+    html! {
+        @if !frames.is_empty() {
+            section.archive aria-labelledby="archive-heading" {
+                h2 #archive-heading { "Winners of the days before" }
+                ol.winners { @for frame in &frames { (frame) } }
+            }
+        }
+    }
+}
+
+/// Keeps the place of the app's form; what would be typed into it now would be lost.
+fn composer() -> Markup {
+    html! {
+        div.composer aria-hidden="true" {
+            textarea rows="2" placeholder="Your comment" disabled {}
+            div.composer-actions {
+                button.button.button-action type="button" disabled { "Send" }
+                span.composer-count.quiet { "0 / " (LONGEST_COMMENT) }
+            }
+        }
+    }
+}
+
+fn thread(comment: &Comment) -> Markup {
+    html! {
+        li.comment {
+            (said(comment))
+            @if let Some(replies) = &comment.replies {
+                @if replies.nodes.iter().flatten().next().is_some() {
+                    ol.replies {
+                        @for reply in replies.nodes.iter().flatten() { li.comment { (said(reply)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn said(comment: &Comment) -> Markup {
+    html! {
+        @if comment.deleted {
+            p.quiet { "This comment was deleted." }
+        } @else {
+            p.comment-byline {
+                (byline(comment.author.as_ref())) " " (moment(comment.created_at))
+                @if comment.edited_at.is_some() { " " span.quiet { "Edited" } }
+            }
+            p.comment-body { (comment.body) }
+            @if comment.replies.is_some() {
+                div.comment-actions aria-hidden="true" { button.link type="button" disabled { "Reply" } }
+            }
+        }
+    }
+}
+
+fn glyph(path: &str) -> Markup {
+    html! { svg.icon viewBox="0 0 24 24" aria-hidden="true" { path d=(path) {} } }
+}
+
+pub(super) fn day_in_words(day: NaiveDate) -> String {
+    day.format("%B %-d, %Y").to_string()
+}
+
+fn counted(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn photo_titled(title: &str) -> Photo {
+        serde_json::from_value(json!({
+            "id": "01936f5e-7c00-7000-8000-000000000001", "title": title, "altText": title,
+            "width": 300, "height": 200, "placeholder": "",
+            "sources": [
+                { "mediaType": "image/avif", "srcset": "/media/a/300.avif 300w" },
+                { "mediaType": "image/jpeg", "srcset": "/media/a/300.jpg 300w" },
+            ],
+            "author": { "username": "ada", "displayName": title },
+            "votes": { "score": -3 }, "commentCount": 1, "publishedAt": "2026-11-22T10:00:00Z",
+            "comments": { "edges": [{ "node": {
+                "body": title, "deleted": false, "createdAt": "2026-11-22T10:00:00Z",
+                "author": null, "replies": { "nodes": [null] },
+            } }] },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn whatever_people_write_is_text() {
+        let bad = photo_titled("\"><script>alert(1)</script>");
+        let mut style = Style::new();
+        for markup in [tile(&mut style, &bad, 0, true), photo(&mut style, &bad)] {
+            let text = markup.into_string();
+            assert!(!text.contains("<script") && !text.contains("\">\"><"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_photo_hurries_and_those_below_wait() {
+        let heron = photo_titled("A heron");
+        let image = |at: usize| picture(&heron.print, "100vw", at).into_string();
+        assert!(image(0).contains("loading=\"eager\" fetchpriority=\"high\""));
+        assert!(image(3).contains("loading=\"eager\" decoding"));
+        assert!(image(4).contains("loading=\"lazy\" decoding"));
+        assert!(image(0).contains("src=\"/media/a/300.jpg\"") && image(0).contains("width=\"300\""));
+    }
+
+    #[test]
+    fn days_lead_to_their_neighbours() {
+        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+        let today = day("2026-11-22");
+        let links = |shown: &str, is_named: bool| {
+            let shown = day(shown);
+            day_links(Day {
+                shown,
+                today,
+                is_named,
+            })
+            .into_string()
+        };
+        let text = links("2026-11-22", false);
+        assert!(
+            text.contains("href=\"/hot/2026-11-21\"") && !text.contains("next"),
+            "{text}"
+        );
+        let text = links("2026-11-21", true);
+        assert!(
+            text.contains("href=\"/hot/2026-11-20\"") && text.contains("href=\"/hot\" rel=\"next\""),
+            "{text}"
+        );
+        assert!(!links("2026-11-22", true).contains("next"));
+    }
+
+    #[test]
+    fn the_icons_are_the_apps() {
+        let icons = include_str!("../../../frontend/src/components/icon/mod.rs");
+        for path in [UP, DOWN, COMMENT, PREVIOUS, NEXT] {
+            assert!(icons.contains(path), "{path}");
+        }
+    }
+}

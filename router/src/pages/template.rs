@@ -1,0 +1,68 @@
+//! The app's `index.html`, and the places in it that a page fills.
+
+/// What lies between the places.
+pub(super) struct Template {
+    before_head: String,
+    /// The head of a page that has none of its own.
+    default_head: String,
+    before_main: String,
+    before_data: String,
+    end: String,
+}
+
+impl Template {
+    /// Nothing if the page has no such places.
+    pub(super) fn parse(page: &str) -> Option<Self> {
+        let (before_head, rest) = page.split_once("<!--head-->")?;
+        let (default_head, rest) = rest.split_once("<!--/head-->")?;
+        let (before_main, rest) = rest.split_once("<!--main-->")?;
+        let (before_data, end) = rest.split_once("<!--data-->")?;
+        Some(Self {
+            before_head: before_head.to_owned(),
+            default_head: default_head.to_owned(),
+            before_main: before_main.to_owned(),
+            before_data: before_data.to_owned(),
+            end: end.to_owned(),
+        })
+    }
+
+    pub(super) fn fill(&self, head: Option<&str>, main: &str, data: &str) -> String {
+        let head = head.unwrap_or(&self.default_head);
+        [
+            &self.before_head,
+            head,
+            &self.before_main,
+            main,
+            &self.before_data,
+            data,
+            &self.end,
+        ]
+        .concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_places_are_filled_and_the_rest_stays() {
+        let page = "<head><!--head--><title>T</title><!--/head--></head><main><!--main--></main><!--data-->.";
+        let template = Template::parse(page).unwrap();
+        assert_eq!(
+            template.fill(Some("H"), "M <!--data-->", "D"),
+            "<head>H</head><main>M <!--data--></main>D."
+        );
+        assert_eq!(
+            template.fill(None, "", ""),
+            "<head><title>T</title></head><main></main>."
+        );
+        assert!(Template::parse("<title>Proofsheet</title>").is_none());
+    }
+
+    #[test]
+    fn the_apps_page_has_the_places() {
+        let page = include_str!("../../../frontend/index.html");
+        assert!(Template::parse(page).is_some());
+    }
+}

@@ -1,0 +1,192 @@
+//! Photos and people as the graph answers them, as far as pages and feeds show them.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::Deserialize;
+use uuid::Uuid;
+
+/// A photo; what its page alone asks for is missing on a timeline.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Photo {
+    pub(crate) id: Uuid,
+    #[serde(flatten)]
+    pub(crate) print: Print,
+    pub(crate) author: Option<Person>,
+    pub(crate) votes: Option<Votes>,
+    pub(crate) comment_count: Option<u64>,
+    pub(crate) published_at: Option<DateTime<Utc>>,
+    pub(crate) comments: Option<Comments>,
+}
+
+/// What it takes to show a picture.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Print {
+    pub(crate) title: String,
+    pub(crate) alt_text: Option<String>,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// `ThumbHash`, base64.
+    #[serde(default)]
+    pub(crate) placeholder: String,
+    /// The best format first; the last is what every browser reads.
+    pub(crate) sources: Vec<Source>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Source {
+    pub(crate) media_type: String,
+    pub(crate) srcset: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Person {
+    pub(crate) username: String,
+    pub(crate) display_name: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Votes {
+    pub(crate) score: i64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Comments {
+    pub(crate) edges: Vec<CommentEdge>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct CommentEdge {
+    pub(crate) node: Option<Comment>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Comment {
+    pub(crate) body: String,
+    pub(crate) deleted: bool,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) edited_at: Option<DateTime<Utc>>,
+    pub(crate) author: Option<Person>,
+    /// A reply has none of its own.
+    pub(crate) replies: Option<Nodes<Self>>,
+}
+
+/// A page of a connection. A place whose item was removed meanwhile is empty.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Nodes<T> {
+    pub(crate) nodes: Vec<Option<T>>,
+    #[serde(default)]
+    pub(crate) page_info: PageInfo,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PageInfo {
+    #[serde(default)]
+    pub(crate) has_next_page: bool,
+    pub(crate) end_cursor: Option<String>,
+}
+
+/// A day of the archive.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct HotDay {
+    pub(crate) day: NaiveDate,
+    #[serde(default)]
+    pub(crate) photo_count: u64,
+    /// Once the day is over.
+    pub(crate) winner: Option<Print>,
+}
+
+/// A stored size of a picture.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Image<'p> {
+    /// On this origin.
+    pub(crate) path: &'p str,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+}
+
+impl<T> Nodes<T> {
+    pub(crate) fn into_present(self) -> Vec<T> {
+        self.nodes.into_iter().flatten().collect()
+    }
+}
+
+impl Photo {
+    /// The address of its page on this site.
+    pub(crate) fn path(&self) -> String {
+        format!("/p/{}", self.id)
+    }
+}
+
+impl Person {
+    /// The address of their page on this site.
+    pub(crate) fn path(&self) -> String {
+        format!("/@{}", self.username)
+    }
+}
+
+impl Print {
+    /// What it shows, in words.
+    pub(crate) fn alt(&self) -> &str {
+        self.alt_text.as_deref().unwrap_or(&self.title)
+    }
+
+    /// Its largest JPEG up to this width.
+    pub(crate) fn jpeg_up_to(&self, widest: u32) -> Option<Image<'_>> {
+        let jpeg = self
+            .sources
+            .iter()
+            .find(|source| source.media_type == "image/jpeg")?;
+        let sizes = jpeg.srcset.split(", ").filter_map(|candidate| {
+            let (path, width) = candidate.rsplit_once(' ')?;
+            Some((path, width.strip_suffix('w')?.parse::<u32>().ok()?))
+        });
+        let (path, width) = sizes
+            .filter(|(_, width)| *width <= widest)
+            .max_by_key(|(_, width)| *width)?;
+        Some(Image {
+            path,
+            width,
+            height: self.height_at(width),
+        })
+    }
+
+    fn height_at(&self, width: u32) -> u32 {
+        let height = u64::from(width) * u64::from(self.height) / u64::from(self.width.max(1));
+        u32::try_from(height).unwrap_or(u32::MAX).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_largest_jpeg_below_a_width_is_found() {
+        let print = |srcset: &str| -> Print {
+            let sources = json!([
+                { "mediaType": "image/avif", "srcset": "/media/a/640.avif 640w" },
+                { "mediaType": "image/jpeg", "srcset": srcset },
+            ]);
+            serde_json::from_value(json!({ "title": "", "width": 3000, "height": 2000, "sources": sources }))
+                .unwrap()
+        };
+        let large = print("/media/a/320.jpg 320w, /media/a/1280.jpg 1280w, /media/a/2048.jpg 2048w");
+        let image = Image {
+            path: "/media/a/1280.jpg",
+            width: 1280,
+            height: 853,
+        };
+        assert_eq!(large.jpeg_up_to(1280), Some(image));
+        assert_eq!(large.jpeg_up_to(100), None);
+        assert_eq!(print("nonsense").jpeg_up_to(1280), None);
+    }
+}

@@ -1,0 +1,360 @@
+//! Pages with their content in them: what is seen before the app runs.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use crate::fakes::{Fakes, PHOTO, Token, photo};
+use crate::gateway::{Gateway, code, header};
+
+/// The app's own page, with its places for content.
+pub(crate) fn bundle() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let index = concat!(env!("CARGO_MANIFEST_DIR"), "/../frontend/index.html");
+    fs::copy(index, folder.path().join("index.html")).unwrap();
+    folder
+}
+
+async fn gateway(fakes: &Fakes, app: &TempDir, flags: &[(&str, &str)]) -> Gateway {
+    let app = [("--app-dir", app.path().to_str().unwrap())];
+    Gateway::start_with(fakes, &[&app, flags].concat()).await
+}
+
+/// A page, after the one before is no longer kept.
+async fn fresh(gateway: &Gateway, path: &str) -> (u16, String) {
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let answer = gateway.get(path).send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+fn between<'t>(text: &'t str, start: &str, end: &str) -> &'t str {
+    let (_, rest) = text
+        .split_once(start)
+        .unwrap_or_else(|| panic!("no {start} in {text}"));
+    rest.split_once(end).expect(end).0
+}
+
+/// What the app finds answered.
+fn answered(page: &str) -> Value {
+    let json = between(
+        page,
+        "<script type=\"application/json\" id=\"first-page\">",
+        "</script>",
+    );
+    serde_json::from_str(json).unwrap()
+}
+
+#[tokio::test]
+async fn each_page_holds_what_the_app_would_ask_first() {
+    let (fakes, app) = (Fakes::start().await, bundle());
+    let gateway = gateway(&fakes, &app, &[("--public-url", "https://photos.example")]).await;
+    let page = json!({ "first": 24, "after": null });
+    let of_day = |day: Value| json!({ "day": day, "first": 24, "after": null });
+    let of_ada = json!({ "username": "ada", "first": 24, "after": null });
+    for (path, title, operations) in [
+        ("/", "Latest", vec![("LatestPhotos", page.clone())]),
+        ("/trending", "Trending", vec![("TrendingPhotos", page)]),
+        (
+            "/hot",
+            "Hot",
+            vec![("HotPhotos", of_day(Value::Null)), ("HotDays", json!({}))],
+        ),
+        (
+            "/hot/2026-11-21",
+            "Hot, November 21, 2026",
+            vec![("HotPhotos", of_day("2026-11-21".into())), ("HotDays", json!({}))],
+        ),
+        (
+            "/@ada",
+            "Ada",
+            vec![("Profile", json!({ "username": "ada" })), ("PhotosOf", of_ada)],
+        ),
+        (
+            &format!("/p/{PHOTO}"),
+            "A heron",
+            vec![("PhotoById", json!({ "id": PHOTO }))],
+        ),
+    ] {
+        let answer = gateway.get(path).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        assert_eq!(header(&answer, "cache-control"), Some("no-cache"));
+        let page = answer.text().await.unwrap();
+        let found = answered(&page);
+        let found: Vec<_> = found
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| (one["operation"].as_str().unwrap(), one["variables"].clone()))
+            .collect();
+        assert_eq!(found, operations, "{path}");
+        assert!(
+            page.contains(&format!("<title>{title} · Proofsheet</title>")),
+            "{path}: {page}"
+        );
+        let canonical = format!("<link rel=\"canonical\" href=\"https://photos.example{path}\">");
+        assert!(page.contains(&canonical), "{path}: {page}");
+        assert!(
+            page.contains("A grey bird in shallow water") && page.contains(">Ada</a>"),
+            "{path}"
+        );
+        assert!(
+            page.contains("rel=\"preload\" as=\"image\" type=\"image/avif\""),
+            "{path}"
+        );
+        assert!(page.contains("type=\"application/atom+xml\""), "{path}");
+        assert!(!page.contains("<!--head") && !page.contains("<!--main"), "{path}");
+    }
+    let page = gateway.get("/").send().await.unwrap().text().await.unwrap();
+    assert_eq!(
+        answered(&page)[0]["data"]["latestPhotos"]["nodes"][0]["votes"]["score"],
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_shared_photo_is_described_to_other_sites() {
+    let (fakes, app) = (Fakes::start().await, bundle());
+    let gateway = gateway(&fakes, &app, &[("--public-url", "https://photos.example")]).await;
+    let page = gateway
+        .get(&format!("/p/{PHOTO}"))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    for (name, content) in [
+        ("property=\"og:type\"", "article"),
+        ("property=\"og:title\"", "A heron"),
+        ("property=\"og:description\"", "A grey bird in shallow water"),
+        ("property=\"og:image\"", "https://photos.example/media/a/1280.jpg"),
+        ("property=\"og:image:width\"", "1280"),
+        ("property=\"og:image:height\"", "853"),
+        ("name=\"twitter:card\"", "summary_large_image"),
+    ] {
+        let tag = format!("<meta {name} content=\"{content}\">");
+        assert!(page.contains(&tag), "{tag}: {page}");
+    }
+    assert!(
+        page.contains("What a bird.") && page.contains("Is it not?"),
+        "its first comments: {page}"
+    );
+}
+
+#[tokio::test]
+async fn a_title_does_nothing_wherever_it_stands() {
+    let (fakes, app) = (Fakes::start().await, bundle());
+    let gateway = gateway(&fakes, &app, &[]).await;
+    let mut bad = photo();
+    let title = "\"></title></style></script><!--<script>alert(1)</script>";
+    bad["title"] = title.into();
+    bad["altText"] = title.into();
+    let photos = json!({ "nodes": [bad], "pageInfo": { "hasNextPage": false, "endCursor": null } });
+    let data = json!({ "photo": bad, "latestPhotos": photos });
+    fakes.photo.answer_with(json!({ "data": data }));
+    for path in ["/".to_owned(), format!("/p/{PHOTO}")] {
+        let page = gateway.get(&path).send().await.unwrap().text().await.unwrap();
+        // The app's own script and the data, and nothing else; each of the others ends once, too.
+        assert_eq!(page.matches("<script").count(), 2, "{page}");
+        for end in ["</script>", "</title>", "</style>", "<!--"] {
+            let own = if end == "</script>" { 2 } else { 1 };
+            assert_eq!(page.matches(end).count(), own, "{end}: {page}");
+        }
+        assert!(!page.contains("\"\">"), "{page}");
+        let found = answered(&page).to_string();
+        assert!(
+            found.contains(&serde_json::to_string(title).unwrap()),
+            "the app reads what was written: {found}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_one_style_element_is_allowed_by_its_hash() {
+    let (fakes, app) = (Fakes::start().await, bundle());
+    let gateway = gateway(&fakes, &app, &[]).await;
+    let answer = gateway.get("/hot").send().await.unwrap();
+    let policy = header(&answer, "content-security-policy").unwrap().to_owned();
+    let page = answer.text().await.unwrap();
+    let style = between(&page, "<style>", "</style>");
+    let hash = STANDARD.encode(Sha256::digest(style));
+    assert!(
+        policy.contains(&format!("style-src 'self' 'sha256-{hash}';")),
+        "{policy}"
+    );
+    assert!(!policy.contains("unsafe-inline"), "{policy}");
+    assert!(!page.contains("style=\""), "{page}");
+    assert!(
+        style.contains("--r:3000 / 2000") && style.contains("background:#"),
+        "{style}"
+    );
+}
+
+#[tokio::test]
+async fn pages_are_kept_by_browsers_and_come_compressed() {
+    let (fakes, app) = (Fakes::start().await, bundle());
+    let gateway = gateway(&fakes, &app, &[]).await;
+    let plain = gateway.get("/").send().await.unwrap();
+    let etag = header(&plain, "etag").unwrap().to_owned();
+    let plain = plain.text().await.unwrap();
+    let again = gateway.get("/").header("if-none-match", &etag).send().await;
+    assert_eq!(again.unwrap().status(), 304);
+    for coding in ["br", "gzip"] {
+        let answer = gateway.get("/").header("accept-encoding", coding).send().await;
+        let answer = answer.unwrap();
+        assert_eq!(header(&answer, "content-encoding"), Some(coding));
+        assert_eq!(header(&answer, "vary"), Some("accept-encoding"));
+        let size = answer.bytes().await.unwrap().len();
+        assert!(size * 2 < plain.len(), "{coding}: {size} of {}", plain.len());
+    }
+    // The same content is the same page, a second later too.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let again = gateway.get("/").header("if-none-match", etag).send().await;
+    assert_eq!(again.unwrap().status(), 304);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_to_be_so() {
+    let (fakes, app) = (Fakes::start().await, bundle());
+    let gateway = gateway(&fakes, &app, &[]).await;
+    fakes.photo.answer_with(json!({ "data": { "photo": null } }));
+    fakes.profile.answer_with(json!({ "data": { "user": null } }));
+    for (path, words) in [
+        (format!("/p/{PHOTO}").as_str(), "This photo is not here"),
+        ("/p/heron", "There is nothing here"),
+        ("/@nobody", "Nobody here has that name"),
+        ("/nowhere", "There is nothing here"),
+        ("/hot/2026-02-31", "There is nothing here"),
+    ] {
+        let answer = gateway.get(path).send().await.unwrap();
+        assert_eq!(answer.status(), 404, "{path}");
+        assert_eq!(header(&answer, "content-type"), Some("text/html; charset=utf-8"));
+        let page = answer.text().await.unwrap();
+        assert!(
+            page.contains(words) && page.contains("\"robots\" content=\"noindex\""),
+            "{path}: {page}"
+        );
+    }
+    let refused = json!({ "message": "no such id", "extensions": { "code": "INVALID_INPUT" } });
+    let answer = json!({ "data": { "photo": null }, "errors": [refused] });
+    fakes.photo.answer_with(answer);
+    assert_eq!(fresh(&gateway, &format!("/p/{PHOTO}")).await.0, 404);
+}
+
+#[tokio::test]
+async fn without_an_answer_the_app_comes_alone() {
+    let (fakes, app) = (Fakes::start().await, bundle());
+    let gateway = gateway(&fakes, &app, &[]).await;
+    let failed = json!({ "message": "away", "extensions": { "code": "UNAVAILABLE" } });
+    fakes
+        .photo
+        .answer_with(json!({ "data": null, "errors": [failed] }));
+    let photo = format!("/p/{PHOTO}");
+    for path in ["/", &photo] {
+        let (status, page) = fresh(&gateway, path).await;
+        assert_eq!(status, 200, "{path}");
+        assert!(
+            page.contains("<title>Proofsheet</title>") && page.contains("needs JavaScript"),
+            "{page}"
+        );
+        assert!(!page.contains("first-page"), "{page}");
+    }
+    fakes.photo.delay(Duration::from_secs(4));
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let started = Instant::now();
+    let (status, _) = fresh(&gateway, "/").await;
+    let took = started.elapsed() - Duration::from_millis(1100);
+    assert_eq!(status, 200);
+    assert!(
+        took > Duration::from_millis(700) && took < Duration::from_millis(1500),
+        "{took:?}"
+    );
+}
+
+#[tokio::test]
+async fn one_service_down_leaves_a_hole_and_the_photos() {
+    let (fakes, app) = (Fakes::start().await, bundle());
+    let gateway = gateway(&fakes, &app, &[("--comment-url", "http://127.0.0.1:1")]).await;
+    let (status, page) = fresh(&gateway, "/").await;
+    assert_eq!(status, 200);
+    assert!(
+        page.contains("A heron") && !page.contains("tile-comments"),
+        "{page}"
+    );
+    let (status, page) = fresh(&gateway, &format!("/p/{PHOTO}")).await;
+    assert_eq!(status, 200);
+    assert!(page.contains("The comments are resting."), "{page}");
+}
+
+#[tokio::test]
+async fn a_crowd_costs_the_graph_one_question_and_no_allowance() {
+    let (fakes, app) = (Fakes::start().await, bundle());
+    let gateway = gateway(&fakes, &app, &[("--rate-limit-graphql", "1")]).await;
+    fakes.photo.delay(Duration::from_millis(200));
+    let visits = (0..200).map(|_| gateway.get("/").send());
+    for answer in futures::future::join_all(visits).await {
+        let answer = answer.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert!(answer.text().await.unwrap().contains("A heron"));
+    }
+    let asked = fakes.photo.take_seen().len();
+    assert!((1..=3).contains(&asked), "{asked} questions");
+    let own = gateway.query("{ viewer { email } }").await;
+    assert!(own.get("errors").is_none(), "{own}");
+}
+
+#[tokio::test]
+async fn a_page_is_the_same_for_everybody() {
+    let (fakes, app) = (Fakes::start().await, bundle());
+    let gateway = gateway(&fakes, &app, &[]).await;
+    let cookie = format!("proofsheet_access={}", Token::good().signed());
+    let answer = gateway.get("/").header("cookie", cookie);
+    let answer = answer.header("x-client-ip", "203.0.113.9").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(header(&answer, "set-cookie"), None);
+    for fake in [&fakes.photo, &fakes.vote, &fakes.profile] {
+        for seen in fake.take_seen() {
+            assert_eq!(seen.header("authorization"), None);
+            assert_eq!(seen.header("x-client-ip"), None);
+            let id = header(&answer, "x-request-id");
+            assert_eq!(seen.header("x-request-id"), id, "its traces are found");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_site_may_answer_its_own_app_only() {
+    let (fakes, app) = (Fakes::start().await, bundle());
+    let flags = [("--app-dir", app.path().to_str().unwrap())];
+    let gateway = Gateway::start_with(&fakes, &[("--only-known-operations", ""), flags[0]]).await;
+    for query in [
+        "{ viewer { email } }",
+        "query WhoIsLooking { viewer { email } }",
+        "{ __schema { types { name } } }",
+    ] {
+        let answer = gateway.query(query).await;
+        assert_eq!(code(&answer), "FORBIDDEN", "{answer}");
+        assert!(answer.get("data").is_none_or(Value::is_null), "{answer}");
+    }
+    let operations = include_str!("../../../frontend/operations.graphql");
+    let newest = format!(
+        "query NewestPhotos {}",
+        between(operations, "query NewestPhotos ", "\n}\n")
+    );
+    for query in [
+        format!("{newest}\n}}\n"),
+        format!("{newest}}}").replace('\n', " "),
+    ] {
+        let answer = gateway.query(&query).await;
+        assert!(answer.get("errors").is_none(), "{query}: {answer}");
+    }
+    let page = gateway.get("/").send().await.unwrap().text().await.unwrap();
+    assert!(page.contains("A heron"), "the router's own questions are known");
+    let feed = gateway.get("/feeds/latest.atom").send().await.unwrap();
+    assert_eq!(feed.status(), 200);
+}
