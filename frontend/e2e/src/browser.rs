@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use thirtyfour::common::command::FormatRequestData;
 use thirtyfour::common::requestdata::RequestData;
@@ -19,11 +20,31 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
+pub use thirtyfour::Key;
+
 /// Longer than anything takes on a machine that compiles at the same time.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// The widths that screenshots are taken at.
 const WIDTHS: [(u32, u32); 2] = [(1280, 900), (360, 740)];
+pub const THEMES: [&str; 2] = ["light", "dark"];
+
+/// Tests often run as root or in a container, where Chromium has no sandbox and little shared memory. The rest keeps it
+/// from calling home at every start.
+const ARGUMENTS: [&str; 11] = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    // A tab that lies behind another goes on as the one in front does.
+    "--disable-renderer-backgrounding",
+    "--window-size=1280,900",
+];
 
 /// One person's browser: its own cookies, its own storage.
 #[derive(Debug)]
@@ -34,11 +55,40 @@ pub struct Browser {
     screenshots: PathBuf,
 }
 
+/// Chromium's number for what a site is not allowed.
+const BLOCKED: u8 = 2;
+
+/// What somebody switched off in their browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Without {
+    Cookies,
+    Scripts,
+    WebAssembly,
+}
+
+/// How somebody set up their browser.
+#[derive(Clone, Copy, Debug)]
+pub struct Habits<'a> {
+    /// What `navigator.languages` begins with.
+    pub language: &'a str,
+    pub without: Option<Without>,
+}
+
+impl Default for Habits<'_> {
+    fn default() -> Self {
+        Self {
+            language: "en",
+            without: None,
+        }
+    }
+}
+
 /// The roles that the journeys look for, and where in a page an element of that role can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Article,
     Button,
+    Checkbox,
     Dialog,
     FileInput,
     Heading,
@@ -53,6 +103,7 @@ impl Role {
         match self {
             Self::Article => "article",
             Self::Button => "button",
+            Self::Checkbox => "input[type=checkbox]",
             Self::Dialog => "dialog[open]",
             Self::FileInput => "input[type=file]",
             Self::Heading => "h1, h2, h3",
@@ -78,20 +129,31 @@ impl fmt::Display for Role {
 impl Browser {
     /// Opens a browser for the site at that address. Screenshots go to a folder beside what cargo builds.
     pub async fn open(site: &str) -> Result<Self> {
+        Self::open_with(site, Habits::default()).await
+    }
+
+    pub async fn open_with(site: &str, habits: Habits<'_>) -> Result<Self> {
         let (chromedriver, address) = start_chromedriver().await?;
         let mut capabilities = DesiredCapabilities::chrome();
         capabilities.set_browser_log_level(LoggingPrefsLogLevel::All)?;
-        // Tests often run as root or in a container, where Chromium has no sandbox and little shared memory.
-        for argument in [
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-dev-shm-usage",
-            "--disable-gpu",
-            "--window-size=1280,900",
-            "--lang=en",
-        ] {
+        for argument in ARGUMENTS {
             capabilities.add_arg(argument)?;
         }
+        capabilities.add_arg(&format!("--lang={}", habits.language))?;
+        if habits.without == Some(Without::WebAssembly) {
+            capabilities.add_arg("--js-flags=--noexpose-wasm")?;
+        }
+        let mut preferences = json!({ "intl.accept_languages": habits.language });
+        match habits.without {
+            Some(Without::Cookies) => {
+                preferences["profile.default_content_setting_values.cookies"] = BLOCKED.into();
+            }
+            Some(Without::Scripts) => {
+                preferences["profile.default_content_setting_values.javascript"] = BLOCKED.into();
+            }
+            Some(Without::WebAssembly) | None => {}
+        }
+        capabilities.add_experimental_option("prefs", preferences)?;
         let driver = WebDriver::new(address, capabilities)
             .await
             .context("chromedriver opened no browser")?;
@@ -112,6 +174,12 @@ impl Browser {
         Ok(())
     }
 
+    /// Closes it, and fails when it complained: see [`Browser::is_content`].
+    pub async fn closes_content(self) -> Result<()> {
+        self.is_content().await?;
+        self.close().await
+    }
+
     /// Opens a page of the site.
     pub async fn visit(&self, path: &str) -> Result<()> {
         Ok(self.driver.goto(format!("{}{path}", self.site)).await?)
@@ -123,6 +191,24 @@ impl Browser {
 
     pub async fn back(&self) -> Result<()> {
         Ok(self.driver.back().await?)
+    }
+
+    pub async fn forward(&self) -> Result<()> {
+        Ok(self.driver.forward().await?)
+    }
+
+    /// Opens a second tab, and looks at it from now on. Answers the one before.
+    pub async fn open_tab(&self) -> Result<WindowHandle> {
+        let before = self.driver.window().await?;
+        let tab = self.driver.new_tab().await?;
+        self.driver.switch_to_window(tab).await?;
+        Ok(before)
+    }
+
+    /// Closes the tab that one looks at, and looks at that one.
+    pub async fn close_tab_for(&self, other: WindowHandle) -> Result<()> {
+        self.driver.close_window().await?;
+        Ok(self.driver.switch_to_window(other).await?)
     }
 
     /// The path of the page that is shown.
@@ -155,7 +241,7 @@ impl Browser {
     }
 
     /// Asks until there is an answer. A failure tells what the page said, and leaves a picture of it.
-    async fn wait_for<T, F>(&self, what: &str, ask: impl Fn() -> F) -> Result<T>
+    pub async fn wait_for<T, F>(&self, what: &str, ask: impl Fn() -> F) -> Result<T>
     where
         F: Future<Output = Result<Option<T>>>,
     {
@@ -172,14 +258,17 @@ impl Browser {
             .err()
             .map(|error| format!(" ({error:#})"))
             .unwrap_or_default();
-        self.driver
-            .screenshot(&self.screenshots.join("failed.png"))
-            .await?;
+        // Two tests may fail at the same time.
+        let picture = self
+            .screenshots
+            .join(format!("failed-{}.png", self.driver.session_id()));
+        self.driver.screenshot(&picture).await?;
         let page = self.driver.find(By::Tag("body")).await?.text().await?;
         let seconds = PATIENCE.as_secs();
         bail!(
-            "waited {seconds} s for {what}{error}; {} said:\n{page}",
-            self.path().await?
+            "waited {seconds} s for {what}{error}; {} (see {}) said:\n{page}",
+            self.path().await?,
+            picture.display()
         )
     }
 
@@ -190,6 +279,11 @@ impl Browser {
             Ok(self.shown(None, role, name).await?.is_none().then_some(()))
         })
         .await
+    }
+
+    /// Whether an element of that role and name is shown now.
+    pub async fn shows(&self, role: Role, name: &str) -> Result<bool> {
+        Ok(self.shown(None, role, name).await?.is_some())
     }
 
     async fn shown(&self, place: Option<&WebElement>, role: Role, name: &str) -> Result<Option<WebElement>> {
@@ -232,6 +326,118 @@ impl Browser {
         Ok(element.click().await?)
     }
 
+    /// Presses keys, one after the other; what has the focus gets them.
+    pub async fn press(&self, keys: impl Into<TypingData>) -> Result<()> {
+        Ok(self.driver.action_chain().send_keys(keys).perform().await?)
+    }
+
+    /// Presses a key while the control key is held.
+    pub async fn press_with_control(&self, key: Key) -> Result<()> {
+        let chain = self.driver.action_chain().key_down(Key::Control).send_keys(key);
+        Ok(chain.key_up(Key::Control).perform().await?)
+    }
+
+    /// Puts text in where the focus is, all at once, as pasting does.
+    pub async fn paste(&self, text: &str) -> Result<()> {
+        self.devtools("Input.insertText", json!({ "text": text })).await
+    }
+
+    /// Waits until the element of that role and name has the focus.
+    pub async fn has_focus(&self, role: Role, name: &str) -> Result<WebElement> {
+        self.wait_for(&format!("the focus on {role} “{name}”"), async || {
+            let focused = self.driver.active_element().await?;
+            let script = format!("return element.matches({:?})", role.selector());
+            let is_it: bool = self.run_on(&focused, &script).await?;
+            Ok((is_it && self.is_named(&focused, role, name).await?).then_some(focused))
+        })
+        .await
+    }
+
+    /// Runs a script in the page, and answers what it returns.
+    pub async fn run<T: DeserializeOwned>(&self, script: &str) -> Result<T> {
+        Ok(self.driver.execute(script, vec![]).await?.convert()?)
+    }
+
+    /// The same with one element, which the script calls `element`.
+    pub async fn run_on<T: DeserializeOwned>(&self, element: &WebElement, script: &str) -> Result<T> {
+        let script = format!("const element = arguments[0];{script}");
+        Ok(self
+            .driver
+            .execute(script, vec![element.to_json()?])
+            .await?
+            .convert()?)
+    }
+
+    /// Waits until a script returns true.
+    pub async fn holds(&self, what: &str, script: &str) -> Result<()> {
+        self.wait_for(what, async || Ok(self.run::<bool>(script).await?.then_some(())))
+            .await
+    }
+
+    /// Runs a script before anything else in every page that is opened from now on.
+    pub async fn before_every_page(&self, script: &str) -> Result<()> {
+        self.devtools(
+            "Page.addScriptToEvaluateOnNewDocument",
+            json!({ "source": script }),
+        )
+        .await
+    }
+
+    async fn devtools(&self, command: &'static str, parameters: serde_json::Value) -> Result<()> {
+        self.driver.cdp().send_raw(command, parameters).await?;
+        Ok(())
+    }
+
+    /// How far the page is scrolled, in CSS pixels.
+    pub async fn scrolled(&self) -> Result<f64> {
+        self.run("return scrollY").await
+    }
+
+    /// Waits until the page is scrolled as far as that, give or take a pixel.
+    pub async fn is_scrolled_to(&self, position: f64) -> Result<()> {
+        let script = format!("return Math.abs(scrollY - {position}) <= 1");
+        self.holds(&format!("the page to be scrolled to {position}"), &script)
+            .await
+    }
+
+    /// Takes the network away, or gives it back.
+    pub async fn is_offline(&self, offline: bool) -> Result<()> {
+        self.devtools("Network.enable", json!({})).await?;
+        let conditions =
+            json!({ "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
+        self.devtools("Network.emulateNetworkConditions", conditions)
+            .await
+    }
+
+    /// Lets every request fail whose address matches, until the browser is closed.
+    pub async fn blocks(&self, addresses: &[&str]) -> Result<()> {
+        self.devtools("Network.enable", json!({})).await?;
+        self.devtools("Network.setBlockedURLs", json!({ "urls": addresses }))
+            .await
+    }
+
+    /// Gives the page a window of another size.
+    pub async fn resize(&self, width: u32, height: u32) -> Result<()> {
+        let metrics =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await
+    }
+
+    /// Gives the page the window's own size again.
+    pub async fn resize_back(&self) -> Result<()> {
+        self.devtools("Emulation.clearDeviceMetricsOverride", json!({}))
+            .await
+    }
+
+    /// Wishes for a light or dark page, and for one without motion, so that nothing is half-way to another colour.
+    pub async fn prefers(&self, theme: &str) -> Result<()> {
+        let media = json!({ "features": [
+            { "name": "prefers-color-scheme", "value": theme },
+            { "name": "prefers-reduced-motion", "value": "reduce" },
+        ] });
+        self.devtools("Emulation.setEmulatedMedia", media).await
+    }
+
     /// Types into the field with that label, in place of what it holds.
     pub async fn fill(&self, label: &str, text: &str) -> Result<()> {
         let field = self.find(Role::Textbox, label).await?;
@@ -239,12 +445,12 @@ impl Browser {
         Ok(field.send_keys(text).await?)
     }
 
-    /// Chooses a file, as the dialog of the system would.
-    pub async fn choose(&self, label: &str, file: &Path) -> Result<()> {
+    /// Chooses files, as the dialog of the system would.
+    pub async fn choose(&self, label: &str, files: &[PathBuf]) -> Result<()> {
         let input = self.find(Role::FileInput, label).await?;
-        Ok(input
-            .send_keys(file.to_str().context("a test file has a plain name")?)
-            .await?)
+        let names: Option<Vec<_>> = files.iter().map(|file| file.to_str()).collect();
+        let names = names.context("a test file has a plain name")?.join("\n");
+        Ok(input.send_keys(names).await?)
     }
 
     /// Waits until the page says this.
@@ -313,53 +519,31 @@ impl Browser {
     /// Takes what is shown in light and dark, wide and narrow: four files that begin with `name`. Each has to
     /// fit its window.
     pub async fn screenshots(&self, name: &str) -> Result<()> {
-        let devtools = self.driver.cdp();
         for (width, height) in WIDTHS {
-            let metrics =
-                json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
-            devtools
-                .send_raw("Emulation.setDeviceMetricsOverride", metrics)
-                .await?;
-            for theme in ["light", "dark"] {
-                // Without motion, so that no picture shows a colour half-way to another.
-                let media = json!({ "features": [
-                    { "name": "prefers-color-scheme", "value": theme },
-                    { "name": "prefers-reduced-motion", "value": "reduce" },
-                ] });
-                devtools.send_raw("Emulation.setEmulatedMedia", media).await?;
+            self.resize(width, height).await?;
+            for theme in THEMES {
+                self.prefers(theme).await?;
                 self.are_pictures_loaded().await?;
                 self.driver
                     .screenshot(&self.screenshots.join(format!("{name}-{theme}-{width}.png")))
                     .await?;
-                // The window takes its new width in its own time.
-                let fits = async || Ok(self.fits().await?.then_some(()));
-                self.wait_for(&format!("{name} to fit a window of {width} pixels"), fits)
-                    .await?;
             }
+            self.fits(&format!("{name} at {width} pixels")).await?;
         }
-        devtools
-            .send_raw("Emulation.clearDeviceMetricsOverride", json!({}))
-            .await?;
-        Ok(())
+        self.resize_back().await
     }
 
     async fn are_pictures_loaded(&self) -> Result<()> {
         let script = "return [...document.images].every(image => image.complete || image.getBoundingClientRect().top > innerHeight)";
-        let loaded = async || {
-            Ok(self
-                .driver
-                .execute(script, vec![])
-                .await?
-                .convert::<bool>()?
-                .then_some(()))
-        };
-        self.wait_for("all pictures", loaded).await
+        self.holds("all pictures", script).await
     }
 
-    /// Whether the page is as wide as the window: nothing sticks out to the right.
-    async fn fits(&self) -> Result<bool> {
-        let script = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth";
-        Ok(self.driver.execute(script, vec![]).await?.convert()?)
+    /// Waits until the page is as wide as its window, which takes a new width in its own time: nothing sticks out to
+    /// the right. `what` is named when something does.
+    pub async fn fits(&self, what: &str) -> Result<()> {
+        let fits = "return [document.documentElement, ...document.querySelectorAll('dialog[open]')]
+            .every(box => box.scrollWidth <= box.clientWidth)";
+        self.holds(&format!("{what} to fit its window"), fits).await
     }
 
     /// Fails when the browser complained: a violation of the content security policy, an error of a script. Requests

@@ -26,6 +26,19 @@ pub fn photograph() -> Vec<u8> {
     [start, &exif_segment(), rest].concat()
 }
 
+/// A JPEG of that size, whose colours run from one corner to the other; a different `tint` looks different.
+pub fn picture((width, height): (u32, u32), tint: u8) -> Vec<u8> {
+    let slope = |at: u32, of: u32| u8::try_from(at * 200 / of).expect("at most 200");
+    let pixels = RgbImage::from_fn(width, height, |x, y| {
+        Rgb([slope(x, width), slope(y, height), tint])
+    });
+    let mut jpeg = Vec::new();
+    JpegEncoder::new_with_quality(&mut jpeg, 80)
+        .encode_image(&pixels)
+        .expect("a small picture can be encoded");
+    jpeg
+}
+
 /// The colours at the middle of the upper and of the lower half.
 pub fn halves(jpeg: &[u8]) -> (RgbImage, Rgb<u8>, Rgb<u8>) {
     let picture = image::load(Cursor::new(jpeg), ImageFormat::Jpeg)

@@ -1,0 +1,289 @@
+//! How people find their way: back and forward, by keyboard alone, on narrow screens, with pictures of any shape, and with
+//! half of the browser switched off.
+
+use anyhow::{Result, ensure};
+use e2e::browser::{Browser, Habits, Key, Role, Without};
+use e2e::camera;
+use xtask::system::{Options, System};
+
+use crate::journeys::Journeys;
+use crate::site::{Member, Site};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_finds_their_way() -> Result<()> {
+    let system = System::start(Options::default()).await?;
+    let site = Site::new(system.base_url())?;
+    let (ada, bert) = (site.join("ada").await?, site.join("bert").await?);
+    ada.publish_frames(12).await?;
+
+    let mut journeys = Journeys::default();
+    journeys.walk("back and forward", back_and_forward(&site)).await;
+    journeys.walk("by keyboard alone", by_keyboard_alone(&bert)).await;
+    journeys
+        .walk("shortcuts off", shortcuts_can_be_turned_off(&site))
+        .await;
+    journeys.walk("without pictures", without_pictures(&site)).await;
+    journeys
+        .walk("a wrong clock", with_a_wrong_clock(&site, &bert))
+        .await;
+    journeys
+        .walk("without cookies", without_cookies(&site, &bert))
+        .await;
+    journeys.walk("without the app", without_the_app(&site)).await;
+    journeys
+        .walk("odd shapes", pictures_of_any_shape(&site, &ada))
+        .await;
+    system.stop().await;
+    journeys.finish()
+}
+
+/// What one left is found as it was: the page, its place, and the tile that had the focus.
+async fn back_and_forward(site: &Site) -> Result<()> {
+    let browser = site.visitor().await?;
+    browser.visit("/").await?;
+    let tile = browser.find(Role::Article, "Frame 3").await?;
+    browser.click_in(&tile, Role::Link, "Frame 3").await?;
+    let sheet = browser.find(Role::Dialog, "Photo").await?;
+    browser.find_in(&sheet, Role::Heading, "Frame 3").await?;
+    let photo = browser.path().await?;
+    let place = browser.scrolled().await?;
+    ensure!(place > 100.0, "the tile was in view already, at {place}");
+    browser.has_focus(Role::Heading, "Frame 3").await?;
+
+    // Escape and back are the same way.
+    browser.press(Key::Escape).await?;
+    browser.is_at("/").await?;
+    browser.is_gone(Role::Dialog, "Photo").await?;
+    browser.is_scrolled_to(place).await?;
+    browser.has_focus(Role::Article, "Frame 3").await?;
+    browser.forward().await?;
+    browser.is_at(&photo).await?;
+    browser.find(Role::Dialog, "Photo").await?;
+    browser.back().await?;
+    browser.is_gone(Role::Dialog, "Photo").await?;
+    browser.is_scrolled_to(place).await?;
+
+    // Another page begins at its top, and says where one is.
+    browser.click(Role::Link, "Hot").await?;
+    browser.has_focus(Role::Heading, "Hot").await?;
+    browser.is_scrolled_to(0.0).await?;
+    let here = browser.find(Role::Link, "Hot").await?;
+    browser.has(&here, "aria-current", "page").await?;
+    browser.click(Role::Link, "How ranking works").await?;
+    browser.has_focus(Role::Heading, "How ranking works").await?;
+    browser.is_scrolled_to(0.0).await?;
+    browser.screenshots("about-ranking").await?;
+    browser.back().await?;
+    browser.back().await?;
+    browser.is_at("/").await?;
+    browser.find(Role::Article, "Frame 3").await?;
+    browser.is_scrolled_to(place).await?;
+
+    // Whoever is given the address of a photo sees it on a page of its own.
+    browser.visit(&photo).await?;
+    browser.find(Role::Heading, "Frame 3").await?;
+    browser.is_gone(Role::Dialog, "Photo").await?;
+    browser.closes_content().await
+}
+
+async fn by_keyboard_alone(bert: &Member<'_>) -> Result<()> {
+    let browser = bert.browser().await?;
+    browser.visit("/").await?;
+    browser.find(Role::Article, "Frame 12").await?;
+    browser.find(Role::Link, "Settings").await?;
+    for stop in [
+        "Skip to the photos",
+        "Proofsheet",
+        "Latest",
+        "Hot",
+        "Trending",
+        "Upload",
+    ] {
+        browser.press(Key::Tab).await?;
+        browser.has_focus(Role::Link, stop).await?;
+        shows_its_focus(&browser, stop).await?;
+    }
+    browser.visit("/").await?;
+    browser.find(Role::Article, "Frame 12").await?;
+    browser.press(Key::Tab).await?;
+    browser.has_focus(Role::Link, "Skip to the photos").await?;
+    browser.press(Key::Enter).await?;
+    browser.press(Key::Tab).await?;
+    browser.has_focus(Role::Article, "Frame 12").await?;
+    shows_its_focus(&browser, "a tile").await?;
+
+    browser.press("j").await?;
+    browser.has_focus(Role::Article, "Frame 11").await?;
+    browser.press("j").await?;
+    browser.has_focus(Role::Article, "Frame 10").await?;
+    browser.press("k").await?;
+    let tile = browser.has_focus(Role::Article, "Frame 11").await?;
+    browser.press("u").await?;
+    browser.announces("Upvoted. Score 1.").await?;
+    browser.press("d").await?;
+    browser.announces("Downvoted. Score −1.").await?;
+    browser.press("d").await?;
+    browser.announces("Vote removed. Score 0.").await?;
+    let down = browser.find_in(&tile, Role::Button, "Downvote").await?;
+    browser.has(&down, "aria-pressed", "false").await?;
+
+    browser.press("c").await?;
+    browser.find(Role::Dialog, "Photo").await?;
+    browser.has_focus(Role::Heading, "Frame 11").await?;
+    browser.press("c").await?;
+    browser.has_focus(Role::Textbox, "Your comment").await?;
+    // Here a letter is a letter.
+    browser.press("just a draft").await?;
+    browser.press(Key::Escape).await?;
+    browser.is_gone(Role::Dialog, "Photo").await?;
+    browser.has_focus(Role::Article, "Frame 11").await?;
+
+    for (keys, path, heading) in [
+        ("gh", "/hot", "Hot"),
+        ("gt", "/trending", "Trending"),
+        ("gl", "/", "Latest"),
+    ] {
+        browser.press(keys).await?;
+        browser.is_at(path).await?;
+        browser.has_focus(Role::Heading, heading).await?;
+    }
+    browser.press("?").await?;
+    browser.find(Role::Dialog, "Keyboard shortcuts").await?;
+    browser.screenshots("shortcuts").await?;
+    browser.press(Key::Escape).await?;
+    browser.is_gone(Role::Dialog, "Keyboard shortcuts").await?;
+    browser.has_focus(Role::Heading, "Latest").await?;
+    browser.closes_content().await
+}
+
+async fn shows_its_focus(browser: &Browser, what: &str) -> Result<()> {
+    let outlined = "const { outlineStyle, outlineWidth } = getComputedStyle(document.activeElement);
+        const { top, bottom } = document.activeElement.getBoundingClientRect();
+        return outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2 && bottom > 0 && top < innerHeight";
+    browser
+        .holds(&format!("a visible focus on {what}"), outlined)
+        .await
+}
+
+async fn shortcuts_can_be_turned_off(site: &Site) -> Result<()> {
+    let browser = site.visitor().await?;
+    browser.visit("/settings").await?;
+    browser
+        .click(Role::Checkbox, "Keyboard shortcuts (press ? for the list)")
+        .await?;
+    browser.visit("/").await?;
+    browser.find(Role::Article, "Frame 12").await?;
+    browser.press("j").await?;
+    // Had the letter moved the focus, this would not be the first stop.
+    browser.press(Key::Tab).await?;
+    browser.has_focus(Role::Link, "Skip to the photos").await?;
+    browser.closes_content().await
+}
+
+/// A frame keeps its shape and says what would be in it.
+async fn without_pictures(site: &Site) -> Result<()> {
+    let browser = site.visitor().await?;
+    browser.blocks(&["*/media/*"]).await?;
+    browser.visit("/").await?;
+    let image = browser.find(Role::Image, "Frame 12").await?;
+    browser
+        .wait_for("the picture to be given up", async || {
+            let broken = "return element.complete && element.naturalWidth === 0";
+            Ok(browser.run_on::<bool>(&image, broken).await?.then_some(()))
+        })
+        .await?;
+    let height: f64 = browser
+        .run_on(&image, "return element.getBoundingClientRect().height")
+        .await?;
+    ensure!(height > 100.0, "the frame fell to {height} pixels");
+    browser.screenshots("without-pictures").await?;
+    browser.closes_content().await
+}
+
+async fn with_a_wrong_clock(site: &Site, bert: &Member<'_>) -> Result<()> {
+    let browser = site.visitor().await?;
+    browser
+        .before_every_page("const now = Date.now; Date.now = () => now() + 3 * 365 * 24 * 3600 * 1000;")
+        .await?;
+    browser.visit("/").await?;
+    let tile = browser.find(Role::Article, "Frame 8").await?;
+    browser.click_in(&tile, Role::Button, "Upvote").await?;
+    browser.find(Role::Dialog, "Sign in").await?;
+    bert.fill_in(&browser).await?;
+    browser.announces("Upvoted. Score 1.").await?;
+    browser.reload_until_pressed("Frame 8", "Upvote").await?;
+    browser.closes_content().await
+}
+
+/// One can look, and is told why one cannot do more.
+async fn without_cookies(site: &Site, bert: &Member<'_>) -> Result<()> {
+    let habits = Habits {
+        without: Some(Without::Cookies),
+        ..Habits::default()
+    };
+    let browser = site.visitor_with(habits).await?;
+    browser.visit("/").await?;
+    let tile = browser.find(Role::Article, "Frame 12").await?;
+    browser.click_in(&tile, Role::Button, "Upvote").await?;
+    browser.find(Role::Dialog, "Sign in").await?;
+    bert.fill_in(&browser).await?;
+    browser.reads("Please sign in again.").await?;
+    browser.screenshots("without-cookies").await?;
+    browser.closes_content().await
+}
+
+/// What the router sends is a page already: it can be read, and its links work.
+async fn without_the_app(site: &Site) -> Result<()> {
+    for without in [Without::Scripts, Without::WebAssembly] {
+        let habits = Habits {
+            without: Some(without),
+            ..Habits::default()
+        };
+        let browser = site.visitor_with(habits).await?;
+        browser.visit("/").await?;
+        browser.find(Role::Image, "Frame 12").await?;
+        browser
+            .screenshots(&format!("without-{without:?}").to_lowercase())
+            .await?;
+        browser.click(Role::Link, "Frame 12").await?;
+        browser.find(Role::Heading, "Frame 12").await?;
+        browser.click(Role::Link, "Trending").await?;
+        browser.find(Role::Heading, "Trending").await?;
+        browser.close().await?;
+    }
+    Ok(())
+}
+
+/// A panorama and a strip keep their shape in a frame that is less extreme, and no title breaks a row.
+async fn pictures_of_any_shape(site: &Site, ada: &Member<'_>) -> Result<()> {
+    let emoji = "🦊".repeat(120);
+    ada.publish(camera::picture((300, 200), 90), &emoji).await?;
+    let panorama = ada.publish(camera::picture((2400, 200), 120), "Panorama").await?;
+    let strip = ada.publish(camera::picture((200, 2400), 200), "Strip").await?;
+    let browser = site.visitor().await?;
+    browser.visit("/").await?;
+    for (title, shape) in [("Panorama", 12.0), ("Strip", 1.0 / 12.0)] {
+        let image = browser.find(Role::Image, title).await?;
+        let ratio: f64 = browser
+            .run_on(
+                &image,
+                "const { width, height } = element.getBoundingClientRect(); return width / height",
+            )
+            .await?;
+        ensure!(
+            (ratio / shape - 1.0).abs() < 0.05,
+            "{title} is drawn with the ratio {ratio}"
+        );
+    }
+    browser.find(Role::Article, &emoji).await?;
+    browser.screenshots("odd-shapes-latest").await?;
+    browser.visit("/hot").await?;
+    browser.find(Role::Image, "Strip").await?;
+    browser.screenshots("odd-shapes-hot").await?;
+    for (name, id) in [("panorama", panorama), ("strip", strip)] {
+        browser.visit(&format!("/p/{id}")).await?;
+        browser.find(Role::Button, "Send").await?;
+        browser.screenshots(&format!("odd-shapes-{name}")).await?;
+    }
+    browser.closes_content().await
+}

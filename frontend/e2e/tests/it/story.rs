@@ -1,0 +1,229 @@
+//! The main journey, as a person walks it: look, join, upload, vote, comment, delete.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use e2e::browser::{Browser, Role};
+use e2e::camera;
+use xtask::system::{Options, System};
+
+use crate::site::PASSWORD;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_the_first_look_to_the_last_deletion() -> Result<()> {
+    let system = System::start(Options::default()).await?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("harbour-at-dusk.jpg");
+    std::fs::write(&file, camera::photograph())?;
+    let ada = Browser::open(&system.base_url()).await?;
+
+    look(&ada).await?;
+    join(&ada, "ada").await?;
+    let photo = upload(&ada, file).await?;
+    is_upright_and_tells_no_place(&system, &ada, &photo).await?;
+    let bert = Browser::open(&system.base_url()).await?;
+    vote_signed_out(&bert).await?;
+    comment(&bert, &ada, &photo).await?;
+    delete(&ada, &bert, &photo).await?;
+    sign_out(&ada).await?;
+
+    ada.closes_content().await?;
+    bert.closes_content().await?;
+    system.stop().await;
+    Ok(())
+}
+
+/// Without an account one sees everything, and an empty site says how to begin.
+async fn look(browser: &Browser) -> Result<()> {
+    browser.visit("/").await?;
+    browser.find(Role::Heading, "Latest").await?;
+    browser.reads("No photos yet.").await?;
+    browser.click(Role::Link, "Hot").await?;
+    browser.is_at("/hot").await?;
+    browser.reads("No photos yet today").await?;
+    browser.click(Role::Link, "Trending").await?;
+    browser.is_at("/trending").await?;
+    browser.back().await?;
+    browser.is_at("/hot").await?;
+    browser.find(Role::Heading, "Hot").await?;
+    browser.visit("/nowhere").await?;
+    browser.find(Role::Heading, "There is nothing here").await?;
+    browser.screenshots("not-found").await
+}
+
+async fn join(browser: &Browser, name: &str) -> Result<()> {
+    browser.visit("/").await?;
+    browser.click(Role::Link, "Join").await?;
+    browser.find(Role::Heading, "Create an account").await?;
+    browser.fill("E-mail", "not an address").await?;
+    browser.screenshots("join").await?;
+    register(browser, name).await?;
+    browser.find(Role::Heading, "Choose a username").await?;
+    browser.fill("Username", "admin").await?;
+    browser.reads("It is taken.").await?;
+    browser.fill("Username", name).await?;
+    browser.reads("It is free.").await?;
+    browser.click(Role::Button, "Take this name").await?;
+    browser.is_at(&format!("/@{name}")).await
+}
+
+async fn register(browser: &Browser, name: &str) -> Result<()> {
+    browser.fill("E-mail", &format!("{name}@example.org")).await?;
+    browser.fill("Password", "short").await?;
+    browser.click(Role::Button, "Create account").await?;
+    browser.reads("It needs at least 12 characters").await?;
+    browser.fill("Password", PASSWORD).await?;
+    browser.click(Role::Button, "Create account").await
+}
+
+/// Answers the path of the photo's page.
+async fn upload(browser: &Browser, file: PathBuf) -> Result<String> {
+    browser.click(Role::Link, "Upload").await?;
+    browser.find(Role::Heading, "Upload photos").await?;
+    let not_a_photo = file.with_file_name("letter.jpg");
+    std::fs::write(&not_a_photo, "Dear reader")?;
+    browser.choose("Choose photos", &[not_a_photo]).await?;
+    browser.reads("It is not a JPEG, PNG or WebP picture").await?;
+    browser.click(Role::Button, "Remove").await?;
+    browser.choose("Choose photos", &[file]).await?;
+    browser.reads("Location removed").await?;
+    browser.fill("Title", "Harbour at dusk").await?;
+    browser
+        .fill("What it shows (optional)", "A meadow under a clear sky.")
+        .await?;
+    browser.screenshots("upload").await?;
+    browser.click(Role::Button, "Publish").await?;
+    browser.click(Role::Link, "See it").await?;
+    browser.find(Role::Heading, "Harbour at dusk").await?;
+    browser.screenshots("photo").await?;
+    // Nobody votes on a photo of their own.
+    browser.is_gone(Role::Button, "Upvote").await?;
+    browser.path().await
+}
+
+async fn is_upright_and_tells_no_place(system: &System, browser: &Browser, photo: &str) -> Result<()> {
+    browser.visit(photo).await?;
+    let image = browser.find(Role::Image, "A meadow under a clear sky.").await?;
+    let chosen = browser.picture_of(&image).await?;
+    let srcset = image
+        .attr("srcset")
+        .await?
+        .context("the JPEG of the picture has its sizes")?;
+    let jpegs = srcset
+        .split(',')
+        .filter_map(|size| size.split_whitespace().next())
+        .map(|path| format!("{}{path}", system.base_url()));
+    let client = reqwest::Client::new();
+    for address in jpegs.clone().chain([chosen]) {
+        let answer = client.get(&address).send().await?.error_for_status()?;
+        let bytes = answer.bytes().await?;
+        for trace in [b"Exif".as_slice(), b"http://ns.adobe.com", b"GPS"] {
+            ensure!(
+                !bytes.windows(trace.len()).any(|window| window == trace),
+                "{address} still tells more than the picture"
+            );
+        }
+    }
+    for address in jpegs {
+        let (picture, upper, lower) = camera::halves(&client.get(&address).send().await?.bytes().await?);
+        ensure!(picture.width() < picture.height(), "{address} lies on its side");
+        ensure!(
+            camera::alike(upper, camera::SKY) && camera::alike(lower, camera::MEADOW),
+            "{address} is turned: {upper:?} above {lower:?}"
+        );
+    }
+    Ok(())
+}
+
+/// The press waits for the sign-in, and is counted then, where one was.
+async fn vote_signed_out(browser: &Browser) -> Result<()> {
+    browser.visit("/").await?;
+    let tile = browser.find(Role::Article, "Harbour at dusk").await?;
+    browser.screenshots("latest").await?;
+    browser.click_in(&tile, Role::Button, "Upvote").await?;
+    let sheet = browser.find(Role::Dialog, "Sign in").await?;
+    browser.screenshots("sign-in").await?;
+    browser
+        .click_in(&sheet, Role::Button, "Create an account")
+        .await?;
+    register(browser, "bert").await?;
+    browser.is_gone(Role::Dialog, "Sign in").await?;
+    browser.announces("Upvoted. Score 1.").await?;
+    let up = browser.find_in(&tile, Role::Button, "Upvote").await?;
+    browser.has(&up, "aria-pressed", "true").await?;
+    browser.is_at("/").await?;
+
+    // The press is shown before it is counted, and is counted although the page is left at once.
+    browser.visit("/trending").await?;
+    browser
+        .reload_until_pressed("Rank 1 Harbour at dusk", "Upvote")
+        .await?;
+    browser.screenshots("trending").await
+}
+
+async fn comment(guest: &Browser, host: &Browser, photo: &str) -> Result<()> {
+    // From a timeline the photo opens over it, and going back finds the timeline as it was.
+    guest.click(Role::Link, "Harbour at dusk").await?;
+    let sheet = guest.find(Role::Dialog, "Photo").await?;
+    guest.is_at(photo).await?;
+    guest
+        .fill("Your comment", "What a sky! See https://example.org for more.")
+        .await?;
+    guest.click_in(&sheet, Role::Button, "Send").await?;
+    guest.find_in(&sheet, Role::ListItem, "What a sky!").await?;
+    guest.announces("Comment posted.").await?;
+    guest.find_in(&sheet, Role::Link, "https://example.org").await?;
+    guest.screenshots("photo-over-timeline").await?;
+    guest.click(Role::Button, "Close").await?;
+    guest.is_at("/trending").await?;
+    guest.is_gone(Role::Dialog, "Photo").await?;
+
+    host.visit(photo).await?;
+    let said = host.find(Role::ListItem, "What a sky!").await?;
+    host.click_in(&said, Role::Button, "Reply").await?;
+    host.fill("Your reply", "It lasted a minute.").await?;
+    let replying = host.find(Role::ListItem, "What a sky!").await?;
+    host.click_in(&replying, Role::Button, "Send").await?;
+    host.announces("Comment posted.").await?;
+    // What is being typed survives a reload.
+    host.fill("Your comment", "Unfinished").await?;
+    host.reload().await?;
+    let kept = host.find(Role::Textbox, "Your comment").await?;
+    ensure!(
+        kept.value().await?.as_deref() == Some("Unfinished"),
+        "the draft is lost"
+    );
+    kept.clear().await?;
+    host.screenshots("comments").await
+}
+
+async fn delete(owner: &Browser, guest: &Browser, photo: &str) -> Result<()> {
+    guest.visit(photo).await?;
+    let said = guest.find(Role::ListItem, "What a sky!").await?;
+    guest.click_in(&said, Role::Button, "Delete").await?;
+    guest.reads("This comment was deleted.").await?;
+    guest.reads("It lasted a minute.").await?;
+
+    owner.visit("/").await?;
+    owner.click(Role::Link, "Harbour at dusk").await?;
+    let sheet = owner.find(Role::Dialog, "Photo").await?;
+    owner.click_in(&sheet, Role::Button, "Delete").await?;
+    let question = owner.find(Role::Dialog, "Delete this photo?").await?;
+    owner.screenshots("delete").await?;
+    owner.click_in(&question, Role::Button, "Delete").await?;
+    owner.is_at("/").await?;
+    owner.is_gone(Role::Link, "Harbour at dusk").await?;
+    owner.visit(photo).await?;
+    owner.find(Role::Heading, "This photo is not here").await?;
+    owner.screenshots("removed").await
+}
+
+async fn sign_out(browser: &Browser) -> Result<()> {
+    browser.click(Role::Link, "Settings").await?;
+    browser.find(Role::Heading, "Settings").await?;
+    browser.screenshots("settings").await?;
+    browser.click(Role::Button, "Sign out").await?;
+    browser.is_at("/").await?;
+    browser.find(Role::Link, "Sign in").await?;
+    Ok(())
+}
