@@ -1,5 +1,6 @@
 //! The commands behind `./dev`.
 
+mod budget;
 mod bundle;
 mod compose;
 mod licences;
@@ -37,6 +38,8 @@ enum Command {
     Prepare,
     /// Bundles the app and the playground, as `up` does.
     Bundle,
+    /// What a first visit costs in bytes and in time, against the limits that it has to keep.
+    Budget(budget::Arguments),
     /// Measures the speed of the running system.
     Bench {
         /// What to measure; `timeline` is the only one so far.
@@ -54,6 +57,7 @@ async fn main() -> ExitCode {
         Command::Compose => compose::write(),
         Command::Prepare => prepare::write().await,
         Command::Bundle => bundle::bundle(),
+        Command::Budget(arguments) => budget::budget(arguments).await,
         Command::Bench { name } => bench(&name),
     };
     match result {

@@ -12,7 +12,7 @@ use xtask::system::TemporaryDatabase;
 use xtask::workspace::target_dir;
 
 use crate::tools::{cargo, command, run};
-use crate::{bundle, compose, licences, prepare};
+use crate::{budget, bundle, compose, licences, prepare};
 
 /// The integration test targets, each named after its crate, in the order in which they run.
 const TARGETS: [&str; 9] = [
@@ -103,6 +103,7 @@ async fn all(steps: &mut Steps, temporary: &Path) -> Result<()> {
         })
         .await?;
     steps.run_or_stop("bundle", async || bundle::bundle()).await?;
+    steps.run("sizes", async || budget::sizes()).await;
     fast(steps).await?;
 
     steps.run("supergraph", async || compose::check()).await;
@@ -119,7 +120,13 @@ async fn all(steps: &mut Steps, temporary: &Path) -> Result<()> {
             environment.push(("TEST_DATABASE_URL", database.url().to_owned()));
         }
         steps
-            .run(target, async || cargo_test(&["--test", target], &environment))
+            .run(target, async || {
+                let outcome = cargo_test(&["--test", target], &environment);
+                if target == "e2e" {
+                    println!("screenshots: {}", target_dir().join("screenshots").display());
+                }
+                outcome
+            })
             .await;
     }
     drop(database);

@@ -53,10 +53,10 @@ const REQUESTS: usize = 8;
 pub(crate) struct Arguments {
     /// A folder of photographs (JPEG, PNG, WebP), folders in it included. Without it, pictures are painted.
     #[arg(long, value_name = "DIR")]
-    from: Option<PathBuf>,
+    pub(crate) from: Option<PathBuf>,
     /// The site to fill.
     #[arg(long, default_value = "http://localhost:4999")]
-    url: String,
+    pub(crate) url: String,
 }
 
 /// A picture that somebody will publish.
