@@ -8,6 +8,7 @@ use crate::components::offline_banner::OfflineBanner;
 use crate::components::shortcuts::Shortcuts;
 use crate::components::sign_in_sheet::SignInSheet;
 use crate::feed::Feeds;
+use crate::language::{Language, text};
 use crate::navigation::Navigation;
 use crate::pages::about_ranking::AboutRankingPage;
 use crate::pages::not_found::NotFoundPage;
@@ -39,7 +40,7 @@ pub(crate) fn App() -> impl IntoView {
     let page = Memo::new(move |_| place.with(|place| (place.route.clone(), place.beneath.is_some())));
     view! {
         <a class="skip-link" href="#main">
-            "Skip to the photos"
+            {text!(app.skip)}
         </a>
         <AppBar/>
         <OfflineBanner/>
@@ -51,8 +52,9 @@ pub(crate) fn App() -> impl IntoView {
             }}
         </main>
         <footer class="footer">
-            <a href=Route::AboutRanking.to_string()>"How ranking works"</a>
-            <a href="/playground">"API playground"</a>
+            <a href=Route::AboutRanking.to_string()>{text!(app.how_ranking_works)}</a>
+            <a href="/playground">{text!(app.playground)}</a>
+            <LanguageSwitch/>
         </footer>
         <SignInSheet/>
         <Shortcuts/>
@@ -80,5 +82,29 @@ fn other_page(route: Route, is_over_timeline: bool) -> AnyView {
         Route::Settings => view! { <SettingsPage/> }.into_any(),
         Route::AboutRanking => view! { <AboutRankingPage/> }.into_any(),
         Route::NotFound => view! { <NotFoundPage/> }.into_any(),
+    }
+}
+
+/// Each language under its own name: who cannot read this page can read one of them.
+#[component]
+fn LanguageSwitch() -> impl IntoView {
+    let chosen = expect_context::<Preferences>().language;
+    let button = |language: Language| {
+        view! {
+            <button
+                class="link"
+                lang=language.tag()
+                aria-pressed=move || if Language::current() == language { "true" } else { "false" }
+                on:click=move |_| chosen.set(Some(language))
+            >
+                {language.name()}
+            </button>
+        }
+    };
+    let buttons = Language::ALL.map(|language| button(language)).collect_view();
+    view! {
+        <div class="languages" role="group" aria-label=text!(app.language)>
+            {buttons}
+        </div>
     }
 }

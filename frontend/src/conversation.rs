@@ -8,6 +8,7 @@ use crate::api::{self, ApiError};
 use crate::components::error_card::words;
 use crate::components::notices::Notices;
 use crate::graphql::{ById, ByIdFields, Byline, DateTime, Id, PageInfo, schema};
+use crate::language::{filled, text};
 use crate::session::{Session, session};
 
 #[derive(cynic::QueryFragment, Clone, Debug, PartialEq, Eq)]
@@ -396,11 +397,11 @@ impl Conversation {
                     entry.comment.set(add_comment);
                     entry.standing.set(Standing::Posted);
                     self.count.try_update(|count| *count += 1);
-                    self.notices.announce("Comment posted.");
+                    self.notices.announce(text!(comment.posted).get());
                 }
                 Err(error) => {
                     self.notices
-                        .announce(format!("Your comment was not posted. {}", words(&error)));
+                        .announce(filled!(comment.failed, why = words(&error).get()));
                     entry.standing.set(Standing::Failed(error));
                 }
             }

@@ -18,6 +18,7 @@ mod conversation;
 mod feed;
 mod first_page;
 mod graphql;
+mod language;
 mod load;
 mod navigation;
 #[cfg(test)]

@@ -2,14 +2,18 @@
 
 use leptos::prelude::*;
 
+use crate::language::{self, Language, Text, text};
 use crate::storage;
 
 const THEME_KEY: &str = "proofsheet.theme";
+const LANGUAGE_KEY: &str = "proofsheet.language";
 const SHORTCUTS_KEY: &str = "proofsheet.shortcuts";
 
 #[derive(Clone, Copy)]
 pub(crate) struct Preferences {
     pub(crate) theme: RwSignal<Theme>,
+    /// None is the browser's.
+    pub(crate) language: RwSignal<Option<Language>>,
     /// Whether single letters act; people who dictate turn them off.
     pub(crate) shortcuts: RwSignal<bool>,
 }
@@ -33,11 +37,11 @@ impl Theme {
         }
     }
 
-    pub(crate) fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> Text {
         match self {
-            Self::System => "As the system",
-            Self::Light => "Light",
-            Self::Dark => "Dark",
+            Self::System => text!(settings.as_system),
+            Self::Light => text!(settings.light),
+            Self::Dark => text!(settings.dark),
         }
     }
 }
@@ -51,8 +55,13 @@ impl Preferences {
             .into_iter()
             .find(|theme| theme.name() == kept.as_deref())
             .unwrap_or(Theme::System);
+        let language = storage::read(store.as_ref(), LANGUAGE_KEY);
+        let language = Language::ALL
+            .into_iter()
+            .find(|known| Some(known.tag()) == language.as_deref());
         let preferences = Self {
             theme: RwSignal::new(theme),
+            language: RwSignal::new(language),
             shortcuts: RwSignal::new(storage::read(store.as_ref(), SHORTCUTS_KEY).is_none()),
         };
         Effect::new(move || {
@@ -65,11 +74,32 @@ impl Preferences {
                 };
             }
         });
+        // At once, so that the first frame speaks it; from then on with every change.
+        speak(language);
+        Effect::new(move || {
+            let language = preferences.language.get();
+            storage::write(
+                storage::local().as_ref(),
+                LANGUAGE_KEY,
+                language.map(Language::tag),
+            );
+            speak(language);
+        });
         Effect::new(move || {
             let off = (!preferences.shortcuts.get()).then_some("off");
             storage::write(storage::local().as_ref(), SHORTCUTS_KEY, off);
         });
         provide_context(preferences);
         preferences
+    }
+}
+
+/// Shows the app in the chosen language, or in the one that suits the browser.
+fn speak(choice: Option<Language>) {
+    let language =
+        choice.unwrap_or_else(|| Language::preferred(language::wanted().iter().map(String::as_str)));
+    language.set_current();
+    if let Some(root) = document().document_element() {
+        let _ = root.set_attribute("lang", language.tag());
     }
 }

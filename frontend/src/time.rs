@@ -1,9 +1,10 @@
-//! Times and days as people read them, by the browser's own `Intl`.
+//! Times and days as people read them, in the current language, by the browser's own `Intl`.
 
 use js_sys::{Array, Date as JsDate, Intl, Object, Reflect};
 use wasm_bindgen::JsValue;
 
 use crate::graphql::{Date, DateTime};
+use crate::language::regional_tag;
 
 const MINUTE: f64 = 60.0;
 const HOUR: f64 = 60.0 * MINUTE;
@@ -22,7 +23,7 @@ pub(crate) fn ago(time: &DateTime) -> String {
         _ => return format(&parse(&time.0), &[("dateStyle", "medium")]),
     };
     let options = options(&[("numeric", "auto")]);
-    Intl::RelativeTimeFormat::new(&Array::new(), &options)
+    Intl::RelativeTimeFormat::new(&locales(), &options)
         .format(-amount.floor(), unit)
         .into()
 }
@@ -65,8 +66,12 @@ fn parse(text: &str) -> JsDate {
     JsDate::new(&JsValue::from_str(text))
 }
 
+fn locales() -> Array {
+    Array::of1(&JsValue::from_str(&regional_tag()))
+}
+
 fn format(date: &JsDate, with: &[(&str, &str)]) -> String {
-    let formatted = Intl::DateTimeFormat::new(&Array::new(), &options(with))
+    let formatted = Intl::DateTimeFormat::new(&locales(), &options(with))
         .format()
         .call1(&JsValue::UNDEFINED, date);
     // A date that cannot be read cannot be formatted either.

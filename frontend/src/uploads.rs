@@ -9,6 +9,7 @@ use web_sys::{File, Url};
 
 use crate::api::{self, ApiError, Uploaded};
 use crate::graphql::{Id, schema};
+use crate::language::{Text, text};
 
 /// As photo accepts them.
 pub(crate) const MEDIA_TYPES: [&str; 3] = ["image/jpeg", "image/png", "image/webp"];
@@ -60,7 +61,7 @@ pub(crate) enum State {
     Unpublished(Id, ApiError),
     Publishing(Id),
     Published(Id),
-    Failed(&'static str),
+    Failed(Text),
 }
 
 impl State {
@@ -213,22 +214,22 @@ impl Uploads {
 }
 
 /// What can be said without sending it.
-fn refusal(file: &File) -> Option<&'static str> {
+fn refusal(file: &File) -> Option<Text> {
     if !MEDIA_TYPES.contains(&file.type_().as_str()) {
-        return Some("Only JPEG, PNG and WebP pictures can be uploaded.");
+        return Some(text!(upload.only_pictures));
     }
-    (file.size() > LARGEST).then_some("It is larger than 25 MiB.")
+    (file.size() > LARGEST).then_some(text!(upload.larger))
 }
 
-fn why(status: u16) -> &'static str {
+fn why(status: u16) -> Text {
     match status {
-        0 => "The connection broke.",
-        401 => "Please sign in again.",
-        413 => "It is too large.",
-        415 => "It is not a JPEG, PNG or WebP picture, whatever its name says.",
-        422 => "The picture is damaged, or larger than can be shown.",
-        429 | 503 => "The site is busy. Please try again in a moment.",
-        _ => "Something went wrong on our side.",
+        0 => text!(upload.broke),
+        401 => text!(error.unauthenticated),
+        413 => text!(upload.too_large),
+        415 => text!(upload.no_picture),
+        422 => text!(upload.damaged),
+        429 | 503 => text!(upload.busy),
+        _ => text!(error.internal),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::api;
 use crate::components::error_card::words;
 use crate::components::notices::Notices;
 use crate::graphql::{Id, VoteChoice, VoteTally, schema};
+use crate::language::{filled, number};
 use crate::session::Session;
 
 #[derive(cynic::QueryVariables)]
@@ -71,9 +72,9 @@ impl Ballot {
         self.settled.score - weight(self.settled_choice) + weight(self.wanted)
     }
 
-    /// The score with a minus sign as wide as a digit.
+    /// The score as the language writes numbers.
     pub(crate) fn shown_score(&self) -> String {
-        self.score().to_string().replace('-', "−")
+        number(self.score())
     }
 
     /// Pressing the arrow that is chosen already clears the vote.
@@ -221,7 +222,7 @@ impl Ballots {
     fn failed(self, photo: Id, ballot: ArcRwSignal<Ballot>, error: api::ApiError) {
         let wanted = ballot.get_untracked().choice();
         ballot.update(Ballot::roll_back);
-        let text = format!("Your vote was not counted. {}", words(&error));
+        let text = filled!(vote.failed, why = words(&error).get());
         self.notices.offer(text, move || {
             ballot.update(|ballot| ballot.wanted = wanted);
             self.send(photo.clone(), ballot.clone());
@@ -230,12 +231,12 @@ impl Ballots {
 }
 
 fn in_words(ballot: &Ballot) -> String {
-    let what = match ballot.choice() {
-        VoteChoice::Up => "Upvoted",
-        VoteChoice::Down => "Downvoted",
-        VoteChoice::None => "Vote removed",
-    };
-    format!("{what}. Score {}.", ballot.shown_score())
+    let score = ballot.shown_score();
+    match ballot.choice() {
+        VoteChoice::Up => filled!(vote.upvoted, score = &score),
+        VoteChoice::Down => filled!(vote.downvoted, score = &score),
+        VoteChoice::None => filled!(vote.removed, score = &score),
+    }
 }
 
 #[cfg(test)]

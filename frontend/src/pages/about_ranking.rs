@@ -3,42 +3,48 @@
 use leptos::prelude::*;
 
 use crate::components::heading::Heading;
+use crate::language::text;
+
+/// Mathematics is the same in every language.
+const FORMULA: &str = "( p + z²/2n − z · √( p(1 − p)/n + z²/4n² ) ) / ( 1 + z²/n )";
+const VOTES: &str = "n";
+const SHARE: &str = "p";
 
 #[component]
 pub(crate) fn AboutRankingPage() -> impl IntoView {
     view! {
         <article class="page prose">
-            <Heading title="How ranking works">"How ranking works"</Heading>
+            <Heading title=text!(app.how_ranking_works)>{text!(app.how_ranking_works)}</Heading>
             <p>
-                "Every photo has a score: the upvotes minus the downvotes. The higher score comes first. That is nearly all of it."
+                {text!(ranking.score)}
             </p>
-            <h2>"Three timelines"</h2>
+            <h2>{text!(ranking.timelines)}</h2>
             <p>
-                <strong>"Latest"</strong> " shows every photo, the newest first. Votes play no part."
-            </p>
-            <p>
-                <strong>"Hot"</strong>
-                " shows the photos that were published today, by score. Nothing decays: midnight (UTC, unless whoever runs this site chose another zone) starts an empty page, and the day that is over stays readable with its winner."
+                <strong>{text!(timeline.latest)}</strong> " " {text!(ranking.latest)}
             </p>
             <p>
-                <strong>"Trending"</strong> " shows all photos of all time, by score."
+                <strong>{text!(timeline.hot)}</strong>
+                " " {text!(ranking.hot)}
             </p>
-            <h2>"When two photos have the same score"</h2>
             <p>
-                "Then the share of upvotes decides, judged cautiously: ten upvotes against none say more than twenty against ten. We compare the lower bound of the Wilson interval,"
+                <strong>{text!(timeline.trending)}</strong> " " {text!(ranking.trending)}
+            </p>
+            <h2>{text!(ranking.ties)}</h2>
+            <p>
+                {text!(ranking.ties_words)}
             </p>
             <p class="formula">
                 <code>
-                    "( p + z²/2n − z · √( p(1 − p)/n + z²/4n² ) ) / ( 1 + z²/n )"
+                    {FORMULA}
                 </code>
             </p>
             <p>
-                "with " <code>"n"</code> " votes in all, the share " <code>"p"</code> " of them up, and " <code>"z = 1.28"</code>
-                ". If that is equal too, the newer photo comes first."
+                {text!(ranking.with)} " " <code>{VOTES}</code> " " {text!(ranking.votes_in_all)} " " <code>{SHARE}</code> " "
+                {text!(ranking.of_them_up)} " " <code>{text!(ranking.z)}</code> {text!(ranking.then_newer)}
             </p>
-            <h2>"What plays no part"</h2>
+            <h2>{text!(ranking.no_part)}</h2>
             <p>
-                "Who you are, what you looked at, how many follow you. Everybody sees the same order. One person has one vote on a photo, none on their own, and can change or clear it at any time."
+                {text!(ranking.no_part_words)}
             </p>
         </article>
     }

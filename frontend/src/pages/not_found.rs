@@ -3,16 +3,17 @@
 use leptos::prelude::*;
 
 use crate::components::heading::Heading;
+use crate::language::text;
 use crate::route::Timeline;
 
 #[component]
 pub(crate) fn NotFoundPage() -> impl IntoView {
     view! {
         <div class="page">
-            <Heading title="Not found">"There is nothing here"</Heading>
-            <p>"The address may be mistyped, or what was here has moved."</p>
+            <Heading title=text!(lost.title)>{text!(lost.heading)}</Heading>
+            <p>{text!(lost.words)}</p>
             <p>
-                <a href=Timeline::Latest.to_string()>"See the latest photos"</a>
+                <a href=Timeline::Latest.to_string()>{text!(photo.see_latest)}</a>
             </p>
         </div>
     }

@@ -19,6 +19,7 @@ use crate::components::vote_buttons::VoteButtons;
 use crate::conversation::{CommentPage, Conversation};
 use crate::feed::Feeds;
 use crate::graphql::{ById, ByIdFields, Byline, DateTime, Id, VoteChoice, VoteTally, schema};
+use crate::language::text;
 use crate::load::load;
 use crate::navigation::{Navigation, focus};
 use crate::route::Timeline;
@@ -99,15 +100,18 @@ pub(crate) struct DeletePhoto {
 pub(crate) fn PhotoOverlay(id: String) -> impl IntoView {
     let navigation = expect_context::<Navigation>();
     let tile = tile_id(&Id::new(id.clone()));
+    // Two frames: in the first the sheet gives the focus back to the link that opened it.
     on_cleanup(move || {
         request_animation_frame(move || {
-            if let Some(tile) = document().get_element_by_id(&tile) {
-                focus(&wasm_bindgen::JsCast::unchecked_into(tile));
-            }
+            request_animation_frame(move || {
+                if let Some(tile) = document().get_element_by_id(&tile) {
+                    focus(&wasm_bindgen::JsCast::unchecked_into(tile));
+                }
+            });
         });
     });
     view! {
-        <Sheet label="Photo" class="photo-sheet" on_close=move |()| navigation.close_photo()>
+        <Sheet label=text!(photo.label) class="photo-sheet" on_close=move |()| navigation.close_photo()>
             <PhotoView id/>
         </Sheet>
     }
@@ -166,10 +170,10 @@ fn PhotoView(id: String) -> impl IntoView {
 fn Removed() -> impl IntoView {
     view! {
         <div class="page">
-            <Heading title="Removed">"This photo is not here"</Heading>
-            <p>"It was removed, with its votes and comments, or it never existed."</p>
+            <Heading title=text!(photo.removed_title)>{text!(photo.removed_heading)}</Heading>
+            <p>{text!(photo.removed_words)}</p>
             <p>
-                <a href=Timeline::Latest.to_string()>"See the latest photos"</a>
+                <a href=Timeline::Latest.to_string()>{text!(photo.see_latest)}</a>
             </p>
         </div>
     }
@@ -211,7 +215,7 @@ fn Details(photo: PhotoDetails) -> impl IntoView {
     });
     let no_comments = comments
         .is_none()
-        .then(|| view! { <p class="quiet">"The comments are resting."</p> });
+        .then(|| view! { <p class="quiet">{text!(photo.comments_away)}</p> });
     let owner_id = author_id.clone();
     let is_own = Memo::new(move |_| owner_id.as_ref().is_some_and(|author| session.is(author)));
     let owned = id.clone();
@@ -248,7 +252,7 @@ fn Details(photo: PhotoDetails) -> impl IntoView {
 fn AltText(text: String) -> impl IntoView {
     view! {
         <details class="photo-alt">
-            <summary>"ALT"</summary>
+            <summary>{text!(photo.alt)}</summary>
             <p>{text}</p>
         </details>
     }
@@ -266,7 +270,7 @@ fn OwnerTools(id: Id, title: RwSignal<String>, alt: RwSignal<Option<String>>) ->
         let operation = DeletePhoto::build(ById { id: id.clone() });
         attempt.send(api::run(operation), move |DeletePhoto { delete_photo }| {
             feeds.forget(&delete_photo);
-            notices.announce("Photo deleted.");
+            notices.announce(text!(photo.deleted).get());
             navigation.close_photo();
         });
     };
@@ -278,10 +282,10 @@ fn OwnerTools(id: Id, title: RwSignal<String>, alt: RwSignal<Option<String>>) ->
                 aria-expanded=move || if editing.get() { "true" } else { "false" }
                 on:click=move |_| editing.update(|editing| *editing = !*editing)
             >
-                "Edit"
+                {text!(photo.edit)}
             </button>
             <button class="button" on:click=move |_| deleting.set(true)>
-                "Delete"
+                {text!(photo.delete)}
             </button>
         </div>
         <Show when=move || editing.get()>
@@ -289,9 +293,9 @@ fn OwnerTools(id: Id, title: RwSignal<String>, alt: RwSignal<Option<String>>) ->
         </Show>
         <Show when=move || deleting.get()>
             <Confirm
-                question="Delete this photo?"
-                consequence="The picture, its votes and its comments are gone for good."
-                yes="Delete"
+                question=text!(photo.delete_question)
+                consequence=text!(photo.delete_means)
+                yes=text!(photo.delete)
                 attempt
                 on_yes=delete
                 on_no=move |()| deleting.set(false)
@@ -330,22 +334,22 @@ fn DescribeForm(
         <form class="form" novalidate=true on:submit=send>
             <Field
                 id="photo-new-title"
-                label="Title"
+                label=text!(photo.title)
                 kind=Kind::Text
                 value=new_title
-                error=attempt.on("title", |_| "Please use 1 to 120 characters.")
+                error=attempt.on("title", |_| text!(photo.title_error))
             />
             <Field
                 id="photo-new-alt"
-                label="What it shows"
+                label=text!(photo.shows)
                 kind=Kind::Paragraph
                 value=new_alt
-                hint="For people who cannot see it. Up to 1,000 characters."
+                hint=text!(photo.shows_hint)
                 optional=true
-                error=attempt.on("altText", |_| "Please use up to 1,000 characters.")
+                error=attempt.on("altText", |_| text!(photo.shows_error))
             />
             {attempt.rest(&["title", "altText"], words)}
-            <SendButton attempt label="Save"/>
+            <SendButton attempt label=text!(photo.save)/>
         </form>
     }
 }

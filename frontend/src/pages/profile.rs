@@ -9,6 +9,7 @@ use crate::components::heading::Heading;
 use crate::components::photo_grid::PhotoGrid;
 use crate::feed::{First, PhotoPage};
 use crate::graphql::{DateTime, Id, schema};
+use crate::language::{filled, text};
 use crate::load::load;
 use crate::pages::timeline::open_feed;
 use crate::pages::welcome::{ByUsername, ByUsernameFields};
@@ -86,8 +87,8 @@ pub(crate) fn ProfilePage(username: String) -> impl IntoView {
         Some(person) => view! { <PersonView person/> }.into_any(),
         None => view! {
             <div class="page">
-                <Heading title="Not found">"Nobody here has that name"</Heading>
-                <p>"They may have chosen another one since, or left."</p>
+                <Heading title=text!(profile.not_found)>{text!(profile.nobody)}</Heading>
+                <p>{text!(profile.nobody_words)}</p>
             </div>
         }
         .into_any(),
@@ -106,27 +107,28 @@ fn PersonView(person: Person) -> impl IntoView {
     } = person;
     let feed = open_feed(&Timeline::Person(username.clone()));
     let is_me = Memo::new(move |_| session.is(&id));
-    let label = format!("Photos by {display_name}");
+    let name = display_name.clone();
+    let label = Signal::derive(move || filled!(profile.photos_by, name = &name));
     let empty = move || {
         if is_me.get() {
             view! {
                 <p class="empty">
-                    "Your photos will be here. " <a href=Route::Upload.to_string()>"Upload the first one"</a>
+                    {text!(profile.yours_empty)} " " <a href=Route::Upload.to_string()>{text!(timeline.upload_first)}</a>
                 </p>
             }
             .into_any()
         } else {
-            view! { <p class="empty">"No photos yet."</p> }.into_any()
+            view! { <p class="empty">{text!(timeline.none)}</p> }.into_any()
         }
     };
     view! {
         <div class="profile-head">
             <Heading title=display_name.clone()>{display_name.clone()}</Heading>
-            <p class="quiet">"@" {username} " · joined " <Moment at=joined_at/></p>
+            <p class="quiet">"@" {username} " · " {text!(profile.joined)} " " <Moment at=joined_at/></p>
             {bio.map(|bio| view! { <p class="profile-bio">{bio}</p> })}
             <Show when=move || is_me.get()>
                 <p class="buttons">
-                    <a class="button" href=Route::Settings.to_string()>"Settings"</a>
+                    <a class="button" href=Route::Settings.to_string()>{text!(settings.heading)}</a>
                 </p>
             </Show>
         </div>

@@ -11,6 +11,7 @@ use crate::components::field::{Attempt, Field, Kind, SendButton};
 use crate::components::heading::Heading;
 use crate::components::notices::Notices;
 use crate::graphql::{DateTime, Id, schema};
+use crate::language::{Language, Text, text};
 use crate::load::load;
 use crate::navigation::Navigation;
 use crate::pages::welcome::UsernameForm;
@@ -93,7 +94,7 @@ pub(crate) fn SignedInOnly(children: ChildrenFn) -> impl IntoView {
         Some(true) => children(),
         Some(false) => view! {
             <p>
-                "This needs an account. Sign in, or " <a href=Route::Register { next: None }.to_string()>"create one"</a> "."
+                {text!(account.needed)} " " <a href=Route::Register { next: None }.to_string()>{text!(account.create_one)}</a> "."
             </p>
             <LoginForm on_done=|_| ()/>
         }
@@ -106,7 +107,7 @@ pub(crate) fn SignedInOnly(children: ChildrenFn) -> impl IntoView {
 pub(crate) fn SettingsPage() -> impl IntoView {
     view! {
         <div class="page">
-            <Heading title="Settings">"Settings"</Heading>
+            <Heading title=text!(settings.heading)>{text!(settings.heading)}</Heading>
             <Appearance/>
             <SignedInOnly>
                 <AccountSettings/>
@@ -117,7 +118,11 @@ pub(crate) fn SettingsPage() -> impl IntoView {
 
 #[component]
 fn Appearance() -> impl IntoView {
-    let Preferences { theme, shortcuts } = expect_context();
+    let Preferences {
+        theme,
+        language,
+        shortcuts,
+    } = expect_context();
     let choice = move |choice: Theme| {
         let id = format!("theme-{choice:?}");
         let labelled = id.clone();
@@ -134,11 +139,33 @@ fn Appearance() -> impl IntoView {
             </label>
         }
     };
+    let language_choice = move |choice: Option<Language>| {
+        let id = format!("language-{}", choice.map_or("browser", Language::tag));
+        let labelled = id.clone();
+        let name = move || choice.map_or_else(|| text!(settings.as_browser).get(), Language::name);
+        view! {
+            <label class="choice" for=labelled lang=choice.map(Language::tag)>
+                <input
+                    type="radio"
+                    name="language"
+                    id=id
+                    prop:checked=move || language.get() == choice
+                    on:change=move |_| language.set(choice)
+                />
+                {name}
+            </label>
+        }
+    };
     view! {
         <section class="settings">
-            <h2>"This browser"</h2>
+            <h2>{text!(settings.browser)}</h2>
             <fieldset class="choices">
-                <legend>"Light or dark"</legend>
+                <legend>{text!(app.language)}</legend>
+                {language_choice(None)}
+                {Language::ALL.map(|language| language_choice(Some(language))).collect_view()}
+            </fieldset>
+            <fieldset class="choices">
+                <legend>{text!(settings.theme)}</legend>
                 {Theme::ALL.map(choice).collect_view()}
             </fieldset>
             <label class="choice" for="shortcuts">
@@ -148,7 +175,7 @@ fn Appearance() -> impl IntoView {
                     prop:checked=move || shortcuts.get()
                     on:change:target=move |event| shortcuts.set(event.target().checked())
                 />
-                "Keyboard shortcuts (press ? for the list)"
+                {text!(settings.shortcuts)}
             </label>
         </section>
     }
@@ -169,28 +196,28 @@ fn AccountSettings() -> impl IntoView {
         };
         view! {
             <section class="settings">
-                <h2>"Profile"</h2>
+                <h2>{text!(settings.profile)}</h2>
                 <ProfileForm me/>
             </section>
             <section class="settings">
-                <h2>"Username"</h2>
-                <UsernameForm initial=username on_done=move |_| notices.announce("Username changed.")/>
+                <h2>{text!(settings.username)}</h2>
+                <UsernameForm initial=username on_done=move |_| notices.announce(text!(settings.username_changed).get())/>
             </section>
         }
     });
     view! {
         {profile}
         <section class="settings">
-            <h2>"Password"</h2>
-            <p class="quiet">"Account " {email}</p>
+            <h2>{text!(settings.password)}</h2>
+            <p class="quiet">{text!(settings.account)} " " {email}</p>
             <PasswordForm/>
         </section>
         <section class="settings">
-            <h2>"Where you are signed in"</h2>
+            <h2>{text!(settings.sessions)}</h2>
             <SessionList/>
         </section>
         <section class="settings">
-            <h2>"Delete the account"</h2>
+            <h2>{text!(settings.delete)}</h2>
             <DeleteForm/>
         </section>
     }
@@ -223,21 +250,21 @@ fn ProfileForm(me: Me) -> impl IntoView {
         <form class="form" novalidate=true on:submit=send>
             <Field
                 id="display-name"
-                label="Name"
+                label=text!(settings.name)
                 kind=Kind::Text
                 value=name
-                error=attempt.on("displayName", |_| "Please use 1 to 60 characters.")
+                error=attempt.on("displayName", |_| text!(settings.name_error))
             />
             <Field
                 id="bio"
-                label="About you"
+                label=text!(settings.bio)
                 kind=Kind::Paragraph
                 value=bio
                 optional=true
-                error=attempt.on("bio", |_| "Please use up to 500 characters.")
+                error=attempt.on("bio", |_| text!(settings.bio_error))
             />
             {attempt.rest(&["displayName", "bio"], words)}
-            <SendButton attempt label="Save profile"/>
+            <SendButton attempt label=text!(settings.save_profile)/>
             <Saved saved/>
         </form>
     }
@@ -265,21 +292,21 @@ fn PasswordForm() -> impl IntoView {
         <form class="form" novalidate=true on:submit=send>
             <Field
                 id="current-password"
-                label="Current password"
+                label=text!(settings.current_password)
                 kind=Kind::CurrentPassword
                 value=current
                 error=attempt.on("currentPassword", wrong_password_words)
             />
             <Field
                 id="new-password"
-                label="New password"
+                label=text!(settings.new_password)
                 kind=Kind::NewPassword
                 value=new
-                hint="At least 12 characters. All other sessions end."
+                hint=text!(settings.new_password_hint)
                 error=attempt.on("newPassword", new_password_words)
             />
             {attempt.rest(&["currentPassword", "newPassword"], wrong_password_words)}
-            <SendButton attempt label="Change password"/>
+            <SendButton attempt label=text!(settings.change_password)/>
             <Saved saved/>
         </form>
     }
@@ -300,8 +327,8 @@ fn SessionList() -> impl IntoView {
                 let LoginSession { id, last_used_at, user_agent, current } = login;
                 view! {
                     <li id=format!("session-{}", id.inner())>
-                        {user_agent.as_deref().map_or("A browser or program", browser)} ", "
-                        {if current { view! { <strong>"this one"</strong> }.into_any() } else { view! { <Moment at=last_used_at/> }.into_any() }}
+                        {user_agent.as_deref().map_or(text!(settings.some_browser), browser)} ", "
+                        {if current { view! { <strong>{text!(settings.this_one)}</strong> }.into_any() } else { view! { <Moment at=last_used_at/> }.into_any() }}
                     </li>
                 }
             });
@@ -318,10 +345,10 @@ fn SessionList() -> impl IntoView {
         {attempt.any()}
         <div class="buttons">
             <button class="button" on:click=move |_| leave(false)>
-                "Sign out"
+                {text!(settings.sign_out)}
             </button>
             <button class="button" on:click=move |_| leave(true)>
-                "Sign out everywhere"
+                {text!(settings.sign_out_everywhere)}
             </button>
         </div>
     }
@@ -342,17 +369,17 @@ fn DeleteForm() -> impl IntoView {
         });
     };
     view! {
-        <p>"Your profile, your photos, your votes and your comments are removed for good, everywhere. Nobody can bring them back."</p>
+        <p>{text!(settings.delete_means)}</p>
         <form class="form" novalidate=true on:submit=send>
             <Field
                 id="delete-password"
-                label="Your password"
+                label=text!(settings.your_password)
                 kind=Kind::CurrentPassword
                 value=password
                 error=attempt.on("password", wrong_password_words)
             />
             {attempt.rest(&["password"], wrong_password_words)}
-            <SendButton attempt label="Delete my account" danger=true/>
+            <SendButton attempt label=text!(settings.delete_mine) danger=true/>
         </form>
     }
 }
@@ -361,29 +388,29 @@ fn DeleteForm() -> impl IntoView {
 fn Saved(saved: RwSignal<bool>) -> impl IntoView {
     view! {
         <p class="good" role="status">
-            {move || saved.get().then_some("Saved.")}
+            {move || saved.get().then_some(text!(settings.saved))}
         </p>
     }
 }
 
-fn wrong_password_words(error: &ApiError) -> &'static str {
+fn wrong_password_words(error: &ApiError) -> Text {
     match error.code {
-        Code::Unauthenticated | Code::Forbidden | Code::InvalidInput => "That is not your current password.",
+        Code::Unauthenticated | Code::Forbidden | Code::InvalidInput => text!(settings.wrong_password),
         _ => words(error),
     }
 }
 
 /// The part of a user agent that people know.
-fn browser(user_agent: &str) -> &'static str {
+fn browser(user_agent: &str) -> Text {
     // The order matters: most of them call themselves Chrome and Safari too.
     let known = [
-        ("Edg/", "Edge"),
-        ("Firefox/", "Firefox"),
-        ("Chrome/", "Chrome or Chromium"),
-        ("Safari/", "Safari"),
+        ("Edg/", text!(settings.edge)),
+        ("Firefox/", text!(settings.firefox)),
+        ("Chrome/", text!(settings.chrome)),
+        ("Safari/", text!(settings.safari)),
     ];
     known
         .iter()
         .find(|(mark, _)| user_agent.contains(mark))
-        .map_or("A program", |(_, name)| name)
+        .map_or(text!(settings.some_program), |(_, name)| *name)
 }

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use crate::components::credentials::{LoginForm, RegisterForm};
 use crate::components::heading::Heading;
+use crate::language::text;
 use crate::navigation::Navigation;
 use crate::route::{Route, Timeline};
 
@@ -14,9 +15,9 @@ pub(crate) fn LoginPage(next: Option<String>) -> impl IntoView {
     let done = move |_| navigation.replace(after(next.as_deref()));
     view! {
         <div class="page">
-            <Heading title="Sign in">"Sign in"</Heading>
+            <Heading title=text!(account.sign_in)>{text!(account.sign_in)}</Heading>
             <LoginForm on_done=done/>
-            <p>"New here? " <a href=register>"Create an account"</a></p>
+            <p>{text!(account.new_here)} " " <a href=register>{text!(account.create_heading)}</a></p>
         </div>
     }
 }
@@ -27,10 +28,10 @@ pub(crate) fn RegisterPage(next: Option<String>) -> impl IntoView {
     let login = Route::Login { next }.to_string();
     view! {
         <div class="page">
-            <Heading title="Join">"Create an account"</Heading>
-            <p>"With an account you can upload, vote and comment. Looking needs none."</p>
+            <Heading title=text!(account.join)>{text!(account.create_heading)}</Heading>
+            <p>{text!(account.why)}</p>
             <RegisterForm on_done=move |_| navigation.replace(Route::Welcome)/>
-            <p>"You have one? " <a href=login>"Sign in"</a></p>
+            <p>{text!(account.have_one)} " " <a href=login>{text!(account.sign_in)}</a></p>
         </div>
     }
 }

@@ -13,6 +13,7 @@ use crate::components::picture::{ImageSource, Picture, Print};
 use crate::components::tile::Tile;
 use crate::feed::{Feed, Feeds, First, PhotoPage};
 use crate::graphql::{Date, Id, schema};
+use crate::language::{self, filled, text};
 use crate::load::{Load, load};
 use crate::navigation::Navigation;
 use crate::pages::profile::PhotosOf;
@@ -142,17 +143,17 @@ pub(crate) fn fetch(
 pub(crate) fn TimelinePage(timeline: Timeline) -> impl IntoView {
     let feed = open_feed(&timeline);
     let (name, words) = match &timeline {
-        Timeline::Hot(None) => (
-            "Hot",
-            "Today’s photos, best votes first. A new day begins at 00:00 UTC.",
-        ),
-        Timeline::Hot(Some(_)) => ("Hot", "That day’s photos, best votes first."),
-        Timeline::Trending => ("Trending", "All photos of all time, best votes first."),
-        Timeline::Latest | Timeline::Person(_) => ("Latest", "Every photo, the newest first."),
+        Timeline::Hot(None) => (text!(timeline.hot), text!(timeline.hot_words)),
+        Timeline::Hot(Some(_)) => (text!(timeline.hot), text!(timeline.hot_day_words)),
+        Timeline::Trending => (text!(timeline.trending), text!(timeline.trending_words)),
+        Timeline::Latest | Timeline::Person(_) => (text!(timeline.latest), text!(timeline.latest_words)),
     };
     let title = match &timeline {
-        Timeline::Hot(Some(day)) => format!("{name}, {}", time::day_in_words(day)),
-        _ => name.to_owned(),
+        Timeline::Hot(Some(day)) => {
+            let day = day.clone();
+            Signal::derive(move || filled!(timeline.hot_day, day = &time::day_in_words(&day)))
+        }
+        _ => name.into(),
     };
     let hot = match &timeline {
         Timeline::Hot(day) => Some(day.clone()),
@@ -164,28 +165,29 @@ pub(crate) fn TimelinePage(timeline: Timeline) -> impl IntoView {
     let news = (timeline == Timeline::Latest).then(|| view! { <NewPhotos feed=feed.clone()/> });
     let neighbours = hot.clone().map(|day| view! { <DayLinks day/> });
     let archive = days.map(|days| view! { <Archive days/> });
-    let label = title.clone();
     let is_today = timeline == Timeline::Hot(None);
-    let empty = move || match days.filter(|_| is_today) {
+    let empty = move || {
+        match days.filter(|_| is_today) {
         Some(days) => view! { <EmptyToday days/> }.into_any(),
         None if hot.is_some() => {
-            view! { <p class="empty">"No photos were published on that day."</p> }.into_any()
+            view! { <p class="empty">{text!(timeline.none_that_day)}</p> }.into_any()
         }
         None => view! {
             <p class="empty">
-                "No photos yet. " <a href=Route::Upload.to_string()>"Upload the first one"</a>
+                {text!(timeline.none)} " " <a href=Route::Upload.to_string()>{text!(timeline.upload_first)}</a>
             </p>
         }
         .into_any(),
+    }
     };
     view! {
         <div class="timeline-head">
-            <Heading title=title.clone()>{title.clone()}</Heading>
+            <Heading title>{title}</Heading>
             <p class="quiet">{words}</p>
             {neighbours}
         </div>
         {news}
-        <PhotoGrid feed label ranked=timeline != Timeline::Latest leads=matches!(timeline, Timeline::Hot(_)) empty/>
+        <PhotoGrid feed label=title ranked=timeline != Timeline::Latest leads=matches!(timeline, Timeline::Hot(_)) empty/>
         {archive}
     }
 }
@@ -216,7 +218,8 @@ fn DayLinks(day: Option<Date>) -> impl IntoView {
         .and_then(|day| time::days_after(&day, 1))
         .filter(|next| next.0 <= today.0);
     let link = |day: Date, rel: &'static str| {
-        let words = time::short_day(&day);
+        let shown = day.clone();
+        let words = move || time::short_day(&shown);
         let target = if day == today {
             Timeline::Hot(None)
         } else {
@@ -225,7 +228,7 @@ fn DayLinks(day: Option<Date>) -> impl IntoView {
         view! { <a href=target.to_string() rel=rel>{words}</a> }
     };
     view! {
-        <nav class="day-links" aria-label="Days">
+        <nav class="day-links" aria-label=text!(timeline.days)>
             {previous.map(|day| view! { <span class="day-link"><Glyph icon=Icon::Previous/> {link(day, "prev")}</span> })}
             {next.map(|day| view! { <span class="day-link">{link(day, "next")} <Glyph icon=Icon::Next/></span> })}
         </nav>
@@ -243,11 +246,6 @@ fn Archive(days: Load<Days>) -> impl IntoView {
             .collect();
         let frames = days.into_iter().map(|(day, count, winner)| {
             let link = Timeline::Hot(Some(day.clone())).to_string();
-            let photos = if count == 1 {
-                "1 photo".to_owned()
-            } else {
-                format!("{count} photos")
-            };
             let Winner {
                 title,
                 alt_text,
@@ -267,9 +265,9 @@ fn Archive(days: Load<Days>) -> impl IntoView {
                 <li class="winner">
                     <a href=link>
                         <Picture print sizes="180px"/>
-                        <span>{time::day_in_words(&day)}</span>
+                        <span>{move || time::day_in_words(&day)}</span>
                     </a>
-                    <span class="quiet">{title} " · " {photos}</span>
+                    <span class="quiet">{title} " · " {move || language::photos(count)}</span>
                 </li>
             }
         });
@@ -277,7 +275,7 @@ fn Archive(days: Load<Days>) -> impl IntoView {
         (!frames.is_empty()).then(|| {
             view! {
                 <section class="archive" aria-labelledby="archive-heading">
-                    <h2 id="archive-heading">"Winners of the days before"</h2>
+                    <h2 id="archive-heading">{text!(timeline.winners)}</h2>
                     <ol class="winners">{frames}</ol>
                 </section>
             }
@@ -328,13 +326,13 @@ fn EmptyToday(days: Load<Days>) -> impl IntoView {
             },
         );
         Some(view! {
-            <h2 class="podium-heading">"The podium of " {time::day_in_words(&day)}</h2>
+            <h2 class="podium-heading">{move || filled!(timeline.podium, day = &time::day_in_words(&day))}</h2>
             {places}
         })
     };
     view! {
         <p class="empty">
-            "No photos yet today (resets 00:00 UTC). " <a href=Route::Upload.to_string()>"Upload the first one"</a>
+            {text!(timeline.none_today)} " " <a href=Route::Upload.to_string()>{text!(timeline.upload_first)}</a>
         </p>
         {podium}
     }
@@ -383,16 +381,13 @@ fn NewPhotos(feed: Feed) -> impl IntoView {
         })
     };
     move || {
-        let count = count();
-        let words = match count {
-            0 => return None,
-            1 => "1 new photo".to_owned(),
-            count => format!("{count} new photos"),
-        };
-        Some(view! {
-            <button class="button new-photos" on:click=move |_| navigation.renew()>
-                {words}
-            </button>
+        let count = i32::try_from(count()).unwrap_or(i32::MAX);
+        (count > 0).then(|| {
+            view! {
+                <button class="button new-photos" on:click=move |_| navigation.renew()>
+                    {move || language::new_photos(count)}
+                </button>
+            }
         })
     }
 }

@@ -9,6 +9,7 @@ use crate::components::field::{Field, Kind};
 use crate::components::heading::Heading;
 use crate::components::icon::{Glyph, Icon};
 use crate::graphql::Id;
+use crate::language::{Text, filled, text};
 use crate::pages::settings::SignedInOnly;
 use crate::route::Route;
 use crate::uploads::{Item, MEDIA_TYPES, State, Uploads};
@@ -17,7 +18,7 @@ use crate::uploads::{Item, MEDIA_TYPES, State, Uploads};
 pub(crate) fn UploadPage() -> impl IntoView {
     view! {
         <div class="page page-wide">
-            <Heading title="Upload">"Upload photos"</Heading>
+            <Heading title=text!(bar.upload)>{text!(upload.heading)}</Heading>
             <SignedInOnly>
                 <Queue/>
             </SignedInOnly>
@@ -51,7 +52,7 @@ fn Queue() -> impl IntoView {
         >
             <Glyph icon=Icon::Upload/>
             <label class="button button-action" for="files">
-                "Choose photos"
+                {text!(upload.choose)}
             </label>
             <input
                 class="visually-hidden"
@@ -65,25 +66,25 @@ fn Queue() -> impl IntoView {
                     event.target().set_value("");
                 }
             />
-            <p class="quiet">"or drop or paste them here"</p>
+            <p class="quiet">{text!(upload.or_drop)}</p>
             <p class="quiet">
-                "JPEG, PNG or WebP, up to 25 MiB each. Where and with what it was taken is removed from the file before it is kept."
+                {text!(upload.limits)}
             </p>
         </div>
         <Show when=move || { uploads.publishable() > 1 }>
             <p class="buttons">
                 <button class="button button-action" on:click=move |_| uploads.publish_all()>
-                    {move || format!("Publish all {}", uploads.publishable())}
+                    {move || filled!(upload.publish_all, count = &uploads.publishable().to_string())}
                 </button>
             </p>
         </Show>
-        <ol class="queue" aria-label="Your uploads">
+        <ol class="queue" aria-label=text!(upload.queue)>
             <For each=move || uploads.items() key=|item| item.key let:item>
                 <QueueItem uploads item/>
             </For>
         </ol>
         <Show when=move || !is_empty()>
-            <p class="quiet">"What is not published stays private, and disappears after a day."</p>
+            <p class="quiet">{text!(upload.private)}</p>
         </Show>
     }
 }
@@ -100,9 +101,9 @@ fn QueueItem(uploads: Uploads, item: Item) -> impl IntoView {
         ..
     } = item.clone();
     let item = StoredValue::new(item);
-    let field_error = move |field: &'static str, words: &'static str| {
+    let field_error = move |field: &'static str, words: Text| {
         Signal::derive(move || match state.get() {
-            State::Unpublished(_, error) if error.is_about(field) => Some(words.to_owned()),
+            State::Unpublished(_, error) if error.is_about(field) => Some(words.get().to_owned()),
             _ => None,
         })
     };
@@ -123,19 +124,19 @@ fn QueueItem(uploads: Uploads, item: Item) -> impl IntoView {
                 <Show when=move || !is_done.get()>
                     <Field
                         id=format!("title-{key}")
-                        label="Title"
+                        label=text!(photo.title)
                         kind=Kind::Text
                         value=title
-                        error=field_error("title", "Please use 1 to 120 characters.")
+                        error=field_error("title", text!(photo.title_error))
                     />
                     <Field
                         id=format!("alt-{key}")
-                        label="What it shows"
+                        label=text!(photo.shows)
                         kind=Kind::Paragraph
                         value=alt
-                        hint="For people who cannot see it."
+                        hint=text!(photo.shows_hint_short)
                         optional=true
-                        error=field_error("altText", "Please use up to 1,000 characters.")
+                        error=field_error("altText", text!(photo.shows_error))
                     />
                     <div class="buttons">
                         <button
@@ -143,15 +144,15 @@ fn QueueItem(uploads: Uploads, item: Item) -> impl IntoView {
                             type="submit"
                             aria-disabled=move || (!can_publish()).then_some("true")
                         >
-                            "Publish"
+                            {text!(upload.publish)}
                         </button>
                         <Show when=move || matches!(state.get(), State::Failed(_))>
                             <button class="button" type="button" on:click=move |_| uploads.retry(&item.get_value())>
-                                "Retry"
+                                {text!(error.retry)}
                             </button>
                         </Show>
                         <button class="button" type="button" on:click=move |_| uploads.remove(&item.get_value())>
-                            "Remove"
+                            {text!(upload.remove)}
                         </button>
                     </div>
                 </Show>
@@ -162,26 +163,31 @@ fn QueueItem(uploads: Uploads, item: Item) -> impl IntoView {
 
 fn state_view(state: &State) -> AnyView {
     match state {
-        State::Waiting => "Waiting".into_any(),
+        State::Waiting => text!(upload.waiting).into_any(),
         State::Uploading(percent) => {
             let percent = percent.to_string();
+            let value = percent.clone();
             view! {
-                "Uploading "
-                {percent.clone()}
-                " % "
-                <progress max="100" value=percent aria-label="Sent"></progress>
+                {move || filled!(upload.uploading, percent = &percent)}
+                " "
+                <progress max="100" value=value aria-label=text!(upload.sent)></progress>
             }
             .into_any()
         }
-        State::Processing => "Processing…".into_any(),
-        State::Ready(_) => view! { "Ready. " <span class="good">"Location removed ✓"</span> }.into_any(),
-        State::Publishing(_) => "Publishing…".into_any(),
+        State::Processing => text!(upload.processing).into_any(),
+        State::Ready(_) => {
+            view! { {text!(upload.ready)} " " <span class="good">{text!(upload.location_removed)}</span> }
+                .into_any()
+        }
+        State::Publishing(_) => text!(upload.publishing).into_any(),
         State::Published(id) => view! { <Finished id=id.clone()/> }.into_any(),
         State::Unpublished(_, error) if error.field.is_some() => {
-            view! { <span class="form-error">"Not published yet."</span> }.into_any()
+            view! { <span class="form-error">{text!(upload.not_yet)}</span> }.into_any()
         }
         State::Unpublished(_, error) => {
-            view! { <span class="form-error">"Not published. " {words(error)}</span> }.into_any()
+            let why = words(error);
+            let words = move || filled!(upload.not_published, why = why.get());
+            view! { <span class="form-error">{words}</span> }.into_any()
         }
         State::Failed(why) => view! { <span class="form-error">{*why}</span> }.into_any(),
     }
@@ -190,8 +196,8 @@ fn state_view(state: &State) -> AnyView {
 #[component]
 fn Finished(id: Id) -> impl IntoView {
     view! {
-        <span class="good">"Published. "</span>
-        <a href=Route::Photo(id.inner().to_owned()).to_string()>"See it"</a>
+        <span class="good">{text!(upload.published)} " "</span>
+        <a href=Route::Photo(id.inner().to_owned()).to_string()>{text!(upload.see_it)}</a>
     }
 }
 

@@ -8,6 +8,7 @@ use crate::components::error_card::words;
 use crate::components::field::{Attempt, Field, Kind, SendButton};
 use crate::components::heading::Heading;
 use crate::graphql::schema;
+use crate::language::{Text, text};
 use crate::load::load;
 use crate::navigation::Navigation;
 use crate::pages::settings::SignedInOnly;
@@ -39,9 +40,9 @@ pub(crate) fn WelcomePage() -> impl IntoView {
     let done = move |me: Me| navigation.replace(Timeline::Person(me.username).into());
     view! {
         <div class="page">
-            <Heading title="Welcome">"Choose a username"</Heading>
+            <Heading title=text!(username.welcome)>{text!(username.heading)}</Heading>
             <SignedInOnly>
-                <p>"It is how others see you, and the address of your page. You can change it later."</p>
+                <p>{text!(username.why)}</p>
                 <UsernameForm on_done=done/>
             </SignedInOnly>
         </div>
@@ -71,8 +72,8 @@ pub(crate) fn UsernameForm(
         }
     });
     let verdict = move || match available.get() {
-        Some((asked, Some(true))) if asked == chosen() => Some("It is free."),
-        Some((asked, Some(false))) if asked == chosen() => Some("It is taken."),
+        Some((asked, Some(true))) if asked == chosen() => Some(text!(username.free)),
+        Some((asked, Some(false))) if asked == chosen() => Some(text!(username.taken)),
         _ => None,
     };
     let send = move |event: web_sys::SubmitEvent| {
@@ -90,17 +91,17 @@ pub(crate) fn UsernameForm(
         <form class="form" novalidate=true on:submit=send>
             <Field
                 id="username"
-                label="Username"
+                label=text!(username.label)
                 kind=Kind::Username
                 value=username
-                hint="3 to 30 letters, digits, _ or -, starting with a letter."
+                hint=text!(username.hint)
                 error=attempt.on("username", username_words)
             />
             <p class="quiet" role="status">
                 {verdict}
             </p>
             {attempt.rest(&["username"], words)}
-            <SendButton attempt label="Take this name"/>
+            <SendButton attempt label=text!(username.take)/>
         </form>
     }
 }
@@ -112,10 +113,10 @@ fn is_username(text: &str) -> bool {
         && text.bytes().all(valid)
 }
 
-fn username_words(error: &ApiError) -> &'static str {
+fn username_words(error: &ApiError) -> Text {
     match error.code {
-        Code::Conflict => "That name is taken, or kept for the site.",
-        _ => "Please use 3 to 30 letters, digits, _ or -, starting with a letter.",
+        Code::Conflict => text!(username.refused),
+        _ => text!(username.error),
     }
 }
 

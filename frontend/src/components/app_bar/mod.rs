@@ -3,9 +3,13 @@
 use leptos::prelude::*;
 
 use crate::components::icon::{Glyph, Icon};
+use crate::language::{Text, text};
 use crate::navigation::{Navigation, Place};
 use crate::route::{Route, Timeline};
 use crate::session::{Who, session};
+
+/// The name of the site, which is the same in every language.
+const NAME: &str = "Proofsheet";
 
 #[component]
 pub(crate) fn AppBar() -> impl IntoView {
@@ -13,7 +17,7 @@ pub(crate) fn AppBar() -> impl IntoView {
     let place = expect_context::<Navigation>().place();
     let here = Memo::new(move |_| place.with(|place| place.route.clone()));
     let is_current = move |route: Route| move || (here.get() == route).then_some("page");
-    let timeline = move |timeline: Timeline, icon: Icon, name: &'static str| {
+    let timeline = move |timeline: Timeline, icon: Icon, name: Text| {
         let within = timeline.clone();
         // A day of the archive belongs to Hot, and an opened photo to the timeline beneath.
         let is_current = move || {
@@ -41,29 +45,28 @@ pub(crate) fn AppBar() -> impl IntoView {
                     href=Route::Login { next: next.clone() }.to_string()
                     aria-current=is_current(Route::Login { next: None })
                 >
-                    "Sign in"
+                    {text!(bar.sign_in)}
                 </a>
                 <a class="bar-link bar-wide" href=Route::Register { next }.to_string()>
-                    "Join"
+                    {text!(bar.join)}
                 </a>
             }
             .into_any()
         }
         Who::Somebody(viewer) => {
-            let (name, profile) = match viewer.user {
+            let (name, profile): (Signal<String>, Route) = match viewer.user {
                 Some(me) if me.has_chosen_username() => {
-                    (me.display_name, Timeline::Person(me.username).into())
+                    (me.display_name.into(), Timeline::Person(me.username).into())
                 }
-                _ => ("Choose a username".to_owned(), Route::Welcome),
+                _ => (text!(bar.choose_username).into(), Route::Welcome),
             };
-            let shown = name.clone();
             view! {
                 <a class="bar-link" href=profile.to_string() title=name aria-current=is_current(profile)>
                     <Glyph icon=Icon::Person/>
-                    <span class="bar-name">{shown}</span>
+                    <span class="bar-name">{name}</span>
                 </a>
                 <a class="bar-link bar-wide" href=Route::Settings.to_string() aria-current=is_current(Route::Settings)>
-                    "Settings"
+                    {text!(bar.settings)}
                 </a>
             }
             .into_any()
@@ -72,17 +75,17 @@ pub(crate) fn AppBar() -> impl IntoView {
     view! {
         <header class="bar">
             <a class="wordmark" href=Timeline::Latest.to_string()>
-                "Proofsheet"
+                {NAME}
             </a>
-            <nav class="timelines" aria-label="Timelines">
-                {timeline(Timeline::Latest, Icon::Latest, "Latest")}
-                {timeline(Timeline::Hot(None), Icon::Hot, "Hot")}
-                {timeline(Timeline::Trending, Icon::Trending, "Trending")}
+            <nav class="timelines" aria-label=text!(bar.timelines)>
+                {timeline(Timeline::Latest, Icon::Latest, text!(timeline.latest))}
+                {timeline(Timeline::Hot(None), Icon::Hot, text!(timeline.hot))}
+                {timeline(Timeline::Trending, Icon::Trending, text!(timeline.trending))}
             </nav>
-            <nav class="bar-account" aria-label="Account">
+            <nav class="bar-account" aria-label=text!(bar.account)>
                 <a class="bar-link" href=Route::Upload.to_string() aria-current=is_current(Route::Upload)>
                     <Glyph icon=Icon::Upload/>
-                    <span class="bar-text">"Upload"</span>
+                    <span class="bar-text">{text!(bar.upload)}</span>
                 </a>
                 {account}
             </nav>

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 
 use crate::graphql::{Byline, DateTime};
+use crate::language::text;
 use crate::route::{Route, Timeline};
 use crate::time;
 
@@ -14,12 +15,13 @@ pub(crate) fn Author(author: Option<Byline>) -> impl IntoView {
             let profile = Route::from(Timeline::Person(author.username)).to_string();
             view! { <a class="author" href=profile>{author.display_name}</a> }.into_any()
         }
-        None => view! { <span class="author quiet">"Somebody"</span> }.into_any(),
+        None => view! { <span class="author quiet">{text!(photo.somebody)}</span> }.into_any(),
     }
 }
 
 /// "5 minutes ago", with the whole date behind it.
 #[component]
 pub(crate) fn Moment(at: DateTime) -> impl IntoView {
-    view! { <time class="quiet" datetime=at.0.clone() title=time::full(&at)>{time::ago(&at)}</time> }
+    let (machine, full) = (at.0.clone(), at.clone());
+    view! { <time class="quiet" datetime=machine title=move || time::full(&full)>{move || time::ago(&at)}</time> }
 }

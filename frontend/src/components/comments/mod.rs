@@ -8,6 +8,7 @@ use crate::components::byline::{Author, Moment};
 use crate::components::error_card::words;
 use crate::components::field::Attempt;
 use crate::conversation::{Conversation, Entry, Standing, Thread};
+use crate::language::{Text, number, text};
 use crate::navigation::focus;
 use crate::session::session;
 use crate::storage;
@@ -21,17 +22,18 @@ pub(crate) fn Comments(conversation: Conversation) -> impl IntoView {
     view! {
         <section class="comments" aria-labelledby="comments-heading">
             <h2 class="comments-heading" id="comments-heading">
-                "Comments "
-                <span class="quiet">{move || conversation.count()}</span>
+                {text!(comment.heading)}
+                " "
+                <span class="quiet">{move || number(conversation.count())}</span>
             </h2>
             <Composer
                 id="new-comment"
-                label="Your comment"
+                label=text!(comment.yours)
                 draft=format!("draft:{}", photo.inner())
                 on_send=move |body| conversation.say(body, None)
             />
             <Show when=move || conversation.threads().is_empty()>
-                <p class="quiet">"Nothing said yet. What do you see?"</p>
+                <p class="quiet">{text!(comment.none)}</p>
             </Show>
             <ol class="threads">
                 <For each=move || conversation.threads() key=|thread| thread.head.key.clone() let:thread>
@@ -41,7 +43,7 @@ pub(crate) fn Comments(conversation: Conversation) -> impl IntoView {
             {attempt.any()}
             <Show when=move || conversation.has_more()>
                 <button class="button" on:click=move |_| attempt.send(conversation.load_more(), |()| ())>
-                    "More comments"
+                    {text!(comment.more)}
                 </button>
             </Show>
         </section>
@@ -65,7 +67,7 @@ fn ThreadView(conversation: Conversation, thread: Thread) -> impl IntoView {
             view! {
                 <Composer
                     id=format!("reply-{head}")
-                    label="Your reply"
+                    label=text!(comment.your_reply)
                     draft
                     focused=true
                     on_send=move |body| {
@@ -92,7 +94,7 @@ fn ThreadView(conversation: Conversation, thread: Thread) -> impl IntoView {
                     class="link"
                     on:click=move |_| attempt.send(conversation.load_more_replies(thread.get_value()), |()| ())
                 >
-                    "More replies"
+                    {text!(comment.more_replies)}
                 </button>
             </Show>
             {composer}
@@ -142,13 +144,13 @@ fn CommentView(
         move || {
             let text = comment.get();
             if text.deleted {
-                return view! { <p class="quiet">"This comment was deleted."</p> }.into_any();
+                return view! { <p class="quiet">{text!(comment.deleted)}</p> }.into_any();
             }
             if editing.get() {
                 return view! {
                     <Composer
                         id=format!("edit-{}", text.id.inner())
-                        label="Edit your comment"
+                        label=text!(comment.edit_yours)
                         draft=format!("draft:edit:{}", text.id.inner())
                         initial=text.body
                         focused=true
@@ -162,7 +164,7 @@ fn CommentView(
             }
             let edited = text
                 .edited_at
-                .map(|_| view! { <span class="quiet">"Edited"</span> });
+                .map(|_| view! { <span class="quiet">{text!(comment.edited)}</span> });
             view! {
                 <p class="comment-byline">
                     <Author author=text.author/>
@@ -179,7 +181,7 @@ fn CommentView(
     let actions = move || {
         let text = comment.get();
         match standing.get() {
-            Standing::Sending => view! { <span class="quiet">"Sending…"</span> }.into_any(),
+            Standing::Sending => view! { <span class="quiet">{text!(comment.sending)}</span> }.into_any(),
             Standing::Failed(error) => {
                 let again = move || {
                     let reply_to = reply_to
@@ -189,18 +191,18 @@ fn CommentView(
                 };
                 view! {
                     <span class="form-error">{words(&error)}</span>
-                    <button class="link" on:click=move |_| again()>"Retry"</button>
-                    <button class="link" on:click=move |_| conversation.drop_entry(&entry.get_value())>"Discard"</button>
+                    <button class="link" on:click=move |_| again()>{text!(error.retry)}</button>
+                    <button class="link" on:click=move |_| conversation.drop_entry(&entry.get_value())>{text!(comment.discard)}</button>
                 }
                 .into_any()
             }
             Standing::Posted => {
                 let reply = on_reply.filter(|_| !text.deleted);
                 view! {
-                    {reply.map(|reply| view! { <button class="link" on:click=move |_| reply.run(())>"Reply"</button> })}
+                    {reply.map(|reply| view! { <button class="link" on:click=move |_| reply.run(())>{text!(comment.reply)}</button> })}
                     {conversation
                         .may_edit(&text)
-                        .then(|| view! { <button class="link" on:click=move |_| editing.set(true)>"Edit"</button> })}
+                        .then(|| view! { <button class="link" on:click=move |_| editing.set(true)>{text!(comment.edit)}</button> })}
                     {conversation
                         .may_delete(&text)
                         .then(|| {
@@ -209,7 +211,7 @@ fn CommentView(
                                     class="link"
                                     on:click=move |_| attempt.send(conversation.delete(entry.get_value()), |()| ())
                                 >
-                                    "Delete"
+                                    {text!(comment.delete)}
                                 </button>
                             }
                         })}
@@ -231,7 +233,7 @@ fn CommentView(
 #[component]
 fn Composer(
     #[prop(into)] id: String,
-    #[prop(into)] label: String,
+    label: Text,
     /// Where an unfinished text waits for a reload.
     draft: String,
     #[prop(optional, into)] initial: String,
@@ -281,7 +283,7 @@ fn Composer(
             }
         >
             <label class="visually-hidden" for=id.clone()>
-                {label.clone()}
+                {label}
             </label>
             <textarea
                 id=id
@@ -302,7 +304,7 @@ fn Composer(
                     type="submit"
                     aria-disabled=move || (length() == 0 || length() > LONGEST).then_some("true")
                 >
-                    "Send"
+                    {text!(comment.send)}
                 </button>
                 {on_cancel
                     .map(|cancel| {
@@ -315,16 +317,21 @@ fn Composer(
                                     cancel.run(());
                                 }
                             >
-                                "Cancel"
+                                {text!(comment.cancel)}
                             </button>
                         }
                     })}
                 <span class="composer-count quiet" class:form-error=move || { length() > LONGEST }>
-                    {move || format!("{} / {LONGEST}", length())}
+                    {move || format!("{} / {}", shown(length()), shown(LONGEST))}
                 </span>
             </div>
         </form>
     }
+}
+
+/// A length as the language writes numbers.
+fn shown(length: usize) -> String {
+    number(i32::try_from(length).unwrap_or(i32::MAX))
 }
 
 /// Plain text in which addresses can be followed. They lead out, so they carry no weight and no way back.

@@ -4,22 +4,21 @@ use leptos::prelude::*;
 
 use crate::components::field::Attempt;
 use crate::components::sheet::Sheet;
+use crate::language::{Text, text};
 
 #[component]
 pub(crate) fn Confirm(
-    #[prop(into)] question: String,
+    question: Text,
     /// What it means.
-    #[prop(into)]
-    consequence: String,
+    consequence: Text,
     /// The verb on the button.
-    #[prop(into)]
-    yes: String,
+    yes: Text,
     attempt: Attempt,
     #[prop(into)] on_yes: Callback<()>,
     #[prop(into)] on_no: Callback<()>,
 ) -> impl IntoView {
     view! {
-        <Sheet label=question.clone() on_close=on_no>
+        <Sheet label=question on_close=on_no>
             <h2>{question}</h2>
             <p>{consequence}</p>
             {attempt.any()}
@@ -32,7 +31,7 @@ pub(crate) fn Confirm(
                     {yes}
                 </button>
                 <button class="button" on:click=move |_| on_no.run(())>
-                    "Keep it"
+                    {text!(photo.keep)}
                 </button>
             </div>
         </Sheet>

@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use crate::api::{ApiError, Code};
 use crate::components::error_card::words;
 use crate::components::field::{Attempt, Field, Kind, SendButton};
+use crate::language::{Text, text};
 use crate::session::{Credentials, Viewer, session};
 
 const FIELDS: &[&str] = &["email", "password"];
@@ -27,16 +28,16 @@ pub(crate) fn LoginForm(#[prop(into)] on_done: Callback<Viewer>) -> impl IntoVie
     };
     view! {
         <form class="form" novalidate=true on:submit=send>
-            <Field id="login-email" label="E-mail" kind=Kind::Email value=email error=attempt.on("email", email_words)/>
+            <Field id="login-email" label=text!(account.email) kind=Kind::Email value=email error=attempt.on("email", email_words)/>
             <Field
                 id="login-password"
-                label="Password"
+                label=text!(account.password)
                 kind=Kind::CurrentPassword
                 value=password
-                error=attempt.on("password", |_| "Please enter your password.")
+                error=attempt.on("password", |_| text!(account.password_missing))
             />
             {attempt.rest(FIELDS, login_words)}
-            <SendButton attempt label="Sign in"/>
+            <SendButton attempt label=text!(account.sign_in)/>
         </form>
     }
 }
@@ -61,41 +62,41 @@ pub(crate) fn RegisterForm(#[prop(into)] on_done: Callback<Viewer>) -> impl Into
         <form class="form" novalidate=true on:submit=send>
             <Field
                 id="register-email"
-                label="E-mail"
+                label=text!(account.email)
                 kind=Kind::Email
                 value=email
-                hint="Only you see it."
+                hint=text!(account.email_hint)
                 error=attempt.on("email", email_words)
             />
             <Field
                 id="register-password"
-                label="Password"
+                label=text!(account.password)
                 kind=Kind::NewPassword
                 value=password
-                hint="At least 12 characters. A few words in a row are fine."
+                hint=text!(account.password_hint)
                 error=attempt.on("password", new_password_words)
             />
             {attempt.rest(FIELDS, words)}
-            <SendButton attempt label="Create account"/>
+            <SendButton attempt label=text!(account.create)/>
         </form>
     }
 }
 
-fn login_words(error: &ApiError) -> &'static str {
+fn login_words(error: &ApiError) -> Text {
     match error.code {
-        Code::Unauthenticated => "That e-mail address and password do not belong together.",
+        Code::Unauthenticated => text!(account.wrong),
         _ => words(error),
     }
 }
 
-fn email_words(error: &ApiError) -> &'static str {
+fn email_words(error: &ApiError) -> Text {
     match error.code {
-        Code::Conflict => "There is an account with that address already.",
-        _ => "That does not look like an e-mail address.",
+        Code::Conflict => text!(account.email_taken),
+        _ => text!(account.email_error),
     }
 }
 
 /// Why a password was refused that somebody chose.
-pub(crate) fn new_password_words(_: &ApiError) -> &'static str {
-    "It needs at least 12 characters, and must not be a common password."
+pub(crate) fn new_password_words(_: &ApiError) -> Text {
+    text!(account.password_refused)
 }

@@ -3,19 +3,20 @@
 use leptos::prelude::*;
 
 use crate::api::{ApiError, Code};
+use crate::language::{Text, text};
 
 /// A sentence for people.
-pub(crate) fn words(error: &ApiError) -> &'static str {
+pub(crate) fn words(error: &ApiError) -> Text {
     match error.code {
-        Code::Unauthenticated => "Please sign in again.",
-        Code::Forbidden => "That is not yours to do.",
-        Code::NotFound => "It is not here any more.",
-        Code::InvalidInput => "Something in that was not accepted.",
-        Code::Conflict => "Somebody was faster.",
-        Code::RateLimited => "That was a lot at once. Please wait a moment.",
-        Code::Unavailable => "A part of the site is resting. Please try again shortly.",
-        Code::Internal => "Something went wrong on our side.",
-        Code::Unreachable => "No answer came. Are you online?",
+        Code::Unauthenticated => text!(error.unauthenticated),
+        Code::Forbidden => text!(error.forbidden),
+        Code::NotFound => text!(error.not_found),
+        Code::InvalidInput => text!(error.invalid_input),
+        Code::Conflict => text!(error.conflict),
+        Code::RateLimited => text!(error.rate_limited),
+        Code::Unavailable => text!(error.unavailable),
+        Code::Internal => text!(error.internal),
+        Code::Unreachable => text!(error.unreachable),
     }
 }
 
@@ -24,12 +25,12 @@ pub(crate) fn ErrorCard(error: ApiError, #[prop(into)] retry: Callback<()>) -> i
     let request = error
         .request_id
         .clone()
-        .map(|id| view! { <p class="error-card-request">"Request " <code>{id}</code></p> });
+        .map(|id| view! { <p class="error-card-request">{text!(error.request)} " " <code>{id}</code></p> });
     view! {
         <section class="error-card" role="alert">
             <p>{words(&error)}</p>
             <button class="button" on:click=move |_| retry.run(())>
-                "Retry"
+                {text!(error.retry)}
             </button>
             {request}
         </section>

@@ -8,6 +8,7 @@ use leptos::task::spawn_local;
 
 use crate::api::ApiError;
 use crate::components::error_card::words;
+use crate::language::{Text, text};
 
 /// What a field is for. The browser picks the keyboard and offers what it remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,10 +46,10 @@ pub(crate) fn Field(
     /// Unique on the page: it ties the label, the hint and the error to the input.
     #[prop(into)]
     id: String,
-    #[prop(into)] label: String,
+    label: Text,
     kind: Kind,
     value: RwSignal<String>,
-    #[prop(optional, into)] hint: Option<String>,
+    #[prop(optional, into)] hint: Option<Text>,
     #[prop(optional, into)] error: Signal<Option<String>>,
     #[prop(optional)] optional: bool,
 ) -> impl IntoView {
@@ -90,7 +91,7 @@ pub(crate) fn Field(
     };
     view! {
         <div class="field">
-            <label for=id.clone()>{label} {optional.then(|| view! { <span class="quiet">" (optional)"</span> })}</label>
+            <label for=id.clone()>{label} {optional.then(|| view! { <span class="quiet">" " {text!(error.optional)}</span> })}</label>
             {input}
             <p class="field-hint" id=format!("{id}-hint")>
                 {hint}
@@ -151,14 +152,14 @@ impl Attempt {
     pub(crate) fn on(
         self,
         field: &'static str,
-        words: impl Fn(&ApiError) -> &'static str + Send + Sync + 'static,
+        words: impl Fn(&ApiError) -> Text + Send + Sync + 'static,
     ) -> Signal<Option<String>> {
         Signal::derive(move || {
             self.error.with(|error| {
                 error
                     .as_ref()
                     .filter(|error| error.is_about(field))
-                    .map(|error| words(error).to_owned())
+                    .map(|error| words(error).get().to_owned())
             })
         })
     }
@@ -167,7 +168,7 @@ impl Attempt {
     pub(crate) fn rest(
         self,
         fields: &'static [&'static str],
-        words: impl Fn(&ApiError) -> &'static str + Send + Sync + 'static,
+        words: impl Fn(&ApiError) -> Text + Send + Sync + 'static,
     ) -> impl IntoView {
         move || {
             let error = self
@@ -177,7 +178,7 @@ impl Attempt {
             let request = error
                 .request_id
                 .clone()
-                .map(|id| view! { <span class="quiet">" Request " {id}</span> });
+                .map(|id| view! { <span class="quiet">" " {text!(error.request)} " " {id}</span> });
             Some(view! { <p class="form-error" role="alert">{words(&error)} {request}</p> })
         }
     }
@@ -190,11 +191,7 @@ impl Attempt {
 
 /// The button that sends a form.
 #[component]
-pub(crate) fn SendButton(
-    attempt: Attempt,
-    #[prop(into)] label: String,
-    #[prop(optional)] danger: bool,
-) -> impl IntoView {
+pub(crate) fn SendButton(attempt: Attempt, label: Text, #[prop(optional)] danger: bool) -> impl IntoView {
     view! {
         <button
             class="button button-action"

@@ -9,13 +9,13 @@ use crate::navigation::{Arrival, Navigation, focus};
 pub(crate) fn Heading(
     /// What the tab shows.
     #[prop(into)]
-    title: String,
+    title: Signal<String>,
     children: Children,
 ) -> impl IntoView {
     let heading = NodeRef::<H1>::new();
     let arrival = expect_context::<Navigation>().here().arrival;
     let before = document().title();
-    document().set_title(&format!("{title} · Proofsheet"));
+    Effect::new(move || document().set_title(&format!("{} · Proofsheet", title.get())));
     // A photo over a timeline goes, and the timeline has its name back.
     on_cleanup(move || document().set_title(&before));
     Effect::new(move || {

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 
 use crate::components::icon::{Glyph, Icon};
+use crate::language::text;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Notices {
@@ -73,9 +74,9 @@ pub(crate) fn NoticeBoard() -> impl IntoView {
                             offer.retry.run(());
                         }
                     >
-                        "Retry"
+                        {text!(error.retry)}
                     </button>
-                    <button class="icon-button" aria-label="Dismiss" on:click=move |_| notices.dismiss(offer.key)>
+                    <button class="icon-button" aria-label=text!(error.dismiss) on:click=move |_| notices.dismiss(offer.key)>
                         <Glyph icon=Icon::Close/>
                     </button>
                 </div>

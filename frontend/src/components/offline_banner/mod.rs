@@ -3,6 +3,8 @@
 use leptos::ev;
 use leptos::prelude::*;
 
+use crate::language::text;
+
 #[component]
 pub(crate) fn OfflineBanner() -> impl IntoView {
     let online = RwSignal::new(window().navigator().on_line());
@@ -12,7 +14,7 @@ pub(crate) fn OfflineBanner() -> impl IntoView {
         <div role="status">
             <Show when=move || !online.get()>
                 <p class="offline-banner">
-                    "You are offline. What is here stays; votes, comments and uploads have to wait."
+                    {text!(error.offline)}
                 </p>
             </Show>
         </div>

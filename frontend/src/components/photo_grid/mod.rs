@@ -11,6 +11,7 @@ use web_sys::{Element, IntersectionObserver, IntersectionObserverEntry, Intersec
 use crate::components::error_card::ErrorCard;
 use crate::components::tile::Tile;
 use crate::feed::{Feed, Status};
+use crate::language::text;
 
 /// How far below the window the next page is asked for.
 const AHEAD: &str = "1200px";
@@ -18,7 +19,7 @@ const AHEAD: &str = "1200px";
 #[component]
 pub(crate) fn PhotoGrid(
     feed: Feed,
-    #[prop(into)] label: String,
+    #[prop(into)] label: Signal<String>,
     /// Whether the places are ranks.
     ranked: bool,
     /// Whether the first photo leads at full width.
@@ -69,16 +70,16 @@ fn GridEnd(feed: Feed, empty: ViewFn) -> impl IntoView {
         match feed.status().get() {
             Status::Loading if feed.photos().with(Vec::is_empty) => view! { <GridSkeleton/> }.into_any(),
             Status::Loading => {
-                view! { <p class="grid-end quiet" role="status">"Loading more…"</p> }.into_any()
+                view! { <p class="grid-end quiet" role="status">{text!(grid.loading)}</p> }.into_any()
             }
             Status::Failed(error) => view! { <ErrorCard error retry=move || feed.load_more()/> }.into_any(),
             Status::AtEnd if feed.photos().with(Vec::is_empty) => empty.run(),
-            Status::AtEnd => view! { <p class="grid-end quiet">"That is all."</p> }.into_any(),
+            Status::AtEnd => view! { <p class="grid-end quiet">{text!(grid.end)}</p> }.into_any(),
             Status::Ready if feed.loads_by_scrolling() => ().into_any(),
             Status::Ready => view! {
                 <p class="grid-end">
                     <button class="button" on:click=move |_| feed.load_more()>
-                        "Show more photos"
+                        {text!(grid.more)}
                     </button>
                 </p>
             }

@@ -7,13 +7,13 @@ use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement};
 
 use crate::components::icon::{Glyph, Icon};
+use crate::language::{Text, text};
 use crate::navigation::focus;
 
 #[component]
 pub(crate) fn Sheet(
     /// Its name, for those who cannot see it.
-    #[prop(into)]
-    label: String,
+    label: Text,
     /// Asked by Escape, by the button, and by a click beside it.
     #[prop(into)]
     on_close: Callback<()>,
@@ -57,7 +57,7 @@ pub(crate) fn Sheet(
             <div class="sheet-body">
                 {children()}
                 // Last, so that the focus begins with what the sheet is for.
-                <button class="icon-button sheet-close" aria-label="Close" on:click=move |_| on_close.run(())>
+                <button class="icon-button sheet-close" aria-label=text!(error.close) on:click=move |_| on_close.run(())>
                     <Glyph icon=Icon::Close/>
                 </button>
             </div>

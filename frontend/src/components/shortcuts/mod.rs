@@ -6,20 +6,21 @@ use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement, KeyboardEvent};
 
 use crate::components::sheet::Sheet;
+use crate::language::{Text, text};
 use crate::navigation::Navigation;
 use crate::preferences::Preferences;
 use crate::route::Timeline;
 
-const KEYS: [(&str, &str); 9] = [
-    ("J", "Next photo"),
-    ("K", "Previous photo"),
-    ("U", "Upvote"),
-    ("D", "Downvote"),
-    ("C", "Comment"),
-    ("G L", "Go to Latest"),
-    ("G H", "Go to Hot"),
-    ("G T", "Go to Trending"),
-    ("?", "This list"),
+const KEYS: [(&str, Text); 9] = [
+    ("J", text!(shortcuts.next_photo)),
+    ("K", text!(shortcuts.previous_photo)),
+    ("U", text!(shortcuts.upvote)),
+    ("D", text!(shortcuts.downvote)),
+    ("C", text!(shortcuts.comment)),
+    ("G L", text!(shortcuts.to_latest)),
+    ("G H", text!(shortcuts.to_hot)),
+    ("G T", text!(shortcuts.to_trending)),
+    ("?", text!(shortcuts.list)),
 ];
 
 /// Listens to the keys, and shows the list of them when asked.
@@ -52,8 +53,8 @@ pub(crate) fn Shortcuts() -> impl IntoView {
     on_cleanup(move || listener.remove());
     view! {
         <Show when=move || helping.get()>
-            <Sheet label="Keyboard shortcuts" on_close=move |()| helping.set(false)>
-                <h2>"Keyboard shortcuts"</h2>
+            <Sheet label=text!(shortcuts.heading) on_close=move |()| helping.set(false)>
+                <h2>{text!(shortcuts.heading)}</h2>
                 <dl class="shortcuts">
                     {KEYS
                         .map(|(key, action)| {
@@ -66,7 +67,7 @@ pub(crate) fn Shortcuts() -> impl IntoView {
                         })
                         .collect_view()}
                 </dl>
-                <p class="quiet">"They can be turned off in the settings."</p>
+                <p class="quiet">{text!(shortcuts.off)}</p>
             </Sheet>
         </Show>
     }

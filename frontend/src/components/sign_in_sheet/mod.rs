@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use crate::components::credentials::{LoginForm, RegisterForm};
 use crate::components::sheet::Sheet;
+use crate::language::text;
 use crate::session::session;
 
 #[component]
@@ -16,19 +17,19 @@ pub(crate) fn SignInSheet() -> impl IntoView {
     let forms = move || {
         if registers.get() {
             view! {
-                <h2>"Create an account"</h2>
+                <h2>{text!(account.create_heading)}</h2>
                 <RegisterForm on_done=done/>
                 <p>
-                    "You have one? " <button class="link" on:click=move |_| registers.set(false)>"Sign in"</button>
+                    {text!(account.have_one)} " " <button class="link" on:click=move |_| registers.set(false)>{text!(account.sign_in)}</button>
                 </p>
             }
             .into_any()
         } else {
             view! {
-                <h2>"Sign in to go on"</h2>
+                <h2>{text!(account.sign_in_to_go_on)}</h2>
                 <LoginForm on_done=done/>
                 <p>
-                    "New here? " <button class="link" on:click=move |_| registers.set(true)>"Create an account"</button>
+                    {text!(account.new_here)} " " <button class="link" on:click=move |_| registers.set(true)>{text!(account.create_heading)}</button>
                 </p>
             }
             .into_any()
@@ -36,7 +37,7 @@ pub(crate) fn SignInSheet() -> impl IntoView {
     };
     view! {
         <Show when=move || wanted.get()>
-            <Sheet label="Sign in" on_close=move |()| session.dismiss()>
+            <Sheet label=text!(account.sign_in) on_close=move |()| session.dismiss()>
                 {forms}
             </Sheet>
         </Show>

@@ -7,6 +7,7 @@ use crate::components::icon::{Glyph, Icon};
 use crate::components::picture::{ImageSource, Picture, Print};
 use crate::components::vote_buttons::VoteButtons;
 use crate::graphql::{Byline, Id, VoteChoice, VoteTally, schema};
+use crate::language::{self, number, text};
 use crate::route::Route;
 
 #[derive(cynic::QueryFragment, Clone, Debug, PartialEq, Eq)]
@@ -76,15 +77,10 @@ pub(crate) fn Tile(
     let label = format!("{tile}-title");
     let labelled_by = label.clone();
     let comments = comment_count.map(|count| {
-        let words = if count == 1 {
-            "1 comment".to_owned()
-        } else {
-            format!("{count} comments")
-        };
         view! {
-            <a class="tile-comments" href=link.clone() aria-label=words>
+            <a class="tile-comments" href=link.clone() aria-label=move || language::comments(count)>
                 <Glyph icon=Icon::Comment/>
-                {count}
+                {move || number(count)}
             </a>
         }
     });
@@ -108,7 +104,7 @@ pub(crate) fn Tile(
                             .then(|| {
                                 view! {
                                     <span class="frame-number">
-                                        <span class="visually-hidden">"Rank "</span>
+                                        <span class="visually-hidden">{text!(grid.rank)} " "</span>
                                         {place}
                                         " "
                                     </span>

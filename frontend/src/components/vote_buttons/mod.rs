@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use crate::components::icon::{Glyph, Icon};
 use crate::graphql::{Byline, Id, VoteChoice};
+use crate::language::{filled, text};
 use crate::session::session;
 use crate::votes::{Ballot, Ballots};
 
@@ -19,8 +20,8 @@ pub(crate) fn VoteButtons(photo: Id, title: String, author: Option<Byline>) -> i
         };
         let button = move |arrow: VoteChoice| {
             let (icon, name, class) = match arrow {
-                VoteChoice::Up => (Icon::Up, "Upvote", "vote vote-up"),
-                VoteChoice::Down | VoteChoice::None => (Icon::Down, "Downvote", "vote vote-down"),
+                VoteChoice::Up => (Icon::Up, text!(vote.up), "vote vote-up"),
+                VoteChoice::Down | VoteChoice::None => (Icon::Down, text!(vote.down), "vote vote-down"),
             };
             let (photo, ballot) = (photo.clone(), ballot.clone());
             view! {
@@ -38,19 +39,19 @@ pub(crate) fn VoteButtons(photo: Id, title: String, author: Option<Byline>) -> i
         let score_view = move || {
             view! {
                 <span class="score">
-                    <span class="visually-hidden">"Score "</span>
+                    <span class="visually-hidden">{text!(vote.score)} " "</span>
                     {score.clone()}
                 </span>
             }
         };
         let is_own = Memo::new(move |_| author.as_ref().is_some_and(|author| session.is(&author.id)));
-        let label = format!("Vote on {title}");
+        let label = Signal::derive(move || filled!(vote.on, title = &title));
         move || {
             if is_own.get() {
-                view! { <p class="votes votes-own" title="Your own photo">{score_view()}</p> }.into_any()
+                view! { <p class="votes votes-own" title=text!(vote.own)>{score_view()}</p> }.into_any()
             } else {
                 view! {
-                    <div class="votes" role="group" aria-label=label.clone()>
+                    <div class="votes" role="group" aria-label=label>
                         {button(VoteChoice::Up)}
                         {score_view()}
                         {button(VoteChoice::Down)}
