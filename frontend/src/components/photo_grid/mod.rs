@@ -33,6 +33,11 @@ pub(crate) fn PhotoGrid(
         let photos = feed.photos().clone();
         move || photos.get().into_iter().enumerate().collect::<Vec<_>>()
     };
+    // A feed without articles is none.
+    let has_photos = {
+        let photos = feed.photos().clone();
+        Memo::new(move |_| photos.with(|photos| !photos.is_empty()))
+    };
     let status = feed.status().clone();
     let is_busy = move || {
         if status.get() == Status::Loading {
@@ -42,7 +47,13 @@ pub(crate) fn PhotoGrid(
         }
     };
     view! {
-        <div class="grid" class:grid-leads=leads role="feed" aria-label=label aria-busy=is_busy>
+        <div
+            class="grid"
+            class:grid-leads=leads
+            role=move || has_photos.get().then_some("feed")
+            aria-label=move || has_photos.get().then(|| label.clone())
+            aria-busy=is_busy
+        >
             <For each=numbered key=|(_, photo)| photo.id.clone() let((at, photo))>
                 <Tile photo place=at + 1 ranked/>
             </For>

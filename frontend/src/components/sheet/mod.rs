@@ -7,6 +7,7 @@ use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement};
 
 use crate::components::icon::{Glyph, Icon};
+use crate::components::notices::NoticeBoard;
 use crate::language::{Text, text};
 use crate::navigation::focus;
 
@@ -61,6 +62,8 @@ pub(crate) fn Sheet(
                     <Glyph icon=Icon::Close/>
                 </button>
             </div>
+            // The one of the page is out of reach while this is open.
+            <NoticeBoard/>
         </dialog>
     }
 }
