@@ -3,12 +3,13 @@
 use leptos::prelude::*;
 
 use crate::components::app_bar::AppBar;
+use crate::components::language_switch::LanguageSwitch;
 use crate::components::notices::{NoticeBoard, Notices};
 use crate::components::offline_banner::OfflineBanner;
 use crate::components::shortcuts::Shortcuts;
 use crate::components::sign_in_sheet::SignInSheet;
 use crate::feed::Feeds;
-use crate::language::{Language, text};
+use crate::language::text;
 use crate::navigation::Navigation;
 use crate::pages::about_ranking::AboutRankingPage;
 use crate::pages::not_found::NotFoundPage;
@@ -82,29 +83,5 @@ fn other_page(route: Route, is_over_timeline: bool) -> AnyView {
         Route::Settings => view! { <SettingsPage/> }.into_any(),
         Route::AboutRanking => view! { <AboutRankingPage/> }.into_any(),
         Route::NotFound => view! { <NotFoundPage/> }.into_any(),
-    }
-}
-
-/// Each language under its own name: who cannot read this page can read one of them.
-#[component]
-fn LanguageSwitch() -> impl IntoView {
-    let chosen = expect_context::<Preferences>().language;
-    let button = |language: Language| {
-        view! {
-            <button
-                class="link"
-                lang=language.tag()
-                aria-pressed=move || if Language::current() == language { "true" } else { "false" }
-                on:click=move |_| chosen.set(Some(language))
-            >
-                {language.name()}
-            </button>
-        }
-    };
-    let buttons = Language::ALL.map(|language| button(language)).collect_view();
-    view! {
-        <div class="languages" role="group" aria-label=text!(app.language)>
-            {buttons}
-        </div>
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod error_card;
 pub(crate) mod field;
 pub(crate) mod heading;
 pub(crate) mod icon;
+pub(crate) mod language_switch;
 pub(crate) mod notices;
 pub(crate) mod offline_banner;
 pub(crate) mod photo_grid;

@@ -1,0 +1,28 @@
+//! Each language under its own name: who cannot read this page can read one of them.
+
+use leptos::prelude::*;
+
+use crate::language::{Language, text};
+use crate::preferences::Preferences;
+
+#[component]
+pub(crate) fn LanguageSwitch() -> impl IntoView {
+    let chosen = expect_context::<Preferences>().language;
+    let button = |language: Language| {
+        view! {
+            <button
+                class="link"
+                lang=language.tag()
+                aria-pressed=move || if Language::current() == language { "true" } else { "false" }
+                on:click=move |_| chosen.set(Some(language))
+            >
+                {language.name()}
+            </button>
+        }
+    };
+    view! {
+        <div class="languages" role="group" aria-label=text!(app.language)>
+            {Language::ALL.map(button).collect_view()}
+        </div>
+    }
+}
