@@ -11,15 +11,10 @@ use crate::components::sign_in_sheet::SignInSheet;
 use crate::feed::Feeds;
 use crate::language::text;
 use crate::navigation::Navigation;
-use crate::pages::about_ranking::AboutRankingPage;
 use crate::pages::not_found::NotFoundPage;
-use crate::pages::photo::{PhotoOverlay, PhotoPage};
 use crate::pages::profile::ProfilePage;
-use crate::pages::settings::SettingsPage;
-use crate::pages::sign_in::{LoginPage, RegisterPage};
 use crate::pages::timeline::TimelinePage;
-use crate::pages::upload::UploadPage;
-use crate::pages::welcome::WelcomePage;
+use crate::parts::{self, later};
 use crate::preferences::Preferences;
 use crate::route::{Route, Timeline};
 use crate::session::Session;
@@ -35,6 +30,8 @@ pub(crate) fn App() -> impl IntoView {
     Ballots::provide(session, notices);
     Feeds::provide();
     Uploads::provide();
+
+    parts::expect_photo();
 
     let place = navigation.place();
     let timeline = navigation.timeline();
@@ -74,14 +71,14 @@ fn timeline_page(timeline: Timeline) -> AnyView {
 fn other_page(route: Route, is_over_timeline: bool) -> AnyView {
     match route {
         Route::Timeline(_) => ().into_any(),
-        Route::Photo(id) if is_over_timeline => view! { <PhotoOverlay id/> }.into_any(),
-        Route::Photo(id) => view! { <PhotoPage id/> }.into_any(),
-        Route::Upload => view! { <UploadPage/> }.into_any(),
-        Route::Login { next } => view! { <LoginPage next/> }.into_any(),
-        Route::Register { next } => view! { <RegisterPage next/> }.into_any(),
-        Route::Welcome => view! { <WelcomePage/> }.into_any(),
-        Route::Settings => view! { <SettingsPage/> }.into_any(),
-        Route::AboutRanking => view! { <AboutRankingPage/> }.into_any(),
+        Route::Photo(id) if is_over_timeline => later(async || Ok(parts::photo().await?.overlay), id),
+        Route::Photo(id) => later(async || Ok(parts::photo().await?.page), id),
+        Route::Upload => later(parts::upload, ()),
+        Route::Login { next } => later(async || Ok(parts::account().await?.login), next),
+        Route::Register { next } => later(async || Ok(parts::account().await?.register), next),
+        Route::Welcome => later(async || Ok(parts::account().await?.welcome), ()),
+        Route::Settings => later(async || Ok(parts::account().await?.settings), ()),
+        Route::AboutRanking => later(parts::about_ranking, ()),
         Route::NotFound => view! { <NotFoundPage/> }.into_any(),
     }
 }

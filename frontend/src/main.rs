@@ -24,6 +24,7 @@ mod navigation;
 #[cfg(test)]
 mod operations;
 mod pages;
+mod parts;
 mod preferences;
 mod route;
 mod session;

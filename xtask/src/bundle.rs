@@ -1,14 +1,15 @@
 //! `./dev bundle`: the app and the playground, as the files that the router serves.
 //!
-//! The steps are plain: compile to WebAssembly, let wasm-bindgen (as a library, so that its release is
-//! the lock file's) write the glue, shrink with wasm-opt and esbuild, name each file after its
-//! content, and compress once so that serving costs nothing.
+//! The steps are plain: compile to WebAssembly, split off the parts that load when they are asked for, let
+//! wasm-bindgen (a library as the splitter is, so that their releases are the lock file's) write the glue,
+//! shrink with wasm-opt and esbuild, name each file after its content, and compress once so that serving
+//! costs nothing.
 
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use wasm_bindgen_cli_support::Bindgen;
 use xtask::workspace::{app_bundle, playground_bundle, root, target_dir};
 
@@ -26,6 +27,9 @@ const WASM_FEATURES: [&str; 6] = [
     "--enable-reference-types",
     "--enable-sign-ext",
 ];
+
+/// The script that fetches the parts, beside wasm-bindgen's; esbuild makes them one.
+const LOADER: &str = "./parts.js";
 
 /// Bundles what changed since last time.
 pub(crate) fn bundle() -> Result<()> {
@@ -73,17 +77,20 @@ fn bundle_app() -> Result<()> {
     fs::create_dir_all(&assets)?;
 
     let glue = work.path().join("glue");
+    let parts = split_wasm(&wasm, &glue)?;
     Bindgen::new()
-        .input_path(&wasm)
+        .input_path(glue.join("main.wasm"))
         .web(true)?
         .typescript(false)
+        .keep_lld_exports(true)
         .remove_name_section(true)
         .remove_producers_section(true)
         .out_name("app")
         .generate(&glue)
         .context("wasm-bindgen failed")?;
 
-    let wasm_url = store(&assets, "app", "wasm", &shrink_wasm(&glue)?)?;
+    let wasm_url = store(&assets, "app", "wasm", &shrink_wasm(&glue.join("app_bg.wasm"))?)?;
+    name_parts(&parts, &glue, &assets)?;
     let script_url = store(&assets, "app", "js", &bundle_script(&glue, &wasm_url)?)?;
     let style_url = store(&assets, "app", "css", &bundle_style(&frontend)?)?;
 
@@ -101,13 +108,44 @@ fn bundle_app() -> Result<()> {
     report(&app_bundle().join("assets"))
 }
 
-fn shrink_wasm(glue: &Path) -> Result<Vec<u8>> {
-    let (input, shrunk) = (glue.join("app_bg.wasm"), glue.join("app_opt.wasm"));
+/// Splits the app at its split points, and answers the files of the parts. What is left is `main.wasm`.
+fn split_wasm(wasm: &Path, glue: &Path) -> Result<Vec<PathBuf>> {
+    let input = fs::read(wasm).with_context(|| format!("could not read {}", wasm.display()))?;
+    let main = glue.join("main.wasm");
+    let mut options = wasm_split_cli_support::Options::new(&input);
+    options.output_dir = glue;
+    options.main_out_path = &main;
+    options.link_name = LOADER;
+    options.main_module = "./app.js";
+    let split = wasm_split_cli_support::transform(options)
+        .map_err(|error| anyhow!("could not split {}: {error:#}", wasm.display()))?;
+    Ok(split.split_modules)
+}
+
+/// Shrinks the parts, and lets the loader know them by the names that they are served under.
+fn name_parts(parts: &[PathBuf], glue: &Path, assets: &Path) -> Result<()> {
+    let loader = glue.join(LOADER);
+    let mut script = fs::read_to_string(&loader).context("could not read the loader of the parts")?;
+    for part in parts {
+        let name = part
+            .file_name()
+            .and_then(|name| name.to_str())
+            .context("a part has a plain name")?;
+        let url = store(assets, "part", "wasm", &shrink_wasm(part)?)?;
+        script = script.replace(&format!("\"./{name}\""), &format!("{url:?}"));
+    }
+    Ok(fs::write(&loader, script)?)
+}
+
+fn shrink_wasm(wasm: &Path) -> Result<Vec<u8>> {
+    let shrunk = wasm.with_extension("shrunk.wasm");
     let mut wasm_opt = npm_tool("wasm-opt")?;
     wasm_opt
         .arg("-Oz")
         .args(WASM_FEATURES)
-        .arg(&input)
+        .arg("--strip-debug")
+        .arg("--strip-producers")
+        .arg(wasm)
         .arg("-o")
         .arg(&shrunk);
     run("wasm-opt", &mut wasm_opt)?;
@@ -129,6 +167,8 @@ fn bundle_script(glue: &Path, wasm_url: &str) -> Result<Vec<u8>> {
             "--bundle",
             "--format=esm",
             "--minify",
+            // wasm-bindgen names the loader once for each part.
+            "--log-override:duplicate-object-key=silent",
             "--target=es2022",
             "--log-level=warning",
         ])

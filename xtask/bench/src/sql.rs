@@ -1,7 +1,7 @@
 //! The same page as bare statements: what the services ask MariaDB for it, and nothing around it.
 
 use anyhow::{Result, ensure};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Duration, Utc};
 use sqlx::mysql::{MySqlConnectOptions, MySqlRow};
 use sqlx::{ConnectOptions, MySqlConnection, Row};
 use uuid::Uuid;
@@ -28,7 +28,7 @@ pub(crate) struct Statements {
     authors: String,
     tallies: String,
     counts: String,
-    end_of_time: DateTime<Utc>,
+    tomorrow: DateTime<Utc>,
 }
 
 impl Statements {
@@ -36,15 +36,13 @@ impl Statements {
         let options: MySqlConnectOptions = server.parse()?;
         let connection = options.disable_statement_logging().connect().await?;
         let marks = format!("({})", vec!["?"; PAGE].join(", "));
-        let end = NaiveDate::from_ymd_opt(9999, 12, 31)
-            .and_then(|day| day.and_hms_opt(0, 0, 0))
-            .unwrap_or_default();
         Ok(Self {
             connection,
             authors: format!("{AUTHORS}{marks}"),
             tallies: format!("{TALLIES}{marks} GROUP BY p.photo_id"),
             counts: format!("{COUNTS}{marks} GROUP BY photo_id"),
-            end_of_time: end.and_utc(),
+            // Every photo is older, and a TIMESTAMP, as which it is sent, can hold it.
+            tomorrow: Utc::now() + Duration::days(1),
         })
     }
 
@@ -65,8 +63,8 @@ impl Statements {
 impl Client for Statements {
     async fn once(&mut self) -> Result<()> {
         let photos = sqlx::query(LATEST)
-            .bind(self.end_of_time)
-            .bind(self.end_of_time)
+            .bind(self.tomorrow)
+            .bind(self.tomorrow)
             .bind(Uuid::max())
             .fetch_all(&mut self.connection)
             .await?;

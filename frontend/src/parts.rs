@@ -1,0 +1,96 @@
+//! Parts of the app that few visits need: each is a file of its own, fetched when it is first asked for.
+//!
+//! The splitter cuts at the functions marked here, and moves along what only they lead to. Each answers functions that
+//! draw, so that fetching waits and drawing does not.
+
+#![expect(
+    clippy::unnecessary_wraps,
+    reason = "fetching a part can fail, and its function has to have that type"
+)]
+
+use std::future::Future;
+use std::time::Duration;
+
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use leptos::wasm_split::{SplitLoaderError, wasm_split};
+
+use crate::api::{ApiError, Code};
+use crate::load::load;
+use crate::pages::about_ranking::AboutRankingPage;
+use crate::pages::photo::{PhotoOverlay, PhotoPage};
+use crate::pages::settings::SettingsPage;
+use crate::pages::sign_in::{LoginPage, RegisterPage};
+use crate::pages::upload::UploadPage;
+use crate::pages::welcome::WelcomePage;
+
+/// By then the first photos are there, also over a slow line.
+const SETTLED: Duration = Duration::from_secs(4);
+
+/// Draws a page out of what its address says.
+type Draw<T> = fn(T) -> AnyView;
+
+/// A photo and what is said about it.
+pub(crate) struct Photo {
+    pub(crate) page: Draw<String>,
+    pub(crate) overlay: Draw<String>,
+}
+
+#[wasm_split(photo, wasm_split_path = leptos::wasm_split, fallible)]
+pub(crate) fn photo() -> Result<Photo, ApiError> {
+    Ok(Photo {
+        page: |id| view! { <PhotoPage id/> }.into_any(),
+        overlay: |id| view! { <PhotoOverlay id/> }.into_any(),
+    })
+}
+
+/// Most visitors open a photo soon: once the page has settled, its part is fetched so that it opens at once.
+pub(crate) fn expect_photo() {
+    let fetch = || spawn_local(async { drop(photo().await) });
+    set_timeout(fetch, SETTLED);
+}
+
+/// What is filled in to have an account, and to change it.
+pub(crate) struct Account {
+    pub(crate) login: Draw<Option<String>>,
+    pub(crate) register: Draw<Option<String>>,
+    pub(crate) welcome: Draw<()>,
+    pub(crate) settings: Draw<()>,
+}
+
+#[wasm_split(account, wasm_split_path = leptos::wasm_split, fallible)]
+pub(crate) fn account() -> Result<Account, ApiError> {
+    Ok(Account {
+        login: |next| view! { <LoginPage next/> }.into_any(),
+        register: |next| view! { <RegisterPage next/> }.into_any(),
+        welcome: |()| view! { <WelcomePage/> }.into_any(),
+        settings: |()| view! { <SettingsPage/> }.into_any(),
+    })
+}
+
+#[wasm_split(upload, wasm_split_path = leptos::wasm_split, fallible)]
+pub(crate) fn upload() -> Result<Draw<()>, ApiError> {
+    Ok(|()| view! { <UploadPage/> }.into_any())
+}
+
+#[wasm_split(about_ranking, wasm_split_path = leptos::wasm_split, fallible)]
+pub(crate) fn about_ranking() -> Result<Draw<()>, ApiError> {
+    Ok(|()| view! { <AboutRankingPage/> }.into_any())
+}
+
+impl From<SplitLoaderError> for ApiError {
+    fn from(_: SplitLoaderError) -> Self {
+        Code::Unreachable.into()
+    }
+}
+
+/// Fetches a part and has it draw. One that cannot be fetched is a failure like any other, with Retry.
+pub(crate) fn later<T, F>(fetch: impl Fn() -> F + 'static, what: T) -> AnyView
+where
+    T: Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Draw<T>, ApiError>> + 'static,
+{
+    load(fetch)
+        .show(|| ().into_any(), move |draw| draw(what.clone()))
+        .into_any()
+}
