@@ -14,7 +14,7 @@ use hive_router::ntex::web::{self, HttpRequest, HttpResponse, ServiceConfig};
 
 use crate::answers::Refusal;
 use crate::config::Config;
-use crate::document::{Document, IMMUTABLE};
+use crate::document::{Document, HTML, IMMUTABLE};
 use crate::graph::Graph;
 use crate::pages::{APP_POLICY, Pages};
 
@@ -89,11 +89,12 @@ impl Bundle {
         let bundle = names.into_iter().filter_map(|name| {
             let brotli = take(&format!("{name}.br"));
             let gzip = take(&format!("{name}.gz"));
-            let mut document = Document::file(content_type(&name), take(&name)?, brotli, gzip);
+            let content_type = content_type(&name);
+            let mut document = Document::file(content_type, take(&name)?, brotli, gzip);
             if name.starts_with("assets/") {
                 document = document.with_cache_control(IMMUTABLE);
             }
-            if name.ends_with(".html") {
+            if content_type == HTML {
                 document = document.with_policy(policy.to_owned());
             }
             Some((name, document))
@@ -129,7 +130,7 @@ fn read_into(files: &mut HashMap<String, Vec<u8>>, folder: &Path, prefix: &str) 
 
 fn content_type(name: &str) -> &'static str {
     match name.rsplit('.').next() {
-        Some("html") => "text/html; charset=utf-8",
+        Some("html") => HTML,
         Some("js" | "mjs") => "text/javascript; charset=utf-8",
         Some("wasm") => "application/wasm",
         Some("css") => "text/css; charset=utf-8",

@@ -1,4 +1,4 @@
-//! One text or file as it is served: with an ETag, so that having it already costs a 304, and compressed.
+//! One text or file as it is served: with an `ETag`, so that having it already costs a 304, and compressed.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
@@ -15,6 +15,9 @@ use crate::answers::Refusal;
 pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// For what changes under the same name.
 pub(crate) const ASK_AGAIN: &str = "no-cache";
+
+/// The type of a page.
+pub(crate) const HTML: &str = "text/html; charset=utf-8";
 
 /// Below this, compressing saves no packet.
 const WORTH_COMPRESSING: usize = 1024;

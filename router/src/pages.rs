@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 pub(crate) use address::{Shown, day_of, is_name};
 
-use crate::document::Document;
+use crate::document::{Document, HTML};
 use crate::graph::{Graph, NoAnswer};
 use crate::photos::{HotDay, Nodes, Person, Photo};
 use head::Head;
@@ -42,8 +42,6 @@ pub(crate) const APP_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm
 
 /// The description of a page that has none of its own.
 const OF_THE_SITE: &str = "Photos, and what people think of them: latest, hot today, and trending.";
-
-const HTML: &str = "text/html; charset=utf-8";
 
 /// As many photos as the app asks for at once: `PAGE_SIZE` in `frontend/src/feed.rs`.
 const PAGE_SIZE: u32 = 24;
@@ -159,17 +157,17 @@ impl Pages {
         };
         let content = timeout(DEADLINE, self.content(shown)).await;
         match content.unwrap_or(Err(NoAnswer::Unavailable)) {
-            Ok(content) => self.filled(template, &content),
-            Err(NoAnswer::NotThere) => self.filled(template, &not_there(shown)),
+            Ok(content) => self.filled(template, shown, &content),
+            Err(NoAnswer::NotThere) => self.filled(template, shown, &not_there(shown)),
             Err(NoAnswer::Unavailable) => {
                 metrics::counter!("router_pages_without_answer_total", "why" => "unavailable").increment(1);
-                let page = template.fill(None, &markup::app_only().into_string(), "");
+                let page = template.fill(None, shown.timeline(), &markup::app_only().into_string(), "");
                 Document::new(HTML, page).with_policy(APP_POLICY.to_owned())
             }
         }
     }
 
-    fn filled(&self, template: &Template, content: &Content) -> Document {
+    fn filled(&self, template: &Template, shown: &Shown, content: &Content) -> Document {
         let Content {
             status,
             head,
@@ -178,7 +176,8 @@ impl Pages {
             answers,
         } = content;
         let head = head.markup(&self.base, style).into_string();
-        let page = template.fill(Some(&head), &main.0, &data(answers).into_string());
+        let data = data(answers).into_string();
+        let page = template.fill(Some(&head), shown.timeline(), &main.0, &data);
         let styles = format!("style-src 'self' {}", style.source());
         Document::new(HTML, page)
             .with_policy(APP_POLICY.replace("style-src 'self'", &styles))

@@ -1,5 +1,6 @@
 // GraphiQL with our operations in its tabs. Everything comes from this origin, so it works without the internet.
 
+import './policy.js';
 import './workers.js';
 
 import { createGraphiQLFetcher } from '@graphiql/toolkit';

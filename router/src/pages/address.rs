@@ -42,6 +42,16 @@ impl Shown {
         }
     }
 
+    /// The address, in the bar, of the timeline that is shown. A day of the archive belongs to Hot.
+    pub(crate) fn timeline(&self) -> Option<&'static str> {
+        match self {
+            Self::Latest => Some("/"),
+            Self::Hot(_) => Some("/hot"),
+            Self::Trending => Some("/trending"),
+            _ => None,
+        }
+    }
+
     /// The paths that carry a name: a day, a photo, a person.
     fn named(path: &str) -> Option<Self> {
         if let Some(day) = path.strip_prefix("/hot/") {

@@ -286,9 +286,11 @@ fn score(votes: Option<&Votes>) -> Markup {
 }
 
 fn byline(author: Option<&Person>) -> Markup {
-    match author {
-        Some(author) => html! { a.author href=(author.path()) { (author.display_name) } },
-        None => html! { span.author.quiet { "Somebody" } },
+    html! {
+        @match author {
+            Some(author) => a.author href=(author.path()) { (author.display_name) },
+            None => span.author.quiet { "Somebody" },
+        }
     }
 }
 

@@ -26,12 +26,22 @@ impl Template {
         })
     }
 
-    pub(super) fn fill(&self, head: Option<&str>, main: &str, data: &str) -> String {
+    /// `current` is the timeline among the bar's links that is shown.
+    pub(super) fn fill(&self, head: Option<&str>, current: Option<&str>, main: &str, data: &str) -> String {
         let head = head.unwrap_or(&self.default_head);
+        let bar = match current {
+            Some(path) => {
+                let link = format!("<a href=\"{path}\"");
+                &self
+                    .before_main
+                    .replacen(&link, &format!("{link} aria-current=\"page\""), 1)
+            }
+            None => &self.before_main,
+        };
         [
             &self.before_head,
             head,
-            &self.before_main,
+            bar,
             main,
             &self.before_data,
             data,
@@ -50,11 +60,11 @@ mod tests {
         let page = "<head><!--head--><title>T</title><!--/head--></head><main><!--main--></main><!--data-->.";
         let template = Template::parse(page).unwrap();
         assert_eq!(
-            template.fill(Some("H"), "M <!--data-->", "D"),
+            template.fill(Some("H"), None, "M <!--data-->", "D"),
             "<head>H</head><main>M <!--data--></main>D."
         );
         assert_eq!(
-            template.fill(None, "", ""),
+            template.fill(None, None, "", ""),
             "<head><title>T</title></head><main></main>."
         );
         assert!(Template::parse("<title>Proofsheet</title>").is_none());
@@ -63,6 +73,11 @@ mod tests {
     #[test]
     fn the_apps_page_has_the_places() {
         let page = include_str!("../../../frontend/index.html");
-        assert!(Template::parse(page).is_some());
+        let template = Template::parse(page).unwrap();
+        for path in ["/", "/hot", "/trending"] {
+            let filled = template.fill(None, Some(path), "", "");
+            let marked = format!("<a href=\"{path}\" aria-current=\"page\"");
+            assert_eq!(filled.matches(&marked).count(), 1, "{filled}");
+        }
     }
 }

@@ -33,7 +33,7 @@ async fn feed(gateway: &Gateway, name: &str) -> Feed {
 /// The musts of RFC 4287, section 4, and its shoulds that matter to readers.
 pub(crate) fn check(feed: &Feed, itself: &str) {
     assert!(Url::parse(&feed.id).is_ok(), "an id is an IRI: {}", feed.id);
-    assert!(!feed.title.value.is_empty());
+    assert_ne!(feed.title.value, "");
     let of_rel = |links: &[atom_syndication::Link], rel: &str| -> Vec<String> {
         let hrefs = links.iter().filter(|link| link.rel == rel);
         hrefs.map(|link| link.href.clone()).collect()
@@ -47,7 +47,7 @@ pub(crate) fn check(feed: &Feed, itself: &str) {
             "unique and for ever: {}",
             entry.id
         );
-        assert!(!entry.title.value.is_empty());
+        assert_ne!(entry.title.value, "");
         assert!(feed.updated >= entry.updated);
         assert!(
             !entry.authors.is_empty() && entry.authors.iter().all(|author| !author.name.is_empty()),
