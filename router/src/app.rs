@@ -18,8 +18,8 @@ use crate::document::{Document, HTML, IMMUTABLE};
 use crate::graph::Graph;
 use crate::pages::{APP_POLICY, Pages};
 
-/// The playground's editor (Monaco) writes style elements, so this one page allows them; scripts it does not.
-const PLAYGROUND_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+/// The playground's editor works in workers, and brings its icons in its style sheet.
+const PLAYGROUND_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src 'self'; form-action 'none'; \
     base-uri 'none'; frame-ancestors 'none'";
 

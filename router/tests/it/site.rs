@@ -126,7 +126,7 @@ async fn the_playground_has_its_own_files() {
     assert_eq!(page.status(), 200);
     let policy = header(&page, "content-security-policy").unwrap();
     assert!(
-        policy.contains("script-src 'self';") && policy.contains("connect-src 'self'"),
+        policy.contains("script-src 'self';") && policy.contains("style-src 'self';"),
         "{policy}"
     );
     let script = gateway
