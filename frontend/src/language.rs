@@ -13,6 +13,13 @@ use leptos::tachys::reactive_graph::ReactiveFunction;
 /// Made by the build script out of the catalogues.
 mod catalogue {
     #![expect(dead_code, unused_imports, reason = "it offers more than is used here")]
+    #![expect(
+        clippy::default_trait_access,
+        clippy::ignored_unit_patterns,
+        clippy::match_same_arms,
+        clippy::used_underscore_binding,
+        reason = "nobody reads it"
+    )]
     include!(concat!(env!("OUT_DIR"), "/catalogue.rs"));
 }
 

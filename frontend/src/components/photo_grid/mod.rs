@@ -51,7 +51,7 @@ pub(crate) fn PhotoGrid(
             class="grid"
             class:grid-leads=leads
             role=move || has_photos.get().then_some("feed")
-            aria-label=move || has_photos.get().then(|| label.clone())
+            aria-label=move || has_photos.get().then(|| label.get())
             aria-busy=is_busy
         >
             <For each=numbered key=|(_, photo)| photo.id.clone() let((at, photo))>
