@@ -1,0 +1,189 @@
+//! The flags of the agent. Nothing else reads the environment.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use chassis::config::{ConfigError, LogConfig, Secret};
+
+/// Where the agents answer each other, and the health check.
+pub const PORT: u16 = 4569;
+
+/// Everything that `run` has.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Config {
+    /// The number of this node, from 1 (Swarm: `{{.Task.Slot}}`). Only slot 1 founds a cluster.
+    #[arg(long, env = "DATABASE_SLOT", value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub slot: u32,
+    /// How many nodes a new cluster is founded with: until so many are there, empty volumes stay empty.
+    #[arg(long, env = "DATABASE_NODES", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub nodes: u32,
+    /// Where the nodes are: names that may have many addresses (`tasks.db`), or a list of hosts. This node is one of them.
+    #[arg(
+        long,
+        env = "DATABASE_PEERS",
+        value_delimiter = ',',
+        default_value = "tasks.db"
+    )]
+    pub peers: Vec<String>,
+    /// Only agents of the same name speak to each other.
+    #[arg(long, env = "DATABASE_CLUSTER", default_value = "proofsheet", value_parser = plain_name)]
+    pub cluster: String,
+    /// The folder that outlives the container: the data, and what the agent remembers.
+    #[arg(long, env = "DATABASE_VOLUME", default_value = "/var/lib/proofsheet")]
+    pub volume: PathBuf,
+    /// The address that the other nodes reach this one at. Without it: the one among the peers' that is this node.
+    #[arg(long, env = "DATABASE_ADDRESS")]
+    pub address: Option<IpAddr>,
+    /// Where the agent listens. The others must find it on the same port.
+    #[arg(long, env = "DATABASE_AGENT_LISTEN", default_value_t = SocketAddr::from(([0, 0, 0, 0], PORT)))]
+    pub listen: SocketAddr,
+    /// Which services have a schema here.
+    #[arg(
+        long,
+        env = "DATABASE_SERVICES",
+        value_delimiter = ',',
+        default_value = "profile,photo,vote,comment,authentication",
+        value_parser = plain_name
+    )]
+    pub services: Vec<String>,
+    /// The folder with a file for each password: `<service>_password` and `<service>_migrate_password`.
+    #[arg(long, env = "DATABASE_SECRETS", default_value = "/run/secrets")]
+    pub secrets: PathBuf,
+    #[command(flatten)]
+    pub cluster_secret: ClusterSecret,
+    #[command(flatten)]
+    pub copy_password: CopyPassword,
+    #[command(flatten)]
+    pub server: Server,
+    #[command(flatten)]
+    pub log: LogConfig,
+}
+
+/// What MariaDB is given of the machine.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Server {
+    /// Memory for pages of tables.
+    #[arg(long, env = "DATABASE_BUFFER_POOL", default_value = "512M", value_parser = size)]
+    pub buffer_pool: String,
+    /// Disk for the write sets that a node that was away catches up from, before it needs a full copy.
+    #[arg(long, env = "DATABASE_GCACHE", default_value = "512M", value_parser = size)]
+    pub gcache: String,
+    /// The most connections of all clients.
+    #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value_t = 600)]
+    pub max_connections: u32,
+}
+
+/// What the agents show each other.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ClusterSecret {
+    /// The secret that all agents of the cluster share. Prefer the file.
+    #[arg(long, env = "DATABASE_CLUSTER_SECRET", hide_env_values = true)]
+    pub database_cluster_secret: Option<Secret>,
+    /// A file that holds it.
+    #[arg(long, env = "DATABASE_CLUSTER_SECRET_FILE")]
+    pub database_cluster_secret_file: Option<PathBuf>,
+}
+
+impl ClusterSecret {
+    /// The secret, from the flag or its file; a short one would guard nothing.
+    pub fn read(&self) -> Result<Secret, ConfigError> {
+        let secret = Secret::read(
+            "DATABASE_CLUSTER_SECRET",
+            self.database_cluster_secret.as_ref(),
+            self.database_cluster_secret_file.as_ref(),
+        )?;
+        if secret.expose().len() < 16 {
+            return Err(ConfigError::Invalid {
+                name: "DATABASE_CLUSTER_SECRET",
+                reason: "it must have at least 16 characters".to_owned(),
+            });
+        }
+        Ok(secret)
+    }
+}
+
+/// What mariadb-backup logs in with when it copies a node for another.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CopyPassword {
+    /// The password of the user `sst`. Prefer the file.
+    #[arg(long, env = "DATABASE_SST_PASSWORD", hide_env_values = true)]
+    pub database_sst_password: Option<Secret>,
+    /// A file that holds it.
+    #[arg(long, env = "DATABASE_SST_PASSWORD_FILE")]
+    pub database_sst_password_file: Option<PathBuf>,
+}
+
+impl CopyPassword {
+    /// The password, from the flag or its file.
+    pub fn read(&self) -> Result<Secret, ConfigError> {
+        let secret = Secret::read(
+            "DATABASE_SST_PASSWORD",
+            self.database_sst_password.as_ref(),
+            self.database_sst_password_file.as_ref(),
+        )?;
+        harmless("DATABASE_SST_PASSWORD", secret)
+    }
+}
+
+/// The passwords of one service.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Its name, which is its schema's and its user's too.
+    pub service: String,
+    /// Of the running service.
+    pub password: Secret,
+    /// Of its migrations.
+    pub migrate_password: Secret,
+}
+
+impl Config {
+    /// Reads the passwords of all services.
+    pub fn accounts(&self) -> Result<Vec<Account>, ConfigError> {
+        let read = |file: String| {
+            let path = self.secrets.join(file);
+            let secret = Secret::read("DATABASE_SECRETS", None, Some(&path))?;
+            harmless("DATABASE_SECRETS", secret)
+        };
+        self.services
+            .iter()
+            .map(|service| {
+                Ok(Account {
+                    service: service.clone(),
+                    password: read(format!("{service}_password"))?,
+                    migrate_password: read(format!("{service}_migrate_password"))?,
+                })
+            })
+            .collect()
+    }
+}
+
+/// A password that stands between quotes in SQL and in MariaDB's configuration as it is.
+fn harmless(name: &'static str, secret: Secret) -> Result<Secret, ConfigError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.~+=/".contains(c);
+    if secret.expose().len() < 16 || !secret.expose().chars().all(plain) {
+        return Err(ConfigError::Invalid {
+            name,
+            reason: "a password must have at least 16 characters, letters, digits and -_.~+=/ only"
+                .to_owned(),
+        });
+    }
+    Ok(secret)
+}
+
+fn plain_name(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !text.is_empty() && text.len() <= 32 && text.chars().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("letters, digits, - and _, at most 32".to_owned())
+    }
+}
+
+fn size(text: &str) -> Result<String, String> {
+    let number = text.strip_suffix(['K', 'M', 'G']).unwrap_or(text);
+    if number.parse::<u64>().is_ok() {
+        Ok(text.to_owned())
+    } else {
+        Err("a number of bytes, or one with K, M or G".to_owned())
+    }
+}

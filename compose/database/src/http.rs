@@ -1,0 +1,122 @@
+//! What the agent answers: `/health` and `/status` to anyone, `/peer/…` to those who know the secret.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::peers::ANYBODY;
+use crate::seal::{self, FOR, NONCE, SEAL};
+use crate::state::Shared;
+
+/// A memory with its history is some tens of kilobytes.
+const BODY_LIMIT: usize = 1024 * 1024;
+
+/// Everything that the agent answers over HTTP.
+pub fn routes(shared: Arc<Shared>) -> Router {
+    Router::new()
+        // Swarm lists a node to the others while this answers: it says that the agent lives, and nothing of MariaDB.
+        .route("/health", get(|| async { "alive" }))
+        .route("/status", get(status))
+        .route("/peer/{question}", post(peer))
+        .with_state(shared)
+}
+
+async fn status(State(shared): State<Arc<Shared>>) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], axum::Json(shared.report())).into_response()
+}
+
+async fn peer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    let headers = request.headers().clone();
+    let Ok(body) = to_bytes(request.into_body(), BODY_LIMIT).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
+    let (nonce, whom) = (text(NONCE), text(FOR));
+    let parts: [&[u8]; 5] = [
+        b"question",
+        path.as_bytes(),
+        nonce.as_bytes(),
+        whom.as_bytes(),
+        &body,
+    ];
+    if !seal::is_genuine(&shared.secret, &parts, text(SEAL)) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let (status, body) = if path == "/peer/ask" && whom == ANYBODY {
+        answered(&shared.answer())
+    } else if whom != shared.boot.to_string() || !shared.is_new_question(nonce) {
+        refused(StatusCode::CONFLICT, "this question was for another process")
+    } else {
+        change(&shared, &path, &body).await
+    };
+    sealed(&shared, &path, &headers, status, body)
+}
+
+/// Questions that change something.
+async fn change(shared: &Shared, path: &str, body: &[u8]) -> (StatusCode, Vec<u8>) {
+    match path {
+        "/peer/promise" => match read(body) {
+            Ok(proposal) => answered(&shared.consider(&proposal)),
+            Err(refusal) => refusal,
+        },
+        "/peer/register" => match read(body) {
+            Ok(newcomer) => match shared.register(newcomer).await {
+                Ok(memory) => answered(&memory),
+                Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+            },
+            Err(refusal) => refusal,
+        },
+        "/peer/farewell" => match read(body) {
+            Ok(farewell) => match shared.hear_farewell(&farewell).await {
+                Ok(()) => answered(&()),
+                Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+            },
+            Err(refusal) => refusal,
+        },
+        _ => refused(StatusCode::NOT_FOUND, "there is no such question"),
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, (StatusCode, Vec<u8>)> {
+    serde_json::from_slice(body).map_err(|error| refused(StatusCode::BAD_REQUEST, &error.to_string()))
+}
+
+fn answered(answer: &impl Serialize) -> (StatusCode, Vec<u8>) {
+    match serde_json::to_vec(answer) {
+        Ok(body) => (StatusCode::OK, body),
+        Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+fn refused(status: StatusCode, reason: &str) -> (StatusCode, Vec<u8>) {
+    (status, reason.as_bytes().to_vec())
+}
+
+fn sealed(shared: &Shared, path: &str, headers: &HeaderMap, status: StatusCode, body: Vec<u8>) -> Response {
+    let nonce = headers
+        .get(NONCE)
+        .map(|value| value.as_bytes())
+        .unwrap_or_default();
+    let parts: [&[u8]; 5] = [
+        b"answer",
+        path.as_bytes(),
+        nonce,
+        status.as_str().as_bytes(),
+        &body,
+    ];
+    let sealed = seal::seal(&shared.secret, &parts);
+    (status, [(SEAL, sealed)], Body::from(Bytes::from(body))).into_response()
+}

@@ -1,0 +1,110 @@
+//! The program: the first process of a database node, and what its container and its operator call.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use chassis::telemetry::LogFormat;
+use clap::Parser;
+use database_agent::agent::{self, Secrets};
+use database_agent::config::{Config, PORT};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// Starts and watches over one node of the database.
+#[derive(Debug, Parser)]
+#[command(name = "database-agent", version)]
+enum Task {
+    /// Run the node until SIGTERM.
+    Run(Box<Config>),
+    /// Ask a running agent whether it is alive.
+    Healthcheck {
+        /// Where it listens.
+        #[arg(long, env = "DATABASE_AGENT_LISTEN", default_value_t = SocketAddr::from(([0, 0, 0, 0], PORT)))]
+        listen: SocketAddr,
+    },
+    /// Print what a running agent is doing, as JSON.
+    Status {
+        /// Where it listens.
+        #[arg(long, env = "DATABASE_AGENT_LISTEN", default_value_t = SocketAddr::from(([0, 0, 0, 0], PORT)))]
+        listen: SocketAddr,
+    },
+    /// Let this node start the cluster although nodes with newer data may be missing. It holds once, for 15 minutes.
+    ///
+    /// What only the missing nodes have is given up: when one of them comes back, it refuses to start.
+    ForceBootstrap {
+        /// The folder that outlives the container.
+        #[arg(long, env = "DATABASE_VOLUME", default_value = "/var/lib/proofsheet")]
+        volume: PathBuf,
+    },
+}
+
+// One thread: MariaDB is told to stop when the thread that started it ends.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let result = match Task::parse() {
+        Task::Run(config) => run(*config).await,
+        Task::Healthcheck { listen } => chassis::server::healthcheck(listen)
+            .await
+            .map_err(anyhow::Error::from),
+        Task::Status { listen } => status(listen).await,
+        Task::ForceBootstrap { volume } => {
+            let flag = volume.join("force-bootstrap");
+            std::fs::write(
+                &flag,
+                "Set by an operator; the agent removes it when it has used it.\n",
+            )
+            .with_context(|| format!("cannot write {}", flag.display()))
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("database-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn status(listen: SocketAddr) -> anyhow::Result<()> {
+    let url = format!("http://127.0.0.1:{}/status", listen.port());
+    let report: serde_json::Value = reqwest::get(url).await?.error_for_status()?.json().await?;
+    println!("{}", serde_json::to_string_pretty(&report)?);
+    Ok(())
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    log(config.log.log_format);
+    let secrets = Secrets {
+        cluster: config.cluster_secret.read()?,
+        copy_password: config.copy_password.read()?,
+        accounts: config.accounts()?,
+    };
+    let stop = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let signalled = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        signalled.cancel();
+    });
+    agent::run(config, secrets, stop).await?;
+    Ok(())
+}
+
+fn log(format: LogFormat) {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,database_agent=info"));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Human => subscriber.with_ansi(false).with_target(false).compact().init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).init(),
+    }
+}

@@ -1,0 +1,482 @@
+//! MariaDB's programs: making a data folder, recovering its position, and running it as a child.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use chassis::config::Secret;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::decision::Data;
+use crate::memory::{NodeId, sync_folder_of};
+
+/// MariaDB cannot be run, in a sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// It is not installed.
+    #[error("{program} is missing; Debian's package {package} has it")]
+    NotInstalled {
+        /// What is missing.
+        program: &'static str,
+        /// Where it comes from.
+        package: &'static str,
+    },
+    /// The disk refuses.
+    #[error("{path}: {source}")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A program of MariaDB's failed.
+    #[error("{program} failed ({status}); it said at the end:\n{said}")]
+    Failed {
+        /// Which.
+        program: &'static str,
+        /// How.
+        status: String,
+        /// Its last lines.
+        said: String,
+    },
+    /// The position could not be read.
+    #[error("mariadbd --wsrep-recover told no position; it said at the end:\n{0}")]
+    NoPosition(String),
+}
+
+/// The files of one node.
+#[derive(Clone, Debug)]
+pub struct Volume {
+    root: PathBuf,
+}
+
+impl Volume {
+    /// Makes the folders that are missing.
+    pub fn open(root: &Path) -> Result<Self, ServerError> {
+        let volume = Self {
+            root: root.to_owned(),
+        };
+        for folder in [volume.data(), volume.temporary()] {
+            fs::create_dir_all(&folder).map_err(|source| ServerError::Io { path: folder, source })?;
+        }
+        Ok(volume)
+    }
+
+    /// MariaDB's own.
+    pub fn data(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
+    /// A MariaDB that starts empties its temporary folder, so no two may share one.
+    fn temporary(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    /// What the agent remembers.
+    pub fn record(&self) -> PathBuf {
+        self.root.join("agent.json")
+    }
+
+    /// An operator's permission to start without those who are missing.
+    pub fn force_flag(&self) -> PathBuf {
+        self.root.join("force-bootstrap")
+    }
+
+    fn configuration(&self) -> PathBuf {
+        self.root.join("mariadb.cnf")
+    }
+
+    /// Where the agent speaks to MariaDB.
+    pub fn socket(&self) -> PathBuf {
+        self.root.join("mariadb.sock")
+    }
+
+    fn has_database(&self) -> bool {
+        self.data().join("mysql").is_dir() && self.data().join("ibdata1").is_file()
+    }
+
+    /// MariaDB's scripts keep this file while a copy from another node is under way.
+    fn copy_is_unfinished(&self) -> bool {
+        self.data().join("sst_in_progress").exists()
+    }
+
+    /// Removes a copy that was not finished.
+    pub fn clear_data(&self) -> Result<(), ServerError> {
+        let data = self.data();
+        let clear = || {
+            fs::remove_dir_all(&data)?;
+            fs::create_dir_all(&data)
+        };
+        clear().map_err(|source| ServerError::Io {
+            path: data.clone(),
+            source,
+        })
+    }
+}
+
+/// Finds a program, which Debian keeps where only root's PATH leads.
+fn find(program: &'static str, package: &'static str) -> Result<PathBuf, ServerError> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+        .ok_or(ServerError::NotInstalled { program, package })
+}
+
+fn provider() -> Result<&'static str, ServerError> {
+    [
+        "/usr/lib/galera/libgalera_smm.so",
+        "/usr/lib64/galera-4/libgalera_smm.so",
+        "/usr/lib/libgalera_smm.so",
+    ]
+    .into_iter()
+    .find(|path| Path::new(path).is_file())
+    .ok_or(ServerError::NotInstalled {
+        program: "libgalera_smm.so",
+        package: "galera-4",
+    })
+}
+
+/// Says at once what a start would miss, a copy to another node too.
+pub fn check_installation() -> Result<(), ServerError> {
+    find("mariadbd", "mariadb-server-core")?;
+    find("mariadb-install-db", "mariadb-server-core")?;
+    find("mariadb", "mariadb-client-core")?;
+    find("mariadb-backup", "mariadb-backup")?;
+    find("socat", "socat")?;
+    find("setpriv", "util-linux")?;
+    provider().map(drop)
+}
+
+/// The name that MariaDB knows a node by (at most 31 characters); the last part is the volume's identity.
+pub fn node_name(slot: u32, id: NodeId) -> String {
+    format!("db-{slot}-{id}")
+}
+
+/// Reads a [`node_name`]; others' names have no meaning here.
+pub fn parse_node_name(name: &str) -> Option<(NodeId, u32)> {
+    let (slot, id) = name.strip_prefix("db-")?.split_once('-')?;
+    Some((id.parse().ok()?, slot.parse().ok()?))
+}
+
+/// Writes MariaDB's configuration: a file and no flags, because the scripts that copy nodes read it too, and because
+/// everybody sees flags.
+pub fn configure(
+    volume: &Volume,
+    config: &Config,
+    id: NodeId,
+    address: Option<IpAddr>,
+    copy_password: &Secret,
+) -> Result<(), ServerError> {
+    let path = volume.configuration();
+    let write = |text: String| {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options.open(&path)?.write_all(text.as_bytes())
+    };
+    let address = address.map_or_else(String::new, |address| format!("wsrep_node_address={address}\n"));
+    let text = format!(
+        "# Written by database-agent at every start.\n\
+         [mariadbd]\n\
+         user={user}\n\
+         datadir={data}\n\
+         tmpdir={temporary}\n\
+         socket={socket}\n\
+         pid-file={pid}\n\
+         bind-address=0.0.0.0\n\
+         port=3306\n\
+         skip-name-resolve\n\
+         max-connections={max_connections}\n\
+         log-warnings=1\n\
+         character-set-server=utf8mb4\n\
+         collation-server=utf8mb4_bin\n\
+         innodb-buffer-pool-size={buffer_pool}\n\
+         # An acknowledged write is on disk.\n\
+         innodb-flush-log-at-trx-commit=1\n\
+         sync-binlog=1\n\
+         # What a transaction reads and then changes did not change in between; where MariaDB knows it.\n\
+         loose-innodb-snapshot-isolation=ON\n\
+         innodb-autoinc-lock-mode=2\n\
+         binlog-format=ROW\n\
+         log-bin=binlog\n\
+         log-slave-updates=ON\n\
+         binlog-expire-logs-seconds=259200\n\
+         server-id={slot}\n\
+         wsrep-on=ON\n\
+         wsrep-provider={provider}\n\
+         wsrep-provider-options=\"gcache.size={gcache};gcache.recover=yes;pc.recovery=false;\
+         pc.wait_prim_timeout=PT15S;evs.keepalive_period=PT0.4S;evs.suspect_timeout=PT1.5S;evs.inactive_timeout=PT4S\"\n\
+         wsrep-cluster-name={cluster}\n\
+         wsrep-node-name={name}\n\
+         {address}\
+         wsrep-sst-method=mariabackup\n\
+         wsrep-sst-auth=sst:{copy_password}\n\
+         wsrep-slave-threads=4\n",
+        user = user(),
+        data = volume.data().display(),
+        temporary = volume.temporary().display(),
+        socket = volume.socket().display(),
+        pid = volume.root.join("mariadb.pid").display(),
+        max_connections = config.server.max_connections,
+        buffer_pool = config.server.buffer_pool,
+        slot = config.slot,
+        provider = provider()?,
+        gcache = config.server.gcache,
+        cluster = config.cluster,
+        name = node_name(config.slot, id),
+        copy_password = copy_password.expose(),
+    );
+    write(text).map_err(|source| ServerError::Io {
+        path: path.clone(),
+        source,
+    })
+}
+
+/// The user that MariaDB runs as: ourselves.
+pub fn user() -> String {
+    nix::unistd::User::from_uid(nix::unistd::Uid::effective())
+        .ok()
+        .flatten()
+        .map_or_else(|| "root".to_owned(), |user| user.name)
+}
+
+/// Makes the system tables, beside the final folder: an interrupted first start leaves no half-made database.
+pub async fn install(volume: &Volume) -> Result<(), ServerError> {
+    let program = find("mariadb-install-db", "mariadb-server-core")?;
+    let new = volume.root.join("data.new");
+    let disk = |source| ServerError::Io {
+        path: new.clone(),
+        source,
+    };
+    if new.exists() {
+        fs::remove_dir_all(&new).map_err(disk)?;
+    }
+    fs::create_dir_all(&new).map_err(disk)?;
+    let output = Command::new(program)
+        .args([
+            "--no-defaults",
+            "--skip-test-db",
+            "--auth-root-authentication-method=socket",
+        ])
+        .arg(format!("--datadir={}", new.display()))
+        .arg(format!("--tmpdir={}", volume.temporary().display()))
+        .arg(format!("--user={}", user()))
+        .arg(format!("--auth-root-socket-user={}", user()))
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(disk)?;
+    if !output.status.success() {
+        return Err(failed("mariadb-install-db", &output));
+    }
+    let data = volume.data();
+    fs::remove_dir_all(&data)
+        .and_then(|()| fs::rename(&new, &data))
+        .and_then(|()| sync_folder_of(&data))
+        .map_err(|source| ServerError::Io { path: data, source })
+}
+
+/// Finds out what the volume has. `joining` says that it was being copied to when it was last heard of.
+pub async fn recover(volume: &Volume, joining: bool) -> Result<Data, ServerError> {
+    if !volume.has_database() {
+        return Ok(if joining { Data::Incomplete } else { Data::Empty });
+    }
+    if joining && volume.copy_is_unfinished() {
+        return Ok(Data::Incomplete);
+    }
+    let program = find("mariadbd", "mariadb-server-core")?;
+    let output = Command::new(program)
+        .arg(format!("--defaults-file={}", volume.configuration().display()))
+        .arg("--wsrep-recover")
+        // It connects to nobody, but reads the option.
+        .arg("--wsrep-cluster-address=gcomm://")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(|source| ServerError::Io {
+            path: volume.data(),
+            source,
+        })?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    match parse_position(&said) {
+        Some(position) if output.status.success() => Ok(position),
+        // Nothing is lost with a copy that cannot be read: the one that it was made of is there.
+        _ if joining => Ok(Data::Incomplete),
+        _ if output.status.success() => Err(ServerError::NoPosition(last_lines(&said))),
+        _ => Err(failed("mariadbd --wsrep-recover", &output)),
+    }
+}
+
+/// `grastate.dat` is no source: after a crash it says -1.
+fn parse_position(said: &str) -> Option<Data> {
+    let position = said
+        .lines()
+        .rev()
+        .find_map(|line| line.split_once("Recovered position: "))?
+        .1
+        .trim();
+    let (cluster, seqno) = position.rsplit_once(':')?;
+    let cluster: Uuid = cluster.parse().ok()?;
+    Some(Data::At {
+        cluster: (!cluster.is_nil()).then_some(cluster),
+        seqno: seqno.split(',').next()?.parse().ok()?,
+    })
+}
+
+/// How MariaDB is started.
+#[derive(Clone, Debug)]
+pub enum Mode {
+    /// As the first of the cluster.
+    Bootstrap,
+    /// Towards these.
+    Join(Vec<IpAddr>),
+}
+
+/// Starts MariaDB from `data`, which was recovered before.
+pub fn spawn(volume: &Volume, mode: &Mode, data: Data) -> Result<Child, ServerError> {
+    let program = find("mariadbd", "mariadb-server-core")?;
+    // The kernel tells MariaDB to stop in order should the agent be killed.
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "TERM", "--"])
+        .arg(program)
+        .arg(format!("--defaults-file={}", volume.configuration().display()));
+    if let Data::At {
+        cluster: Some(cluster),
+        seqno,
+    } = data
+    {
+        command.arg(format!("--wsrep-start-position={cluster}:{seqno}"));
+    }
+    match mode {
+        Mode::Bootstrap => {
+            // Galera's own mark of who was last, which is not to be had after a crash: the agents know better.
+            let state = volume.data().join("grastate.dat");
+            if let Ok(text) = fs::read_to_string(&state) {
+                let text = text.replace("safe_to_bootstrap: 0", "safe_to_bootstrap: 1");
+                fs::write(&state, text).map_err(|source| ServerError::Io { path: state, source })?;
+            }
+            command.args(["--wsrep-new-cluster", "--wsrep-cluster-address=gcomm://"]);
+        }
+        Mode::Join(addresses) => {
+            let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            command.arg(format!("--wsrep-cluster-address=gcomm://{}", addresses.join(",")));
+        }
+    }
+    command
+        .stdin(Stdio::null())
+        // Its own group, so that the helpers that it starts end with it.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|source| ServerError::Io {
+            path: "setpriv".into(),
+            source,
+        })
+}
+
+/// Sends a signal to MariaDB; `SIGKILL` reaches what it has started too.
+pub fn signal(child: &Child, signal: Signal) {
+    let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) else {
+        return;
+    };
+    let _ = match signal {
+        Signal::SIGKILL => killpg(Pid::from_raw(id), signal),
+        _ => nix::sys::signal::kill(Pid::from_raw(id), signal),
+    };
+}
+
+/// Ends what a MariaDB that has ended had started: a copy to or from it is of no use any more.
+pub fn end_helpers(group: Option<u32>) {
+    if let Some(group) = group.and_then(|group| i32::try_from(group).ok()) {
+        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+    }
+}
+
+/// Runs SQL as the administrator, whom MariaDB knows by the user that runs both.
+pub async fn administer(volume: &Volume, sql: &str) -> Result<(), ServerError> {
+    use tokio::io::AsyncWriteExt as _;
+    let program = find("mariadb", "mariadb-client-core")?;
+    let disk = |source| ServerError::Io {
+        path: volume.socket(),
+        source,
+    };
+    let mut client = Command::new(program)
+        .arg("--no-defaults")
+        .arg(format!("--socket={}", volume.socket().display()))
+        .arg(format!("--user={}", user()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(disk)?;
+    let mut input = client.stdin.take().expect("the standard input is a pipe");
+    // A client that has given up closes its end; what it says then is the better message.
+    let _ = input.write_all(sql.as_bytes()).await;
+    drop(input);
+    let output = client.wait_with_output().await.map_err(disk)?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(failed("mariadb", &output))
+    }
+}
+
+fn failed(program: &'static str, output: &Output) -> ServerError {
+    ServerError::Failed {
+        program,
+        status: output.status.to_string(),
+        said: last_lines(&String::from_utf8_lossy(&output.stderr)),
+    }
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(8)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_position_is_read_from_what_mariadb_says() {
+        let said = "2026-11-22 16:49:34 0 [Note] Server socket created on IP: '0.0.0.0'.\n\
+                    2026-11-22 16:49:34 0 [Note] WSREP: Recovered position: b14e5b4d-e694-11f1-827a-0a45cad70f64:12\n";
+        let cluster = "b14e5b4d-e694-11f1-827a-0a45cad70f64".parse().ok();
+        assert_eq!(parse_position(said), Some(Data::At { cluster, seqno: 12 }));
+        // With GTIDs switched on, they follow.
+        assert_eq!(
+            parse_position(&said.replace(":12\n", ":12,0-1-5\n")),
+            Some(Data::At { cluster, seqno: 12 })
+        );
+        let never = "WSREP: Recovered position: 00000000-0000-0000-0000-000000000000:-1";
+        assert_eq!(
+            parse_position(never),
+            Some(Data::At {
+                cluster: None,
+                seqno: -1
+            })
+        );
+        assert_eq!(parse_position("nothing of the kind"), None);
+    }
+
+    #[test]
+    fn a_node_is_known_by_its_name() {
+        let id = NodeId(0xabc);
+        assert_eq!(parse_node_name(&node_name(3, id)), Some((id, 3)));
+        assert!(node_name(99, NodeId(u64::MAX)).len() < 32);
+        assert_eq!(parse_node_name("garb"), None);
+    }
+}

@@ -1,0 +1,314 @@
+//! What a node remembers of its cluster: enough to know, after everything has stopped, whose data is the newest.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The identity of a volume. Slots move between machines, volumes do not: the members of a cluster are volumes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct NodeId(pub u64);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<NodeId> for String {
+    fn from(id: NodeId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for NodeId {
+    type Error = std::num::ParseIntError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl FromStr for NodeId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        u64::from_str_radix(text, 16).map(Self)
+    }
+}
+
+/// The number of a replica in its service, from 1.
+pub type Slot = u32;
+
+/// Which start of the whole cluster this is. One that an operator forced comes after all that were agreed on before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Epoch {
+    /// How often an operator forced it.
+    pub forced: u32,
+    /// How often it was started in all.
+    pub number: u32,
+}
+
+/// A membership of the running cluster. Galera numbers them from one again at each start of the whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ViewId {
+    /// The start that it belongs to.
+    pub epoch: Epoch,
+    /// Galera's own number of it.
+    pub number: u64,
+}
+
+/// One start of the whole cluster. The list of them tells a node whose writes were given up from one that is only late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Bootstrap {
+    /// Which start.
+    pub epoch: Epoch,
+    /// Random: two starts that did not know of each other differ here.
+    pub id: Uuid,
+    /// Where the data stood.
+    pub seqno: i64,
+}
+
+/// A node that was let in, and has not been seen in a membership yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Expected {
+    /// Its slot.
+    pub slot: Slot,
+    /// The membership that let it in: only a later one can contain it.
+    pub since: u64,
+}
+
+/// Older starts than these many are forgotten: a node that missed so many is copied anew.
+const STARTS: usize = 500;
+
+/// What a node knows of its cluster, as of the last time that it was part of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Memory {
+    /// The cluster; none while its first start is not finished.
+    pub cluster: Option<Uuid>,
+    /// The last membership that is known.
+    pub view: ViewId,
+    /// Who was in it.
+    pub members: BTreeMap<NodeId, Slot>,
+    /// Who may have come since.
+    pub expected: BTreeMap<NodeId, Expected>,
+    /// Every start of the whole cluster, oldest first.
+    pub history: Vec<Bootstrap>,
+    /// Whether this node was let in and has not been in step since: nothing that others lack can be on it.
+    pub joining: bool,
+}
+
+impl Memory {
+    /// Takes note of a membership of the running cluster. Says whether that was news.
+    pub fn saw_view(&mut self, cluster: Uuid, number: u64, members: &BTreeMap<NodeId, Slot>) -> bool {
+        if number < self.view.number {
+            return false;
+        }
+        let before = self.clone();
+        self.cluster = Some(cluster);
+        self.view.number = number;
+        self.members.clone_from(members);
+        self.expected
+            .retain(|id, expected| !(members.contains_key(id) && number > expected.since));
+        *self != before
+    }
+
+    /// Takes note of a node that is about to join. It has to be durable before that node starts: from then on the
+    /// cluster may go on without this one.
+    pub fn expect(&mut self, id: NodeId, slot: Slot) {
+        let since = self.view.number;
+        self.expected.insert(id, Expected { slot, since });
+    }
+
+    /// What `own` remembers from the moment that the members of the running cluster have let it in.
+    pub fn of_joiner(own: NodeId, members: &[Self]) -> Option<Self> {
+        let mut memory = members.iter().max_by_key(|memory| memory.view)?.clone();
+        for other in members {
+            for (id, expected) in &other.expected {
+                memory.expected.entry(*id).or_insert(*expected);
+            }
+        }
+        memory.expected.remove(&own);
+        memory.joining = true;
+        Some(memory)
+    }
+
+    /// What a node remembers from the moment that it starts the whole cluster. Until a membership is known, all who
+    /// agreed are needed again.
+    pub fn of_bootstrapper(newest: Option<&Self>, start: &Start) -> Self {
+        let mut memory = newest.cloned().unwrap_or_default();
+        memory.cluster = memory.cluster.or(start.cluster);
+        let epoch = Epoch {
+            forced: memory.view.epoch.forced + u32::from(start.forced),
+            number: memory.view.epoch.number + 1,
+        };
+        memory.view = ViewId { epoch, number: 0 };
+        memory.members.clone_from(&start.participants);
+        memory.expected.clear();
+        memory.joining = false;
+        memory.history.push(Bootstrap {
+            epoch,
+            id: start.id,
+            seqno: start.seqno,
+        });
+        let excess = memory.history.len().saturating_sub(STARTS);
+        memory.history.drain(..excess);
+        memory
+    }
+}
+
+/// A start of the whole cluster that is about to happen.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Random.
+    pub id: Uuid,
+    /// The cluster, when the data says it.
+    pub cluster: Option<Uuid>,
+    /// Where the data stands.
+    pub seqno: i64,
+    /// Whether an operator gave up those who are missing.
+    pub forced: bool,
+    /// Who agreed, and the node itself.
+    pub participants: BTreeMap<NodeId, Slot>,
+}
+
+/// The file that outlives the process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The identity of the volume.
+    pub id: NodeId,
+    /// The cluster, once there is one.
+    pub memory: Option<Memory>,
+}
+
+/// The memory cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The disk refuses.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody edited it, or the disk did.
+    #[error(
+        "{path} is damaged ({source}). It says which nodes may hold newer data, so this node does not start without it. \
+         If another node runs, move this volume's contents away and let the node join empty; else restore the file, or \
+         delete it and run `database-agent force-bootstrap`"
+    )]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// Where.
+        source: serde_json::Error,
+    },
+}
+
+impl Record {
+    /// Reads `path`, or makes it with a new identity.
+    pub fn load_or_create(path: &Path) -> Result<Self, RecordError> {
+        match fs::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| RecordError::Damaged {
+                path: path.to_owned(),
+                source,
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let record = Self {
+                    id: NodeId(rand::random()),
+                    memory: None,
+                };
+                record.save(path)?;
+                Ok(record)
+            }
+            Err(source) => Err(RecordError::Io {
+                path: path.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// Writes `path` so that a crash leaves the old text or the new, and the new one is on disk afterwards.
+    pub fn save(&self, path: &Path) -> Result<(), RecordError> {
+        let write = || {
+            let new = path.with_extension("new");
+            let mut file = File::create(&new)?;
+            serde_json::to_writer_pretty(&mut file, self)?;
+            file.write_all(b"\n")?;
+            file.sync_all()?;
+            fs::rename(&new, path)?;
+            sync_folder_of(path)
+        };
+        write().map_err(|source| RecordError::Io {
+            path: path.to_owned(),
+            source,
+        })
+    }
+}
+
+/// Makes the name of a file as durable as its contents.
+pub fn sync_folder_of(path: &Path) -> io::Result<()> {
+    path.parent()
+        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(id: u64) -> (NodeId, Slot) {
+        (NodeId(id), u32::try_from(id).expect("a small number"))
+    }
+
+    #[test]
+    fn the_record_survives_the_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.json");
+        let mut record = Record::load_or_create(&path).unwrap();
+        let mut memory = Memory::default();
+        memory.saw_view(Uuid::from_u128(7), 3, &BTreeMap::from([member(1), member(2)]));
+        memory.expect(NodeId(3), 3);
+        record.memory = Some(memory);
+        record.save(&path).unwrap();
+        assert_eq!(Record::load_or_create(&path).unwrap(), record);
+    }
+
+    #[test]
+    fn a_damaged_record_is_no_new_node() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.json");
+        fs::write(&path, "{").unwrap();
+        assert!(matches!(
+            Record::load_or_create(&path),
+            Err(RecordError::Damaged { .. })
+        ));
+    }
+
+    #[test]
+    fn who_was_let_in_stays_expected_until_a_later_membership_has_it() {
+        let cluster = Uuid::from_u128(7);
+        let mut memory = Memory::default();
+        memory.saw_view(cluster, 5, &BTreeMap::from([member(1), member(3)]));
+        memory.expect(NodeId(3), 3);
+        // The same membership again: it still holds the process that died.
+        memory.saw_view(cluster, 5, &BTreeMap::from([member(1), member(3)]));
+        assert!(memory.expected.contains_key(&NodeId(3)));
+        memory.saw_view(cluster, 6, &BTreeMap::from([member(1)]));
+        assert!(memory.expected.contains_key(&NodeId(3)));
+        memory.saw_view(cluster, 7, &BTreeMap::from([member(1), member(3)]));
+        assert!(memory.expected.is_empty());
+    }
+}

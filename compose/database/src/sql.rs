@@ -1,0 +1,192 @@
+//! What the agent asks its own MariaDB.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use chassis::config::Secret;
+use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlRow};
+use sqlx::{MySqlPool, Row};
+use uuid::Uuid;
+
+use crate::config::Account;
+use crate::mariadb::parse_node_name;
+use crate::memory::{NodeId, Slot};
+
+/// The agent's own account.
+pub const AGENT: &str = "agent";
+
+/// A membership, as MariaDB keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// The cluster.
+    pub cluster: Uuid,
+    /// Galera's number of the membership.
+    pub number: u64,
+    /// Who is in it.
+    pub members: BTreeMap<NodeId, Slot>,
+}
+
+/// What MariaDB says of the cluster: its status variables without their prefix.
+pub type Status = BTreeMap<String, String>;
+
+/// Connects when it is first used.
+pub fn pool(socket: &Path, password: &Secret) -> MySqlPool {
+    let options = MySqlConnectOptions::new()
+        .socket(socket)
+        .username(AGENT)
+        .password(password.expose())
+        // A node without a majority takes nothing but the plainest statements.
+        .pipes_as_concat(false)
+        .no_engine_substitution(false)
+        .timezone(None)
+        .set_names(false);
+    MySqlPoolOptions::new()
+        .max_connections(3)
+        .test_before_acquire(false)
+        .max_lifetime(Duration::from_secs(300))
+        .acquire_timeout(Duration::from_secs(2))
+        .connect_lazy_with(options)
+}
+
+fn text(row: &MySqlRow, column: usize) -> Result<String, sqlx::Error> {
+    row.try_get_unchecked(column)
+}
+
+/// The status of replication.
+pub async fn status(pool: &MySqlPool) -> Result<Status, sqlx::Error> {
+    let rows = sqlx::raw_sql("SHOW GLOBAL STATUS LIKE 'wsrep\\_%'")
+        .fetch_all(pool)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let name = text(row, 0)?;
+            let name = name.strip_prefix("wsrep_").unwrap_or(&name).to_owned();
+            Ok((name, text(row, 1)?))
+        })
+        .collect()
+}
+
+/// The membership, read in one statement so that its parts agree.
+pub async fn view(pool: &MySqlPool) -> Result<Option<View>, sqlx::Error> {
+    let rows = sqlx::raw_sql(
+        "SELECT c.cluster_uuid, CAST(c.view_id AS CHAR), m.node_name FROM mysql.wsrep_cluster c \
+         JOIN mysql.wsrep_cluster_members m ON m.cluster_uuid = c.cluster_uuid",
+    )
+    .fetch_all(pool)
+    .await?;
+    let mut view = None;
+    for row in &rows {
+        let (Ok(cluster), Ok(number)) = (text(row, 0)?.parse(), text(row, 1)?.parse()) else {
+            return Ok(None);
+        };
+        let view = view.get_or_insert(View {
+            cluster,
+            number,
+            members: BTreeMap::new(),
+        });
+        view.members.extend(parse_node_name(&text(row, 2)?));
+    }
+    Ok(view)
+}
+
+/// How many of the accounts exist.
+pub async fn accounts_missing(pool: &MySqlPool, accounts: &[Account]) -> Result<bool, sqlx::Error> {
+    let rows = sqlx::raw_sql("SELECT User FROM mysql.global_priv")
+        .fetch_all(pool)
+        .await?;
+    let mut users = Vec::new();
+    for row in &rows {
+        users.push(text(row, 0)?);
+    }
+    let has = |user: &str| users.iter().any(|there| there == user);
+    Ok(!has("sst")
+        || accounts
+            .iter()
+            .any(|account| !has(&account.service) || !has(&format!("{}_migrate", account.service))))
+}
+
+/// Makes the schemas and users, or brings them up to date.
+pub async fn make_accounts(
+    pool: &MySqlPool,
+    accounts: &[Account],
+    copy_password: &Secret,
+) -> Result<(), sqlx::Error> {
+    for statement in account_statements(accounts, copy_password) {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+            .execute(pool)
+            .await?;
+    }
+    Ok(())
+}
+
+/// The statements that give the agent its account.
+pub fn agent_account(password: &Secret) -> String {
+    let password = password.expose();
+    format!(
+        "CREATE USER IF NOT EXISTS '{AGENT}'@'localhost' IDENTIFIED BY '{password}';\n\
+         ALTER USER '{AGENT}'@'localhost' IDENTIFIED BY '{password}';\n\
+         GRANT ALL PRIVILEGES ON *.* TO '{AGENT}'@'localhost' WITH GRANT OPTION;\n"
+    )
+}
+
+fn account_statements(accounts: &[Account], copy_password: &Secret) -> Vec<String> {
+    const GRANTS: &str = include_str!("../../grants.sql");
+    let copy_password = copy_password.expose();
+    let mut statements = vec![
+        format!("CREATE USER IF NOT EXISTS 'sst'@'localhost' IDENTIFIED BY '{copy_password}'"),
+        format!("ALTER USER 'sst'@'localhost' IDENTIFIED BY '{copy_password}'"),
+        // What mariadb-backup needs to copy a running node.
+        "GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR, REPLICA MONITOR ON *.* TO 'sst'@'localhost'"
+            .to_owned(),
+    ];
+    for account in accounts {
+        let filled = GRANTS
+            .replace("{{service}}", &account.service)
+            .replace("{{password}}", account.password.expose())
+            .replace("{{migrate_password}}", account.migrate_password.expose());
+        let mut statement = String::new();
+        for line in filled
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.starts_with("--"))
+        {
+            statement.push_str(line.trim_end_matches(';'));
+            if line.ends_with(';') {
+                statements.push(std::mem::take(&mut statement));
+            } else {
+                statement.push(' ');
+            }
+        }
+    }
+    for statement in &mut statements {
+        *statement = statement.trim().to_owned();
+    }
+    statements
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_gives_whole_statements() {
+        let account = Account {
+            service: "vote".to_owned(),
+            password: Secret::new("one-long-password"),
+            migrate_password: Secret::new("other-long-password"),
+        };
+        let statements = account_statements(&[account], &Secret::new("a-third-password"));
+        assert!(statements.iter().all(|statement| !statement.contains("{{")));
+        assert!(statements.iter().all(|statement| {
+            ["CREATE ", "ALTER ", "GRANT "]
+                .iter()
+                .any(|verb| statement.starts_with(verb))
+        }));
+        assert!(
+            statements
+                .iter()
+                .any(|statement| statement.contains("`vote`.* TO 'vote'@'%'"))
+        );
+    }
+}

@@ -1,0 +1,290 @@
+//! What the agent's tasks share: what the node is, what it remembers, and what it has agreed to.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use chassis::config::Secret;
+use sqlx::MySqlPool;
+
+use crate::config::Config;
+use crate::decision::{Data, Node, Objection, Promise, Proposal, Stage, consider};
+use crate::mariadb::Volume;
+use crate::memory::{Memory, Record, RecordError};
+use crate::peers::{Answer, Client, Farewell, Registration};
+use crate::sql::{self, Status};
+
+/// The membership is asked of a MariaDB that may hang.
+const ASKING: Duration = Duration::from_millis(1500);
+
+/// So many questions are remembered, to know one that is played again.
+const NONCES: usize = 100_000;
+
+/// Everything that the agent's tasks share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The flags.
+    pub config: Config,
+    /// What the agents share.
+    pub secret: Secret,
+    /// This process.
+    pub boot: u64,
+    /// The files.
+    pub volume: Volume,
+    /// MariaDB, when it runs.
+    pub sql: MySqlPool,
+    /// The others.
+    pub client: Client,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    record: Record,
+    data: Data,
+    stage: Stage,
+    promise: Option<(Promise, Instant)>,
+    says: String,
+    status: Status,
+    nonces: HashSet<String>,
+}
+
+/// Why a node is not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// It is the wrong one to ask.
+    #[error("this node is not in the running cluster")]
+    NotAMember,
+    /// Its MariaDB does not answer.
+    #[error("this node's database does not answer")]
+    Database,
+    /// What must be durable is not.
+    #[error("this node cannot write its memory: {0}")]
+    Record(#[from] RecordError),
+}
+
+impl Shared {
+    /// A node that has not looked at anything yet.
+    pub fn new(
+        config: Config,
+        secret: Secret,
+        volume: Volume,
+        sql: MySqlPool,
+        client: Client,
+        record: Record,
+    ) -> Self {
+        Self {
+            config,
+            secret,
+            boot: rand::random(),
+            volume,
+            sql,
+            client,
+            state: Mutex::new(State {
+                record,
+                data: Data::Empty,
+                stage: Stage::Recovering,
+                promise: None,
+                says: "recovering the position".to_owned(),
+                status: Status::new(),
+                nonces: HashSet::new(),
+            }),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while locked")
+    }
+
+    /// The node, as it tells others.
+    pub fn node(&self) -> Node {
+        let state = self.state();
+        Node {
+            id: state.record.id,
+            slot: self.config.slot,
+            data: state.data,
+            memory: state.record.memory.clone(),
+            stage: state.stage,
+        }
+    }
+
+    /// What it answers a peer.
+    pub fn answer(&self) -> Answer {
+        Answer {
+            cluster: self.config.cluster.clone(),
+            boot: self.boot,
+            node: self.node(),
+        }
+    }
+
+    /// What it remembers.
+    pub fn memory(&self) -> Option<Memory> {
+        self.state().record.memory.clone()
+    }
+
+    /// What it is at.
+    pub fn stage(&self) -> Stage {
+        self.state().stage
+    }
+
+    /// Moves on.
+    pub fn set_stage(&self, stage: Stage) {
+        self.state().stage = stage;
+    }
+
+    /// What it has.
+    pub fn set_data(&self, data: Data) {
+        self.state().data = data;
+    }
+
+    /// Says what the node is doing, in the log when it is news and in `/status`. Whether it was news.
+    pub fn says(&self, sentence: &str) -> bool {
+        let mut state = self.state();
+        let news = state.says != sentence;
+        sentence.clone_into(&mut state.says);
+        news
+    }
+
+    /// The last status that MariaDB told.
+    pub fn set_status(&self, status: Status) {
+        self.state().status = status;
+    }
+
+    /// For `/status`.
+    pub fn report(&self) -> serde_json::Value {
+        let node = self.node();
+        let state = self.state();
+        serde_json::json!({
+            "id": node.id,
+            "slot": node.slot,
+            "stage": node.stage,
+            "says": state.says,
+            "data": node.data,
+            "memory": node.memory,
+            "wsrep": state.status,
+        })
+    }
+
+    /// Changes the memory, on disk first.
+    pub fn remember(&self, change: impl FnOnce(&mut Option<Memory>)) -> Result<(), RecordError> {
+        let mut state = self.state();
+        let mut record = state.record.clone();
+        change(&mut record.memory);
+        if record != state.record {
+            record.save(&self.volume.record())?;
+            state.record = record;
+        }
+        Ok(())
+    }
+
+    /// Whether this question was not asked before.
+    pub fn is_new_question(&self, nonce: &str) -> bool {
+        let mut state = self.state();
+        if state.nonces.len() >= NONCES {
+            // An old question that comes again now changes nothing that a peer could not ask for at any time.
+            state.nonces.clear();
+        }
+        nonce.len() == 32 && state.nonces.insert(nonce.to_owned())
+    }
+
+    /// What it has agreed to.
+    pub fn promise(&self) -> Option<Promise> {
+        self.state().promise.map(|(promise, _)| promise)
+    }
+
+    /// Agrees that another node starts the cluster, or says why not.
+    pub fn consider(&self, proposal: &Proposal) -> Result<(), Objection> {
+        let node = self.node();
+        let mut state = self.state();
+        let current = state.promise.map(|(promise, _)| promise);
+        let node = Node {
+            stage: state.stage,
+            ..node
+        };
+        consider(&node, current.as_ref(), proposal)?;
+        let promise = Promise {
+            to: proposal.by,
+            boot: proposal.boot,
+            ballot: proposal.ballot,
+        };
+        state.promise = Some((promise, Instant::now()));
+        Ok(())
+    }
+
+    /// Takes back a promise that came to nothing, as an answer to a question asked at `asked` shows.
+    pub fn release(&self, asked: Instant, answer: &Answer) {
+        let mut state = self.state();
+        let void = state.promise.is_some_and(|(promise, made)| {
+            made < asked && promise.to == answer.node.id && promise.is_void(answer.node.stage, answer.boot)
+        });
+        if void {
+            state.promise = None;
+        }
+    }
+
+    /// Forgets every promise: the cluster runs, or an operator decided.
+    pub fn forget_promise(&self) {
+        self.state().promise = None;
+    }
+
+    /// Begins to ask for agreement, unless it has itself agreed to something since.
+    pub fn begin_ballot(&self, ballot: u64, forced: bool) -> bool {
+        let mut state = self.state();
+        if state.promise.is_some() && !forced {
+            return false;
+        }
+        state.promise = None;
+        state.stage = Stage::Deciding { ballot: Some(ballot) };
+        true
+    }
+
+    /// Reads the membership from MariaDB and remembers it. Only a node that is in step may: one that is still being
+    /// copied to does not know where the data are.
+    pub async fn look_at_membership(&self) -> Result<(), RegisterError> {
+        let view = tokio::time::timeout(ASKING, sql::view(&self.sql))
+            .await
+            .ok()
+            .and_then(Result::ok)
+            .flatten()
+            .ok_or(RegisterError::Database)?;
+        self.remember(|memory| {
+            let memory = memory.get_or_insert_default();
+            memory.saw_view(view.cluster, view.number, &view.members);
+            memory.joining = false;
+        })?;
+        Ok(())
+    }
+
+    /// Takes note, durably, of a node that is about to join.
+    pub async fn register(&self, newcomer: Registration) -> Result<Memory, RegisterError> {
+        match self.stage() {
+            Stage::Primary => self.look_at_membership().await?,
+            Stage::Joining => {}
+            _ => return Err(RegisterError::NotAMember),
+        }
+        self.remember(|memory| {
+            if let Some(memory) = memory {
+                memory.expect(newcomer.id, newcomer.slot);
+            }
+        })?;
+        self.memory().ok_or(RegisterError::NotAMember)
+    }
+
+    /// Takes note of what a node knew that has left in order.
+    pub async fn hear_farewell(&self, farewell: &Farewell) -> Result<(), RegisterError> {
+        if self.stage() != Stage::Primary {
+            return Ok(());
+        }
+        self.look_at_membership().await?;
+        self.remember(|memory| {
+            let Some(memory) = memory else { return };
+            for (id, expected) in &farewell.memory.expected {
+                let came = memory.members.contains_key(id) && memory.view.number > expected.since;
+                if !came {
+                    memory.expected.entry(*id).or_insert(*expected);
+                }
+            }
+        })?;
+        Ok(())
+    }
+}

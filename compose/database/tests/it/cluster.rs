@@ -1,0 +1,352 @@
+//! Three real nodes, and what happens to them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use sqlx::{MySqlPool, Row};
+use tokio::task::JoinHandle;
+
+use crate::lab::{Lab, wait_until};
+
+/// Far more than it takes: a busy machine is no failure.
+const LONG: Duration = Duration::from_secs(90);
+
+/// Inserts rows at every node in turn, and keeps the numbers of those that were acknowledged.
+struct Writer {
+    stop: Arc<AtomicBool>,
+    acknowledged: Arc<Mutex<Acknowledged>>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Acknowledged {
+    rows: BTreeSet<i64>,
+    last: Option<Instant>,
+    longest_gap: Duration,
+}
+
+impl Writer {
+    fn start(lab: &Lab, from: i64) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let acknowledged = Arc::new(Mutex::new(Acknowledged::default()));
+        let pools: Vec<MySqlPool> = (1..=3).map(|slot| lab.pool(slot)).collect();
+        let (stopped, rows) = (Arc::clone(&stop), Arc::clone(&acknowledged));
+        let task = tokio::spawn(async move {
+            let mut number = from;
+            while !stopped.load(Ordering::Relaxed) {
+                for pool in &pools {
+                    number += 1;
+                    let insert = sqlx::query("INSERT INTO vote.kept (id) VALUES (?)").bind(number);
+                    let written = tokio::time::timeout(Duration::from_secs(1), insert.execute(pool)).await;
+                    if matches!(written, Ok(Ok(_))) {
+                        let mut rows = rows.lock().unwrap();
+                        let now = Instant::now();
+                        let gap = rows.last.map_or(Duration::ZERO, |last| now - last);
+                        rows.longest_gap = rows.longest_gap.max(gap);
+                        rows.last = Some(now);
+                        rows.rows.insert(number);
+                    }
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            }
+        });
+        Self {
+            stop,
+            acknowledged,
+            task,
+        }
+    }
+
+    async fn finish(self) -> Acknowledged {
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.await.unwrap();
+        std::mem::take(&mut self.acknowledged.lock().unwrap())
+    }
+}
+
+async fn rows(pool: &MySqlPool) -> BTreeSet<i64> {
+    // The first statement over a connection from before a restart only finds out that it is gone.
+    for attempt in 0.. {
+        match sqlx::query("SELECT id FROM vote.kept").fetch_all(pool).await {
+            Ok(rows) => return rows.iter().map(|row| row.get(0)).collect(),
+            Err(error) => assert!(attempt < 20, "the rows cannot be read: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    unreachable!("it returns or fails")
+}
+
+async fn every_node_has(lab: &Lab, slots: &[u32], acknowledged: &BTreeSet<i64>) {
+    for slot in slots {
+        let there = rows(&lab.pool(*slot)).await;
+        let lost: Vec<_> = acknowledged.difference(&there).collect();
+        assert!(
+            lost.is_empty(),
+            "slot {slot} lost {} of {} rows: {lost:?}",
+            lost.len(),
+            acknowledged.len()
+        );
+    }
+}
+
+async fn make_table(lab: &Lab) {
+    let pool = lab.pool(1);
+    for attempt in 0.. {
+        match sqlx::raw_sql("CREATE TABLE IF NOT EXISTS vote.kept (id BIGINT PRIMARY KEY)")
+            .execute(&pool)
+            .await
+        {
+            Ok(_) => return,
+            // The accounts and schemas are made right after the node is in step.
+            Err(error) => assert!(attempt < 50, "the table cannot be made: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Lets the story go on while this thread sleeps or asks agents.
+async fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(work)
+}
+
+async fn three_nodes() -> Lab {
+    let mut lab = Lab::new(3);
+    lab.start_all();
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
+    println!("three empty volumes → three in step: {:.1} s", took.as_secs_f32());
+    make_table(&lab).await;
+    lab
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_outlives_kills_and_a_stop_of_the_whole() {
+    let mut lab = three_nodes().await;
+    let mut kept = BTreeSet::new();
+
+    let writer = Writer::start(&lab, 0);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    lab.kill(3);
+    let dropped = blocking(|| lab.wait_in_step(&[1, 2], LONG)).await;
+    lab.start(3);
+    let back = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
+    let written = writer.finish().await;
+    println!(
+        "one killed: the others went on after {:.1} s (longest gap between acknowledged writes {:.1} s), \
+         three in step again {:.1} s after its restart, {} rows",
+        dropped.as_secs_f32(),
+        written.longest_gap.as_secs_f32(),
+        back.as_secs_f32(),
+        written.rows.len()
+    );
+    assert!(
+        written.longest_gap < Duration::from_secs(10),
+        "writes stalled for {:?}",
+        written.longest_gap
+    );
+    kept.extend(written.rows);
+    every_node_has(&lab, &[1, 2, 3], &kept).await;
+
+    let writer = Writer::start(&lab, 1_000_000);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for slot in 1..=3 {
+        lab.kill(slot);
+    }
+    let written = writer.finish().await;
+    assert!(!written.rows.is_empty());
+    kept.extend(written.rows);
+    lab.start_all();
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
+    println!(
+        "all three killed → three in step: {:.1} s, {} rows",
+        took.as_secs_f32(),
+        kept.len()
+    );
+    every_node_has(&lab, &[1, 2, 3], &kept).await;
+
+    let writer = Writer::start(&lab, 2_000_000);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let started = Instant::now();
+    blocking(|| lab.stop(&[1, 2, 3])).await;
+    let stopping = started.elapsed();
+    kept.extend(writer.finish().await.rows);
+    lab.start_all();
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
+    println!(
+        "all three stopped in {:.1} s, started again → three in step: {:.1} s, {} rows",
+        stopping.as_secs_f32(),
+        took.as_secs_f32(),
+        kept.len()
+    );
+    every_node_has(&lab, &[1, 2, 3], &kept).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: ./dev test --long"]
+async fn a_cluster_scales_to_one_and_back() {
+    let mut lab = three_nodes().await;
+    blocking(|| lab.stop(&[2, 3])).await;
+    let took = blocking(|| lab.wait_in_step(&[1], LONG)).await;
+    println!(
+        "three → one: {:.1} s after the others had stopped",
+        took.as_secs_f32()
+    );
+    sqlx::raw_sql("INSERT INTO vote.kept (id) VALUES (1)")
+        .execute(&lab.pool(1))
+        .await
+        .unwrap();
+
+    // It remembers itself alone, so it needs nobody to start again.
+    lab.kill(1);
+    lab.start(1);
+    let took = blocking(|| lab.wait_in_step(&[1], LONG)).await;
+    println!("the one killed → in step: {:.1} s", took.as_secs_f32());
+
+    lab.start(2);
+    lab.start(3);
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
+    println!("one → three: {:.1} s", took.as_secs_f32());
+    every_node_has(&lab, &[1, 2, 3], &BTreeSet::from([1])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: ./dev test --long"]
+async fn two_of_three_wait_for_the_third_until_an_operator_gives_it_up() {
+    let mut lab = three_nodes().await;
+    sqlx::raw_sql("INSERT INTO vote.kept (id) VALUES (1)")
+        .execute(&lab.pool(1))
+        .await
+        .unwrap();
+    for slot in 1..=3 {
+        lab.kill(slot);
+    }
+    lab.start(2);
+    lab.start(3);
+    let refused = |lab: &Lab| {
+        lab.says(2)
+            .starts_with("refusing to start: nobody runs, and the node in slot 1")
+    };
+    let took = blocking(|| wait_until("slot 2 refuses", LONG, || refused(&lab))).await;
+    println!(
+        "two of three came back: refused after {:.1} s: {}",
+        took.as_secs_f32(),
+        lab.says(2)
+    );
+    assert!(lab.is_healthy(2), "an agent that refuses is alive");
+
+    // The flag is set on both: the one with less says so, the other one uses it up.
+    for slot in [2, 3] {
+        fs::write(lab.volume(slot).join("force-bootstrap"), "").unwrap();
+    }
+    let took = blocking(|| lab.wait_in_step(&[2, 3], LONG)).await;
+    println!("forced → two in step: {:.1} s", took.as_secs_f32());
+    for slot in [2, 3] {
+        assert!(
+            !lab.volume(slot).join("force-bootstrap").exists(),
+            "slot {slot} kept the flag"
+        );
+    }
+    every_node_has(&lab, &[2, 3], &BTreeSet::from([1])).await;
+
+    // The third had no write of its own, so it may come back.
+    lab.start(1);
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
+    println!(
+        "the third came back after all → three in step: {:.1} s",
+        took.as_secs_f32()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: ./dev test --long"]
+async fn what_was_given_up_does_not_come_back() {
+    let mut lab = three_nodes().await;
+    blocking(|| lab.stop(&[2, 3])).await;
+    blocking(|| lab.wait_in_step(&[1], LONG)).await;
+    // Only slot 1 has this one.
+    sqlx::raw_sql("INSERT INTO vote.kept (id) VALUES (1)")
+        .execute(&lab.pool(1))
+        .await
+        .unwrap();
+    lab.kill(1);
+    lab.start(2);
+    lab.start(3);
+    blocking(|| wait_until("slot 2 refuses", LONG, || lab.says(2).starts_with("refusing"))).await;
+    fs::write(lab.volume(2).join("force-bootstrap"), "").unwrap();
+    fs::write(lab.volume(3).join("force-bootstrap"), "").unwrap();
+    blocking(|| lab.wait_in_step(&[2, 3], LONG)).await;
+    for number in 2..20 {
+        sqlx::query("INSERT INTO vote.kept (id) VALUES (?)")
+            .bind(number)
+            .execute(&lab.pool(2))
+            .await
+            .unwrap();
+    }
+    lab.start(1);
+    blocking(|| wait_until("slot 1 refuses", LONG, || lab.says(1).contains("given up"))).await;
+    println!("the third has a write of its own: {}", lab.says(1));
+    assert!(lab.in_step(2, 2) && lab.in_step(3, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: ./dev test --long"]
+async fn strangers_are_kept_out() {
+    let mut lab = three_nodes().await;
+    lab.kill(3);
+    blocking(|| lab.wait_in_step(&[1, 2], LONG)).await;
+
+    // The same volume, but another secret.
+    let stranger = lab.folder.path().join("secrets/stranger").display().to_string();
+    lab.start_with(3, &["--database-cluster-secret-file", &stranger]);
+    blocking(|| {
+        wait_until("slot 1 notices", LONG, || {
+            lab.said(3).contains("does not share this node's cluster secret")
+        })
+    })
+    .await;
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(lab.in_step(1, 2) && lab.in_step(2, 2), "a stranger was let in");
+    let complaints = lab.said(3).matches("does not share").count();
+    assert_eq!(complaints, 2, "each peer is complained about once");
+    blocking(|| lab.stop(&[3])).await;
+
+    // A volume that belongs to a cluster of its own.
+    fs::rename(lab.volume(3), lab.folder.path().join("away")).unwrap();
+    blocking(|| lab.stop(&[1, 2])).await;
+    for slot in [1, 2] {
+        fs::rename(lab.volume(slot), lab.folder.path().join(format!("kept-{slot}"))).unwrap();
+    }
+    lab.start_with(1, &["--nodes", "1"]);
+    // An address that is silent may have data: nothing is founded.
+    std::thread::sleep(Duration::from_secs(4));
+    assert!(
+        lab.says(1).starts_with("a new cluster is founded when"),
+        "{}",
+        lab.says(1)
+    );
+    lab.start(2);
+    lab.start(3);
+    blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
+    blocking(|| lab.stop(&[1, 2, 3])).await;
+    for slot in [1, 2] {
+        fs::remove_dir_all(lab.volume(slot)).unwrap();
+        fs::rename(lab.folder.path().join(format!("kept-{slot}")), lab.volume(slot)).unwrap();
+    }
+    lab.start(1);
+    lab.start(2);
+    blocking(|| lab.wait_in_step(&[1, 2], LONG)).await;
+    lab.start(3);
+    let took =
+        blocking(|| wait_until("slot 3 refuses", LONG, || lab.says(3).contains("they never mix"))).await;
+    println!(
+        "another cluster's volume: refused after {:.1} s: {}",
+        took.as_secs_f32(),
+        lab.says(3)
+    );
+    assert!(
+        lab.in_step(1, 2) && lab.in_step(2, 2),
+        "a foreign volume was let in"
+    );
+}

@@ -1,0 +1,353 @@
+//! Real nodes on one machine: each in a network namespace of its own, on a bridge in another one.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use chassis::config::Secret;
+use database_agent::{seal, sql};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use sqlx::MySqlPool;
+use tempfile::TempDir;
+
+const SECRET: &str = "the secret of all three nodes";
+
+/// A machine with three nodes is busy enough: labs run one after the other.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Namespaces, and what runs in them; all of it goes when this is dropped.
+pub(crate) struct Lab {
+    name: String,
+    nodes: u32,
+    pub(crate) folder: TempDir,
+    agents: Vec<Option<Child>>,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Lab {
+    /// `nodes` namespaces on a bridge, and nothing in them.
+    pub(crate) fn new(nodes: u32) -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "this test makes network namespaces, which only root may: run it as root, or leave it out"
+        );
+        remove_leftovers();
+        let lab = Self {
+            name: format!("dba-{}", std::process::id()),
+            nodes,
+            folder: tempfile::Builder::new()
+                .prefix("proofsheet-database-")
+                .tempdir()
+                .unwrap(),
+            agents: (0..nodes).map(|_| None).collect(),
+            _alone: alone,
+        };
+        let bridge = lab.bridge();
+        ip(&["netns", "add", &bridge]);
+        ip(&["-n", &bridge, "link", "add", "br0", "type", "bridge"]);
+        ip(&["-n", &bridge, "link", "set", "br0", "up"]);
+        for slot in 1..=nodes {
+            let (space, port) = (lab.space(slot), format!("port{slot}"));
+            ip(&["netns", "add", &space]);
+            ip(&["-n", &space, "link", "set", "lo", "up"]);
+            ip(&[
+                "-n", &bridge, "link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", &space,
+            ]);
+            ip(&["-n", &bridge, "link", "set", &port, "master", "br0", "up"]);
+            ip(&[
+                "-n",
+                &space,
+                "addr",
+                "add",
+                &format!("{}/24", address(slot)),
+                "dev",
+                "eth0",
+            ]);
+            ip(&["-n", &space, "link", "set", "eth0", "up"]);
+        }
+        let secrets = lab.folder.path().join("secrets");
+        fs::create_dir(&secrets).unwrap();
+        for (file, text) in [
+            ("cluster", SECRET),
+            ("stranger", "the secret of somebody else"),
+            ("sst", "copies-need-a-password"),
+            ("vote_password", "vote-has-a-password"),
+            ("vote_migrate_password", "vote-migrates-with-another"),
+        ] {
+            fs::write(secrets.join(file), format!("{text}\n")).unwrap();
+        }
+        lab
+    }
+
+    fn bridge(&self) -> String {
+        format!("{}-bridge", self.name)
+    }
+
+    fn space(&self, slot: u32) -> String {
+        format!("{}-{slot}", self.name)
+    }
+
+    /// Where a slot's volume is.
+    pub(crate) fn volume(&self, slot: u32) -> PathBuf {
+        self.folder.path().join(format!("volume-{slot}"))
+    }
+
+    fn log(&self, slot: u32) -> PathBuf {
+        self.folder.path().join(format!("node-{slot}.log"))
+    }
+
+    /// Starts the agent of a slot; `more` are further flags, which win.
+    pub(crate) fn start_with(&mut self, slot: u32, more: &[&str]) {
+        let secrets = self.folder.path().join("secrets");
+        fs::create_dir_all(self.volume(slot)).unwrap();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log(slot))
+            .unwrap();
+        let peers: Vec<_> = (1..=self.nodes).map(address).collect();
+        let mut flags = vec![
+            ("--slot", slot.to_string()),
+            ("--nodes", self.nodes.to_string()),
+            ("--peers", peers.join(",")),
+            ("--volume", self.volume(slot).display().to_string()),
+            ("--services", "vote".to_owned()),
+            ("--secrets", secrets.display().to_string()),
+            (
+                "--database-cluster-secret-file",
+                secrets.join("cluster").display().to_string(),
+            ),
+            (
+                "--database-sst-password-file",
+                secrets.join("sst").display().to_string(),
+            ),
+            ("--buffer-pool", "32M".to_owned()),
+            ("--gcache", "32M".to_owned()),
+            ("--max-connections", "50".to_owned()),
+        ];
+        for pair in more.chunks(2) {
+            flags.retain(|(name, _)| *name != pair[0]);
+            flags.push((pair[0], pair[1].to_owned()));
+        }
+        let mut command = Command::new("ip");
+        command
+            .args([
+                "netns",
+                "exec",
+                &self.space(slot),
+                env!("CARGO_BIN_EXE_database-agent"),
+                "run",
+            ])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        for (name, value) in flags {
+            command.arg(name).arg(value);
+        }
+        self.agents[slot as usize - 1] = Some(command.spawn().unwrap());
+    }
+
+    pub(crate) fn start(&mut self, slot: u32) {
+        self.start_with(slot, &[]);
+    }
+
+    pub(crate) fn start_all(&mut self) {
+        for slot in 1..=self.nodes {
+            self.start(slot);
+        }
+    }
+
+    /// Everything in a slot dies at once, as when its machine does.
+    pub(crate) fn kill(&mut self, slot: u32) {
+        kill_all_in(&self.space(slot));
+        if let Some(mut agent) = self.agents[slot as usize - 1].take() {
+            agent.wait().unwrap();
+        }
+    }
+
+    /// SIGTERM, as an orchestrator sends it. Returns once all have ended, which has to be with success.
+    pub(crate) fn stop(&mut self, slots: &[u32]) {
+        for slot in slots {
+            let agent = self.agents[*slot as usize - 1]
+                .as_ref()
+                .expect("the agent was started");
+            kill(Pid::from_raw(agent.id().cast_signed()), Signal::SIGTERM).unwrap();
+        }
+        let deadline = Instant::now() + Duration::from_secs(40);
+        for slot in slots {
+            let mut agent = self.agents[*slot as usize - 1]
+                .take()
+                .expect("the agent was started");
+            let status = loop {
+                if let Some(status) = agent.try_wait().unwrap() {
+                    break status;
+                }
+                assert!(Instant::now() < deadline, "slot {slot} did not stop within 40 s");
+                std::thread::sleep(Duration::from_millis(50));
+            };
+            assert!(status.success(), "slot {slot} ended with {status}");
+        }
+    }
+
+    /// What an agent says of itself; nothing while it does not run.
+    pub(crate) fn status(&self, slot: u32) -> Option<Value> {
+        let output = Command::new("ip")
+            .args([
+                "netns",
+                "exec",
+                &self.space(slot),
+                env!("CARGO_BIN_EXE_database-agent"),
+                "status",
+            ])
+            .output()
+            .unwrap();
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
+    /// The sentence of an agent.
+    pub(crate) fn says(&self, slot: u32) -> String {
+        let status = self.status(slot);
+        status.map_or_else(String::new, |status| {
+            status["says"].as_str().unwrap_or_default().to_owned()
+        })
+    }
+
+    pub(crate) fn is_healthy(&self, slot: u32) -> bool {
+        Command::new("ip")
+            .args([
+                "netns",
+                "exec",
+                &self.space(slot),
+                env!("CARGO_BIN_EXE_database-agent"),
+                "healthcheck",
+            ])
+            .stderr(Stdio::null())
+            .status()
+            .unwrap()
+            .success()
+    }
+
+    /// Whether a slot is in step in a cluster of `size`.
+    pub(crate) fn in_step(&self, slot: u32, size: usize) -> bool {
+        self.status(slot).is_some_and(|status| {
+            status["stage"] == "primary"
+                && status["wsrep"]["local_state_comment"] == "Synced"
+                && status["wsrep"]["cluster_size"] == size.to_string()
+        })
+    }
+
+    /// Waits until these slots, and no others, are a cluster in step; says how long that took.
+    pub(crate) fn wait_in_step(&self, slots: &[u32], limit: Duration) -> Duration {
+        let what = format!("slots {slots:?} are in step");
+        wait_until(&what, limit, || {
+            slots.iter().all(|slot| self.in_step(*slot, slots.len()))
+        })
+    }
+
+    /// The log of a slot.
+    pub(crate) fn said(&self, slot: u32) -> String {
+        fs::read_to_string(self.log(slot)).unwrap_or_default()
+    }
+
+    /// A pool over the socket of a slot.
+    pub(crate) fn pool(&self, slot: u32) -> MySqlPool {
+        let password = seal::derived_password(&Secret::new(SECRET), "the agent's account");
+        sql::pool(&self.volume(slot).join("mariadb.sock"), &password)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for slot in 1..=self.nodes {
+                let said = self.said(slot);
+                let lines: Vec<_> = said.lines().collect();
+                eprintln!("--- the end of slot {slot}'s log");
+                eprintln!("{}", lines[lines.len().saturating_sub(60)..].join("\n"));
+            }
+        }
+        for slot in 1..=self.nodes {
+            remove_space(&self.space(slot));
+            if let Some(mut agent) = self.agents[slot as usize - 1].take() {
+                let _ = agent.wait();
+            }
+        }
+        remove_space(&self.bridge());
+    }
+}
+
+pub(crate) fn address(slot: u32) -> String {
+    format!("10.99.0.{}", 10 + slot)
+}
+
+pub(crate) fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) -> Duration {
+    let started = Instant::now();
+    while !done() {
+        assert!(
+            started.elapsed() < limit,
+            "it did not come to pass within {limit:?} that {what}"
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    started.elapsed()
+}
+
+fn ip(arguments: &[&str]) {
+    let output = Command::new("ip")
+        .args(arguments)
+        .output()
+        .expect("ip is missing: Debian's package iproute2 has it");
+    assert!(
+        output.status.success(),
+        "`ip {}` failed, and this test needs network namespaces, which this machine does not let it make: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn kill_all_in(space: &str) {
+    // A process may start another one while the list is read.
+    for _ in 0..20 {
+        let output = Command::new("ip")
+            .args(["netns", "pids", space])
+            .output()
+            .unwrap();
+        let pids: Vec<i32> = String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .filter_map(|line| line.trim().parse().ok())
+            .collect();
+        if pids.is_empty() {
+            return;
+        }
+        for pid in pids {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn remove_space(space: &str) {
+    if Path::new("/run/netns").join(space).exists() {
+        kill_all_in(space);
+        let _ = Command::new("ip").args(["netns", "delete", space]).status();
+    }
+}
+
+/// What a test run that was killed has left.
+fn remove_leftovers() {
+    let Ok(spaces) = fs::read_dir("/run/netns") else {
+        return;
+    };
+    for space in spaces.flatten() {
+        let name = space.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix("dba-").and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(|owner| !Path::new("/proc").join(owner).exists()) {
+            remove_space(&name);
+        }
+    }
+}

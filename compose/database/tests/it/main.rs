@@ -1,0 +1,5 @@
+//! The agent: its decision in a model of three nodes, and the whole of it over real nodes.
+
+mod model;
+mod lab;
+mod cluster;
