@@ -140,9 +140,6 @@ impl Browser {
             capabilities.add_arg(argument)?;
         }
         capabilities.add_arg(&format!("--lang={}", habits.language))?;
-        if habits.without == Some(Without::WebAssembly) {
-            capabilities.add_arg("--js-flags=--noexpose-wasm")?;
-        }
         let mut preferences = json!({ "intl.accept_languages": habits.language });
         match habits.without {
             Some(Without::Cookies) => {
@@ -159,12 +156,16 @@ impl Browser {
             .context("chromedriver opened no browser")?;
         let screenshots = screenshots();
         std::fs::create_dir_all(&screenshots)?;
-        Ok(Self {
+        let browser = Self {
             driver,
             chromedriver,
             site: site.to_owned(),
             screenshots,
-        })
+        };
+        if habits.without == Some(Without::WebAssembly) {
+            browser.before_every_page("delete window.WebAssembly").await?;
+        }
+        Ok(browser)
     }
 
     /// Closes it; a browser that is only dropped stays until the end of the test.
@@ -321,8 +322,13 @@ impl Browser {
         self.click_on(&self.find_in(place, role, name).await?).await
     }
 
+    /// What the bars could cover is brought to the middle first. What lies on a bar is in view always, and to ask for it
+    /// would move the page.
     async fn click_on(&self, element: &WebElement) -> Result<()> {
-        element.scroll_into_view().await?;
+        let to_the_middle = "const { top, bottom } = element.getBoundingClientRect();
+            const isCovered = top < 72 || bottom > innerHeight - 72;
+            if (isCovered && !element.closest('header.bar')) element.scrollIntoView({ block: 'center' });";
+        self.run_on::<()>(element, to_the_middle).await?;
         Ok(element.click().await?)
     }
 
@@ -547,10 +553,12 @@ impl Browser {
     }
 
     /// Fails when the browser complained: a violation of the content security policy, an error of a script. Requests
-    /// that the site refused are no complaints: journeys provoke some.
+    /// that the site refused or that the network lost are no complaints: journeys provoke some.
     pub async fn is_content(&self) -> Result<()> {
-        let is_complaint =
-            |entry: &BrowserLogEntry| entry.level == "SEVERE" && entry.source.as_deref() != Some("network");
+        let is_complaint = |entry: &BrowserLogEntry| {
+            let is_lost = entry.message.contains("TypeError: Failed to fetch");
+            entry.level == "SEVERE" && entry.source.as_deref() != Some("network") && !is_lost
+        };
         let complaints: Vec<_> = self
             .driver
             .browser_log()

@@ -207,13 +207,13 @@ async fn a_word_too_long_stays(site: &Site, bert: &Member<'_>, photo: &str) -> R
     let area = browser.find(Role::Textbox, "Your comment").await?;
     area.click().await?;
     browser.paste(&"Wow".repeat(8000 / 3)).await?;
-    browser.reads("7998 / 2000").await?;
+    browser.reads("7,998 / 2,000").await?;
     let send = browser.find(Role::Button, "Send").await?;
     browser.has(&send, "aria-disabled", "true").await?;
     browser.press_with_control(Key::Enter).await?;
     browser.screenshots("comment-too-long").await?;
     browser.reload().await?;
-    browser.reads("7998 / 2000").await?;
+    browser.reads("7,998 / 2,000").await?;
     site.comes_to(&browser, photo, (0, 0, 0)).await?;
 
     // As long as may be, and still without a place to break the line.
