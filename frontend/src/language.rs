@@ -3,6 +3,9 @@
 //! The catalogues are `locales/*.json`. A text is looked up while the app compiles, so that a key that does not exist is
 //! a compile error, and what is left of it in the program is a pointer to its wordings. Reading one follows the
 //! language: what shows it changes with it.
+//!
+//! A further language is a catalogue, its tag in `build.rs`, and a place in [`Language::ALL`] and in [`text!`]; the
+//! compiler and the tests ask for the rest.
 
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -263,6 +266,9 @@ mod tests {
 
     #[test]
     fn every_language_has_the_same_texts_with_the_same_gaps() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("locales");
+        let catalogues = std::fs::read_dir(folder).expect("the catalogues can be read");
+        assert_eq!(catalogues.count(), Language::ALL.len());
         let english = catalogue(Language::en);
         for language in Language::ALL {
             assert_eq!(catalogue(language), english, "{}", language.tag());
