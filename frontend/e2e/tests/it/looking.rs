@@ -30,6 +30,7 @@ async fn everybody_finds_their_way() -> Result<()> {
         .walk("without cookies", without_cookies(&site, &bert))
         .await;
     journeys.walk("without the app", without_the_app(&site)).await;
+    journeys.walk("in German", in_german(&site)).await;
     journeys
         .walk("odd shapes", pictures_of_any_shape(&site, &ada))
         .await;
@@ -229,6 +230,49 @@ async fn without_cookies(site: &Site, bert: &Member<'_>) -> Result<()> {
     bert.fill_in(&browser).await?;
     browser.reads("Please sign in again.").await?;
     browser.screenshots("without-cookies").await?;
+    browser.closes_content().await
+}
+
+/// The language follows the browser, and the switch changes all that is shown but nothing that was typed.
+async fn in_german(site: &Site) -> Result<()> {
+    let habits = Habits {
+        language: "de",
+        ..Habits::default()
+    };
+    let browser = site.visitor_with(habits).await?;
+    browser.visit("/").await?;
+    browser.find(Role::Heading, "Neu").await?;
+    browser
+        .holds(
+            "the page says that it is German",
+            "return document.documentElement.lang === 'de' && document.title === 'Neu · Proofsheet'",
+        )
+        .await?;
+    let tile = browser.find(Role::Article, "Frame 12").await?;
+    browser.click_in(&tile, Role::Button, "Dafür stimmen").await?;
+    browser.find(Role::Dialog, "Anmelden").await?;
+    browser.screenshots("german").await?;
+
+    browser.resize(360, 740).await?;
+    for path in ["/hot", "/register", "/upload", "/about/ranking", "/settings"] {
+        browser.visit(path).await?;
+        browser.find(Role::Link, "Angesagt").await?;
+        browser.fits(&format!("{path} in German")).await?;
+    }
+    browser.resize_back().await?;
+
+    browser.fill("E-Mail", "ada@example.org").await?;
+    browser.click(Role::Button, "English").await?;
+    browser.find(Role::Heading, "Settings").await?;
+    browser
+        .holds(
+            "what was typed stays, and the page is English",
+            "return document.querySelector('#login-email').value === 'ada@example.org'
+                && document.documentElement.lang === 'en' && document.title === 'Settings · Proofsheet'",
+        )
+        .await?;
+    browser.reload().await?;
+    browser.find(Role::Heading, "Settings").await?;
     browser.closes_content().await
 }
 
