@@ -298,10 +298,14 @@ impl Pages {
             },
         );
         let path = named.map_or_else(|| "/hot".to_owned(), |day| format!("/hot/{day}"));
-        let head = Head::new(&title, words)
-            .at(path)
-            .with_photos(&page.into_present(), true)
+        let photos = page.into_present();
+        let mut head = Head::new(&title, words)
+            .with_photos(&photos, true)
             .with_feed("Hot".to_owned(), "/feeds/hot.atom".to_owned());
+        // Every day leads to the one before: who follows all links must find an end.
+        if named.is_none() || !photos.is_empty() {
+            head = head.at(path);
+        }
         Ok(Content::new(head, main, style).with(answers))
     }
 

@@ -106,7 +106,7 @@ impl Head {
             @if let Some(path) = &self.path {
                 link rel="canonical" href={ (base) (path) };
             } @else {
-                meta name="robots" content="noindex";
+                meta name="robots" content="noindex, nofollow";
             }
             meta property="og:site_name" content=(SITE);
             meta property="og:type" content=(self.kind);

@@ -117,6 +117,38 @@ async fn each_page_holds_what_the_app_would_ask_first() {
 }
 
 #[tokio::test]
+async fn a_day_without_photos_shows_the_podium_of_the_last_or_says_so() {
+    let (fakes, app) = (Fakes::start().await, bundle());
+    let gateway = gateway(&fakes, &app, &[]).await;
+    let empty = json!({ "nodes": [], "pageInfo": { "hasNextPage": false, "endCursor": null } });
+    let day =
+        json!({ "day": "2026-11-20", "photoCount": 1, "winner": { "__typename": "Photo", "id": PHOTO } });
+    fakes
+        .vote
+        .answer_with(json!({ "data": { "hotPhotos": empty, "hotDays": { "nodes": [day] } } }));
+    let (status, page) = fresh(&gateway, "/hot").await;
+    assert_eq!(status, 200);
+    assert!(
+        page.contains("No photos yet today") && page.contains("The podium of November 20, 2026"),
+        "{page}"
+    );
+    let asked = &answered(&page)[2];
+    assert_eq!(
+        (&asked["operation"], &asked["variables"]),
+        (
+            &json!("HotPhotos"),
+            &json!({ "day": "2026-11-20", "first": 3, "after": null })
+        )
+    );
+    let (status, page) = fresh(&gateway, "/hot/1926-11-20").await;
+    assert_eq!(status, 200);
+    assert!(
+        page.contains("No photos were published on that day.") && page.contains("nofollow"),
+        "an endless way for who follows every link: {page}"
+    );
+}
+
+#[tokio::test]
 async fn a_shared_photo_is_described_to_other_sites() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = gateway(&fakes, &app, &[("--public-url", "https://photos.example")]).await;
@@ -236,7 +268,7 @@ async fn what_is_not_there_is_said_to_be_so() {
         assert_eq!(header(&answer, "content-type"), Some("text/html; charset=utf-8"));
         let page = answer.text().await.unwrap();
         assert!(
-            page.contains(words) && page.contains("\"robots\" content=\"noindex\""),
+            page.contains(words) && page.contains("\"robots\" content=\"noindex, nofollow\""),
             "{path}: {page}"
         );
     }
