@@ -2,6 +2,7 @@
 //! half of the browser switched off.
 
 use anyhow::{Result, ensure};
+use e2e::axe;
 use e2e::browser::{Browser, Habits, Key, Role, Without};
 use e2e::camera;
 use xtask::system::{Options, System};
@@ -31,6 +32,10 @@ async fn everybody_finds_their_way() -> Result<()> {
         .await;
     journeys.walk("without the app", without_the_app(&site)).await;
     journeys.walk("in German", in_german(&site)).await;
+    journeys
+        .walk("a narrow screen", on_a_narrow_screen(&site, &bert))
+        .await;
+    journeys.walk("German", in_german(&site)).await;
     journeys
         .walk("odd shapes", pictures_of_any_shape(&site, &ada))
         .await;
@@ -178,6 +183,79 @@ async fn shortcuts_can_be_turned_off(site: &Site) -> Result<()> {
     // Had the letter moved the focus, this would not be the first stop.
     browser.press(Key::Tab).await?;
     browser.has_focus(Role::Link, "Skip to the photos").await?;
+    browser.closes_content().await
+}
+
+/// On a phone the timelines lie where a thumb is, and an opened photo takes all there is.
+async fn on_a_narrow_screen(site: &Site, bert: &Member<'_>) -> Result<()> {
+    let browser = site.visitor().await?;
+    browser.resize(360, 740).await?;
+    browser.visit("/").await?;
+    browser.find(Role::Article, "Frame 12").await?;
+    let hot = browser.find(Role::Link, "Hot").await?;
+    let (top, width): (f64, f64) = browser
+        .run_on(
+            &hot,
+            "const { top, width } = element.getBoundingClientRect(); return [top, width]",
+        )
+        .await?;
+    ensure!(top > 660.0 && width > 100.0, "Hot lies at {top}, {width} wide");
+    hot.click().await?;
+    browser.is_at("/hot").await?;
+    browser
+        .has(&browser.find(Role::Link, "Hot").await?, "aria-current", "page")
+        .await?;
+    browser.click(Role::Link, "Latest").await?;
+    let tile = browser.find(Role::Article, "Frame 10").await?;
+    browser.click_in(&tile, Role::Link, "Frame 10").await?;
+    let sheet = browser.find(Role::Dialog, "Photo").await?;
+    let whole = "const { width, height } = element.getBoundingClientRect();
+        return width === innerWidth && height === innerHeight";
+    ensure!(
+        browser.run_on::<bool>(&sheet, whole).await?,
+        "the photo leaves a margin"
+    );
+    browser.find_in(&sheet, Role::Button, "Send").await?;
+    browser.fits("a photo on a phone").await?;
+    browser.click_in(&sheet, Role::Button, "Close").await?;
+    browser.is_gone(Role::Dialog, "Photo").await?;
+    browser.click_in(&tile, Role::Button, "Downvote").await?;
+    browser.find(Role::Dialog, "Sign in").await?;
+    browser.fits("the sign-in sheet on a phone").await?;
+    bert.fill_in(&browser).await?;
+    browser.announces("Downvoted. Score −1.").await?;
+    browser.closes_content().await
+}
+
+/// The language follows the browser until somebody chooses another.
+async fn in_german(site: &Site) -> Result<()> {
+    let habits = Habits {
+        language: "de",
+        ..Habits::default()
+    };
+    let browser = site.visitor_with(habits).await?;
+    browser.visit("/").await?;
+    browser.find(Role::Heading, "Neu").await?;
+    browser
+        .holds(
+            "the page to be German",
+            "return document.documentElement.lang === 'de'",
+        )
+        .await?;
+    let tile = browser.find(Role::Article, "Frame 12").await?;
+    browser.find_in(&tile, Role::Link, "0 Kommentare").await?;
+    browser.screenshots("german").await?;
+    let complaints = axe::complaints(&browser, "German").await?;
+    ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
+    browser.click_in(&tile, Role::Button, "Dafür stimmen").await?;
+    browser.find(Role::Dialog, "Anmelden").await?;
+    browser.press(Key::Escape).await?;
+    browser.is_gone(Role::Dialog, "Anmelden").await?;
+
+    browser.click(Role::Button, "English").await?;
+    browser.find(Role::Heading, "Latest").await?;
+    browser.reload().await?;
+    browser.find(Role::Heading, "Latest").await?;
     browser.closes_content().await
 }
 
