@@ -266,9 +266,7 @@ mod tests {
 
     #[test]
     fn every_language_has_the_same_texts_with_the_same_gaps() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("locales");
-        let catalogues = std::fs::read_dir(folder).expect("the catalogues can be read");
-        assert_eq!(catalogues.count(), Language::ALL.len());
+        assert_eq!(<Language as leptos_i18n::Locale>::get_all(), Language::ALL);
         let english = catalogue(Language::en);
         for language in Language::ALL {
             assert_eq!(catalogue(language), english, "{}", language.tag());
