@@ -23,14 +23,14 @@ use crate::{http, seal, sql};
 
 /// How often a node that waits asks the others, and one that runs asks its MariaDB.
 const TICK: Duration = Duration::from_millis(400);
-/// Those who are missing have so long before an operator is asked for.
-const PATIENCE: Duration = Duration::from_secs(45);
 /// A sentence that did not change is said again.
 const REPEAT: Duration = Duration::from_secs(60);
 /// An operator's flag speaks of the situation in which it was set.
-const FLAG_AGE: Duration = Duration::from_secs(15 * 60);
+const FLAG_AGE: Duration = Duration::from_mins(15);
 /// MariaDB writes its pages out when it stops.
 const STOP: Duration = Duration::from_secs(300);
+/// A node that leaves before this one has left the membership by then, even if it writes pages for longer.
+const TURN: Duration = Duration::from_secs(10);
 /// How often MariaDB may end by itself, one after the other, without having been in step for a minute in between.
 const TRIES: u32 = 10;
 
@@ -261,7 +261,7 @@ impl Agent {
             silent: found.silent.len(),
             founders: self.shared.config.nodes,
             forced: self.is_forced(),
-            waited: began.elapsed() > PATIENCE,
+            waited: began.elapsed().as_secs() >= self.shared.config.patience,
         };
         let decision = decide(&own, &nodes, around);
         let Some(address) = self.shared.config.address.or(peers.own) else {
@@ -468,6 +468,7 @@ impl Agent {
                     Err(source) => return Err(ServerError::Io { path: "mariadbd".into(), source }.into()),
                 },
                 () = self.stop.cancelled() => {
+                    self.wait_for_turn().await;
                     self.end(&mut child).await;
                     self.say_farewell().await;
                     break Ended::Asked;
@@ -481,6 +482,26 @@ impl Agent {
         };
         mariadb::end_helpers(group);
         Ok(ended)
+    }
+
+    /// Nodes that leave at the very same time look to the others like nodes that were cut off, and leave them without
+    /// a majority. So they leave one after the other, the highest slot first.
+    async fn wait_for_turn(&self) {
+        let shared = &self.shared;
+        shared.set_stage(Stage::Stopping);
+        let deadline = Instant::now() + TURN;
+        // A node that was told to stop a moment later than this one is seen by the second look.
+        let mut free = 0;
+        while free < 2 && Instant::now() < deadline {
+            let found = shared.client.ask_all().await;
+            let before_us = found.answers.values().any(|answer| {
+                answer.node.slot > shared.config.slot
+                    && answer.cluster == shared.config.cluster
+                    && answer.node.stage == Stage::Stopping
+            });
+            free = if before_us { 0 } else { free + 1 };
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
     }
 
     /// Stops MariaDB in order: it writes everything out, and the others do not count it any more.
@@ -572,7 +593,7 @@ impl Agent {
             match self.make_accounts(watch.bootstrapped).await {
                 Ok(()) => watch.accounts_made = true,
                 Err(error) => {
-                    tracing::warn!(%error, "the accounts of the services could not be made; trying again")
+                    tracing::warn!(%error, "the accounts of the services could not be made; trying again");
                 }
             }
         }
@@ -604,6 +625,9 @@ impl Agent {
             );
         }
         let alone = since.elapsed();
+        if self.is_forced() {
+            return true;
+        }
         if alone < Duration::from_secs(2) {
             return false;
         }

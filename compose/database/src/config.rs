@@ -37,6 +37,9 @@ pub struct Config {
     /// Where the agent listens. The others must find it on the same port.
     #[arg(long, env = "DATABASE_AGENT_LISTEN", default_value_t = SocketAddr::from(([0, 0, 0, 0], PORT)))]
     pub listen: SocketAddr,
+    /// For how many seconds nodes that may have newer data are waited for before an operator is asked for.
+    #[arg(long, env = "DATABASE_PATIENCE", default_value_t = 45)]
+    pub patience: u64,
     /// Which services have a schema here.
     #[arg(
         long,

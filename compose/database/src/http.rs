@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
@@ -108,7 +108,7 @@ fn refused(status: StatusCode, reason: &str) -> (StatusCode, Vec<u8>) {
 fn sealed(shared: &Shared, path: &str, headers: &HeaderMap, status: StatusCode, body: Vec<u8>) -> Response {
     let nonce = headers
         .get(NONCE)
-        .map(|value| value.as_bytes())
+        .map(HeaderValue::as_bytes)
         .unwrap_or_default();
     let parts: [&[u8]; 5] = [
         b"answer",

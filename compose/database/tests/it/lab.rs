@@ -129,6 +129,7 @@ impl Lab {
             ("--buffer-pool", "32M".to_owned()),
             ("--gcache", "32M".to_owned()),
             ("--max-connections", "50".to_owned()),
+            ("--patience", "5".to_owned()),
         ];
         for pair in more.chunks(2) {
             flags.retain(|(name, _)| *name != pair[0]);
