@@ -57,6 +57,9 @@ pub(crate) enum Code {
     /// No answer came at all. Never sent by a server.
     #[serde(skip)]
     Unreachable,
+    /// The browser would not keep what signing in brings. Never sent by a server.
+    #[serde(skip)]
+    NoCookies,
     #[serde(other)]
     Internal,
 }

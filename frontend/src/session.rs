@@ -5,7 +5,7 @@ use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
-use crate::api::{self, ApiError};
+use crate::api::{self, ApiError, Code};
 use crate::first_page;
 use crate::graphql::{Id, schema};
 
@@ -173,11 +173,13 @@ impl Session {
     }
 
     pub(crate) async fn sign_in(self, credentials: Credentials) -> Result<Viewer, ApiError> {
+        requires_cookies()?;
         let Login { login } = api::run(Login::build(credentials)).await?;
         Ok(self.begin(login.viewer))
     }
 
     pub(crate) async fn register(self, credentials: Credentials) -> Result<Viewer, ApiError> {
+        requires_cookies()?;
         let Register { register } = api::run(Register::build(credentials)).await?;
         Ok(self.begin(register.viewer))
     }
@@ -238,4 +240,13 @@ impl Session {
 /// The session that [`Session::provide`] put into the context.
 pub(crate) fn session() -> Session {
     expect_context()
+}
+
+/// A session lives in cookies. A browser that refuses them would forget it at once, which is better said before.
+fn requires_cookies() -> Result<(), ApiError> {
+    let enabled = js_sys::Reflect::get(&window().navigator(), &"cookieEnabled".into());
+    if enabled.is_ok_and(|enabled| enabled.is_falsy()) {
+        return Err(Code::NoCookies.into());
+    }
+    Ok(())
 }

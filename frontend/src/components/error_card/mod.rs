@@ -17,6 +17,7 @@ pub(crate) fn words(error: &ApiError) -> Text {
         Code::Unavailable => text!(error.unavailable),
         Code::Internal => text!(error.internal),
         Code::Unreachable => text!(error.unreachable),
+        Code::NoCookies => text!(error.no_cookies),
     }
 }
 
