@@ -259,12 +259,17 @@ fn picture(print: &Print, sizes: &str, at: usize) -> Markup {
     };
     let srcset = plain.map_or("", |source| source.srcset.as_str());
     let src = srcset.split_whitespace().next().unwrap_or_default();
-    let loading = if at < EAGER { "eager" } else { "lazy" };
+    // The next ones come with the first row of a wide window, whose preloads hurry; on a phone they are further down.
+    let (loading, priority) = match at {
+        0 => ("eager", Some("high")),
+        1..EAGER => ("eager", Some("low")),
+        _ => ("lazy", None),
+    };
     html! {
         div.picture.is-loaded {
             picture {
                 @for source in better { source type=(source.media_type) srcset=(source.srcset) sizes=(sizes); }
-                img loading=(loading) fetchpriority=[(at == 0).then_some("high")] decoding="async"
+                img loading=(loading) fetchpriority=[priority] decoding="async"
                     width=(print.width) height=(print.height) alt=(print.alt())
                     sizes=(sizes) srcset=(srcset) src=(src);
             }
@@ -449,7 +454,7 @@ mod tests {
         let heron = photo_titled("A heron");
         let image = |at: usize| picture(&heron.print, "100vw", at).into_string();
         assert!(image(0).contains("loading=\"eager\" fetchpriority=\"high\""));
-        assert!(image(3).contains("loading=\"eager\" decoding"));
+        assert!(image(3).contains("loading=\"eager\" fetchpriority=\"low\""));
         assert!(image(4).contains("loading=\"lazy\" decoding"));
         assert!(image(0).contains("src=\"/media/a/300.jpg\"") && image(0).contains("width=\"300\""));
     }
