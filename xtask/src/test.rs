@@ -15,7 +15,8 @@ use crate::tools::{cargo, command, run};
 use crate::{budget, bundle, compose, licences, prepare};
 
 /// The integration test targets, each named after its crate, in the order in which they run.
-const TARGETS: [&str; 9] = [
+const TARGETS: [&str; 10] = [
+    "database-agent",
     "chassis",
     "profile",
     "photo",
@@ -34,6 +35,9 @@ const MACHETE: &str = "0.9.2";
 pub(crate) struct Arguments {
     /// Runs only these steps; the table at the end of a full run has their names.
     names: Vec<String>,
+    /// Runs the tests too that take minutes: a cluster that scales, refuses, and keeps strangers out.
+    #[arg(long)]
+    long: bool,
 }
 
 /// The fast part: nothing but the compiler is needed.
@@ -49,7 +53,7 @@ pub(crate) async fn test(arguments: &Arguments) -> Result<()> {
     let temporary = tempfile::Builder::new().prefix("proofsheet-test-").tempdir()?;
     clean_up_when_interrupted(temporary.path().to_path_buf())?;
 
-    let outcome = all(&mut steps, temporary.path()).await;
+    let outcome = all(&mut steps, temporary.path(), arguments.long).await;
     drop(temporary);
     let finished = steps.finish();
     outcome.and(finished)
@@ -90,7 +94,7 @@ async fn fast(steps: &mut Steps) -> Result<()> {
     Ok(())
 }
 
-async fn all(steps: &mut Steps, temporary: &Path) -> Result<()> {
+async fn all(steps: &mut Steps, temporary: &Path, long: bool) -> Result<()> {
     // Without a build nothing after it means anything.
     steps
         .run_or_stop("build", async || {
@@ -119,9 +123,13 @@ async fn all(steps: &mut Steps, temporary: &Path) -> Result<()> {
         if let Some(database) = &database {
             environment.push(("TEST_DATABASE_URL", database.url().to_owned()));
         }
+        let mut selection = vec!["--test", target];
+        if long {
+            selection.extend(["--", "--include-ignored"]);
+        }
         steps
             .run(target, async || {
-                let outcome = cargo_test(&["--test", target], &environment);
+                let outcome = cargo_test(&selection, &environment);
                 if target == "e2e" {
                     println!("screenshots: {}", target_dir().join("screenshots").display());
                 }
