@@ -58,7 +58,7 @@ pub(crate) async fn budget(arguments: Arguments) -> Result<()> {
     add_visits(&mut table, &visits);
     table.print();
     for complaint in visits.iter().flat_map(|visit| &visit.complaints) {
-        table.over.push(complaint.clone());
+        table.missed.push(complaint.clone());
     }
     table.finish()
 }
@@ -82,17 +82,22 @@ struct Asset {
     compressed: u64,
 }
 
+impl Asset {
+    fn is(&self, extension: &str) -> bool {
+        Path::new(&self.name)
+            .extension()
+            .is_some_and(|own| own == extension)
+    }
+}
+
 fn add_sizes(table: &mut Table) -> Result<()> {
     let assets = assets(&app_bundle())?;
     for (what, extension, limit) in [
-        ("WebAssembly", ".wasm", WASM_KB),
-        ("script", ".js", SCRIPT_KB),
-        ("style", ".css", STYLE_KB),
+        ("WebAssembly", "wasm", WASM_KB),
+        ("script", "js", SCRIPT_KB),
+        ("style", "css", STYLE_KB),
     ] {
-        let of_kind: Vec<_> = assets
-            .iter()
-            .filter(|asset| asset.name.ends_with(extension))
-            .collect();
+        let of_kind: Vec<_> = assets.iter().filter(|asset| asset.is(extension)).collect();
         let initial: Vec<_> = of_kind.iter().filter(|asset| asset.initial).collect();
         ensure!(
             !initial.is_empty(),
@@ -141,7 +146,7 @@ fn assets(bundle: &Path) -> Result<Vec<Asset>> {
     assets.sort_by(|a, b| a.name.cmp(&b.name));
     let mut scripts: Vec<_> = assets
         .iter()
-        .filter(|asset| asset.initial && asset.name.ends_with(".js"))
+        .filter(|asset| asset.initial && asset.is("js"))
         .map(|asset| asset.name.clone())
         .collect();
     while let Some(script) = scripts.pop() {
@@ -414,13 +419,13 @@ struct Row {
 #[derive(Default)]
 struct Table {
     rows: Vec<Row>,
-    over: Vec<String>,
+    missed: Vec<String>,
 }
 
 impl Table {
     fn add(&mut self, row: Row) {
         if !row.limit.allows(row.measured) {
-            self.over.push(format!("{} is over its budget", row.what));
+            self.missed.push(format!("{} misses its limit", row.what));
         }
         self.rows.push(row);
     }
@@ -436,25 +441,25 @@ impl Table {
         } in &self.rows
         {
             let raw = raw.map(|raw| format!("{raw:.1}")).unwrap_or_default();
-            let verdict = if limit.allows(*measured) { "" } else { "  OVER" };
+            let verdict = if limit.allows(*measured) { "" } else { "  MISSED" };
             let limit = match limit {
                 Limit::AtMost(most) => format!("≤ {most}"),
                 Limit::AtLeast(least) => format!("≥ {least}"),
                 Limit::None => String::new(),
             };
-            let digits = if *unit == "" || *unit == "s" { 3 } else { 1 };
+            let digits = if unit.is_empty() || *unit == "s" { 3 } else { 1 };
             println!("{what:<34} {raw:>10} {measured:>10.digits$}  {unit:<7} {limit}{verdict}");
         }
         println!("\nKB are 1,024 bytes; what is measured of files is what brotli makes of them.");
     }
 
     fn finish(mut self) -> Result<()> {
-        self.over.sort();
-        self.over.dedup();
-        if self.over.is_empty() {
+        self.missed.sort();
+        self.missed.dedup();
+        if self.missed.is_empty() {
             return Ok(());
         }
-        bail!("over budget:\n  {}", self.over.join("\n  "));
+        bail!("not within the budget:\n  {}", self.missed.join("\n  "));
     }
 }
 
@@ -501,7 +506,7 @@ mod tests {
                 unit: "KB",
             });
         }
-        assert_eq!(table.over, ["large is over its budget"]);
+        assert_eq!(table.missed, ["large misses its limit"]);
     }
 
     #[test]
