@@ -254,6 +254,23 @@ async fn a_session_that_ends_elsewhere_loses_nothing(
     browser.closes_content().await
 }
 
+/// Counts the files that are being sent.
+const UPLOADS: &str = "
+    window.uploads = { underway: 0, most: 0 };
+    const send = XMLHttpRequest.prototype.send;
+    XMLHttpRequest.prototype.send = function (...body) {
+        uploads.underway += 1;
+        uploads.most = Math.max(uploads.most, uploads.underway);
+        this.addEventListener('loadend', () => { uploads.underway -= 1; });
+        return send.apply(this, body);
+    };";
+
+/// Whether the page asks before it is left.
+const LEAVE: &str = "
+    const leaving = new Event('beforeunload', { cancelable: true });
+    window.dispatchEvent(leaving);
+    return leaving.defaultPrevented;";
+
 /// One broken file does not hold the others up, and says what is wrong with it.
 async fn four_of_five_files_arrive(bert: &Member<'_>) -> Result<()> {
     let browser = bert.browser().await?;
@@ -270,6 +287,7 @@ async fn four_of_five_files_arrive(bert: &Member<'_>) -> Result<()> {
         }
         std::fs::write(file, jpeg)?;
     }
+    browser.run::<()>(UPLOADS).await?;
     browser.click(Role::Link, "Upload").await?;
     browser.choose("Choose photos", &files).await?;
     browser.find(Role::Button, "Publish all 4").await?;
@@ -277,6 +295,12 @@ async fn four_of_five_files_arrive(bert: &Member<'_>) -> Result<()> {
     browser.find_in(&broken, Role::Button, "Retry").await?;
     browser.reads("The picture is damaged").await?;
     browser.screenshots("upload-one-broken").await?;
+    let most: u32 = browser.run("return uploads.most").await?;
+    ensure!(most == 3, "{most} files were sent at once");
+    ensure!(
+        browser.run::<bool>(LEAVE).await?,
+        "one may leave without being asked"
+    );
     browser.click(Role::Button, "Publish all 4").await?;
     browser.is_gone(Role::Button, "Publish all 4").await?;
     browser.click_in(&broken, Role::Button, "Remove").await?;
@@ -288,6 +312,10 @@ async fn four_of_five_files_arrive(bert: &Member<'_>) -> Result<()> {
         browser.find_in(&item, Role::Link, "See it").await?;
     }
     browser.screenshots("upload-published").await?;
+    ensure!(
+        !browser.run::<bool>(LEAVE).await?,
+        "one is asked although all is done"
+    );
     browser.visit("/").await?;
     for name in ["first", "second", "third", "fourth"] {
         browser

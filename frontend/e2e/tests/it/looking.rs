@@ -35,6 +35,7 @@ async fn everybody_finds_their_way() -> Result<()> {
     journeys
         .walk("a narrow screen", on_a_narrow_screen(&site, &bert))
         .await;
+    journeys.walk("news", news_wait_to_be_asked(&site, &ada)).await;
     journeys
         .walk("odd shapes", pictures_of_any_shape(&site, &ada))
         .await;
@@ -343,6 +344,35 @@ async fn without_the_app(site: &Site) -> Result<()> {
         browser.close().await?;
     }
     Ok(())
+}
+
+/// What is new announces itself, and moves nothing until somebody wants to see it.
+async fn news_wait_to_be_asked(site: &Site, ada: &Member<'_>) -> Result<()> {
+    let browser = site.visitor().await?;
+    // The page asks now and then; here, more often than now and then.
+    browser
+        .before_every_page(
+            "const every = window.setInterval;
+             window.setInterval = (call, pause, ...rest) => every(call, Math.min(pause, 500), ...rest);",
+        )
+        .await?;
+    browser.visit("/").await?;
+    let tile = browser.find(Role::Article, "Frame 6").await?;
+    tile.scroll_into_view().await?;
+    let place = browser.scrolled().await?;
+    ada.publish(camera::picture((300, 220), 250), "Late frame")
+        .await?;
+    browser.find(Role::Button, "1 new photo").await?;
+    browser.is_scrolled_to(place).await?;
+    ensure!(
+        !browser.shows(Role::Article, "Late frame").await?,
+        "the new photo pushed itself in"
+    );
+    browser.screenshots("new-photo").await?;
+    browser.click(Role::Button, "1 new photo").await?;
+    browser.find(Role::Article, "Late frame").await?;
+    browser.is_scrolled_to(0.0).await?;
+    browser.closes_content().await
 }
 
 /// A panorama and a strip keep their shape in a frame that is less extreme, and no title breaks a row.
