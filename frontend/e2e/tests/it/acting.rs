@@ -261,7 +261,7 @@ const UPLOADS: &str = "
     XMLHttpRequest.prototype.send = function (...body) {
         uploads.underway += 1;
         uploads.most = Math.max(uploads.most, uploads.underway);
-        this.addEventListener('loadend', () => { uploads.underway -= 1; });
+        this.addEventListener('load', () => { uploads.underway -= 1; });
         return send.apply(this, body);
     };";
 

@@ -36,6 +36,7 @@ pub(crate) fn LoginForm(#[prop(into)] on_done: Callback<Viewer>) -> impl IntoVie
                 value=password
                 error=attempt.on("password", |_| text!(account.password_missing))
             />
+            {without_cookies()}
             {attempt.rest(FIELDS, login_words)}
             <SendButton attempt label=text!(account.sign_in)/>
         </form>
@@ -76,10 +77,18 @@ pub(crate) fn RegisterForm(#[prop(into)] on_done: Callback<Viewer>) -> impl Into
                 hint=text!(account.password_hint)
                 error=attempt.on("password", new_password_words)
             />
+            {without_cookies()}
             {attempt.rest(FIELDS, words)}
             <SendButton attempt label=text!(account.create)/>
         </form>
     }
+}
+
+/// Nobody stays signed in without cookies: that is better said before than found out after.
+fn without_cookies() -> impl IntoView {
+    let enabled = js_sys::Reflect::get(&window().navigator(), &"cookieEnabled".into());
+    let are_off = enabled.is_ok_and(|enabled| enabled == false);
+    are_off.then(|| view! { <p class="form-error">{text!(account.cookies_off)}</p> })
 }
 
 fn login_words(error: &ApiError) -> Text {
