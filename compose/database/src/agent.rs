@@ -28,7 +28,9 @@ const REPEAT: Duration = Duration::from_secs(60);
 /// An operator's flag speaks of the situation in which it was set.
 const FLAG_AGE: Duration = Duration::from_mins(15);
 /// MariaDB writes its pages out when it stops.
-const STOP: Duration = Duration::from_secs(300);
+const STOP: Duration = Duration::from_mins(5);
+/// One that is being copied to has nothing to write out.
+const STOP_COPY: Duration = Duration::from_secs(10);
 /// A node that leaves before this one has left the membership by then, even if it writes pages for longer.
 const TURN: Duration = Duration::from_secs(10);
 /// How often MariaDB may end by itself, one after the other, without having been in step for a minute in between.
@@ -416,7 +418,6 @@ impl Agent {
         shared.set_stage(Stage::Bootstrapping { ballot });
         if own.data == Data::Empty {
             self.say("founding a new cluster", true);
-            mariadb::install(&shared.volume).await?;
         } else if plan.forced {
             self.say(
                 "starting the cluster from here WITHOUT the missing nodes, because force-bootstrap was set",
@@ -439,7 +440,9 @@ impl Agent {
         shared.remember(|current| *current = Some(memory))?;
         self.drop_flag();
         self.configure(Some(address))?;
+        // After the memory: a founder that dies here founds again, but data without a memory would be a stranger's.
         let data = if own.data == Data::Empty {
+            mariadb::install(&shared.volume).await?;
             Data::At {
                 cluster: None,
                 seqno: -1,
@@ -506,11 +509,14 @@ impl Agent {
 
     /// Stops MariaDB in order: it writes everything out, and the others do not count it any more.
     async fn end(&self, child: &mut Child) {
+        // A copy that is not finished is worth nothing, and MariaDB does not stop before it is.
+        let joining = self.shared.memory().is_some_and(|memory| memory.joining);
+        let limit = if joining { STOP_COPY } else { STOP };
         self.shared.set_stage(Stage::Stopping);
         mariadb::signal(child, Signal::SIGTERM);
-        if tokio::time::timeout(STOP, child.wait()).await.is_err() {
+        if tokio::time::timeout(limit, child.wait()).await.is_err() {
             tracing::warn!(
-                "MariaDB did not stop within {STOP:?} and is killed; it recovers at its next start"
+                "MariaDB did not stop within {limit:?} and is killed; it recovers at its next start"
             );
             mariadb::signal(child, Signal::SIGKILL);
             let _ = child.wait().await;

@@ -106,10 +106,7 @@ fn refused(status: StatusCode, reason: &str) -> (StatusCode, Vec<u8>) {
 }
 
 fn sealed(shared: &Shared, path: &str, headers: &HeaderMap, status: StatusCode, body: Vec<u8>) -> Response {
-    let nonce = headers
-        .get(NONCE)
-        .map(HeaderValue::as_bytes)
-        .unwrap_or_default();
+    let nonce = headers.get(NONCE).map(HeaderValue::as_bytes).unwrap_or_default();
     let parts: [&[u8]; 5] = [
         b"answer",
         path.as_bytes(),

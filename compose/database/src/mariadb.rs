@@ -219,7 +219,10 @@ pub fn configure(
          {address}\
          wsrep-sst-method=mariabackup\n\
          wsrep-sst-auth=sst:{copy_password}\n\
-         wsrep-slave-threads=4\n",
+         wsrep-slave-threads=4\n\
+         [sst]\n\
+         # Else the scripts put their logs outside the volume.\n\
+         sst-log-archive=0\n",
         user = user(),
         data = volume.data().display(),
         temporary = volume.temporary().display(),

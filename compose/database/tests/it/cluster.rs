@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use sqlx::{MySqlPool, Row};
 use tokio::task::JoinHandle;
 
@@ -209,6 +211,66 @@ async fn a_cluster_scales_to_one_and_back() {
     let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
     println!("one → three: {:.1} s", took.as_secs_f32());
     every_node_has(&lab, &[1, 2, 3], &BTreeSet::from([1])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: ./dev test --long"]
+async fn a_cluster_outlives_cuts_and_two_deaths_at_once() {
+    let mut lab = three_nodes().await;
+    let mut kept = BTreeSet::new();
+
+    let writer = Writer::start(&lab, 0);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    lab.cut(3, true);
+    blocking(|| wait_until("slot 3 refuses work", LONG, || lab.stage(3) == "non_primary")).await;
+    blocking(|| lab.wait_in_step(&[1, 2], LONG)).await;
+    lab.cut(3, false);
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
+    println!(
+        "one cut off and mended → three in step: {:.1} s",
+        took.as_secs_f32()
+    );
+
+    for slot in 1..=3 {
+        lab.cut(slot, true);
+    }
+    let nobody = || (1..=3).all(|slot| lab.stage(slot) == "non_primary");
+    blocking(|| wait_until("nobody has a majority", LONG, nobody)).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    for slot in 1..=3 {
+        lab.cut(slot, false);
+    }
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
+    println!(
+        "all three cut off and mended → three in step: {:.1} s",
+        took.as_secs_f32()
+    );
+
+    lab.kill(1);
+    lab.kill(2);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    kept.extend(writer.finish().await.rows);
+    // The third has no majority; it has to stop and decide with the others.
+    blocking(|| wait_until("slot 3 refuses work", LONG, || lab.stage(3) == "non_primary")).await;
+    lab.start(1);
+    lab.start(2);
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
+    println!(
+        "two killed at once → three in step: {:.1} s, {} rows",
+        took.as_secs_f32(),
+        kept.len()
+    );
+    every_node_has(&lab, &[1, 2, 3], &kept).await;
+
+    // MariaDB alone dies; its agent starts it again.
+    let pid = fs::read_to_string(lab.volume(2).join("mariadb.pid")).unwrap();
+    kill(Pid::from_raw(pid.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
+    println!(
+        "one MariaDB killed under its agent → three in step: {:.1} s",
+        took.as_secs_f32()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -171,6 +171,20 @@ impl Lab {
         }
     }
 
+    /// Cuts a slot's link, or mends it.
+    pub(crate) fn cut(&self, slot: u32, cut: bool) {
+        let state = if cut { "down" } else { "up" };
+        ip(&["-n", &self.bridge(), "link", "set", &format!("port{slot}"), state]);
+    }
+
+    /// The stage of a slot.
+    pub(crate) fn stage(&self, slot: u32) -> String {
+        let status = self.status(slot);
+        status.map_or_else(String::new, |status| {
+            status["stage"].as_str().unwrap_or_default().to_owned()
+        })
+    }
+
     /// SIGTERM, as an orchestrator sends it. Returns once all have ended, which has to be with success.
     pub(crate) fn stop(&mut self, slots: &[u32]) {
         for slot in slots {

@@ -751,15 +751,10 @@ fn every_order_of_events_of_a_running_cluster() {
 
 #[test]
 fn every_order_of_events_of_empty_volumes() {
-    for founders in [1, 3] {
-        let started = std::time::Instant::now();
-        let worlds = explore(World::empty(founders), Bounds { faults: 1, writes: 1 });
-        println!(
-            "{founders} founders: {worlds} worlds in {:.1} s",
-            started.elapsed().as_secs_f32()
-        );
-        assert!(worlds > 1000, "the model explored too little: {worlds} worlds");
-    }
+    let started = std::time::Instant::now();
+    let worlds = explore(World::empty(3), Bounds { faults: 1, writes: 1 });
+    println!("{worlds} worlds in {:.1} s", started.elapsed().as_secs_f32());
+    assert!(worlds > 1000, "the model explored too little: {worlds} worlds");
 }
 
 #[test]
@@ -776,7 +771,7 @@ fn long_histories_at_random() {
     let walks: u64 = std::env::var("MODEL_WALKS")
         .ok()
         .and_then(|text| text.parse().ok())
-        .unwrap_or(400);
+        .unwrap_or(150);
     for seed in 0..walks {
         let mut random = StdRng::seed_from_u64(seed);
         let mut world = if seed % 2 == 0 {
