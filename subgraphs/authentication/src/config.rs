@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use chassis::config::{ConfigError, Secret, ServeConfig, TokenConfig};
+use chassis::config::{ConfigError, Secret};
 use chassis::events::outbox::Subscriber;
 use url::Url;
+
+use crate::cookies::travel_in_clear;
 
 /// The settings of `serve`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
-    #[command(flatten)]
-    pub serve: ServeConfig,
     #[command(flatten)]
     pub key: KeyConfig,
     #[command(flatten)]
@@ -24,9 +24,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// What the tokens that this service issues say.
-    pub fn tokens(&self) -> &TokenConfig {
-        &self.serve.tokens
+    /// Logs that the site is served over http, if it is.
+    pub fn warn_of_plain_http(&self) {
+        if travel_in_clear(&self.public_url) {
+            tracing::warn!(
+                public_url = %self.public_url,
+                "the site is served over http: whoever is on the way can read passwords and cookies; use https, or only a network that you trust"
+            );
+        }
     }
 }
 

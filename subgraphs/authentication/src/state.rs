@@ -1,10 +1,12 @@
 //! What requests and jobs share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use chassis::Clock;
-use chassis::config::Secret;
+use chassis::config::{Secret, TokenConfig};
 use chassis::events::Outbox;
+use chassis::program::Ground;
+use chassis::{Classify as _, Clock, Code};
 use sqlx::MySqlPool;
 
 use crate::config::Config;
@@ -39,11 +41,12 @@ impl State {
     /// Reads the signing keys, makes the first one where there is none, and puts the parts together.
     pub async fn open(
         config: &Config,
+        tokens: &TokenConfig,
         key_secret: &Secret,
         pool: MySqlPool,
         clock: Clock,
     ) -> Result<Self, KeyError> {
-        let keys = KeyRing::open(pool.clone(), key_secret, config.tokens().clone(), clock.now()).await?;
+        let keys = KeyRing::open(pool.clone(), key_secret, tokens.clone(), clock.now()).await?;
         Ok(Self(Arc::new(Parts {
             guessing: Guessing::new(pool.clone(), clock.clone(), config.limits, key_secret),
             keys,
@@ -53,6 +56,22 @@ impl State {
             pool,
             clock,
         })))
+    }
+
+    /// The same, once the database is there: it may start at the same moment and take longer.
+    pub async fn open_when_there(config: &Config, ground: &Ground) -> anyhow::Result<Self> {
+        let key_secret = config.key.secret()?;
+        for _ in 0..60 {
+            let (pool, clock) = (ground.pool.clone(), ground.clock.clone());
+            match Self::open(config, &ground.tokens, &key_secret, pool, clock).await {
+                Err(error) if error.code() == Code::Unavailable => {
+                    tracing::warn!(error = chassis::error::chain(&error), "waiting for the database");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                opened => return Ok(opened?),
+            }
+        }
+        anyhow::bail!("the database did not answer for a minute")
     }
 }
 

@@ -6,6 +6,7 @@ use chassis::Clock;
 use chassis::worker::Job;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::MySqlPool;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -22,22 +23,24 @@ const RECONCILE_EVERY: Duration = Duration::from_secs(600);
 const ADDRESS_KEPT: TimeDelta = TimeDelta::days(90);
 
 /// Starts the jobs of a process that serves.
-pub fn spawn(state: &State, stop: &CancellationToken) {
-    spawn_reading_keys(state.clone(), stop.clone());
+pub fn spawn(state: &State, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
+    let reading = spawn_reading_keys(state.clone(), stop.clone());
     let rotating = state.clone();
-    Job::new("rotate-keys", ROTATE_EVERY).spawn(state.pool.clone(), stop.clone(), move || {
+    let rotating = Job::new("rotate-keys", ROTATE_EVERY).spawn(state.pool.clone(), stop.clone(), move || {
         let state = rotating.clone();
         async move { Ok::<_, Error>(state.keys.rotate_when_due(state.clock.now()).await?) }
     });
     let reconciling = state.clone();
-    Job::new("reconcile", RECONCILE_EVERY).spawn(state.pool.clone(), stop.clone(), move || {
-        let state = reconciling.clone();
-        async move { reconcile(&state.pool, &state.clock).await.map(drop) }
-    });
+    let reconciling =
+        Job::new("reconcile", RECONCILE_EVERY).spawn(state.pool.clone(), stop.clone(), move || {
+            let state = reconciling.clone();
+            async move { reconcile(&state.pool, &state.clock).await.map(drop) }
+        });
+    vec![reading, rotating, reconciling]
 }
 
 /// No job under a lease: every replica needs the keys.
-fn spawn_reading_keys(state: State, stop: CancellationToken) {
+fn spawn_reading_keys(state: State, stop: CancellationToken) -> JoinHandle<()> {
     tokio::spawn(async move {
         while stop
             .run_until_cancelled(tokio::time::sleep(READ_KEYS_EVERY))
@@ -52,7 +55,7 @@ fn spawn_reading_keys(state: State, stop: CancellationToken) {
                 );
             }
         }
-    });
+    })
 }
 
 /// What a run of the reconciler found wrong and put right.

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use sqlx::MySqlPool;
 use url::Url;
 
+use crate::database;
 use crate::telemetry::LogFormat;
 
 /// A configuration that cannot work, in a sentence that says what to do.
@@ -107,6 +109,14 @@ impl DatabaseConfig {
             self.database_url.as_ref(),
             self.database_url_file.as_ref(),
         )
+    }
+
+    /// A pool over it. Opens no connection yet.
+    pub fn pool(&self) -> Result<MySqlPool, ConfigError> {
+        database::pool(&self.url()?, self.database_connections).map_err(|error| ConfigError::Invalid {
+            name: "DATABASE_URL",
+            reason: error.to_string(),
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod program;
 pub mod config;
 pub mod server;
 pub mod telemetry;

@@ -25,6 +25,7 @@ use chassis::tokens::TokenVerifier;
 use chassis::worker::Job;
 use sqlx::MySqlPool;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use error::Error;
@@ -93,7 +94,11 @@ pub fn routes(service: &Comments, verifier: TokenVerifier, stop: CancellationTok
 }
 
 /// Starts the sweep, the reconciler, and the forgetting of what is old.
-pub fn spawn_jobs(service: &Comments, accounts: Option<InternalClient>, stop: &CancellationToken) {
+pub fn spawn_jobs(
+    service: &Comments,
+    accounts: Option<InternalClient>,
+    stop: &CancellationToken,
+) -> Vec<JoinHandle<()>> {
     let Comments {
         pool, clock, wake, ..
     } = service.clone();
@@ -102,7 +107,7 @@ pub fn spawn_jobs(service: &Comments, accounts: Option<InternalClient>, stop: &C
         every: Duration::from_secs(10),
         wake,
     };
-    sweep.spawn(service.pool.clone(), stop.clone(), move || {
+    let sweep = sweep.spawn(service.pool.clone(), stop.clone(), move || {
         let (pool, now) = (pool.clone(), clock.now());
         async move { events::sweep(&pool, now).await }
     });
@@ -111,7 +116,7 @@ pub fn spawn_jobs(service: &Comments, accounts: Option<InternalClient>, stop: &C
         pool, clock, photos, ..
     } = service.clone();
     let compare = Job::new("reconcile", Duration::from_secs(600));
-    compare.spawn(service.pool.clone(), stop.clone(), move || {
+    let compare = compare.spawn(service.pool.clone(), stop.clone(), move || {
         let (pool, photos, accounts, now) = (pool.clone(), photos.clone(), accounts.clone(), clock.now());
         async move {
             let repaired = reconcile::run(&pool, &photos, accounts.as_ref(), now).await?;
@@ -124,8 +129,9 @@ pub fn spawn_jobs(service: &Comments, accounts: Option<InternalClient>, stop: &C
 
     let Comments { pool, clock, .. } = service.clone();
     let forget = Job::new("forget", Duration::from_secs(3600));
-    forget.spawn(service.pool.clone(), stop.clone(), move || {
+    let forget = forget.spawn(service.pool.clone(), stop.clone(), move || {
         let (pool, now) = (pool.clone(), clock.now());
         async move { events::forget(&pool, now).await }
     });
+    vec![sweep, compare, forget]
 }

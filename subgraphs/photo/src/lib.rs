@@ -40,6 +40,7 @@ use chassis::tokens::TokenVerifier;
 use chassis::worker::Job;
 use sqlx::MySqlPool;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
@@ -106,9 +107,13 @@ pub fn routes(state: &State, trust: Trust, stop: CancellationToken) -> Router {
 }
 
 /// Starts what runs beside the requests, but for the relay of the outbox.
-pub fn spawn_jobs(state: &State, accounts: Option<InternalClient>, stop: &CancellationToken) {
+pub fn spawn_jobs(
+    state: &State,
+    accounts: Option<InternalClient>,
+    stop: &CancellationToken,
+) -> Vec<JoinHandle<()>> {
     let sweeping = state.clone();
-    Job {
+    let sweep = Job {
         name: "sweep",
         every: SWEEP,
         wake: Arc::clone(&state.sweep),
@@ -118,12 +123,12 @@ pub fn spawn_jobs(state: &State, accounts: Option<InternalClient>, stop: &Cancel
         async move { sweep::sweep(&state).await.map(drop) }
     });
     let reconciling = state.clone();
-    Job::new("reconcile", RECONCILE).spawn(state.pool.clone(), stop.clone(), move || {
+    let reconcile = Job::new("reconcile", RECONCILE).spawn(state.pool.clone(), stop.clone(), move || {
         let (state, accounts) = (reconciling.clone(), accounts.clone());
         async move { reconcile::reconcile(&state, accounts.as_ref()).await.map(drop) }
     });
     let (pool, clock) = (state.pool.clone(), state.clock.clone());
-    Job::new("forget", FORGET).spawn(state.pool.clone(), stop.clone(), move || {
+    let forget = Job::new("forget", FORGET).spawn(state.pool.clone(), stop.clone(), move || {
         let (pool, clock) = (pool.clone(), clock.clone());
         async move {
             inbox::forget_old(&pool, clock.now())
@@ -132,4 +137,5 @@ pub fn spawn_jobs(state: &State, accounts: Option<InternalClient>, stop: &Cancel
                 .map_err(Error::from)
         }
     });
+    vec![sweep, reconcile, forget]
 }

@@ -27,6 +27,7 @@ use chassis::tokens::TokenVerifier;
 use chassis::worker::Job;
 use sqlx::MySqlPool;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use error::Error;
@@ -84,7 +85,11 @@ pub fn routes(service: &Profile, verifier: TokenVerifier, stop: CancellationToke
 }
 
 /// Starts the sweep, the reconciler, and the forgetting of old event ids.
-pub fn spawn_jobs(service: &Profile, accounts: Option<InternalClient>, stop: &CancellationToken) {
+pub fn spawn_jobs(
+    service: &Profile,
+    accounts: Option<InternalClient>,
+    stop: &CancellationToken,
+) -> Vec<JoinHandle<()>> {
     let Profile {
         pool, clock, wake, ..
     } = service.clone();
@@ -93,14 +98,14 @@ pub fn spawn_jobs(service: &Profile, accounts: Option<InternalClient>, stop: &Ca
         every: Duration::from_secs(10),
         wake,
     };
-    sweep.spawn(service.pool.clone(), stop.clone(), move || {
+    let sweep = sweep.spawn(service.pool.clone(), stop.clone(), move || {
         let (pool, now) = (pool.clone(), clock.now());
         async move { events::sweep(&pool, now).await }
     });
 
     let Profile { pool, clock, .. } = service.clone();
     let compare = Job::new("reconcile", Duration::from_secs(600));
-    compare.spawn(service.pool.clone(), stop.clone(), move || {
+    let compare = compare.spawn(service.pool.clone(), stop.clone(), move || {
         let (pool, accounts, now) = (pool.clone(), accounts.clone(), clock.now());
         async move {
             let repaired = reconcile::run(&pool, accounts.as_ref(), now).await?;
@@ -113,11 +118,12 @@ pub fn spawn_jobs(service: &Profile, accounts: Option<InternalClient>, stop: &Ca
 
     let Profile { pool, clock, .. } = service.clone();
     let forget = Job::new("forget-events", Duration::from_secs(3600));
-    forget.spawn(service.pool.clone(), stop.clone(), move || {
+    let forget = forget.spawn(service.pool.clone(), stop.clone(), move || {
         let (pool, now) = (pool.clone(), clock.now());
         async move {
             while inbox::forget_old(&pool, now).await? == 1000 {}
             Ok::<_, Error>(())
         }
     });
+    vec![sweep, compare, forget]
 }

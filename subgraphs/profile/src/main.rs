@@ -1,103 +1,62 @@
-//! The program: reads its configuration and starts one of its tasks.
+//! The program of the profile service.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use chassis::config::{DatabaseConfig, InternalConfig, LogConfig, Secret, ServeConfig};
-use chassis::internal::InternalClient;
-use chassis::tokens::TokenVerifier;
-use chassis::{Clock, database, server, telemetry};
+use chassis::Clock;
+use chassis::program::{self, AccountsAddress, Asking, Ground, Program, Served, Task};
 use clap::Parser;
-use tokio_util::sync::CancellationToken;
-use url::Url;
+use profile::{MIGRATOR, Profile, reconcile, routes, spawn_jobs};
+use sqlx::MySqlPool;
+use sqlx::migrate::Migrator;
 
 /// Usernames, display names and bios.
 #[derive(Parser)]
 #[command(version)]
-enum Task {
-    /// Answer requests until SIGTERM.
-    Serve {
-        #[command(flatten)]
-        config: ServeConfig,
-        #[command(flatten)]
-        others: Others,
-    },
-    /// Bring the schema up to date. Run it once, before the replicas of a new release start.
-    Migrate(DatabaseConfig),
-    /// Print the GraphQL schema definition.
-    Schema,
-    /// Ask a running service whether it is alive.
-    Healthcheck {
-        /// Where it listens.
-        #[arg(long, env = "LISTEN", default_value = LISTEN)]
-        listen: SocketAddr,
-    },
-    /// Compare with the authentication service once, and print how much was repaired.
-    Reconcile {
-        #[command(flatten)]
-        database: DatabaseConfig,
-        #[command(flatten)]
-        internal: InternalConfig,
-        #[command(flatten)]
-        log: LogConfig,
-        #[command(flatten)]
-        others: Others,
-    },
+struct Arguments {
+    #[command(subcommand)]
+    task: Task<Service>,
 }
 
-/// The other services.
-#[derive(clap::Args)]
-struct Others {
-    /// Our own authentication service. Without it (another issuer) accounts are not compared.
-    #[arg(long, env = "AUTHENTICATION_URL")]
-    authentication_url: Option<Url>,
-}
+struct Service;
 
-impl Others {
-    fn accounts(&self, http: &reqwest::Client, secret: &Secret) -> Option<InternalClient> {
-        let url = self.authentication_url.clone()?;
-        Some(InternalClient::new(http.clone(), url, secret.clone()))
+impl Program for Service {
+    const LISTEN: &'static str = "127.0.0.1:5000";
+    type Serve = AccountsAddress;
+    type Reconcile = Asking<AccountsAddress>;
+
+    fn migrations() -> &'static Migrator {
+        &MIGRATOR
+    }
+
+    fn sdl() -> String {
+        profile::sdl()
+    }
+
+    async fn serve(ground: Ground, accounts: AccountsAddress) -> anyhow::Result<Served> {
+        let verifier = ground.verifier();
+        let service = Profile {
+            pool: ground.pool,
+            clock: ground.clock,
+            secret: ground.peers.secret.clone(),
+            wake: Arc::default(),
+        };
+        let jobs = spawn_jobs(&service, accounts.client(&ground.peers), &ground.stop);
+        let routes = routes(&service, verifier, ground.stop);
+        Ok(Served { routes, jobs })
+    }
+
+    async fn reconcile(
+        pool: MySqlPool,
+        clock: Clock,
+        settings: Asking<AccountsAddress>,
+    ) -> anyhow::Result<serde_json::Value> {
+        let accounts = settings.own.client(&settings.peers()?);
+        let repaired = reconcile::run(&pool, accounts.as_ref(), clock.now()).await?;
+        Ok(serde_json::json!({ "repaired": repaired }))
     }
 }
-
-const LISTEN: &str = "127.0.0.1:5000";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    match Task::parse() {
-        Task::Serve { config, others } => serve(config, &others).await?,
-        Task::Migrate(database) => database::migrate(&database.url()?, &profile::MIGRATOR).await?,
-        Task::Schema => print!("{}", profile::sdl()),
-        Task::Healthcheck { listen } => server::healthcheck(listen).await?,
-        Task::Reconcile {
-            database,
-            internal,
-            log,
-            others,
-        } => {
-            telemetry::init(log.log_format);
-            let pool = database::pool(&database.url()?, 2)?;
-            let accounts = others.accounts(&reqwest::Client::new(), &internal.secret()?);
-            let repaired = profile::reconcile::run(&pool, accounts.as_ref(), Clock::system().now()).await?;
-            println!("{}", serde_json::json!({ "repaired": repaired }));
-        }
-    }
-    Ok(())
-}
-
-async fn serve(config: ServeConfig, others: &Others) -> anyhow::Result<()> {
-    telemetry::init(config.log.log_format);
-    let http = reqwest::Client::new();
-    let secret = config.internal.secret()?;
-    let service = profile::Profile {
-        pool: database::pool(&config.database.url()?, config.database.database_connections)?,
-        clock: Clock::system(),
-        secret: secret.clone(),
-        wake: Arc::default(),
-    };
-    let stop = CancellationToken::new();
-    profile::spawn_jobs(&service, others.accounts(&http, &secret), &stop);
-    let routes = profile::routes(&service, TokenVerifier::new(&config.tokens, http), stop.clone());
-    server::serve(config.listen.unwrap_or(LISTEN.parse()?), routes, stop).await?;
-    Ok(())
+    program::run(Arguments::parse().task).await
 }

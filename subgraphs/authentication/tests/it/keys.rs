@@ -42,6 +42,7 @@ async fn another_secret_does_not_open_the_keys() {
     let secret = Secret::new("another secret, which is long enough");
     let opened = State::open(
         &config(&[]),
+        &testkit::Issuer::config(),
         &secret,
         service.database.pool.clone(),
         service.clock.clock(),

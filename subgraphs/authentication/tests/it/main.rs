@@ -26,7 +26,7 @@ use chassis::server::Readiness;
 use chrono::Utc;
 use clap::Parser;
 use serde_json::{Value, json};
-use testkit::{Answer, Client, INTERNAL_SECRET, TestClock, TestDatabase};
+use testkit::{Answer, Client, INTERNAL_SECRET, Issuer, TestClock, TestDatabase};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const PASSWORD: &str = "plinth-otter-42";
@@ -62,6 +62,7 @@ impl Replica {
     pub(crate) async fn new(database: &TestDatabase, clock: &TestClock, flags: &[&str]) -> Self {
         let state = State::open(
             &config(flags),
+            &Issuer::config(),
             &Secret::new(KEY_SECRET),
             database.pool.clone(),
             clock.clock(),

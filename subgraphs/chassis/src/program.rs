@@ -1,0 +1,246 @@
+//! The program of a service: the tasks that all of them have, and what these begin with.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use clap::{Args, Subcommand};
+use sqlx::MySqlPool;
+use sqlx::migrate::Migrator;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::config::{
+    ConfigError, DatabaseConfig, InternalConfig, LogConfig, Secret, ServeConfig, TokenConfig,
+};
+use crate::internal::InternalClient;
+use crate::tokens::TokenVerifier;
+use crate::{Clock, database, server, telemetry};
+
+/// How long the process waits for its jobs at the end. One that takes longer is like one whose process died: its lease
+/// ends by itself.
+const JOBS_END: Duration = Duration::from_secs(5);
+
+/// What one service's program has for itself.
+pub trait Program: 'static {
+    /// Where it listens unless it is told otherwise.
+    const LISTEN: &'static str;
+    /// The settings of `serve` beside those that every service has.
+    type Serve: Args;
+    /// Those of `reconcile`.
+    type Reconcile: Args;
+
+    /// The migrations of its own tables.
+    fn migrations() -> &'static Migrator;
+
+    /// The schema definition that composition reads.
+    fn sdl() -> String;
+
+    /// Starts its jobs and gives its routes.
+    fn serve(ground: Ground, settings: Self::Serve) -> impl Future<Output = anyhow::Result<Served>>;
+
+    /// Repairs once, and says how much that was.
+    fn reconcile(
+        pool: MySqlPool,
+        clock: Clock,
+        settings: Self::Reconcile,
+    ) -> impl Future<Output = anyhow::Result<serde_json::Value>>;
+}
+
+/// What every service can be asked to do.
+#[derive(Debug, Subcommand)]
+pub enum Task<P: Program> {
+    /// Answer requests until SIGTERM.
+    Serve(Box<Serve<P::Serve>>),
+    /// Bring the schema up to date. Run it once, before the replicas of a new release start.
+    Migrate(Offline),
+    /// Print the GraphQL schema definition.
+    Schema,
+    /// Ask a running service whether it is alive.
+    Healthcheck {
+        /// Where it listens.
+        #[arg(long, env = "LISTEN", default_value = P::LISTEN)]
+        listen: SocketAddr,
+    },
+    /// Look once for what is broken or left over, repair it, and print how much that was.
+    Reconcile(Box<Reconcile<P::Reconcile>>),
+}
+
+/// The settings of `serve`.
+#[derive(Debug, Args)]
+pub struct Serve<S: Args> {
+    #[command(flatten)]
+    common: ServeConfig,
+    #[command(flatten)]
+    own: S,
+}
+
+/// The settings of `reconcile`.
+#[derive(Debug, Args)]
+pub struct Reconcile<S: Args> {
+    #[command(flatten)]
+    offline: Offline,
+    #[command(flatten)]
+    own: S,
+}
+
+/// What a task needs that talks to the database and to nobody else.
+#[derive(Debug, Args)]
+pub struct Offline {
+    #[command(flatten)]
+    database: DatabaseConfig,
+    #[command(flatten)]
+    log: LogConfig,
+}
+
+impl Offline {
+    /// Starts the log, and gives a pool that opens no connection yet.
+    pub fn pool(&self) -> anyhow::Result<MySqlPool> {
+        telemetry::init(self.log.log_format);
+        Ok(self.database.pool()?)
+    }
+}
+
+/// No settings.
+#[derive(Debug, Args)]
+pub struct Nothing {}
+
+/// What everything in a service that serves stands on.
+pub struct Ground {
+    /// The service's schema.
+    pub pool: MySqlPool,
+    /// Tells the time.
+    pub clock: Clock,
+    /// How the others are asked.
+    pub peers: Peers,
+    /// Whose tokens are believed.
+    pub tokens: TokenConfig,
+    /// Cancelled at SIGTERM.
+    pub stop: CancellationToken,
+}
+
+impl Ground {
+    /// Reads the keys of the issuer when it first needs them.
+    pub fn verifier(&self) -> TokenVerifier {
+        TokenVerifier::new(&self.tokens, self.peers.http.clone())
+    }
+}
+
+/// A service that has started.
+pub struct Served {
+    /// What it answers.
+    pub routes: Router,
+    /// What runs beside that, and ends after SIGTERM.
+    pub jobs: Vec<JoinHandle<()>>,
+}
+
+/// How a service asks the others.
+#[derive(Clone)]
+pub struct Peers {
+    /// Shared, because its connections are.
+    pub http: reqwest::Client,
+    /// What services show each other.
+    pub secret: Secret,
+}
+
+impl Peers {
+    fn new(internal: &InternalConfig) -> Result<Self, ConfigError> {
+        Ok(Self {
+            http: reqwest::Client::new(),
+            secret: internal.secret()?,
+        })
+    }
+
+    fn at(&self, url: Url) -> InternalClient {
+        InternalClient::new(self.http.clone(), url, self.secret.clone())
+    }
+}
+
+/// Settings of a task that asks other services without being one that serves.
+#[derive(Debug, Args)]
+pub struct Asking<S: Args> {
+    #[command(flatten)]
+    internal: InternalConfig,
+    /// Whom it asks, and whatever else it needs.
+    #[command(flatten)]
+    pub own: S,
+}
+
+impl<S: Args> Asking<S> {
+    /// How the others are asked.
+    pub fn peers(&self) -> Result<Peers, ConfigError> {
+        Peers::new(&self.internal)
+    }
+}
+
+/// Where accounts are known.
+#[derive(Debug, Clone, Args)]
+pub struct AccountsAddress {
+    /// Our own authentication service. Without it (another issuer) accounts are not compared.
+    #[arg(long, env = "AUTHENTICATION_URL")]
+    authentication_url: Option<Url>,
+}
+
+impl AccountsAddress {
+    /// The service there, if there is one.
+    pub fn client(&self, peers: &Peers) -> Option<InternalClient> {
+        Some(peers.at(self.authentication_url.clone()?))
+    }
+}
+
+/// Where photos are known.
+#[derive(Debug, Clone, Args)]
+pub struct PhotosAddress {
+    /// The photo service, asked about photos that no event has told of yet.
+    #[arg(long, env = "PHOTO_URL", default_value = "http://127.0.0.1:5002")]
+    photo_url: Url,
+}
+
+impl PhotosAddress {
+    /// The service there.
+    pub fn client(&self, peers: &Peers) -> InternalClient {
+        peers.at(self.photo_url.clone())
+    }
+}
+
+/// Does what `task` says.
+pub async fn run<P: Program>(task: Task<P>) -> anyhow::Result<()> {
+    match task {
+        Task::Serve(settings) => serve::<P>(*settings).await,
+        Task::Migrate(offline) => {
+            telemetry::init(offline.log.log_format);
+            Ok(database::migrate(&offline.database.url()?, P::migrations()).await?)
+        }
+        Task::Schema => {
+            print!("{}", P::sdl());
+            Ok(())
+        }
+        Task::Healthcheck { listen } => Ok(server::healthcheck(listen).await?),
+        Task::Reconcile(settings) => {
+            let Reconcile { offline, own } = *settings;
+            let report = P::reconcile(offline.pool()?, Clock::system(), own).await?;
+            println!("{report}");
+            Ok(())
+        }
+    }
+}
+
+async fn serve<P: Program>(settings: Serve<P::Serve>) -> anyhow::Result<()> {
+    let Serve { common, own } = settings;
+    telemetry::init(common.log.log_format);
+    let ground = Ground {
+        pool: common.database.pool()?,
+        clock: Clock::system(),
+        peers: Peers::new(&common.internal)?,
+        tokens: common.tokens,
+        stop: CancellationToken::new(),
+    };
+    let stop = ground.stop.clone();
+    let Served { routes, jobs } = P::serve(ground, own).await?;
+    let listen = common.listen.map_or_else(|| P::LISTEN.parse(), Ok)?;
+    server::serve(listen, routes, stop).await?;
+    // Whoever has given up its lease need not be waited for by another replica.
+    let _ = tokio::time::timeout(JOBS_END, futures::future::join_all(jobs)).await;
+    Ok(())
+}
