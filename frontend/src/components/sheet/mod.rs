@@ -61,9 +61,9 @@ pub(crate) fn Sheet(
                 <button class="icon-button sheet-close" aria-label=text!(error.close) on:click=move |_| on_close.run(())>
                     <Glyph icon=Icon::Close/>
                 </button>
+                // The one of the page is out of reach while this is open.
+                <NoticeBoard/>
             </div>
-            // The one of the page is out of reach while this is open.
-            <NoticeBoard/>
         </dialog>
     }
 }
