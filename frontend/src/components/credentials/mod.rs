@@ -7,6 +7,7 @@ use crate::components::error_card::words;
 use crate::components::field::{Attempt, Field, Kind, SendButton};
 use crate::language::{Text, text};
 use crate::session::{Credentials, Viewer, session};
+use crate::storage;
 
 const FIELDS: &[&str] = &["email", "password"];
 
@@ -84,10 +85,10 @@ pub(crate) fn RegisterForm(#[prop(into)] on_done: Callback<Viewer>) -> impl Into
     }
 }
 
-/// Nobody stays signed in without cookies: that is better said before than found out after.
+/// Nobody stays signed in without cookies: that is better said before than found out after. Browsers that drop cookies
+/// refuse the storage too, and tell that more truly than `navigator.cookieEnabled`.
 fn without_cookies() -> impl IntoView {
-    let enabled = js_sys::Reflect::get(&window().navigator(), &"cookieEnabled".into());
-    let are_off = enabled.is_ok_and(|enabled| enabled == false);
+    let are_off = storage::local().is_none();
     are_off.then(|| view! { <p class="form-error">{text!(account.cookies_off)}</p> })
 }
 
