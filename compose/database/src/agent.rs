@@ -33,6 +33,8 @@ const STOP: Duration = Duration::from_mins(5);
 const STOP_COPY: Duration = Duration::from_secs(10);
 /// A node that leaves before this one has left the membership by then, even if it writes pages for longer.
 const TURN: Duration = Duration::from_secs(10);
+/// The others hear what this node knew, if they answer at once.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// How often MariaDB may end by itself, one after the other, without having been in step for a minute in between.
 const TRIES: u32 = 10;
 
@@ -230,8 +232,14 @@ impl Agent {
         self.shared.forget_promise();
         self.shared.set_stage(Stage::Deciding { ballot: None });
         loop {
-            if let Some(course) = self.attempt(began).await? {
-                return Ok(Some(course));
+            // Names and peers may take their time; SIGTERM does not wait for them. Whatever was written down before
+            // holds whether or not MariaDB starts.
+            let attempted = tokio::select! {
+                attempted = self.attempt(began) => attempted?,
+                () = self.stop.cancelled() => return Ok(None),
+            };
+            if attempted.is_some() {
+                return Ok(attempted);
             }
             self.shared.set_stage(Stage::Deciding { ballot: None });
             if said.elapsed() > REPEAT {
@@ -471,9 +479,10 @@ impl Agent {
                     Err(source) => return Err(ServerError::Io { path: "mariadbd".into(), source }.into()),
                 },
                 () = self.stop.cancelled() => {
-                    self.wait_for_turn().await;
+                    let _ = tokio::time::timeout(TURN, self.wait_for_turn()).await;
                     self.end(&mut child).await;
-                    self.say_farewell().await;
+                    let _ = tokio::time::timeout(FAREWELL, self.say_farewell()).await;
+                    tracing::info!("MariaDB has stopped in order");
                     break Ended::Asked;
                 }
                 withdraw = self.observe(&mut watch) => if withdraw {
@@ -492,10 +501,9 @@ impl Agent {
     async fn wait_for_turn(&self) {
         let shared = &self.shared;
         shared.set_stage(Stage::Stopping);
-        let deadline = Instant::now() + TURN;
         // A node that was told to stop a moment later than this one is seen by the second look.
         let mut free = 0;
-        while free < 2 && Instant::now() < deadline {
+        while free < 2 {
             let found = shared.client.ask_all().await;
             let before_us = found.answers.values().any(|answer| {
                 answer.node.slot > shared.config.slot
@@ -535,7 +543,6 @@ impl Agent {
                 let _ = self.shared.client.say_farewell(at, answer.boot, &farewell).await;
             }
         }
-        tracing::info!("MariaDB has stopped in order");
     }
 
     /// Looks at MariaDB once a tick. Whether it should be stopped, to start the cluster anew.
