@@ -313,6 +313,14 @@ impl World {
         }
     }
 
+    /// Memberships are numbered among the writes.
+    fn count_membership(&mut self, node: usize) {
+        let in_step = self.running_at(node).is_some_and(|running| running.in_step);
+        if in_step && let Data::At { seqno, .. } = &mut self.machines[node].data {
+            *seqno += 1;
+        }
+    }
+
     /// What was received becomes durable.
     fn flush(&mut self, node: usize) {
         let Some(running) = self.running_mut(node) else {
@@ -334,17 +342,19 @@ impl World {
         };
         let (view, primary) = (running.view.take(), running.primary);
         self.machines[node].process = Process::Down;
-        if primary && let Some(view) = view {
-            for other in 0..NODES {
-                let Some(running) = self.running_mut(other) else {
-                    continue;
-                };
-                if running.primary
-                    && let Some(theirs) = &mut running.view
-                    && *theirs == view
-                {
-                    theirs.members.retain(|(member, _)| *member != node);
-                }
+        let Some(view) = view.filter(|_| primary) else {
+            return;
+        };
+        for other in 0..NODES {
+            if self.running_at(other).and_then(|running| running.view.as_ref()) != Some(&view) {
+                continue;
+            }
+            // A membership comes after the writes before it, and is remembered after they are durable.
+            self.flush(other);
+            self.count_membership(other);
+            if let Some(theirs) = self.running_mut(other).and_then(|running| running.view.as_mut()) {
+                theirs.number += 1;
+                theirs.members.retain(|(member, _)| *member != node);
             }
         }
         self.regroup();
@@ -402,6 +412,9 @@ impl World {
             }
             let was_member = old.contains(&node);
             self.flush(node);
+            if was_member {
+                self.count_membership(node);
+            }
             let next = View {
                 number: view.number + 1,
                 members: members.clone(),
@@ -411,10 +424,6 @@ impl World {
                 running.in_step &= was_member;
                 running.primary = true;
                 running.view = Some(next);
-            }
-            // Memberships are numbered among the writes.
-            if was_member && let Data::At { seqno, .. } = &mut self.machines[node].data {
-                *seqno += 1;
             }
         }
         // Somebody who is in step has to be left to copy from; a membership without one serves nobody.
