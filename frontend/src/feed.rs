@@ -1,6 +1,7 @@
 //! A timeline as far as it has been read. It outlives its view, so that going back finds it as it was left.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
 use leptos::prelude::*;
@@ -17,6 +18,8 @@ use crate::votes::{Asked, Ballots};
 pub(crate) const PAGE_SIZE: i32 = 24;
 /// The most that one request may ask for.
 const MOST_AT_ONCE: i32 = 100;
+/// The photos that a window shows before it is scrolled.
+const IN_VIEW: usize = 6;
 /// Pages that come by scrolling alone; then a button lets the reader decide, and reach what is below.
 const PAGES_BY_SCROLLING: u32 = 3;
 
@@ -126,7 +129,8 @@ impl Feed {
         spawn_local(async move {
             let asked = feed.ballots.asking();
             let first = First {
-                first: known.min(MOST_AT_ONCE),
+                // Some of the first page may not be shown yet.
+                first: known.clamp(PAGE_SIZE, MOST_AT_ONCE),
                 after: None,
             };
             // Without an answer the votes stay as they are; a press still sends an absolute value.
@@ -151,22 +155,36 @@ impl Feed {
             .iter()
             .flatten()
             .for_each(|photo| self.receive(photo, asked));
-        self.photos.update(|photos| {
-            let known: HashSet<Id> = photos.iter().map(|photo| photo.id.clone()).collect();
-            photos.extend(
-                nodes
-                    .into_iter()
-                    .flatten()
-                    .filter(|photo| !known.contains(&photo.id)),
-            );
-        });
+        let known: HashSet<Id> = self
+            .photos
+            .with_untracked(|photos| photos.iter().map(|photo| photo.id.clone()).collect());
+        let new: VecDeque<_> = nodes
+            .into_iter()
+            .flatten()
+            .filter(|photo| !known.contains(&photo.id))
+            .collect();
         self.cursor.set(page_info.end_cursor);
         self.pages.update(|pages| *pages += 1);
-        self.status.set(if page_info.has_next_page {
+        let then = if page_info.has_next_page {
             Status::Ready
         } else {
             Status::AtEnd
-        });
+        };
+        // Where somebody has scrolled already, what came with the page must be there at once.
+        let at_once = if scrolled() { new.len() } else { IN_VIEW };
+        self.show(new, at_once, then);
+    }
+
+    /// Shows so many at once, and the others each in a moment of its own: a page of them together would be felt.
+    fn show(&self, mut new: VecDeque<PhotoTile>, at_once: usize, then: Status) {
+        let at_once = at_once.min(new.len());
+        self.photos.update(|photos| photos.extend(new.drain(..at_once)));
+        if new.is_empty() {
+            self.status.set(then);
+            return;
+        }
+        let feed = self.clone();
+        set_timeout(move || feed.show(new, 1, then), Duration::ZERO);
     }
 
     fn receive(&self, photo: &PhotoTile, asked: Asked) {
@@ -207,4 +225,8 @@ impl Feeds {
         self.by_timeline
             .with_value(|feeds| feeds.values().for_each(|feed| feed.forget(photo)));
     }
+}
+
+fn scrolled() -> bool {
+    window().scroll_y().is_ok_and(|top| top > 0.0)
 }

@@ -25,7 +25,8 @@ struct Answered {
 #[serde(rename_all = "camelCase")]
 struct Asked {
     operation_name: String,
-    variables: Variables,
+    /// An operation that takes none says that they are null.
+    variables: Option<Variables>,
 }
 
 type Variables = BTreeMap<String, Option<Box<RawValue>>>;
@@ -33,12 +34,14 @@ type Variables = BTreeMap<String, Option<Box<RawValue>>>;
 impl Answered {
     /// A variable that is null and one that is not there are the same.
     fn answers(&self, asked: &Asked) -> bool {
-        fn given(variables: &Variables) -> impl Iterator<Item = (&str, &str)> {
+        fn given(variables: Option<&Variables>) -> impl Iterator<Item = (&str, &str)> {
             variables
-                .iter()
+                .into_iter()
+                .flatten()
                 .filter_map(|(name, value)| Some((name.as_str(), value.as_ref()?.get())))
         }
-        self.operation == asked.operation_name && given(&self.variables).eq(given(&asked.variables))
+        self.operation == asked.operation_name
+            && given(Some(&self.variables)).eq(given(asked.variables.as_ref()))
     }
 }
 
@@ -122,6 +125,8 @@ mod tests {
         ));
         assert!(is_answered("LatestPhotos", r#"{"first":24}"#, request));
         assert!(!is_answered("TrendingPhotos", r#"{"first":24}"#, request));
+        let without = r#"{"query":"query …","variables":null,"operationName":"HotDays"}"#;
+        assert!(is_answered("HotDays", "{}", without));
         assert!(!is_answered("LatestPhotos", r#"{"first":12}"#, request));
         assert!(!is_answered(
             "LatestPhotos",

@@ -57,6 +57,8 @@ fn bundle_app() -> Result<()> {
         &[
             wasm.clone(),
             frontend.join("index.html"),
+            frontend.join("entry.js"),
+            frontend.join("theme.js"),
             frontend.join("src"),
             frontend.join("style"),
             frontend.join("static"),
@@ -91,14 +93,15 @@ fn bundle_app() -> Result<()> {
 
     let wasm_url = store(&assets, "app", "wasm", &shrink_wasm(&glue.join("app_bg.wasm"))?)?;
     name_parts(&parts, &glue, &assets)?;
-    let script_url = store(&assets, "app", "js", &bundle_script(&glue, &wasm_url)?)?;
+    let script_url = store(&assets, "app", "js", &bundle_script(&frontend, &glue, &wasm_url)?)?;
+    let theme_url = store(&assets, "theme", "js", &bundle_theme(&frontend)?)?;
     let style_url = store(&assets, "app", "css", &bundle_style(&frontend)?)?;
 
     copy_folder(&frontend.join("static"), &new)?;
     let page = fs::read_to_string(frontend.join("index.html"))
         .context("could not read frontend/index.html")?
         .replace("%APP_JS%", &script_url)
-        .replace("%APP_WASM%", &wasm_url)
+        .replace("%APP_THEME%", &theme_url)
         .replace("%APP_CSS%", &style_url);
     fs::write(new.join("index.html"), page)?;
 
@@ -152,29 +155,31 @@ fn shrink_wasm(wasm: &Path) -> Result<Vec<u8>> {
     Ok(fs::read(shrunk)?)
 }
 
-/// The entry module is a file of its own because the content security policy allows no inline script.
-fn bundle_script(glue: &Path, wasm_url: &str) -> Result<Vec<u8>> {
-    let entry = glue.join("entry.js");
-    fs::write(
-        &entry,
-        format!("import init from './app.js';\ninit({{ module_or_path: {wasm_url:?} }});\n"),
-    )?;
-    let output = glue.join("entry.min.js");
+/// The entry module and wasm-bindgen's glue, as one file. The content security policy allows no inline script.
+fn bundle_script(frontend: &Path, glue: &Path, wasm_url: &str) -> Result<Vec<u8>> {
+    let entry = fs::read_to_string(frontend.join("entry.js")).context("could not read frontend/entry.js")?;
+    let file = glue.join("entry.js");
+    fs::write(&file, entry.replace("%APP_WASM%", wasm_url))?;
+    let mut esbuild = npm_tool("esbuild")?;
+    esbuild.arg(file).args([
+        "--bundle",
+        "--format=esm",
+        "--minify",
+        "--target=es2022",
+        "--log-level=warning",
+        // wasm-bindgen names the loader once for each part.
+        "--log-override:duplicate-object-key=silent",
+    ]);
+    crate::tools::output("esbuild (script)", &mut esbuild)
+}
+
+/// A script that runs before the page is painted, and waits for nothing.
+fn bundle_theme(frontend: &Path) -> Result<Vec<u8>> {
     let mut esbuild = npm_tool("esbuild")?;
     esbuild
-        .arg(&entry)
-        .args([
-            "--bundle",
-            "--format=esm",
-            "--minify",
-            // wasm-bindgen names the loader once for each part.
-            "--log-override:duplicate-object-key=silent",
-            "--target=es2022",
-            "--log-level=warning",
-        ])
-        .arg(format!("--outfile={}", output.display()));
-    run("esbuild (script)", &mut esbuild)?;
-    Ok(fs::read(output)?)
+        .arg(frontend.join("theme.js"))
+        .args(["--minify", "--target=es2022", "--log-level=warning"]);
+    crate::tools::output("esbuild (theme)", &mut esbuild)
 }
 
 fn bundle_style(frontend: &Path) -> Result<Vec<u8>> {

@@ -71,7 +71,7 @@ pub(super) fn timeline(style: &mut Style, timeline: &Timeline<'_>) -> Markup {
                     @if let Some((day, photos)) = podium {
                         h2.podium-heading { "The podium of " (day_in_words(*day)) }
                         div.grid {
-                            @for (at, photo) in photos.iter().enumerate() { (tile(style, photo, at, true)) }
+                            @for (at, photo) in photos.iter().enumerate() { (tile(style, photo, Place { at, ranked: true, leads: false })) }
                         }
                     }
                 }
@@ -190,7 +190,7 @@ fn grid(style: &mut Style, page: &Nodes<Photo>, ranked: bool, leads: bool) -> Ma
     let photos: Vec<&Photo> = page.nodes.iter().flatten().collect();
     html! {
         div.grid.grid-leads[leads] {
-            @for (at, photo) in photos.iter().enumerate() { (tile(style, photo, at, ranked)) }
+            @for (at, photo) in photos.iter().enumerate() { (tile(style, photo, Place { at, ranked, leads: leads && at == 0 })) }
         }
         // The app watches this place to know when to load more.
         div {}
@@ -200,7 +200,15 @@ fn grid(style: &mut Style, page: &Nodes<Photo>, ranked: bool, leads: bool) -> Ma
     }
 }
 
-fn tile(style: &mut Style, photo: &Photo, at: usize, ranked: bool) -> Markup {
+/// Where a tile stands on its timeline.
+struct Place {
+    at: usize,
+    ranked: bool,
+    /// Whether it has a row to itself.
+    leads: bool,
+}
+
+fn tile(style: &mut Style, photo: &Photo, Place { at, ranked, leads }: Place) -> Markup {
     let print = &photo.print;
     let (wide, high) = tile_frame(print);
     let frame = style.frame(print, (wide, high));
@@ -208,7 +216,7 @@ fn tile(style: &mut Style, photo: &Photo, at: usize, ranked: bool) -> Markup {
     let (path, label) = (photo.path(), format!("photo-{}-title", photo.id));
     html! {
         article class={ "tile " (frame) } aria-labelledby=(label) {
-            a.frame.is-strip[is_strip] href=(path) tabindex="-1" { (picture(print, &tile_sizes(print), at)) }
+            a.frame.is-strip[is_strip] href=(path) tabindex="-1" { (picture(print, &tile_sizes(print, leads), at)) }
             div.tile-caption {
                 div.tile-words {
                     h2.tile-title id=(label) {
@@ -244,9 +252,13 @@ pub(super) fn tile_frame(print: &Print) -> (u32, u32) {
     }
 }
 
-/// How wide a tile will be. Rows stretch to fill their line, by a third more often than not.
-pub(super) fn tile_sizes(print: &Print) -> String {
+/// How wide a tile will be, in the words of the app's own tile. Rows stretch to fill their line, by a third more often
+/// than not.
+pub(super) fn tile_sizes(print: &Print, leads: bool) -> String {
     let (wide, high) = tile_frame(print);
+    if leads {
+        return format!("(min-width: 600px) min(100vw, 68vh * {wide} / {high}), 100vw");
+    }
     let width = u64::from(wide) * 320 / u64::from(high.max(1));
     format!("(min-width: 600px) {width}px, 100vw")
 }

@@ -55,7 +55,7 @@ pub(crate) fn PhotoGrid(
             aria-busy=is_busy
         >
             <For each=numbered key=|(_, photo)| photo.id.clone() let((at, photo))>
-                <Tile photo place=at + 1 ranked/>
+                <Tile photo place=at + 1 ranked leads=leads && at == 0/>
             </For>
         </div>
         <GridEnd feed empty/>

@@ -1,5 +1,7 @@
 //! A photo: the sizes a browser chooses from, over a placeholder of the exact shape.
 
+use std::time::Duration;
+
 use leptos::html::Canvas;
 use leptos::prelude::*;
 use wasm_bindgen::{Clamped, JsCast};
@@ -32,6 +34,9 @@ impl Print {
     }
 }
 
+/// The most pixels that a copy of what is on the screen is wide.
+const PRINT_WIDTH: u32 = 640;
+
 #[component]
 pub(crate) fn Picture(
     print: Print,
@@ -59,11 +64,17 @@ pub(crate) fn Picture(
     let canvas = NodeRef::<Canvas>::new();
     Effect::new(move || {
         let Some(canvas) = canvas.get() else { return };
-        // A placeholder that cannot be read leaves the plain surface.
-        let _ = match print.get_value() {
-            Some(print) => draw_print(&canvas, &print),
-            None => draw_placeholder(&canvas, &placeholder),
+        // What cannot be drawn leaves the plain surface.
+        if let Some(print) = print.get_value() {
+            let _ = draw_print(&canvas, &print);
+            return;
+        }
+        let placeholder = placeholder.clone();
+        let draw = move || {
+            let _ = draw_placeholder(&canvas, &placeholder);
         };
+        // Each in a moment of its own: a page of them at once would be felt.
+        set_timeout(draw, Duration::ZERO);
     });
     let src = srcset.split_whitespace().next().unwrap_or_default().to_owned();
     let better = sources
@@ -98,12 +109,17 @@ pub(crate) fn Picture(
     }
 }
 
-/// Copies an image that has loaded, in the size that it has.
+/// Copies an image that has loaded: for a moment, so that a few pixels will do.
 fn draw_print(canvas: &HtmlCanvasElement, print: &HtmlImageElement) -> Option<()> {
-    canvas.set_width(print.natural_width());
-    canvas.set_height(print.natural_height());
+    let (width, height) = (print.natural_width(), print.natural_height());
+    let shrink = width.div_ceil(PRINT_WIDTH);
+    canvas.set_width(width / shrink);
+    canvas.set_height(height / shrink);
     let context: CanvasRenderingContext2d = canvas.get_context("2d").ok()??.dyn_into().ok()?;
-    context.draw_image_with_html_image_element(print, 0.0, 0.0).ok()
+    let (width, height) = (f64::from(canvas.width()), f64::from(canvas.height()));
+    context
+        .draw_image_with_html_image_element_and_dw_and_dh(print, 0.0, 0.0, width, height)
+        .ok()
 }
 
 /// Decodes the ThumbHash into some thirty pixels; the browser blurs them by stretching.

@@ -52,6 +52,16 @@ fn frame(width: i32, height: i32) -> (i32, i32) {
     }
 }
 
+/// How wide it will be, as `photo_grid.css` has it. Rows stretch to fill their line, by a third more often than not. The
+/// router says the same of the same tile (`router/src/pages/markup.rs`), or the picture would be fetched twice.
+fn sizes((wide, high): (i32, i32), leads: bool) -> String {
+    if leads {
+        format!("(min-width: 600px) min(100vw, 68vh * {wide} / {high}), 100vw")
+    } else {
+        format!("(min-width: 600px) {}px, 100vw", wide * 320 / high)
+    }
+}
+
 #[component]
 pub(crate) fn Tile(
     photo: PhotoTile,
@@ -59,11 +69,13 @@ pub(crate) fn Tile(
     place: usize,
     /// Whether the place is a rank, to be shown.
     ranked: bool,
+    /// Whether it has a row to itself.
+    #[prop(optional)]
+    leads: bool,
 ) -> impl IntoView {
     let print = photo.print();
     let (wide, high) = frame(print.width, print.height);
-    // Rows stretch to fill their line, by a third more often than not.
-    let sizes = format!("(min-width: 600px) {}px, 100vw", wide * 320 / high);
+    let sizes = sizes((wide, high), leads);
     let is_strip = high == 2 * wide && print.height > 2 * print.width;
     let link = Route::Photo(photo.id.inner().to_owned()).to_string();
     let PhotoTile {
