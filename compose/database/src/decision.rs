@@ -373,6 +373,13 @@ fn join(own: &Node, peers: &[Node]) -> Option<Decision> {
     }
     let mut members = running.members.clone();
     members.remove(&own.id);
+    // Whoever runs is a member, even where the membership that tells so is not remembered yet.
+    members.extend(
+        peers
+            .iter()
+            .filter(|peer| peer.stage == Stage::Primary)
+            .map(|peer| (peer.id, peer.slot)),
+    );
     Some(Decision::Join { members })
 }
 

@@ -575,7 +575,10 @@ impl World {
         if named.iter().any(|member| !members.contains(member)) {
             return;
         }
-        self.machines[node].memory = Memory::of_joiner(id(node), &memories);
+        let Some(memory) = Memory::of_joiner(id(node), &memories) else {
+            return;
+        };
+        self.machines[node].memory = Some(memory);
         if let Process::Stopped { next, .. } = &mut self.machines[node].process {
             *next = Some(Next::Join);
         }
