@@ -479,7 +479,13 @@ impl Agent {
                     Err(source) => return Err(ServerError::Io { path: "mariadbd".into(), source }.into()),
                 },
                 () = self.stop.cancelled() => {
+                    let member = shared.stage() == Stage::Primary;
                     let _ = tokio::time::timeout(TURN, self.wait_for_turn()).await;
+                    if member {
+                        // Those who stay go on without this node: it has to know who they are, up to the last moment.
+                        // Who was cut off and came back since the last look did not register.
+                        let _ = shared.look_at_membership().await;
+                    }
                     self.end(&mut child).await;
                     let _ = tokio::time::timeout(FAREWELL, self.say_farewell()).await;
                     tracing::info!("MariaDB has stopped in order");

@@ -337,6 +337,9 @@ impl World {
     /// An orderly end: the others do not count the node any more, and it keeps what it has received.
     fn leave(&mut self, node: usize) {
         self.flush(node);
+        if self.running_at(node).is_some_and(|running| running.primary) {
+            self.poll(node);
+        }
         let Some(running) = self.running_mut(node) else {
             return;
         };
