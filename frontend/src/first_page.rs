@@ -10,7 +10,7 @@ use leptos::prelude::*;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use wasm_bindgen::JsCast;
-use web_sys::HtmlImageElement;
+use web_sys::{Element, HtmlImageElement};
 
 /// An operation that was answered before it was asked. It was asked by nobody: it holds no votes of the viewer's.
 #[derive(Deserialize)]
@@ -45,11 +45,18 @@ impl Answered {
     }
 }
 
+/// A `<picture>` of the page that came, and the image in it.
+#[derive(Clone, Debug)]
+pub(crate) struct TakenOver {
+    pub(crate) picture: Element,
+    pub(crate) image: HtmlImageElement,
+}
+
 thread_local! {
     static ANSWERED: RefCell<Vec<Answered>> = const { RefCell::new(Vec::new()) };
     static WAS_ANSWERED: Cell<bool> = const { Cell::new(false) };
-    /// The pictures that are on the screen already, by their `srcset`.
-    static PRINTS: RefCell<HashMap<String, HtmlImageElement>> = RefCell::default();
+    /// The pictures that are on the screen already, by the `srcset` of their image.
+    static PRINTS: RefCell<HashMap<String, TakenOver>> = RefCell::default();
 }
 
 /// Reads the answers, and takes the plain picture of the page away. To be called right before the app draws.
@@ -65,9 +72,12 @@ pub(crate) fn take_over() {
         return;
     };
     if let Ok(images) = paint.query_selector_all("img") {
-        let images =
-            (0..images.length()).filter_map(|at| images.get(at)?.dyn_into::<HtmlImageElement>().ok());
-        PRINTS.set(images.map(|image| (image.srcset(), image)).collect());
+        let prints = (0..images.length()).filter_map(|at| {
+            let image: HtmlImageElement = images.get(at)?.dyn_into().ok()?;
+            let picture = image.parent_element()?;
+            Some((image.srcset(), TakenOver { picture, image }))
+        });
+        PRINTS.set(prints.collect());
     }
     paint.remove();
 }
@@ -95,11 +105,9 @@ pub(crate) fn answer(request: &str) -> Option<Box<RawValue>> {
     })
 }
 
-/// The picture of that `srcset` that is on the screen, if it has loaded.
-pub(crate) fn print(srcset: &str) -> Option<HtmlImageElement> {
-    PRINTS
-        .with_borrow_mut(|prints| prints.remove(srcset))
-        .filter(|image| image.complete() && image.natural_width() > 0)
+/// The picture of that `srcset` that is on the screen, to be moved to its new place: fetched, decoded and painted.
+pub(crate) fn print(srcset: &str) -> Option<TakenOver> {
+    PRINTS.with_borrow_mut(|prints| prints.remove(srcset))
 }
 
 #[cfg(test)]

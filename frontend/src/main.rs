@@ -33,10 +33,12 @@ mod time;
 mod uploads;
 mod votes;
 
+/// By then the app has drawn all that came with the page.
+const TAKEN_OVER: std::time::Duration = std::time::Duration::from_secs(5);
+
 fn main() {
     console_error_panic_hook::set_once();
     first_page::take_over();
     leptos::mount::mount_to_body(app::App);
-    // What the app draws from the answers in the page is drawn before anything else has its turn.
-    leptos::prelude::request_animation_frame(first_page::is_over);
+    leptos::prelude::set_timeout(first_page::is_over, TAKEN_OVER);
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use leptos::html::Canvas;
+use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
+use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{Clamped, JsCast};
-use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, HtmlImageElement, ImageData};
+use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 
-use crate::first_page;
+use crate::first_page::{self, TakenOver};
 use crate::graphql::schema;
 
 #[derive(cynic::QueryFragment, Clone, Debug, PartialEq, Eq)]
@@ -34,9 +35,6 @@ impl Print {
     }
 }
 
-/// The most pixels that a copy of what is on the screen is wide.
-const PRINT_WIDTH: u32 = 640;
-
 #[component]
 pub(crate) fn Picture(
     print: Print,
@@ -59,36 +57,17 @@ pub(crate) fn Picture(
     // The best format first; the last is what every browser reads.
     let fallback = sources.pop();
     let srcset = fallback.map(|source| source.srcset).unwrap_or_default();
-    // What is on the screen already stays there until the same is loaded into its new place.
-    let print = StoredValue::new_local(first_page::print(&srcset));
-    let canvas = NodeRef::<Canvas>::new();
-    Effect::new(move || {
-        let Some(canvas) = canvas.get() else { return };
-        // What cannot be drawn leaves the plain surface.
-        if let Some(print) = print.get_value() {
-            let _ = draw_print(&canvas, &print);
-            return;
-        }
-        let placeholder = placeholder.clone();
-        let draw = move || {
-            let _ = draw_placeholder(&canvas, &placeholder);
-        };
-        // Each in a moment of its own: a page of them at once would be felt.
-        set_timeout(draw, Duration::ZERO);
-    });
-    let src = srcset.split_whitespace().next().unwrap_or_default().to_owned();
-    let better = sources
-        .into_iter()
-        .map(|source| view! { <source type=source.media_type srcset=source.srcset sizes=sizes.clone()/> })
-        .collect_view();
-    view! {
-        <div
-            class="picture"
-            class:is-loaded=move || loaded.get()
-            class:is-broken=move || broken.get()
-            style:--ratio=ratio
-        >
-            <canvas class="picture-placeholder" aria-hidden="true" node_ref=canvas></canvas>
+    let frame = NodeRef::<Div>::new();
+    let picture = if let Some(print) = first_page::print(&srcset) {
+        take_over(print, frame, (loaded, broken));
+        ().into_any()
+    } else {
+        let src = srcset.split_whitespace().next().unwrap_or_default().to_owned();
+        let better = sources
+            .into_iter()
+            .map(|source| view! { <source type=source.media_type srcset=source.srcset sizes=sizes.clone()/> })
+            .collect_view();
+        view! {
             <picture>
                 {better}
                 <img
@@ -105,21 +84,59 @@ pub(crate) fn Picture(
                     on:error=move |_| broken.set(true)
                 />
             </picture>
+        }
+        .into_any()
+    };
+    let placeholder = (!loaded.get_untracked()).then(|| view! { <Placeholder hash=placeholder/> });
+    view! {
+        <div
+            class="picture"
+            class:is-loaded=move || loaded.get()
+            class:is-broken=move || broken.get()
+            style:--ratio=ratio
+            node_ref=frame
+        >
+            {placeholder}
+            {picture}
         </div>
     }
 }
 
-/// Copies an image that has loaded: for a moment, so that a few pixels will do.
-fn draw_print(canvas: &HtmlCanvasElement, print: &HtmlImageElement) -> Option<()> {
-    let (width, height) = (print.natural_width(), print.natural_height());
-    let shrink = width.div_ceil(PRINT_WIDTH);
-    canvas.set_width(width / shrink);
-    canvas.set_height(height / shrink);
-    let context: CanvasRenderingContext2d = canvas.get_context("2d").ok()??.dyn_into().ok()?;
-    let (width, height) = (f64::from(canvas.width()), f64::from(canvas.height()));
-    context
-        .draw_image_with_html_image_element_and_dw_and_dh(print, 0.0, 0.0, width, height)
-        .ok()
+/// Moves a picture that is on the screen into its new frame, where it stays as it is.
+fn take_over(print: TakenOver, frame: NodeRef<Div>, (loaded, broken): (RwSignal<bool>, RwSignal<bool>)) {
+    let TakenOver { picture, image } = print;
+    let is_decodable = image.natural_width() > 0;
+    loaded.set(image.complete() && is_decodable);
+    broken.set(image.complete() && !is_decodable);
+    let watch = |event: &str, told: RwSignal<bool>| {
+        let tell = Closure::once_into_js(move || told.set(true));
+        let _ = image.add_event_listener_with_callback(event, tell.unchecked_ref());
+    };
+    watch("load", loaded);
+    watch("error", broken);
+    let picture = StoredValue::new_local(picture);
+    Effect::new(move || {
+        if let Some(frame) = frame.get() {
+            let _ = frame.append_child(&picture.get_value());
+        }
+    });
+}
+
+/// What is seen until the image is there.
+#[component]
+fn Placeholder(hash: String) -> impl IntoView {
+    let canvas = NodeRef::<Canvas>::new();
+    Effect::new(move || {
+        let Some(canvas) = canvas.get() else { return };
+        let hash = hash.clone();
+        let draw = move || {
+            // One that cannot be read leaves the plain surface.
+            let _ = draw_placeholder(&canvas, &hash);
+        };
+        // Each in a moment of its own: a page of them at once would be felt.
+        set_timeout(draw, Duration::ZERO);
+    });
+    view! { <canvas class="picture-placeholder" aria-hidden="true" node_ref=canvas></canvas> }
 }
 
 /// Decodes the ThumbHash into some thirty pixels; the browser blurs them by stretching.
