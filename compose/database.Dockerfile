@@ -18,7 +18,7 @@ RUN if ! command -v wsrep_sst_mariabackup mariadb-backup socat >/dev/null; then 
         apt-get update \
         && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
             ca-certificates galera-4 mariadb-backup mariadb-client mariadb-server socat util-linux \
-        && rm -rf /var/lib/apt/lists/* /var/lib/mysql /etc/mysql/conf.d; \
+        && rm -rf /var/lib/apt/lists/* /var/lib/mysql; \
     fi
 # A number of our own, the same in every build: the files of a volume belong to it. A new volume takes over the
 # folder's owner.
@@ -31,6 +31,6 @@ WORKDIR /var/lib/proofsheet
 VOLUME /var/lib/proofsheet
 EXPOSE 3306 4444 4567 4568 4569
 # It says that the agent is there to be asked: others find a node by its name only while this holds.
-HEALTHCHECK --interval=2s --timeout=3s --start-period=20s --retries=4 CMD ["/service", "healthcheck"]
+HEALTHCHECK --interval=3s --timeout=3s --start-period=20s --retries=4 CMD ["/service", "healthcheck"]
 ENTRYPOINT ["/service"]
 CMD ["run"]

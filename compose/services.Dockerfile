@@ -16,7 +16,7 @@ LABEL org.opencontainers.image.licenses="MIT" \
 USER 65532:65532
 WORKDIR /
 # Alive says that the process answers; it does not ask the database, whose outage a restart would not end.
-HEALTHCHECK --interval=3s --timeout=3s --start-period=20s --retries=4 CMD ["/service", "healthcheck"]
+HEALTHCHECK --interval=5s --timeout=3s --start-period=20s --retries=3 CMD ["/service", "healthcheck"]
 ENTRYPOINT ["/service"]
 CMD ["serve"]
 

@@ -6,6 +6,7 @@ mod compose;
 mod licences;
 mod prepare;
 mod seed;
+mod stack_test;
 mod test;
 mod tools;
 mod up;
@@ -40,6 +41,8 @@ enum Command {
     Bundle,
     /// What a first visit costs in bytes and in time, against the limits that it has to keep.
     Budget(budget::Arguments),
+    /// The stack on a real Docker engine: deploys, breaks, scales and removes it, and says what came of it.
+    StackTest(stack_test::Arguments),
     /// Measures the speed of the running system.
     Bench {
         /// What to measure; `timeline` is the only one so far.
@@ -58,6 +61,7 @@ async fn main() -> ExitCode {
         Command::Prepare => prepare::write().await,
         Command::Bundle => bundle::bundle(),
         Command::Budget(arguments) => budget::budget(arguments).await,
+        Command::StackTest(arguments) => stack_test::stack_test(arguments).await,
         Command::Bench { name } => bench(&name),
     };
     match result {

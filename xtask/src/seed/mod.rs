@@ -10,7 +10,7 @@
     reason = "colours and places are small numbers, and a wrong last digit is grain"
 )]
 mod paint;
-mod people;
+pub(crate) mod people;
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
@@ -28,7 +28,7 @@ mod pictures;
     reason = "colours and places are small numbers; the colours that are compared come from one palette"
 )]
 mod scenes;
-mod site;
+pub(crate) mod site;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -13,13 +13,13 @@ use super::people::{PASSWORD, Person};
 const TOKEN_LIFE: Duration = Duration::from_mins(8);
 const ATTEMPTS: u32 = 6;
 
-pub(super) struct Site {
+pub(crate) struct Site {
     client: reqwest::Client,
     url: String,
 }
 
 /// Somebody who is signed in.
-pub(super) struct Member<'a> {
+pub(crate) struct Member<'a> {
     site: &'a Site,
     person: &'a Person,
     token: Mutex<Option<(String, Instant)>>,
@@ -39,7 +39,7 @@ struct Refusal {
 }
 
 impl Site {
-    pub(super) fn new(url: &str) -> Result<Self> {
+    pub(crate) fn new(url: &str) -> Result<Self> {
         let client = reqwest::Client::builder()
             .no_proxy()
             .timeout(Duration::from_secs(120))
@@ -51,7 +51,7 @@ impl Site {
     }
 
     /// Fails with what to do when nobody answers.
-    pub(super) async fn check(&self) -> Result<()> {
+    pub(crate) async fn check(&self) -> Result<()> {
         let answer = self.client.get(format!("{}/health", self.url)).send().await;
         answer
             .and_then(reqwest::Response::error_for_status)
@@ -71,8 +71,18 @@ impl Site {
         operation: &str,
         variables: &Value,
     ) -> Result<Result<Value, Refusal>> {
-        let mut refusal = None;
-        for attempt in 0..ATTEMPTS {
+        self.send_up_to(ATTEMPTS, token, operation, variables).await
+    }
+
+    async fn send_up_to(
+        &self,
+        attempts: u32,
+        token: Option<&str>,
+        operation: &str,
+        variables: &Value,
+    ) -> Result<Result<Value, Refusal>> {
+        let mut attempt = 0;
+        loop {
             let mut request = self
                 .client
                 .post(format!("{}/graphql", self.url))
@@ -95,17 +105,17 @@ impl Site {
                 message: error["message"].as_str().unwrap_or_default().to_owned(),
                 retry_after: extensions["retryAfterSeconds"].as_u64(),
             };
-            if !matches!(found.code.as_str(), "RATE_LIMITED" | "UNAVAILABLE") {
+            attempt += 1;
+            if attempt == attempts || !matches!(found.code.as_str(), "RATE_LIMITED" | "UNAVAILABLE") {
                 return Ok(Err(found));
             }
-            tokio::time::sleep(Duration::from_secs(found.retry_after.unwrap_or(1 << attempt))).await;
-            refusal = Some(found);
+            let pause = found.retry_after.unwrap_or(1 << (attempt - 1));
+            tokio::time::sleep(Duration::from_secs(pause)).await;
         }
-        Ok(Err(refusal.expect("every attempt was refused")))
     }
 
     /// Signs a person in, registering them on the first visit, and gives them their name.
-    pub(super) async fn join<'a>(&'a self, person: &'a Person) -> Result<Member<'a>> {
+    pub(crate) async fn join<'a>(&'a self, person: &'a Person) -> Result<Member<'a>> {
         const REGISTER: &str = "mutation($input: RegisterInput!) { register(input: $input) { accessToken } }";
         let input = json!({ "input": { "email": person.email(), "password": PASSWORD } });
         let token = match self.send(None, REGISTER, &input).await? {
@@ -150,9 +160,19 @@ impl Member<'_> {
     }
 
     /// Runs an operation in this person's name.
-    pub(super) async fn run(&self, operation: &str, variables: Value) -> Result<Value> {
+    pub(crate) async fn run(&self, operation: &str, variables: Value) -> Result<Value> {
         let token = self.token().await?;
         let answer = self.site.send(Some(&token), operation, &variables).await?;
+        answer.map_err(|refusal| anyhow!("{refusal}"))
+    }
+
+    /// The same, for who wants to know at once that it did not work.
+    pub(crate) async fn run_once(&self, operation: &str, variables: Value) -> Result<Value> {
+        let token = self.token().await?;
+        let answer = self
+            .site
+            .send_up_to(1, Some(&token), operation, &variables)
+            .await?;
         answer.map_err(|refusal| anyhow!("{refusal}"))
     }
 
@@ -176,7 +196,7 @@ impl Member<'_> {
     }
 
     /// The photos that this person has published: title and id.
-    pub(super) async fn photos(&self) -> Result<Vec<(String, String)>> {
+    pub(crate) async fn photos(&self) -> Result<Vec<(String, String)>> {
         const PAGE: &str = "query($after: String) { viewer { user { photos(first: 100, after: $after) {
             nodes { id title } pageInfo { hasNextPage endCursor } } } } }";
         let mut photos = Vec::new();
@@ -200,7 +220,7 @@ impl Member<'_> {
     }
 
     /// Uploads and publishes a picture, and answers its id.
-    pub(super) async fn publish(
+    pub(crate) async fn publish(
         &self,
         bytes: Vec<u8>,
         media_type: &str,
