@@ -9,6 +9,7 @@ pub use query::Query;
 
 use async_graphql::Context;
 use axum::http::{HeaderMap, header};
+use chassis::database::{self, View};
 use chassis::server::{ClientIp, RequestHeaders};
 use chassis::viewer::{require_viewer, viewer};
 
@@ -53,7 +54,13 @@ async fn present(ctx: &Context<'_>) -> Result<Option<(Account, SessionId)>, Erro
         return Ok(None);
     };
     let state = state(ctx);
-    let account = accounts::of_session(&state.pool, viewer.id, session, state.clock.now()).await?;
+    let now = state.clock.now();
+    let mut account = accounts::of_session(&state.pool, viewer.id, session, now).await?;
+    if account.is_none() {
+        // The session may have begun a moment ago, on another node of the database.
+        let mut latest = database::begin(&state.pool, View::Latest).await?;
+        account = accounts::of_session(&mut *latest, viewer.id, session, now).await?;
+    }
     Ok(account.map(|account| (account, session)))
 }
 

@@ -8,6 +8,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chassis::database::View;
 use chassis::events::Event;
 use chassis::{UserId, departed};
 use chrono::{DateTime, Utc};
@@ -126,7 +127,7 @@ pub async fn start(
 ) -> Result<Tokens, Error> {
     let now = state.clock.now();
     let (session, refresh) = (SessionId::new(now), RefreshToken::random());
-    chassis::transaction!(state.pool, Error, |connection, _| {
+    chassis::transaction!(state.pool, Error, View::Latest, |connection, _| {
         // The password may have been changed, or the account deleted, while the old one was being hashed.
         if accounts::lock(&mut *connection, account.id).await?.as_ref() != Some(verified) {
             return Err(Error::WrongCredentials);
@@ -182,7 +183,8 @@ pub async fn renew(state: &State, presented: &str) -> Result<Tokens, Error> {
     let now = state.clock.now();
     let expires_at = now + REFRESH_TOKEN_LIVES;
     let (presented, successor) = (hash(presented), RefreshToken::random());
-    let renewal = chassis::transaction!(state.pool, Error, |connection, _| {
+    // The token may have been handed out a moment ago, on another node: not finding it would sign somebody out.
+    let renewal = chassis::transaction!(state.pool, Error, View::Latest, |connection, _| {
         let Some(known) = sessions::token(&mut *connection, &presented, now).await? else {
             return Ok(Renewal::Refused);
         };

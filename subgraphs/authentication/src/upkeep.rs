@@ -26,13 +26,13 @@ const ADDRESS_KEPT: TimeDelta = TimeDelta::days(90);
 pub fn spawn(state: &State, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
     let reading = spawn_reading_keys(state.clone(), stop.clone());
     let rotating = state.clone();
-    let rotating = Job::new("rotate-keys", ROTATE_EVERY).spawn(state.pool.clone(), stop.clone(), move || {
+    let rotating = Job::new("rotate-keys", ROTATE_EVERY).spawn(state.pool.clone(), stop.clone(), move |_| {
         let state = rotating.clone();
         async move { Ok::<_, Error>(state.keys.rotate_when_due(state.clock.now()).await?) }
     });
     let reconciling = state.clone();
     let reconciling =
-        Job::new("reconcile", RECONCILE_EVERY).spawn(state.pool.clone(), stop.clone(), move || {
+        Job::new("reconcile", RECONCILE_EVERY).spawn(state.pool.clone(), stop.clone(), move |_| {
             let state = reconciling.clone();
             async move { reconcile(&state.pool, &state.clock).await.map(drop) }
         });

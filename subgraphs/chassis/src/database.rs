@@ -1,14 +1,24 @@
 //! The connection pool, transactions that are tried again, and what a database error means.
 
-use std::time::Duration;
+mod migrating;
+mod nodes;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions};
-use sqlx::{Connection as _, Executor as _, MySql, MySqlConnection, MySqlPool, QueryBuilder, Transaction};
+use sqlx::{MySql, MySqlPool, QueryBuilder, Transaction};
 use uuid::Uuid;
 
 use crate::config::Secret;
 use crate::{Classify, Code};
+
+pub use migrating::{MigrationError, migrate, migrate_with};
+use nodes::Nodes;
 
 /// The migrations of the tables that every subgraph's schema has.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
@@ -17,49 +27,60 @@ pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 const ACQUIRE: Duration = Duration::from_millis(250);
 /// Connections end after this long, so that they spread again when a database node joins.
 const LIFETIME: Duration = Duration::from_secs(300);
-/// A connection that sat idle for longer is asked whether it still works before it is used.
-const TRUST_IDLE: Duration = Duration::from_secs(5);
 /// The most times that one transaction is tried.
 const ATTEMPTS: u32 = 5;
+/// No try begins when the first one is longer ago: a request must be answered within two seconds.
+const PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// Every connection's session: strict about values, and no statement of a request runs for more than a second.
+/// Every connection's session: strict about values, and no statement of a request runs for much more than a second. Who
+/// waits for a lock gives up first, because that may be tried again.
 const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', \
-                       max_statement_time = 1, innodb_lock_wait_timeout = 1";
+                       max_statement_time = 1.2, innodb_lock_wait_timeout = 1";
 
 /// A pool over `url` with at most `connections` connections. Opens none yet.
+///
+/// Where the database is called by a name, this may stand for several nodes: the pool's connections go to those of
+/// them that are Synced, in turn.
 pub fn pool(url: &Secret, connections: u32) -> Result<MySqlPool, sqlx::Error> {
-    pool_options(connections).connect_lazy(url.expose())
+    let options: MySqlConnectOptions = url.expose().parse()?;
+    let (host, port) = (options.get_host().to_owned(), options.get_port());
+    if host.parse::<IpAddr>().is_ok() || options.get_socket().is_some() {
+        return Ok(pool_options(connections).connect_lazy_with(options));
+    }
+    let resolve = move || {
+        let host = host.clone();
+        async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) }
+    };
+    pool_over(url, connections, resolve)
+}
+
+/// A pool over the nodes that `resolve` gives, with everything else from `url`.
+pub fn pool_over<R>(
+    url: &Secret,
+    connections: u32,
+    resolve: impl Fn() -> R + Send + Sync + 'static,
+) -> Result<MySqlPool, sqlx::Error>
+where
+    R: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
+{
+    let options: MySqlConnectOptions = url.expose().parse()?;
+    let nodes = Arc::default();
+    let pool = options_over(connections, &nodes).connect_lazy_with(options.clone());
+    tokio::spawn(nodes::watch(pool.clone(), options, nodes, resolve));
+    Ok(pool)
 }
 
 /// How every pool behaves.
 pub fn pool_options(connections: u32) -> MySqlPoolOptions {
-    MySqlPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(ACQUIRE)
-        .max_lifetime(LIFETIME)
-        .test_before_acquire(false)
-        .before_acquire(|connection, meta| {
-            Box::pin(async move {
-                if meta.idle_for > TRUST_IDLE {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        })
-        .after_connect(|connection, _| Box::pin(async move { connection.execute(SESSION).await.map(drop) }))
+    options_over(connections, &Arc::default())
 }
 
-/// Runs the chassis' migrations and then the subgraph's, on one connection without the time limits of requests.
-pub async fn migrate(
-    url: &Secret,
-    subgraph: &sqlx::migrate::Migrator,
-) -> Result<(), sqlx::migrate::MigrateError> {
-    let options: MySqlConnectOptions = url.expose().parse()?;
-    let mut connection = MySqlConnection::connect_with(&options).await?;
-    MIGRATOR.run(&mut connection).await?;
-    subgraph.run(&mut connection).await?;
-    connection.close().await?;
-    Ok(())
+fn options_over(connections: u32, nodes: &Arc<Nodes>) -> MySqlPoolOptions {
+    let options = MySqlPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE)
+        .max_lifetime(LIFETIME);
+    nodes::guard(options, nodes, SESSION)
 }
 
 /// What a client is told about a database error.
@@ -73,6 +94,9 @@ pub fn code(error: &sqlx::Error) -> Code {
         number(error),
         Some(1020 | 1040 | 1047 | 1053 | 1180 | 1203 | 1205 | 1213 | 1226 | 1927 | 1969 | 2006 | 2013)
     );
+    if is_of_the_node(error) {
+        nodes::suspect();
+    }
     if gone || busy {
         Code::Unavailable
     } else {
@@ -91,17 +115,22 @@ enum Verdict {
     Fail,
 }
 
-/// 1213 deadlock or certification failure, 1205 lock wait, 1020 changed since last read.
-/// 1047 node not Synced and 1180 commit failed: another connection may reach another node.
+/// 1213 deadlock or certification failure, 1205 lock wait, 1020 changed since last read: nothing was committed.
+/// 1047 node not Synced, 1180 commit failed, and what says that the connection is gone: at the commit nobody knows
+/// whether it happened, and another connection may reach another node.
 fn verdict(error: &sqlx::Error, at_commit: bool) -> Verdict {
-    match (error, number(error)) {
-        (_, Some(1213 | 1205 | 1020 | 1047 | 1180)) => Verdict::Again,
-        (sqlx::Error::Io(_), _) | (_, Some(1053 | 1927 | 2006 | 2013)) if at_commit => {
-            Verdict::AgainAfterAmbiguousCommit
-        }
-        (sqlx::Error::Io(_), _) | (_, Some(1053 | 1927 | 2006 | 2013)) => Verdict::Again,
-        _ => Verdict::Fail,
+    match number(error) {
+        Some(1213 | 1205 | 1020) => Verdict::Again,
+        _ if !is_of_the_node(error) => Verdict::Fail,
+        _ if at_commit => Verdict::AgainAfterAmbiguousCommit,
+        _ => Verdict::Again,
     }
+}
+
+/// Whether it is the node or the way there that has failed.
+fn is_of_the_node(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(_))
+        || matches!(number(error), Some(1047 | 1053 | 1180 | 1927 | 2006 | 2013))
 }
 
 fn number(error: &sqlx::Error) -> Option<u16> {
@@ -122,24 +151,33 @@ pub struct Attempt {
 /// says that this may help: `transaction!(pool, Error, |tx, attempt| { …; Ok(value) })`.
 ///
 /// The block must be safe to repeat: absolute values, natural keys, ids made before. `tx` is a `&mut MySqlConnection`,
-/// `attempt` an [`Attempt`]. A macro and not a function, because the futures of async closures cannot be named `Send`.
+/// `attempt` an [`Attempt`]. With a [`View`] before the block, that is what the block reads from. A macro and not a function, because the futures of async closures cannot be named `Send`.
 #[macro_export]
 macro_rules! transaction {
     ($pool:expr, $error:ty, |$tx:ident, $attempt:pat_param| $work:expr) => {{
+        $crate::transaction!(
+            $pool,
+            $error,
+            $crate::database::View::OfTheNode,
+            |$tx, $attempt| $work
+        )
+    }};
+    ($pool:expr, $error:ty, $view:expr, |$tx:ident, $attempt:pat_param| $work:expr) => {{
         let mut retry = $crate::database::Retry::default();
         loop {
-            let outcome: ::std::result::Result<_, ($error, bool)> = match $pool.begin().await {
-                Err(error) => Err((<$error>::from(error), false)),
-                Ok(mut transaction) => {
-                    let $attempt = retry.attempt();
-                    let worked: ::std::result::Result<_, $error> = async {
-                        let $tx: &mut $crate::reexport::sqlx::MySqlConnection = &mut transaction;
-                        $work
+            let outcome: ::std::result::Result<_, ($error, bool)> =
+                match $crate::database::begin(&$pool, $view).await {
+                    Err(error) => Err((<$error>::from(error), false)),
+                    Ok(mut transaction) => {
+                        let $attempt = retry.attempt();
+                        let worked: ::std::result::Result<_, $error> = async {
+                            let $tx: &mut $crate::reexport::sqlx::MySqlConnection = &mut transaction;
+                            $work
+                        }
+                        .await;
+                        $crate::database::finish(transaction, worked).await
                     }
-                    .await;
-                    $crate::database::finish(transaction, worked).await
-                }
-            };
+                };
             match outcome {
                 Ok(value) => break ::std::result::Result::<_, $error>::Ok(value),
                 Err((error, at_commit)) => {
@@ -152,11 +190,54 @@ macro_rules! transaction {
     }};
 }
 
+/// What a transaction reads from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// What the node has that the connection leads to. It may be some milliseconds behind another one.
+    OfTheNode,
+    /// All that was acknowledged before on any node. The node waits until it has got that, so this is for those who
+    /// read what the same person has just written, perhaps by way of another node.
+    Latest,
+}
+
+/// Begins a transaction that sees `view`.
+pub async fn begin(pool: &MySqlPool, view: View) -> Result<Transaction<'static, MySql>, sqlx::Error> {
+    /// Galera waits at the start; what is read afterwards need not wait again. A server without a cluster accepts the
+    /// variable and does nothing about it.
+    const LATEST: &str =
+        "SET SESSION wsrep_sync_wait = 1; START TRANSACTION; SET SESSION wsrep_sync_wait = 0";
+    /// Servers that were built without Galera do not have the variable.
+    const UNKNOWN_VARIABLE: u16 = 1193;
+    static KNOWN: AtomicBool = AtomicBool::new(true);
+
+    if view == View::OfTheNode || !KNOWN.load(Ordering::Relaxed) {
+        return pool.begin().await;
+    }
+    match pool.begin_with(LATEST).await {
+        Err(error) if number(&error) == Some(UNKNOWN_VARIABLE) => {
+            KNOWN.store(false, Ordering::Relaxed);
+            pool.begin().await
+        }
+        begun => begun,
+    }
+}
+
 /// The state of one [`transaction!`](crate::transaction).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Retry {
+    begun: Instant,
     tries: u32,
     ambiguous: bool,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            begun: Instant::now(),
+            tries: 0,
+            ambiguous: false,
+        }
+    }
 }
 
 impl Retry {
@@ -173,7 +254,10 @@ impl Retry {
         let verdict = error
             .database()
             .map_or(Verdict::Fail, |error| verdict(error, at_commit));
-        if verdict == Verdict::Fail || self.tries >= ATTEMPTS {
+        if error.database().is_some_and(is_of_the_node) {
+            nodes::suspect();
+        }
+        if verdict == Verdict::Fail || self.tries >= ATTEMPTS || self.begun.elapsed() > PATIENCE {
             return Err(error);
         }
         self.ambiguous |= verdict == Verdict::AgainAfterAmbiguousCommit;

@@ -1,12 +1,64 @@
 //! Leases: who does a job of which there must be one at a time.
 //!
-//! A lease is advice, not a lock: a holder that was stopped for a while may believe that it still holds one.
-//! What the holder does must therefore be harmless when two do it (delete exactly what was read, in one transaction).
+//! A holder that was stopped for a while, or cut off, may believe that it still holds a lease which another one has
+//! taken. So what a holder does is either harmless when two do it (delivering what receivers know by its id, deleting
+//! what is gone already), or its transaction confirms the lease ([`Held::confirm`]): then it commits only while nobody
+//! else has taken it.
 
 use std::time::Duration;
 
-use sqlx::MySqlPool;
+use sqlx::{MySqlConnection, MySqlPool};
 use uuid::Uuid;
+
+/// A lease that somebody holds, or believes to hold. Each holder has an id of its own, which is never used again: it
+/// tells one holder's time from another's.
+#[derive(Debug, Clone, Copy)]
+pub struct Held {
+    name: &'static str,
+    holder: Uuid,
+    term: Duration,
+}
+
+impl Held {
+    /// What `holder` would hold.
+    pub fn new(name: &'static str, holder: Uuid, term: Duration) -> Self {
+        Self { name, holder, term }
+    }
+
+    /// Takes the lease, or renews it, before the holder begins with something. True while it is held for at least its term from now.
+    pub async fn renew(&self, pool: &MySqlPool) -> Result<bool, sqlx::Error> {
+        hold(pool, self.name, self.holder, self.term).await
+    }
+
+    /// Whether the lease is still held, inside the transaction of what only its holder may write. Best at its end:
+    /// others who ask for the lease wait until the transaction ends.
+    ///
+    /// It renews the lease, because only a change counts everywhere: of two transactions on two nodes of the database
+    /// that changed one row, the later one is refused at its commit. A look would not be noticed there.
+    pub async fn confirm(&self, connection: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
+        let term = i64::try_from(self.term.as_micros()).unwrap_or(i64::MAX);
+        let done = sqlx::query!(
+            "UPDATE lease SET expires_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND WHERE name = ? AND holder = ?",
+            term,
+            self.name,
+            self.holder,
+        )
+        .execute(connection)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Renews the lease without taking it anew. False where it was lost, even if it is free again.
+    pub async fn extend(&self, pool: &MySqlPool) -> Result<bool, sqlx::Error> {
+        let mut connection = pool.acquire().await?;
+        self.confirm(&mut connection).await
+    }
+
+    /// Gives the lease up.
+    pub async fn release(&self, pool: &MySqlPool) -> Result<(), sqlx::Error> {
+        release(pool, self.name, self.holder).await
+    }
+}
 
 /// Takes or renews the lease `name` for `holder`. True while `holder` has it for at least `term` from now.
 ///

@@ -9,7 +9,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{Classify, error, lease};
+use crate::lease::Held;
+use crate::{Classify, error};
 
 /// A job that runs under a lease of the same name.
 #[derive(Debug, Clone)]
@@ -32,28 +33,29 @@ impl Job {
         }
     }
 
-    /// Runs `work` until `stop`. A run that fails is logged, and the next one is tried as usual.
+    /// Runs `work` until `stop`. A run that fails is logged, and the next one is tried as usual. The lease is renewed
+    /// while it runs; a run that has lost its lease is given up.
     pub fn spawn<E, W>(
         self,
         pool: MySqlPool,
         stop: CancellationToken,
-        mut work: impl FnMut() -> W + Send + 'static,
+        mut work: impl FnMut(Held) -> W + Send + 'static,
     ) -> JoinHandle<()>
     where
         E: Classify + From<sqlx::Error>,
         W: Future<Output = Result<(), E>> + Send,
     {
         tokio::spawn(async move {
-            let holder = Uuid::new_v4();
             // Longer than the time between two runs, so that the holder keeps it; short, so that its death is soon noticed.
             let term = self.every * 2 + Duration::from_secs(5);
+            let lease = Held::new(self.name, Uuid::new_v4(), term);
             loop {
                 tokio::select! {
                     () = stop.cancelled() => break,
                     () = self.wake.notified() => {}
                     () = tokio::time::sleep(self.every) => {}
                 }
-                if let Err(failure) = run_once(&pool, self.name, holder, term, &mut work).await {
+                if let Err(failure) = run_once(&pool, lease, RENEW, &mut work).await {
                     tracing::warn!(
                         job = self.name,
                         error = error::chain(&failure),
@@ -62,24 +64,43 @@ impl Job {
                 }
             }
             // Without this another replica waits until the lease ends by itself.
-            let _ = lease::release(&pool, self.name, holder).await;
+            let _ = lease.release(&pool).await;
         })
     }
 }
 
+/// How often a lease is renewed while its job runs: more than twice in the shortest term.
+const RENEW: Duration = Duration::from_secs(2);
+
 async fn run_once<E, W>(
     pool: &MySqlPool,
-    name: &str,
-    holder: Uuid,
-    term: Duration,
-    work: &mut impl FnMut() -> W,
+    lease: Held,
+    renew: Duration,
+    work: &mut impl FnMut(Held) -> W,
 ) -> Result<(), E>
 where
     E: Classify + From<sqlx::Error>,
     W: Future<Output = Result<(), E>>,
 {
-    if lease::hold(pool, name, holder, term).await? {
-        work().await?;
+    if !lease.renew(pool).await? {
+        return Ok(());
     }
-    Ok(())
+    tokio::select! {
+        outcome = work(lease) => outcome,
+        () = lost(pool, lease, renew) => {
+            tracing::warn!(?lease, "a background job was given up: another replica has taken its lease");
+            Ok(())
+        }
+    }
+}
+
+/// Returns when the lease was lost.
+async fn lost(pool: &MySqlPool, lease: Held, renew: Duration) {
+    loop {
+        tokio::time::sleep(renew).await;
+        // Where the database does not answer, the job's own statements fail as well.
+        if let Ok(false) = lease.extend(pool).await {
+            return;
+        }
+    }
 }

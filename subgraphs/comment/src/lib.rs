@@ -107,7 +107,7 @@ pub fn spawn_jobs(
         every: Duration::from_secs(10),
         wake,
     };
-    let sweep = sweep.spawn(service.pool.clone(), stop.clone(), move || {
+    let sweep = sweep.spawn(service.pool.clone(), stop.clone(), move |_| {
         let (pool, now) = (pool.clone(), clock.now());
         async move { events::sweep(&pool, now).await }
     });
@@ -116,7 +116,7 @@ pub fn spawn_jobs(
         pool, clock, photos, ..
     } = service.clone();
     let compare = Job::new("reconcile", Duration::from_secs(600));
-    let compare = compare.spawn(service.pool.clone(), stop.clone(), move || {
+    let compare = compare.spawn(service.pool.clone(), stop.clone(), move |_| {
         let (pool, photos, accounts, now) = (pool.clone(), photos.clone(), accounts.clone(), clock.now());
         async move {
             let repaired = reconcile::run(&pool, &photos, accounts.as_ref(), now).await?;
@@ -129,7 +129,7 @@ pub fn spawn_jobs(
 
     let Comments { pool, clock, .. } = service.clone();
     let forget = Job::new("forget", Duration::from_secs(3600));
-    let forget = forget.spawn(service.pool.clone(), stop.clone(), move || {
+    let forget = forget.spawn(service.pool.clone(), stop.clone(), move |_| {
         let (pool, now) = (pool.clone(), clock.now());
         async move { events::forget(&pool, now).await }
     });

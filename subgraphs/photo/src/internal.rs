@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use chassis::config::Secret;
+use chassis::database::{self, View};
 use chassis::internal::{self, Ids, Listing};
 use chassis::{Code, Failure, UserId};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -66,12 +67,14 @@ async fn list(Shared(state): Shared<State>, Query(query): Query<ListQuery>) -> R
 }
 
 async fn look_up(Shared(state): Shared<State>, Path(id): Path<PhotoId>) -> Result<Response, Refused> {
-    let found = store::by_ids(&state.pool, &[id]).await?.pop();
+    // The latest, because others ask about photos that are so new that no event has told of them.
+    let mut latest = database::begin(&state.pool, View::Latest).await?;
+    let found = store::by_ids(&mut *latest, &[id]).await?.pop();
     if let Some(photo) = found {
         return Ok(Json(Item::from(photo)).into_response());
     }
     // A row that is there and hidden belongs to a deleted account.
-    let deleted = store::is_deleted(&state.pool, id).await? || store::exists(&state.pool, id).await?;
+    let deleted = store::is_deleted(&mut *latest, id).await? || store::exists(&mut *latest, id).await?;
     Ok(if deleted {
         StatusCode::GONE
     } else {

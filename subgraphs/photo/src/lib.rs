@@ -118,17 +118,17 @@ pub fn spawn_jobs(
         every: SWEEP,
         wake: Arc::clone(&state.sweep),
     }
-    .spawn(state.pool.clone(), stop.clone(), move || {
+    .spawn(state.pool.clone(), stop.clone(), move |_| {
         let state = sweeping.clone();
         async move { sweep::sweep(&state).await.map(drop) }
     });
     let reconciling = state.clone();
-    let reconcile = Job::new("reconcile", RECONCILE).spawn(state.pool.clone(), stop.clone(), move || {
+    let reconcile = Job::new("reconcile", RECONCILE).spawn(state.pool.clone(), stop.clone(), move |_| {
         let (state, accounts) = (reconciling.clone(), accounts.clone());
         async move { reconcile::reconcile(&state, accounts.as_ref()).await.map(drop) }
     });
     let (pool, clock) = (state.pool.clone(), state.clock.clone());
-    let forget = Job::new("forget", FORGET).spawn(state.pool.clone(), stop.clone(), move || {
+    let forget = Job::new("forget", FORGET).spawn(state.pool.clone(), stop.clone(), move |_| {
         let (pool, clock) = (pool.clone(), clock.clone());
         async move {
             inbox::forget_old(&pool, clock.now())

@@ -98,14 +98,14 @@ pub fn spawn_jobs(
         every: Duration::from_secs(10),
         wake,
     };
-    let sweep = sweep.spawn(service.pool.clone(), stop.clone(), move || {
+    let sweep = sweep.spawn(service.pool.clone(), stop.clone(), move |_| {
         let (pool, now) = (pool.clone(), clock.now());
         async move { events::sweep(&pool, now).await }
     });
 
     let Profile { pool, clock, .. } = service.clone();
     let compare = Job::new("reconcile", Duration::from_secs(600));
-    let compare = compare.spawn(service.pool.clone(), stop.clone(), move || {
+    let compare = compare.spawn(service.pool.clone(), stop.clone(), move |_| {
         let (pool, accounts, now) = (pool.clone(), accounts.clone(), clock.now());
         async move {
             let repaired = reconcile::run(&pool, accounts.as_ref(), now).await?;
@@ -118,7 +118,7 @@ pub fn spawn_jobs(
 
     let Profile { pool, clock, .. } = service.clone();
     let forget = Job::new("forget-events", Duration::from_secs(3600));
-    let forget = forget.spawn(service.pool.clone(), stop.clone(), move || {
+    let forget = forget.spawn(service.pool.clone(), stop.clone(), move |_| {
         let (pool, now) = (pool.clone(), clock.now());
         async move {
             while inbox::forget_old(&pool, now).await? == 1000 {}

@@ -3,7 +3,10 @@ use std::time::Duration;
 use chassis::config::Secret;
 use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, MySqlConnection, MySqlPool};
+use url::Url;
 use uuid::Uuid;
+
+use crate::Proxy;
 
 /// A schema of its own on the MariaDB server at `TEST_DATABASE_URL`, migrated, and dropped at the end of the test.
 #[derive(Debug)]
@@ -45,6 +48,23 @@ impl TestDatabase {
     /// The URL of the schema.
     pub fn url(&self) -> Secret {
         Secret::new(format!("{}/{}", self.server, self.name))
+    }
+
+    /// The same by way of `proxy`.
+    pub fn url_through(&self, proxy: &Proxy) -> Secret {
+        let mut url: Url = self.url().expose().parse().expect("a valid URL");
+        url.set_ip_host(proxy.address().ip()).expect("a URL with a host");
+        url.set_port(Some(proxy.address().port()))
+            .expect("a URL with a port");
+        Secret::new(url)
+    }
+
+    /// A few connections by way of `proxy`, set up like a service's.
+    pub fn pool_through(&self, proxy: &Proxy) -> MySqlPool {
+        chassis::database::pool_options(4)
+            .acquire_timeout(Duration::from_secs(30))
+            .connect_lazy(self.url_through(proxy).expose())
+            .expect("a valid URL")
     }
 }
 

@@ -5,11 +5,13 @@ mod clock;
 mod client;
 mod database;
 mod issuer;
+mod proxy;
 
 pub use client::{Answer, Client};
 pub use clock::TestClock;
 pub use database::TestDatabase;
 pub use issuer::Issuer;
+pub use proxy::{Loss, Proxy};
 
 /// The secret that services show each other in tests.
 pub const INTERNAL_SECRET: &str = "internal secret of the tests";

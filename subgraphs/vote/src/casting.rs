@@ -57,12 +57,13 @@ impl Casting {
         let now = self.clock.now();
         let delta = chassis::id::new_uuid(now);
         match answer {
-            Known::Unknown => return Err(Error::NoSuchPhoto),
-            Known::Present(published) => {
-                transaction!(self.pool, Error, |tx, _| Ok(
-                    photos::adopt(tx, &published, delta).await?
-                ))?;
-            }
+            Known::Unknown => Err(Error::NoSuchPhoto),
+            // Read back, because a deletion may have arrived meanwhile; in the transaction, because another connection
+            // of the pool may lead to a node that has not got this yet.
+            Known::Present(published) => transaction!(self.pool, Error, |tx, _| {
+                photos::adopt(&mut *tx, &published, delta).await?;
+                photos::standing(tx, photo).await?.ok_or(Error::NoSuchPhoto)
+            }),
             Known::Deleted => {
                 let removal = Removal {
                     photo,
@@ -71,11 +72,8 @@ impl Casting {
                     delta,
                 };
                 transaction!(self.pool, Error, |tx, _| Ok(photos::remove(tx, &removal).await?))?;
+                Ok(Standing::Deleted)
             }
         }
-        // Read back, because a deletion may have arrived meanwhile.
-        photos::standing(&self.pool, photo)
-            .await?
-            .ok_or(Error::NoSuchPhoto)
     }
 }

@@ -47,6 +47,9 @@ pub enum Error {
     /// Another worker folded the same deltas first.
     #[error("another worker folds as well")]
     FoldedElsewhere,
+    /// Another replica does this job now.
+    #[error("another replica has taken the lease of this job")]
+    LeaseLost,
     /// The database failed.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
@@ -68,7 +71,7 @@ impl Classify for Error {
             Self::Internal(error) => error.code(),
             Self::Reconcile(error) => error.code(),
             Self::Event(error) => error.code(),
-            Self::FoldedElsewhere => Code::Unavailable,
+            Self::FoldedElsewhere | Self::LeaseLost => Code::Unavailable,
             Self::Database(error) => error.code(),
             Self::Loader(error) => error.code(),
         }

@@ -1,10 +1,12 @@
 //! Adds what votes have changed to the scores that the timelines are ranked by.
 //!
-//! One worker at a time does this, by a lease; two that overlap do no harm, because each deletes exactly the deltas
-//! that it adds, in the transaction that adds them, and gives up where another was faster.
+//! One worker at a time does this, by a lease, which its transactions confirm; two that overlap all the same do no
+//! harm, because each deletes exactly the deltas that it adds, in the transaction that adds them, and gives up where
+//! another was faster.
 
 use std::collections::BTreeMap;
 
+use chassis::lease::Held;
 use chassis::transaction;
 use sqlx::MySqlPool;
 
@@ -17,9 +19,14 @@ const BATCH: u32 = 500;
 
 /// Folds all that there is. Returns how many deltas.
 pub async fn run(pool: &MySqlPool) -> Result<u64, Error> {
+    run_under(pool, None).await
+}
+
+/// The same by the holder of a lease, who stops where another one has taken it.
+pub async fn run_under(pool: &MySqlPool, lease: Option<Held>) -> Result<u64, Error> {
     let mut folded = 0;
     loop {
-        let batch = match fold_batch(pool).await {
+        let batch = match fold_batch(pool, lease).await {
             Err(Error::FoldedElsewhere) => return Ok(folded),
             batch => batch?,
         };
@@ -30,7 +37,7 @@ pub async fn run(pool: &MySqlPool) -> Result<u64, Error> {
     }
 }
 
-async fn fold_batch(pool: &MySqlPool) -> Result<u32, Error> {
+async fn fold_batch(pool: &MySqlPool, lease: Option<Held>) -> Result<u32, Error> {
     transaction!(pool, Error, |tx, _| {
         let batch = deltas::oldest(&mut *tx, BATCH).await?;
         if batch.is_empty() {
@@ -53,6 +60,11 @@ async fn fold_batch(pool: &MySqlPool) -> Result<u32, Error> {
         changes.retain(|_, change| *change != (0, 0));
         deltas::fold_into_scores(tx, &changes).await?;
         deltas::bump(tx, &days).await?;
+        if let Some(lease) = lease
+            && !lease.confirm(tx).await?
+        {
+            return Err(Error::FoldedElsewhere);
+        }
         Ok(u32::try_from(batch.len()).unwrap_or(BATCH))
     })
 }

@@ -26,6 +26,7 @@ use axum::Router;
 use chassis::Clock;
 use chassis::config::Secret;
 use chassis::events::inbox;
+use chassis::lease::Held;
 use chassis::server::{self, Readiness};
 use chassis::tokens::TokenVerifier;
 use chassis::worker::Job;
@@ -125,28 +126,28 @@ pub fn spawn_jobs(service: &Vote, stop: &CancellationToken) -> Vec<JoinHandle<()
     let compare = Job::new("reconcile", Duration::from_secs(600));
     let forget = Job::new("forget-events", Duration::from_secs(3600));
     vec![
-        spawn(service, stop, fold, |vote| async move {
-            fold::run(&vote.pool).await.map(drop)
+        spawn(service, stop, fold, |vote, lease| async move {
+            fold::run_under(&vote.pool, Some(lease)).await.map(drop)
         }),
-        spawn(service, stop, sweep, |vote| async move {
+        spawn(service, stop, sweep, |vote, _| async move {
             events::sweep(&vote.pool, vote.clock.now()).await
         }),
-        spawn(service, stop, close_days, |vote| async move {
-            archive::close_days(&vote.pool, vote.clock.now(), vote.time_zone).await
+        spawn(service, stop, close_days, |vote, lease| async move {
+            archive::close_days(&vote.pool, vote.clock.now(), vote.time_zone, Some(lease)).await
         }),
-        spawn(service, stop, prune, |vote| async move {
+        spawn(service, stop, prune, |vote, _| async move {
             let mut connection = vote.pool.acquire().await?;
             while snapshots::prune(&mut connection, vote.clock.now()).await? > 0 {}
             Ok(())
         }),
-        spawn(service, stop, compare, |vote| async move {
+        spawn(service, stop, compare, |vote, _| async move {
             let repaired = reconcile::run(&vote.pool, &vote.clock, &vote.others).await?;
             if repaired != Repaired::default() {
                 tracing::warn!(?repaired, "the reconciler repaired what events had not told");
             }
             Ok(())
         }),
-        spawn(service, stop, forget, |vote| async move {
+        spawn(service, stop, forget, |vote, _| async move {
             while inbox::forget_old(&vote.pool, vote.clock.now()).await? == 1000 {}
             Ok(())
         }),
@@ -157,11 +158,13 @@ fn spawn<W>(
     service: &Vote,
     stop: &CancellationToken,
     job: Job,
-    mut work: impl FnMut(Vote) -> W + Send + 'static,
+    mut work: impl FnMut(Vote, Held) -> W + Send + 'static,
 ) -> JoinHandle<()>
 where
     W: Future<Output = Result<(), Error>> + Send + 'static,
 {
     let service = service.clone();
-    job.spawn(service.pool.clone(), stop.clone(), move || work(service.clone()))
+    job.spawn(service.pool.clone(), stop.clone(), move |lease| {
+        work(service.clone(), lease)
+    })
 }

@@ -1,4 +1,5 @@
 use async_graphql::{Context, Object};
+use chassis::database::{self, View};
 use chassis::viewer::require_viewer;
 use chassis::{Failure, Result};
 
@@ -129,9 +130,8 @@ async fn check_credentials(
     let guessing = &state.guessing;
     let place = state.hasher.queue()?;
     let address = address(ctx);
-    let found = accounts::by_email(&state.pool, email, &guessing.address_key(&address))
-        .await
-        .map_err(Error::from)?;
+    let address_key = guessing.address_key(&address);
+    let found = latest_by_email(state, email, &address_key).await?;
     let known = found.as_ref().is_some_and(|found| found.address_is_known);
     let all_together = if known {
         guessing.logins_by_acquaintances(email)
@@ -155,6 +155,16 @@ async fn check_credentials(
         }
         _ => Err(Error::WrongCredentials.into()),
     }
+}
+
+/// As any node knows it: who has just registered signs in perhaps by way of another one.
+async fn latest_by_email(
+    state: &State,
+    email: &Email,
+    address_key: &[u8; 32],
+) -> Result<Option<accounts::Credentials>, Error> {
+    let mut latest = database::begin(&state.pool, View::Latest).await?;
+    Ok(accounts::by_email(&mut *latest, email, address_key).await?)
 }
 
 /// Compares the password that confirms a change of the account itself.

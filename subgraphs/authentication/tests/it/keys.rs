@@ -27,9 +27,9 @@ async fn replicas_that_start_at_once_make_one_key() {
     let database = TestDatabase::new(&authentication::MIGRATOR).await;
     let clock = TestClock::default();
     let (one, two, three) = tokio::join!(
-        Replica::new(&database, &clock, &[]),
-        Replica::new(&database, &clock, &[]),
-        Replica::new(&database, &clock, &[]),
+        Replica::new(&database.pool, &clock, &[]),
+        Replica::new(&database.pool, &clock, &[]),
+        Replica::new(&database.pool, &clock, &[]),
     );
     assert_eq!(kids(&one).await.len(), 1);
     assert_eq!(kids(&one).await, kids(&two).await);
@@ -40,9 +40,10 @@ async fn replicas_that_start_at_once_make_one_key() {
 async fn another_secret_does_not_open_the_keys() {
     let service = Service::new().await;
     let secret = Secret::new("another secret, which is long enough");
+    let flags = config(&[]);
     let opened = State::open(
-        &config(&[]),
-        &testkit::Issuer::config(),
+        &flags.config,
+        &flags.tokens,
         &secret,
         service.database.pool.clone(),
         service.clock.clock(),

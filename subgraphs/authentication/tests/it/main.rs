@@ -12,6 +12,7 @@ mod cookies;
 mod guessing;
 mod internal;
 mod keys;
+mod lost;
 mod refresh;
 mod sign_in;
 mod tokens;
@@ -21,12 +22,13 @@ use authentication::state::State;
 use authentication::{MIGRATOR, routes};
 use axum::body::{Body, to_bytes};
 use axum::http::{Response, header};
-use chassis::config::Secret;
+use chassis::config::{Secret, TokenConfig};
 use chassis::server::Readiness;
 use chrono::Utc;
 use clap::Parser;
 use serde_json::{Value, json};
-use testkit::{Answer, Client, INTERNAL_SECRET, Issuer, TestClock, TestDatabase};
+use sqlx::MySqlPool;
+use testkit::{Answer, Client, INTERNAL_SECRET, TestClock, TestDatabase};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const PASSWORD: &str = "plinth-otter-42";
@@ -36,19 +38,21 @@ const SESSION: &str = "accessToken accessTokenExpiresAt refreshToken
     viewer { id email createdAt sessions { id current userAgent } }";
 
 #[derive(Parser)]
-struct Flags {
+pub(crate) struct Flags {
     #[command(flatten)]
-    config: Config,
+    pub(crate) config: Config,
+    #[command(flatten)]
+    pub(crate) tokens: TokenConfig,
 }
 
 /// The configuration that these flags give.
-pub(crate) fn config(flags: &[&str]) -> Config {
+pub(crate) fn config(flags: &[&str]) -> Flags {
     let first = [
         "authentication",
         "--subscribers",
         "profile=http://127.0.0.1:9,vote=http://127.0.0.1:9",
     ];
-    Flags::parse_from(first.iter().chain(flags)).config
+    Flags::parse_from(first.iter().chain(flags))
 }
 
 /// One replica of the service.
@@ -59,17 +63,18 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    pub(crate) async fn new(database: &TestDatabase, clock: &TestClock, flags: &[&str]) -> Self {
+    pub(crate) async fn new(pool: &MySqlPool, clock: &TestClock, flags: &[&str]) -> Self {
+        let Flags { config, tokens } = config(flags);
         let state = State::open(
-            &config(flags),
-            &Issuer::config(),
+            &config,
+            &tokens,
             &Secret::new(KEY_SECRET),
-            database.pool.clone(),
+            pool.clone(),
             clock.clock(),
         )
         .await
         .expect("the service starts");
-        let readiness = Readiness::new(database.pool.clone(), CancellationToken::new());
+        let readiness = Readiness::new(pool.clone(), CancellationToken::new());
         let anywhere = Client::new(routes(&state, Secret::new(INTERNAL_SECRET), readiness));
         Self {
             state,
@@ -96,6 +101,12 @@ impl Service {
 
     pub(crate) async fn with(flags: &[&str]) -> Self {
         let database = TestDatabase::new(&MIGRATOR).await;
+        let pool = database.pool.clone();
+        Self::on(database, pool, flags).await
+    }
+
+    /// On this database by way of these connections.
+    pub(crate) async fn on(database: TestDatabase, pool: MySqlPool, flags: &[&str]) -> Self {
         let clock = TestClock::default();
         // Tokens are verified by the machine's clock, so the service's must not be far from it.
         clock.set(Utc::now());
@@ -103,7 +114,7 @@ impl Service {
             state,
             client,
             anywhere,
-        } = Replica::new(&database, &clock, flags).await;
+        } = Replica::new(&pool, &clock, flags).await;
         Self {
             clock,
             state,
@@ -115,7 +126,7 @@ impl Service {
 
     /// Another replica on the same database.
     pub(crate) async fn replica(&self, flags: &[&str]) -> Replica {
-        Replica::new(&self.database, &self.clock, flags).await
+        Replica::new(&self.database.pool, &self.clock, flags).await
     }
 
     /// A client at another address.

@@ -110,7 +110,7 @@ impl Outbox {
             wake: Arc::clone(&self.wake),
         };
         let (database, clients) = (pool.clone(), Arc::new(clients));
-        job.spawn(pool, stop, move || {
+        job.spawn(pool, stop, move |_| {
             let (database, clients) = (database.clone(), Arc::clone(&clients));
             async move { relay::deliver_due(&database, &clients).await }
         })

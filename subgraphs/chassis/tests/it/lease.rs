@@ -57,3 +57,79 @@ async fn of_many_who_want_it_one_gets_it() {
     let got = futures::future::join_all(tries).await;
     assert_eq!(got.into_iter().filter(|got| *got.as_ref().unwrap()).count(), 1);
 }
+
+/// Adds one to the value, if the lease is held still.
+async fn add(pool: &sqlx::MySqlPool, lease: lease::Held, pause: Duration) -> bool {
+    chassis::transaction!(pool, sqlx::Error, |tx, _| {
+        tokio::time::sleep(pause).await;
+        sqlx::query("UPDATE counter SET value = value + 1")
+            .execute(&mut *tx)
+            .await?;
+        if lease.confirm(tx).await? {
+            Ok(())
+        } else {
+            Err(sqlx::Error::RowNotFound)
+        }
+    })
+    .is_ok()
+}
+
+#[tokio::test]
+async fn who_slept_past_its_lease_writes_nothing() {
+    let database = super::database().await;
+    let pool = &database.pool;
+    sqlx::raw_sql("CREATE TABLE counter (value INT PRIMARY KEY); INSERT INTO counter VALUES (0)")
+        .execute(pool)
+        .await
+        .unwrap();
+    let term = Duration::from_millis(300);
+    let holders = [Uuid::new_v4(), Uuid::new_v4()].map(|holder| lease::Held::new("job", holder, term));
+    assert!(holders[0].renew(pool).await.unwrap());
+    let (slept, wrote) = tokio::join!(add(pool, holders[0], Duration::from_millis(900)), async {
+        while !holders[1].renew(pool).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        add(pool, holders[1], Duration::ZERO).await
+    });
+    assert!(!slept && wrote);
+    let value: i32 = sqlx::query_scalar("SELECT value FROM counter")
+        .fetch_one(pool)
+        .await
+        .unwrap();
+    assert_eq!(value, 1);
+    // Whoever is only late, and has not been followed by anybody, goes on.
+    tokio::time::sleep(term * 2).await;
+    assert!(add(pool, holders[1], Duration::ZERO).await);
+}
+
+#[tokio::test]
+async fn a_job_keeps_its_lease_while_it_runs_and_stops_when_it_has_lost_it() {
+    let database = super::database().await;
+    let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let job = chassis::worker::Job::new("job", Duration::from_millis(10));
+    job.spawn(database.pool.clone(), stop.clone(), move |_| {
+        let started = started.clone();
+        async move {
+            started.send(()).unwrap();
+            std::future::pending::<Result<(), sqlx::Error>>().await
+        }
+    });
+    starts.recv().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let other = lease::Held::new("job", Uuid::new_v4(), TERM);
+    assert!(
+        !other.renew(&database.pool).await.unwrap(),
+        "longer than its term, and still held"
+    );
+    // Somebody else has had it meanwhile.
+    sqlx::query("DELETE FROM lease")
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    tokio::time::timeout(Duration::from_secs(20), starts.recv())
+        .await
+        .expect("the run was given up, although the lease is free again, and there is another")
+        .unwrap();
+    stop.cancel();
+}

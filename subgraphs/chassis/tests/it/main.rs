@@ -1,7 +1,9 @@
-//! The chassis on a real MariaDB: leases, the way of an event, tokens, transactions.
+//! The chassis on a real MariaDB: leases, migrations, nodes, the way of an event, tokens, transactions.
 
 mod events;
 mod lease;
+mod migrations;
+mod nodes;
 mod server;
 mod tokens;
 mod transactions;

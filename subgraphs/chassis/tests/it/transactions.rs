@@ -68,3 +68,136 @@ async fn what_fails_leaves_nothing_behind() {
         .unwrap();
     assert_eq!(rows, 0);
 }
+
+/// A database with one counter at 0.
+async fn counting() -> testkit::TestDatabase {
+    let database = super::database().await;
+    sqlx::raw_sql("CREATE TABLE counter (name VARCHAR(8) PRIMARY KEY, value INT NOT NULL); INSERT INTO counter VALUES ('a', 0)")
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    database
+}
+
+async fn value(database: &testkit::TestDatabase) -> i32 {
+    sqlx::query_scalar("SELECT value FROM counter WHERE name = 'a'")
+        .fetch_one(&database.pool)
+        .await
+        .unwrap()
+}
+
+async fn add_one(tx: &mut sqlx::MySqlConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE counter SET value = value + 1 WHERE name = 'a'")
+        .execute(tx)
+        .await
+        .map(drop)
+}
+
+#[tokio::test]
+async fn what_has_changed_since_it_was_read_is_tried_again() {
+    let database = counting().await;
+    let mut tries = 0;
+    transaction!(database.pool, sqlx::Error, |tx, _| {
+        tries += 1;
+        if tries == 1 {
+            // Error 1020: another connection changes what this one has read.
+            sqlx::query("SET SESSION innodb_snapshot_isolation = ON")
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query("SELECT value FROM counter")
+                .fetch_one(&mut *tx)
+                .await?;
+            add_one(&mut *database.pool.acquire().await?).await?;
+        }
+        let done = add_one(&mut *tx).await;
+        if tries == 1 {
+            let error = done.as_ref().unwrap_err().to_string();
+            assert!(error.contains("1020"), "{error}");
+        }
+        done
+    })
+    .unwrap();
+    assert_eq!((tries, value(&database).await), (2, 2));
+}
+
+#[tokio::test]
+async fn who_waits_too_long_for_a_lock_tries_again() {
+    let database = counting().await;
+    let mut other = database.pool.begin().await.unwrap();
+    add_one(&mut other).await.unwrap();
+    let mut tries = 0;
+    let waiting = async {
+        transaction!(database.pool, sqlx::Error, |tx, _| {
+            tries += 1;
+            add_one(tx).await
+        })
+    };
+    let (waited, ()) = tokio::join!(waiting, async {
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        other.commit().await.unwrap();
+    });
+    waited.unwrap();
+    assert_eq!((tries, value(&database).await), (2, 2));
+}
+
+#[tokio::test]
+async fn a_lock_that_stays_is_not_waited_for_longer_than_a_request_lasts() {
+    let database = counting().await;
+    let mut other = database.pool.begin().await.unwrap();
+    add_one(&mut other).await.unwrap();
+    let begun = std::time::Instant::now();
+    let waited = transaction!(database.pool, sqlx::Error, |tx, _| add_one(tx).await);
+    assert!(waited.is_err());
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_repeated_as_ambiguous() {
+    let database = counting().await;
+    let proxy = testkit::Proxy::new("127.0.0.1").await;
+    let pool = database.pool_through(&proxy);
+    for (loss, expected) in [(testkit::Loss::Statement, 1), (testkit::Loss::Answer, 2)] {
+        proxy.lose(loss, "COMMIT", 0);
+        let mut seen = Vec::new();
+        transaction!(pool, sqlx::Error, |tx, attempt| {
+            seen.push(attempt.ambiguous);
+            // What is safe to repeat: it sets an absolute value.
+            sqlx::query("UPDATE counter SET value = ? WHERE name = 'a'")
+                .bind(expected)
+                .execute(tx)
+                .await
+                .map(drop)
+        })
+        .unwrap();
+        assert_eq!(seen, [false, true], "{loss:?}");
+        assert_eq!(value(&database).await, expected);
+    }
+    // What is lost before the commit is repeated as well, and is not ambiguous.
+    proxy.lose(testkit::Loss::Answer, "SELECT 42", 0);
+    let mut seen = Vec::new();
+    transaction!(pool, sqlx::Error, |tx, attempt| {
+        seen.push(attempt.ambiguous);
+        sqlx::raw_sql("SELECT 42").execute(&mut *tx).await?;
+        add_one(tx).await
+    })
+    .unwrap();
+    assert_eq!((seen, value(&database).await), (vec![false, false], 3));
+}
+
+#[tokio::test]
+async fn the_latest_view_works_without_a_cluster() {
+    let database = counting().await;
+    let read = transaction!(
+        database.pool,
+        sqlx::Error,
+        chassis::database::View::Latest,
+        |tx, _| {
+            add_one(&mut *tx).await?;
+            let waits: i64 = sqlx::query_scalar("SELECT CAST(@@SESSION.wsrep_sync_wait AS INT)")
+                .fetch_one(tx)
+                .await?;
+            Ok(waits)
+        }
+    );
+    assert_eq!((read.unwrap(), value(&database).await), (0, 1));
+}

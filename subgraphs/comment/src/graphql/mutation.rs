@@ -1,4 +1,5 @@
 use async_graphql::{Context, ID, Object};
+use chassis::database::{self, View};
 use chassis::internal::Known;
 use chassis::{Clock, Viewer, departed, transaction, viewer};
 use sqlx::{MySqlConnection, MySqlPool};
@@ -9,7 +10,8 @@ use crate::graphql::types::{AddCommentInput, Comment};
 use crate::photos::Photos;
 use crate::store;
 
-/// The root of writes.
+/// The root of writes. Each of these needs what the same person has written just before, perhaps by way of another node
+/// of the database: so they read the latest.
 pub struct Mutation;
 
 #[Object]
@@ -32,7 +34,7 @@ impl Mutation {
             edited_at: None,
             deleted_at: None,
         };
-        let written = transaction!(pool, Error, |tx, attempt| {
+        let written = transaction!(pool, Error, View::Latest, |tx, attempt| {
             if attempt.ambiguous && store::comment(&mut *tx, comment.id).await?.is_some() {
                 // The commit whose answer was lost had happened.
                 return Ok(comment.id);
@@ -42,8 +44,9 @@ impl Mutation {
         if written == comment.id {
             return Ok(Comment(comment));
         }
-        let first = store::comment(pool, written).await?.ok_or(Error::NoComment)?;
-        Ok(Comment(first))
+        let mut latest = database::begin(pool, View::Latest).await?;
+        let first = store::comment(&mut *latest, written).await?;
+        Ok(Comment(first.ok_or(Error::NoComment)?))
     }
 
     /// The author only.
@@ -51,12 +54,12 @@ impl Mutation {
         let (viewer, pool) = writer(ctx).await?;
         let id = CommentId::parse(&id, "id")?;
         let body = Body::parse(&body)?;
-        let comment = existing(pool, id).await?;
+        let comment = latest(pool, id).await?;
         if comment.author_id != Some(viewer.id) {
             return Err(Error::NotAuthor.into());
         }
         let now = ctx.data_unchecked::<Clock>().now();
-        let edited = transaction!(pool, Error, |tx, _| {
+        let edited = transaction!(pool, Error, View::Latest, |tx, _| {
             departed::require_present_until_commit(tx, viewer).await?;
             store::edit(&mut *tx, id, &body, now).await?;
             existing(tx, id).await
@@ -68,7 +71,7 @@ impl Mutation {
     async fn delete_comment(&self, ctx: &Context<'_>, id: ID) -> chassis::Result<ID> {
         let (viewer, pool) = writer(ctx).await?;
         let id = CommentId::parse(&id, "id")?;
-        let comment = existing(pool, id).await?;
+        let comment = latest(pool, id).await?;
         let may = viewer.moderator
             || comment.author_id == Some(viewer.id)
             || store::photo_author(pool, comment.photo_id).await? == Known::Present(viewer.id);
@@ -76,7 +79,7 @@ impl Mutation {
             return Err(Error::MayNotDelete.into());
         }
         let now = ctx.data_unchecked::<Clock>().now();
-        transaction!(pool, Error, |tx, attempt| {
+        transaction!(pool, Error, View::Latest, |tx, attempt| {
             if store::delete(tx, id, now).await? || attempt.ambiguous {
                 Ok(())
             } else {
@@ -93,6 +96,12 @@ async fn writer<'c>(ctx: &Context<'c>) -> chassis::Result<(&'c Viewer, &'c MySql
     let pool = ctx.data_unchecked::<MySqlPool>();
     departed::require_present(pool, viewer).await?;
     Ok((viewer, pool))
+}
+
+/// A comment that was not deleted, as any node of the database knows it.
+async fn latest(pool: &MySqlPool, id: CommentId) -> Result<domain::Comment, Error> {
+    let mut latest = database::begin(pool, View::Latest).await?;
+    existing(&mut *latest, id).await
 }
 
 /// A comment that was not deleted.

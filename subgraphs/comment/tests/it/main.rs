@@ -2,6 +2,7 @@
 
 mod deleting;
 mod events;
+mod lost;
 mod reading;
 mod reconcile;
 mod writing;
@@ -54,10 +55,16 @@ async fn service() -> Service {
 /// A service that has so many connections.
 async fn service_with(connections: u32) -> Service {
     let database = TestDatabase::new(&comment::MIGRATOR).await;
+    let pool = chassis::database::pool(&database.url(), connections).unwrap();
+    service_on(database, pool).await
+}
+
+/// A service on a database by way of these connections.
+async fn service_on(database: TestDatabase, pool: sqlx::MySqlPool) -> Service {
     let clock = TestClock::default();
     let elsewhere = Arc::default();
     let comments = Comments {
-        pool: chassis::database::pool(&database.url(), connections).unwrap(),
+        pool,
         clock: clock.clock(),
         secret: Secret::new(INTERNAL_SECRET),
         photos: start(Arc::clone(&elsewhere)).await,

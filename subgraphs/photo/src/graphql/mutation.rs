@@ -1,4 +1,5 @@
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object};
+use chassis::database::View;
 use chassis::departed;
 use chassis::viewer::{self, NoViewer};
 use chassis::{Result, Viewer, transaction};
@@ -10,7 +11,8 @@ use crate::error::Error;
 use crate::events;
 use crate::store::{self, sweeping, uploads};
 
-/// What can be changed here.
+/// What can be changed here. Each of these needs what the same person has made just before, perhaps by way of another
+/// node of the database: so they read the latest.
 #[derive(Debug, Default)]
 pub struct Mutation;
 
@@ -45,7 +47,7 @@ impl Mutation {
             .flatten();
         let now = state.clock.now();
 
-        let photo = transaction!(state.pool, Error, |tx, _| {
+        let photo = transaction!(state.pool, Error, View::Latest, |tx, _| {
             // Before anything is read: what is read then is not older than what is locked now.
             let upload = uploads::take(tx, viewer.id, id, now).await?;
             if uploads::lock_departed(&mut *tx, viewer.id).await? {
@@ -91,7 +93,7 @@ impl Mutation {
             MaybeUndefined::Value(text) => Some(AltText::parse(text)?),
         };
 
-        let photo = transaction!(state.pool, Error, |tx, _| {
+        let photo = transaction!(state.pool, Error, View::Latest, |tx, _| {
             let mut photo = store::lock(&mut *tx, id).await?.ok_or(Error::NoPhoto)?;
             if photo.author_id != viewer.id {
                 return Err(Error::NotTheAuthor);
@@ -114,7 +116,7 @@ impl Mutation {
         let id = PhotoId::parse(&id, "id")?;
         let now = state.clock.now();
 
-        transaction!(state.pool, Error, |tx, attempt| {
+        transaction!(state.pool, Error, View::Latest, |tx, attempt| {
             let Some(photo) = store::lock(&mut *tx, id).await? else {
                 // An earlier try may have been committed although its answer was lost.
                 let done = attempt.ambiguous && store::is_deleted(&mut *tx, id).await?;

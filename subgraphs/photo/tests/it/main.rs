@@ -3,6 +3,7 @@
 mod support;
 
 mod events;
+mod lost;
 mod mutation;
 mod pictures;
 mod query;

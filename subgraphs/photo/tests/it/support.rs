@@ -33,7 +33,11 @@ impl Site {
 
     /// With a state that differs from the usual.
     pub(crate) async fn with(change: impl FnOnce(&mut State)) -> Self {
-        let db = TestDatabase::new(&MIGRATOR).await;
+        Self::on(TestDatabase::new(&MIGRATOR).await, change)
+    }
+
+    /// On this database.
+    pub(crate) fn on(db: TestDatabase, change: impl FnOnce(&mut State)) -> Self {
         let clock = TestClock::default();
         let folder = tempfile::tempdir().unwrap();
         // Nobody listens there: what is sent stays in the outbox, where tests look at it.

@@ -1,6 +1,7 @@
 use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, ID, Object};
 use chassis::UserId;
+use chassis::database::{self, View};
 use sqlx::MySqlPool;
 
 use crate::domain::{Handle, Username};
@@ -17,7 +18,7 @@ impl Query {
     async fn user(&self, ctx: &Context<'_>, username: String) -> chassis::Result<Option<User>> {
         let id = match Handle::parse(&username) {
             Some(Handle::Guest(id)) => Some(id),
-            Some(Handle::Claimed(name)) => store::owner_of(ctx.data_unchecked::<MySqlPool>(), &name).await?,
+            Some(Handle::Claimed(name)) => owner_of(ctx.data_unchecked(), &name).await?,
             None => None,
         };
         match id {
@@ -49,6 +50,16 @@ impl Query {
     async fn find_viewer_by_id(&self, id: ID) -> Option<Viewer> {
         UserId::parse(&id, "id").ok().map(Viewer)
     }
+}
+
+/// Who has claimed the name. Where nobody has, the latest is asked for: who has claimed it a moment ago looks at their
+/// page now, and another node of the database may know it already.
+async fn owner_of(pool: &MySqlPool, name: &Username) -> Result<Option<UserId>, sqlx::Error> {
+    if let Some(owner) = store::owner_of(pool, name).await? {
+        return Ok(Some(owner));
+    }
+    let mut latest = database::begin(pool, View::Latest).await?;
+    store::owner_of(&mut *latest, name).await
 }
 
 /// How the person appears; nobody where the account was deleted.

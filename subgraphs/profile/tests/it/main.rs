@@ -1,6 +1,7 @@
 //! The profile service through its HTTP routes, on a real MariaDB.
 
 mod accounts;
+mod lost;
 mod people;
 mod reconcile;
 
@@ -33,9 +34,15 @@ async fn service() -> Service {
 /// A service that has so many connections.
 async fn service_with(connections: u32) -> Service {
     let database = TestDatabase::new(&profile::MIGRATOR).await;
+    let pool = chassis::database::pool(&database.url(), connections).unwrap();
+    service_on(database, pool)
+}
+
+/// A service on a database by way of these connections.
+fn service_on(database: TestDatabase, pool: sqlx::MySqlPool) -> Service {
     let clock = TestClock::default();
     let profile = Profile {
-        pool: chassis::database::pool(&database.url(), connections).unwrap(),
+        pool,
         clock: clock.clock(),
         secret: Secret::new(INTERNAL_SECRET),
         wake: Arc::default(),

@@ -37,7 +37,7 @@ pub async fn announce(connection: &mut MySqlConnection, photo: PhotoId, id: Uuid
     .await
 }
 
-/// Appends changes.
+/// Appends changes. Repeating it, after a commit whose answer was lost, appends nothing more.
 pub async fn append(connection: &mut MySqlConnection, deltas: &[Delta]) -> Result<(), sqlx::Error> {
     if deltas.is_empty() {
         return Ok(());
@@ -49,6 +49,7 @@ pub async fn append(connection: &mut MySqlConnection, deltas: &[Delta]) -> Resul
             .push_bind(delta.up)
             .push_bind(delta.down);
     });
+    query.push(" ON DUPLICATE KEY UPDATE id = VALUES(id)");
     // Lists have many lengths; only the commonest is worth a place in the statement cache.
     query
         .build()

@@ -25,7 +25,7 @@ async fn archive(app: &App) -> Vec<String> {
 }
 
 async fn close(app: &App) {
-    close_days(&app.service.pool, app.clock.now(), app.service.time_zone)
+    close_days(&app.service.pool, app.clock.now(), app.service.time_zone, None)
         .await
         .unwrap();
 }

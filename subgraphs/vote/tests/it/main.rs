@@ -11,3 +11,4 @@ mod timelines;
 mod days;
 mod events;
 mod reconcile;
+mod lost;

@@ -151,7 +151,7 @@ impl App {
     }
 }
 
-fn client(service: &Vote) -> Client {
+pub(crate) fn client(service: &Vote) -> Client {
     Client::new(vote::routes(
         service,
         Issuer::verifier(),

@@ -1,0 +1,138 @@
+use std::borrow::Cow;
+use std::time::Duration;
+
+use chassis::config::Secret;
+use chassis::database::{MigrationError, migrate, migrate_with};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, SqlSafeStr as _};
+use testkit::{Loss, Proxy, TestDatabase};
+
+const TERM: Duration = Duration::from_millis(1500);
+
+fn migrator(scripts: &[&'static str]) -> Migrator {
+    let migrations = (1..).zip(scripts).map(|(version, script)| {
+        Migration::new(
+            version,
+            "test".into(),
+            MigrationType::Simple,
+            script.into_sql_str(),
+            false,
+        )
+    });
+    Migrator {
+        migrations: Cow::Owned(migrations.collect()),
+        ..Migrator::DEFAULT
+    }
+}
+
+const TABLES: &str = "CREATE TABLE first (id INT PRIMARY KEY);
+CREATE TABLE second (id INT PRIMARY KEY); -- with a comment; and a semicolon
+INSERT INTO second VALUES (1);
+ALTER TABLE first ADD COLUMN more INT;";
+
+async fn rows(database: &TestDatabase, from: &str) -> i64 {
+    sqlx::query_scalar(AssertSqlSafe(format!("SELECT COUNT(*) FROM {from}")))
+        .fetch_one(&database.pool)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn many_at_once_migrate_once() {
+    let database = super::database().await;
+    let url = database.url();
+    let runs = (0..5).map(|_| {
+        let url: Secret = url.clone();
+        tokio::spawn(async move {
+            migrate(
+                &url,
+                &migrator(&[TABLES, "CREATE TABLE third (id INT PRIMARY KEY)"]),
+            )
+            .await
+        })
+    });
+    for run in futures::future::join_all(runs).await {
+        run.unwrap().unwrap();
+    }
+    assert_eq!(rows(&database, "second").await, 1);
+    assert_eq!(rows(&database, "_sqlx_migrations WHERE success").await, 2);
+    assert_eq!(rows(&database, "_migration_lease").await, 0);
+}
+
+#[tokio::test]
+async fn what_was_killed_anywhere_is_taken_up() {
+    let statements = [
+        "CREATE TABLE first",
+        "CREATE TABLE second",
+        "INSERT INTO second",
+        "ALTER TABLE first",
+        "SET success",
+    ];
+    for statement in statements {
+        for loss in [Loss::Statement, Loss::Answer] {
+            let database = super::database().await;
+            let proxy = Proxy::new("127.0.0.1").await;
+            proxy.lose(loss, statement, 0);
+            let killed = migrate_with(&database.url_through(&proxy), &migrator(&[TABLES]), TERM).await;
+            assert!(proxy.has_lost() && killed.is_err(), "{statement} {loss:?}");
+            migrate_with(&database.url(), &migrator(&[TABLES]), TERM)
+                .await
+                .unwrap_or_else(|error| panic!("{statement} {loss:?}: {error}"));
+            assert_eq!(rows(&database, "second").await, 1, "{statement} {loss:?}");
+            assert_eq!(rows(&database, "first WHERE more IS NULL").await, 0);
+            assert_eq!(rows(&database, "_sqlx_migrations WHERE success").await, 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_statement_that_cannot_be_run_says_what_to_do() {
+    let database = super::database().await;
+    let script = "CREATE TABLE first (id INT PRIMARY KEY); CREATE TABLE second (id INT PRIMARY KEY)";
+    sqlx::query("CREATE TABLE second (other INT PRIMARY KEY)")
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    let failed = migrate(&database.url(), &migrator(&[script])).await.unwrap_err();
+    assert!(matches!(
+        failed,
+        MigrationError::Statement {
+            version: 1,
+            statement: 2,
+            ..
+        }
+    ));
+    assert!(
+        failed.to_string().contains("goes on with this statement"),
+        "{failed}"
+    );
+}
+
+#[tokio::test]
+async fn a_schema_of_a_newer_or_another_program_is_left_alone() {
+    let database = super::database().await;
+    migrate(&database.url(), &migrator(&[TABLES])).await.unwrap();
+    let changed = migrate(
+        &database.url(),
+        &migrator(&["CREATE TABLE first (id INT PRIMARY KEY)"]),
+    )
+    .await;
+    assert!(matches!(changed, Err(MigrationError::Mismatch(_))), "{changed:?}");
+    let older = migrate(&database.url(), &migrator(&[])).await;
+    assert!(matches!(older, Err(MigrationError::Mismatch(_))), "{older:?}");
+}
+
+#[tokio::test]
+async fn who_is_slow_keeps_the_lease() {
+    let database = super::database().await;
+    let url = database.url();
+    let slow =
+        migrator(&["CREATE TABLE first (id INT PRIMARY KEY); DO SLEEP(4); INSERT INTO first VALUES (1)"]);
+    let (one, two) = tokio::join!(migrate_with(&url, &slow, TERM), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        migrate_with(&url, &slow, TERM).await
+    });
+    one.unwrap();
+    two.unwrap();
+    assert_eq!(rows(&database, "first").await, 1);
+}

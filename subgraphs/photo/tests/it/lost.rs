@@ -1,0 +1,42 @@
+//! Connections that break at a commit.
+
+use testkit::{Loss, Proxy, TestDatabase};
+
+use crate::support::{Site, somebody};
+
+#[tokio::test]
+async fn a_picture_is_taken_published_and_deleted_once_whatever_commit_is_lost() {
+    let db = TestDatabase::new(&photo::MIGRATOR).await;
+    let proxy = Proxy::new("127.0.0.1").await;
+    let pool = db.pool_through(&proxy);
+    let site = Site::on(db, |state| state.pool = pool);
+    let ada = somebody();
+    for (round, loss) in (0..).zip([Loss::Statement, Loss::Answer]) {
+        // The first commit looks for the same picture, the second one adds it.
+        for pass in 0..2 {
+            proxy.lose(loss, "COMMIT", pass);
+            let seed = u32::try_from(round * 2 + pass).unwrap();
+            let upload = site.uploaded(ada, seed).await;
+            assert!(proxy.has_lost());
+            assert_eq!(site.count("upload").await, 1, "{loss:?} {pass}");
+
+            proxy.lose(loss, "COMMIT", 0);
+            let published = site.publish(ada, &upload, "Lighthouse").await;
+            assert_eq!(published.data()["publishPhoto"]["id"], upload.as_str());
+            assert!(proxy.has_lost());
+            assert_eq!((site.count("upload").await, site.count("photo").await), (0, 1));
+
+            proxy.lose(loss, "COMMIT", 0);
+            site.delete(ada, &upload).await.data();
+            assert!(proxy.has_lost());
+            let gone = i64::from(seed) + 1;
+            assert_eq!(
+                (site.count("photo").await, site.count("deleted_photo").await),
+                (0, gone)
+            );
+        }
+    }
+    let mut kinds: Vec<String> = site.outbox().await.into_iter().map(|(kind, _)| kind).collect();
+    kinds.sort();
+    assert_eq!(kinds, [["photo.deleted"; 4], ["photo.published"; 4]].concat());
+}

@@ -1,0 +1,44 @@
+//! Connections that break at a commit.
+
+use testkit::{Loss, Proxy};
+use vote::Vote;
+
+use crate::support::{App, cast, client, photo, shown, someone};
+
+/// A replica by way of a proxy.
+async fn far(app: &App) -> (Proxy, testkit::Client) {
+    let proxy = Proxy::new("127.0.0.1").await;
+    let service = Vote {
+        pool: app.database.pool_through(&proxy),
+        ..app.service.clone()
+    };
+    (proxy, client(&service))
+}
+
+#[tokio::test]
+async fn a_vote_counts_once_whatever_commit_is_lost() {
+    let app = App::new().await;
+    let (proxy, client) = far(&app).await;
+    for loss in [Loss::Statement, Loss::Answer] {
+        for pass in 0.. {
+            // The first vote on a photo that is not heard of yet commits twice: the photo, and the vote.
+            let unheard = photo(
+                someone(),
+                app.clock.now(),
+                vote::domain::day_at(app.clock.now(), chrono_tz::UTC),
+            );
+            app.neighbours.has(&unheard);
+            let voter = someone();
+            proxy.lose(loss, "COMMIT", pass);
+            let answer = cast(&client.of(voter), unheard.photo_id, "UP").await;
+            assert_eq!(shown(&answer.data()["castVote"]), "1/0/1 UP", "{loss:?} {pass}");
+            if !proxy.has_lost() {
+                assert_eq!(pass, 2);
+                break;
+            }
+            assert_eq!(app.tally(voter, unheard.photo_id).await, "1/0/1 UP");
+            app.fold().await;
+            assert_eq!(app.tally(voter, unheard.photo_id).await, "1/0/1 UP");
+        }
+    }
+}
