@@ -245,7 +245,7 @@ impl Visit<'_> {
     /// Looks for everything that was acknowledged.
     async fn check(&self) -> Result<String> {
         const LOOK: &str =
-            "query($id: ID!) { photo(id: $id) { title viewerVote commentCount sources { url } } }";
+            "query($id: ID!) { photo(id: $id) { title viewerVote commentCount sources { srcset } } }";
         let votes = self.votes.lock().expect("no panic while locked").clone();
         for photo in &self.photos {
             let data = self.voter.run(LOOK, json!({ "id": photo })).await?;
@@ -256,6 +256,16 @@ impl Visit<'_> {
                 "an acknowledged vote on {photo} is lost: {data}, not {:?}",
                 votes.get(photo)
             );
+            for source in found["sources"].as_array().into_iter().flatten() {
+                for file in source["srcset"].as_str().unwrap_or_default().split(", ") {
+                    let path = file.split(' ').next().unwrap_or(file);
+                    self.author
+                        .site()
+                        .fetch(path)
+                        .await
+                        .with_context(|| format!("a file of {photo}"))?;
+                }
+            }
             ensure!(found["commentCount"] == 1, "a comment on {photo} is lost: {data}");
         }
         let published = self.author.photos().await?.len();

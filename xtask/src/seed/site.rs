@@ -64,6 +64,12 @@ impl Site {
             })
     }
 
+    /// A file of the site's, whole.
+    pub(crate) async fn fetch(&self, path: &str) -> Result<Vec<u8>> {
+        let answer = self.client.get(format!("{}{path}", self.url)).send().await?;
+        Ok(answer.error_for_status()?.bytes().await?.to_vec())
+    }
+
     /// Sends an operation until it is answered with data, or refused for good.
     async fn send(
         &self,
@@ -136,6 +142,11 @@ impl Site {
 }
 
 impl Member<'_> {
+    /// Where this person is.
+    pub(crate) fn site(&self) -> &Site {
+        self.site
+    }
+
     async fn token(&self) -> Result<String> {
         const LOGIN: &str = "mutation($input: LoginInput!) { login(input: $input) { accessToken } }";
         let mut held = self.token.lock().await;
