@@ -53,6 +53,7 @@ pub struct Browser {
     chromedriver: Child,
     site: String,
     screenshots: PathBuf,
+    runs_the_app: bool,
 }
 
 /// Chromium's number for what a site is not allowed.
@@ -161,6 +162,7 @@ impl Browser {
             chromedriver,
             site: site.to_owned(),
             screenshots,
+            runs_the_app: !matches!(habits.without, Some(Without::Scripts | Without::WebAssembly)),
         };
         if habits.without == Some(Without::WebAssembly) {
             browser.before_every_page("delete window.WebAssembly").await?;
@@ -183,11 +185,25 @@ impl Browser {
 
     /// Opens a page of the site.
     pub async fn visit(&self, path: &str) -> Result<()> {
-        Ok(self.driver.goto(format!("{}{path}", self.site)).await?)
+        self.driver.goto(format!("{}{path}", self.site)).await?;
+        self.is_taken_over().await
     }
 
     pub async fn reload(&self) -> Result<()> {
-        Ok(self.driver.refresh().await?)
+        self.driver.refresh().await?;
+        self.is_taken_over().await
+    }
+
+    /// Waits until the app has drawn what came with the page: what is found before is not what is there after.
+    async fn is_taken_over(&self) -> Result<()> {
+        if !self.runs_the_app {
+            return Ok(());
+        }
+        self.holds(
+            "the app to take over",
+            "return !document.getElementById('first-paint')",
+        )
+        .await
     }
 
     pub async fn back(&self) -> Result<()> {

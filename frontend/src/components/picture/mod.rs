@@ -108,8 +108,12 @@ fn take_over(print: TakenOver, frame: NodeRef<Div>, (loaded, broken): (RwSignal<
     let is_decodable = image.natural_width() > 0;
     loaded.set(image.complete() && is_decodable);
     broken.set(image.complete() && !is_decodable);
+    // A picture loads again when its window needs another size of it, and may outlive its frame.
     let watch = |event: &str, told: RwSignal<bool>| {
-        let tell = Closure::once_into_js(move || told.set(true));
+        let tell = Closure::<dyn Fn()>::new(move || {
+            told.try_set(true);
+        })
+        .into_js_value();
         let _ = image.add_event_listener_with_callback(event, tell.unchecked_ref());
     };
     watch("load", loaded);
