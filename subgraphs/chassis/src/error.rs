@@ -1,10 +1,16 @@
 //! The eight error codes, and the one place where a failure becomes a GraphQL error.
 
 use std::error::Error as StdError;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::database;
-use crate::telemetry;
+use crate::departed::{PresenceError, ReconcileError};
+use crate::events::MalformedEvent;
+use crate::internal::InternalError;
+use crate::pagination::PageError;
+use crate::text::InvalidText;
+use crate::viewer::NoViewer;
+use crate::{InvalidId, database, telemetry};
 
 /// What a client can act on; sent as `extensions.code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +78,104 @@ impl Classify for sqlx::Error {
     fn database(&self) -> Option<&sqlx::Error> {
         Some(self)
     }
+}
+
+/// What can go wrong in every service. A service's own error has it as the variant `Common`.
+#[derive(Debug, thiserror::Error)]
+pub enum Common {
+    /// Nobody is signed in.
+    #[error(transparent)]
+    NoViewer(#[from] NoViewer),
+    /// The account was deleted, or that could not be looked up.
+    #[error(transparent)]
+    Presence(#[from] PresenceError),
+    /// An id is malformed.
+    #[error(transparent)]
+    Id(#[from] InvalidId),
+    /// A text breaks its rule.
+    #[error(transparent)]
+    Text(#[from] InvalidText),
+    /// A page cannot be had.
+    #[error(transparent)]
+    Page(#[from] PageError),
+    /// Another service did not answer.
+    #[error(transparent)]
+    Internal(#[from] InternalError),
+    /// The comparison with another service did not finish.
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
+    /// An event makes no sense.
+    #[error(transparent)]
+    Event(#[from] MalformedEvent),
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+    /// The database failed for many keys at once.
+    #[error("the database failed")]
+    Loader(#[from] Arc<sqlx::Error>),
+}
+
+impl Classify for Common {
+    fn code(&self) -> Code {
+        match self {
+            Self::NoViewer(error) => error.code(),
+            Self::Presence(error) => error.code(),
+            Self::Id(error) => error.code(),
+            Self::Text(error) => error.code(),
+            Self::Page(error) => error.code(),
+            Self::Internal(error) => error.code(),
+            Self::Reconcile(error) => error.code(),
+            Self::Event(error) => error.code(),
+            Self::Database(error) => error.code(),
+            Self::Loader(error) => error.code(),
+        }
+    }
+
+    fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Id(error) => error.field(),
+            Self::Text(error) => error.field(),
+            Self::Page(error) => error.field(),
+            _ => None,
+        }
+    }
+
+    fn database(&self) -> Option<&sqlx::Error> {
+        match self {
+            Self::Presence(error) => error.database(),
+            Self::Reconcile(error) => error.database(),
+            Self::Database(error) => Some(error),
+            Self::Loader(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Lets `?` make a service's error of everything that is [`Common`](crate::error::Common).
+#[macro_export]
+macro_rules! common_errors {
+    ($error:ty) => {
+        $crate::common_errors! {
+            $error:
+            $crate::viewer::NoViewer,
+            $crate::departed::PresenceError,
+            $crate::InvalidId,
+            $crate::text::InvalidText,
+            $crate::pagination::PageError,
+            $crate::internal::InternalError,
+            $crate::departed::ReconcileError,
+            $crate::events::MalformedEvent,
+            $crate::reexport::sqlx::Error,
+            ::std::sync::Arc<$crate::reexport::sqlx::Error>,
+        }
+    };
+    ($error:ty: $($source:ty),+ $(,)?) => {
+        $(impl From<$source> for $error {
+            fn from(error: $source) -> Self {
+                Self::Common(error.into())
+            }
+        })+
+    };
 }
 
 /// A classified error on its way to a client.

@@ -1,33 +1,16 @@
 //! What can go wrong here, and what a client is told of it.
 
-use chassis::departed::{PresenceError, ReconcileError};
-use chassis::events::MalformedEvent;
-use chassis::internal::InternalError;
-use chassis::pagination::PageError;
-use chassis::text::InvalidText;
-use chassis::viewer::NoViewer;
-use chassis::{Classify, Code, InvalidId};
+use chassis::error::Common;
+use chassis::{Classify, Code};
 
 use crate::domain::InvalidKey;
 
 /// Every failure of this service.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nobody is signed in.
+    /// What can go wrong in every service.
     #[error(transparent)]
-    NoViewer(#[from] NoViewer),
-    /// The account was deleted, or that could not be looked up.
-    #[error(transparent)]
-    Presence(#[from] PresenceError),
-    /// An id is not one.
-    #[error(transparent)]
-    Id(#[from] InvalidId),
-    /// A page cannot be had.
-    #[error(transparent)]
-    Page(#[from] PageError),
-    /// The text breaks its rule.
-    #[error(transparent)]
-    Text(#[from] InvalidText),
+    Common(#[from] Common),
     /// The idempotency key breaks its rule.
     #[error(transparent)]
     Key(#[from] InvalidKey),
@@ -52,43 +35,23 @@ pub enum Error {
     /// Neither the author, nor the photo's, nor a moderator.
     #[error("Only its author, the photo's author or a moderator may delete a comment.")]
     MayNotDelete,
-    /// The photo service gave no answer.
-    #[error(transparent)]
-    Internal(#[from] InternalError),
-    /// An event makes no sense.
-    #[error(transparent)]
-    Event(#[from] MalformedEvent),
-    /// The comparison with another service did not finish.
-    #[error(transparent)]
-    Reconcile(#[from] ReconcileError),
-    /// The database failed.
-    #[error("the database failed")]
-    Database(#[from] sqlx::Error),
 }
+
+chassis::common_errors!(Error);
 
 impl Classify for Error {
     fn code(&self) -> Code {
         match self {
-            Self::NoViewer(error) => error.code(),
-            Self::Presence(error) => error.code(),
-            Self::Id(error) => error.code(),
-            Self::Page(error) => error.code(),
-            Self::Text(error) => error.code(),
+            Self::Common(error) => error.code(),
             Self::Key(_) | Self::ReplyToReply | Self::OtherPhoto => Code::InvalidInput,
             Self::NoPhoto | Self::NoComment | Self::NoParent => Code::NotFound,
             Self::NotAuthor | Self::MayNotDelete => Code::Forbidden,
-            Self::Internal(error) => error.code(),
-            Self::Event(error) => error.code(),
-            Self::Reconcile(error) => error.code(),
-            Self::Database(error) => error.code(),
         }
     }
 
     fn field(&self) -> Option<&'static str> {
         match self {
-            Self::Id(error) => error.field(),
-            Self::Page(error) => error.field(),
-            Self::Text(error) => error.field(),
+            Self::Common(error) => error.field(),
             Self::Key(_) => Some("idempotencyKey"),
             Self::ReplyToReply | Self::OtherPhoto => Some("replyToId"),
             _ => None,
@@ -97,9 +60,7 @@ impl Classify for Error {
 
     fn database(&self) -> Option<&sqlx::Error> {
         match self {
-            Self::Presence(error) => error.database(),
-            Self::Reconcile(error) => error.database(),
-            Self::Database(error) => Some(error),
+            Self::Common(error) => error.database(),
             _ => None,
         }
     }

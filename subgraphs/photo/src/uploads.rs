@@ -420,7 +420,7 @@ async fn insert(state: &State, upload: &Upload, digest: &Digest) -> Result<Uploa
         });
         match outcome {
             // The other one was committed between our look and our insert; the next look finds it.
-            Err(Error::Database(error)) if is_duplicate(&error) && tries < 3 => tries += 1,
+            Err(error) if error.database().is_some_and(is_duplicate) && tries < 3 => tries += 1,
             outcome => return outcome,
         }
     }

@@ -60,6 +60,6 @@ impl Query {
 
 async fn load(ctx: &Context<'_>, id: PhotoId) -> Result<Option<Photo>> {
     let loader = ctx.data_unchecked::<DataLoader<Photos>>();
-    let photo = loader.load_one(id).await.map_err(Error::Shared)?;
+    let photo = loader.load_one(id).await.map_err(Error::from)?;
     Ok(photo.map(Photo))
 }

@@ -98,7 +98,7 @@ impl User {
         let photos = loader
             .load_one(key)
             .await
-            .map_err(Error::Shared)?
+            .map_err(Error::from)?
             .unwrap_or_default();
         Ok(Some(connection(&page, photos)))
     }
