@@ -7,6 +7,7 @@ mod accessibility;
 mod acting;
 mod journeys;
 mod looking;
+mod showcase;
 mod site;
 mod story;
 mod weather;
