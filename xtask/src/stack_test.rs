@@ -291,7 +291,7 @@ async fn under_votes(visit: &Visit<'_>, work: impl Future<Output = Result<String
         let mut longest = Duration::ZERO;
         while !done.load(Ordering::Relaxed) || count < 10 {
             let photo = &visit.photos[count % visit.photos.len()];
-            let choice = if count / visit.photos.len() % 2 == 0 {
+            let choice = if (count / visit.photos.len()).is_multiple_of(2) {
                 "DOWN"
             } else {
                 "UP"
@@ -376,7 +376,7 @@ impl Engine {
             let host = output("an engine", &mut start)?;
             self.host = Some(String::from_utf8(host)?.trim().to_owned());
             let address = output("its address", &mut self.command("compose/engine", &["address"]))?;
-            self.address = String::from_utf8(address)?.trim().to_owned();
+            String::from_utf8(address)?.trim().clone_into(&mut self.address);
         }
         if self.docker(&["info", "--format", "{{.Swarm.LocalNodeState}}"])? == "inactive" {
             // On a busy machine a node that is late with its heartbeat would have all its tasks started anew.
@@ -561,6 +561,7 @@ impl Engine {
 
     /// Waits until so many nodes are in step, by what each of them says.
     async fn database_has(&self, count: u32) -> Result<String> {
+        let wanted = Value::from(count.to_string());
         self.until(&format!("{count} database nodes are Synced"), || async {
             let containers = self.containers("db")?;
             let synced = containers
@@ -570,8 +571,7 @@ impl Engine {
                         .ok()
                         .and_then(|text| serde_json::from_str::<Value>(&text).ok())
                         .is_some_and(|status| {
-                            status["wsrep"]["cluster_size"] == count.to_string()
-                                && status["says"] == "running: Synced"
+                            status["wsrep"]["cluster_size"] == wanted && status["says"] == "running: Synced"
                         })
                 })
                 .count();
