@@ -41,7 +41,10 @@ impl Program for Service {
         comment::sdl()
     }
 
-    #[expect(clippy::unused_async_trait_impl, reason = "only authentication has to wait here")]
+    #[expect(
+        clippy::unused_async_trait_impl,
+        reason = "only authentication has to wait here"
+    )]
     async fn serve(ground: Ground, others: Others) -> anyhow::Result<Served> {
         let verifier = ground.verifier();
         let service = Comments {

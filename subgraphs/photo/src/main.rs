@@ -62,7 +62,10 @@ impl Program for Service {
         server::sdl(&schema(None))
     }
 
-    #[expect(clippy::unused_async_trait_impl, reason = "only authentication has to wait here")]
+    #[expect(
+        clippy::unused_async_trait_impl,
+        reason = "only authentication has to wait here"
+    )]
     async fn serve(ground: Ground, settings: Settings) -> anyhow::Result<Served> {
         let trust = Trust {
             verifier: ground.verifier(),

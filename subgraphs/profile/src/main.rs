@@ -32,7 +32,10 @@ impl Program for Service {
         profile::sdl()
     }
 
-    #[expect(clippy::unused_async_trait_impl, reason = "only authentication has to wait here")]
+    #[expect(
+        clippy::unused_async_trait_impl,
+        reason = "only authentication has to wait here"
+    )]
     async fn serve(ground: Ground, accounts: AccountsAddress) -> anyhow::Result<Served> {
         let verifier = ground.verifier();
         let service = Profile {

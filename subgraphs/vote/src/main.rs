@@ -65,7 +65,10 @@ impl Program for Service {
         vote::sdl()
     }
 
-    #[expect(clippy::unused_async_trait_impl, reason = "only authentication has to wait here")]
+    #[expect(
+        clippy::unused_async_trait_impl,
+        reason = "only authentication has to wait here"
+    )]
     async fn serve(ground: Ground, settings: Settings) -> anyhow::Result<Served> {
         let verifier = ground.verifier();
         let service = Vote {
