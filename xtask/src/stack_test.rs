@@ -749,7 +749,7 @@ impl Engine {
             self.remove()?;
         }
         for (kind, filter) in [
-            ("secret", format!("label=com.docker.stack.namespace={STACK}")),
+            ("secret", format!("label=org.proofsheet.stack={STACK}")),
             ("volume", format!("name={STACK}_")),
         ] {
             let names = self
