@@ -465,10 +465,7 @@ impl Engine {
                 .args(["--quiet", "ip_vs"])
                 .status()
                 .is_ok_and(|status| status.success());
-        let mut deploy = self.command(
-            "docker",
-            &["stack", "deploy", "--detach=true", "--resolve-image", "never"],
-        );
+        let mut deploy = self.command("docker", &["stack", "deploy", "--resolve-image", "never"]);
         for file in ["stack.yml", "local.override.yml"] {
             deploy
                 .arg("--compose-file")
