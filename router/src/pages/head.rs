@@ -92,7 +92,8 @@ impl Head {
         let count = if first_leads { 1 } else { in_first_row(photos) };
         for (at, Photo { print, .. }) in photos.iter().take(count).enumerate() {
             let media = (at > 0).then_some(WITH_ROWS);
-            self.preloads.extend(preload(print, tile_sizes(print, first_leads), media));
+            self.preloads
+                .extend(preload(print, tile_sizes(print, first_leads), media));
         }
         self
     }

@@ -455,7 +455,18 @@ mod tests {
     fn whatever_people_write_is_text() {
         let bad = photo_titled("\"><script>alert(1)</script>");
         let mut style = Style::new();
-        for markup in [tile(&mut style, &bad, 0, true), photo(&mut style, &bad)] {
+        for markup in [
+            tile(
+                &mut style,
+                &bad,
+                Place {
+                    at: 0,
+                    ranked: true,
+                    leads: true,
+                },
+            ),
+            photo(&mut style, &bad),
+        ] {
             let text = markup.into_string();
             assert!(!text.contains("<script") && !text.contains("\">\"><"), "{text}");
         }

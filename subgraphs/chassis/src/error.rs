@@ -151,7 +151,7 @@ impl Classify for Common {
     }
 }
 
-/// Lets `?` make a service's error of everything that is [`Common`](crate::error::Common).
+/// Lets `?` make a service's error of everything that is [`Common`].
 #[macro_export]
 macro_rules! common_errors {
     ($error:ty) => {

@@ -110,14 +110,14 @@ async fn make_table(lab: &Lab) {
 }
 
 /// Lets the story go on while this thread sleeps or asks agents.
-async fn blocking<T>(work: impl FnOnce() -> T) -> T {
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
     tokio::task::block_in_place(work)
 }
 
 async fn three_nodes() -> Lab {
     let mut lab = Lab::new(3);
     lab.start_all();
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
     println!("three empty volumes → three in step: {:.1} s", took.as_secs_f32());
     make_table(&lab).await;
     lab
@@ -131,9 +131,9 @@ async fn a_cluster_outlives_kills_and_a_stop_of_the_whole() {
     let writer = Writer::start(&lab, 0);
     tokio::time::sleep(Duration::from_secs(1)).await;
     lab.kill(3);
-    let dropped = blocking(|| lab.wait_in_step(&[1, 2], LONG)).await;
+    let dropped = blocking(|| lab.wait_in_step(&[1, 2], LONG));
     lab.start(3);
-    let back = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
+    let back = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
     let written = writer.finish().await;
     println!(
         "one killed: the others went on after {:.1} s (longest gap between acknowledged writes {:.1} s), \
@@ -160,7 +160,7 @@ async fn a_cluster_outlives_kills_and_a_stop_of_the_whole() {
     assert!(!written.rows.is_empty());
     kept.extend(written.rows);
     lab.start_all();
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
     println!(
         "all three killed → three in step: {:.1} s, {} rows",
         took.as_secs_f32(),
@@ -171,11 +171,11 @@ async fn a_cluster_outlives_kills_and_a_stop_of_the_whole() {
     let writer = Writer::start(&lab, 2_000_000);
     tokio::time::sleep(Duration::from_millis(500)).await;
     let started = Instant::now();
-    blocking(|| lab.stop(&[1, 2, 3])).await;
+    blocking(|| lab.stop(&[1, 2, 3]));
     let stopping = started.elapsed();
     kept.extend(writer.finish().await.rows);
     lab.start_all();
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
     println!(
         "all three stopped in {:.1} s, started again → three in step: {:.1} s, {} rows",
         stopping.as_secs_f32(),
@@ -189,8 +189,8 @@ async fn a_cluster_outlives_kills_and_a_stop_of_the_whole() {
 #[ignore = "long: ./dev test --long"]
 async fn a_cluster_scales_to_one_and_back() {
     let mut lab = three_nodes().await;
-    blocking(|| lab.stop(&[2, 3])).await;
-    let took = blocking(|| lab.wait_in_step(&[1], LONG)).await;
+    blocking(|| lab.stop(&[2, 3]));
+    let took = blocking(|| lab.wait_in_step(&[1], LONG));
     println!(
         "three → one: {:.1} s after the others had stopped",
         took.as_secs_f32()
@@ -203,12 +203,12 @@ async fn a_cluster_scales_to_one_and_back() {
     // It remembers itself alone, so it needs nobody to start again.
     lab.kill(1);
     lab.start(1);
-    let took = blocking(|| lab.wait_in_step(&[1], LONG)).await;
+    let took = blocking(|| lab.wait_in_step(&[1], LONG));
     println!("the one killed → in step: {:.1} s", took.as_secs_f32());
 
     lab.start(2);
     lab.start(3);
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
     println!("one → three: {:.1} s", took.as_secs_f32());
     every_node_has(&lab, &[1, 2, 3], &BTreeSet::from([1])).await;
 }
@@ -222,10 +222,10 @@ async fn a_cluster_outlives_cuts_and_two_deaths_at_once() {
     let writer = Writer::start(&lab, 0);
     tokio::time::sleep(Duration::from_secs(1)).await;
     lab.cut(3, true);
-    blocking(|| wait_until("slot 3 refuses work", LONG, || lab.stage(3) == "non_primary")).await;
-    blocking(|| lab.wait_in_step(&[1, 2], LONG)).await;
+    blocking(|| wait_until("slot 3 refuses work", LONG, || lab.stage(3) == "non_primary"));
+    blocking(|| lab.wait_in_step(&[1, 2], LONG));
     lab.cut(3, false);
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
     println!(
         "one cut off and mended → three in step: {:.1} s",
         took.as_secs_f32()
@@ -235,12 +235,12 @@ async fn a_cluster_outlives_cuts_and_two_deaths_at_once() {
         lab.cut(slot, true);
     }
     let nobody = || (1..=3).all(|slot| lab.stage(slot) == "non_primary");
-    blocking(|| wait_until("nobody has a majority", LONG, nobody)).await;
+    blocking(|| wait_until("nobody has a majority", LONG, nobody));
     tokio::time::sleep(Duration::from_secs(5)).await;
     for slot in 1..=3 {
         lab.cut(slot, false);
     }
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
     println!(
         "all three cut off and mended → three in step: {:.1} s",
         took.as_secs_f32()
@@ -251,10 +251,10 @@ async fn a_cluster_outlives_cuts_and_two_deaths_at_once() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     kept.extend(writer.finish().await.rows);
     // The third has no majority; it has to stop and decide with the others.
-    blocking(|| wait_until("slot 3 refuses work", LONG, || lab.stage(3) == "non_primary")).await;
+    blocking(|| wait_until("slot 3 refuses work", LONG, || lab.stage(3) == "non_primary"));
     lab.start(1);
     lab.start(2);
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
     println!(
         "two killed at once → three in step: {:.1} s, {} rows",
         took.as_secs_f32(),
@@ -266,7 +266,7 @@ async fn a_cluster_outlives_cuts_and_two_deaths_at_once() {
     let pid = fs::read_to_string(lab.volume(2).join("mariadb.pid")).unwrap();
     kill(Pid::from_raw(pid.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
     println!(
         "one MariaDB killed under its agent → three in step: {:.1} s",
         took.as_secs_f32()
@@ -290,7 +290,7 @@ async fn two_of_three_wait_for_the_third_until_an_operator_gives_it_up() {
         lab.says(2)
             .starts_with("refusing to start: nobody runs, and the node in slot 1")
     };
-    let took = blocking(|| wait_until("slot 2 refuses", LONG, || refused(&lab))).await;
+    let took = blocking(|| wait_until("slot 2 refuses", LONG, || refused(&lab)));
     println!(
         "two of three came back: refused after {:.1} s: {}",
         took.as_secs_f32(),
@@ -302,7 +302,7 @@ async fn two_of_three_wait_for_the_third_until_an_operator_gives_it_up() {
     for slot in [2, 3] {
         fs::write(lab.volume(slot).join("force-bootstrap"), "").unwrap();
     }
-    let took = blocking(|| lab.wait_in_step(&[2, 3], LONG)).await;
+    let took = blocking(|| lab.wait_in_step(&[2, 3], LONG));
     println!("forced → two in step: {:.1} s", took.as_secs_f32());
     for slot in [2, 3] {
         assert!(
@@ -314,7 +314,7 @@ async fn two_of_three_wait_for_the_third_until_an_operator_gives_it_up() {
 
     // The third had no write of its own, so it may come back.
     lab.start(1);
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
     println!(
         "the third came back after all → three in step: {:.1} s",
         took.as_secs_f32()
@@ -325,8 +325,8 @@ async fn two_of_three_wait_for_the_third_until_an_operator_gives_it_up() {
 #[ignore = "long: ./dev test --long"]
 async fn what_was_given_up_does_not_come_back() {
     let mut lab = three_nodes().await;
-    blocking(|| lab.stop(&[2, 3])).await;
-    blocking(|| lab.wait_in_step(&[1], LONG)).await;
+    blocking(|| lab.stop(&[2, 3]));
+    blocking(|| lab.wait_in_step(&[1], LONG));
     // Only slot 1 has this one.
     sqlx::raw_sql("INSERT INTO vote.kept (id) VALUES (1)")
         .execute(&lab.pool(1))
@@ -335,10 +335,10 @@ async fn what_was_given_up_does_not_come_back() {
     lab.kill(1);
     lab.start(2);
     lab.start(3);
-    blocking(|| wait_until("slot 2 refuses", LONG, || lab.says(2).starts_with("refusing"))).await;
+    blocking(|| wait_until("slot 2 refuses", LONG, || lab.says(2).starts_with("refusing")));
     fs::write(lab.volume(2).join("force-bootstrap"), "").unwrap();
     fs::write(lab.volume(3).join("force-bootstrap"), "").unwrap();
-    blocking(|| lab.wait_in_step(&[2, 3], LONG)).await;
+    blocking(|| lab.wait_in_step(&[2, 3], LONG));
     for number in 2..20 {
         sqlx::query("INSERT INTO vote.kept (id) VALUES (?)")
             .bind(number)
@@ -347,7 +347,7 @@ async fn what_was_given_up_does_not_come_back() {
             .unwrap();
     }
     lab.start(1);
-    blocking(|| wait_until("slot 1 refuses", LONG, || lab.says(1).contains("given up"))).await;
+    blocking(|| wait_until("slot 1 refuses", LONG, || lab.says(1).contains("given up")));
     println!("the third has a write of its own: {}", lab.says(1));
     assert!(lab.in_step(2, 2) && lab.in_step(3, 2));
 }
@@ -357,7 +357,7 @@ async fn what_was_given_up_does_not_come_back() {
 async fn strangers_are_kept_out() {
     let mut lab = three_nodes().await;
     lab.kill(3);
-    blocking(|| lab.wait_in_step(&[1, 2], LONG)).await;
+    blocking(|| lab.wait_in_step(&[1, 2], LONG));
 
     // The same volume, but another secret.
     let stranger = lab.folder.path().join("secrets/stranger").display().to_string();
@@ -366,17 +366,16 @@ async fn strangers_are_kept_out() {
         wait_until("slot 1 notices", LONG, || {
             lab.said(3).contains("does not share this node's cluster secret")
         })
-    })
-    .await;
+    });
     std::thread::sleep(Duration::from_secs(3));
     assert!(lab.in_step(1, 2) && lab.in_step(2, 2), "a stranger was let in");
     let complaints = lab.said(3).matches("does not share").count();
     assert_eq!(complaints, 2, "each peer is complained about once");
-    blocking(|| lab.stop(&[3])).await;
+    blocking(|| lab.stop(&[3]));
 
     // A volume that belongs to a cluster of its own.
     fs::rename(lab.volume(3), lab.folder.path().join("away")).unwrap();
-    blocking(|| lab.stop(&[1, 2])).await;
+    blocking(|| lab.stop(&[1, 2]));
     for slot in [1, 2] {
         fs::rename(lab.volume(slot), lab.folder.path().join(format!("kept-{slot}"))).unwrap();
     }
@@ -390,18 +389,17 @@ async fn strangers_are_kept_out() {
     );
     lab.start(2);
     lab.start(3);
-    blocking(|| lab.wait_in_step(&[1, 2, 3], LONG)).await;
-    blocking(|| lab.stop(&[1, 2, 3])).await;
+    blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    blocking(|| lab.stop(&[1, 2, 3]));
     for slot in [1, 2] {
         fs::remove_dir_all(lab.volume(slot)).unwrap();
         fs::rename(lab.folder.path().join(format!("kept-{slot}")), lab.volume(slot)).unwrap();
     }
     lab.start(1);
     lab.start(2);
-    blocking(|| lab.wait_in_step(&[1, 2], LONG)).await;
+    blocking(|| lab.wait_in_step(&[1, 2], LONG));
     lab.start(3);
-    let took =
-        blocking(|| wait_until("slot 3 refuses", LONG, || lab.says(3).contains("they never mix"))).await;
+    let took = blocking(|| wait_until("slot 3 refuses", LONG, || lab.says(3).contains("they never mix")));
     println!(
         "another cluster's volume: refused after {:.1} s: {}",
         took.as_secs_f32(),

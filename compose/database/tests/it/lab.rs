@@ -252,7 +252,7 @@ impl Lab {
         self.status(slot).is_some_and(|status| {
             status["stage"] == "primary"
                 && status["wsrep"]["local_state_comment"] == "Synced"
-                && status["wsrep"]["cluster_size"] == size.to_string()
+                && status["wsrep"]["cluster_size"].as_str() == Some(size.to_string().as_str())
         })
     }
 
