@@ -191,10 +191,10 @@ async fn a_title_does_nothing_wherever_it_stands() {
     fakes.photo.answer_with(json!({ "data": data }));
     for path in ["/".to_owned(), format!("/p/{PHOTO}")] {
         let page = gateway.get(&path).send().await.unwrap().text().await.unwrap();
-        // The app's own script and the data, and nothing else; each of the others ends once, too.
-        assert_eq!(page.matches("<script").count(), 2, "{page}");
+        // The app's own two scripts and the data, and nothing else; each of the others ends once, too.
+        assert_eq!(page.matches("<script").count(), 3, "{page}");
         for end in ["</script>", "</title>", "</style>", "<!--"] {
-            let own = if end == "</script>" { 2 } else { 1 };
+            let own = if end == "</script>" { 3 } else { 1 };
             assert_eq!(page.matches(end).count(), own, "{end}: {page}");
         }
         assert!(!page.contains("\"\">"), "{page}");
