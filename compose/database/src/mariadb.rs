@@ -151,6 +151,7 @@ pub fn check_installation() -> Result<(), ServerError> {
     find("mariadb-install-db", "mariadb-server-core")?;
     find("mariadb", "mariadb-client-core")?;
     find("mariadb-backup", "mariadb-backup")?;
+    find("wsrep_sst_mariabackup", "mariadb-server")?;
     find("socat", "socat")?;
     find("setpriv", "util-linux")?;
     provider().map(drop)
