@@ -228,7 +228,7 @@ pub(super) fn random_secret() -> String {
 }
 
 /// Writes a file that only its owner can read.
-pub(super) fn write_private(file: &Path, text: &str) -> Result<()> {
+pub(crate) fn write_private(file: &Path, text: &str) -> Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
     options

@@ -13,10 +13,10 @@
 //! # }
 //! ```
 
-mod database;
+pub(crate) mod database;
 mod ports;
-mod process;
-mod services;
+pub(crate) mod process;
+pub(crate) mod services;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -248,7 +248,8 @@ impl System {
         let program = self.layout.program(service)?;
         let mut command = std::process::Command::new(program);
         command.args(arguments);
-        services::set_up(&self.layout, service, self.layout.port(service), &mut command);
+        self.layout
+            .set_up(service, self.layout.port(service), &mut command);
         self.override_environment(service, &mut command);
         tokio::process::Command::from(command)
             .output()
@@ -330,11 +331,12 @@ impl System {
     }
 
     /// Brings every schema up to date, all at once: they know nothing of each other.
-    async fn migrate(&self) -> Result<()> {
+    pub async fn migrate(&self) -> Result<()> {
         let migrations = SERVICES.iter().map(|service| async move {
             let mut command = std::process::Command::new(self.layout.program(service)?);
             command.arg("migrate");
-            services::set_up(&self.layout, service, self.layout.port(service), &mut command);
+            self.layout
+                .set_up(service, self.layout.port(service), &mut command);
             command.env(
                 "DATABASE_URL_FILE",
                 self.layout
@@ -368,7 +370,7 @@ impl System {
         };
         let set_up = |command: &mut std::process::Command| {
             command.arg("serve");
-            services::set_up(&self.layout, service, port, command);
+            self.layout.set_up(service, port, command);
             self.override_environment(service, command);
         };
         self.remember(name, Process::spawn(name, &program, set_up, &log)?);
@@ -524,6 +526,20 @@ impl Layout {
         self.dir.join("logs").join(format!("{name}.log"))
     }
 
+    /// Sets the environment of a part that listens on `port`.
+    fn set_up(&self, service: &str, port: u16, command: &mut std::process::Command) {
+        let url = |name: &str| format!("http://127.0.0.1:{}", self.port(name));
+        let around = services::Surroundings {
+            listen: format!("127.0.0.1:{port}"),
+            internal_listen: format!("127.0.0.1:{}", self.port("router-internal")),
+            public_url: format!("http://localhost:{}", self.base),
+            media_store: format!("file://{}", self.dir.join("media").display()),
+            secrets: &self.dir.join("secrets"),
+            url: &url,
+        };
+        services::set_up(&around, service, command);
+    }
+
     fn database_url(&self, service: &str) -> String {
         let (password, _) = self
             .passwords
@@ -548,7 +564,7 @@ impl Layout {
 }
 
 /// Reads a generated secret, or generates it.
-fn secret(file: &Path) -> Result<String> {
+pub(crate) fn secret(file: &Path) -> Result<String> {
     match fs::read_to_string(file) {
         Ok(secret) if !secret.is_empty() => Ok(secret),
         _ => {

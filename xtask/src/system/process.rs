@@ -18,14 +18,14 @@ const LOG_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Where the lines of a child go.
 #[derive(Clone, Debug)]
-pub(super) struct Log {
-    pub(super) file: PathBuf,
+pub(crate) struct Log {
+    pub(crate) file: PathBuf,
     /// Which lines also appear on our own standard error.
-    pub(super) show: Show,
+    pub(crate) show: Show,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Show {
+pub(crate) enum Show {
     Everything,
     /// MariaDB tells two screens of notes at every start.
     Warnings,
@@ -34,9 +34,9 @@ pub(super) enum Show {
 
 /// A running child, or one that has ended.
 #[derive(Debug)]
-pub(super) struct Process {
-    pub(super) name: String,
-    pub(super) log: PathBuf,
+pub(crate) struct Process {
+    pub(crate) name: String,
+    pub(crate) log: PathBuf,
     pid: Pid,
     ended: watch::Receiver<Option<ExitStatus>>,
 }
@@ -46,7 +46,7 @@ impl Process {
     ///
     /// The child leads a process group of its own, so that Ctrl-C in a terminal reaches only us and
     /// we decide the order of stopping. `setpriv` makes the kernel tell it to stop should we be killed.
-    pub(super) fn spawn(
+    pub(crate) fn spawn(
         name: &str,
         program: &Path,
         set_up: impl FnOnce(&mut Command),
@@ -89,15 +89,15 @@ impl Process {
     }
 
     /// How it ended; `None` while it runs.
-    pub(super) fn ended(&self) -> Option<ExitStatus> {
+    pub(crate) fn ended(&self) -> Option<ExitStatus> {
         *self.ended.borrow()
     }
 
-    pub(super) fn id(&self) -> i32 {
+    pub(crate) fn id(&self) -> i32 {
         self.pid.as_raw()
     }
 
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         // One that has just ended cannot be told anything: that is no failure.
         if self.ended().is_none() {
             let _ = kill(self.pid, signal);
@@ -105,14 +105,14 @@ impl Process {
     }
 
     /// Whether it ended within the time.
-    pub(super) async fn ends_within(&self, time: Duration) -> bool {
+    pub(crate) async fn ends_within(&self, time: Duration) -> bool {
         let mut ended = self.ended.clone();
         let ending = async { ended.wait_for(Option::is_some).await.is_ok() };
         tokio::time::timeout(time, ending).await.unwrap_or(false)
     }
 
     /// Asks it to stop, and kills it when it has not after `patience`.
-    pub(super) async fn stop(&self, patience: Duration) {
+    pub(crate) async fn stop(&self, patience: Duration) {
         // A paused process hears of the signal only after it goes on.
         self.signal(Signal::SIGTERM);
         self.signal(Signal::SIGCONT);
@@ -128,7 +128,7 @@ impl Process {
     }
 
     /// The same as [`Process::stop`] for where nothing can be awaited.
-    pub(super) fn stop_blocking(&self, signal: Signal, patience: Duration) {
+    pub(crate) fn stop_blocking(&self, signal: Signal, patience: Duration) {
         self.signal(signal);
         self.signal(Signal::SIGCONT);
         let deadline = Instant::now() + patience;
@@ -142,7 +142,7 @@ impl Process {
     }
 
     /// An error that shows how it ended and the last lines it wrote.
-    pub(super) fn failure(&self, what: &str) -> anyhow::Error {
+    pub(crate) fn failure(&self, what: &str) -> anyhow::Error {
         let how = match self.ended() {
             Some(status) => format!(" ({status})"),
             None => String::new(),
@@ -157,7 +157,7 @@ impl Process {
 }
 
 /// The end of a log file, indented.
-pub(super) fn last_lines(file: &Path, count: usize) -> String {
+pub(crate) fn last_lines(file: &Path, count: usize) -> String {
     let text = fs::read(file).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<_> = text.lines().collect();

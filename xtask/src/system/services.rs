@@ -1,17 +1,31 @@
 //! What each part is started with. The parts take the same settings as flags; the environment keeps
 //! secrets out of the list of processes.
 
+use std::path::Path;
 use std::process::Command;
 
-use super::Layout;
 use crate::workspace;
 
 /// The services that have a schema, in no particular order.
 pub const SERVICES: [&str; 5] = ["profile", "authentication", "photo", "vote", "comment"];
 
-/// Sets the environment of a part that listens on `port`.
-pub(super) fn set_up(layout: &Layout, service: &str, port: u16, command: &mut Command) {
-    let url = |name: &str| format!("http://127.0.0.1:{}", layout.port(name));
+/// What a part has to know of the others.
+pub(crate) struct Surroundings<'a> {
+    /// Where it listens.
+    pub(crate) listen: String,
+    /// Where the router tells about itself.
+    pub(crate) internal_listen: String,
+    pub(crate) public_url: String,
+    pub(crate) media_store: String,
+    pub(crate) secrets: &'a Path,
+    /// Where a service is reached.
+    pub(crate) url: &'a dyn Fn(&str) -> String,
+}
+
+/// Sets the environment of a part.
+pub(crate) fn set_up(around: &Surroundings<'_>, service: &str, command: &mut Command) {
+    let url = around.url;
+    let secret = |name: &str| around.secrets.join(name);
     let subscribers = |names: &[&str]| {
         names
             .iter()
@@ -20,13 +34,13 @@ pub(super) fn set_up(layout: &Layout, service: &str, port: u16, command: &mut Co
             .join(",")
     };
     command
-        .env("LISTEN", format!("127.0.0.1:{port}"))
+        .env("LISTEN", &around.listen)
         .env(
             "JWKS_URL",
             format!("{}/.well-known/jwks.json", url("authentication")),
         )
-        .env("INTERNAL_SECRET_FILE", layout.secret_file("internal-secret"))
-        .env("PUBLIC_URL", format!("http://localhost:{}", layout.base))
+        .env("INTERNAL_SECRET_FILE", secret("internal-secret"))
+        .env("PUBLIC_URL", &around.public_url)
         .env("LOG_FORMAT", "human")
         // Their lines go through a pipe into files.
         .env("NO_COLOR", "1")
@@ -36,10 +50,7 @@ pub(super) fn set_up(layout: &Layout, service: &str, port: u16, command: &mut Co
     match service {
         "router" => {
             command
-                .env(
-                    "INTERNAL_LISTEN",
-                    format!("127.0.0.1:{}", layout.port("router-internal")),
-                )
+                .env("INTERNAL_LISTEN", &around.internal_listen)
                 .env("SUPERGRAPH", workspace::root().join("supergraph.graphql"))
                 .env("APP_DIR", workspace::app_bundle())
                 .env("PLAYGROUND_DIR", workspace::playground_bundle());
@@ -49,19 +60,14 @@ pub(super) fn set_up(layout: &Layout, service: &str, port: u16, command: &mut Co
             return;
         }
         "authentication" => {
-            command
-                .env("KEY_SECRET_FILE", layout.secret_file("key-secret"))
-                .env(
-                    "EVENT_SUBSCRIBERS",
-                    subscribers(&["profile", "photo", "vote", "comment"]),
-                );
+            command.env("KEY_SECRET_FILE", secret("key-secret")).env(
+                "EVENT_SUBSCRIBERS",
+                subscribers(&["profile", "photo", "vote", "comment"]),
+            );
         }
         "photo" => {
             command
-                .env(
-                    "MEDIA_STORE",
-                    format!("file://{}", layout.dir.join("media").display()),
-                )
+                .env("MEDIA_STORE", &around.media_store)
                 .env("EVENT_SUBSCRIBERS", subscribers(&["vote", "comment"]));
         }
         "vote" | "comment" => {
@@ -70,9 +76,6 @@ pub(super) fn set_up(layout: &Layout, service: &str, port: u16, command: &mut Co
         _ => {}
     }
     command
-        .env(
-            "DATABASE_URL_FILE",
-            layout.secret_file(&format!("{service}-database-url")),
-        )
+        .env("DATABASE_URL_FILE", secret(&format!("{service}-database-url")))
         .env("AUTHENTICATION_URL", url("authentication"));
 }

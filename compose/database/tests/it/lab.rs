@@ -1,8 +1,8 @@
-//! Real nodes on one machine: each in a network namespace of its own, on a bridge in another one.
+//! Real nodes on one machine.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,15 +13,16 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use sqlx::MySqlPool;
 use tempfile::TempDir;
+use xtask::network::Network;
 
 const SECRET: &str = "the secret of all three nodes";
 
 /// A machine with three nodes is busy enough: labs run one after the other.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Namespaces, and what runs in them; all of it goes when this is dropped.
+/// Nodes, each on a machine of its own; all of it goes when this is dropped.
 pub(crate) struct Lab {
-    name: String,
+    network: Network,
     nodes: u32,
     pub(crate) folder: TempDir,
     agents: Vec<Option<Child>>,
@@ -29,16 +30,11 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// `nodes` namespaces on a bridge, and nothing in them.
+    /// `nodes` machines on a network, and nothing on them.
     pub(crate) fn new(nodes: u32) -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        assert!(
-            nix::unistd::geteuid().is_root(),
-            "this test makes network namespaces, which only root may: run it as root, or leave it out"
-        );
-        remove_leftovers();
         let lab = Self {
-            name: format!("dba-{}", std::process::id()),
+            network: Network::closed(nodes).unwrap(),
             nodes,
             folder: tempfile::Builder::new()
                 .prefix("proofsheet-database-")
@@ -47,29 +43,6 @@ impl Lab {
             agents: (0..nodes).map(|_| None).collect(),
             _alone: alone,
         };
-        let bridge = lab.bridge();
-        ip(&["netns", "add", &bridge]);
-        ip(&["-n", &bridge, "link", "add", "br0", "type", "bridge"]);
-        ip(&["-n", &bridge, "link", "set", "br0", "up"]);
-        for slot in 1..=nodes {
-            let (space, port) = (lab.space(slot), format!("port{slot}"));
-            ip(&["netns", "add", &space]);
-            ip(&["-n", &space, "link", "set", "lo", "up"]);
-            ip(&[
-                "-n", &bridge, "link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", &space,
-            ]);
-            ip(&["-n", &bridge, "link", "set", &port, "master", "br0", "up"]);
-            ip(&[
-                "-n",
-                &space,
-                "addr",
-                "add",
-                &format!("{}/24", address(slot)),
-                "dev",
-                "eth0",
-            ]);
-            ip(&["-n", &space, "link", "set", "eth0", "up"]);
-        }
         let secrets = lab.folder.path().join("secrets");
         fs::create_dir(&secrets).unwrap();
         for (file, text) in [
@@ -82,14 +55,6 @@ impl Lab {
             fs::write(secrets.join(file), format!("{text}\n")).unwrap();
         }
         lab
-    }
-
-    fn bridge(&self) -> String {
-        format!("{}-bridge", self.name)
-    }
-
-    fn space(&self, slot: u32) -> String {
-        format!("{}-{slot}", self.name)
     }
 
     /// Where a slot's volume is.
@@ -110,7 +75,7 @@ impl Lab {
             .append(true)
             .open(self.log(slot))
             .unwrap();
-        let peers: Vec<_> = (1..=self.nodes).map(address).collect();
+        let peers = self.network.addresses();
         let mut flags = vec![
             ("--slot", slot.to_string()),
             ("--nodes", self.nodes.to_string()),
@@ -135,15 +100,9 @@ impl Lab {
             flags.retain(|(name, _)| *name != pair[0]);
             flags.push((pair[0], pair[1].to_owned()));
         }
-        let mut command = Command::new("ip");
+        let mut command = self.network.command(slot);
         command
-            .args([
-                "netns",
-                "exec",
-                &self.space(slot),
-                env!("CARGO_BIN_EXE_database-agent"),
-                "run",
-            ])
+            .args([env!("CARGO_BIN_EXE_database-agent"), "run"])
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
@@ -165,7 +124,7 @@ impl Lab {
 
     /// Everything in a slot dies at once, as when its machine does.
     pub(crate) fn kill(&mut self, slot: u32) {
-        kill_all_in(&self.space(slot));
+        self.network.kill_all(slot);
         if let Some(mut agent) = self.agents[slot as usize - 1].take() {
             agent.wait().unwrap();
         }
@@ -173,8 +132,7 @@ impl Lab {
 
     /// Cuts a slot's link, or mends it.
     pub(crate) fn cut(&self, slot: u32, cut: bool) {
-        let state = if cut { "down" } else { "up" };
-        ip(&["-n", &self.bridge(), "link", "set", &format!("port{slot}"), state]);
+        self.network.cut(slot, cut).unwrap();
     }
 
     /// The stage of a slot.
@@ -211,16 +169,9 @@ impl Lab {
 
     /// What an agent says of itself; nothing while it does not run.
     pub(crate) fn status(&self, slot: u32) -> Option<Value> {
-        let output = Command::new("ip")
-            .args([
-                "netns",
-                "exec",
-                &self.space(slot),
-                env!("CARGO_BIN_EXE_database-agent"),
-                "status",
-            ])
-            .output()
-            .unwrap();
+        let mut command = self.network.command(slot);
+        command.args([env!("CARGO_BIN_EXE_database-agent"), "status"]);
+        let output = command.output().unwrap();
         serde_json::from_slice(&output.stdout).ok()
     }
 
@@ -233,18 +184,9 @@ impl Lab {
     }
 
     pub(crate) fn is_healthy(&self, slot: u32) -> bool {
-        Command::new("ip")
-            .args([
-                "netns",
-                "exec",
-                &self.space(slot),
-                env!("CARGO_BIN_EXE_database-agent"),
-                "healthcheck",
-            ])
-            .stderr(Stdio::null())
-            .status()
-            .unwrap()
-            .success()
+        let mut command = self.network.command(slot);
+        command.args([env!("CARGO_BIN_EXE_database-agent"), "healthcheck"]);
+        command.stderr(Stdio::null()).status().unwrap().success()
     }
 
     /// Whether a slot is in step in a cluster of `size`.
@@ -287,17 +229,12 @@ impl Drop for Lab {
             }
         }
         for slot in 1..=self.nodes {
-            remove_space(&self.space(slot));
+            self.network.kill_all(slot);
             if let Some(mut agent) = self.agents[slot as usize - 1].take() {
                 let _ = agent.wait();
             }
         }
-        remove_space(&self.bridge());
     }
-}
-
-pub(crate) fn address(slot: u32) -> String {
-    format!("10.99.0.{}", 10 + slot)
 }
 
 pub(crate) fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) -> Duration {
@@ -310,59 +247,4 @@ pub(crate) fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> 
         std::thread::sleep(Duration::from_millis(100));
     }
     started.elapsed()
-}
-
-fn ip(arguments: &[&str]) {
-    let output = Command::new("ip")
-        .args(arguments)
-        .output()
-        .expect("ip is missing: Debian's package iproute2 has it");
-    assert!(
-        output.status.success(),
-        "`ip {}` failed, and this test needs network namespaces, which this machine does not let it make: {}",
-        arguments.join(" "),
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-fn kill_all_in(space: &str) {
-    // A process may start another one while the list is read.
-    for _ in 0..20 {
-        let output = Command::new("ip")
-            .args(["netns", "pids", space])
-            .output()
-            .unwrap();
-        let pids: Vec<i32> = String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .filter_map(|line| line.trim().parse().ok())
-            .collect();
-        if pids.is_empty() {
-            return;
-        }
-        for pid in pids {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn remove_space(space: &str) {
-    if Path::new("/run/netns").join(space).exists() {
-        kill_all_in(space);
-        let _ = Command::new("ip").args(["netns", "delete", space]).status();
-    }
-}
-
-/// What a test run that was killed has left.
-fn remove_leftovers() {
-    let Ok(spaces) = fs::read_dir("/run/netns") else {
-        return;
-    };
-    for space in spaces.flatten() {
-        let name = space.file_name().to_string_lossy().into_owned();
-        let owner = name.strip_prefix("dba-").and_then(|rest| rest.split('-').next());
-        if owner.is_some_and(|owner| !Path::new("/proc").join(owner).exists()) {
-            remove_space(&name);
-        }
-    }
 }

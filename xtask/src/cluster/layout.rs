@@ -1,0 +1,302 @@
+//! What a cluster keeps where, under which addresses and secrets it runs, and what its parts are started with.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::{NODES, Options, read};
+use crate::network::Network;
+use crate::system::SERVICES;
+use crate::system::database::write_private;
+use crate::system::secret;
+use crate::system::services::Surroundings;
+
+/// The port of every service: each has an address of its own.
+const PORT: u16 = 5000;
+/// The last parts of addresses.
+const ROUTER: u8 = 100;
+const FIRST_REPLICA: u8 = 101;
+const OBJECTS: u8 = 190;
+const FIRST_BALANCED: u8 = 201;
+/// Room for so many replicas of a service.
+const REPLICAS: u8 = 10;
+
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub(super) dir: PathBuf,
+    pub(super) binaries: PathBuf,
+    pub(super) cluster_secret: String,
+    passwords: BTreeMap<&'static str, String>,
+    router: String,
+    objects: String,
+    /// Part → address of what listens.
+    replicas: BTreeMap<String, String>,
+    /// Service → virtual address.
+    balanced: BTreeMap<&'static str, String>,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl Layout {
+    pub(super) fn new(options: &Options, network: &Network) -> Result<Self> {
+        let (dir, temporary) = match &options.data_dir {
+            Some(dir) => (std::path::absolute(dir)?, None),
+            None => {
+                let temporary = tempfile::Builder::new().prefix("cluster-").tempdir()?;
+                (temporary.path().to_path_buf(), Some(temporary))
+            }
+        };
+        for folder in ["logs", "secrets", "objects/media"] {
+            let folder = dir.join(folder);
+            fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
+        }
+        if options.replicas > REPLICAS {
+            bail!("there are addresses for {REPLICAS} replicas of a service");
+        }
+        let secrets = dir.join("secrets");
+        let mut layout = Self {
+            binaries: options
+                .binaries
+                .clone()
+                .unwrap_or_else(crate::workspace::binaries),
+            cluster_secret: secret(&secrets.join("cluster"))?,
+            passwords: BTreeMap::new(),
+            router: network.add_host(ROUTER)?,
+            objects: network.add_host(OBJECTS)?,
+            replicas: BTreeMap::new(),
+            balanced: BTreeMap::new(),
+            dir,
+            _temporary: temporary,
+        };
+        for name in ["sst", "internal-secret", "key-secret", "objects-secret"] {
+            secret(&secrets.join(name))?;
+        }
+        for (number, service) in (0..).zip(SERVICES) {
+            layout
+                .balanced
+                .insert(service, network.add_host(FIRST_BALANCED + number)?);
+            for replica in 0..options.replicas {
+                let address = network.add_host(FIRST_REPLICA + number * REPLICAS + replica)?;
+                layout
+                    .replicas
+                    .insert(format!("{service}-{}", replica + 1), address);
+            }
+            let password = secret(&secrets.join(format!("{service}_password")))?;
+            let migrate = secret(&secrets.join(format!("{service}_migrate_password")))?;
+            layout.passwords.insert(service, password);
+            let migrate = format!("mysql://{service}_migrate:{migrate}@db:3306/{service}");
+            write_private(
+                &layout.secret_file(&format!("{service}-database-url")),
+                &layout.database_url(service, "db"),
+            )?;
+            write_private(
+                &layout.secret_file(&format!("{service}-migrate-database-url")),
+                &migrate,
+            )?;
+        }
+        // The name of the database stands for all its nodes.
+        let mut names = "127.0.0.1 localhost\n".to_owned();
+        for address in network.addresses() {
+            names.push_str(&format!("{address} db\n"));
+        }
+        fs::write(layout.dir.join("hosts"), names)?;
+        Ok(layout)
+    }
+
+    pub(super) fn secret_file(&self, name: &str) -> PathBuf {
+        self.dir.join("secrets").join(name)
+    }
+
+    pub(super) fn log_file(&self, part: &str) -> PathBuf {
+        self.dir.join("logs").join(format!("{part}.log"))
+    }
+
+    pub(super) fn volume(&self, slot: u32) -> PathBuf {
+        self.dir.join(format!("volume-{slot}"))
+    }
+
+    pub(super) fn program(&self, name: &str) -> Result<PathBuf> {
+        let program = self.binaries.join(name);
+        if !program.is_file() {
+            bail!(
+                "{} is not built: `cargo build --bins` builds it",
+                program.display()
+            );
+        }
+        Ok(program)
+    }
+
+    pub(super) fn database_url(&self, service: &str, host: &str) -> String {
+        let password = &self.passwords[service];
+        format!("mysql://{service}:{password}@{host}:3306/{service}")
+    }
+
+    pub(super) fn base_url(&self) -> String {
+        format!("http://{}:4999", self.router)
+    }
+
+    /// The virtual address of a service.
+    pub(super) fn url(&self, service: &str) -> String {
+        format!("http://{}:{PORT}", self.balanced[service])
+    }
+
+    /// A service's virtual address, and what is behind it.
+    pub(super) fn balanced(&self, service: &str) -> (String, Vec<String>) {
+        let of_service = |part: &str| part.rsplit_once('-').is_some_and(|(name, _)| name == service);
+        let replicas = self.replicas.iter().filter(|(part, _)| of_service(part));
+        (
+            format!("{}:{PORT}", self.balanced[service]),
+            replicas.map(|(_, address)| format!("{address}:{PORT}")).collect(),
+        )
+    }
+
+    pub(super) fn replicas(&self) -> Vec<String> {
+        self.replicas.keys().cloned().collect()
+    }
+
+    /// Where a part says whether it is ready.
+    pub(super) fn readiness(&self, part: &str) -> String {
+        let address = match self.replicas.get(part) {
+            Some(address) => format!("{address}:{PORT}"),
+            None => format!("{}:5005", self.router),
+        };
+        format!("http://{address}/readiness")
+    }
+
+    /// What `unshare` has to be told to start a service that knows the names of the database nodes.
+    pub(super) fn with_names(&self, program: &str) -> Vec<String> {
+        let hosts = self.dir.join("hosts").display().to_string();
+        let program = self.binaries.join(program).display().to_string();
+        let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"".to_owned();
+        let mut arguments: Vec<_> = ["--mount", "--", "sh", "-c"].map(str::to_owned).into();
+        arguments.extend([script, hosts, program]);
+        arguments
+    }
+
+    pub(super) fn set_up_service(&self, part: &str, service: &str, command: &mut Command) {
+        let listen = match self.replicas.get(part) {
+            Some(address) => format!("{address}:{PORT}"),
+            None => format!("{}:4999", self.router),
+        };
+        let around = Surroundings {
+            listen,
+            internal_listen: format!("{}:5005", self.router),
+            public_url: self.base_url(),
+            media_store: "s3://media/photos".to_owned(),
+            secrets: &self.dir.join("secrets"),
+            url: &|name| self.url(name),
+        };
+        crate::system::services::set_up(&around, service, command);
+        match service {
+            "photo" => {
+                command.envs(self.objects_environment());
+            }
+            "router" => {
+                // Only the API is asked for here, and by few addresses.
+                command.env_remove("APP_DIR").env_remove("PLAYGROUND_DIR");
+                command
+                    .env("RATE_LIMIT_GRAPHQL", "0")
+                    .env("RATE_LIMIT_UPLOADS", "0");
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn objects_environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("S3_ENDPOINT", format!("http://{}:9000", self.objects)),
+            ("S3_ACCESS_KEY_ID", "proofsheet".to_owned()),
+            (
+                "S3_SECRET_ACCESS_KEY_FILE",
+                self.secret_file("objects-secret").display().to_string(),
+            ),
+        ]
+    }
+
+    pub(super) fn set_up_objects(&self, command: &mut Command) -> Result<()> {
+        command
+            .args(["--listen", &format!("{}:9000", self.objects)])
+            .args(["--access-key-id", "proofsheet"])
+            .args(["--secret-access-key", &read(&self.secret_file("objects-secret"))?])
+            .arg(self.dir.join("objects"));
+        Ok(())
+    }
+
+    /// The environment of an agent.
+    pub(super) fn set_up_database(&self, slot: u32, network: &Network, command: &mut Command) {
+        command
+            .env("DATABASE_SLOT", slot.to_string())
+            .env("DATABASE_NODES", NODES.to_string())
+            .env("DATABASE_PEERS", network.addresses().join(","))
+            .env("DATABASE_VOLUME", self.volume(slot))
+            .env("DATABASE_SECRETS", self.dir.join("secrets"))
+            .env("DATABASE_CLUSTER_SECRET_FILE", self.secret_file("cluster"))
+            .env("DATABASE_SST_PASSWORD_FILE", self.secret_file("sst"))
+            .env("DATABASE_BUFFER_POOL", "64M")
+            .env("DATABASE_GCACHE", "64M")
+            .env("DATABASE_MAX_CONNECTIONS", "300");
+    }
+}
+
+/// The volumes of the nodes. One of them may be a small file system of its own.
+#[derive(Debug)]
+pub(super) struct Volumes {
+    small: Option<PathBuf>,
+}
+
+impl Volumes {
+    pub(super) fn mount(layout: &Layout, small: Option<(u32, u32)>) -> Result<Self> {
+        for slot in 1..=NODES {
+            fs::create_dir_all(layout.volume(slot))?;
+        }
+        let Some((slot, size)) = small else {
+            return Ok(Self { small: None });
+        };
+        let volume = layout.volume(slot);
+        let size = format!("size={size}m");
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(&volume)
+            .output()?;
+        if !mount.status.success() {
+            bail!(
+                "a small file system cannot be mounted: {}",
+                String::from_utf8_lossy(&mount.stderr)
+            );
+        }
+        Ok(Self { small: Some(volume) })
+    }
+
+    fn filler(&self) -> Result<PathBuf> {
+        let small = self.small.as_deref().context("no node has a small volume")?;
+        Ok(small.join("filler"))
+    }
+
+    pub(super) fn fill(&self) -> Result<()> {
+        use std::io::Write as _;
+        let mut filler = fs::File::create(self.filler()?)?;
+        let chunk = vec![0; 1 << 16];
+        // First in large pieces, then whatever still fits.
+        while filler.write_all(&chunk).is_ok() {}
+        while filler.write_all(&[0; 512]).is_ok() {}
+        Ok(())
+    }
+
+    pub(super) fn clear(&self) -> Result<()> {
+        fs::remove_file(self.filler()?).map_err(Into::into)
+    }
+}
+
+impl Drop for Volumes {
+    fn drop(&mut self) {
+        if let Some(small) = &self.small {
+            unmount(small);
+        }
+    }
+}
+
+fn unmount(folder: &Path) {
+    let _ = Command::new("umount").arg("--lazy").arg(folder).status();
+}

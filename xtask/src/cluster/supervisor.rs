@@ -1,0 +1,214 @@
+//! Starts the parts of a cluster, and starts them again when they end.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use nix::sys::signal::Signal;
+use tokio::task::AbortHandle;
+
+use super::layout::{Layout, Volumes};
+use super::{NODES, Options, slot};
+use crate::network::Network;
+use crate::system::process::{Log, Process, Show};
+
+/// How long Docker waits before it starts a task again.
+const RESTART: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(50);
+
+#[derive(Debug)]
+struct Part {
+    process: Process,
+    /// Whether it is to run; else it was stopped on purpose.
+    wanted: bool,
+    /// Since when it has not been running.
+    ended: Option<Instant>,
+}
+
+/// The parts. What they stand on goes after them.
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    parts: Mutex<BTreeMap<String, Part>>,
+    pub(super) network: Network,
+    pub(super) volumes: Volumes,
+    pub(super) layout: Layout,
+    pub(super) options: Options,
+}
+
+impl Supervisor {
+    pub(super) fn new(layout: Layout, network: Network, volumes: Volumes, options: Options) -> Self {
+        Self {
+            parts: Mutex::default(),
+            network,
+            volumes,
+            layout,
+            options,
+        }
+    }
+
+    fn parts(&self) -> MutexGuard<'_, BTreeMap<String, Part>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a part that does not run.
+    pub(super) fn start(&self, name: &str) -> Result<()> {
+        let mut parts = self.parts();
+        if let Some(part) = parts.get_mut(name)
+            && part.process.ended().is_none()
+        {
+            part.wanted = true;
+            return Ok(());
+        }
+        let part = Part {
+            process: self.launch(name)?,
+            wanted: true,
+            ended: None,
+        };
+        parts.insert(name.to_owned(), part);
+        Ok(())
+    }
+
+    fn launch(&self, name: &str) -> Result<Process> {
+        let log = Log {
+            file: self.layout.log_file(name),
+            show: Show::Nothing,
+        };
+        if let Some(slot) = slot(name) {
+            let agent = self.layout.program("database-agent")?;
+            return Process::spawn(
+                name,
+                Path::new("ip"),
+                |command| {
+                    command.args(self.network.enter(slot)).arg(agent).arg("run");
+                    self.layout.set_up_database(slot, &self.network, command);
+                    for (name, value) in &self.options.agent_environment {
+                        command.env(name, value);
+                    }
+                },
+                &log,
+            );
+        }
+        if name == "objects" {
+            let program = self.layout.program("s3-server")?;
+            let mut set_up = Ok(());
+            let process = Process::spawn(
+                name,
+                &program,
+                |command| set_up = self.layout.set_up_objects(command),
+                &log,
+            );
+            return set_up.and(process);
+        }
+        let service = name.rsplit_once('-').map_or(name, |(service, _)| service);
+        self.layout.program(service)?;
+        let set_up = |command: &mut Command| {
+            command.args(self.layout.with_names(service)).arg("serve");
+            self.set_up_service(name, service, command);
+        };
+        Process::spawn(name, Path::new("unshare"), set_up, &log)
+    }
+
+    /// The environment of a service's process.
+    pub(super) fn set_up_service(&self, part: &str, service: &str, command: &mut Command) {
+        self.layout.set_up_service(part, service, command);
+        for (of, name, value) in &self.options.environment {
+            if of == service {
+                command.env(name, value);
+            }
+        }
+    }
+
+    /// To a part and, on a database node, to everything there.
+    pub(super) fn signal(&self, name: &str, signal: Signal) {
+        match slot(name) {
+            Some(slot) if signal == Signal::SIGKILL => self.network.kill_all(slot),
+            Some(slot) => self.network.signal_all(slot, signal),
+            None => {
+                if let Some(part) = self.parts().get(name) {
+                    part.process.signal(signal);
+                }
+            }
+        }
+    }
+
+    /// Does not start these again.
+    pub(super) fn forget(&self, names: &[String]) {
+        for (_, part) in self.parts().iter_mut().filter(|(name, _)| names.contains(name)) {
+            part.wanted = false;
+        }
+    }
+
+    /// SIGTERM, as an orchestrator sends it, to all at once.
+    pub(super) async fn stop(&self, names: &[String], patience: Duration) -> Result<()> {
+        self.forget(names);
+        for (_, part) in self.parts().iter().filter(|(name, _)| names.contains(name)) {
+            part.process.signal(Signal::SIGTERM);
+        }
+        self.wait_for_end(names, patience).await
+    }
+
+    pub(super) async fn wait_for_end(&self, names: &[String], patience: Duration) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let running: Vec<_> = self
+                .parts()
+                .iter()
+                .filter(|(name, part)| names.contains(name) && part.process.ended().is_none())
+                .map(|(name, _)| name.clone())
+                .collect();
+            if running.is_empty() {
+                return Ok(());
+            }
+            if began.elapsed() > patience {
+                bail!(
+                    "{} did not end within {} s",
+                    running.join(", "),
+                    patience.as_secs()
+                );
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn look(&self) {
+        let mut due = Vec::new();
+        for (name, part) in self.parts().iter_mut() {
+            let gone = part.wanted && part.process.ended().is_some();
+            if gone && part.ended.get_or_insert_with(Instant::now).elapsed() >= RESTART {
+                due.push(name.clone());
+            }
+        }
+        for name in due {
+            if let Err(error) = self.start(&name) {
+                eprintln!("{name} cannot be started again: {error:#}");
+            }
+        }
+    }
+
+    /// The end of everything, at once.
+    pub(super) fn end(&self) {
+        for slot in 1..=NODES {
+            self.network.kill_all(slot);
+        }
+        for part in std::mem::take(&mut *self.parts()).into_values() {
+            part.process
+                .stop_blocking(Signal::SIGKILL, Duration::from_secs(5));
+        }
+    }
+}
+
+/// Watches over the parts until it is aborted.
+pub(super) fn watch(supervisor: &Arc<Supervisor>) -> AbortHandle {
+    let supervisor = Arc::downgrade(supervisor);
+    let watching = tokio::spawn(async move {
+        while let Some(supervisor) = supervisor.upgrade() {
+            supervisor.look();
+            drop(supervisor);
+            tokio::time::sleep(LOOK).await;
+        }
+    });
+    watching.abort_handle()
+}
