@@ -15,8 +15,9 @@ LABEL org.opencontainers.image.licenses="MIT" \
       org.proofsheet.sbom="/sbom.txt"
 USER 65532:65532
 WORKDIR /
-# Alive says that the process answers; it does not ask the database, whose outage a restart would not end.
-HEALTHCHECK --interval=5s --timeout=3s --start-period=20s --retries=3 CMD ["/service", "healthcheck"]
+# Alive says that the process answers; it does not ask the database, whose outage a restart would not end. The new
+# program of an upgrade is given the time of its migrations: it takes over when they are done.
+HEALTHCHECK --interval=5s --timeout=3s --start-period=120s --retries=3 CMD ["/service", "healthcheck"]
 ENTRYPOINT ["/service"]
 CMD ["serve"]
 

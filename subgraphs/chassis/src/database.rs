@@ -2,6 +2,7 @@
 
 mod migrating;
 mod nodes;
+mod schema;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +20,7 @@ use crate::{Classify, Code};
 
 pub use migrating::{MigrationError, migrate, migrate_with};
 use nodes::Nodes;
+pub use schema::{SchemaState, schema_state};
 
 /// The migrations of the tables that every subgraph's schema has.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();

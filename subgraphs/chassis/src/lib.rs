@@ -7,6 +7,7 @@
 
 pub mod program;
 pub mod config;
+mod starting;
 pub mod server;
 pub mod telemetry;
 

@@ -16,7 +16,7 @@ use crate::config::{
 };
 use crate::internal::InternalClient;
 use crate::tokens::TokenVerifier;
-use crate::{Clock, database, server, telemetry};
+use crate::{Clock, database, server, starting, telemetry};
 
 /// How long the process waits for its jobs at the end. One that takes longer is like one whose process died: its lease
 /// ends by itself.
@@ -237,9 +237,14 @@ async fn serve<P: Program>(settings: Serve<P::Serve>) -> anyhow::Result<()> {
         stop: CancellationToken::new(),
     };
     let stop = ground.stop.clone();
+    let listener = server::bind(common.listen.map_or_else(|| P::LISTEN.parse(), Ok)?)?;
+    server::stop_at_signal(stop.clone());
+    starting::wait_for_schema(&ground.pool, P::migrations(), &listener, &stop).await?;
+    if stop.is_cancelled() {
+        return Ok(());
+    }
     let Served { routes, jobs } = P::serve(ground, own).await?;
-    let listen = common.listen.map_or_else(|| P::LISTEN.parse(), Ok)?;
-    server::serve(listen, routes, stop).await?;
+    server::serve(listener, routes, stop).await?;
     // Whoever has given up its lease need not be waited for by another replica.
     let _ = tokio::time::timeout(JOBS_END, futures::future::join_all(jobs)).await;
     Ok(())

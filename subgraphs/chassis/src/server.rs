@@ -110,23 +110,36 @@ where
         .route("/metrics", get(|| async { telemetry::render_metrics() }))
 }
 
-/// Serves `routes` until SIGTERM or Ctrl-C, then drains. `stop` is cancelled at the signal.
-pub async fn serve(listen: SocketAddr, routes: Router, stop: CancellationToken) -> std::io::Result<()> {
-    let listener = TcpListener::bind(listen)
-        .await
+/// Takes the address. Whoever connects waits until somebody serves.
+pub fn bind(listen: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind(listen)
         .map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}")))?;
-    tracing::info!(%listen, "ready for requests");
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Cancels `stop` at SIGTERM or Ctrl-C.
+pub fn stop_at_signal(stop: CancellationToken) {
+    tokio::spawn(async move {
+        wait_for_signal().await;
+        stop.cancel();
+    });
+}
+
+/// Serves `routes` until `stop` is cancelled, then drains.
+pub async fn serve(
+    listener: std::net::TcpListener,
+    routes: Router,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    tracing::info!(listen = %listener.local_addr()?, "ready for requests");
     let routes = routes
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(with_request_id));
     let listener = listener.tap_io(|stream| {
         // Small answers must not wait for the acknowledgement of earlier ones.
         let _ = stream.set_nodelay(true);
-    });
-    let signalled = stop.clone();
-    tokio::spawn(async move {
-        wait_for_signal().await;
-        signalled.cancel();
     });
     let draining = stop.clone();
     let server = axum::serve(listener, routes)

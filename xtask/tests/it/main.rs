@@ -2,3 +2,4 @@
 
 mod system;
 mod tidy;
+mod upgrade;

@@ -66,6 +66,9 @@ pub enum MigrationError {
 }
 
 /// Runs the chassis' migrations and then the subgraph's, without the time limits of requests.
+///
+/// A schema that has had later ones is left as it is: migrations expand first and contract a release later, so that each
+/// program works on its own schema and on the next one's.
 pub async fn migrate(url: &Secret, subgraph: &Migrator) -> Result<(), MigrationError> {
     migrate_with(url, subgraph, TERM).await
 }
@@ -169,7 +172,16 @@ async fn run(connection: &mut MySqlConnection, migrator: &Migrator) -> Result<()
         .iter()
         .find(|applied| !migrator.version_exists(applied.version))
     {
-        return Err(MigrateError::VersionMissing(unknown.version).into());
+        let newest = migrator.iter().map(|migration| migration.version).max();
+        if newest.is_some_and(|newest| unknown.version < newest) {
+            return Err(MigrateError::VersionMissing(unknown.version).into());
+        }
+        // An upgrade is being taken back: what it has added stays, and does not disturb this program.
+        tracing::info!(
+            table,
+            version = unknown.version,
+            "the schema is newer than this program"
+        );
     }
     for migration in migrator.iter() {
         match applied

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use chassis::config::Secret;
-use chassis::database::{MigrationError, migrate, migrate_with};
+use chassis::database::{MigrationError, SchemaState, migrate, migrate_with, schema_state};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 use testkit::{Loss, Proxy, TestDatabase};
@@ -109,7 +109,7 @@ async fn a_statement_that_cannot_be_run_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_schema_of_a_newer_or_another_program_is_left_alone() {
+async fn a_schema_of_another_program_is_left_alone() {
     let database = super::database().await;
     migrate(&database.url(), &migrator(&[TABLES])).await.unwrap();
     let changed = migrate(
@@ -118,8 +118,37 @@ async fn a_schema_of_a_newer_or_another_program_is_left_alone() {
     )
     .await;
     assert!(matches!(changed, Err(MigrationError::Mismatch(_))), "{changed:?}");
-    let older = migrate(&database.url(), &migrator(&[])).await;
-    assert!(matches!(older, Err(MigrationError::Mismatch(_))), "{older:?}");
+    // Version 1 is not known to a program that begins with version 2.
+    let mut another = migrator(&["", "CREATE TABLE third (id INT PRIMARY KEY)"]);
+    another.migrations.to_mut().remove(0);
+    let unknown = migrate(&database.url(), &another).await;
+    assert!(matches!(unknown, Err(MigrationError::Mismatch(_))), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn a_schema_of_the_next_release_is_good_enough() {
+    let database = super::database().await;
+    let state = async |migrator: &Migrator| schema_state(&database.pool, migrator).await.unwrap();
+    let old = migrator(&[TABLES]);
+    let new = migrator(&[TABLES, "CREATE TABLE third (id INT PRIMARY KEY)"]);
+    // The test database has the tables of chassis.
+    assert_eq!(state(&old).await, SchemaState::Older);
+
+    migrate(&database.url(), &old).await.unwrap();
+    assert_eq!(state(&old).await, SchemaState::Current);
+    assert_eq!(state(&new).await, SchemaState::Older);
+
+    migrate(&database.url(), &new).await.unwrap();
+    migrate(&database.url(), &old).await.unwrap();
+    assert_eq!(state(&old).await, SchemaState::Current);
+    assert_eq!(state(&new).await, SchemaState::Current);
+    assert_eq!(rows(&database, "third").await, 0);
+
+    sqlx::query("DROP TABLE _sqlx_migrations, _chassis_migrations")
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    assert_eq!(state(&old).await, SchemaState::Empty);
 }
 
 #[tokio::test]

@@ -1,0 +1,107 @@
+//! What a service does before its schema is there.
+//!
+//! A new release and its migrations are deployed at the same time. Until the migrations are done the new program is not
+//! healthy, so that whoever replaces the old one by it waits. On a new site, or while the database is away, there is
+//! nothing to take over from: the program is then alive, and not ready.
+
+use std::future::IntoFuture as _;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use serde_json::json;
+use sqlx::MySqlPool;
+use sqlx::migrate::Migrator;
+use tokio_util::sync::CancellationToken;
+
+use crate::Code;
+use crate::database::{self, SchemaState};
+
+/// How often the schema is looked at again.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Returns when the schema has the migrations of chassis and of `subgraph`, or when `stop` has come. Meanwhile it answers
+/// at `listener` that the service is not ready.
+pub(crate) async fn wait_for_schema(
+    pool: &MySqlPool,
+    subgraph: &Migrator,
+    listener: &TcpListener,
+    stop: &CancellationToken,
+) -> std::io::Result<()> {
+    // Whoever starts beside a healthy database answers nothing but its own routes.
+    let looked = tokio::time::timeout(PAUSE, database::schema_state(pool, subgraph)).await;
+    if matches!(looked, Ok(Ok(SchemaState::Current))) {
+        return Ok(());
+    }
+    let is_older = Arc::new(AtomicBool::new(false));
+    let over = CancellationToken::new();
+    let watching = async {
+        watch(pool, subgraph, &is_older, stop).await;
+        over.cancel();
+    };
+    let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
+    let answering = axum::serve(listener, routes(is_older.clone()))
+        .with_graceful_shutdown(over.clone().cancelled_owned())
+        .into_future();
+    let (answered, ()) = tokio::join!(answering, watching);
+    answered
+}
+
+/// Looks until the schema is current, and logs what it waits for, once each.
+async fn watch(pool: &MySqlPool, subgraph: &Migrator, is_older: &AtomicBool, stop: &CancellationToken) {
+    let mut told = String::new();
+    while !stop.is_cancelled() {
+        let state = database::schema_state(pool, subgraph).await;
+        is_older.store(matches!(state, Ok(SchemaState::Older)), Ordering::Relaxed);
+        let waits = match state {
+            Ok(SchemaState::Current) => return,
+            Ok(SchemaState::Empty) => {
+                "the schema has no tables yet; `migrate` makes them; waiting".to_owned()
+            }
+            Ok(SchemaState::Older) => {
+                "the schema is older than this program; `migrate` of this release brings it up to date; waiting".to_owned()
+            }
+            Err(error) => format!("the database does not let this service in ({error}); trying again"),
+        };
+        if waits != told {
+            tracing::warn!("{waits}");
+            told = waits;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+fn routes(is_older: Arc<AtomicBool>) -> Router {
+    let health = move || async move {
+        if is_older.load(Ordering::Relaxed) {
+            (StatusCode::SERVICE_UNAVAILABLE, "waiting for migrations")
+        } else {
+            (StatusCode::OK, "alive")
+        }
+    };
+    Router::new()
+        .route("/health", get(health))
+        .fallback(async || not_ready())
+}
+
+/// What clients of the graph read as "try again".
+fn not_ready() -> Response {
+    let error = json!({
+        "message": "This part of the site is starting. Please try again.",
+        "extensions": { "code": Code::Unavailable.as_str() },
+    });
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        [(header::CONTENT_TYPE, "application/json")],
+        json!({ "errors": [error] }).to_string(),
+    )
+        .into_response()
+}
