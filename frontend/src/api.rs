@@ -178,6 +178,23 @@ fn is_all_holes(data: &RawValue) -> bool {
         .is_ok_and(|roots| roots.values().all(Option::is_none))
 }
 
+/// Of the browser's own making, so that nobody can guess them.
+pub(crate) fn random_bits() -> u128 {
+    let mut bytes = [0_u8; 16];
+    let crypto = window()
+        .crypto()
+        .expect("every browser that runs WebAssembly has it");
+    crypto
+        .get_random_values_with_u8_array(&mut bytes)
+        .expect("sixteen bytes are not too many");
+    u128::from_be_bytes(bytes)
+}
+
+/// Makes a request the beginning of a trace (W3C Trace Context). Whether it is collected, the server decides.
+fn new_trace() -> String {
+    format!("00-{:032x}-{:016x}-00", random_bits(), random_bits() >> 64)
+}
+
 async fn post(body: &str) -> Result<Answer, ApiError> {
     let request = AbortOnDrop::new();
     let init = RequestInit::new();
@@ -189,6 +206,7 @@ async fn post(body: &str) -> Result<Answer, ApiError> {
     let headers = web_sys::Headers::new().and_then(|headers| {
         headers.set("content-type", "application/json")?;
         headers.set(APP_HEADER, "1")?;
+        headers.set("traceparent", &new_trace())?;
         Ok(headers)
     });
     init.set_headers(&headers.expect("the names and values are valid"));
@@ -416,6 +434,7 @@ async fn send_file(file: &File, on_progress: impl Fn(u8) + 'static) -> Result<Up
     let sent = request.open("POST", "/media/uploads").and_then(|()| {
         request.set_request_header("content-type", &file.type_())?;
         request.set_request_header(APP_HEADER, "1")?;
+        request.set_request_header("traceparent", &new_trace())?;
         request.send_with_opt_blob(Some(file))
     });
     sent.map_err(|_| unreachable.clone())?;

@@ -446,13 +446,7 @@ impl Conversation {
 
 /// A version 4 UUID. `crypto.randomUUID` would make one, but on secure origins only.
 fn random_uuid() -> String {
-    let mut bytes = [0_u8; 16];
-    let crypto = window()
-        .crypto()
-        .expect("every browser that runs WebAssembly has it");
-    crypto
-        .get_random_values_with_u8_array(&mut bytes)
-        .expect("sixteen bytes are not too many");
+    let mut bytes = api::random_bits().to_be_bytes();
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex = format!("{:032x}", u128::from_be_bytes(bytes));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use chassis::config::TokenConfig;
 use chassis::telemetry::LogFormat;
+use chassis::telemetry::traces::TraceConfig;
 use ipnet::IpNet;
 use url::Url;
 
@@ -46,6 +47,7 @@ pub struct Config {
     /// How people reach this site. With https, cookies are Secure and browsers are told to stay on https.
     #[arg(long, env = "PUBLIC_URL", default_value = "http://localhost:4999")]
     pub public_url: Url,
+    #[command(flatten)]
     /// Threads that serve requests; by default one per core.
     #[arg(long, env = "ROUTER_WORKERS")]
     pub workers: Option<NonZeroUsize>,
@@ -81,6 +83,11 @@ pub struct Config {
     pub shutdown_delay: u64,
 
     /// How log lines look.
+    #[command(flatten)]
+    pub traces: TraceConfig,
+    /// Which share of all requests is traced, from 0 to 1. What a client wants in this matter is not asked.
+    #[arg(long, env = "TRACE_RATIO", default_value_t = 0.05, value_parser = parse_ratio)]
+    pub trace_ratio: f64,
     #[arg(long, env = "LOG_FORMAT", default_value = "human")]
     pub log_format: LogFormat,
     /// Which log lines there are, as `RUST_LOG` says it. `router::request=info` gives a line per operation.
@@ -89,6 +96,11 @@ pub struct Config {
 }
 
 /// Where the subgraphs are: base URLs, without a path.
+#[derive(Debug, Clone, clap::Args)]
+    /// looks at both files again every second.
+    /// Where those who come by http are sent to the public URL.
+}
+
 #[derive(Debug, Clone, clap::Args)]
 pub struct Services {
     /// The profile service.
@@ -137,3 +149,10 @@ fn parse_network(text: &str) -> Result<IpNet, String> {
         .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
         .map_err(|_| format!("{text} is neither an address nor a network such as 10.0.0.0/8"))
 }
+fn parse_ratio(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|ratio| (0.0..=1.0).contains(ratio))
+        .ok_or_else(|| format!("{text} is no number from 0 to 1"))
+}
+

@@ -240,7 +240,7 @@ impl RouterPlugin for CostPlugin {
         if cost <= MOST {
             return OnGraphqlAnalysisHookResult::Proceed;
         }
-        metrics::counter!("router_refused_by_cost_total").increment(1);
+        metrics::counter!("proofsheet_router_refused_by_cost_total").increment(1);
         let message = format!(
             "This operation asks for too much at once: its estimated cost is {cost}, and {MOST} is the limit. Ask \
              for smaller pages, or for pages inside pages with operations of their own."

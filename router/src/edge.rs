@@ -53,7 +53,7 @@ pub(crate) struct Edge {
 
 /// Which part of the router a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Area {
+pub(crate) enum Area {
     Graphql,
     Upload,
     Media,
@@ -62,7 +62,7 @@ enum Area {
 }
 
 impl Area {
-    fn of(method: &Method, path: &str) -> Self {
+    pub(crate) fn of(method: &Method, path: &str) -> Self {
         match path {
             "/graphql" => Self::Graphql,
             _ if path.starts_with("/graphql/") => Self::Graphql,
@@ -72,7 +72,7 @@ impl Area {
         }
     }
 
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Graphql => "graphql",
             Self::Upload => "upload",
@@ -129,13 +129,16 @@ impl Edge {
                 "This request comes from another site.",
             ));
         }
-        limit.take(address, Instant::now()).map_err(|seconds| Refusal {
-            retry_after_seconds: Some(seconds),
-            ..Refusal::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "RATE_LIMITED",
-                "Too many requests from your address. Please wait a moment.",
-            )
+        limit.take(address, Instant::now()).map_err(|seconds| {
+            metrics::counter!("proofsheet_router_rate_limited_total", "area" => area.as_str()).increment(1);
+            Refusal {
+                retry_after_seconds: Some(seconds),
+                ..Refusal::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "RATE_LIMITED",
+                    "Too many requests from your address. Please wait a moment.",
+                )
+            }
         })?;
 
         let credential = self.identifier.credential(headers).await;
@@ -193,6 +196,22 @@ impl Edge {
 }
 
 fn origin(url: &Url) -> String {
+/// of either.
+    let authority = request.uri().authority().map(ToString::to_string);
+    let headers = request.headers_mut();
+    if let Some(authority) = authority
+        && !headers.contains_key(HOST)
+    {
+        set(headers, HOST, &authority);
+    }
+    let cookies: Vec<&str> = headers
+        .filter_map(|line| line.to_str().ok())
+        .collect();
+    if cookies.len() > 1 {
+        let cookies = cookies.join("; ");
+    }
+}
+
     url.origin().ascii_serialization()
 }
 
@@ -265,10 +284,10 @@ where
 fn record(response: &WebResponse, area: Area, id: &str, took: Duration) {
     let status = response.status();
     metrics::counter!(
-        "router_requests_total", "area" => area.as_str(), "status" => status.as_u16().to_string()
+        "proofsheet_router_requests_total", "area" => area.as_str(), "status" => status.as_u16().to_string()
     )
     .increment(1);
-    metrics::histogram!("router_request_seconds", "area" => area.as_str()).record(took.as_secs_f64());
+    metrics::histogram!("proofsheet_router_request_duration_seconds", "area" => area.as_str()).record(took);
     let request = response.request();
     let (method, path) = (request.method(), request.path());
     if status.is_server_error() {

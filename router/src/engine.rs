@@ -84,6 +84,12 @@ fn settings(config: &Config) -> anyhow::Result<HiveRouterConfig> {
             format!("plugins.{}.enabled", KnownPlugin::NAME),
             config.only_known_operations,
         )?;
+    if let Some(endpoint) = config.traces.endpoint() {
+        builder = builder
+            .set_override("telemetry.tracing.exporters[0].enabled", true)?
+            .set_override("telemetry.tracing.exporters[0].endpoint", endpoint)?
+            .set_override("telemetry.tracing.collect.sampling", config.trace_ratio)?;
+    }
     for (name, base) in config.services.by_name() {
         let url = base
             .join("/graphql")
@@ -141,6 +147,20 @@ mod tests {
         assert_eq!(settings.limits.max_request_body_size.to_bytes(), 64 * 1024);
         assert!(settings.csrf.enabled && !settings.csrf.required_headers.is_empty());
         assert!(!settings.error_masking.enabled && !settings.laboratory.enabled);
+    }
+
+    #[test]
+    fn traces_are_collected_only_where_somebody_takes_them() {
+        assert!(!settings_of(&[]).telemetry.is_tracing_enabled());
+        assert!(
+            !settings_of(&["--otlp-endpoint", ""])
+                .telemetry
+                .is_tracing_enabled()
+        );
+        let settings = settings_of(&["--otlp-endpoint", "http://tempo:4318", "--trace-ratio", "0.5"]);
+        assert!(settings.telemetry.is_tracing_enabled());
+        let collect = &settings.telemetry.tracing.collect;
+        assert!(collect.parent_based_sampler && (collect.sampling - 0.5).abs() < f64::EPSILON);
     }
 
     #[test]

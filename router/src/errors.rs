@@ -130,6 +130,40 @@ impl Limits {
     }
 }
 
+/// Whose fault the worst of an operation's errors is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fault {
+    /// The client's: it was told so.
+    Client,
+    /// A part does not answer.
+    Outage,
+    /// Ours.
+    Defect,
+}
+
+/// The worst among `errors`, before or after they were rewritten.
+pub(crate) fn fault(errors: &[GraphQLError]) -> Option<Fault> {
+    // Their numbers are only for messages.
+    const ANY: Limits = Limits {
+        depth: 0,
+        aliases: 0,
+        directives: 0,
+        tokens: 0,
+        body: 0,
+    };
+    let fault = |error: &GraphQLError| {
+        let code = error.extensions.code.as_deref().unwrap_or_default();
+        match ANY.meaning(code) {
+            Meaning::Internal => Fault::Defect,
+            Meaning::Unavailable => Fault::Outage,
+            Meaning::Ours if code == "INTERNAL" => Fault::Defect,
+            Meaning::Ours if code == "UNAVAILABLE" => Fault::Outage,
+            Meaning::Ours | Meaning::Input | Meaning::InputSaying(_) | Meaning::Forbidden => Fault::Client,
+        }
+    };
+    errors.iter().map(fault).max()
+}
+
 impl ErrorsPlugin {
     fn rewrite(&self, error: &mut GraphQLError, request_id: Option<String>) {
         let mut code = error.extensions.code.take().unwrap_or_default();
@@ -222,6 +256,9 @@ impl RouterPlugin for ErrorsPlugin {
     ) -> OnGraphQLErrorHookResult<'req> {
         let request_id = REQUEST_IDENTIFIERS.try_with(|ids| ids.req_id().to_owned()).ok();
         self.rewrite(&mut payload.error, request_id);
+        if let Some(code) = &payload.error.extensions.code {
+            metrics::counter!("proofsheet_router_errors_total", "code" => code.clone()).increment(1);
+        }
         payload.proceed()
     }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use chassis::telemetry::traces;
 use hive_router::telemetry::logging::request_id::REQUEST_IDENTIFIERS;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -112,7 +113,8 @@ impl Graph {
     pub(crate) async fn ask(&self, operation: &str, variables: &Value) -> Result<Answer, NoAnswer> {
         let query = self.operations.text(operation).ok_or(NoAnswer::Unavailable)?;
         let Ok(_seat) = self.room.try_acquire() else {
-            metrics::counter!("router_pages_without_answer_total", "why" => "crowded").increment(1);
+            metrics::counter!("proofsheet_router_pages_without_answer_total", "why" => "crowded")
+                .increment(1);
             return Err(NoAnswer::Unavailable);
         };
         let body = json!({ "query": query, "operationName": operation, "variables": variables });
@@ -120,6 +122,9 @@ impl Graph {
         // Its traces belong to the request for the page.
         if let Ok(id) = REQUEST_IDENTIFIERS.try_with(|ids| ids.req_id().to_owned()) {
             question = question.header("x-request-id", id);
+        }
+        if let Some(trace) = traces::current_header() {
+            question = question.header(traces::HEADER, trace);
         }
         let answered = async { question.send().await?.json::<Envelope>().await };
         let envelope = answered.await.map_err(|error| {

@@ -23,6 +23,8 @@ mod known;
 mod operations;
 mod traffic;
 
+mod traces;
+mod measures;
 mod app;
 mod pages;
 mod feeds;

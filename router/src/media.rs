@@ -22,6 +22,7 @@ use url::Url;
 
 use crate::answers::Refusal;
 use crate::edge::CSRF_HEADER;
+use crate::traces::TRACEPARENT;
 
 /// The largest photo that we take, in bytes.
 const LARGEST_UPLOAD: u64 = 25 * 1024 * 1024;
@@ -198,6 +199,7 @@ async fn receive(
     payload: &mut Payload,
     chunks: mpsc::Sender<Result<bytes::Bytes, std::io::Error>>,
 ) -> Received {
+    let received = metrics::counter!("proofsheet_router_media_bytes_total", "direction" => "received");
     let mut size = 0;
     loop {
         let how = match timeout(IDLE, payload.recv()).await {
@@ -206,6 +208,7 @@ async fn receive(
             Ok(Some(Err(_))) => Received::CutOff,
             Ok(Some(Ok(chunk))) => {
                 size += chunk.len() as u64;
+                received.increment(chunk.len() as u64);
                 if size <= LARGEST_UPLOAD {
                     if chunks
                         .send(Ok(bytes::Bytes::copy_from_slice(&chunk)))
@@ -289,14 +292,19 @@ fn answer(response: reqwest::Response) -> HttpResponse {
         .headers()
         .get(reqwest::header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let chunks = futures::stream::unfold(Box::pin(response.bytes_stream()), |mut body| async move {
+    let sent = metrics::counter!("proofsheet_router_media_bytes_total", "direction" => "sent");
+    let body = Box::pin(response.bytes_stream());
+    let chunks = futures::stream::unfold((body, sent), |(mut body, sent)| async move {
         let chunk = match timeout(IDLE, body.next()).await {
             Ok(None) => return None,
-            Ok(Some(Ok(chunk))) => Ok(Bytes::copy_from_slice(&chunk)),
+            Ok(Some(Ok(chunk))) => {
+                sent.increment(chunk.len() as u64);
+                Ok(Bytes::copy_from_slice(&chunk))
+            }
             Ok(Some(Err(error))) => Err(broken(error.without_url())),
             Err(idle) => Err(broken(idle)),
         };
-        Some((chunk, body))
+        Some((chunk, (body, sent)))
     });
     match length {
         _ if status == StatusCode::NOT_MODIFIED || status == StatusCode::NO_CONTENT => answer.finish(),
@@ -319,6 +327,7 @@ fn copy(outgoing: reqwest::RequestBuilder, from: &HeaderMap, name: &HeaderName) 
 
 fn with_identifiers(outgoing: reqwest::RequestBuilder, from: &HeaderMap) -> reqwest::RequestBuilder {
     let names = [
+        TRACEPARENT,
         HeaderName::from_static("x-request-id"),
         HeaderName::from_static("x-client-ip"),
     ];

@@ -41,6 +41,11 @@ impl Operations {
         self.0.get(name).map(String::as_str)
     }
 
+    /// The names of all.
+    pub(crate) fn into_names(self) -> impl Iterator<Item = String> {
+        self.0.into_keys()
+    }
+
     /// The texts of all, as [`normal`] writes them.
     pub(crate) fn into_texts(self) -> impl Iterator<Item = String> {
         self.0.into_values()

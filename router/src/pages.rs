@@ -160,7 +160,7 @@ impl Pages {
             Ok(content) => self.filled(template, shown, &content),
             Err(NoAnswer::NotThere) => self.filled(template, shown, &not_there(shown)),
             Err(NoAnswer::Unavailable) => {
-                metrics::counter!("router_pages_without_answer_total", "why" => "unavailable").increment(1);
+                metrics::counter!("proofsheet_router_pages_without_answer_total", "why" => "unavailable").increment(1);
                 let page = template.fill(None, shown.timeline(), &markup::app_only().into_string(), "");
                 Document::new(HTML, page).with_policy(APP_POLICY.to_owned())
             }

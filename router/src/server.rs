@@ -23,8 +23,10 @@ use crate::engine::Engine;
 use crate::feeds::{self, Feeds};
 use crate::graph::Graph;
 use crate::media::{self, PhotoService};
+use crate::measures;
 use crate::sitemap::{self, Sitemaps};
 
+use crate::traces::TraceService;
 /// Whether this process is on its way out.
 #[derive(Clone, Default)]
 struct Draining(Arc<AtomicBool>);
@@ -77,6 +79,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
 }
 
 /// What the public server hands out beside GraphQL.
+    }
 #[derive(Clone)]
 struct Routes {
     edge: Arc<Edge>,
@@ -108,6 +111,7 @@ fn public_server(
             .middleware(RequestSummaryService::new(&graphql))
             .middleware(RequestIdentifiersService)
             .middleware(compression.clone())
+    let traces = TraceService::new(&config.traces, config.trace_ratio);
             .state(shared.clone())
             .state(schema.clone())
             .state(shared.telemetry_context.clone())
@@ -117,6 +121,7 @@ fn public_server(
             .state(routes.feeds)
             .state(routes.sitemaps)
             .configure(probes)
+            .middleware(traces.clone())
             .configure(move |app| configure_ntex_app(app, &paths, None))
             .configure(media::routes)
             .configure(app::routes)
@@ -149,6 +154,39 @@ fn own_server(engine: &Engine) -> anyhow::Result<(ntex::server::Server, String)>
         let paths = paths.clone();
         web::App::new()
             .middleware(PluginService::new(paths.clone(), None))
+    format!("cannot listen on {address}")
+}
+
+/// Where the site is for those who come by http. Probes are answered here too: not all of them follow.
+    config: &Config,
+    engine: &Engine,
+    draining: &Draining,
+) -> anyhow::Result<Option<ntex::server::Server>> {
+        return Ok(None);
+    };
+    let site: Arc<str> = config.public_url.as_str().trim_end_matches('/').into();
+    let schema = engine.schema.clone();
+    let draining = draining.clone();
+    let server = HttpServer::new(async move || {
+        web::App::new()
+            .state(site.clone())
+            .state(schema.clone())
+            .state(draining.clone())
+            .configure(probes)
+    })
+    .workers(1)
+    .config(SharedCfg::new("REDIRECT").add(build_http_service_config(engine.config)))
+    .disable_signals()
+    .bind(listen)
+    Ok(Some(server.run()))
+}
+
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    HttpResponse::PermanentRedirect()
+        .header("location", format!("{}{path}", &**site))
+        .finish()
+}
+
             .middleware(RequestSummaryService::new(graphql))
             .middleware(RequestIdentifiersService)
             .state(shared.clone())
@@ -170,8 +208,7 @@ fn internal_server(
 ) -> anyhow::Result<ntex::server::Server> {
     let schema = engine.schema.clone();
     let draining = draining.clone();
-    // The recorder must be there before the first request is counted.
-    drop(chassis::telemetry::render_metrics());
+    measures::begin();
     let server = HttpServer::new(async move || {
         web::App::new()
             .state(schema.clone())

@@ -183,11 +183,11 @@ async fn probes_ask_nobody_and_metrics_are_internal() {
         .await
         .unwrap();
     assert!(
-        metrics.contains(r#"router_subgraph_requests_total{subgraph="photo"} 1"#),
+        metrics.contains(r#"proofsheet_router_subgraph_requests_total{subgraph="photo"} 1"#),
         "{metrics}"
     );
     assert!(
-        metrics.contains(r#"router_requests_total{area="graphql",status="200"} 1"#),
+        metrics.contains(r#"proofsheet_router_requests_total{area="graphql",status="200"} 1"#),
         "{metrics}"
     );
 }

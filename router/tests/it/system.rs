@@ -34,10 +34,11 @@ impl Site {
             .cookie_store(true)
             .build()
             .unwrap();
-        Self {
-            base: system.base_url(),
-            browser,
-        }
+        Self::visit_with(browser, system.base_url())
+    }
+
+    pub(crate) fn visit_with(browser: reqwest::Client, base: String) -> Self {
+        Self { base, browser }
     }
 
     fn url(&self, path: &str) -> String {
@@ -126,7 +127,7 @@ impl Site {
         metrics
             .lines()
             .filter_map(|line| {
-                line.strip_prefix("router_subgraph_requests_total{subgraph=\"")?
+                line.strip_prefix("proofsheet_router_subgraph_requests_total{subgraph=\"")?
                     .split_once("\"} ")
             })
             .map(|(name, count)| (name.to_owned(), count.parse().unwrap()))

@@ -141,7 +141,7 @@ impl Turn {
                 .hash_password_into_with_memory(password.as_bytes(), &salt, &mut output, blocks);
             hasher.give_back(memory);
             hasher.0.hashed.fetch_add(1, Ordering::Relaxed);
-            metrics::counter!("password_hashes_total").increment(1);
+            metrics::counter!("proofsheet_password_hashes_total").increment(1);
             // Held until here even if the request that wanted this has been given up: that is what bounds the memory.
             drop(permit);
             hashed

@@ -48,6 +48,7 @@ struct Service;
 
 impl Program for Service {
     const LISTEN: &'static str = "127.0.0.1:5001";
+    const NAME: &'static str = "authentication";
     type Serve = Config;
     type Reconcile = Nothing;
 

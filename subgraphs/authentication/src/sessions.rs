@@ -212,7 +212,7 @@ pub async fn renew(state: &State, presented: &str) -> Result<Tokens, Error> {
         Renewal::Replayed(account, session) => {
             // Somebody has a copy of this login's tokens, or had.
             tracing::warn!(account = %account.id, %session, "a refresh token was replayed; its session was ended");
-            metrics::counter!("refresh_token_replays_total").increment(1);
+            metrics::counter!("proofsheet_refresh_token_replays_total").increment(1);
             Err(Error::RefreshRefused)
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chassis::Clock;
+use chassis::telemetry::measure::{Metric, describe};
 use chassis::worker::Job;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::MySqlPool;
@@ -22,8 +23,20 @@ const RECONCILE_EVERY: Duration = Duration::from_secs(600);
 /// How long an address is remembered that an account is no longer signed in to from.
 const ADDRESS_KEPT: TimeDelta = TimeDelta::days(90);
 
+const METRICS: [Metric; 2] = [
+    Metric::Counter(
+        "proofsheet_password_hashes_total",
+        "Passwords that were hashed, to be kept or to be compared.",
+    ),
+    Metric::Counter(
+        "proofsheet_refresh_token_replays_total",
+        "Sessions that ended because somebody showed an old refresh token again.",
+    ),
+];
+
 /// Starts the jobs of a process that serves.
 pub fn spawn(state: &State, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
+    describe(&METRICS);
     let reading = spawn_reading_keys(state.clone(), stop.clone());
     let rotating = state.clone();
     let rotating = Job::new("rotate-keys", ROTATE_EVERY).spawn(state.pool.clone(), stop.clone(), move |_| {
@@ -71,7 +84,7 @@ pub async fn reconcile(pool: &MySqlPool, clock: &Clock) -> Result<Repaired, Erro
     let now = clock.now();
     prune(pool, now).await?;
     let sessions = remove_orphans(pool).await?;
-    metrics::counter!("reconcile_repairs_total", "what" => "sessions").increment(sessions);
+    metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "sessions").increment(sessions);
     Ok(Repaired { sessions })
 }
 

@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::database;
 use crate::telemetry::LogFormat;
+use crate::telemetry::traces::TraceConfig;
 
 /// A configuration that cannot work, in a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -192,6 +193,8 @@ pub struct ServeConfig {
     pub internal: InternalConfig,
     #[command(flatten)]
     pub log: LogConfig,
+    #[command(flatten)]
+    pub traces: TraceConfig,
 }
 
 #[cfg(test)]

@@ -135,6 +135,16 @@ fn is_of_the_node(error: &sqlx::Error) -> bool {
         || matches!(number(error), Some(1047 | 1053 | 1180 | 1927 | 2006 | 2013))
 }
 
+/// Why a transaction is run again, for whoever counts that.
+fn reason(error: &sqlx::Error) -> &'static str {
+    match number(error) {
+        Some(1213) => "deadlock",
+        Some(1205) => "lock_wait",
+        Some(1020) => "changed",
+        _ => "node",
+    }
+}
+
 fn number(error: &sqlx::Error) -> Option<u16> {
     error
         .as_database_error()
@@ -263,6 +273,8 @@ impl Retry {
             return Err(error);
         }
         self.ambiguous |= verdict == Verdict::AgainAfterAmbiguousCommit;
+        let reason = error.database().map_or("other", reason);
+        metrics::counter!("proofsheet_database_retries_total", "reason" => reason).increment(1);
         tokio::time::sleep(backoff(self.tries)).await;
         Ok(())
     }

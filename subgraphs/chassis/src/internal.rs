@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq as _;
 use url::Url;
 
 use crate::config::Secret;
+use crate::telemetry::traces;
 use crate::{Classify, Code};
 
 /// The header that carries the secret. The router drops it from what clients send.
@@ -170,6 +171,10 @@ impl InternalClient {
         request: reqwest::RequestBuilder,
         url: &Url,
     ) -> Result<reqwest::Response, InternalError> {
+        let request = match traces::current_header() {
+            Some(header) => request.header(traces::HEADER, header),
+            None => request,
+        };
         request
             .header(SECRET_HEADER, self.secret.expose())
             .timeout(TIMEOUT)

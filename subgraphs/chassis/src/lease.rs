@@ -25,6 +25,11 @@ impl Held {
         Self { name, holder, term }
     }
 
+    /// Of the lease.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Takes the lease, or renews it, before the holder begins with something. True while it is held for at least its term from now.
     pub async fn renew(&self, pool: &MySqlPool) -> Result<bool, sqlx::Error> {
         hold(pool, self.name, self.holder, self.term).await

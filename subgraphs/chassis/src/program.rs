@@ -26,6 +26,8 @@ const JOBS_END: Duration = Duration::from_secs(5);
 pub trait Program: 'static {
     /// Where it listens unless it is told otherwise.
     const LISTEN: &'static str;
+    /// Under which name its traces are kept.
+    const NAME: &'static str;
     /// The settings of `serve` beside those that every service has.
     type Serve: Args;
     /// Those of `reconcile`.
@@ -228,7 +230,7 @@ pub async fn run<P: Program>(task: Task<P>) -> anyhow::Result<()> {
 
 async fn serve<P: Program>(settings: Serve<P::Serve>) -> anyhow::Result<()> {
     let Serve { common, own } = settings;
-    telemetry::init(common.log.log_format);
+    telemetry::init_traced(common.log.log_format, P::NAME, &common.traces)?;
     let ground = Ground {
         pool: common.database.pool()?,
         clock: Clock::system(),
@@ -243,9 +245,12 @@ async fn serve<P: Program>(settings: Serve<P::Serve>) -> anyhow::Result<()> {
     if stop.is_cancelled() {
         return Ok(());
     }
-    let Served { routes, jobs } = P::serve(ground, own).await?;
+    let watching = telemetry::measure::watch_database(ground.pool.clone(), stop.clone());
+    let Served { routes, mut jobs } = P::serve(ground, own).await?;
+    jobs.push(watching);
     server::serve(listener, routes, stop).await?;
     // Whoever has given up its lease need not be waited for by another replica.
     let _ = tokio::time::timeout(JOBS_END, futures::future::join_all(jobs)).await;
+    telemetry::traces::finish().await;
     Ok(())
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use async_graphql::{ObjectType, Response as GraphqlResponse, Schema, SchemaBuilder, ServerError};
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -18,11 +18,12 @@ use sqlx::MySqlPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::Instrument as _;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use crate::Code;
-use crate::telemetry;
+use crate::telemetry::{self, traces};
 use crate::tokens::TokenVerifier;
 
 /// The header by which a request is known in every service's log.
@@ -205,10 +206,57 @@ async fn with_request_id(request: Request, next: Next) -> Response {
             !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         })
         .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
-    let span = tracing::info_span!("request", request = %id);
-    telemetry::with_request_id(id, next.run(request))
-        .instrument(span)
-        .await
+    let line = tracing::info_span!("request", request = %id);
+    telemetry::with_request_id(id, observed(request, next).instrument(line)).await
+}
+
+/// Counts and times what is not a probe, as part of the trace that the request names.
+async fn observed(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    if PROBES.contains(&route) {
+        return next.run(request).await;
+    }
+    let span = tracing::info_span!(
+        target: traces::TARGET, "request",
+        "otel.name" = %format_args!("{method} {route}"),
+        "otel.kind" = "server",
+        "http.request.method" = %method,
+        "http.route" = route,
+        "http.response.status_code" = Empty,
+        "otel.status_code" = Empty,
+    );
+    let parent = request.headers().get(traces::HEADER);
+    traces::follow(&span, parent.and_then(|value| value.to_str().ok()));
+    let response = next.run(request).instrument(span.clone()).await;
+    let status = response.status();
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
+    metrics::counter!(
+        "proofsheet_http_requests_total",
+        "route" => route.to_owned(), "method" => known(&method), "status" => status.as_str().to_owned()
+    )
+    .increment(1);
+    metrics::histogram!("proofsheet_http_request_duration_seconds", "route" => route.to_owned())
+        .record(started.elapsed());
+    response
+}
+
+/// Asked every few seconds by whoever watches the process; counted among requests they would hide these.
+const PROBES: [&str; 3] = ["/health", "/readiness", "/metrics"];
+
+/// A client may make up methods, so only those that we know get a line of their own.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        _ => "other",
+    }
 }
 
 fn panicked(_cause: Box<dyn std::any::Any + Send>) -> Response {
@@ -244,11 +292,19 @@ where
         .get(CLIENT_IP_HEADER)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
+    let kind = kind(&request.query);
+    let span = tracing::info_span!(
+        target: traces::TARGET, "graphql",
+        "graphql.operation.type" = kind,
+        "graphql.operation.name" = request.operation_name,
+        "otel.status_code" = Empty,
+    );
     let request = request
         .data(caller)
         .data(ClientIp(client_ip.to_owned()))
         .data(RequestHeaders(headers));
-    let executed = tokio::time::timeout(DEADLINE, service.schema.execute(request)).await;
+    let executed = service.schema.execute(request).instrument(span.clone());
+    let executed = tokio::time::timeout(DEADLINE, executed).await;
     let response = executed.unwrap_or_else(|_| {
         tracing::warn!("a request took longer than {DEADLINE:?} and was given up");
         let mut error = ServerError::new("This took too long. Please try again.", None);
@@ -258,9 +314,43 @@ where
             .set("code", Code::Unavailable.as_str());
         GraphqlResponse::from_errors(vec![error])
     });
-    metrics::counter!("graphql_requests_total").increment(1);
-    metrics::histogram!("graphql_request_duration_seconds").record(started.elapsed());
-    answer(&coded(response))
+    let response = coded(response);
+    count_errors(&response, &span);
+    metrics::counter!("proofsheet_graphql_requests_total", "kind" => kind).increment(1);
+    metrics::histogram!("proofsheet_graphql_request_duration_seconds", "kind" => kind)
+        .record(started.elapsed());
+    answer(&response)
+}
+
+/// What the router asks for: how it names its operations is its own affair.
+fn kind(query: &str) -> &'static str {
+    if query.trim_start().starts_with("mutation") {
+        "mutation"
+    } else if query.contains("_entities") {
+        "entities"
+    } else {
+        "query"
+    }
+}
+
+fn count_errors(response: &GraphqlResponse, span: &Span) {
+    for error in &response.errors {
+        let code = error
+            .extensions
+            .as_ref()
+            .and_then(|extensions| extensions.get("code"));
+        let Some(async_graphql::Value::String(code)) = code else {
+            continue;
+        };
+        // Every code is one of `Code`'s.
+        metrics::counter!("proofsheet_graphql_errors_total", "code" => code.clone()).increment(1);
+        if [Code::Internal, Code::Unavailable]
+            .iter()
+            .any(|ours| ours.as_str() == code)
+        {
+            span.record("otel.status_code", "ERROR");
+        }
+    }
 }
 
 /// What async-graphql itself refuses (parsing, validation, limits) has no code yet: it is always the input.

@@ -1,12 +1,21 @@
-//! Logs and metrics of one process, and the request id that joins its log lines to the router's.
+//! Logs, metrics and traces of one process, and the two ids that join what it writes to what the others write: the
+//! request id, which is always there, and the trace id, where traces are collected.
+
+mod json;
+pub mod measure;
+mod statements;
+pub mod traces;
 
 use std::future::Future;
-use std::sync::OnceLock;
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
+use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
+
+pub use measure::render_metrics;
+use traces::TraceConfig;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -19,33 +28,38 @@ pub enum LogFormat {
 
 /// Starts logging to standard error. `RUST_LOG` chooses what; by default our own `info` and others' `warn`.
 pub fn init(format: LogFormat) {
+    start(format, None);
+}
+
+/// The same for a program that serves under the name `service`, with traces where a collector is configured.
+pub fn init_traced(format: LogFormat, service: &'static str, config: &TraceConfig) -> anyhow::Result<()> {
+    let provider = config
+        .endpoint()
+        .map(|endpoint| traces::provider(service, endpoint))
+        .transpose()?;
+    start(format, provider.as_ref());
+    if let Some(provider) = provider {
+        traces::keep(provider);
+    }
+    Ok(())
+}
+
+fn start(format: LogFormat, traced: Option<&opentelemetry_sdk::trace::SdkTracerProvider>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
         EnvFilter::new("warn,chassis=info,profile=info,photo=info,vote=info,comment=info,authentication=info")
     });
-    let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    // A second call (tests in one process) keeps the first subscriber.
-    let _ = match format {
-        LogFormat::Human => registry.with(layer.with_target(false).compact()).try_init(),
-        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Human => lines.with_target(false).compact().boxed(),
+        LogFormat::Json => lines.event_format(json::JsonLines).boxed(),
     };
-    metrics_handle();
-}
-
-/// The process's metrics, in Prometheus' text format.
-pub fn render_metrics() -> String {
-    metrics_handle().render()
-}
-
-fn metrics_handle() -> &'static PrometheusHandle {
-    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
-    HANDLE.get_or_init(|| {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let handle = recorder.handle();
-        // Only this function sets a recorder, so it fails only if somebody else's was there before; then ours is empty.
-        let _ = metrics::set_global_recorder(recorder);
-        handle
-    })
+    // A second call (tests in one process) keeps the first subscriber.
+    let _ = tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .with(traced.map(traces::layer))
+        .with(traced.map(statements::layer))
+        .try_init();
+    drop(render_metrics());
 }
 
 tokio::task_local! {
@@ -60,4 +74,16 @@ pub async fn with_request_id<T>(id: String, work: impl Future<Output = T>) -> T 
 /// The id of the request that this task serves.
 pub fn request_id() -> Option<String> {
     REQUEST_ID.try_with(Clone::clone).ok()
+}
+
+/// Runs `work` as a task of its own that still belongs to the request of this one, in the log and in traces.
+pub fn spawn<F>(work: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let work = work.in_current_span();
+    match request_id() {
+        Some(id) => tokio::spawn(with_request_id(id, work)),
+        None => tokio::spawn(work),
+    }
 }

@@ -1,7 +1,7 @@
 //! Background jobs: one replica at a time does each, again and again, until the process stops.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::MySqlPool;
 use tokio::sync::Notify;
@@ -82,16 +82,30 @@ where
     E: Classify + From<sqlx::Error>,
     W: Future<Output = Result<(), E>>,
 {
-    if !lease.renew(pool).await? {
+    let held = lease.renew(pool).await.inspect_err(|_| tell_of(lease, false))?;
+    tell_of(lease, held);
+    if !held {
         return Ok(());
     }
-    tokio::select! {
-        outcome = work(lease) => outcome,
+    let started = Instant::now();
+    let (outcome, name) = tokio::select! {
+        outcome = work(lease) => {
+            let name = if outcome.is_ok() { "done" } else { "failed" };
+            (outcome, name)
+        }
         () = lost(pool, lease, renew) => {
             tracing::warn!(?lease, "a background job was given up: another replica has taken its lease");
-            Ok(())
+            tell_of(lease, false);
+            (Ok(()), "lost")
         }
-    }
+    };
+    metrics::counter!("proofsheet_job_runs_total", "task" => lease.name(), "outcome" => name).increment(1);
+    metrics::histogram!("proofsheet_job_duration_seconds", "task" => lease.name()).record(started.elapsed());
+    outcome
+}
+
+fn tell_of(lease: Held, held: bool) {
+    metrics::gauge!("proofsheet_lease_held", "task" => lease.name()).set(f64::from(u8::from(held)));
 }
 
 /// Returns when the lease was lost.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, Loader};
+use chassis::telemetry;
 use sqlx::MySqlPool;
 
 use crate::domain::{Comment, CommentId, List, ListPage, PhotoId};
@@ -17,7 +18,7 @@ pub struct Comments {
 
 /// A loader over `pool`.
 pub fn comments(pool: MySqlPool) -> DataLoader<Comments> {
-    DataLoader::new(Comments { pool }, tokio::spawn).delay(Duration::ZERO)
+    DataLoader::new(Comments { pool }, telemetry::spawn).delay(Duration::ZERO)
 }
 
 /// A comment, or its tombstone.

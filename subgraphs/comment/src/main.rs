@@ -30,6 +30,7 @@ struct Service;
 
 impl Program for Service {
     const LISTEN: &'static str = "127.0.0.1:5004";
+    const NAME: &'static str = "comment";
     type Serve = Others;
     type Reconcile = Asking<Others>;
 

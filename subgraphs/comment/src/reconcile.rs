@@ -41,10 +41,10 @@ pub async fn run(
         },
     };
     events::sweep(pool, now).await?;
-    metrics::counter!("reconcile_repairs_total", "what" => "photos").increment(repaired.photos);
-    metrics::counter!("reconcile_repairs_total", "what" => "deleted_photos")
+    metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "photos").increment(repaired.photos);
+    metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "deleted_photos")
         .increment(repaired.deleted_photos);
-    metrics::counter!("reconcile_repairs_total", "what" => "departed").increment(repaired.departed);
+    metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "departed").increment(repaired.departed);
     Ok(repaired)
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_graphql::dataloader::{DataLoader, Loader};
 use chassis::UserId;
 use chassis::pagination::Page;
+use chassis::telemetry;
 use sqlx::MySqlPool;
 
 use crate::domain::{Photo, PhotoId};
@@ -17,7 +18,7 @@ pub struct Photos(MySqlPool);
 
 /// A loader that asks as soon as every resolver of this moment has named its id.
 pub fn photos(pool: MySqlPool) -> DataLoader<Photos> {
-    DataLoader::new(Photos(pool), tokio::spawn).delay(Duration::ZERO)
+    DataLoader::new(Photos(pool), telemetry::spawn).delay(Duration::ZERO)
 }
 
 impl Loader<PhotoId> for Photos {

@@ -51,6 +51,7 @@ struct Service;
 
 impl Program for Service {
     const LISTEN: &'static str = "127.0.0.1:5002";
+    const NAME: &'static str = "photo";
     type Serve = Settings;
     type Reconcile = Asking<Settings>;
 

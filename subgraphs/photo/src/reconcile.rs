@@ -57,13 +57,13 @@ impl Report {
             ("returned_photos", self.returned_photos),
         ];
         for (what, count) in repairs {
-            metrics::counter!("reconcile_repairs_total", "what" => what).increment(count);
+            metrics::counter!("proofsheet_reconcile_repairs_total", "what" => what).increment(count);
         }
         #[expect(
             clippy::cast_precision_loss,
             reason = "a gauge is a float; nobody loses 2^52 photos"
         )]
-        metrics::gauge!("photos_beyond_repair").set(self.beyond_repair.len() as f64);
+        metrics::gauge!("proofsheet_photos_beyond_repair").set(self.beyond_repair.len() as f64);
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, BodyDataStream};
 use axum::extract::{DefaultBodyLimit, State as Shared};
@@ -18,6 +18,7 @@ use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chassis::departed;
+use chassis::telemetry::measure::{Metric, describe};
 use chassis::tokens::TokenVerifier;
 use chassis::viewer::{Caller, NoViewer};
 use chassis::{Classify as _, Code, Failure, UserId, transaction};
@@ -53,8 +54,33 @@ const DRAINING: Duration = Duration::from_secs(10);
 /// When to come back after having been sent away.
 const COME_BACK: &str = "5";
 
+const METRICS: [Metric; 6] = [
+    Metric::Counter("proofsheet_uploads_total", "Uploads that were kept."),
+    Metric::Counter(
+        "proofsheet_uploads_refused_total",
+        "Uploads that were refused, by the status of the answer.",
+    ),
+    Metric::Gauge(
+        "proofsheet_uploads_in_progress",
+        "Uploads that are taken in now; 32 are taken at once.",
+    ),
+    Metric::Gauge(
+        "proofsheet_uploads_waiting",
+        "Uploads that have arrived and wait for their turn to be decoded.",
+    ),
+    Metric::Histogram(
+        "proofsheet_upload_processing_seconds",
+        "From an upload's turn to its stored sizes.",
+    ),
+    Metric::Gauge(
+        "proofsheet_photos_beyond_repair",
+        "Photos whose files are missing and cannot be made again.",
+    ),
+];
+
 /// The route.
 pub fn routes(state: State, verifier: TokenVerifier) -> Router {
+    describe(&METRICS);
     let desk = Desk {
         state,
         verifier,
@@ -168,7 +194,7 @@ async fn upload(Shared(desk): Shared<Arc<Desk>>, headers: HeaderMap, body: Body)
     match take_in(&desk, &headers, &mut body).await {
         Ok(upload) => (StatusCode::CREATED, Json(Accepted::from(upload))).into_response(),
         Err(refusal) => {
-            metrics::counter!("uploads_refused_total", "status" => refusal.status().as_str().to_owned())
+            metrics::counter!("proofsheet_uploads_refused_total", "status" => refusal.status().as_str().to_owned())
                 .increment(1);
             // A sender that is cut off while it sends often does not read the answer.
             let _ = tokio::time::timeout(DRAINING, drain(&mut body)).await;
@@ -247,6 +273,7 @@ impl Places {
             return None;
         }
         *taken += 1;
+        metrics::gauge!("proofsheet_uploads_in_progress").increment(1.0);
         Some(Place {
             _of_all: of_all,
             person,
@@ -257,6 +284,7 @@ impl Places {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        metrics::gauge!("proofsheet_uploads_in_progress").decrement(1.0);
         let mut persons = self.persons.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(taken) = persons.get_mut(&self.person) {
             *taken -= 1;
@@ -353,7 +381,12 @@ async fn develop_and_store(job: Job) -> Result<Upload, Refusal> {
         digest,
     } = received;
     // The semaphore is never closed.
-    let turn = working.acquire_owned().await.map_err(|_| Refusal::Busy)?;
+    let waiting = metrics::gauge!("proofsheet_uploads_waiting");
+    waiting.increment(1.0);
+    let turn = working.acquire_owned().await.map_err(|_| Refusal::Busy);
+    waiting.decrement(1.0);
+    let turn = turn?;
+    let started = Instant::now();
     let developing = tokio::task::spawn_blocking(move || {
         // Held by the thread itself: it goes on even where nobody waits for it any more.
         let _turn = turn;
@@ -395,7 +428,8 @@ async fn develop_and_store(job: Job) -> Result<Upload, Refusal> {
         discard(&state, upload.file_key).await;
     }
     drop(place);
-    metrics::counter!("uploads_total").increment(1);
+    metrics::counter!("proofsheet_uploads_total").increment(1);
+    metrics::histogram!("proofsheet_upload_processing_seconds").record(started.elapsed());
     Ok(kept)
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, Loader};
-use chassis::UserId;
+use chassis::{UserId, telemetry};
 use sqlx::MySqlPool;
 
 use crate::domain::Profile;
@@ -18,7 +18,7 @@ pub struct Profiles {
 
 /// A loader of profiles over `pool`.
 pub fn profiles(pool: MySqlPool) -> DataLoader<Profiles> {
-    DataLoader::new(Profiles { pool }, tokio::spawn).delay(Duration::ZERO)
+    DataLoader::new(Profiles { pool }, telemetry::spawn).delay(Duration::ZERO)
 }
 
 impl Loader<UserId> for Profiles {

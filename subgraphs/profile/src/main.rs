@@ -21,6 +21,7 @@ struct Service;
 
 impl Program for Service {
     const LISTEN: &'static str = "127.0.0.1:5000";
+    const NAME: &'static str = "profile";
     type Serve = AccountsAddress;
     type Reconcile = Asking<AccountsAddress>;
 

@@ -28,6 +28,7 @@ use chassis::config::Secret;
 use chassis::events::inbox;
 use chassis::lease::Held;
 use chassis::server::{self, Readiness};
+use chassis::telemetry::measure::{self, Metric, describe};
 use chassis::tokens::TokenVerifier;
 use chassis::worker::Job;
 use chrono_tz::Tz;
@@ -41,7 +42,7 @@ use error::Error;
 use graphql::mutation::Mutation;
 use graphql::query::Query;
 use reconcile::{Others, Repaired};
-use store::snapshots;
+use store::{deltas, snapshots};
 use timelines::Timelines;
 
 /// The tables of this service's own.
@@ -126,6 +127,7 @@ pub fn spawn_jobs(service: &Vote, stop: &CancellationToken) -> Vec<JoinHandle<()
     let compare = Job::new("reconcile", Duration::from_secs(600));
     let forget = Job::new("forget-events", Duration::from_secs(3600));
     vec![
+        watch_fold(service.pool.clone(), stop.clone()),
         spawn(service, stop, fold, |vote, lease| async move {
             fold::run_under(&vote.pool, Some(lease)).await.map(drop)
         }),
@@ -152,6 +154,24 @@ pub fn spawn_jobs(service: &Vote, stop: &CancellationToken) -> Vec<JoinHandle<()
             Ok(())
         }),
     ]
+}
+
+/// Measures how far the fold is behind: the age of the oldest change that it has not added.
+fn watch_fold(pool: MySqlPool, stop: CancellationToken) -> JoinHandle<()> {
+    const LAG: &str = "proofsheet_vote_fold_lag_seconds";
+    describe(&[Metric::Gauge(
+        LAG,
+        "The age of the oldest vote that is not in its photo's score yet; 0 without one.",
+    )]);
+    measure::watch(stop, move || {
+        let pool = pool.clone();
+        async move {
+            if let Ok(oldest) = deltas::oldest(&pool, 1).await {
+                let age = oldest.first().and_then(deltas::age).unwrap_or_default();
+                metrics::gauge!(LAG).set(age.as_secs_f64());
+            }
+        }
+    })
 }
 
 fn spawn<W>(

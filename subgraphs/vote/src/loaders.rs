@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, Loader};
-use chassis::UserId;
+use chassis::{UserId, telemetry};
 use sqlx::MySqlPool;
 
 use crate::domain::{Choice, PhotoId, Tally};
@@ -18,7 +18,7 @@ pub struct Tallies {
 
 /// A loader of tallies over `pool`.
 pub fn tallies(pool: MySqlPool) -> DataLoader<Tallies> {
-    DataLoader::new(Tallies { pool }, tokio::spawn).delay(Duration::ZERO)
+    DataLoader::new(Tallies { pool }, telemetry::spawn).delay(Duration::ZERO)
 }
 
 impl Loader<PhotoId> for Tallies {
@@ -41,7 +41,7 @@ pub struct Votes {
 
 /// A loader of votes over `pool`.
 pub fn votes(pool: MySqlPool) -> DataLoader<Votes> {
-    DataLoader::new(Votes { pool }, tokio::spawn).delay(Duration::ZERO)
+    DataLoader::new(Votes { pool }, telemetry::spawn).delay(Duration::ZERO)
 }
 
 impl Loader<(UserId, PhotoId)> for Votes {

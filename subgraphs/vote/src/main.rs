@@ -54,6 +54,7 @@ struct Service;
 
 impl Program for Service {
     const LISTEN: &'static str = "127.0.0.1:5003";
+    const NAME: &'static str = "vote";
     type Serve = Settings;
     type Reconcile = Asking<Addresses>;
 

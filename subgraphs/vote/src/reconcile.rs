@@ -59,7 +59,7 @@ pub async fn run(pool: &MySqlPool, clock: &Clock, others: &Others) -> Result<Rep
         ("departed", repaired.departed),
         ("tallies", repaired.tallies),
     ] {
-        metrics::counter!("reconcile_repairs_total", "what" => what).increment(how_many);
+        metrics::counter!("proofsheet_reconcile_repairs_total", "what" => what).increment(how_many);
     }
     Ok(repaired)
 }

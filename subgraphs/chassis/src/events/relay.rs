@@ -30,8 +30,15 @@ pub(super) async fn deliver_due(
 async fn deliver_to(pool: &MySqlPool, subscriber: &str, client: &InternalClient) -> Result<(), sqlx::Error> {
     for (attempts, event) in due(pool, subscriber).await? {
         match client.post("/events", &event).await {
-            Ok(()) => acknowledge(pool, subscriber, event.id).await?,
+            Ok(()) => {
+                acknowledge(pool, subscriber, event.id).await?;
+                let took = (Utc::now() - event.occurred_at).to_std().unwrap_or_default();
+                metrics::histogram!("proofsheet_event_delivery_seconds", "subscriber" => subscriber.to_owned())
+                    .record(took);
+            }
             Err(failure) => {
+                metrics::counter!("proofsheet_event_delivery_failures_total", "subscriber" => subscriber.to_owned())
+                    .increment(1);
                 tracing::warn!(subscriber, event = %event.id, kind = event.kind, attempts, error = error::chain(&failure), "an event was not delivered; it will be sent again");
                 postpone(pool, subscriber, event.id, attempts).await?;
                 // One event that the subscriber cannot apply must not hold up the others, and one that

@@ -1,6 +1,7 @@
 //! `vote_delta`: what votes have changed, until it is folded into `photo_score`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
 
 use chassis::database::push_ids;
 use chrono::NaiveDate;
@@ -57,6 +58,13 @@ pub async fn append(connection: &mut MySqlConnection, deltas: &[Delta]) -> Resul
         .execute(connection)
         .await
         .map(drop)
+}
+
+/// How long ago a change was made: its id begins with its time.
+pub fn age(delta: &Delta) -> Option<Duration> {
+    let (seconds, nanoseconds) = delta.id.get_timestamp()?.to_unix();
+    let made = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds);
+    SystemTime::now().duration_since(made).ok()
 }
 
 /// The oldest changes, at most `limit`.

@@ -1,0 +1,202 @@
+//! Traces: what one request did, in the router and in every service that it reached, down to the SQL statements.
+//!
+//! The router decides whether a request is traced. Services follow what it says in the header `traceparent`, and begin
+//! no trace by themselves. Without a collector no span is made at all.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use opentelemetry::Context;
+use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
+use opentelemetry::trace::{SpanContext, TraceContextExt as _, TraceFlags, TracerProvider as _};
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::span_processor_with_async_runtime::BatchSpanProcessor;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use opentelemetry_sdk::{Resource, runtime};
+use rand::RngExt as _;
+use tracing::{Span, Subscriber};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::registry::LookupSpan;
+
+/// The header that carries a trace from one process to the next (W3C Trace Context).
+pub const HEADER: &str = "traceparent";
+/// The target of the spans that are meant for traces; by it the log does without them.
+pub const TARGET: &str = "traces";
+
+/// The collector has so long to take a batch; then the batch is lost, and no request waits for it.
+const EXPORT: Duration = Duration::from_secs(5);
+/// At its end the process waits so long for what is not sent yet.
+const LAST_EXPORT: Duration = Duration::from_secs(3);
+
+/// Where traces go.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct TraceConfig {
+    /// A collector that takes OTLP over HTTP, without `/v1/traces`: `http://tempo:4318`. Without it there are no traces.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<String>,
+}
+
+impl TraceConfig {
+    /// The full address for spans. An empty one is none: a stack file has no other way to leave it out.
+    pub fn endpoint(&self) -> Option<String> {
+        let base = self.otlp_endpoint.as_deref()?.trim_end_matches('/');
+        (!base.is_empty()).then(|| format!("{base}/v1/traces"))
+    }
+}
+
+/// Sends the spans of the process that goes by the name `service`, in batches, from a thread of its own.
+pub(super) fn provider(service: &'static str, endpoint: String) -> anyhow::Result<SdkTracerProvider> {
+    let exporter = SpanExporter::builder()
+        .with_http()
+        .with_endpoint(endpoint)
+        .with_protocol(Protocol::HttpBinary)
+        .with_timeout(EXPORT)
+        .build()?;
+    let processor = BatchSpanProcessor::builder(exporter, runtime::TokioCurrentThread).build();
+    Ok(SdkTracerProvider::builder()
+        .with_resource(Resource::builder().with_service_name(service).build())
+        .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOff)))
+        .with_span_processor(processor)
+        .build())
+}
+
+/// Makes spans of the process's own spans with [`TARGET`].
+pub(super) fn layer<S>(provider: &SdkTracerProvider) -> impl Layer<S> + use<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    tracing_opentelemetry::layer()
+        .with_tracer(provider.tracer("proofsheet"))
+        .with_location(false)
+        .with_threads(false)
+        .with_tracked_inactivity(false)
+        .with_filter(filter_fn(|metadata| {
+            metadata.is_span() && metadata.target() == TARGET
+        }))
+}
+
+static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
+
+pub(super) fn keep(provider: SdkTracerProvider) {
+    // A second one (tests in one process) has no subscriber.
+    let _ = PROVIDER.set(provider);
+}
+
+/// Sends what is not sent yet. For the end of the process.
+pub async fn finish() {
+    let Some(provider) = PROVIDER.get() else { return };
+    let sending = tokio::task::spawn_blocking(|| provider.shutdown());
+    if !matches!(tokio::time::timeout(LAST_EXPORT, sending).await, Ok(Ok(Ok(())))) {
+        tracing::warn!("the last spans did not reach the collector");
+    }
+}
+
+/// Makes `span` part of the trace that a request's header names, if it names one.
+pub fn follow(span: &Span, traceparent: Option<&str>) {
+    if let Some(context) = traceparent.and_then(parse) {
+        // It fails only where nobody collects.
+        let _ = span.set_parent(Context::new().with_remote_span_context(context));
+    }
+}
+
+/// The same for a request of a stranger: the trace is theirs, but whether it is collected is decided here, so that
+/// nobody can make us collect everything. One in `1 / ratio` is.
+pub fn follow_stranger(span: &Span, traceparent: Option<&str>, ratio: f64) {
+    let Some(theirs) = traceparent.and_then(parse) else {
+        return;
+    };
+    let collected = rand::rng().random_bool(ratio.clamp(0.0, 1.0));
+    let flags = TraceFlags::default().with_sampled(collected);
+    let ours = SpanContext::new(
+        theirs.trace_id(),
+        theirs.span_id(),
+        flags,
+        true,
+        opentelemetry::trace::TraceState::NONE,
+    );
+    let _ = span.set_parent(Context::new().with_remote_span_context(ours));
+}
+
+/// What to send as [`HEADER`] on behalf of `span`.
+pub fn header_of(span: &Span) -> Option<String> {
+    header(span.context().span().span_context())
+}
+
+/// What to send as [`HEADER`] on behalf of whatever runs now.
+pub fn current_header() -> Option<String> {
+    header(Context::current().span().span_context())
+}
+
+/// The trace that whatever runs now belongs to.
+pub fn trace_id() -> Option<String> {
+    let context = Context::current();
+    let span = context.span();
+    let context = span.span_context();
+    context.is_valid().then(|| context.trace_id().to_string())
+}
+
+fn header(context: &SpanContext) -> Option<String> {
+    context.is_valid().then(|| {
+        format!(
+            "00-{}-{}-{:02x}",
+            context.trace_id(),
+            context.span_id(),
+            context.trace_flags().to_u8()
+        )
+    })
+}
+
+fn parse(traceparent: &str) -> Option<SpanContext> {
+    struct Header<'h>(&'h str);
+    impl Extractor for Header<'_> {
+        fn get(&self, key: &str) -> Option<&str> {
+            (key == HEADER).then_some(self.0)
+        }
+
+        fn keys(&self) -> Vec<&str> {
+            vec![HEADER]
+        }
+    }
+    let context = TraceContextPropagator::new().extract(&Header(traceparent));
+    let context = context.span().span_context().clone();
+    context.is_valid().then_some(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_read_and_written() {
+        let text = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let context = parse(text).unwrap();
+        assert!(context.is_sampled());
+        assert_eq!(header(&context).unwrap(), text);
+        for nonsense in [
+            "",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ] {
+            assert!(parse(nonsense).is_none(), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn an_empty_address_is_none() {
+        let endpoint = |text: &str| {
+            TraceConfig {
+                otlp_endpoint: Some(text.to_owned()),
+            }
+            .endpoint()
+        };
+        assert_eq!(endpoint(""), None);
+        assert_eq!(
+            endpoint("http://tempo:4318/").unwrap(),
+            "http://tempo:4318/v1/traces"
+        );
+    }
+}
