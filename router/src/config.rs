@@ -48,6 +48,7 @@ pub struct Config {
     #[arg(long, env = "PUBLIC_URL", default_value = "http://localhost:4999")]
     pub public_url: Url,
     #[command(flatten)]
+    pub tls: TlsConfig,
     /// Threads that serve requests; by default one per core.
     #[arg(long, env = "ROUTER_WORKERS")]
     pub workers: Option<NonZeroUsize>,
@@ -82,12 +83,12 @@ pub struct Config {
     #[arg(long, env = "SHUTDOWN_DELAY", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=60))]
     pub shutdown_delay: u64,
 
-    /// How log lines look.
     #[command(flatten)]
     pub traces: TraceConfig,
     /// Which share of all requests is traced, from 0 to 1. What a client wants in this matter is not asked.
     #[arg(long, env = "TRACE_RATIO", default_value_t = 0.05, value_parser = parse_ratio)]
     pub trace_ratio: f64,
+    /// How log lines look.
     #[arg(long, env = "LOG_FORMAT", default_value = "human")]
     pub log_format: LogFormat,
     /// Which log lines there are, as `RUST_LOG` says it. `router::request=info` gives a line per operation.
@@ -95,12 +96,22 @@ pub struct Config {
     pub log_filter: String,
 }
 
-/// Where the subgraphs are: base URLs, without a path.
+/// https by the router itself, where no proxy before it does that.
 #[derive(Debug, Clone, clap::Args)]
+pub struct TlsConfig {
+    /// A file with the certificate and those between it and its issuer, as PEM. With it the router speaks https, and
     /// looks at both files again every second.
+    #[arg(long, env = "TLS_CERTIFICATE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// A file with the certificate's private key, as PEM.
+    #[arg(long, env = "TLS_KEY", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
     /// Where those who come by http are sent to the public URL.
+    #[arg(long, env = "HTTP_REDIRECT_LISTEN", requires = "tls_certificate")]
+    pub http_redirect_listen: Option<SocketAddr>,
 }
 
+/// Where the subgraphs are: base URLs, without a path.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Services {
     /// The profile service.
@@ -144,11 +155,6 @@ pub struct Limits {
     pub rate_limit_uploads: u32,
 }
 
-fn parse_network(text: &str) -> Result<IpNet, String> {
-    text.parse::<IpNet>()
-        .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
-        .map_err(|_| format!("{text} is neither an address nor a network such as 10.0.0.0/8"))
-}
 fn parse_ratio(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
@@ -156,3 +162,8 @@ fn parse_ratio(text: &str) -> Result<f64, String> {
         .ok_or_else(|| format!("{text} is no number from 0 to 1"))
 }
 
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
+        .map_err(|_| format!("{text} is neither an address nor a network such as 10.0.0.0/8"))
+}

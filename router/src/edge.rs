@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use chassis::tokens::TokenVerifier;
 use hive_router::ntex::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, HOST, HeaderName, HeaderValue, ORIGIN, STRICT_TRANSPORT_SECURITY,
+    AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, HeaderName, HeaderValue, ORIGIN, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS,
 };
 use hive_router::ntex::http::{HeaderMap, Method, StatusCode};
@@ -109,6 +109,7 @@ impl Edge {
         area: Area,
         id: &str,
     ) -> Result<(), Refusal> {
+        as_in_http_1(request);
         let address = self.address(request);
         let headers = request.headers_mut();
         for name in OURS {
@@ -195,8 +196,9 @@ impl Edge {
     }
 }
 
-fn origin(url: &Url) -> String {
+/// HTTP/2 has no Host header, and its clients may send each cookie in a line of its own. Nothing behind this knows
 /// of either.
+fn as_in_http_1(request: &mut WebRequest<DefaultError>) {
     let authority = request.uri().authority().map(ToString::to_string);
     let headers = request.headers_mut();
     if let Some(authority) = authority
@@ -205,13 +207,16 @@ fn origin(url: &Url) -> String {
         set(headers, HOST, &authority);
     }
     let cookies: Vec<&str> = headers
+        .get_all(COOKIE)
         .filter_map(|line| line.to_str().ok())
         .collect();
     if cookies.len() > 1 {
         let cookies = cookies.join("; ");
+        set(headers, COOKIE, &cookies);
     }
 }
 
+fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 

@@ -10,6 +10,7 @@ pub mod config;
 pub mod server;
 
 mod engine;
+mod tls;
 mod edge;
 mod identity;
 mod client;
@@ -22,9 +23,9 @@ mod introspection;
 mod known;
 mod operations;
 mod traffic;
-
 mod traces;
 mod measures;
+
 mod app;
 mod pages;
 mod feeds;

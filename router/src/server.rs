@@ -1,6 +1,7 @@
-//! Runs the HTTP servers, and ends them in order: one for everybody, one for operators, and one for the router itself.
+//! Runs the HTTP servers, and ends them in order: one for everybody, one for operators, one for the router itself, and
+//! where the router speaks https one that sends there whoever comes by http.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,11 +23,12 @@ use crate::edge::{Edge, EdgeService};
 use crate::engine::Engine;
 use crate::feeds::{self, Feeds};
 use crate::graph::Graph;
-use crate::media::{self, PhotoService};
 use crate::measures;
+use crate::media::{self, PhotoService};
 use crate::sitemap::{self, Sitemaps};
-
+use crate::tls::Certificate;
 use crate::traces::TraceService;
+
 /// Whether this process is on its way out.
 #[derive(Clone, Default)]
 struct Draining(Arc<AtomicBool>);
@@ -38,6 +40,7 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
 
 async fn run(config: Config) -> anyhow::Result<()> {
     hive_router::init_rustls_crypto_provider();
+    let certificate = Certificate::open(&config)?;
     let engine = Engine::start(&config).await?;
     let client = reqwest::Client::builder()
         .connect_timeout(Duration::from_secs(2))
@@ -58,7 +61,11 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let draining = Draining::default();
 
     let internal = internal_server(&config, &engine, &draining)?;
-    let public = public_server(&config, &engine, &draining, routes)?;
+    let redirect = redirect_server(&config, &engine, &draining)?;
+    let public = public_server(&config, &engine, &draining, routes, certificate.as_ref())?;
+    if let Some(certificate) = certificate {
+        tokio::spawn(certificate.watch());
+    }
     tracing::info!(
         listen = %config.listen, internal = %config.internal_listen, public_url = %config.public_url,
         "the router serves"
@@ -72,6 +79,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
     tracing::info!("not ready any more; finishing what runs");
     tokio::time::sleep(Duration::from_secs(config.shutdown_delay)).await;
     public.stop(true).await;
+    if let Some(redirect) = redirect {
+        redirect.stop(false).await;
+    }
     own.stop(false).await;
     internal.stop(false).await;
     engine.stop().await;
@@ -79,7 +89,6 @@ async fn run(config: Config) -> anyhow::Result<()> {
 }
 
 /// What the public server hands out beside GraphQL.
-    }
 #[derive(Clone)]
 struct Routes {
     edge: Arc<Edge>,
@@ -94,6 +103,7 @@ fn public_server(
     engine: &Engine,
     draining: &Draining,
     routes: Routes,
+    certificate: Option<&Arc<Certificate>>,
 ) -> anyhow::Result<ntex::server::Server> {
     let graphql = engine.config.graphql_path().to_owned();
     // The library owns these paths; its own readiness knows nothing of draining, so ours comes first.
@@ -101,6 +111,7 @@ fn public_server(
     let shared = engine.shared.clone();
     let schema = engine.schema.clone();
     let compression = CompressGraphql::new(engine.config);
+    let traces = TraceService::new(&config.traces, config.trace_ratio);
     let draining = draining.clone();
     let mut server = HttpServer::new(async move || {
         let paths = paths.clone();
@@ -110,8 +121,8 @@ fn public_server(
             .middleware(EdgeService::new(routes.edge))
             .middleware(RequestSummaryService::new(&graphql))
             .middleware(RequestIdentifiersService)
+            .middleware(traces.clone())
             .middleware(compression.clone())
-    let traces = TraceService::new(&config.traces, config.trace_ratio);
             .state(shared.clone())
             .state(schema.clone())
             .state(shared.telemetry_context.clone())
@@ -121,7 +132,6 @@ fn public_server(
             .state(routes.feeds)
             .state(routes.sitemaps)
             .configure(probes)
-            .middleware(traces.clone())
             .configure(move |app| configure_ntex_app(app, &paths, None))
             .configure(media::routes)
             .configure(app::routes)
@@ -135,10 +145,53 @@ fn public_server(
     let server = server
         .config(SharedCfg::new("PUBLIC").add(build_http_service_config(engine.config)))
         .shutdown_timeout(engine.config.shutdown_timeout())
-        .disable_signals()
-        .bind(config.listen)
-        .with_context(|| format!("cannot listen on {}", config.listen))?;
+        .disable_signals();
+    let server = match certificate {
+        Some(certificate) => server.bind_rustls(config.listen, &certificate.server_config()),
+        None => server.bind(config.listen),
+    };
+    let server = server.with_context(|| cannot_listen(config.listen))?;
     Ok(server.run())
+}
+
+fn cannot_listen(address: SocketAddr) -> String {
+    format!("cannot listen on {address}")
+}
+
+/// Where the site is for those who come by http. Probes are answered here too: not all of them follow.
+fn redirect_server(
+    config: &Config,
+    engine: &Engine,
+    draining: &Draining,
+) -> anyhow::Result<Option<ntex::server::Server>> {
+    let Some(listen) = config.tls.http_redirect_listen else {
+        return Ok(None);
+    };
+    let site: Arc<str> = config.public_url.as_str().trim_end_matches('/').into();
+    let schema = engine.schema.clone();
+    let draining = draining.clone();
+    let server = HttpServer::new(async move || {
+        web::App::new()
+            .state(site.clone())
+            .state(schema.clone())
+            .state(draining.clone())
+            .configure(probes)
+            .default_service(web::to(to_https))
+    })
+    .workers(1)
+    .config(SharedCfg::new("REDIRECT").add(build_http_service_config(engine.config)))
+    .disable_signals()
+    .bind(listen)
+    .with_context(|| cannot_listen(listen))?;
+    Ok(Some(server.run()))
+}
+
+/// The same page under https, and the same method: a form that is sent here is sent there.
+async fn to_https(request: HttpRequest, site: web::types::State<Arc<str>>) -> HttpResponse {
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    HttpResponse::PermanentRedirect()
+        .header("location", format!("{}{path}", &**site))
+        .finish()
 }
 
 /// The graph for the router's own questions, and its URL: within this machine, on a port that nobody else is told.
@@ -154,39 +207,6 @@ fn own_server(engine: &Engine) -> anyhow::Result<(ntex::server::Server, String)>
         let paths = paths.clone();
         web::App::new()
             .middleware(PluginService::new(paths.clone(), None))
-    format!("cannot listen on {address}")
-}
-
-/// Where the site is for those who come by http. Probes are answered here too: not all of them follow.
-    config: &Config,
-    engine: &Engine,
-    draining: &Draining,
-) -> anyhow::Result<Option<ntex::server::Server>> {
-        return Ok(None);
-    };
-    let site: Arc<str> = config.public_url.as_str().trim_end_matches('/').into();
-    let schema = engine.schema.clone();
-    let draining = draining.clone();
-    let server = HttpServer::new(async move || {
-        web::App::new()
-            .state(site.clone())
-            .state(schema.clone())
-            .state(draining.clone())
-            .configure(probes)
-    })
-    .workers(1)
-    .config(SharedCfg::new("REDIRECT").add(build_http_service_config(engine.config)))
-    .disable_signals()
-    .bind(listen)
-    Ok(Some(server.run()))
-}
-
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    HttpResponse::PermanentRedirect()
-        .header("location", format!("{}{path}", &**site))
-        .finish()
-}
-
             .middleware(RequestSummaryService::new(graphql))
             .middleware(RequestIdentifiersService)
             .state(shared.clone())
@@ -219,7 +239,7 @@ fn internal_server(
     .workers(1)
     .disable_signals()
     .bind(config.internal_listen)
-    .with_context(|| format!("cannot listen on {}", config.internal_listen))?;
+    .with_context(|| cannot_listen(config.internal_listen))?;
     Ok(server.run())
 }
 

@@ -141,6 +141,6 @@ pub(crate) fn header<'r>(response: &'r Response, name: &str) -> Option<&'r str> 
     response.headers().get(name).map(|value| value.to_str().unwrap())
 }
 
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

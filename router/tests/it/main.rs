@@ -18,3 +18,4 @@ mod pages;
 mod site;
 mod sitemap;
 mod system;
+mod tls;
