@@ -2,7 +2,8 @@
 //!
 //! A new release and its migrations are deployed at the same time. Until the migrations are done the new program is not
 //! healthy, so that whoever replaces the old one by it waits. On a new site, or while the database is away, there is
-//! nothing to take over from: the program is then alive, and not ready.
+//! nothing to take over from: the program is then alive, and not ready. With a password that the database refuses it is
+//! not healthy either: the old program still has the right one.
 
 use std::future::IntoFuture as _;
 use std::net::TcpListener;
@@ -38,14 +39,14 @@ pub(crate) async fn wait_for_schema(
     if matches!(looked, Ok(Ok(SchemaState::Current))) {
         return Ok(());
     }
-    let is_older = Arc::new(AtomicBool::new(false));
+    let may_not_replace = Arc::new(AtomicBool::new(false));
     let over = CancellationToken::new();
     let watching = async {
-        watch(pool, subgraph, &is_older, stop).await;
+        watch(pool, subgraph, &may_not_replace, stop).await;
         over.cancel();
     };
     let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
-    let answering = axum::serve(listener, routes(is_older.clone()))
+    let answering = axum::serve(listener, routes(may_not_replace.clone()))
         .with_graceful_shutdown(over.clone().cancelled_owned())
         .into_future();
     let (answered, ()) = tokio::join!(answering, watching);
@@ -53,11 +54,17 @@ pub(crate) async fn wait_for_schema(
 }
 
 /// Looks until the schema is current, and logs what it waits for, once each.
-async fn watch(pool: &MySqlPool, subgraph: &Migrator, is_older: &AtomicBool, stop: &CancellationToken) {
+async fn watch(
+    pool: &MySqlPool,
+    subgraph: &Migrator,
+    may_not_replace: &AtomicBool,
+    stop: &CancellationToken,
+) {
     let mut told = String::new();
     while !stop.is_cancelled() {
         let state = database::schema_state(pool, subgraph).await;
-        is_older.store(matches!(state, Ok(SchemaState::Older)), Ordering::Relaxed);
+        let unfit = matches!(state, Ok(SchemaState::Older | SchemaState::Refused));
+        may_not_replace.store(unfit, Ordering::Relaxed);
         let waits = match state {
             Ok(SchemaState::Current) => return,
             Ok(SchemaState::Empty) => {
@@ -65,6 +72,9 @@ async fn watch(pool: &MySqlPool, subgraph: &Migrator, is_older: &AtomicBool, sto
             }
             Ok(SchemaState::Older) => {
                 "the schema is older than this program; `migrate` of this release brings it up to date; waiting".to_owned()
+            }
+            Ok(SchemaState::Refused) => {
+                "the database refuses this user with this password: DATABASE_URL, or the file that DATABASE_URL_FILE names, must have the one that the database has; trying again".to_owned()
             }
             Err(error) => format!("the database does not let this service in ({error}); trying again"),
         };
@@ -79,10 +89,10 @@ async fn watch(pool: &MySqlPool, subgraph: &Migrator, is_older: &AtomicBool, sto
     }
 }
 
-fn routes(is_older: Arc<AtomicBool>) -> Router {
+fn routes(may_not_replace: Arc<AtomicBool>) -> Router {
     let health = move || async move {
-        if is_older.load(Ordering::Relaxed) {
-            (StatusCode::SERVICE_UNAVAILABLE, "waiting for migrations")
+        if may_not_replace.load(Ordering::Relaxed) {
+            (StatusCode::SERVICE_UNAVAILABLE, "waiting: the log says for what")
         } else {
             (StatusCode::OK, "alive")
         }

@@ -10,6 +10,8 @@ use super::{MIGRATOR, number};
 /// How far the migrations of a schema have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SchemaState {
+    /// The database is there, and does not take this user with this password.
+    Refused,
     /// Nothing has been migrated yet: a new site.
     Empty,
     /// Some of the program's migrations are missing: the site is being upgraded.
@@ -19,11 +21,17 @@ pub enum SchemaState {
     Current,
 }
 
+/// Access denied: no such user, or another password.
+const REFUSED: u16 = 1045;
+
 /// Compares what `pool`'s schema has had with the migrations of chassis and of `subgraph`.
 pub async fn schema_state(pool: &MySqlPool, subgraph: &Migrator) -> Result<SchemaState, sqlx::Error> {
     let (mut some, mut all) = (false, true);
     for migrator in [&MIGRATOR, subgraph] {
-        let applied = applied(pool, &migrator.table_name).await?;
+        let applied = match applied(pool, &migrator.table_name).await {
+            Err(error) if matches!(number(&error), Some(REFUSED)) => return Ok(SchemaState::Refused),
+            applied => applied?,
+        };
         some |= !applied.is_empty();
         all &= migrator
             .iter()
