@@ -14,7 +14,7 @@ use hive_router::{PluginRegistry, RouterSharedState, SchemaState};
 
 use crate::config::Config;
 use crate::known::KnownPlugin;
-use crate::{cost, errors, introspection, traffic};
+use crate::{choice, cost, errors, introspection, traffic};
 
 /// The started library.
 pub(crate) struct Engine {
@@ -33,6 +33,7 @@ impl Engine {
         let mut tasks = BackgroundTasksManager::new();
         let plugins = PluginRegistry::new()
             .register::<KnownPlugin>()
+            .register::<choice::ChoicePlugin>()
             .register::<cost::CostPlugin>()
             .register::<introspection::IntrospectionPlugin>()
             .register::<errors::ErrorsPlugin>()

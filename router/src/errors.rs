@@ -191,7 +191,13 @@ impl ErrorsPlugin {
         let code = match self.limits.meaning(&code) {
             Meaning::Ours if code == "INTERNAL" => "INTERNAL",
             Meaning::Ours => return error.extensions.code = Some(code),
-            Meaning::Input => "INVALID_INPUT",
+            Meaning::Input => {
+                if let Some(field) = field_of(&error.message) {
+                    let field = Value::from(field);
+                    error.extensions.set("field".to_owned(), field);
+                }
+                "INVALID_INPUT"
+            }
             Meaning::InputSaying(message) => {
                 error.message = message;
                 "INVALID_INPUT"
@@ -222,6 +228,20 @@ impl ErrorsPlugin {
         }
         error.extensions.code = Some(code.to_owned());
     }
+}
+
+/// The input field that the value of a variable is wrong at, or lacks, in the library's words for it.
+fn field_of(message: &str) -> Option<&str> {
+    if !message.starts_with("Variable \"$") {
+        return None;
+    }
+    let (_, problem) = message.split_once("\" has invalid value")?;
+    if let Some((_, missing)) = problem.split_once("to include required field \"") {
+        return Some(missing.split_once('"')?.0);
+    }
+    let (path, _) = problem.strip_prefix(" at ")?.split_once(": ")?;
+    path.rsplit('.')
+        .find_map(|step| step.split('[').next().filter(|name| !name.is_empty()))
 }
 
 /// A document of exactly one token too many makes the library miss the end, without naming what it found instead.
@@ -298,6 +318,29 @@ mod tests {
                 "extensions": { "code": "CONFLICT", "field": "username" },
             })
         );
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_by_its_input_field() {
+        let field =
+            |rest: &str| field_of(&format!("Variable \"$input\" has invalid value{rest}")).map(str::to_owned);
+        assert_eq!(
+            field(" at .email: String cannot represent a non string value: 3").as_deref(),
+            Some("email")
+        );
+        assert_eq!(
+            field(" at .photos[3].title: String cannot represent a non string value: 3").as_deref(),
+            Some("title")
+        );
+        assert_eq!(
+            field(
+                ": Expected value of type \"LoginInput\" to include required field \"password\", found: { }."
+            )
+            .as_deref(),
+            Some("password")
+        );
+        assert_eq!(field(": Int cannot represent non-integer value: \"x: y\""), None);
+        assert_eq!(field_of("Cannot query field \"at .x: \"."), None);
     }
 
     #[test]

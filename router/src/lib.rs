@@ -17,6 +17,7 @@ mod client;
 mod rate;
 mod compression;
 
+mod choice;
 mod cost;
 mod errors;
 mod introspection;

@@ -38,6 +38,7 @@ async fn mistakes_of_the_client_are_invalid_input() {
         ("no GraphQL", json!({ "query": "{ viewer" }).to_string()),
         ("unknown field", json!({ "query": "{ nothing }" }).to_string()),
         ("unknown operation", json!({ "query": "query A { viewer { id } }", "operationName": "B" }).to_string()),
+        ("which operation", json!({ "query": "query A { viewer { id } } query B { viewer { id } }" }).to_string()),
         ("variable missing", json!({ "query": "query ($id: ID!) { photo(id: $id) { id } }" }).to_string()),
         (
             "variable of another type",
