@@ -1,0 +1,32 @@
+# The object store: Garage (https://garagehq.deuxfleurs.fr), unchanged, started by a program of ours that reads its
+# secrets from files.
+#
+#   docker build -f compose/objects.Dockerfile -t proofsheet/objects .
+#
+# GARAGE is an image with Garage's program in it: its makers', or where that cannot be pulled what `compose/base garage`
+# compiles from its package.
+ARG BASE=gcr.io/distroless/cc-debian12:nonroot
+ARG GARAGE=dxflrs/garage:v2.5.0
+ARG PROGRAMS=proofsheet/programs
+FROM ${GARAGE} AS garage
+FROM ${PROGRAMS} AS programs
+
+FROM ${BASE}
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Proofsheet objects" \
+      org.opencontainers.image.licenses="MIT AND AGPL-3.0-only" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.vendor="Proofsheet" \
+      org.proofsheet.sbom="/sbom.cdx.json"
+COPY --from=garage /garage /
+# A new volume takes over this folder's owner.
+COPY --from=programs --chown=65532:65532 /out/empty /var/lib/objects
+COPY --from=programs /out/objects /
+ENV GARAGE_CONFIG_FILE=/garage.toml
+USER 65532:65532
+WORKDIR /
+VOLUME /var/lib/objects
+EXPOSE 3900 3903
+HEALTHCHECK --interval=5s --timeout=3s --start-period=20s --retries=3 CMD ["/service", "healthcheck"]
+ENTRYPOINT ["/service"]
+CMD ["run"]
