@@ -1,5 +1,6 @@
 //! A client of the public API: what any program could do.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -15,7 +16,10 @@ const ATTEMPTS: u32 = 6;
 
 pub(crate) struct Site {
     client: reqwest::Client,
-    url: String,
+    /// Where it is. All are the same site.
+    urls: Vec<String>,
+    /// Which of them answered last.
+    turn: AtomicUsize,
 }
 
 /// Somebody who is signed in.
@@ -44,29 +48,70 @@ impl Site {
             .no_proxy()
             .timeout(Duration::from_secs(120))
             .build()?;
-        Ok(Self {
+        Ok(Self::of(client, vec![url.trim_end_matches('/').to_owned()]))
+    }
+
+    /// A site that has several machines: a request goes to another one when it cannot reach the first, as browsers do,
+    /// and is given up after `patience`.
+    pub(crate) fn over(urls: Vec<String>, patience: Duration) -> Result<Self> {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(2))
+            .timeout(patience)
+            .build()?;
+        Ok(Self::of(client, urls))
+    }
+
+    fn of(client: reqwest::Client, urls: Vec<String>) -> Self {
+        Self {
             client,
-            url: url.trim_end_matches('/').to_owned(),
-        })
+            urls,
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// Sends what `request` makes for an address.
+    async fn reach(
+        &self,
+        request: impl Fn(&reqwest::Client, &str) -> reqwest::RequestBuilder,
+    ) -> reqwest::Result<reqwest::Response> {
+        let mut left = self.urls.len();
+        loop {
+            let turn = self.turn.load(Ordering::Relaxed);
+            left -= 1;
+            match request(&self.client, &self.urls[turn % self.urls.len()])
+                .send()
+                .await
+            {
+                Err(error) if error.is_connect() && left > 0 => {
+                    self.turn.store(turn + 1, Ordering::Relaxed);
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Fails with what to do when nobody answers.
     pub(crate) async fn check(&self) -> Result<()> {
-        let answer = self.client.get(format!("{}/health", self.url)).send().await;
+        let answer = self
+            .reach(|client, url| client.get(format!("{url}/health")))
+            .await;
         answer
             .and_then(reqwest::Response::error_for_status)
             .map(drop)
             .with_context(|| {
                 format!(
                     "No site answers at {}. Start it with ./dev up, or give another --url.",
-                    self.url
+                    self.urls.join(", ")
                 )
             })
     }
 
     /// A file of the site's, whole.
     pub(crate) async fn fetch(&self, path: &str) -> Result<Vec<u8>> {
-        let answer = self.client.get(format!("{}{path}", self.url)).send().await?;
+        let answer = self
+            .reach(|client, url| client.get(format!("{url}{path}")))
+            .await?;
         Ok(answer.error_for_status()?.bytes().await?.to_vec())
     }
 
@@ -89,14 +134,17 @@ impl Site {
     ) -> Result<Result<Value, Refusal>> {
         let mut attempt = 0;
         loop {
-            let mut request = self
-                .client
-                .post(format!("{}/graphql", self.url))
-                .json(&json!({ "query": operation, "variables": variables }));
-            if let Some(token) = token {
-                request = request.bearer_auth(token);
-            }
-            let answer = request.send().await.context("the site stopped answering")?;
+            let body = json!({ "query": operation, "variables": variables });
+            let answer = self
+                .reach(|client, url| {
+                    let request = client.post(format!("{url}/graphql")).json(&body);
+                    match token {
+                        Some(token) => request.bearer_auth(token),
+                        None => request,
+                    }
+                })
+                .await
+                .context("the site stopped answering")?;
             let status = answer.status();
             let body: Value = answer
                 .json()
@@ -239,39 +287,52 @@ impl Member<'_> {
         alt_text: Option<&str>,
     ) -> Result<String> {
         let mut attempt = 0;
-        let uploaded: Uploaded = loop {
-            let answer = self
-                .site
-                .client
-                .post(format!("{}/media/uploads", self.site.url))
-                .bearer_auth(self.token().await?)
-                .header("content-type", media_type)
-                .body(bytes.clone())
-                .send()
-                .await
-                .context("the upload broke off")?;
-            let status = answer.status().as_u16();
-            if status == 201 {
-                break answer.json().await?;
-            }
-            let body: Value = answer.json().await.unwrap_or_default();
+        let upload = loop {
             attempt += 1;
-            // The site decodes few pictures at a time and says so when it has enough of them.
-            if !matches!(status, 429 | 503) || attempt == ATTEMPTS {
-                bail!(
-                    "the upload was refused ({status}): {}",
-                    body["message"].as_str().unwrap_or("no reason given")
-                );
+            match self.try_upload(bytes.clone(), media_type).await? {
+                Ok(upload) => break upload,
+                // The site decodes few pictures at a time and says so when it has enough of them.
+                Err((429 | 503, _)) if attempt < ATTEMPTS => {}
+                Err((status, message)) => bail!("the upload was refused ({status}): {message}"),
             }
             tokio::time::sleep(Duration::from_secs(1 << attempt)).await;
         };
         let publish = "mutation($input: PublishPhotoInput!) { publishPhoto(input: $input) { id } }";
-        let input = json!({ "uploadId": uploaded.upload_id, "title": title, "altText": alt_text });
+        let input = json!({ "uploadId": upload, "title": title, "altText": alt_text });
         let data = self.run(publish, json!({ "input": input })).await?;
         Ok(data["publishPhoto"]["id"]
             .as_str()
             .context("publishing gave no id")?
             .to_owned())
+    }
+
+    /// Uploads a picture, for who wants to know at once that it did not work.
+    pub(crate) async fn upload(&self, bytes: Vec<u8>, media_type: &str) -> Result<String> {
+        let uploaded = self.try_upload(bytes, media_type).await?;
+        uploaded.map_err(|(status, message)| anyhow!("the upload was refused ({status}): {message}"))
+    }
+
+    /// The upload's id, or the status and the reason of the refusal.
+    async fn try_upload(&self, bytes: Vec<u8>, media_type: &str) -> Result<Result<String, (u16, String)>> {
+        let token = self.token().await?;
+        let answer = self
+            .site
+            .reach(|client, url| {
+                client
+                    .post(format!("{url}/media/uploads"))
+                    .bearer_auth(&token)
+                    .header("content-type", media_type)
+                    .body(bytes.clone())
+            })
+            .await
+            .context("the upload broke off")?;
+        let status = answer.status().as_u16();
+        if status == 201 {
+            return Ok(Ok(answer.json::<Uploaded>().await?.upload_id));
+        }
+        let body: Value = answer.json().await.unwrap_or_default();
+        let message = body["message"].as_str().unwrap_or("no reason given");
+        Ok(Err((status, message.to_owned())))
     }
 }
 
