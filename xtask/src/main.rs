@@ -43,6 +43,13 @@ enum Command {
     Budget(budget::Arguments),
     /// The stack on a real Docker engine: deploys, breaks, scales and removes it, and says what came of it.
     StackTest(stack_test::Arguments),
+    /// What becomes of acknowledged writes when parts of a running cluster break. Needs root.
+    #[command(disable_help_flag = true)]
+    Fault {
+        /// As `./dev fault --help` says.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Measures the speed of the running system.
     Bench {
         /// What to measure; `timeline` is the only one so far.
@@ -62,6 +69,7 @@ async fn main() -> ExitCode {
         Command::Bundle => bundle::bundle(),
         Command::Budget(arguments) => budget::budget(arguments).await,
         Command::StackTest(arguments) => stack_test::stack_test(arguments).await,
+        Command::Fault { arguments } => fault(&arguments),
         Command::Bench { name } => bench(&name),
     };
     match result {
@@ -71,6 +79,13 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The fault test is a crate of its own; it runs the programs that `./dev up` runs.
+fn fault(arguments: &[String]) -> anyhow::Result<()> {
+    tools::run("compiling", &mut tools::cargo(&["build", "--bins"]))?;
+    let mut fault = tools::cargo(&["run", "--quiet", "--bin", "fault", "--"]);
+    tools::run("the fault test", fault.args(arguments))
 }
 
 /// The benchmarks are a crate of their own, built for speed like what they measure.

@@ -15,7 +15,7 @@ use crate::tools::{cargo, command, run};
 use crate::{budget, bundle, compose, licences, prepare};
 
 /// The integration test targets, each named after its crate, in the order in which they run.
-const TARGETS: [&str; 10] = [
+const TARGETS: [&str; 11] = [
     "database-agent",
     "chassis",
     "profile",
@@ -25,6 +25,7 @@ const TARGETS: [&str; 10] = [
     "authentication",
     "router",
     "xtask",
+    "fault",
     "e2e",
 ];
 

@@ -1,25 +1,218 @@
-use std::time::{Duration, Instant};
-use xtask::cluster::{Cluster, Options};
+//! `./dev fault`: what becomes of acknowledged writes when parts of the running system break.
+
+mod audit;
+mod controls;
+mod counter;
+mod deletions;
+mod history;
+mod nemesis;
+mod nodes;
+mod people;
+mod picture;
+mod plan;
+mod report;
+mod run;
+mod site;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use xtask::workspace;
+
+use audit::Kind;
+use controls::Control;
+use plan::{Fault, Plan};
+use run::{Ground, Outcomes, SMALL};
+
+/// Breaks a running cluster in many ways, and shows that nothing that was acknowledged is lost. Needs root.
+#[derive(Debug, Parser)]
+#[command(name = "./dev fault", max_term_width = 100)]
+struct Arguments {
+    /// The seed of the first run; each further run has the next one. Any by default.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many runs; the faults take turns. By default one of each, or none where only controls are asked for.
+    #[arg(long)]
+    runs: Option<usize>,
+    /// Which faults; all by default.
+    #[arg(long, value_delimiter = ',', value_enum)]
+    faults: Vec<Fault>,
+    /// Mistakes on purpose, which the audit has to notice.
+    #[arg(long, value_delimiter = ',', value_enum)]
+    control: Vec<Control>,
+    /// For how many seconds people go on once everything is whole again.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Writes the table into this file too, with how it was made.
+    #[arg(long)]
+    table: Option<PathBuf>,
+    /// Where data and logs are kept, for looking at them afterwards. A temporary folder by default.
+    #[arg(long)]
+    data: Option<PathBuf>,
+}
+
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let t = Instant::now();
-    let cluster = Cluster::start(Options { data_dir: Some("/tmp/fc".into()), small_volume: Some((2, 500)), ..Options::default() }).await?;
-    println!("up {:?} {}", t.elapsed(), cluster.base_url());
-    if std::env::args().nth(1).is_some() { tokio::time::sleep(Duration::from_secs(600)).await; }
-    let t = Instant::now();
-    cluster.kill_all(&Cluster::databases());
-    tokio::time::sleep(Duration::from_millis(1200)).await;
-    cluster.wait_in_step(Duration::from_secs(60)).await?;
-    println!("all killed {:?}", t.elapsed());
-    let s = cluster.slow_down(2, Duration::from_millis(20))?;
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    println!("{}", cluster.is_in_step(2).await);
-    drop(s);
-    cluster.kill("photo-1"); cluster.kill("router");
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    cluster.wait_until_ready(Duration::from_secs(60)).await?;
-    let t = Instant::now();
-    cluster.stop().await?;
-    println!("stopped {:?}", t.elapsed());
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tokio::select! {
+        outcome = run_all(&arguments) => match outcome {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("fault: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+        // What was started goes when this returns.
+        () = interrupted() => ExitCode::FAILURE,
+    }
+}
+
+/// Ctrl-C or SIGTERM.
+async fn interrupted() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// Everything that was asked for, in order.
+async fn run_all(arguments: &Arguments) -> Result<()> {
+    let seed = arguments.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let mut test = Test {
+        arguments,
+        history: workspace::target_dir().join("fault"),
+        grounds: 0,
+        done: Vec::new(),
+        failures: Vec::new(),
+    };
+    std::fs::create_dir_all(&test.history)?;
+    let faults = if arguments.faults.is_empty() {
+        &Fault::ALL[..]
+    } else {
+        &arguments.faults
+    };
+    let default = if arguments.control.is_empty() {
+        faults.len()
+    } else {
+        0
+    };
+    let runs = arguments.runs.unwrap_or(default);
+    let plans = (seed..).zip(faults.iter().cycle()).take(runs);
+    test.run_faults(
+        plans
+            .map(|(seed, fault)| Plan::new(seed, *fault, SMALL.0))
+            .collect(),
+    )
+    .await?;
+    for control in &arguments.control {
+        test.run_control(*control, seed).await?;
+    }
+    println!("\n{}", report::table(&test.done));
+    if !test.failures.is_empty() {
+        bail!("{}", test.failures.join("; "));
+    }
     Ok(())
+}
+
+struct Test<'a> {
+    arguments: &'a Arguments,
+    /// The folder of histories.
+    history: PathBuf,
+    grounds: u32,
+    done: Vec<Outcomes>,
+    failures: Vec<String>,
+}
+
+impl Test<'_> {
+    /// One cluster lives through all of them; after a defect there is a new one.
+    async fn run_faults(&mut self, plans: Vec<Plan>) -> Result<()> {
+        let mut ground = None;
+        for plan in plans {
+            println!("{plan}");
+            let on = match ground.take() {
+                Some(ground) => ground,
+                None => self.ground().await?,
+            };
+            let mut on = on;
+            match on
+                .run(&plan, None, Duration::from_secs(self.arguments.seconds))
+                .await
+            {
+                Ok(outcomes) => {
+                    println!("  {}", report::line(&outcomes));
+                    if outcomes.findings.is_empty() {
+                        ground = Some(on);
+                    } else {
+                        self.tell(&outcomes, &on);
+                        self.failures
+                            .push(format!("{plan}: {} defects", outcomes.findings.len()));
+                    }
+                    self.done.push(outcomes);
+                    self.write_table()?;
+                }
+                Err(error) => {
+                    self.failures.push(format!("{plan}: {error:#}"));
+                    println!("  FAILED: {error:#}\n  logs: {}", on.folder().display());
+                }
+            }
+        }
+        if let Some(ground) = ground {
+            ground.stop().await?;
+        }
+        Ok(())
+    }
+
+    /// On a cluster of its own, which is spoilt afterwards.
+    async fn run_control(&mut self, control: Control, seed: u64) -> Result<()> {
+        let fault = match control {
+            Control::Rmw => Fault::Nothing,
+            Control::Flush0 => Fault::KillAll,
+            Control::PlainRestart => Fault::PlainRestart,
+        };
+        let plan = Plan::new(seed, fault, SMALL.0);
+        println!("control {}, {plan}", control.name());
+        let mut ground = self.ground().await?;
+        let outcomes = ground
+            .run(&plan, Some(control), Duration::from_secs(self.arguments.seconds))
+            .await?;
+        println!("  {}", report::line(&outcomes));
+        if outcomes.count(Kind::Lost) == 0 {
+            self.failures
+                .push(format!("the control {} was not caught", control.name()));
+        } else {
+            print!("{}", report::evidence(&outcomes));
+        }
+        self.done.push(outcomes);
+        self.write_table()
+    }
+
+    async fn ground(&mut self) -> Result<Ground> {
+        self.grounds += 1;
+        let history = self
+            .history
+            .join(format!("history-{}-{}.jsonl", std::process::id(), self.grounds));
+        println!("  a new cluster; its history: {}", history.display());
+        let data = self.arguments.data.as_ref();
+        Ground::start(&history, data.map(|data| data.join(self.grounds.to_string()))).await
+    }
+
+    fn tell(&self, outcomes: &Outcomes, ground: &Ground) {
+        print!("{}", report::evidence(outcomes));
+        println!("  logs: {}", ground.folder().display());
+    }
+
+    fn write_table(&self) -> Result<()> {
+        let Some(file) = &self.arguments.table else {
+            return Ok(());
+        };
+        let words: Vec<_> = std::env::args().skip(1).collect();
+        report::write(file, &format!("./dev fault {}", words.join(" ")), &self.done)
+    }
 }

@@ -1,0 +1,243 @@
+//! What has to be there, by the history alone.
+
+use std::collections::{BTreeSet, HashMap};
+
+use uuid::Uuid;
+
+use crate::history::{Operation, Record};
+
+/// An operation whose outcome is not known may still take effect for so long: the client waits ten seconds, the router
+/// nine, a service two, and a node that hangs is given up after four.
+const LATE: f64 = 15.0;
+
+/// Whether something has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Happened,
+    Not,
+    Maybe,
+}
+
+impl Fate {
+    fn of(record: &Record) -> Self {
+        if record.is_ok() {
+            Self::Happened
+        } else if record.is_unknown() {
+            Self::Maybe
+        } else {
+            Self::Not
+        }
+    }
+
+    /// Whether what was made, and perhaps deleted, is there.
+    fn unless(self, deleted: Self) -> Self {
+        match (self, deleted) {
+            (_, Self::Happened) => Self::Not,
+            (made, Self::Not) => made,
+            (Self::Not, Self::Maybe) => Self::Not,
+            (_, Self::Maybe) => Self::Maybe,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Account<'a> {
+    pub(super) email: &'a str,
+    pub(super) id: Option<Uuid>,
+    pub(super) fate: Fate,
+    pub(super) record: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Photo<'a> {
+    pub(super) title: &'a str,
+    pub(super) picture: u64,
+    /// The folder of its files, where the answer told it.
+    pub(super) key: Option<Uuid>,
+    pub(super) published: Fate,
+    pub(super) deleted: Fate,
+    pub(super) records: Vec<usize>,
+}
+
+impl Photo<'_> {
+    pub(super) fn fate(&self) -> Fate {
+        self.published.unless(self.deleted)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Comment {
+    pub(super) photo: Uuid,
+    pub(super) id: Option<Uuid>,
+    written: Fate,
+    pub(super) deleted: Fate,
+    pub(super) records: Vec<usize>,
+}
+
+impl Comment {
+    pub(super) fn fate(&self) -> Fate {
+        self.written.unless(self.deleted)
+    }
+}
+
+/// What a vote may be in the end; 0 is none.
+#[derive(Debug)]
+pub(super) struct Votes {
+    pub(super) allowed: BTreeSet<i8>,
+    pub(super) records: Vec<usize>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counter {
+    pub(super) acknowledged: i64,
+    pub(super) unknown: i64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Expected<'a> {
+    pub(super) accounts: Vec<Account<'a>>,
+    pub(super) photos: HashMap<Uuid, Photo<'a>>,
+    pub(super) comments: HashMap<&'a str, Comment>,
+    /// By photo and account.
+    pub(super) votes: HashMap<(Uuid, Uuid), Votes>,
+    pub(super) counters: HashMap<u32, Counter>,
+}
+
+impl<'a> Expected<'a> {
+    pub(super) fn of(records: &'a [Record]) -> Self {
+        let mut expected = Self::default();
+        let mut votes: HashMap<_, Vec<(&Record, i8)>> = HashMap::new();
+        for record in records {
+            if let Operation::Vote {
+                account,
+                photo,
+                value,
+            } = record.operation
+            {
+                votes.entry((photo, account)).or_default().push((record, value));
+            } else {
+                expected.add(record);
+            }
+        }
+        for (key, votes) in votes {
+            let allowed = allowed(&votes);
+            let records = votes.iter().map(|(record, _)| record.number).collect();
+            expected.votes.insert(key, Votes { allowed, records });
+        }
+        expected
+    }
+
+    fn add(&mut self, record: &'a Record) {
+        let fate = Fate::of(record);
+        match &record.operation {
+            Operation::Register { email, account } => self.accounts.push(Account {
+                email,
+                id: *account,
+                fate,
+                record: record.number,
+            }),
+            Operation::Publish {
+                photo,
+                title,
+                picture,
+                key,
+            } => {
+                let published = Photo {
+                    title,
+                    picture: *picture,
+                    key: *key,
+                    published: fate,
+                    deleted: Fate::Not,
+                    records: vec![record.number],
+                };
+                self.photos.insert(*photo, published);
+            }
+            Operation::DeletePhoto { photo } => {
+                if let Some(photo) = self.photos.get_mut(photo) {
+                    photo.deleted = fate;
+                    photo.records.push(record.number);
+                }
+            }
+            Operation::Comment { photo, body, comment } => {
+                let written = Comment {
+                    photo: *photo,
+                    id: *comment,
+                    written: fate,
+                    deleted: Fate::Not,
+                    records: vec![record.number],
+                };
+                self.comments.insert(body, written);
+            }
+            Operation::DeleteComment { body, .. } => {
+                if let Some(comment) = self.comments.get_mut(body.as_str()) {
+                    comment.deleted = fate;
+                    comment.records.push(record.number);
+                }
+            }
+            Operation::Increment { counter, .. } => {
+                let counter = self.counters.entry(*counter).or_default();
+                counter.acknowledged += i64::from(fate == Fate::Happened);
+                counter.unknown += i64::from(fate == Fate::Maybe);
+            }
+            Operation::Vote { .. } | Operation::Login { .. } | Operation::Refresh { .. } => {}
+        }
+    }
+}
+
+/// The last acknowledged vote, or one of unknown outcome that may have taken effect after it. One person's votes on one
+/// photo follow each other.
+fn allowed(votes: &[(&Record, i8)]) -> BTreeSet<i8> {
+    let last = votes.iter().rposition(|(record, _)| record.is_ok());
+    let (mut allowed, settled) = match last {
+        Some(at) => (BTreeSet::from([votes[at].1]), votes[at].0.begun),
+        None => (BTreeSet::from([0]), 0.0),
+    };
+    for (at, (record, value)) in votes.iter().enumerate() {
+        let after = last.is_none_or(|last| at > last);
+        let late = record.ended.is_none_or(|ended| ended + LATE > settled);
+        if record.is_unknown() && (after || late) {
+            allowed.insert(*value);
+        }
+    }
+    allowed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::Outcome;
+
+    fn vote(number: usize, at: f64, outcome: Outcome) -> Record {
+        Record {
+            number,
+            run: 1,
+            who: "somebody".to_owned(),
+            begun: at,
+            ended: Some(at + 0.1),
+            operation: Operation::Login { email: String::new() },
+            outcome: Some(outcome),
+        }
+    }
+
+    #[test]
+    fn the_last_acknowledged_vote_counts_and_what_is_unknown_may() {
+        let unknown = || Outcome::Unknown("no answer".to_owned());
+        let refused = || Outcome::Failed("FORBIDDEN".to_owned());
+        let [a, b, c] = [(0, Outcome::Ok), (1, unknown()), (2, Outcome::Ok)]
+            .map(|(number, outcome)| vote(number, 30.0 * number as f64, outcome));
+        assert_eq!(allowed(&[(&a, 1), (&b, -1)]), BTreeSet::from([1, -1]));
+        assert_eq!(allowed(&[(&a, 1), (&b, -1), (&c, 0)]), BTreeSet::from([0]));
+        let soon = vote(3, 31.0, Outcome::Ok);
+        assert_eq!(allowed(&[(&b, -1), (&soon, 1)]), BTreeSet::from([-1, 1]));
+        let refused = vote(4, 99.0, refused());
+        assert_eq!(allowed(&[(&refused, 1)]), BTreeSet::from([0]));
+    }
+
+    #[test]
+    fn what_was_perhaps_deleted_is_perhaps_there() {
+        assert_eq!(Fate::Happened.unless(Fate::Maybe), Fate::Maybe);
+        assert_eq!(Fate::Happened.unless(Fate::Happened), Fate::Not);
+        assert_eq!(Fate::Happened.unless(Fate::Not), Fate::Happened);
+        assert_eq!(Fate::Not.unless(Fate::Maybe), Fate::Not);
+    }
+}

@@ -1,0 +1,103 @@
+//! The files of photos, in the object store's own folder.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use uuid::Uuid;
+
+use super::expected::Expected;
+use super::found::Found;
+use super::{Findings, Kind};
+use crate::picture;
+use crate::site::Site;
+
+/// So many photos are fetched through the site.
+const SERVED: usize = 10;
+
+/// Remembers which files a picture has: they are developed once.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    known: HashMap<u64, BTreeMap<String, [u8; 32]>>,
+}
+
+impl Files {
+    pub(super) fn judge(
+        &mut self,
+        expected: &Expected<'_>,
+        found: &Found,
+        objects: &Path,
+        findings: &mut Findings,
+    ) -> Result<()> {
+        for (id, photo) in &expected.photos {
+            let mut add = |kind, what: String| {
+                findings.add(kind, format!("object store: photo {id} {what}"), &photo.records);
+            };
+            let Some(there) = found.photos.get(id) else {
+                if photo.key.is_some_and(|key| is_in_use(&folder(objects, key))) {
+                    add(Kind::Wrong, "is deleted and still has files".to_owned());
+                }
+                continue;
+            };
+            let files = match self.known.get(&photo.picture) {
+                Some(files) => files,
+                None => self
+                    .known
+                    .entry(photo.picture)
+                    .or_insert(picture::files(photo.picture)?),
+            };
+            for (name, hash) in files {
+                match fs::read(folder(objects, there.key).join(name)) {
+                    Ok(bytes) if picture::hash(&bytes) == *hash => {}
+                    Ok(_) => add(Kind::Lost, format!("has other bytes in {name}")),
+                    Err(_) => add(Kind::Lost, format!("has no file {name}")),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Files {
+    /// Whether the site serves the files of some photos, byte by byte.
+    pub(super) async fn judge_served(
+        &self,
+        expected: &Expected<'_>,
+        found: &Found,
+        site: &Site,
+        findings: &mut Findings,
+    ) {
+        let there = expected
+            .photos
+            .iter()
+            .filter_map(|(id, photo)| Some((id, photo, found.photos.get(id)?)));
+        for (id, photo, row) in there.take(SERVED) {
+            // The master is kept, and never served.
+            let files = self.known.get(&photo.picture).into_iter().flatten();
+            for (name, hash) in files.filter(|(name, _)| *name != "master.jpg") {
+                let path = format!("/media/{}/{name}", row.key.simple());
+                let served = site.fetch(&path).await;
+                if !served.as_ref().is_ok_and(|bytes| picture::hash(bytes) == *hash) {
+                    let what = match served {
+                        Ok(_) => "other bytes".to_owned(),
+                        Err(error) => format!("{error:#}"),
+                    };
+                    let what = format!("the site does not serve {path} of photo {id}: {what}");
+                    findings.add(Kind::Wrong, what, &photo.records);
+                }
+            }
+        }
+    }
+}
+
+/// The folder of a photo's files: the store spreads them by the first two digits.
+pub(crate) fn folder(objects: &Path, key: Uuid) -> PathBuf {
+    let key = key.simple().to_string();
+    objects.join(&key[..2]).join(key)
+}
+
+/// Whether there is a file; the store may leave an empty folder.
+pub(crate) fn is_in_use(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some())
+}

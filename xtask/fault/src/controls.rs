@@ -1,0 +1,140 @@
+//! Mistakes that are made on purpose. Where the audit does not notice them, it proves nothing.
+
+use std::fs;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use sqlx::{MySqlPool, Row as _};
+use xtask::cluster::{Cluster, NODES};
+
+use crate::nodes;
+
+/// What is done wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Control {
+    /// Counters are read and then written, on a healthy cluster.
+    Rmw,
+    /// A commit is acknowledged before it is on disk (`innodb_flush_log_at_trx_commit = 0`), and all nodes are killed.
+    Flush0,
+    /// After a kill of all, MariaDB is started without recovering its position, first on a node that was away.
+    PlainRestart,
+}
+
+impl Control {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Rmw => "rmw",
+            Self::Flush0 => "flush0",
+            Self::PlainRestart => "plain-restart",
+        }
+    }
+
+    pub(crate) fn says(self) -> &'static str {
+        match self {
+            Self::Rmw => "counters read and then written, on a healthy cluster",
+            Self::Flush0 => "innodb_flush_log_at_trx_commit = 0, all nodes killed",
+            Self::PlainRestart => "all nodes killed, MariaDB started plainly, a stale node first",
+        }
+    }
+}
+
+/// Has the nodes acknowledge commits that are not on disk.
+pub(crate) async fn flush_lazily(pools: &[MySqlPool]) -> Result<()> {
+    for pool in pools {
+        sqlx::raw_sql("SET GLOBAL innodb_flush_log_at_trx_commit = 0")
+            .execute(pool)
+            .await?;
+    }
+    Ok(())
+}
+
+/// How long the node that becomes stale is away while the others go on.
+const AWAY: Duration = Duration::from_secs(4);
+const START: Duration = Duration::from_secs(90);
+
+/// Kills the nodes for good, the first one earlier, and starts their MariaDB as somebody might who does not know better:
+/// no position is recovered, and the first node begins.
+pub(crate) async fn restart_plainly(cluster: &Cluster) -> Result<()> {
+    let databases = Cluster::databases();
+    cluster.kill_for_good(&databases[..1]).await?;
+    tokio::time::sleep(AWAY).await;
+    cluster.kill_for_good(&databases[1..]).await?;
+    let state = cluster.volume(1).join("data/grastate.dat");
+    let text = fs::read_to_string(&state)?.replace("safe_to_bootstrap: 0", "safe_to_bootstrap: 1");
+    fs::write(&state, text)?;
+    start_server(
+        cluster,
+        1,
+        &["--wsrep-new-cluster", "--wsrep-cluster-address=gcomm://"],
+    )?;
+    wait_until_synced(cluster, 1, 1, START).await?;
+    let all = format!(
+        "--wsrep-cluster-address=gcomm://{}",
+        cluster.network().addresses().join(",")
+    );
+    for slot in 2..=NODES {
+        start_server(cluster, slot, &[&all])?;
+        wait_until_synced(cluster, slot, slot, START).await?;
+    }
+    Ok(())
+}
+
+/// The MariaDB of a node, with its configuration and without its agent. It ends with the network.
+fn start_server(cluster: &Cluster, slot: u32, flags: &[&str]) -> Result<()> {
+    let log = fs::File::options()
+        .append(true)
+        .create(true)
+        .open(cluster.log_file(&format!("db-{slot}")))?;
+    let configuration = cluster.volume(slot).join("mariadb.cnf");
+    let path = std::env::var("PATH").unwrap_or_default();
+    cluster
+        .network()
+        .command(slot)
+        .arg("mariadbd")
+        .arg(format!("--defaults-file={}", configuration.display()))
+        .args(flags)
+        .env("PATH", format!("{path}:/usr/sbin:/usr/local/sbin"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .context("MariaDB cannot be started")?;
+    Ok(())
+}
+
+/// For nodes without agents.
+pub(crate) async fn wait_in_step(cluster: &Cluster, limit: Duration) -> Result<()> {
+    for slot in 1..=NODES {
+        wait_until_synced(cluster, slot, NODES, limit).await?;
+    }
+    Ok(())
+}
+
+async fn wait_until_synced(cluster: &Cluster, slot: u32, size: u32, limit: Duration) -> Result<()> {
+    let pool = nodes::pool(cluster, slot);
+    let began = Instant::now();
+    while !is_synced(&pool, size).await {
+        if began.elapsed() > limit {
+            bail!(
+                "db-{slot}, started plainly, was not in step within {} s",
+                limit.as_secs()
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
+async fn is_synced(pool: &MySqlPool, size: u32) -> bool {
+    let asked = sqlx::query(
+        "SELECT VARIABLE_NAME, VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS
+         WHERE VARIABLE_NAME IN ('WSREP_LOCAL_STATE_COMMENT', 'WSREP_CLUSTER_SIZE')",
+    )
+    .fetch_all(pool);
+    let Ok(Ok(rows)) = tokio::time::timeout(Duration::from_secs(2), asked).await else {
+        return false;
+    };
+    let said: Vec<String> = rows.iter().filter_map(|row| row.try_get(1).ok()).collect();
+    said.contains(&"Synced".to_owned()) && said.contains(&size.to_string())
+}

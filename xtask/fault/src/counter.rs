@@ -1,0 +1,101 @@
+//! The harness's own writers, one at each node: they count. With a plain `UPDATE … + 1` nothing may be lost; reading and
+//! then writing loses counts on a healthy cluster, which the audit has to notice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rand::RngExt as _;
+use sqlx::{MySqlPool, Row as _};
+use tokio::task::JoinHandle;
+
+use crate::history::{Operation, Outcome};
+use crate::people::World;
+
+/// Few, so that writers meet.
+pub(crate) const COUNTERS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(15);
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How a writer counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    InOneStatement,
+    ReadThenWrite,
+}
+
+/// Makes the table, on any node.
+pub(crate) async fn prepare(pool: &MySqlPool) -> Result<()> {
+    for statement in [
+        "CREATE DATABASE IF NOT EXISTS fault_audit",
+        "CREATE TABLE IF NOT EXISTS fault_audit.counter (id INT UNSIGNED PRIMARY KEY, value BIGINT NOT NULL)",
+    ] {
+        sqlx::raw_sql(statement)
+            .execute(pool)
+            .await
+            .context("the counters cannot be made")?;
+    }
+    for id in 1..=COUNTERS {
+        sqlx::query("INSERT IGNORE INTO fault_audit.counter VALUES (?, 0)")
+            .bind(id)
+            .execute(pool)
+            .await?;
+    }
+    Ok(())
+}
+
+/// A writer at one node, until the world says that it is over.
+pub(crate) fn start(world: Arc<World>, pool: MySqlPool, node: u32, manner: Manner) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        while !world.is_over() {
+            let counter = rand::rng().random_range(1..=COUNTERS);
+            let operation = Operation::Increment { counter, node };
+            let number = world
+                .history
+                .invoke(&format!("counter at db-{node}"), operation.clone());
+            let counted = tokio::time::timeout(PATIENCE, count(&pool, counter, manner)).await;
+            let outcome = match counted {
+                Ok(Ok(())) => Outcome::Ok,
+                Ok(Err(error)) => judge(&error),
+                Err(_) => Outcome::Unknown("no answer in time".to_owned()),
+            };
+            world.history.complete(number, operation, outcome);
+            tokio::time::sleep(PAUSE).await;
+        }
+    })
+}
+
+async fn count(pool: &MySqlPool, counter: u32, manner: Manner) -> Result<(), sqlx::Error> {
+    match manner {
+        Manner::InOneStatement => {
+            sqlx::query("UPDATE fault_audit.counter SET value = value + 1 WHERE id = ?")
+                .bind(counter)
+                .execute(pool)
+                .await?;
+        }
+        Manner::ReadThenWrite => {
+            let row = sqlx::query("SELECT value FROM fault_audit.counter WHERE id = ?")
+                .bind(counter)
+                .fetch_one(pool)
+                .await?;
+            sqlx::query("UPDATE fault_audit.counter SET value = ? WHERE id = ?")
+                .bind(row.try_get::<i64, _>(0)? + 1)
+                .bind(counter)
+                .execute(pool)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+/// A deadlock, a lock wait and a node that refuses have changed nothing; of the rest nobody knows.
+fn judge(error: &sqlx::Error) -> Outcome {
+    let number = error
+        .as_database_error()
+        .and_then(|error| error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>())
+        .map(sqlx::mysql::MySqlDatabaseError::number);
+    match (number, error) {
+        (Some(1213 | 1205 | 1020), _) | (_, sqlx::Error::PoolTimedOut) => Outcome::Failed(error.to_string()),
+        _ => Outcome::Unknown(error.to_string()),
+    }
+}

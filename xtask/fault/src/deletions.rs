@@ -1,0 +1,93 @@
+//! How long it takes until a deleted photo is gone everywhere: known to be deleted to every service, without votes,
+//! comments and files.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use sqlx::{MySqlPool, Row as _};
+use tokio::task::{JoinHandle, JoinSet};
+use uuid::Uuid;
+
+use crate::audit::{folder, is_in_use};
+use crate::people::World;
+
+const LOOK: Duration = Duration::from_millis(100);
+/// The audit finds what is not gone by then.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// One deletion, from its acknowledgement on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gone {
+    pub(crate) acknowledged: Instant,
+    pub(crate) took: Duration,
+}
+
+/// Watches every deletion of a run.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    task: JoinHandle<()>,
+    gone: Arc<Mutex<Vec<Gone>>>,
+}
+
+impl Watch {
+    pub(crate) fn start(world: Arc<World>, pools: Vec<MySqlPool>, objects: PathBuf) -> Self {
+        let gone = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&gone);
+        let task = tokio::spawn(async move {
+            let mut watched = JoinSet::new();
+            loop {
+                for (photo, key, acknowledged) in world.take_deleted() {
+                    let (pools, folder, seen) = (pools.clone(), folder(&objects, key), Arc::clone(&seen));
+                    watched.spawn(async move {
+                        while acknowledged.elapsed() < LIMIT {
+                            if !is_in_use(&folder) && is_gone(&pools, photo).await {
+                                let took = acknowledged.elapsed();
+                                let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                                seen.push(Gone { acknowledged, took });
+                                return;
+                            }
+                            tokio::time::sleep(LOOK).await;
+                        }
+                    });
+                }
+                while watched.try_join_next().is_some() {}
+                if world.is_over() && watched.is_empty() {
+                    return;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        });
+        Self { task, gone }
+    }
+
+    /// All of them, once the world is over.
+    pub(crate) async fn finish(self) -> Result<Vec<Gone>> {
+        self.task.await?;
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(gone)
+    }
+}
+
+/// Whether any node that answers says so.
+async fn is_gone(pools: &[MySqlPool], photo: Uuid) -> bool {
+    const GONE: &str = "SELECT (SELECT COUNT(*) FROM photo.photo WHERE id = ?) = 0
+        AND (SELECT COUNT(*) FROM vote.photo_score WHERE photo_id = ? AND deleted_at IS NOT NULL) = 1
+        AND (SELECT COUNT(*) FROM vote.vote WHERE photo_id = ?) = 0
+        AND (SELECT COUNT(*) FROM comment.deleted_photo WHERE id = ?) = 1
+        AND (SELECT COUNT(*) FROM comment.comment WHERE photo_id = ?) = 0";
+    for pool in pools {
+        let asked = sqlx::query(GONE)
+            .bind(photo)
+            .bind(photo)
+            .bind(photo)
+            .bind(photo)
+            .bind(photo)
+            .fetch_one(pool);
+        if let Ok(Ok(row)) = tokio::time::timeout(Duration::from_secs(1), asked).await {
+            return row.try_get(0).unwrap_or(false);
+        }
+    }
+    false
+}

@@ -1,0 +1,201 @@
+//! What was asked for, and what came of it. The audit judges by this alone.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde::Serialize;
+use uuid::Uuid;
+
+/// Something that a client asks for. What only the answer tells is empty until then.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub(crate) enum Operation {
+    Register {
+        email: String,
+        account: Option<Uuid>,
+    },
+    Login {
+        email: String,
+    },
+    /// `token` counts the refresh tokens that the person was given.
+    Refresh {
+        account: Uuid,
+        token: u32,
+    },
+    /// The key is the folder of the photo's files.
+    Publish {
+        photo: Uuid,
+        title: String,
+        picture: u64,
+        key: Option<Uuid>,
+    },
+    DeletePhoto {
+        photo: Uuid,
+    },
+    Vote {
+        account: Uuid,
+        photo: Uuid,
+        value: i8,
+    },
+    /// `body` is the only comment with this text.
+    Comment {
+        photo: Uuid,
+        body: String,
+        comment: Option<Uuid>,
+    },
+    DeleteComment {
+        comment: Uuid,
+        body: String,
+    },
+    /// By the harness's own writers, past the services.
+    Increment {
+        counter: u32,
+        node: u32,
+    },
+}
+
+/// What is known of an operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    /// It was acknowledged: it has happened.
+    Ok,
+    /// It was refused for good: it has not happened.
+    Failed(String),
+    /// It may or may not have happened, or may still happen.
+    Unknown(String),
+}
+
+/// One operation. Times are seconds since the history began.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Record {
+    pub(crate) number: usize,
+    pub(crate) run: u32,
+    pub(crate) who: String,
+    pub(crate) begun: f64,
+    pub(crate) ended: Option<f64>,
+    #[serde(flatten)]
+    pub(crate) operation: Operation,
+    /// Nothing while it is not known, which counts as unknown.
+    pub(crate) outcome: Option<Outcome>,
+}
+
+impl Record {
+    pub(crate) fn is_ok(&self) -> bool {
+        self.outcome == Some(Outcome::Ok)
+    }
+
+    pub(crate) fn is_unknown(&self) -> bool {
+        matches!(self.outcome, None | Some(Outcome::Unknown(_)))
+    }
+
+    /// Whether a person did it, through the site.
+    pub(crate) fn is_a_write_of_the_site(&self) -> bool {
+        !matches!(
+            self.operation,
+            Operation::Increment { .. } | Operation::Login { .. }
+        )
+    }
+}
+
+/// The history of one cluster, over all runs with it. Every line goes to a file as it happens.
+#[derive(Debug)]
+pub(crate) struct History {
+    began: Instant,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    run: u32,
+    records: Vec<Record>,
+    file: File,
+}
+
+impl History {
+    pub(crate) fn new(file: &Path) -> Result<Self> {
+        Ok(Self {
+            began: Instant::now(),
+            inner: Mutex::new(Inner {
+                run: 0,
+                records: Vec::new(),
+                file: File::create(file)?,
+            }),
+        })
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is recorded from now on belongs to this run.
+    pub(crate) fn begin_run(&self, run: u32) {
+        self.inner().run = run;
+    }
+
+    /// Seconds since the beginning.
+    pub(crate) fn now(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+
+    /// The moment so many seconds after the beginning.
+    pub(crate) fn moment(&self, seconds: f64) -> Instant {
+        self.began + Duration::from_secs_f64(seconds)
+    }
+
+    /// Notes that somebody asks for something. The number stands for it.
+    pub(crate) fn invoke(&self, who: &str, operation: Operation) -> usize {
+        let begun = self.now();
+        let mut inner = self.inner();
+        let record = Record {
+            number: inner.records.len(),
+            run: inner.run,
+            who: who.to_owned(),
+            begun,
+            ended: None,
+            operation,
+            outcome: None,
+        };
+        inner.write(&record);
+        inner.records.push(record);
+        inner.records.len() - 1
+    }
+
+    /// Notes what came of it; `operation` says what the answer told.
+    pub(crate) fn complete(&self, number: usize, operation: Operation, outcome: Outcome) {
+        let ended = self.now();
+        let mut inner = self.inner();
+        let record = &mut inner.records[number];
+        record.ended = Some(ended);
+        record.operation = operation;
+        record.outcome = Some(outcome);
+        let record = record.clone();
+        inner.write(&record);
+    }
+
+    /// Notes what happens to the system.
+    pub(crate) fn note(&self, what: &str) {
+        let line = serde_json::json!({ "at": self.now(), "nemesis": what });
+        self.inner().line(&line.to_string());
+    }
+
+    pub(crate) fn records(&self) -> Vec<Record> {
+        self.inner().records.clone()
+    }
+}
+
+impl Inner {
+    fn write(&mut self, record: &Record) {
+        let line = serde_json::to_string(record).expect("a record is plain data");
+        self.line(&line);
+    }
+
+    fn line(&mut self, line: &str) {
+        // The records in memory are what the audit reads; the file is for people.
+        let _ = writeln!(self.file, "{line}");
+    }
+}

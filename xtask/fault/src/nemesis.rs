@@ -1,0 +1,125 @@
+//! Breaks the system as planned, and mends it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use xtask::cluster::{Cluster, NODES};
+
+use crate::controls;
+use crate::history::History;
+use crate::plan::{Fault, Plan};
+
+/// Far more than anything takes.
+const LONG: Duration = Duration::from_secs(180);
+/// By then an agent has noticed that its MariaDB has ended.
+const NOTICE: Duration = Duration::from_secs(1);
+
+/// When it was broken, from when on it mends, and when all nodes were in step again: seconds of the history.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Struck {
+    pub(crate) began: f64,
+    pub(crate) mending: f64,
+    pub(crate) in_step: f64,
+}
+
+impl Struck {
+    /// How long the cluster took to be whole again.
+    pub(crate) fn recovery(&self) -> f64 {
+        self.in_step - self.mending
+    }
+}
+
+/// Does what is planned, and returns when everything runs again.
+pub(crate) async fn strike(cluster: &Cluster, plan: &Plan, history: &History) -> Result<Struck> {
+    let began = history.now();
+    history.note(&format!("begins: {plan}"));
+    let mending = break_and_mend(cluster, plan, history).await?;
+    history.note("mended");
+    if plan.fault == Fault::PlainRestart {
+        controls::wait_in_step(cluster, LONG).await?;
+    } else {
+        cluster.wait_in_step(LONG).await?;
+    }
+    let in_step = history.now();
+    history.note("three in step");
+    cluster.wait_until_ready(LONG).await?;
+    Ok(Struck {
+        began,
+        mending,
+        in_step,
+    })
+}
+
+/// Says from when on recovery is to be counted: from a kill itself, and from the end of what lasts.
+async fn break_and_mend(cluster: &Cluster, plan: &Plan, history: &History) -> Result<f64> {
+    let began = history.now();
+    let (slot, hold) = (plan.slot, plan.hold);
+    let node = format!("db-{slot}");
+    match plan.fault {
+        Fault::Nothing => {}
+        Fault::KillOne => cluster.kill(&node),
+        Fault::KillServer => {
+            kill_server(cluster, slot)?;
+            tokio::time::sleep(NOTICE).await;
+        }
+        Fault::PauseOne => {
+            cluster.pause(&node);
+            tokio::time::sleep(hold).await;
+            cluster.resume(&node);
+            return Ok(history.now());
+        }
+        Fault::CutOne => {
+            cluster.cut(slot, true)?;
+            tokio::time::sleep(hold).await;
+            cluster.cut(slot, false)?;
+            return Ok(history.now());
+        }
+        Fault::SlowOne => {
+            let slow = cluster.slow_down(slot, plan.delay)?;
+            tokio::time::sleep(hold).await;
+            drop(slow);
+            return Ok(history.now());
+        }
+        Fault::FullDisk => {
+            cluster.fill_volume()?;
+            tokio::time::sleep(hold).await;
+            cluster.clear_volume()?;
+            return Ok(history.now());
+        }
+        Fault::KillAll => cluster.kill_all(&Cluster::databases()),
+        Fault::CutAll => {
+            (1..=NODES).try_for_each(|slot| cluster.cut(slot, true))?;
+            tokio::time::sleep(hold).await;
+            (1..=NODES).try_for_each(|slot| cluster.cut(slot, false))?;
+            return Ok(history.now());
+        }
+        Fault::StopAll => {
+            let mut all = cluster.site();
+            all.extend(Cluster::databases());
+            cluster.stop_parts(&all).await?;
+            cluster.start_parts(&all)?;
+        }
+        Fault::KillServices => {
+            for (part, pause) in &plan.order {
+                cluster.kill(part);
+                tokio::time::sleep(*pause).await;
+            }
+        }
+        Fault::KillRouter => {
+            cluster.kill("router");
+            tokio::time::sleep(hold).await;
+            cluster.kill("router");
+        }
+        Fault::PlainRestart => controls::restart_plainly(cluster).await?,
+    }
+    Ok(began)
+}
+
+fn kill_server(cluster: &Cluster, slot: u32) -> Result<()> {
+    let file = cluster.volume(slot).join("mariadb.pid");
+    let pid = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    kill(Pid::from_raw(pid.trim().parse()?), Signal::SIGKILL)?;
+    Ok(())
+}

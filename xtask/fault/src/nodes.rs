@@ -1,0 +1,54 @@
+//! SQL on each node of the database, past the services, as the administrator.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use chassis::config::Secret;
+use database_agent::{seal, sql};
+use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
+use sqlx::{MySql, MySqlPool, pool::PoolConnection};
+use xtask::cluster::{Cluster, NODES};
+
+/// How often a node that has just come back is asked again.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A pool to one node, over its socket: no broken link is in the way.
+pub(crate) fn pool(cluster: &Cluster, slot: u32) -> MySqlPool {
+    let secret = Secret::new(cluster.cluster_secret());
+    let password = seal::derived_password(&secret, "the agent's account");
+    let options = MySqlConnectOptions::new()
+        .socket(cluster.socket(slot))
+        .username(sql::AGENT)
+        .password(password.expose());
+    MySqlPoolOptions::new()
+        .max_connections(4)
+        .acquire_timeout(Duration::from_secs(1))
+        .connect_lazy_with(options)
+}
+
+/// One to each.
+pub(crate) fn pools(cluster: &Cluster) -> Vec<MySqlPool> {
+    (1..=NODES).map(|slot| pool(cluster, slot)).collect()
+}
+
+/// A connection that sees everything that was committed anywhere.
+pub(crate) async fn connection(pool: &MySqlPool) -> Result<PoolConnection<MySql>> {
+    let mut tries = 0;
+    loop {
+        let connected = async {
+            let mut connection = pool.acquire().await?;
+            sqlx::query("SET SESSION wsrep_sync_wait = 1")
+                .execute(&mut *connection)
+                .await?;
+            sqlx::query("SELECT 1").execute(&mut *connection).await?;
+            Ok::<_, sqlx::Error>(connection)
+        };
+        match connected.await {
+            Ok(connection) => return Ok(connection),
+            Err(error) if tries == TRIES => bail!("a node cannot be asked: {error}"),
+            Err(_) => tries += 1,
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

@@ -1,0 +1,264 @@
+//! One run: people use the site, something breaks, it mends, all becomes quiet, and the audit has the last word.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use sqlx::MySqlPool;
+use xtask::cluster::{Cluster, Options};
+
+use crate::audit::{Auditor, Finding, Kind, wait_for_quiet};
+use crate::controls::{self, Control};
+use crate::counter::{self, Manner};
+use crate::deletions::{Gone, Watch};
+use crate::history::{History, Outcome, Record};
+use crate::nemesis::{self, Struck};
+use crate::nodes;
+use crate::people::{Person, World};
+use crate::plan::Plan;
+use crate::site::Site;
+
+const PEOPLE: u64 = 8;
+/// So many photos are there before anything breaks.
+const PHOTOS: usize = 5;
+const LONG: Duration = Duration::from_secs(60);
+/// The node whose disk can be filled, and its size in MiB: enough for the data and a copy.
+pub(crate) const SMALL: (u32, u32) = (2, 1024);
+
+/// A cluster, and everything that was ever done to it.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    cluster: Cluster,
+    pools: Vec<MySqlPool>,
+    world: Arc<World>,
+    auditor: Auditor,
+    runs: u32,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub(crate) struct Outcomes {
+    pub(crate) plan: Plan,
+    pub(crate) control: Option<Control>,
+    /// Of the site's writes in this run.
+    pub(crate) acknowledged: usize,
+    pub(crate) refused: usize,
+    pub(crate) unknown: usize,
+    /// The longest time without an acknowledged write of anybody, in seconds.
+    pub(crate) gap: f64,
+    pub(crate) struck: Struck,
+    /// How long deletions took to be everywhere: those that nothing disturbed, and the others from the end of what
+    /// disturbed them on.
+    pub(crate) calm: Vec<f64>,
+    pub(crate) disturbed: Vec<f64>,
+    pub(crate) findings: Vec<Finding>,
+    /// The operations that the findings name.
+    pub(crate) evidence: Vec<Record>,
+}
+
+impl Outcomes {
+    pub(crate) fn count(&self, kind: Kind) -> usize {
+        self.findings
+            .iter()
+            .filter(|finding| finding.kind == kind)
+            .count()
+    }
+}
+
+impl Ground {
+    /// Starts a cluster, with the history in `history`.
+    pub(crate) async fn start(history: &Path, data: Option<PathBuf>) -> Result<Self> {
+        let cluster = Cluster::start(Options {
+            data_dir: data,
+            small_volume: Some(SMALL),
+            // Nobody here guesses passwords, and all come from one address.
+            environment: vec![(
+                "authentication".to_owned(),
+                "REGISTRATIONS_PER_ADDRESS".to_owned(),
+                "100000".to_owned(),
+            )],
+            ..Options::default()
+        })
+        .await?;
+        let pools = nodes::pools(&cluster);
+        counter::prepare(&pools[0]).await?;
+        let site = Site::new(cluster.base_url())?;
+        Ok(Self {
+            world: Arc::new(World::new(site, History::new(history)?)),
+            cluster,
+            pools,
+            auditor: Auditor::default(),
+            runs: 0,
+        })
+    }
+
+    /// Where logs and volumes are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.cluster.data_dir()
+    }
+
+    /// One run; people go on for `after` when all is whole again.
+    pub(crate) async fn run(
+        &mut self,
+        plan: &Plan,
+        control: Option<Control>,
+        after: Duration,
+    ) -> Result<Outcomes> {
+        self.runs += 1;
+        let world = Arc::clone(&self.world);
+        let history = &world.history;
+        history.begin_run(self.runs);
+        world.stop.store(false, Ordering::Relaxed);
+        if control == Some(Control::Flush0) {
+            controls::flush_lazily(&self.pools).await?;
+        }
+
+        let deletions = Watch::start(Arc::clone(&world), self.pools.clone(), self.cluster.objects());
+        let people: Vec<_> = (1..=PEOPLE)
+            .map(|number| {
+                let name = format!("p{number}-r{}-s{}", self.runs, plan.seed);
+                Person::new(&world, name, plan.seed.wrapping_mul(1_000).wrapping_add(number)).start()
+            })
+            .collect();
+        let manner = match control {
+            Some(Control::Rmw) => Manner::ReadThenWrite,
+            _ => Manner::InOneStatement,
+        };
+        let counters: Vec<_> = (1..)
+            .zip(&self.pools)
+            .map(|(node, pool)| counter::start(Arc::clone(&world), pool.clone(), node, manner))
+            .collect();
+
+        self.wait_for_photos().await?;
+        let from = history.now();
+        tokio::time::sleep(plan.before).await;
+        let struck = nemesis::strike(&self.cluster, plan, history).await;
+        if struck.is_ok() {
+            tokio::time::sleep(after).await;
+        }
+        let until = history.now();
+        world.stop.store(true, Ordering::Relaxed);
+        let mut persons = Vec::new();
+        for person in people {
+            persons.push(person.await?);
+        }
+        for counter in counters {
+            counter.await?;
+        }
+        let struck = struck?;
+
+        let mut findings = Vec::new();
+        if let Err(error) = wait_for_quiet(&self.pools[0]).await {
+            findings.push(Finding {
+                kind: Kind::Wrong,
+                what: format!("{error:#}"),
+                records: Vec::new(),
+            });
+        }
+        let gone = deletions.finish().await?;
+        check_sessions(&mut persons).await;
+        let records = history.records();
+        let objects = self.cluster.objects();
+        findings.extend(
+            self.auditor
+                .audit(&records, &self.pools, &objects, &world.site)
+                .await?,
+        );
+        let named: BTreeSet<_> = findings
+            .iter()
+            .flat_map(|finding| &finding.records)
+            .copied()
+            .collect();
+        let evidence = named.into_iter().map(|number| records[number].clone()).collect();
+        let mut outcomes = Outcomes {
+            plan: plan.clone(),
+            control,
+            acknowledged: 0,
+            refused: 0,
+            unknown: 0,
+            gap: gap(&records, from, until),
+            struck,
+            calm: Vec::new(),
+            disturbed: Vec::new(),
+            findings,
+            evidence,
+        };
+        outcomes.count_records(&records, self.runs);
+        outcomes.sort_deletions(&gone, history);
+        Ok(outcomes)
+    }
+
+    async fn wait_for_photos(&self) -> Result<()> {
+        let (began, before) = (Instant::now(), self.world.photo_count());
+        while self.world.photo_count() < before + PHOTOS {
+            if began.elapsed() > LONG {
+                bail!(
+                    "nobody could publish {PHOTOS} photos within {} s, with nothing broken",
+                    LONG.as_secs()
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.cluster.stop().await
+    }
+}
+
+impl Outcomes {
+    fn count_records(&mut self, records: &[Record], run: u32) {
+        let own = |record: &&Record| record.run == run && record.is_a_write_of_the_site();
+        for record in records.iter().filter(own) {
+            match &record.outcome {
+                Some(Outcome::Ok) => self.acknowledged += 1,
+                Some(Outcome::Failed(_)) => self.refused += 1,
+                Some(Outcome::Unknown(_)) | None => self.unknown += 1,
+            }
+        }
+    }
+
+    /// A deletion is disturbed when it was under way at any time between the break and all being whole.
+    fn sort_deletions(&mut self, gone: &[Gone], history: &History) {
+        let began = history.moment(self.struck.began);
+        let whole = history.moment(self.struck.in_step);
+        for gone in gone {
+            let end = gone.acknowledged + gone.took;
+            if end < began || gone.acknowledged > whole {
+                self.calm.push(gone.took.as_secs_f64());
+            } else {
+                self.disturbed
+                    .push(end.saturating_duration_since(whole).as_secs_f64());
+            }
+        }
+    }
+}
+
+/// The refresh token that somebody was given last works; that it does is on record.
+async fn check_sessions(persons: &mut [Person]) {
+    for person in persons {
+        for _ in 0..10 {
+            match person.is_signed_in().await {
+                Some(Outcome::Unknown(_)) => tokio::time::sleep(Duration::from_millis(300)).await,
+                _ => break,
+            }
+        }
+    }
+}
+
+/// The longest time between acknowledged writes of the site, and at both ends.
+fn gap(records: &[Record], from: f64, until: f64) -> f64 {
+    let mut ends: Vec<f64> = records
+        .iter()
+        .filter(|record| record.is_ok() && record.is_a_write_of_the_site())
+        .filter_map(|record| record.ended)
+        .filter(|ended| (from..=until).contains(ended))
+        .collect();
+    ends.extend([from, until]);
+    ends.sort_by(f64::total_cmp);
+    ends.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max)
+}

@@ -1,0 +1,143 @@
+//! A client of the public API that tells what it knows of each answer, and no more.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::history::Outcome;
+
+/// As long as a browser waits.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The codes by which the site says that nothing has happened.
+const REFUSALS: [&str; 6] = [
+    "UNAUTHENTICATED",
+    "FORBIDDEN",
+    "NOT_FOUND",
+    "INVALID_INPUT",
+    "CONFLICT",
+    "RATE_LIMITED",
+];
+
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    client: reqwest::Client,
+    url: String,
+}
+
+/// An answer: the value of the field that was asked for, null unless the outcome is good.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) value: Value,
+    pub(crate) outcome: Outcome,
+}
+
+impl Answer {
+    fn unknown(why: impl ToString) -> Self {
+        Self {
+            value: Value::Null,
+            outcome: Outcome::Unknown(why.to_string()),
+        }
+    }
+
+    fn failed(why: impl ToString) -> Self {
+        Self {
+            value: Value::Null,
+            outcome: Outcome::Failed(why.to_string()),
+        }
+    }
+
+    fn ok(value: Value) -> Self {
+        Self {
+            value,
+            outcome: Outcome::Ok,
+        }
+    }
+
+    /// Only a connection that was never made has certainly carried nothing.
+    fn broken(error: &reqwest::Error) -> Self {
+        if error.is_connect() {
+            Self::failed("no connection")
+        } else if error.is_timeout() {
+            Self::unknown("no answer in time")
+        } else {
+            Self::unknown("the connection broke")
+        }
+    }
+
+    /// One that answered a request with exactly one field.
+    fn read(body: &Value) -> Self {
+        let value = body["data"].as_object().and_then(|data| data.values().next());
+        if let Some(value) = value.filter(|value| !value.is_null()) {
+            return Self::ok(value.clone());
+        }
+        let Some(error) = body["errors"].get(0) else {
+            return Self::ok(Value::Null);
+        };
+        let code = error["extensions"]["code"].as_str().unwrap_or("INTERNAL");
+        let message = error["message"].as_str().unwrap_or_default();
+        let said = format!("{code}: {message}");
+        if REFUSALS.contains(&code) {
+            Self::failed(said)
+        } else {
+            Self::unknown(said)
+        }
+    }
+
+    pub(crate) fn is_ok(&self) -> bool {
+        self.outcome == Outcome::Ok
+    }
+}
+
+impl Site {
+    pub(crate) fn new(url: String) -> Result<Self> {
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+        Ok(Self { client, url })
+    }
+
+    /// Sends an operation with one field.
+    pub(crate) async fn ask(&self, token: Option<&str>, operation: &str, variables: Value) -> Answer {
+        let mut request = self
+            .client
+            .post(format!("{}/graphql", self.url))
+            .json(&json!({ "query": operation, "variables": variables }));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) => return Answer::broken(&error),
+        };
+        match answer.json().await {
+            Ok(body) => Answer::read(&body),
+            Err(_) => Answer::unknown("the answer is no JSON"),
+        }
+    }
+
+    /// Uploads a picture; the value is the upload's id.
+    pub(crate) async fn upload(&self, token: &str, picture: Vec<u8>) -> Answer {
+        let request = self
+            .client
+            .post(format!("{}/media/uploads", self.url))
+            .bearer_auth(token)
+            .header("content-type", "image/jpeg")
+            .body(picture);
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) => return Answer::broken(&error),
+        };
+        let status = answer.status().as_u16();
+        match answer.json::<Value>().await {
+            Ok(body) if status == 201 => Answer::ok(body["uploadId"].clone()),
+            Ok(body) if (400..500).contains(&status) => Answer::failed(format!("{status}: {}", body["code"])),
+            _ => Answer::unknown(format!("status {status}")),
+        }
+    }
+
+    /// The bytes of a file.
+    pub(crate) async fn fetch(&self, path: &str) -> Result<Vec<u8>> {
+        let answer = self.client.get(format!("{}{path}", self.url)).send().await?;
+        Ok(answer.error_for_status()?.bytes().await?.to_vec())
+    }
+}
