@@ -1,7 +1,8 @@
 //! Times and days as people read them, in the current language, by the browser's own `Intl`.
 
-use js_sys::{Array, Date as JsDate, Intl, Object, Reflect};
-use wasm_bindgen::JsValue;
+use js_sys::{Array, Date as JsDate, Function, Intl, Object, Reflect, global};
+use leptos::prelude::document;
+use wasm_bindgen::{JsCast as _, JsValue};
 
 use crate::graphql::{Date, DateTime};
 use crate::language::regional_tag;
@@ -46,9 +47,38 @@ pub(crate) fn short_day(day: &Date) -> String {
     )
 }
 
-/// Today in UTC, which is where days turn.
+/// The site's time zone, where days begin and end, as the page has it.
+pub(crate) fn zone() -> String {
+    document()
+        .query_selector("meta[name=time-zone]")
+        .ok()
+        .flatten()
+        .and_then(|meta| meta.get_attribute("content"))
+        .unwrap_or_else(|| "UTC".to_owned())
+}
+
+/// Today, where the site is.
 pub(crate) fn today() -> Date {
-    from_ms(JsDate::now())
+    // A browser may be older than the name of a zone.
+    day_in(&zone()).unwrap_or_else(|| from_ms(JsDate::now()))
+}
+
+/// The day that it is in a time zone; none where the browser does not know the zone.
+fn day_in(zone: &str) -> Option<Date> {
+    let intl = Reflect::get(&global(), &"Intl".into()).ok()?;
+    let format: Function = Reflect::get(&intl, &"DateTimeFormat".into())
+        .ok()?
+        .dyn_into()
+        .ok()?;
+    // Swedes write days as the calendar of the API does.
+    let arguments = Array::of2(&"sv".into(), &options(&[("timeZone", zone)]));
+    // Unlike the typed constructor this one gives the exception back.
+    let format: Intl::DateTimeFormat = Reflect::construct(&format, &arguments).ok()?.dyn_into().ok()?;
+    let day = format
+        .format()
+        .call1(&JsValue::UNDEFINED, &JsDate::new_0())
+        .ok()?;
+    Some(Date(day.as_string()?))
 }
 
 /// The day that lies `days` after this one; none for a day that the calendar does not have.

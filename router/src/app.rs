@@ -41,7 +41,7 @@ impl Site {
     pub(crate) fn load(config: &Config, base: &str, graph: &Arc<Graph>) -> anyhow::Result<Self> {
         let app = Bundle::load_if_given(config.app_dir.as_deref(), "app", APP_POLICY)?;
         let app = app.map(|files| {
-            let pages = Pages::new(files.index()?, base.to_owned(), graph.clone());
+            let pages = Pages::new(files.index()?, base.to_owned(), config.time_zone, graph.clone());
             anyhow::Ok(App { files, pages })
         });
         let playground = config.playground_dir.as_deref();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use chassis::config::TokenConfig;
 use chassis::telemetry::LogFormat;
+use chrono_tz::Tz;
 use chassis::telemetry::traces::TraceConfig;
 use ipnet::IpNet;
 use url::Url;
@@ -49,6 +50,9 @@ pub struct Config {
     pub public_url: Url,
     #[command(flatten)]
     pub tls: TlsConfig,
+    /// Where the site is (IANA name): its days begin at midnight there. The same as photo's and vote's.
+    #[arg(long, env = "TIME_ZONE", default_value = "UTC")]
+    pub time_zone: Tz,
     /// Threads that serve requests; by default one per core.
     #[arg(long, env = "ROUTER_WORKERS")]
     pub workers: Option<NonZeroUsize>,

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
 use futures::future::join;
 use hive_router::ntex::http::StatusCode;
 use maud::{Markup, PreEscaped, html};
@@ -59,6 +60,8 @@ pub(crate) struct Pages {
     index: String,
     template: Option<Template>,
     base: String,
+    /// Where the days of Hot begin and end.
+    time_zone: Tz,
     graph: Arc<Graph>,
     kept: Cache<Shown, Arc<Document>>,
 }
@@ -117,9 +120,13 @@ struct Photographer {
 }
 
 impl Pages {
-    /// `index` is the app's page, and `base` the public URL without a slash at its end.
-    pub(crate) fn new(index: &str, base: String, graph: Arc<Graph>) -> Self {
-        let template = Template::parse(index);
+    /// `index` is the app's page, `base` the public URL without a slash at its end, and `time_zone` the site's.
+    pub(crate) fn new(index: &str, base: String, time_zone: Tz, graph: Arc<Graph>) -> Self {
+        let index = index.replace(
+            "<meta name=\"time-zone\" content=\"UTC\">",
+            &format!("<meta name=\"time-zone\" content=\"{time_zone}\">"),
+        );
+        let template = Template::parse(&index);
         if template.is_none() {
             tracing::warn!("the app's page has no place for content: it is served as it is");
         }
@@ -129,9 +136,10 @@ impl Pages {
             .max_capacity(MOST_KEPT)
             .build();
         Self {
-            index: index.to_owned(),
+            index,
             template,
             base,
+            time_zone,
             graph,
             kept,
         }
@@ -160,7 +168,8 @@ impl Pages {
             Ok(content) => self.filled(template, shown, &content),
             Err(NoAnswer::NotThere) => self.filled(template, shown, &not_there(shown)),
             Err(NoAnswer::Unavailable) => {
-                metrics::counter!("proofsheet_router_pages_without_answer_total", "why" => "unavailable").increment(1);
+                metrics::counter!("proofsheet_router_pages_without_answer_total", "why" => "unavailable")
+                    .increment(1);
                 let page = template.fill(None, shown.timeline(), &markup::app_only().into_string(), "");
                 Document::new(HTML, page).with_policy(APP_POLICY.to_owned())
             }
@@ -276,20 +285,24 @@ impl Pages {
 
         let title = named.map_or_else(|| "Hot".to_owned(), |day| format!("Hot, {}", day_in_words(day)));
         let words = match named {
-            None => "Today’s photos, best votes first. A new day begins at 00:00 UTC.",
-            Some(_) => "That day’s photos, best votes first.",
+            None => format!(
+                "Today’s photos, best votes first. A new day begins at 00:00 {}.",
+                self.time_zone
+            ),
+            Some(_) => "That day’s photos, best votes first.".to_owned(),
         };
-        let today = Utc::now().date_naive();
+        let today = Utc::now().with_timezone(&self.time_zone).date_naive();
         let mut style = Style::new();
         let main = markup::timeline(
             &mut style,
             &Timeline {
                 title: &title,
-                words,
+                words: &words,
                 ranked: true,
                 day: Some(Day {
                     shown: named.unwrap_or(today),
                     today,
+                    time_zone: self.time_zone,
                     is_named: named.is_some(),
                 }),
                 page: &page,
@@ -299,7 +312,7 @@ impl Pages {
         );
         let path = named.map_or_else(|| "/hot".to_owned(), |day| format!("/hot/{day}"));
         let photos = page.into_present();
-        let mut head = Head::new(&title, words)
+        let mut head = Head::new(&title, &words)
             .with_photos(&photos, true)
             .with_feed("Hot".to_owned(), "/feeds/hot.atom".to_owned());
         // Every day leads to the one before: who follows all links must find an end.

@@ -142,11 +142,16 @@ pub(crate) fn fetch(
 #[component]
 pub(crate) fn TimelinePage(timeline: Timeline) -> impl IntoView {
     let feed = open_feed(&timeline);
-    let (name, words) = match &timeline {
-        Timeline::Hot(None) => (text!(timeline.hot), text!(timeline.hot_words)),
-        Timeline::Hot(Some(_)) => (text!(timeline.hot), text!(timeline.hot_day_words)),
-        Timeline::Trending => (text!(timeline.trending), text!(timeline.trending_words)),
-        Timeline::Latest | Timeline::Person(_) => (text!(timeline.latest), text!(timeline.latest_words)),
+    let (name, words): (_, Signal<String>) = match &timeline {
+        Timeline::Hot(None) => {
+            let words = || filled!(timeline.hot_words, zone = &time::zone());
+            (text!(timeline.hot), Signal::derive(words))
+        }
+        Timeline::Hot(Some(_)) => (text!(timeline.hot), text!(timeline.hot_day_words).into()),
+        Timeline::Trending => (text!(timeline.trending), text!(timeline.trending_words).into()),
+        Timeline::Latest | Timeline::Person(_) => {
+            (text!(timeline.latest), text!(timeline.latest_words).into())
+        }
     };
     let title = match &timeline {
         Timeline::Hot(Some(day)) => {
@@ -332,7 +337,7 @@ fn EmptyToday(days: Load<Days>) -> impl IntoView {
     };
     view! {
         <p class="empty">
-            {text!(timeline.none_today)} " " <a href=Route::Upload.to_string()>{text!(timeline.upload_first)}</a>
+            {|| filled!(timeline.none_today, zone = &time::zone())} " " <a href=Route::Upload.to_string()>{text!(timeline.upload_first)}</a>
         </p>
         {podium}
     }

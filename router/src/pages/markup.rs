@@ -2,6 +2,7 @@
 //! (`frontend/src/components`, `frontend/src/pages`), so that nothing moves when the app draws the same.
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono_tz::Tz;
 use maud::{Markup, html};
 
 use super::style::Style;
@@ -40,6 +41,8 @@ pub(super) struct Timeline<'p> {
 pub(super) struct Day {
     pub(super) shown: NaiveDate,
     pub(super) today: NaiveDate,
+    /// Where it begins and ends.
+    pub(super) time_zone: Tz,
     /// Whether the address names the day.
     pub(super) is_named: bool,
 }
@@ -64,9 +67,9 @@ pub(super) fn timeline(style: &mut Style, timeline: &Timeline<'_>) -> Markup {
         (grid(style, page, *ranked, day.is_some()))
         @if page.nodes.iter().flatten().next().is_none() {
             @match day {
-                Some(Day { is_named: false, .. }) => {
+                Some(Day { is_named: false, time_zone, .. }) => {
                     p.empty {
-                        "No photos yet today (resets 00:00 UTC). " a href="/upload" { "Upload the first one" }
+                        "No photos yet today (resets 00:00 " (time_zone) "). " a href="/upload" { "Upload the first one" }
                     }
                     @if let Some((day, photos)) = podium {
                         h2.podium-heading { "The podium of " (day_in_words(*day)) }
@@ -491,6 +494,7 @@ mod tests {
             day_links(Day {
                 shown,
                 today,
+                time_zone: Tz::UTC,
                 is_named,
             })
             .into_string()

@@ -207,6 +207,22 @@ async fn a_title_does_nothing_wherever_it_stands() {
 }
 
 #[tokio::test]
+async fn days_begin_where_the_site_is() {
+    let (fakes, app) = (Fakes::start().await, bundle());
+    let gateway = gateway(&fakes, &app, &[("--time-zone", "Pacific/Kiritimati")]).await;
+    let (_, page) = fresh(&gateway, "/hot").await;
+    assert!(
+        page.contains("A new day begins at 00:00 Pacific/Kiritimati."),
+        "{page}"
+    );
+    // The app reads it there.
+    assert!(
+        page.contains("<meta name=\"time-zone\" content=\"Pacific/Kiritimati\">"),
+        "{page}"
+    );
+}
+
+#[tokio::test]
 async fn the_one_style_element_is_allowed_by_its_hash() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = gateway(&fakes, &app, &[]).await;
