@@ -22,7 +22,7 @@ COPY --from=garage /garage /
 # A new volume takes over this folder's owner.
 COPY --from=programs --chown=65532:65532 /out/empty /var/lib/objects
 COPY --from=programs /out/objects /
-ENV GARAGE_CONFIG_FILE=/garage.toml
+ENV GARAGE_CONFIG_FILE=/garage.toml NO_COLOR=1
 USER 65532:65532
 WORKDIR /
 VOLUME /var/lib/objects

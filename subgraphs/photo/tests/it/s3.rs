@@ -1,25 +1,33 @@
-//! The store in a bucket, against a server process that speaks S3.
+//! The store in a bucket, against server processes that speak S3.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use chassis::config::Secret;
-use object_store::GetOptions;
+use object_store::aws::AmazonS3Builder;
+use object_store::path::Path as ObjectPath;
+use object_store::{GetOptions, ObjectStoreExt as _};
 use photo::domain::FileKey;
 use photo::files::{Files, StoreConfig};
 use photo::reconcile::reconcile;
 
 use crate::support::{Site, picture, png, somebody};
 
-/// A server over a folder with one bucket. Ends with the test.
+/// A server with one bucket. Ends with the test.
 struct S3Server {
     process: Child,
     address: String,
-    folder: tempfile::TempDir,
+    region: &'static str,
+    key: (&'static str, &'static str),
+    _folder: tempfile::TempDir,
 }
 
 impl S3Server {
+    /// Ours, over a folder.
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("bucket")).unwrap();
@@ -41,25 +49,84 @@ impl S3Server {
         Self {
             process,
             address,
-            folder,
+            region: "us-east-1",
+            key: ("us", "our secret"),
+            _folder: folder,
         }
     }
 
-    fn config(&self, secret: &str) -> StoreConfig {
+    /// The one that a stack has, as it is set up there but for its addresses.
+    fn garage(program: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let key = (
+            "GK31c2f218a2e44f485b94239e",
+            "b892c0665f0ada8a4755dae98baa3b133590e11dae3bcc1f9d769d67f16c3835",
+        );
+        let settings = include_str!("../../../../compose/objects/garage.toml");
+        let [s3, rpc, admin] = [(); 3].map(|()| free_address());
+        let settings = settings
+            .replace("/var/lib/objects", &folder.path().display().to_string())
+            .replace("0.0.0.0:3900", &s3.to_string())
+            .replace("127.0.0.1:3901", &rpc.to_string())
+            .replace("0.0.0.0:3903", &admin.to_string());
+        let file = folder.path().join("garage.toml");
+        std::fs::write(&file, settings).unwrap();
+        let mut secret = String::new();
+        for byte in 0..32 {
+            write!(secret, "{byte:02x}").unwrap();
+        }
+        let process = Command::new(program)
+            .args(["server", "--single-node", "--default-bucket"])
+            .env("GARAGE_CONFIG_FILE", file)
+            .env("GARAGE_RPC_SECRET", secret)
+            .env("GARAGE_DEFAULT_BUCKET", "bucket")
+            .env("GARAGE_DEFAULT_ACCESS_KEY", key.0)
+            .env("GARAGE_DEFAULT_SECRET_KEY", key.1)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        while std::net::TcpStream::connect(s3).is_err() {
+            assert!(Instant::now() < until, "Garage does not answer");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Self {
+            process,
+            address: s3.to_string(),
+            region: "garage",
+            key,
+            _folder: folder,
+        }
+    }
+
+    fn config(&self) -> StoreConfig {
         StoreConfig {
             media_store: "s3://bucket/photos".parse().unwrap(),
             s3_endpoint: Some(format!("http://{}", self.address).parse().unwrap()),
-            s3_region: "us-east-1".to_owned(),
-            s3_access_key_id: Some(Secret::new("us")),
+            s3_region: self.region.to_owned(),
+            s3_access_key_id: Some(Secret::new(self.key.0)),
             s3_access_key_id_file: None,
-            s3_secret_access_key: Some(Secret::new(secret)),
+            s3_secret_access_key: Some(Secret::new(self.key.1)),
             s3_secret_access_key_file: None,
         }
     }
 
-    fn folder_of(&self, key: FileKey) -> PathBuf {
+    /// Takes one file away, as no part of the service does.
+    async fn lose(&self, key: FileKey, name: &str) {
+        let bucket = AmazonS3Builder::new()
+            .with_bucket_name("bucket")
+            .with_region(self.region)
+            .with_access_key_id(self.key.0)
+            .with_secret_access_key(self.key.1)
+            .with_endpoint(format!("http://{}", self.address))
+            .with_allow_http(true)
+            .build()
+            .unwrap();
         let key = key.to_string();
-        self.folder.path().join("bucket/photos").join(&key[..2]).join(key)
+        let path = ObjectPath::from_iter(["photos", &key[..2], &key, name]);
+        assert!(bucket.head(&path).await.is_ok(), "{path} is there");
+        bucket.delete(&path).await.unwrap();
     }
 }
 
@@ -68,6 +135,10 @@ impl Drop for S3Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// The server's program beside this test's. Cargo has not built it where only this test was asked for.
@@ -88,8 +159,19 @@ fn program() -> PathBuf {
 
 #[tokio::test]
 async fn a_bucket_keeps_what_a_folder_keeps() {
-    let server = S3Server::start();
-    let files = Files::open(&server.config("our secret")).unwrap();
+    a_server_keeps_what_a_folder_keeps(&S3Server::start()).await;
+}
+
+/// `compose/base garage` says how its program is compiled.
+#[tokio::test]
+#[ignore = "needs Garage, whose program the variable GARAGE names"]
+async fn garage_keeps_what_a_folder_keeps() {
+    let program = std::env::var("GARAGE").expect("GARAGE names the program");
+    a_server_keeps_what_a_folder_keeps(&S3Server::garage(&program)).await;
+}
+
+async fn a_server_keeps_what_a_folder_keeps(server: &S3Server) {
+    let files = Files::open(&server.config()).unwrap();
     let site = Site::with(|state| state.files = files.clone()).await;
     let user = somebody();
     let (status, answer) = site.upload(user, "image/png", png(&picture(400, 300))).await;
@@ -98,7 +180,7 @@ async fn a_bucket_keeps_what_a_folder_keeps() {
     site.publish(user, id, "In a bucket").await.data();
     let key = site.folder_of(id).await;
     let key = FileKey::parse(key.file_name().unwrap().to_str().unwrap()).unwrap();
-    assert_eq!(std::fs::read_dir(server.folder_of(key)).unwrap().count(), 5);
+    assert_eq!(files.names(key).await.unwrap().len(), 5);
 
     let response = site.client.get(&format!("/media/{key}/320.avif")).await;
     assert_eq!(response.status().as_u16(), 200);
@@ -121,10 +203,11 @@ async fn a_bucket_keeps_what_a_folder_keeps() {
     );
 
     // What is lost is made again, and what is deleted is gone.
-    std::fs::remove_file(server.folder_of(key).join("320.avif")).unwrap();
+    server.lose(key, "320.avif").await;
+    assert_eq!(files.names(key).await.unwrap().len(), 4);
     let report = reconcile(&site.state, None).await.unwrap();
     assert_eq!((report.missing_files, report.orphaned_folders), (1, 0));
-    assert!(server.folder_of(key).join("320.avif").exists());
+    assert_eq!(files.names(key).await.unwrap().len(), 5);
     site.delete(user, id).await.data();
     site.sweep().await;
     let gone = files
@@ -138,7 +221,11 @@ async fn a_bucket_keeps_what_a_folder_keeps() {
 #[tokio::test]
 async fn a_store_that_refuses_makes_the_upload_unavailable() {
     let server = S3Server::start();
-    let files = Files::open(&server.config("a wrong secret")).unwrap();
+    let config = StoreConfig {
+        s3_secret_access_key: Some(Secret::new("a wrong secret")),
+        ..server.config()
+    };
+    let files = Files::open(&config).unwrap();
     let site = Site::with(|state| state.files = files).await;
     let (status, answer) = site.upload(somebody(), "image/png", png(&picture(20, 20))).await;
     assert_eq!(
@@ -159,14 +246,14 @@ fn a_store_that_cannot_be_is_named() {
     ] {
         let config = StoreConfig {
             media_store: url.parse().unwrap(),
-            ..server.config("our secret")
+            ..server.config()
         };
         let error = Files::open(&config).unwrap_err().to_string();
         assert!(error.starts_with("MEDIA_STORE: "), "{error}");
     }
     let config = StoreConfig {
         s3_access_key_id: None,
-        ..server.config("our secret")
+        ..server.config()
     };
     let error = Files::open(&config).unwrap_err().to_string();
     insta::assert_snapshot!(error, @"S3_ACCESS_KEY_ID is missing: set it, or set S3_ACCESS_KEY_ID_FILE to a file that holds it");
