@@ -40,6 +40,9 @@ pub struct Config {
     /// For how many seconds nodes that may have newer data are waited for before an operator is asked for.
     #[arg(long, env = "DATABASE_PATIENCE", default_value_t = 45)]
     pub patience: u64,
+    /// Disk that stays free: a node with less leaves the others, and starts again by itself once there is space.
+    #[arg(long, env = "DATABASE_RESERVE", default_value = "256M", value_parser = bytes)]
+    pub reserve: u64,
     /// Which services have a schema here.
     #[arg(
         long,
@@ -175,18 +178,27 @@ fn harmless(name: &'static str, secret: Secret) -> Result<Secret, ConfigError> {
 
 fn plain_name(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if !text.is_empty() && text.len() <= 32 && text.chars().all(plain) {
+    if !text.is_empty() && text.len() <= 20 && text.chars().all(plain) {
         Ok(text.to_owned())
     } else {
-        Err("letters, digits, - and _, at most 32".to_owned())
+        Err("letters, digits, - and _, at most 20".to_owned())
     }
 }
 
+fn bytes(text: &str) -> Result<u64, String> {
+    let (number, unit) = match text.chars().last() {
+        Some('K') => (&text[..text.len() - 1], 10),
+        Some('M') => (&text[..text.len() - 1], 20),
+        Some('G') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << unit))
+        .ok_or_else(|| "a number of bytes, or one with K, M or G".to_owned())
+}
+
 fn size(text: &str) -> Result<String, String> {
-    let number = text.strip_suffix(['K', 'M', 'G']).unwrap_or(text);
-    if number.parse::<u64>().is_ok() {
-        Ok(text.to_owned())
-    } else {
-        Err("a number of bytes, or one with K, M or G".to_owned())
-    }
+    bytes(text).map(|_| text.to_owned())
 }

@@ -31,6 +31,16 @@ pub enum Data {
     },
 }
 
+impl Data {
+    /// Where a database stands.
+    pub fn seqno(self) -> Option<i64> {
+        match self {
+            Self::At { seqno, .. } => Some(seqno),
+            Self::Empty | Self::Incomplete => None,
+        }
+    }
+}
+
 /// What a node is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -83,10 +93,7 @@ impl Node {
     }
 
     fn seqno(&self) -> Option<i64> {
-        match self.data {
-            Data::At { seqno, .. } => Some(seqno),
-            Data::Empty | Data::Incomplete => None,
-        }
+        self.data.seqno()
     }
 
     /// Whether it never had anything. A founder that died before its cluster had a name is like that too: nobody
@@ -173,6 +180,9 @@ impl fmt::Display for Slots {
 /// Why there is nothing to do yet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Waiting {
+    /// Galera forgets one who comes into step at the moment that another one comes in.
+    #[error("waiting for {0} to be in step: one node joins at a time")]
+    Joiner(Slots),
     /// Joining needs every member.
     #[error("waiting for {0} to answer: the running cluster counts on it, and has to know who joins")]
     Member(Slots),
@@ -371,6 +381,14 @@ fn join(own: &Node, peers: &[Node]) -> Option<Decision> {
     if !silent.is_empty() {
         return Some(Decision::Wait(Waiting::Member(Slots(silent))));
     }
+    let joiners: Vec<_> = peers
+        .iter()
+        .filter(|peer| peer.stage == Stage::Joining)
+        .map(|peer| peer.slot)
+        .collect();
+    if !joiners.is_empty() {
+        return Some(Decision::Wait(Waiting::Joiner(Slots(joiners))));
+    }
     let mut members = running.members.clone();
     members.remove(&own.id);
     // Whoever runs is a member, even where the membership that tells so is not remembered yet.
@@ -564,6 +582,25 @@ fn descends(node: &Node, history: &[Bootstrap]) -> bool {
         (Some(next), Some(seqno)) => seqno <= next.seqno,
         _ => true,
     }
+}
+
+/// Whether every other member remembers a membership with `own` in it that is no older than its own last one. Only then
+/// may it count in full: one that remembers going on without it must not find later that this node, without having
+/// registered, is what others go on with. Those who are still being copied to remember nothing of the kind, and start
+/// nothing without those who let them in.
+pub fn is_known_to_all(own: &Node, peers: &[Node]) -> bool {
+    let Some(memory) = &own.memory else { return false };
+    let knows = |peer: &Node| match &peer.memory {
+        Some(theirs) if peer.stage != Stage::Joining => {
+            theirs.view >= memory.view && theirs.members.contains_key(&own.id)
+        }
+        theirs => theirs.is_some(),
+    };
+    memory
+        .members
+        .keys()
+        .filter(|id| **id != own.id)
+        .all(|id| peers.iter().any(|peer| peer.id == *id && knows(peer)))
 }
 
 /// What a node that wants to start the cluster asks each of the others.

@@ -11,6 +11,7 @@ use axum::routing::{get, post};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::backup;
 use crate::peers::ANYBODY;
 use crate::seal::{self, FOR, NONCE, SEAL};
 use crate::state::Shared;
@@ -59,6 +60,13 @@ async fn peer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         answered(&shared.answer())
     } else if whom != shared.boot.to_string() || !shared.is_new_question(nonce) {
         refused(StatusCode::CONFLICT, "this question was for another process")
+    } else if path == "/peer/copy" {
+        return backup::copy(Arc::clone(&shared), nonce.to_owned());
+    } else if let Some(answer) = backup::answer(&shared, &path, &body).await {
+        match answer {
+            Ok(body) => (StatusCode::OK, body),
+            Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+        }
     } else {
         change(&shared, &path, &body).await
     };

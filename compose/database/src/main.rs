@@ -41,10 +41,27 @@ enum Task {
     },
 }
 
-// One thread: MariaDB is told to stop when the thread that started it ends.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    let result = match Task::parse() {
+fn main() -> ExitCode {
+    let task = Task::parse();
+    // One thread: MariaDB is told to stop when the thread that started it ends.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = runtime.context("cannot make a runtime").and_then(|runtime| {
+        let result = runtime.block_on(perform(task));
+        // A name server that does not answer is not waited for.
+        runtime.shutdown_background();
+        result
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("database-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn perform(task: Task) -> anyhow::Result<()> {
+    match task {
         Task::Run(config) => run(*config).await,
         Task::Healthcheck { listen } => chassis::server::healthcheck(listen)
             .await
@@ -57,13 +74,6 @@ async fn main() -> ExitCode {
                 "Set by an operator; the agent removes it when it has used it.\n",
             )
             .with_context(|| format!("cannot write {}", flag.display()))
-        }
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("database-agent: {error:#}");
-            ExitCode::FAILURE
         }
     }
 }

@@ -1,5 +1,6 @@
 //! MariaDB's programs: making a data folder, recovering its position, and running it as a child.
 
+use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -9,13 +10,15 @@ use std::process::{Output, Stdio};
 
 use chassis::config::Secret;
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::statvfs::statvfs;
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
+use crate::binlog;
 use crate::config::Config;
 use crate::decision::Data;
-use crate::memory::{NodeId, sync_folder_of};
+use crate::memory::{Epoch, NodeId, sync_folder_of};
 
 /// MariaDB cannot be run, in a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +52,21 @@ pub enum ServerError {
     /// The position could not be read.
     #[error("mariadbd --wsrep-recover told no position; it said at the end:\n{0}")]
     NoPosition(String),
+}
+
+/// How much a volume holds, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Space {
+    /// What can still be written.
+    pub free: u64,
+    /// All of it.
+    pub total: u64,
+}
+
+impl fmt::Display for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} MiB are free", self.free >> 20, self.total >> 20)
+    }
 }
 
 /// The files of one node.
@@ -89,7 +107,8 @@ impl Volume {
         self.root.join("force-bootstrap")
     }
 
-    fn configuration(&self) -> PathBuf {
+    /// MariaDB's options, for the programs that come with it too.
+    pub(crate) fn configuration(&self) -> PathBuf {
         self.root.join("mariadb.cnf")
     }
 
@@ -103,8 +122,20 @@ impl Volume {
     }
 
     /// MariaDB's scripts keep this file while a copy from another node is under way.
-    fn copy_is_unfinished(&self) -> bool {
+    pub fn copy_is_unfinished(&self) -> bool {
         self.data().join("sst_in_progress").exists()
+    }
+
+    /// How much the volume still takes.
+    pub fn space(&self) -> Result<Space, ServerError> {
+        let disk = statvfs(&self.root).map_err(|error| ServerError::Io {
+            path: self.root.clone(),
+            source: error.into(),
+        })?;
+        Ok(Space {
+            free: disk.blocks_available() * disk.fragment_size(),
+            total: disk.blocks() * disk.fragment_size(),
+        })
     }
 
     /// Removes a copy that was not finished.
@@ -122,7 +153,7 @@ impl Volume {
 }
 
 /// Finds a program, which Debian keeps where only root's PATH leads.
-fn find(program: &'static str, package: &'static str) -> Result<PathBuf, ServerError> {
+pub fn find(program: &'static str, package: &'static str) -> Result<PathBuf, ServerError> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])
@@ -131,7 +162,8 @@ fn find(program: &'static str, package: &'static str) -> Result<PathBuf, ServerE
         .ok_or(ServerError::NotInstalled { program, package })
 }
 
-fn provider() -> Result<&'static str, ServerError> {
+/// Where Galera is.
+pub fn provider() -> Result<&'static str, ServerError> {
     [
         "/usr/lib/galera/libgalera_smm.so",
         "/usr/lib64/galera-4/libgalera_smm.so",
@@ -157,9 +189,21 @@ pub fn check_installation() -> Result<(), ServerError> {
     provider().map(drop)
 }
 
+/// How much a node counts in a vote on who goes on, once it has the data.
+pub const WEIGHT_IN_STEP: u8 = 100;
+/// How much it counts until then: no number of nodes that are still being copied to may leave the one that has the data
+/// without a majority, but where two with data part, the third breaks the tie.
+const WEIGHT_JOINING: u8 = 1;
+
 /// The name that MariaDB knows a node by (at most 31 characters); the last part is the volume's identity.
 pub fn node_name(slot: u32, id: NodeId) -> String {
     format!("db-{slot}-{id}")
+}
+
+/// The name that Galera's processes meet under: another one for each start of the whole cluster. A process that was cut
+/// off before it cannot slip into it without having registered.
+fn group_name(cluster: &str, epoch: Epoch) -> String {
+    format!("{cluster}-{}.{}", epoch.forced, epoch.number)
 }
 
 /// Reads a [`node_name`]; others' names have no meaning here.
@@ -169,12 +213,13 @@ pub fn parse_node_name(name: &str) -> Option<(NodeId, u32)> {
 }
 
 /// Writes MariaDB's configuration: a file and no flags, because the scripts that copy nodes read it too, and because
-/// everybody sees flags.
+/// everybody sees flags. Without a `start`, it serves to recover the position.
 pub fn configure(
     volume: &Volume,
     config: &Config,
     id: NodeId,
-    address: Option<IpAddr>,
+    start: Option<(IpAddr, &Mode)>,
+    epoch: Epoch,
     copy_password: &Secret,
 ) -> Result<(), ServerError> {
     let path = volume.configuration();
@@ -183,7 +228,13 @@ pub fn configure(
         options.write(true).create(true).truncate(true).mode(0o600);
         options.open(&path)?.write_all(text.as_bytes())
     };
-    let address = address.map_or_else(String::new, |address| format!("wsrep_node_address={address}\n"));
+    let address = start.map_or_else(String::new, |(address, _)| {
+        format!("wsrep_node_address={address}\n")
+    });
+    let weight = match start {
+        Some((_, Mode::Bootstrap)) => WEIGHT_IN_STEP,
+        _ => WEIGHT_JOINING,
+    };
     let text = format!(
         "# Written by database-agent at every start.\n\
          [mariadbd]\n\
@@ -210,11 +261,18 @@ pub fn configure(
          log-bin=binlog\n\
          log-slave-updates=ON\n\
          binlog-expire-logs-seconds=259200\n\
-         server-id={slot}\n\
+         # A backup goes on with the logs of another node when one is gone.\n\
+         max-binlog-size=64M\n\
+         # Every node numbers the cluster's transactions alike, which takes the same server-id on all of them. What a\n\
+         # node does for itself is numbered apart.\n\
+         server-id=1\n\
+         wsrep-gtid-mode=ON\n\
+         wsrep-gtid-domain-id={domain}\n\
+         gtid-domain-id={own_domain}\n\
          wsrep-on=ON\n\
          wsrep-provider={provider}\n\
          wsrep-provider-options=\"gcache.size={gcache};gcache.recover=yes;pc.recovery=false;\
-         pc.wait_prim_timeout=PT15S;evs.keepalive_period=PT0.4S;evs.suspect_timeout=PT1.5S;evs.inactive_timeout=PT4S\"\n\
+         pc.weight={weight};pc.wait_prim_timeout=PT15S;evs.keepalive_period=PT0.4S;evs.suspect_timeout=PT1.5S;evs.inactive_timeout=PT4S\"\n\
          wsrep-cluster-name={cluster}\n\
          wsrep-node-name={name}\n\
          {address}\
@@ -231,10 +289,11 @@ pub fn configure(
         pid = volume.root.join("mariadb.pid").display(),
         max_connections = config.server.max_connections,
         buffer_pool = config.server.buffer_pool,
-        slot = config.slot,
+        domain = binlog::DOMAIN,
+        own_domain = 100 + config.slot,
         provider = provider()?,
         gcache = config.server.gcache,
-        cluster = config.cluster,
+        cluster = group_name(&config.cluster, epoch),
         name = node_name(config.slot, id),
         copy_password = copy_password.expose(),
     );

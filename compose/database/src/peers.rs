@@ -1,6 +1,7 @@
 //! Finding the other agents, and asking them.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -16,6 +17,9 @@ use crate::seal::{self, FOR, NONCE, SEAL};
 /// An agent that is there answers within this.
 const DEADLINE: Duration = Duration::from_secs(2);
 
+/// A name server that is there answers within this.
+const LOOKUP: Duration = Duration::from_secs(3);
+
 /// A request that any process may answer.
 pub const ANYBODY: &str = "any";
 
@@ -26,6 +30,8 @@ pub struct Answer {
     pub cluster: String,
     /// Its process.
     pub boot: u64,
+    /// Whether its volume is nearly full.
+    pub lacks_space: bool,
     /// Its node.
     pub node: Node,
 }
@@ -79,6 +85,8 @@ pub struct Client {
     secret: Secret,
     names: Vec<String>,
     port: u16,
+    /// What each name gave last.
+    known: Mutex<HashMap<String, Vec<SocketAddr>>>,
     /// What was complained about already.
     told: Mutex<HashSet<String>>,
 }
@@ -91,6 +99,7 @@ impl Client {
             secret,
             names,
             port,
+            known: Mutex::default(),
             told: Mutex::default(),
         })
     }
@@ -156,28 +165,47 @@ impl Client {
     async fn addresses(&self, silent: &mut BTreeSet<String>) -> BTreeSet<SocketAddr> {
         let mut addresses = BTreeSet::new();
         for name in &self.names {
-            let found = if name.contains(':') {
-                tokio::net::lookup_host(name.as_str()).await.map(Vec::from_iter)
-            } else {
-                tokio::net::lookup_host((name.as_str(), self.port))
-                    .await
-                    .map(Vec::from_iter)
-            };
-            match found {
-                Ok(found) if !found.is_empty() => {
+            match self.look_up(name).await {
+                Ok(found) => {
                     self.told.lock().expect("no panic while locked").remove(name);
-                    addresses.extend(found);
+                    addresses.extend(&found);
+                    let mut known = self.known.lock().expect("no panic while locked");
+                    known.insert(name.clone(), found);
                 }
-                Ok(_) => {
+                Err(reason) => {
+                    // Whoever was there before can still be asked, and yet there may be somebody else.
                     silent.insert(name.clone());
-                }
-                Err(error) => {
-                    self.tell_once(name, &format!("the name {name} gives no address: {error}"));
-                    silent.insert(name.clone());
+                    let known = self.known.lock().expect("no panic while locked");
+                    let before = known.get(name).map_or(&[][..], Vec::as_slice);
+                    addresses.extend(before);
+                    self.tell_once(
+                        name,
+                        &format!(
+                            "the name {name} gives no address: {reason}. Going on with the {} that it gave last, and \
+                             asking again; is the name server up?",
+                            before.len()
+                        ),
+                    );
                 }
             }
         }
         addresses
+    }
+
+    async fn look_up(&self, name: &str) -> Result<Vec<SocketAddr>, String> {
+        let lookup = async {
+            Ok::<Vec<_>, io::Error>(if name.contains(':') {
+                tokio::net::lookup_host(name).await?.collect()
+            } else {
+                tokio::net::lookup_host((name, self.port)).await?.collect()
+            })
+        };
+        match tokio::time::timeout(LOOKUP, lookup).await {
+            Ok(Ok(found)) if !found.is_empty() => Ok(found),
+            Ok(Ok(_)) => Err("there is none".to_owned()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer within {LOOKUP:?}")),
+        }
     }
 
     async fn call<Q: Serialize, A: DeserializeOwned>(
@@ -187,8 +215,25 @@ impl Client {
         whom: &str,
         question: &Q,
     ) -> Result<A, PeerError> {
-        let silent = |error| PeerError::Silent(address, error);
-        let body = serde_json::to_vec(question).map_err(|error| PeerError::Unreadable(address, error))?;
+        let unreadable = |error| PeerError::Unreadable(address, error);
+        let body = serde_json::to_vec(question).map_err(unreadable)?;
+        let answer = self.exchange(address, path, whom, body, DEADLINE).await?;
+        serde_json::from_slice(&answer).map_err(unreadable)
+    }
+
+    /// The secret that all share.
+    pub(crate) fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    /// A sealed question to process `whom`, and the number that its answer is sealed with.
+    pub(crate) fn question(
+        &self,
+        address: SocketAddr,
+        path: &str,
+        whom: &str,
+        body: Vec<u8>,
+    ) -> (reqwest::RequestBuilder, String) {
         let nonce = format!("{:032x}", rand::random::<u128>());
         let sealed = seal::seal(
             &self.secret,
@@ -200,16 +245,28 @@ impl Client {
                 &body,
             ],
         );
-        let response = self
+        let question = self
             .http
             .post(format!("http://{address}{path}"))
             .header(NONCE, &nonce)
             .header(FOR, whom)
             .header(SEAL, sealed)
-            .body(body)
-            .send()
-            .await
-            .map_err(silent)?;
+            .body(body);
+        (question, nonce)
+    }
+
+    /// Asks, and gives what a genuine answer holds.
+    pub(crate) async fn exchange(
+        &self,
+        address: SocketAddr,
+        path: &str,
+        whom: &str,
+        body: Vec<u8>,
+        within: Duration,
+    ) -> Result<Vec<u8>, PeerError> {
+        let silent = |error| PeerError::Silent(address, error);
+        let (question, nonce) = self.question(address, path, whom, body);
+        let response = question.timeout(within).send().await.map_err(silent)?;
         let status = response.status();
         let sealed = response
             .headers()
@@ -232,10 +289,11 @@ impl Client {
             let reason = String::from_utf8_lossy(&body).into_owned();
             return Err(PeerError::Refused(address, reason));
         }
-        serde_json::from_slice(&body).map_err(|error| PeerError::Unreadable(address, error))
+        Ok(body.into())
     }
 
-    fn tell_once(&self, about: &str, what: &str) {
+    /// Says something about an address or a name, and not again until that is well.
+    pub(crate) fn tell_once(&self, about: &str, what: &str) {
         if self
             .told
             .lock()

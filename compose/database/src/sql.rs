@@ -90,6 +90,26 @@ pub async fn view(pool: &MySqlPool) -> Result<Option<View>, sqlx::Error> {
     Ok(view)
 }
 
+/// Has this node count with `weight` when the nodes vote on who goes on.
+pub async fn weigh(pool: &MySqlPool, weight: u8) -> Result<(), sqlx::Error> {
+    let statement = format!("SET GLOBAL wsrep_provider_options = 'pc.weight={weight}'");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+/// Whether the accounts of services may write. What the other nodes write comes in all the same.
+pub async fn refuse_writes(pool: &MySqlPool, refuse: bool) -> Result<(), sqlx::Error> {
+    let statement = if refuse {
+        "SET GLOBAL read_only = ON"
+    } else {
+        "SET GLOBAL read_only = OFF"
+    };
+    sqlx::raw_sql(statement).execute(pool).await?;
+    Ok(())
+}
+
 /// How many of the accounts exist.
 pub async fn accounts_missing(pool: &MySqlPool, accounts: &[Account]) -> Result<bool, sqlx::Error> {
     let rows = sqlx::raw_sql("SELECT User FROM mysql.global_priv")

@@ -9,13 +9,16 @@ use sqlx::MySqlPool;
 
 use crate::config::Config;
 use crate::decision::{Data, Node, Objection, Promise, Proposal, Stage, consider};
-use crate::mariadb::Volume;
-use crate::memory::{Memory, Record, RecordError};
+use crate::mariadb::{Volume, WEIGHT_IN_STEP};
+use crate::memory::{Memory, NodeId, Record, RecordError};
 use crate::peers::{Answer, Client, Farewell, Registration};
 use crate::sql::{self, Status};
 
 /// The membership is asked of a MariaDB that may hang.
 const ASKING: Duration = Duration::from_millis(1500);
+
+/// Within this, a node that was let in tells everybody who asks that it joins.
+const ADMISSION: Duration = Duration::from_secs(10);
 
 /// So many questions are remembered, to know one that is played again.
 const NONCES: usize = 100_000;
@@ -35,6 +38,8 @@ pub struct Shared {
     pub sql: MySqlPool,
     /// The others.
     pub client: Client,
+    /// Held while the node is copied for a backup.
+    pub copying: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -44,9 +49,26 @@ struct State {
     data: Data,
     stage: Stage,
     promise: Option<(Promise, Instant)>,
+    /// Who was let in last.
+    admitted: Option<(NodeId, Instant)>,
     says: String,
     status: Status,
     nonces: HashSet<String>,
+    refuses: bool,
+    lacks_space: bool,
+    starts: u64,
+    deaths: u64,
+}
+
+/// What the agent counts of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Counts {
+    /// Whether an operator is needed before this node starts.
+    pub refuses: bool,
+    /// How often it has started MariaDB.
+    pub starts: u64,
+    /// How often MariaDB ended by itself.
+    pub deaths: u64,
 }
 
 /// Why a node is not let in.
@@ -58,6 +80,12 @@ pub enum RegisterError {
     /// Its MariaDB does not answer.
     #[error("this node's database does not answer")]
     Database,
+    /// It would not see the new process come.
+    #[error("the process that ran there before is still counted as a member")]
+    StillCounted,
+    /// One node joins at a time.
+    #[error("another node was let in a moment ago")]
+    Busy,
     /// What must be durable is not.
     #[error("this node cannot write its memory: {0}")]
     Record(#[from] RecordError),
@@ -80,14 +108,20 @@ impl Shared {
             volume,
             sql,
             client,
+            copying: tokio::sync::Mutex::default(),
             state: Mutex::new(State {
                 record,
                 data: Data::Empty,
                 stage: Stage::Recovering,
                 promise: None,
+                admitted: None,
                 says: "recovering the position".to_owned(),
                 status: Status::new(),
                 nonces: HashSet::new(),
+                refuses: false,
+                lacks_space: false,
+                starts: 0,
+                deaths: 0,
             }),
         }
     }
@@ -110,10 +144,13 @@ impl Shared {
 
     /// What it answers a peer.
     pub fn answer(&self) -> Answer {
+        let node = self.node();
+        let lacks_space = self.state().lacks_space;
         Answer {
             cluster: self.config.cluster.clone(),
             boot: self.boot,
-            node: self.node(),
+            lacks_space,
+            node,
         }
     }
 
@@ -143,6 +180,36 @@ impl Shared {
         let news = state.says != sentence;
         sentence.clone_into(&mut state.says);
         news
+    }
+
+    /// Whether an operator is needed before this node starts.
+    pub fn set_refuses(&self, refuses: bool) {
+        self.state().refuses = refuses;
+    }
+
+    /// Whether its volume is nearly full.
+    pub fn set_lacks_space(&self, lacks_space: bool) {
+        self.state().lacks_space = lacks_space;
+    }
+
+    /// MariaDB was started.
+    pub fn count_start(&self) {
+        self.state().starts += 1;
+    }
+
+    /// MariaDB ended by itself.
+    pub fn count_death(&self) {
+        self.state().deaths += 1;
+    }
+
+    /// What is counted for `/metrics`.
+    pub fn counts(&self) -> Counts {
+        let state = self.state();
+        Counts {
+            refuses: state.refuses,
+            starts: state.starts,
+            deaths: state.deaths,
+        }
     }
 
     /// The last status that MariaDB told.
@@ -255,19 +322,48 @@ impl Shared {
         Ok(())
     }
 
+    /// Has the node count in full among the others.
+    pub async fn weigh_in(&self) -> Result<(), RegisterError> {
+        tokio::time::timeout(ASKING, sql::weigh(&self.sql, WEIGHT_IN_STEP))
+            .await
+            .ok()
+            .and_then(Result::ok)
+            .ok_or(RegisterError::Database)
+    }
+
     /// Takes note, durably, of a node that is about to join.
     pub async fn register(&self, newcomer: Registration) -> Result<Memory, RegisterError> {
         match self.stage() {
-            Stage::Primary => self.look_at_membership().await?,
+            Stage::Primary => {
+                self.look_at_membership().await?;
+                let counted = |memory: Memory| memory.members.contains_key(&newcomer.id);
+                if self.memory().is_some_and(counted) {
+                    return Err(RegisterError::StillCounted);
+                }
+            }
             Stage::Joining => {}
             _ => return Err(RegisterError::NotAMember),
         }
+        self.admit(newcomer.id)?;
         self.remember(|memory| {
             if let Some(memory) = memory {
                 memory.expect(newcomer.id, newcomer.slot);
             }
         })?;
         self.memory().ok_or(RegisterError::NotAMember)
+    }
+
+    /// Lets in one node at a time: until it tells that it joins, nobody else.
+    fn admit(&self, newcomer: NodeId) -> Result<(), RegisterError> {
+        let mut state = self.state();
+        let busy = state
+            .admitted
+            .is_some_and(|(id, at)| id != newcomer && at.elapsed() < ADMISSION);
+        if busy {
+            return Err(RegisterError::Busy);
+        }
+        state.admitted = Some((newcomer, Instant::now()));
+        Ok(())
     }
 
     /// Takes note of what a node knew that has left in order.

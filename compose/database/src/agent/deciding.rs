@@ -1,0 +1,303 @@
+//! While MariaDB is stopped: asking the others, and agreeing with them how it starts.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant, SystemTime};
+
+use uuid::Uuid;
+
+use super::{Agent, AgentError, REPEAT, TICK};
+use crate::decision::{Around, Data, Decision, Node, Plan, Proposal, Stage, decide};
+use crate::mariadb::{self, Mode};
+use crate::memory::{Memory, NodeId, Slot, Start};
+use crate::peers::{Answer, Found, Registration};
+use crate::state::Shared;
+
+/// An operator's flag speaks of the situation in which it was set.
+const FLAG_AGE: Duration = Duration::from_mins(15);
+
+/// What was agreed with the others.
+pub(super) struct Course {
+    pub(super) mode: Mode,
+    pub(super) stage: Stage,
+    pub(super) data: Data,
+}
+
+impl Agent {
+    /// Asks and decides until there is something to do, or the agent is to stop.
+    pub(super) async fn decide(&self) -> Result<Option<Course>, AgentError> {
+        let began = Instant::now();
+        let mut said = Instant::now();
+        self.shared.forget_promise();
+        self.shared.set_stage(Stage::Deciding { ballot: None });
+        loop {
+            // Names and peers may take their time; SIGTERM does not wait for them. Whatever was written down before
+            // holds whether or not MariaDB starts.
+            let attempted = tokio::select! {
+                attempted = self.attempt(began) => attempted?,
+                () = self.stop.cancelled() => return Ok(None),
+            };
+            if attempted.is_some() {
+                return Ok(attempted);
+            }
+            self.shared.set_stage(Stage::Deciding { ballot: None });
+            if said.elapsed() > REPEAT {
+                said = Instant::now();
+                let report = self.shared.report();
+                tracing::warn!("still {}", report["says"].as_str().unwrap_or_default());
+            }
+            tokio::select! {
+                () = tokio::time::sleep(TICK) => {}
+                () = self.stop.cancelled() => return Ok(None),
+            }
+        }
+    }
+
+    async fn attempt(&self, began: Instant) -> Result<Option<Course>, AgentError> {
+        let asked = Instant::now();
+        let found = self.shared.client.ask_all().await;
+        let peers = Peers::of(&found, &self.shared);
+        for (_, answer) in peers.answers.values() {
+            self.shared.release(asked, answer);
+        }
+        let own = self.shared.node();
+        let nodes: Vec<Node> = peers
+            .answers
+            .values()
+            .map(|(_, answer)| answer.node.clone())
+            .collect();
+        let around = Around {
+            silent: found.silent.len(),
+            founders: self.shared.config.nodes,
+            forced: self.is_forced(),
+            waited: began.elapsed().as_secs() >= self.shared.config.patience,
+        };
+        let decision = decide(&own, &nodes, around);
+        self.shared.set_refuses(matches!(decision, Decision::Refuse(_)));
+        let Some(address) = self.shared.config.address.or(peers.own) else {
+            self.say(
+                "waiting to be found: none of the peers' addresses is this node (set DATABASE_ADDRESS, or add it to DATABASE_PEERS)",
+                true,
+            );
+            return Ok(None);
+        };
+        match decision {
+            Decision::Wait(waiting) => {
+                self.say(&waiting.to_string(), false);
+                Ok(None)
+            }
+            Decision::Refuse(refusal) => {
+                self.say(&format!("refusing to start: {refusal}"), true);
+                Ok(None)
+            }
+            Decision::Join { members } => self.join(&own, &members, &peers, address).await,
+            Decision::Bootstrap(plan) => self.bootstrap(&own, plan, &peers, address).await,
+        }
+    }
+
+    /// An operator's flag, if it is fresh.
+    pub(super) fn is_forced(&self) -> bool {
+        let flag = self.shared.volume.force_flag();
+        let Ok(set) = flag.metadata().and_then(|metadata| metadata.modified()) else {
+            return false;
+        };
+        // The only place where the time of day counts: a flag from what a clock that was set back calls the future is
+        // as old as one from long ago.
+        let age = SystemTime::now().duration_since(set);
+        if age.is_err() || age.is_ok_and(|age| age > FLAG_AGE) {
+            tracing::warn!(
+                "force-bootstrap was not set within the last 15 minutes and is dropped: set it again if it is still meant"
+            );
+            let _ = std::fs::remove_file(flag);
+            return false;
+        }
+        true
+    }
+
+    fn drop_flag(&self) {
+        let _ = std::fs::remove_file(self.shared.volume.force_flag());
+    }
+
+    /// Makes sure that every member of the running cluster knows that this node comes.
+    async fn join(
+        &self,
+        own: &Node,
+        members: &BTreeMap<NodeId, Slot>,
+        peers: &Peers,
+        address: IpAddr,
+    ) -> Result<Option<Course>, AgentError> {
+        let shared = &self.shared;
+        let registration = Registration {
+            id: own.id,
+            slot: own.slot,
+        };
+        let mut memories = Vec::new();
+        let mut addresses = Vec::new();
+        for id in members.keys() {
+            let Some((at, answer)) = peers.answers.get(id) else {
+                return Ok(None);
+            };
+            match shared.client.register(*at, answer.boot, registration).await {
+                Ok(memory) => memories.push(memory),
+                Err(error) => {
+                    self.say(
+                        &format!("the running cluster does not let this node in yet: {error}"),
+                        false,
+                    );
+                    return Ok(None);
+                }
+            }
+            if answer.node.stage == Stage::Primary {
+                addresses.push(at.ip());
+            }
+        }
+        let Some(memory) = Memory::of_joiner(own.id, &memories) else {
+            return Ok(None);
+        };
+        // The membership moved on meanwhile: somebody in it may not know of this node yet.
+        if memory
+            .members
+            .keys()
+            .any(|id| *id != own.id && !members.contains_key(id))
+        {
+            return Ok(None);
+        }
+        // From here on nobody else is let in.
+        shared.set_stage(Stage::Joining);
+        shared.remember(|current| *current = Some(memory))?;
+        shared.forget_promise();
+        self.drop_flag();
+        if own.data == Data::Incomplete {
+            shared.volume.clear_data()?;
+        }
+        let mode = Mode::Join(addresses);
+        self.configure(Some((address, &mode)))?;
+        self.say("joining the running cluster", false);
+        Ok(Some(Course {
+            mode,
+            stage: Stage::Joining,
+            data: own.data,
+        }))
+    }
+
+    /// Asks everyone who takes part to agree, and starts the cluster if they do.
+    async fn bootstrap(
+        &self,
+        own: &Node,
+        plan: Plan,
+        peers: &Peers,
+        address: IpAddr,
+    ) -> Result<Option<Course>, AgentError> {
+        let shared = &self.shared;
+        let ballot: u64 = rand::random();
+        if !shared.begin_ballot(ballot, plan.forced) {
+            self.say("waiting for the node that this one has agreed to", false);
+            return Ok(None);
+        }
+        let (cluster, seqno) = match own.data {
+            Data::At { cluster, seqno } => (cluster, seqno),
+            Data::Empty | Data::Incomplete => (None, -1),
+        };
+        let proposal = Proposal {
+            by: own.id,
+            boot: shared.boot,
+            ballot,
+            slot: own.slot,
+            cluster: own.cluster(),
+            seqno,
+            newest: plan.newest.as_ref().map(|memory| memory.view),
+            participants: plan.participants.keys().copied().collect(),
+            forced: plan.forced,
+        };
+        for id in plan.participants.keys().filter(|id| **id != own.id) {
+            let Some((at, answer)) = peers.answers.get(id) else {
+                return Ok(None);
+            };
+            let agreed = match shared.client.propose(*at, answer.boot, &proposal).await {
+                Ok(agreed) => agreed.map_err(|objection| objection.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(reason) = agreed {
+                self.say(
+                    &format!(
+                        "slot {} does not agree to a start yet: {reason}",
+                        answer.node.slot
+                    ),
+                    false,
+                );
+                return Ok(None);
+            }
+        }
+        shared.set_stage(Stage::Bootstrapping { ballot });
+        if own.data == Data::Empty {
+            self.say("founding a new cluster", true);
+        } else if plan.forced {
+            self.say(
+                "starting the cluster from here WITHOUT the missing nodes, because force-bootstrap was set",
+                true,
+            );
+        } else {
+            self.say(
+                "starting the cluster: all agreed that the newest data is here",
+                false,
+            );
+        }
+        let start = Start {
+            id: Uuid::from_u128(rand::random()),
+            cluster,
+            seqno,
+            forced: plan.forced,
+            participants: plan.participants,
+        };
+        let memory = Memory::of_bootstrapper(plan.newest.as_ref(), &start);
+        shared.remember(|current| *current = Some(memory))?;
+        self.drop_flag();
+        self.configure(Some((address, &Mode::Bootstrap)))?;
+        // After the memory: a founder that dies here founds again, but data without a memory would be a stranger's.
+        let data = if own.data == Data::Empty {
+            mariadb::install(&shared.volume).await?;
+            Data::At {
+                cluster: None,
+                seqno: -1,
+            }
+        } else {
+            own.data
+        };
+        Ok(Some(Course {
+            mode: Mode::Bootstrap,
+            stage: Stage::Bootstrapping { ballot },
+            data,
+        }))
+    }
+}
+
+/// The others, each once, and where this node was found itself.
+pub(super) struct Peers {
+    pub(super) answers: BTreeMap<NodeId, (SocketAddr, Answer)>,
+    own: Option<IpAddr>,
+}
+
+impl Peers {
+    pub(super) fn of(found: &Found, shared: &Shared) -> Self {
+        let mut peers = Self {
+            answers: BTreeMap::new(),
+            own: None,
+        };
+        for (at, answer) in &found.answers {
+            if answer.boot == shared.boot {
+                peers.own.get_or_insert(at.ip());
+            } else if answer.cluster == shared.config.cluster {
+                peers.answers.insert(answer.node.id, (*at, answer.clone()));
+            } else {
+                shared.client.tell_once(
+                    &at.to_string(),
+                    &format!(
+                        "{at} belongs to the cluster named {}, this node to {}: it is ignored",
+                        answer.cluster, shared.config.cluster
+                    ),
+                );
+            }
+        }
+        peers
+    }
+}

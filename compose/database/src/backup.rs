@@ -1,0 +1,572 @@
+//! What a node gives to backups: a copy of its database while it runs, and its binary logs.
+//!
+//! The questions are sealed like those between agents, so whoever backs up knows the cluster's secret. The copy is too
+//! long for one sealed answer: it comes in frames, and the last one seals all before it.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use sqlx::Row;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::binlog::{self, MARK};
+use crate::mariadb;
+use crate::memory::NodeId;
+use crate::peers::{Client, PeerError};
+use crate::seal;
+use crate::sql::AGENT;
+use crate::state::Shared;
+
+/// At most so much of a log is sent at once.
+pub const PIECE: u64 = 8 * 1024 * 1024;
+/// So much of a log's beginning says what was before it.
+const BEGINNING: u64 = 64 * 1024;
+/// A piece of a log is there within this.
+const SENDING: Duration = Duration::from_secs(30);
+/// MariaDB answers a plain statement within this.
+const ASKING: Duration = Duration::from_secs(10);
+/// So much of a copy is sent at once.
+const FRAME: usize = 256 * 1024;
+/// A copy that sends nothing for so long has died. MariaDB may have to wait for a long statement before it begins.
+const SILENCE: Duration = Duration::from_secs(120);
+
+/// The node cannot be copied, or its logs cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The node's database does not answer.
+    #[error("the database does not answer: {0}")]
+    Database(String),
+    /// One copy at a time is enough.
+    #[error("this node is being copied already")]
+    Busy,
+    /// A file cannot be read.
+    #[error("{0}: {1}")]
+    Io(String, #[source] std::io::Error),
+    /// mariadb-backup cannot be run, or failed.
+    #[error("{0}")]
+    Copy(String),
+    /// The node cannot be reached, or refuses.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// What came is not what was sent.
+    #[error("the copy from {0} broke off")]
+    BrokeOff(SocketAddr),
+    /// Somebody is in between.
+    #[error("the copy from {0} carries no genuine seal: it is not used")]
+    Forged(SocketAddr),
+}
+
+/// One binary log of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Log {
+    /// Its name, which a node whose data were copied anew may give again.
+    pub name: String,
+    /// When it was begun, in seconds since 1970: with the name, it says which one this is.
+    pub created: u32,
+    /// How many bytes of it hold whole transactions.
+    pub end: u64,
+    /// The number of the cluster's last transaction before it.
+    pub after: u64,
+}
+
+/// The logs of a node, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Logs {
+    /// The cluster whose transactions they hold.
+    pub cluster: Uuid,
+    /// The volume.
+    pub node: NodeId,
+    /// Each log.
+    pub logs: Vec<Log>,
+}
+
+/// A part of one log, at most [`PIECE`] long.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Piece {
+    /// Which log.
+    pub name: String,
+    /// From this byte on.
+    pub from: u64,
+    /// So many bytes.
+    pub length: u64,
+}
+
+/// What a finished copy is of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copied {
+    /// The cluster.
+    pub cluster: Uuid,
+    /// The volume.
+    pub node: NodeId,
+    /// The number of the cluster's last transaction in it.
+    pub transaction: u64,
+    /// The version of MariaDB, which has to prepare it.
+    pub version: String,
+}
+
+// ------------------------------------------------------------------------------------------------ The agent's side
+
+/// Answers a question about logs; `None` if it is none.
+pub async fn answer(shared: &Shared, path: &str, body: &[u8]) -> Option<Result<Vec<u8>, BackupError>> {
+    match path {
+        "/peer/logs" => Some(logs(shared).await.map(|logs| to_json(&logs))),
+        "/peer/log" => {
+            let piece: Piece = serde_json::from_slice(body).ok()?;
+            let data = shared.volume.data();
+            let read = tokio::task::spawn_blocking(move || read_piece(&data, &piece)).await;
+            Some(read.unwrap_or(Err(BackupError::Busy)))
+        }
+        _ => None,
+    }
+}
+
+fn to_json(answer: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(answer).expect("plain data can be written as JSON")
+}
+
+async fn logs(shared: &Shared) -> Result<Logs, BackupError> {
+    let node = shared.node();
+    let cluster = node
+        .cluster()
+        .ok_or_else(|| BackupError::Database("it has no cluster yet".to_owned()))?;
+    let (current, end) = asked(current_log(shared)).await?;
+    let data = shared.volume.data();
+    let logs = tokio::task::spawn_blocking(move || logs_in(&data, &current, end))
+        .await
+        .map_err(|_| BackupError::Busy)??;
+    Ok(Logs {
+        cluster,
+        node: node.id,
+        logs,
+    })
+}
+
+async fn asked<T>(question: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, BackupError> {
+    match tokio::time::timeout(ASKING, question).await {
+        Ok(answer) => answer.map_err(|error| BackupError::Database(error.to_string())),
+        Err(_) => Err(BackupError::Database(format!("no answer within {ASKING:?}"))),
+    }
+}
+
+/// The log that is being written, and how much of it is whole: MariaDB writes transactions one after the other, and
+/// tells where the last one ended.
+async fn current_log(shared: &Shared) -> Result<(String, u64), sqlx::Error> {
+    let row = sqlx::raw_sql("SHOW MASTER STATUS").fetch_one(&shared.sql).await?;
+    let end: String = row.try_get_unchecked(1)?;
+    let end = end.parse().map_err(|_| sqlx::Error::RowNotFound)?;
+    Ok((row.try_get_unchecked(0)?, end))
+}
+
+fn logs_in(data: &Path, current: &str, end: u64) -> Result<Vec<Log>, BackupError> {
+    let index = data.join("binlog.index");
+    let names = std::fs::read_to_string(&index)
+        .map_err(|error| BackupError::Io(index.display().to_string(), error))?;
+    let mut logs = Vec::new();
+    for name in names.lines().map(|name| name.trim_start_matches("./")) {
+        // Old logs go while this looks.
+        if let Ok(log) = look_at(&data.join(name), name, (name == current).then_some(end)) {
+            logs.push(log);
+        }
+        if name == current {
+            break;
+        }
+    }
+    Ok(logs)
+}
+
+fn look_at(path: &Path, name: &str, end: Option<u64>) -> std::io::Result<Log> {
+    let file = File::open(path)?;
+    let end = end.map_or_else(|| Ok(file.metadata()?.len()), Ok::<_, std::io::Error>)?;
+    let mut beginning = Vec::new();
+    file.take(BEGINNING).read_to_end(&mut beginning)?;
+    let events = || binlog::events(beginning.get(MARK..).unwrap_or_default());
+    Ok(Log {
+        name: name.to_owned(),
+        created: events().next().map_or(0, |event| event.time),
+        end,
+        after: events().find_map(|event| event.before_this_file()).unwrap_or(0),
+    })
+}
+
+fn read_piece(data: &Path, piece: &Piece) -> Result<Vec<u8>, BackupError> {
+    let failed = |error| BackupError::Io(piece.name.clone(), error);
+    // Nothing but a log is read, whatever the name says.
+    let number = piece.name.strip_prefix("binlog.").unwrap_or_default();
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(failed(std::io::ErrorKind::InvalidInput.into()));
+    }
+    let mut file = File::open(data.join(&piece.name)).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(piece.from)).map_err(failed)?;
+    file.take(piece.length.min(PIECE))
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    Ok(bytes)
+}
+
+/// What a frame holds.
+const DATA: u8 = 0;
+const END: u8 = 1;
+const FAILED: u8 = 2;
+
+fn frame(kind: u8, payload: &[u8]) -> Bytes {
+    let mut bytes = Vec::with_capacity(5 + payload.len());
+    bytes.push(kind);
+    bytes.extend(u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes());
+    bytes.extend(payload);
+    bytes.into()
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    copied: Copied,
+    seal: String,
+}
+
+fn seal_of(secret: &chassis::config::Secret, nonce: &str, hash: &[u8], copied: &Copied) -> String {
+    seal::seal(secret, &[b"copy", nonce.as_bytes(), hash, &to_json(copied)])
+}
+
+/// Copies this node for the question with `nonce`, which was found genuine.
+pub fn copy(shared: Arc<Shared>, nonce: String) -> Response {
+    let (frames, receiver) = mpsc::channel::<Bytes>(4);
+    // It goes on to its end when the client goes away: the node has to come back into step.
+    tokio::spawn(async move { copy_into(&shared, &nonce, &frames).await });
+    let frames = stream::unfold(receiver, |mut receiver| async move {
+        let frame = receiver.recv().await?;
+        Some((Ok::<_, std::convert::Infallible>(frame), receiver))
+    });
+    (StatusCode::OK, Body::from_stream(frames)).into_response()
+}
+
+async fn copy_into(shared: &Shared, nonce: &str, frames: &mpsc::Sender<Bytes>) {
+    let last = match copy_desynced(shared, frames).await {
+        Ok((hash, copied)) => {
+            let seal = seal_of(&shared.secret, nonce, &hash, &copied);
+            frame(END, &to_json(&Sealed { copied, seal }))
+        }
+        Err(error) => {
+            tracing::warn!("this node was not copied: {error}");
+            frame(FAILED, error.to_string().as_bytes())
+        }
+    };
+    let _ = frames.send(last).await;
+}
+
+/// A node that is copied cannot keep up, and the others would wait for it: so it says that it is not to be waited for.
+async fn copy_desynced(
+    shared: &Shared,
+    frames: &mpsc::Sender<Bytes>,
+) -> Result<(Vec<u8>, Copied), BackupError> {
+    let Ok(_one_at_a_time) = shared.copying.try_lock() else {
+        return Err(BackupError::Busy);
+    };
+    let cluster = shared.node().cluster();
+    let cluster = cluster.ok_or_else(|| BackupError::Database("it has no cluster yet".to_owned()))?;
+    tracing::info!("this node is being copied for a backup");
+    desync(shared, true).await?;
+    let copied = run_copy(shared, cluster, frames).await;
+    // MariaDB forgets it when it ends; as long as it runs, it has to be told.
+    while let Err(error) = desync(shared, false).await {
+        tracing::warn!("this node cannot get back into step after a backup: {error}; trying again");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        if !shared.volume.socket().exists() {
+            break;
+        }
+    }
+    tracing::info!("the copy for a backup has ended");
+    copied
+}
+
+async fn desync(shared: &Shared, on: bool) -> Result<(), BackupError> {
+    let statement = if on {
+        "SET GLOBAL wsrep_desync = ON"
+    } else {
+        "SET GLOBAL wsrep_desync = OFF"
+    };
+    let done = asked(async { sqlx::raw_sql(statement).execute(&shared.sql).await }).await;
+    match done {
+        // It was on, or off, already: a backup that ended while MariaDB did not answer.
+        Err(BackupError::Database(said)) if said.contains("desync is already") => Ok(()),
+        done => done.map(drop),
+    }
+}
+
+async fn run_copy(
+    shared: &Shared,
+    cluster: Uuid,
+    frames: &mpsc::Sender<Bytes>,
+) -> Result<(Vec<u8>, Copied), BackupError> {
+    let version = async {
+        let row = sqlx::raw_sql("SELECT VERSION()").fetch_one(&shared.sql).await?;
+        row.try_get_unchecked::<String, _>(0)
+    };
+    let version = asked(version).await?;
+    let mut child = spawn_copy(shared)?;
+    let output = child.stdout.take().expect("the standard output is a pipe");
+    let errors = child.stderr.take().expect("the standard error is a pipe");
+    let listening = tokio::spawn(listen(errors));
+    let hash = pump(output, frames).await;
+    if hash.is_err() {
+        let _ = child.start_kill();
+    }
+    let status = child
+        .wait()
+        .await
+        .map_err(|error| BackupError::Io("mariadb-backup".to_owned(), error))?;
+    let said = listening.await.unwrap_or_default();
+    let hash = hash?;
+    match said.transaction {
+        Some(transaction) if status.success() => Ok((
+            hash,
+            Copied {
+                cluster,
+                node: shared.node().id,
+                transaction,
+                version,
+            },
+        )),
+        _ => Err(BackupError::Copy(format!(
+            "mariadb-backup failed ({status}); it said at the end:\n{}",
+            said.last.join("\n")
+        ))),
+    }
+}
+
+fn spawn_copy(shared: &Shared) -> Result<Child, BackupError> {
+    let program = mariadb::find("mariadb-backup", "mariadb-backup")
+        .map_err(|error| BackupError::Copy(error.to_string()))?;
+    let volume = &shared.volume;
+    let password = seal::derived_password(&shared.secret, "the agent's account");
+    Command::new(program)
+        .arg(format!("--defaults-file={}", volume.configuration().display()))
+        .args(["--backup", "--stream=mbstream", "--user", AGENT])
+        .arg(format!("--socket={}", volume.socket().display()))
+        // It is made, and stays empty.
+        .arg(format!(
+            "--target-dir={}",
+            volume.data().with_file_name("copy").display()
+        ))
+        .env("MYSQL_PWD", password.expose())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| BackupError::Io("mariadb-backup".to_owned(), error))
+}
+
+/// Sends what `output` gives, and returns its hash.
+async fn pump(
+    mut output: impl tokio::io::AsyncRead + Unpin,
+    frames: &mpsc::Sender<Bytes>,
+) -> Result<Vec<u8>, BackupError> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; FRAME];
+    loop {
+        let read = output
+            .read(&mut buffer)
+            .await
+            .map_err(|error| BackupError::Io("mariadb-backup".to_owned(), error))?;
+        if read == 0 {
+            return Ok(hash.finalize().to_vec());
+        }
+        hash.update(&buffer[..read]);
+        if frames.send(frame(DATA, &buffer[..read])).await.is_err() {
+            return Err(BackupError::Copy("whoever wanted the copy went away".to_owned()));
+        }
+    }
+}
+
+/// What mariadb-backup said.
+#[derive(Default)]
+struct Said {
+    transaction: Option<u64>,
+    last: Vec<String>,
+}
+
+async fn listen(errors: impl tokio::io::AsyncRead + Unpin) -> Said {
+    let mut said = Said::default();
+    let mut lines = BufReader::new(errors).split(b'\n');
+    while let Ok(Some(line)) = lines.next_segment().await {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        if line.contains("binlog position: filename") {
+            let positions = line.rsplit('\'').nth(1).unwrap_or_default();
+            // Before the first transaction there are no positions.
+            let numbered = line.contains("GTID of the last change");
+            said.transaction = Some(if numbered { binlog::reached(positions) } else { 0 });
+        }
+        said.last.push(line);
+        if said.last.len() > 8 {
+            said.last.remove(0);
+        }
+    }
+    said
+}
+
+// ------------------------------------------------------------------------------------------------ The client's side
+
+impl Client {
+    /// Asks the agent at `address`, process `boot`, which logs it has.
+    pub async fn logs(&self, address: SocketAddr, boot: u64) -> Result<Logs, PeerError> {
+        let answer = self
+            .exchange(
+                address,
+                "/peer/logs",
+                &boot.to_string(),
+                b"null".to_vec(),
+                SENDING,
+            )
+            .await?;
+        serde_json::from_slice(&answer).map_err(|error| PeerError::Unreadable(address, error))
+    }
+
+    /// Asks for a part of a log.
+    pub async fn piece(&self, address: SocketAddr, boot: u64, piece: &Piece) -> Result<Vec<u8>, PeerError> {
+        self.exchange(address, "/peer/log", &boot.to_string(), to_json(piece), SENDING)
+            .await
+    }
+
+    /// Begins to copy the node at `address`.
+    pub async fn copy(&self, address: SocketAddr, boot: u64) -> Result<Copy, PeerError> {
+        let (question, nonce) = self.question(address, "/peer/copy", &boot.to_string(), b"null".to_vec());
+        let response = question
+            .timeout(Duration::from_hours(24))
+            .send()
+            .await
+            .map_err(|error| PeerError::Silent(address, error))?;
+        let status = response.status();
+        if !status.is_success() {
+            let reason = response.text().await.unwrap_or_default();
+            return Err(PeerError::Refused(address, format!("{status} {reason}")));
+        }
+        Ok(Copy {
+            address,
+            response,
+            nonce,
+            secret: self.secret().clone(),
+            waiting: Vec::new(),
+            hash: Sha256::new(),
+            copied: None,
+        })
+    }
+}
+
+/// A copy that is on its way.
+#[derive(Debug)]
+pub struct Copy {
+    address: SocketAddr,
+    response: reqwest::Response,
+    nonce: String,
+    secret: chassis::config::Secret,
+    waiting: Vec<u8>,
+    hash: Sha256,
+    copied: Option<Copied>,
+}
+
+impl Copy {
+    /// The next part of it; nothing once it is whole, and then [`Self::copied`] says what it is of.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, BackupError> {
+        if self.copied.is_some() {
+            return Ok(None);
+        }
+        let (kind, payload) = self.next_frame().await?;
+        match kind {
+            DATA => {
+                self.hash.update(&payload);
+                Ok(Some(payload))
+            }
+            END => {
+                let forged = || BackupError::Forged(self.address);
+                let sealed: Sealed = serde_json::from_slice(&payload).map_err(|_| forged())?;
+                let hash = std::mem::take(&mut self.hash).finalize();
+                let parts: [&[u8]; 4] = [b"copy", self.nonce.as_bytes(), &hash, &to_json(&sealed.copied)];
+                if !seal::is_genuine(&self.secret, &parts, &sealed.seal) {
+                    return Err(forged());
+                }
+                self.copied = Some(sealed.copied);
+                Ok(None)
+            }
+            _ => Err(BackupError::Copy(String::from_utf8_lossy(&payload).into_owned())),
+        }
+    }
+
+    /// What was copied, once all of it has come and is genuine.
+    pub fn copied(&self) -> Option<&Copied> {
+        self.copied.as_ref()
+    }
+
+    async fn next_frame(&mut self) -> Result<(u8, Vec<u8>), BackupError> {
+        let broke_off = BackupError::BrokeOff(self.address);
+        loop {
+            if let Some(header) = self.waiting.first_chunk::<5>() {
+                let [kind, length @ ..] = *header;
+                let end = 5 + u32::from_be_bytes(length) as usize;
+                if self.waiting.len() >= end {
+                    let payload = self.waiting[5..end].to_vec();
+                    self.waiting.drain(..end);
+                    return Ok((kind, payload));
+                }
+            }
+            match tokio::time::timeout(SILENCE, self.response.chunk()).await {
+                Ok(Ok(Some(bytes))) => self.waiting.extend_from_slice(&bytes),
+                _ => return Err(broke_off),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_logs_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("binlog.000001"), "0123456789").unwrap();
+        std::fs::write(folder.path().join("ibdata1"), "secret").unwrap();
+        let piece = |name: &str| Piece {
+            name: name.to_owned(),
+            from: 2,
+            length: 3,
+        };
+        assert_eq!(
+            read_piece(folder.path(), &piece("binlog.000001")).unwrap(),
+            b"234"
+        );
+        for name in [
+            "ibdata1",
+            "../agent.json",
+            "binlog.index",
+            "binlog.",
+            "binlog.1/../../x",
+        ] {
+            assert!(
+                read_piece(folder.path(), &piece(name)).is_err(),
+                "{name} was read"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn where_a_copy_stands_is_heard() {
+        let said = "[00] 2026-11-22 19:47:36 MySQL binlog position: filename 'binlog.000006', position '379', \
+                    GTID of the last change '1-1-16446'\n[00] 2026-11-22 19:47:36 completed OK!\n";
+        assert_eq!(listen(said.as_bytes()).await.transaction, Some(16446));
+        assert_eq!(listen(&b"FATAL ERROR\n"[..]).await.transaction, None);
+    }
+}

@@ -1,0 +1,161 @@
+//! The little that has to be known of binary logs: where events begin, and which numbers the cluster gave them.
+//!
+//! The format is MariaDB's, version 4: four bytes that mark the file, then events. An event begins with its time (4
+//! bytes), kind (1), server (4), length with this header (4), end (4) and flags (2), all little-endian.
+
+/// Replication numbers the cluster's transactions in this domain, alike on every node. What a node did for itself alone
+/// has another one.
+pub const DOMAIN: u32 = 1;
+
+/// How long the mark is that a file begins with.
+pub const MARK: usize = 4;
+
+const HEADER: usize = 19;
+/// A transaction begins, and this is its number.
+const GTID: u8 = 162;
+/// The numbers that were reached before this file.
+const GTID_LIST: u8 = 163;
+
+/// One event.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    /// Where it begins, from the first byte that was given.
+    pub at: usize,
+    /// When it was made, in seconds since 1970.
+    pub time: u32,
+    kind: u8,
+    body: &'a [u8],
+}
+
+impl Event<'_> {
+    /// The number of the cluster's transaction that begins here.
+    pub fn transaction(&self) -> Option<u64> {
+        if self.kind != GTID || number32(self.body, 8)? != DOMAIN {
+            return None;
+        }
+        number64(self.body, 0)
+    }
+
+    /// Whether the bytes before this event can be replayed without it: it begins a transaction.
+    pub fn begins_transaction(&self) -> bool {
+        self.kind == GTID
+    }
+
+    /// The number of the cluster's last transaction before this file, if this event tells it.
+    pub fn before_this_file(&self) -> Option<u64> {
+        if self.kind != GTID_LIST {
+            return None;
+        }
+        // The upper four bits of the count are flags.
+        let count = number32(self.body, 0)? & 0x0fff_ffff;
+        let last = (0..count as usize)
+            .map(|index| 4 + index * 16)
+            .filter(|at| number32(self.body, *at) == Some(DOMAIN))
+            .filter_map(|at| number64(self.body, at + 8))
+            .max();
+        Some(last.unwrap_or(0))
+    }
+}
+
+/// The whole events in `bytes`, which begin with one. `at` is where the first one is.
+pub fn events(bytes: &[u8]) -> impl Iterator<Item = Event<'_>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = bytes.get(at..)?;
+        let (time, length) = (number32(rest, 0)?, number32(rest, 9)? as usize);
+        let body = rest.get(HEADER..length)?;
+        let event = Event {
+            at,
+            time,
+            kind: *rest.get(4)?,
+            body,
+        };
+        at += length;
+        Some(event)
+    })
+}
+
+/// The number of the cluster in a list of positions as MariaDB writes it: `1-1-42,102-1-3`.
+pub fn reached(positions: &str) -> u64 {
+    positions
+        .split(',')
+        .filter_map(|position| {
+            let (domain, rest) = position.trim().split_once('-')?;
+            let (_, number) = rest.split_once('-')?;
+            (domain.parse() == Ok(DOMAIN)).then(|| number.parse().ok())?
+        })
+        .max()
+        .unwrap_or(0)
+}
+
+fn number32(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn number64(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(kind: u8, body: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend(7_u32.to_le_bytes());
+        bytes.push(kind);
+        bytes.extend(1_u32.to_le_bytes());
+        bytes.extend(u32::try_from(HEADER + body.len()).unwrap().to_le_bytes());
+        bytes.extend([0; 6]);
+        bytes.extend(body);
+        bytes
+    }
+
+    fn gtid(domain: u32, number: u64) -> Vec<u8> {
+        let mut body = number.to_le_bytes().to_vec();
+        body.extend(domain.to_le_bytes());
+        body.push(0);
+        event(GTID, &body)
+    }
+
+    #[test]
+    fn transactions_of_the_cluster_are_seen_and_half_an_event_is_not() {
+        let mut list = 2_u32.to_le_bytes().to_vec();
+        for (domain, number) in [(101_u32, 9_u64), (DOMAIN, 41)] {
+            list.extend(domain.to_le_bytes());
+            list.extend(1_u32.to_le_bytes());
+            list.extend(number.to_le_bytes());
+        }
+        let bytes = [
+            event(GTID_LIST, &list),
+            gtid(DOMAIN, 42),
+            event(16, &[0; 8]),
+            gtid(101, 10),
+            gtid(DOMAIN, 43),
+        ]
+        .concat();
+        let seen: Vec<_> = events(&bytes).filter_map(|event| event.transaction()).collect();
+        assert_eq!(seen, [42, 43]);
+        let before: Vec<_> = events(&bytes)
+            .filter_map(|event| event.before_this_file())
+            .collect();
+        assert_eq!(before, [41]);
+        let cut = &bytes[..bytes.len() - 1];
+        assert_eq!(events(cut).filter_map(|event| event.transaction()).count(), 1);
+    }
+
+    #[test]
+    fn garbage_has_no_events() {
+        assert_eq!(events(&[]).count(), 0);
+        // A length of zero must not go round in circles.
+        assert_eq!(events(&[0; 64]).count(), 0);
+        assert_eq!(events(&[0xff; 64]).count(), 0);
+    }
+
+    #[test]
+    fn the_number_of_the_cluster_is_found_in_a_list() {
+        assert_eq!(reached("1-1-42,102-1-300"), 42);
+        assert_eq!(reached("102-1-300"), 0);
+        assert_eq!(reached(""), 0);
+    }
+}

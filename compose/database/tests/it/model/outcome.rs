@@ -1,0 +1,77 @@
+//! What must hold in every world of the model, and how each ends once nothing more fails.
+
+use std::collections::HashSet;
+
+use super::world::{Event, NODES, Process, World};
+
+impl World {
+    /// Everything comes back and nothing more fails: all have to get in step, with every acknowledged write. `well` are
+    /// worlds that are known to end so.
+    pub(super) fn settle(&mut self, well: &mut HashSet<u64>) -> Result<(), &'static str> {
+        self.apply(Event::Heal);
+        let mut passed = Vec::new();
+        for _ in 0..20 {
+            let fingerprint = self.fingerprint();
+            passed.push(fingerprint);
+            if well.contains(&fingerprint) {
+                well.extend(passed);
+                return Ok(());
+            }
+            for node in 0..NODES {
+                self.apply(self.next_step(node));
+            }
+            if let Some(violation) = self.violation {
+                return Err(violation);
+            }
+            let in_step = |node| {
+                self.running_at(node)
+                    .is_some_and(|running| running.primary && running.in_step)
+            };
+            if (0..NODES).all(in_step) {
+                if self.lacks_a_write() {
+                    return Err("an acknowledged write is not on every node");
+                }
+                well.extend(passed);
+                return Ok(());
+            }
+        }
+        Err("not all nodes are in step")
+    }
+
+    /// What a node does by itself.
+    pub(super) fn next_step(&self, node: usize) -> Event {
+        match &self.machines[node].process {
+            Process::Down => Event::Begin(node),
+            Process::Stopped { next: None, .. } => Event::Decide(node),
+            Process::Stopped { .. } => Event::Go(node),
+            Process::Running(running) => match (running.primary, running.in_step) {
+                (true, true) => Event::Poll(node),
+                (true, false) if self.donor(node).is_some() => Event::Sync(node),
+                _ => Event::Stop(node),
+            },
+        }
+    }
+
+    /// Whether an acknowledged write is missing somewhere. What was received becomes durable in time.
+    pub(super) fn lacks_a_write(&self) -> bool {
+        (0..NODES).any(|node| {
+            let received = self.running_at(node).map_or(&[][..], |running| &running.pending);
+            let has = |write| self.machines[node].writes.contains(write) || received.contains(write);
+            !self.acknowledged.iter().all(has)
+        })
+    }
+
+    /// The reasons why this world must not be.
+    pub(super) fn judge(&self, well: &mut HashSet<u64>, trace: &dyn Fn() -> String) {
+        if let Some(violation) = self.violation {
+            panic!("{violation}, after:\n{}\nwhich made {self:#?}", trace());
+        }
+        let mut later = self.clone();
+        if let Err(reason) = later.settle(well) {
+            panic!(
+                "{reason}, although all came back, after:\n{}\nwhich made {self:#?}\nand then {later:#?}",
+                trace()
+            );
+        }
+    }
+}

@@ -1,0 +1,504 @@
+//! The world of the model: what there is, what can happen, and what the agents do then.
+
+use std::collections::{BTreeMap, HashSet};
+
+use database_agent::decision::{
+    Around, Data, Decision, Node, Plan, Promise, Proposal, Stage, consider, decide, is_known_to_all,
+};
+use database_agent::memory::{Memory, NodeId, Slot, Start};
+use uuid::Uuid;
+
+pub(super) const NODES: usize = 3;
+
+/// A process of MariaDB's, as a membership counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Member {
+    pub(super) node: usize,
+    /// The how many-th of the node.
+    pub(super) incarnation: u8,
+    pub(super) weight: u8,
+}
+
+/// What a node that is still being copied to counts.
+pub(super) const JOINING: u8 = 1;
+/// What one in step counts.
+pub(super) const IN_STEP: u8 = 100;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Process {
+    Down,
+    /// The agent runs, its database does not.
+    Stopped {
+        promise: Option<Promise>,
+        next: Option<Next>,
+    },
+    Running(Running),
+}
+
+/// What was agreed on and has not been done yet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Next {
+    Bootstrap(Box<Agreed>),
+    Join,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Agreed {
+    pub(super) participants: BTreeMap<NodeId, Slot>,
+    pub(super) newest: Option<Memory>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Running {
+    /// The last majority that this process was part of; none before it has joined.
+    pub(super) view: Option<View>,
+    pub(super) primary: bool,
+    pub(super) in_step: bool,
+    pub(super) weight: u8,
+    /// Received and not durable: lost when the process dies.
+    pub(super) pending: Vec<u8>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct View {
+    pub(super) cluster: u128,
+    /// Tells the starts of one cluster apart, as the model sees them.
+    pub(super) start: u8,
+    pub(super) number: u64,
+    pub(super) members: Vec<Member>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Machine {
+    pub(super) process: Process,
+    pub(super) incarnation: u8,
+    pub(super) memory: Option<Memory>,
+    pub(super) data: Data,
+    /// The writes that are on its disk.
+    pub(super) writes: Vec<u8>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct World {
+    pub(super) machines: Vec<Machine>,
+    /// Which node hears nobody.
+    pub(super) cut: Option<usize>,
+    pub(super) founders: u32,
+    pub(super) acknowledged: Vec<u8>,
+    pub(super) starts: u8,
+    pub(super) faults: u8,
+    /// What went wrong, for the one who reads the failure.
+    pub(super) violation: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    Write {
+        at: usize,
+        others_have_it: bool,
+    },
+    Crash(usize),
+    Leave(usize),
+    Cut(usize),
+    Heal,
+    Begin(usize),
+    /// Ask everyone, decide, and gather what it needs from the others.
+    Decide(usize),
+    /// Do what was agreed on.
+    Go(usize),
+    /// Give up a database that cannot get a majority.
+    Stop(usize),
+    Sync(usize),
+    /// The agent looks at the membership.
+    Poll(usize),
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) faults: u8,
+    pub(super) writes: usize,
+}
+
+pub(super) fn id(node: usize) -> NodeId {
+    NodeId(node as u64 + 1)
+}
+
+pub(super) fn slot(node: usize) -> Slot {
+    u32::try_from(node).expect("a small number") + 1
+}
+
+impl World {
+    /// Empty volumes, nobody started.
+    pub(super) fn empty(founders: u32) -> Self {
+        let machine = Machine {
+            process: Process::Down,
+            incarnation: 0,
+            memory: None,
+            data: Data::Empty,
+            writes: Vec::new(),
+        };
+        Self {
+            machines: vec![machine; NODES],
+            cut: None,
+            founders,
+            acknowledged: Vec::new(),
+            starts: 0,
+            faults: 0,
+            violation: None,
+        }
+    }
+
+    /// Everybody in step.
+    pub(super) fn running() -> Self {
+        let mut world = Self::empty(3);
+        world
+            .settle(&mut HashSet::new())
+            .expect("three empty nodes found a cluster");
+        // Twice: a node counts in full once the others know of it.
+        for node in (0..NODES).chain(0..NODES) {
+            world.poll(node);
+        }
+        world
+    }
+
+    pub(super) fn node(&self, node: usize) -> Node {
+        let machine = &self.machines[node];
+        let stage = match &machine.process {
+            Process::Down => Stage::Stopping,
+            Process::Stopped {
+                next: Some(Next::Bootstrap(_)),
+                ..
+            } => Stage::Deciding {
+                ballot: Some(u64::from(machine.incarnation)),
+            },
+            Process::Stopped {
+                next: Some(Next::Join),
+                ..
+            } => Stage::Joining,
+            Process::Stopped { .. } => Stage::Deciding { ballot: None },
+            Process::Running(running) => match (running.primary, running.in_step, &running.view) {
+                (true, true, _) => Stage::Primary,
+                (true, false, _) | (false, _, None) => Stage::Joining,
+                (false, _, Some(_)) => Stage::NonPrimary,
+            },
+        };
+        Node {
+            id: id(node),
+            slot: slot(node),
+            data: machine.data,
+            memory: machine.memory.clone(),
+            stage,
+        }
+    }
+
+    pub(super) fn hears(&self, a: usize, b: usize) -> bool {
+        a == b || (self.cut != Some(a) && self.cut != Some(b))
+    }
+
+    pub(super) fn answers(&self, asking: usize) -> Vec<usize> {
+        (0..NODES)
+            .filter(|other| {
+                *other != asking
+                    && self.hears(asking, *other)
+                    && self.machines[*other].process != Process::Down
+            })
+            .collect()
+    }
+
+    pub(super) fn events(&self, bounds: Bounds) -> Vec<Event> {
+        let mut events = Vec::new();
+        let more = self.faults < bounds.faults;
+        if self.cut.is_some() {
+            events.push(Event::Heal);
+        }
+        for node in 0..NODES {
+            if more && self.cut.is_none() {
+                events.push(Event::Cut(node));
+            }
+            events.push(self.next_step(node));
+            match &self.machines[node].process {
+                Process::Stopped { next: Some(_), .. } if more => events.push(Event::Crash(node)),
+                Process::Running(running) => {
+                    if more {
+                        events.extend([Event::Crash(node), Event::Leave(node)]);
+                    }
+                    if running.primary && running.in_step && self.acknowledged.len() < bounds.writes {
+                        events.extend([true, false].map(|others_have_it| Event::Write {
+                            at: node,
+                            others_have_it,
+                        }));
+                    }
+                }
+                _ => {}
+            }
+        }
+        events
+    }
+
+    pub(super) fn apply(&mut self, event: Event) {
+        match event {
+            Event::Write { at, others_have_it } => self.write(at, others_have_it),
+            Event::Crash(node) => {
+                self.faults += 1;
+                self.machines[node].process = Process::Down;
+                self.regroup();
+            }
+            Event::Leave(node) => {
+                self.faults += 1;
+                self.leave(node);
+                self.machines[node].process = Process::Down;
+            }
+            Event::Cut(node) => {
+                self.faults += 1;
+                self.cut = Some(node);
+                self.regroup();
+            }
+            Event::Heal => {
+                self.cut = None;
+                self.regroup();
+            }
+            Event::Begin(node) => self.stopped(node),
+            Event::Decide(node) => self.decide(node),
+            Event::Go(node) => self.go(node),
+            Event::Stop(node) => {
+                self.leave(node);
+                self.stopped(node);
+            }
+            Event::Sync(node) => self.sync(node),
+            Event::Poll(node) => self.poll(node),
+        }
+    }
+
+    pub(super) fn stopped(&mut self, node: usize) {
+        let machine = &mut self.machines[node];
+        machine.incarnation += 1;
+        machine.process = Process::Stopped {
+            promise: None,
+            next: None,
+        };
+    }
+
+    pub(super) fn poll(&mut self, node: usize) {
+        let Some(running) = self.running_at(node) else {
+            return;
+        };
+        // A node without the data knows nothing of where they are: it remembers who let it in until it is in step.
+        let (Some(view), true) = (running.view.clone(), running.in_step) else {
+            return;
+        };
+        let members: BTreeMap<_, _> = view
+            .members
+            .iter()
+            .map(|member| (id(member.node), slot(member.node)))
+            .collect();
+        let memory = self.machines[node].memory.get_or_insert_default();
+        memory.saw_view(Uuid::from_u128(view.cluster), view.number, &members);
+        memory.joining = false;
+        let peers: Vec<Node> = self
+            .answers(node)
+            .into_iter()
+            .map(|peer| self.node(peer))
+            .collect();
+        if is_known_to_all(&self.node(node), &peers) {
+            self.weigh_in(node);
+        }
+    }
+
+    pub(super) fn decide(&mut self, node: usize) {
+        let peers = self.answers(node);
+        let own = self.node(node);
+        let answers: Vec<Node> = peers.iter().map(|peer| self.node(*peer)).collect();
+        let boots: Vec<u64> = peers
+            .iter()
+            .map(|peer| u64::from(self.machines[*peer].incarnation))
+            .collect();
+        if let Process::Stopped { promise, .. } = &mut self.machines[node].process
+            && let Some(made) = promise
+            && let Some(at) = answers.iter().position(|answer| answer.id == made.to)
+            && made.is_void(answers[at].stage, boots[at])
+        {
+            *promise = None;
+        }
+        let around = Around {
+            silent: NODES - 1 - peers.len(),
+            founders: self.founders,
+            forced: false,
+            waited: true,
+        };
+        match decide(&own, &answers, around) {
+            Decision::Bootstrap(plan) => self.propose(node, plan),
+            Decision::Join { members } => self.register(node, &members),
+            Decision::Wait(_) | Decision::Refuse(_) => {}
+        }
+    }
+
+    pub(super) fn propose(&mut self, node: usize, plan: Plan) {
+        if matches!(
+            self.machines[node].process,
+            Process::Stopped { promise: Some(_), .. }
+        ) {
+            return;
+        }
+        let own = self.node(node);
+        let boot = u64::from(self.machines[node].incarnation);
+        let proposal = Proposal {
+            by: own.id,
+            boot,
+            ballot: boot,
+            slot: own.slot,
+            cluster: own.cluster(),
+            seqno: seqno(own.data),
+            newest: plan.newest.as_ref().map(|memory| memory.view),
+            participants: plan.participants.keys().copied().collect(),
+            forced: false,
+        };
+        let reachable = self.answers(node);
+        let mut agreed = true;
+        for other in (0..NODES).filter(|other| *other != node && plan.participants.contains_key(&id(*other)))
+        {
+            let theirs = self.node(other);
+            let Process::Stopped { promise, .. } = &mut self.machines[other].process else {
+                agreed = false;
+                continue;
+            };
+            if !reachable.contains(&other) || consider(&theirs, promise.as_ref(), &proposal).is_err() {
+                agreed = false;
+                continue;
+            }
+            *promise = Some(Promise {
+                to: proposal.by,
+                boot,
+                ballot: boot,
+            });
+        }
+        if agreed && let Process::Stopped { next, .. } = &mut self.machines[node].process {
+            *next = Some(Next::Bootstrap(Box::new(Agreed {
+                participants: plan.participants,
+                newest: plan.newest,
+            })));
+        }
+    }
+
+    pub(super) fn register(&mut self, node: usize, members: &BTreeMap<NodeId, Slot>) {
+        let reachable = self.answers(node);
+        let members: Vec<usize> = (0..NODES)
+            .filter(|other| members.contains_key(&id(*other)))
+            .collect();
+        if members.iter().any(|member| !reachable.contains(member)) {
+            return;
+        }
+        let mut memories = Vec::new();
+        for member in &members {
+            self.poll(*member);
+            let Some(memory) = &mut self.machines[*member].memory else {
+                return;
+            };
+            // A member that is in step waits until the process before has left the membership.
+            if !memory.joining && memory.members.contains_key(&id(node)) {
+                return;
+            }
+            memory.expect(id(node), slot(node));
+            memories.push(memory.clone());
+        }
+        let current = memories.iter().map(|memory| memory.view).max();
+        let named: Vec<usize> = memories
+            .iter()
+            .filter(|memory| Some(memory.view) == current)
+            .flat_map(|memory| memory.members.keys())
+            .map(|member| usize::try_from(member.0 - 1).expect("a small number"))
+            .filter(|member| *member != node)
+            .collect();
+        if named.iter().any(|member| !members.contains(member)) {
+            return;
+        }
+        let Some(memory) = Memory::of_joiner(id(node), &memories) else {
+            return;
+        };
+        self.machines[node].memory = Some(memory);
+        if let Process::Stopped { next, .. } = &mut self.machines[node].process {
+            *next = Some(Next::Join);
+        }
+    }
+
+    pub(super) fn go(&mut self, node: usize) {
+        let Process::Stopped { next: Some(next), .. } = self.machines[node].process.clone() else {
+            return;
+        };
+        let mut running = Running {
+            view: None,
+            primary: false,
+            in_step: false,
+            weight: JOINING,
+            pending: Vec::new(),
+        };
+        match next {
+            Next::Bootstrap(agreed) => {
+                self.starts += 1;
+                self.judge_bootstrap(node);
+                let machine = &mut self.machines[node];
+                let start = Start {
+                    id: Uuid::from_u128(u128::from(self.starts)),
+                    cluster: None,
+                    seqno: seqno(machine.data),
+                    forced: false,
+                    participants: agreed.participants,
+                };
+                machine.memory = Some(Memory::of_bootstrapper(agreed.newest.as_ref(), &start));
+                let cluster = match machine.data {
+                    Data::At {
+                        cluster: Some(cluster),
+                        ..
+                    } => cluster.as_u128(),
+                    _ => 1000 + u128::from(self.starts),
+                };
+                machine.data = Data::At {
+                    cluster: Some(Uuid::from_u128(cluster)),
+                    seqno: seqno(machine.data) + 1,
+                };
+                running.view = Some(View {
+                    cluster,
+                    start: self.starts,
+                    number: 1,
+                    members: vec![Member {
+                        node,
+                        incarnation: machine.incarnation,
+                        weight: IN_STEP,
+                    }],
+                });
+                running.weight = IN_STEP;
+                running.primary = true;
+                running.in_step = true;
+            }
+            Next::Join => {
+                let machine = &mut self.machines[node];
+                // An empty node is copied to; the third one always is.
+                if node == 2 || machine.data == Data::Empty {
+                    machine.data = Data::Incomplete;
+                    machine.writes.clear();
+                }
+            }
+        }
+        self.machines[node].process = Process::Running(running);
+        self.regroup();
+    }
+
+    pub(super) fn judge_bootstrap(&mut self, node: usize) {
+        if (0..NODES).any(|other| self.running_at(other).is_some_and(|running| running.primary)) {
+            self.violation = Some("a second cluster started while one ran");
+        }
+        if self
+            .acknowledged
+            .iter()
+            .any(|write| !self.machines[node].writes.contains(write))
+        {
+            self.violation = Some("the cluster started from a node that lacks an acknowledged write");
+        }
+    }
+}
+
+pub(super) fn seqno(data: Data) -> i64 {
+    match data {
+        Data::At { seqno, .. } => seqno,
+        Data::Empty | Data::Incomplete => -1,
+    }
+}
