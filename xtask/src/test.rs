@@ -15,8 +15,9 @@ use crate::tools::{cargo, command, run};
 use crate::{budget, bundle, compose, licences, prepare};
 
 /// The integration test targets, each named after its crate, in the order in which they run.
-const TARGETS: [&str; 11] = [
+const TARGETS: [&str; 12] = [
     "database-agent",
+    "backup",
     "chassis",
     "profile",
     "photo",

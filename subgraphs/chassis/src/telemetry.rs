@@ -46,7 +46,7 @@ pub fn init_traced(format: LogFormat, service: &'static str, config: &TraceConfi
 
 fn start(format: LogFormat, traced: Option<&opentelemetry_sdk::trace::SdkTracerProvider>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        EnvFilter::new("warn,chassis=info,profile=info,photo=info,vote=info,comment=info,authentication=info")
+        EnvFilter::new("warn,chassis=info,profile=info,photo=info,vote=info,comment=info,authentication=info,backup=info")
     });
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match format {

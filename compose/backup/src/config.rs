@@ -1,0 +1,172 @@
+//! The flags. Nothing else reads the environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use chassis::config::{ConfigError, Secret};
+use chrono::NaiveTime;
+use database_agent::config::{ClusterSecret, PORT};
+use url::Url;
+
+use crate::packing::Key;
+use crate::store::{Place, S3};
+
+/// Where backups are kept.
+#[derive(Debug, Clone, clap::Args)]
+pub struct VaultConfig {
+    /// `file:///folder` or `s3://bucket/prefix`. Not on the machine that it is a backup of.
+    #[arg(long, env = "BACKUP_STORE", default_value = "file:///backup")]
+    pub backup_store: Url,
+    /// The address of the S3 service; that of AWS where it is not set.
+    #[arg(long, env = "BACKUP_S3_ENDPOINT")]
+    pub backup_s3_endpoint: Option<Url>,
+    /// The region of the bucket.
+    #[arg(long, env = "BACKUP_S3_REGION", default_value = "us-east-1")]
+    pub backup_s3_region: String,
+    /// Who we are to the S3 service.
+    #[arg(long, env = "BACKUP_S3_ACCESS_KEY_ID", hide_env_values = true)]
+    pub backup_s3_access_key_id: Option<Secret>,
+    /// A file that holds the access key id.
+    #[arg(long, env = "BACKUP_S3_ACCESS_KEY_ID_FILE")]
+    pub backup_s3_access_key_id_file: Option<PathBuf>,
+    /// The secret that belongs to it. Prefer the file.
+    #[arg(long, env = "BACKUP_S3_SECRET_ACCESS_KEY", hide_env_values = true)]
+    pub backup_s3_secret_access_key: Option<Secret>,
+    /// A file that holds the secret.
+    #[arg(long, env = "BACKUP_S3_SECRET_ACCESS_KEY_FILE")]
+    pub backup_s3_secret_access_key_file: Option<PathBuf>,
+    /// The key that backups are encrypted with; without one they are not. Prefer the file.
+    #[arg(long, env = "BACKUP_KEY", hide_env_values = true)]
+    pub backup_key: Option<Secret>,
+    /// A file that holds the key. Keep a copy of it elsewhere: nobody can read the backups without it.
+    #[arg(long, env = "BACKUP_KEY_FILE")]
+    pub backup_key_file: Option<PathBuf>,
+}
+
+impl VaultConfig {
+    /// Where that is.
+    pub fn place(&self) -> Place<'_> {
+        Place {
+            name: "BACKUP_STORE",
+            url: &self.backup_store,
+            s3: S3 {
+                endpoint: self.backup_s3_endpoint.as_ref(),
+                region: &self.backup_s3_region,
+                id: (&self.backup_s3_access_key_id, &self.backup_s3_access_key_id_file),
+                secret: (
+                    &self.backup_s3_secret_access_key,
+                    &self.backup_s3_secret_access_key_file,
+                ),
+            },
+        }
+    }
+
+    /// The key, if there is one.
+    pub fn key(&self) -> Result<Option<Key>, ConfigError> {
+        if self.backup_key.is_none() && self.backup_key_file.is_none() {
+            return Ok(None);
+        }
+        let secret = Secret::read(
+            "BACKUP_KEY",
+            self.backup_key.as_ref(),
+            self.backup_key_file.as_ref(),
+        )?;
+        if secret.expose().len() < 32 {
+            return Err(ConfigError::Invalid {
+                name: "BACKUP_KEY",
+                reason: "it must have at least 32 characters, from a random source".to_owned(),
+            });
+        }
+        Ok(Some(Key::of(&secret)))
+    }
+}
+
+/// Where the photo service keeps its files: the flags are the same as there.
+#[derive(Debug, Clone, clap::Args)]
+pub struct MediaConfig {
+    /// `file:///folder` or `s3://bucket/prefix`.
+    #[arg(long, env = "MEDIA_STORE")]
+    pub media_store: Url,
+    /// The address of the S3 service; that of AWS where it is not set.
+    #[arg(long, env = "S3_ENDPOINT")]
+    pub s3_endpoint: Option<Url>,
+    /// The region of the bucket.
+    #[arg(long, env = "S3_REGION", default_value = "us-east-1")]
+    pub s3_region: String,
+    /// Who we are to the S3 service.
+    #[arg(long, env = "S3_ACCESS_KEY_ID", hide_env_values = true)]
+    pub s3_access_key_id: Option<Secret>,
+    /// A file that holds the access key id.
+    #[arg(long, env = "S3_ACCESS_KEY_ID_FILE")]
+    pub s3_access_key_id_file: Option<PathBuf>,
+    /// The secret that belongs to it. Prefer the file.
+    #[arg(long, env = "S3_SECRET_ACCESS_KEY", hide_env_values = true)]
+    pub s3_secret_access_key: Option<Secret>,
+    /// A file that holds the secret.
+    #[arg(long, env = "S3_SECRET_ACCESS_KEY_FILE")]
+    pub s3_secret_access_key_file: Option<PathBuf>,
+}
+
+impl MediaConfig {
+    /// Where that is.
+    pub fn place(&self) -> Place<'_> {
+        Place {
+            name: "MEDIA_STORE",
+            url: &self.media_store,
+            s3: S3 {
+                endpoint: self.s3_endpoint.as_ref(),
+                region: &self.s3_region,
+                id: (&self.s3_access_key_id, &self.s3_access_key_id_file),
+                secret: (&self.s3_secret_access_key, &self.s3_secret_access_key_file),
+            },
+        }
+    }
+}
+
+/// Which database is backed up.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SourceConfig {
+    /// Where the nodes are: names that may have many addresses (`tasks.db`), or a list of hosts.
+    #[arg(
+        long,
+        env = "DATABASE_PEERS",
+        value_delimiter = ',',
+        default_value = "tasks.db"
+    )]
+    pub peers: Vec<String>,
+    /// The port of the agents.
+    #[arg(long, env = "DATABASE_AGENT_PORT", default_value_t = PORT)]
+    pub agent_port: u16,
+    /// The name of the cluster, as its agents have it.
+    #[arg(long, env = "DATABASE_CLUSTER", default_value = "proofsheet")]
+    pub cluster: String,
+    #[command(flatten)]
+    pub secret: ClusterSecret,
+}
+
+/// When backups are made, and for how long they are kept.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RunConfig {
+    /// When the full backup is made, in the site's time zone.
+    #[arg(long, env = "BACKUP_AT", default_value = "03:30", value_parser = time_of_day)]
+    pub at: NaiveTime,
+    /// The site's time zone, by its name in the IANA database.
+    #[arg(long, env = "TIME_ZONE", default_value = "UTC")]
+    pub time_zone: chrono_tz::Tz,
+    /// Every how many seconds new logs and files are fetched: so much may be lost if everything is lost.
+    #[arg(long, env = "BACKUP_EVERY", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub every: u64,
+    /// Any moment of so many days can be restored; what is older is removed.
+    #[arg(long, env = "BACKUP_KEEP_DAYS", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep_days: u32,
+    /// Where it answers `/health` and `/metrics`.
+    #[arg(long, env = "LISTEN", default_value = LISTEN)]
+    pub listen: SocketAddr,
+}
+
+/// Where the service answers unless it is told otherwise.
+pub const LISTEN: &str = "127.0.0.1:5006";
+
+fn time_of_day(text: &str) -> Result<NaiveTime, String> {
+    NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| "expected hours and minutes, as in 03:30".to_owned())
+}

@@ -1,0 +1,101 @@
+//! What can go wrong, in sentences that say what to do.
+
+use std::path::PathBuf;
+
+use chassis::config::ConfigError;
+use chrono::{DateTime, Utc};
+use database_agent::backup::BackupError;
+use database_agent::mariadb::ServerError;
+use database_agent::memory::RecordError;
+
+/// A backup, or a restore, did not come about.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The flags cannot work.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The place of the backups refuses.
+    #[error("the backup store: {0}")]
+    Store(#[source] object_store::Error),
+    /// The files of photos cannot be read, or written back.
+    #[error("the store of photos: {0}")]
+    Media(#[source] object_store::Error),
+    /// A file beside them does.
+    #[error("{path}: {source}")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No node can be copied.
+    #[error("no database node is in step with its cluster: asked {0}")]
+    NoNode(String),
+    /// A node cannot be copied.
+    #[error(transparent)]
+    Node(#[from] BackupError),
+    /// The logs of all nodes begin too late.
+    #[error(
+        "no node has the logs from transaction {0} on any more; a new full backup is needed, and the moments between \
+         that transaction and the new backup cannot be restored"
+    )]
+    LogsGone(u64),
+    /// Another key, or none.
+    #[error(
+        "{0} was encrypted with another key than BACKUP_KEY_FILE holds: give the key that was configured when the backup was made"
+    )]
+    WrongKey(String),
+    /// It is encrypted.
+    #[error("{0} is encrypted: set BACKUP_KEY_FILE to a file with the key")]
+    KeyMissing(String),
+    /// The bytes are not those that were written.
+    #[error("{0} is damaged: {1}")]
+    Damaged(String, &'static str),
+    /// There is nothing to restore.
+    #[error("there is no full backup {0}; `backup list` shows which there are")]
+    NoBackup(String),
+    /// The chain has a hole.
+    #[error(
+        "the logs between transactions {after} and {before} are missing. What came before them can be restored: --to {until} or earlier"
+    )]
+    Gap {
+        /// The last that is there.
+        after: u64,
+        /// The next that is there.
+        before: u64,
+        /// A moment before the gap.
+        until: DateTime<Utc>,
+    },
+    /// Nothing is overwritten.
+    #[error(
+        "{0} is not empty, and a restore overwrites nothing: give an empty folder, or move away what is in it"
+    )]
+    NotEmpty(PathBuf),
+    /// MariaDB cannot be run.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// One of MariaDB's programs failed.
+    #[error("{program} failed ({status}); it said at the end:\n{said}")]
+    Program {
+        /// Which.
+        program: &'static str,
+        /// How.
+        status: String,
+        /// Its last lines.
+        said: String,
+    },
+    /// The agent's memory cannot be written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The client cannot be made.
+    #[error("cannot make an HTTP client: {0}")]
+    Client(String),
+}
+
+impl Error {
+    /// Wraps what the disk says about `path`.
+    pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        |source| Self::Io { path, source }
+    }
+}

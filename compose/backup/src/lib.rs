@@ -1,0 +1,34 @@
+//! Backups of a site, and the way back: copies of the database, the binary logs after them, and the files of photos.
+//!
+//! A backup store holds
+//!
+//! ```text
+//! full/<time>/database.mbstream.zst  one node, copied while it ran
+//! full/<time>/media.jsonl.zst        which files there were, with their hashes
+//! full/<time>/manifest.json          written last: without it there is no backup
+//! logs/<cluster>/<…>.log             pieces of binary logs, in the order in which they came
+//! media/<path>                       the files of photos; they never change, so each is here once
+//! media-added/<time>.jsonl.zst       which files came when
+//! ```
+//!
+//! With a key, everything but the manifests is encrypted, and its name ends in `.sealed`.
+
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod error;
+pub mod packing;
+pub mod store;
+pub mod vault;
+pub mod manifest;
+pub mod source;
+pub mod media;
+pub mod full;
+pub mod logs;
+pub mod prune;
+pub mod schedule;
+pub mod service;
+pub mod replay;
+pub mod server;
+pub mod restore;
+pub mod verify;

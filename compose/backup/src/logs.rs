@@ -1,0 +1,319 @@
+//! The binary logs of the database, shipped piece by piece, as they are written.
+//!
+//! All nodes number the cluster's transactions alike, so a log of one node goes on where that of another one ended. A
+//! piece holds whole transactions of one log; its name says which, so that a hole is seen without opening anything:
+//! `logs/<cluster>/<time>_<first>-<last>.log`.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use database_agent::backup::{BackupError, Log, PIECE, Piece};
+use database_agent::binlog::{self, MARK};
+use database_agent::memory::NodeId;
+use object_store::path::Path;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::packing::Print;
+use crate::source::{Found, Source};
+use crate::vault::{Vault, is_sealed};
+
+/// The folder of all logs.
+pub const LOGS: &str = "logs";
+/// A transaction is at most so long; Galera refuses longer ones.
+const TRANSACTION: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Which part of which log something is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The volume.
+    pub node: NodeId,
+    /// The log's name there.
+    pub name: String,
+    /// When it was begun, in seconds since 1970.
+    pub created: u32,
+    /// Its first byte.
+    pub from: u64,
+    /// After its last byte.
+    pub to: u64,
+}
+
+impl Origin {
+    fn is_of(&self, node: NodeId, log: &Log) -> bool {
+        self.node == node && self.name == log.name && self.created == log.created
+    }
+
+    /// Whether this part goes on where `before` ended, or earlier.
+    pub fn continues(&self, before: &Self) -> bool {
+        let same = (self.node, &self.name, self.created) == (before.node, &before.name, before.created);
+        same && (before.from..=before.to).contains(&self.from)
+    }
+}
+
+/// The first line of a piece.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Head {
+    #[serde(flatten)]
+    origin: Origin,
+    #[serde(flatten)]
+    print: Print,
+}
+
+/// A piece in the vault, as its name tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shipped {
+    /// Where it is.
+    pub path: Path,
+    /// When it was written there: by then, everything in it had happened.
+    pub at: DateTime<Utc>,
+    /// Its first transaction.
+    pub first: u64,
+    /// Its last transaction.
+    pub last: u64,
+    /// How large it is there.
+    pub size: u64,
+}
+
+const NAME: &str = "%Y%m%dT%H%M%S%.3fZ";
+
+impl Shipped {
+    fn parse(path: &Path, size: u64) -> Option<Self> {
+        let name = path
+            .filename()?
+            .trim_end_matches(".sealed")
+            .strip_suffix(".log")?;
+        let (at, numbers) = name.split_once('_')?;
+        let (first, last) = numbers.split_once('-')?;
+        Some(Self {
+            path: path.clone(),
+            at: NaiveDateTime::parse_from_str(at, NAME).ok()?.and_utc(),
+            first: first.parse().ok()?,
+            last: last.parse().ok()?,
+            size,
+        })
+    }
+
+    /// Everything of one cluster, in the order in which it was shipped.
+    pub async fn all(vault: &Vault, cluster: Uuid) -> Result<Vec<Self>, Error> {
+        let objects = vault.list(&format!("{LOGS}/{cluster}")).await?;
+        Ok(objects
+            .iter()
+            .filter_map(|object| Self::parse(&object.location, object.size))
+            .collect())
+    }
+
+    /// What it holds, and of which log that is.
+    pub async fn read(&self, vault: &Vault) -> Result<(Origin, Vec<u8>), Error> {
+        let path = self.path.as_ref();
+        let damaged = |why| Error::Damaged(path.to_owned(), why);
+        let contents = vault.unpack(path, true).await?;
+        let line = contents.iter().position(|byte| *byte == b'\n');
+        let line = line.ok_or_else(|| damaged("its first line is missing"))?;
+        let head: Head = serde_json::from_slice(&contents[..line])
+            .map_err(|_| damaged("its first line is not the JSON of this version"))?;
+        let bytes = contents[line + 1..].to_vec();
+        if Print::of(&bytes) != head.print {
+            return Err(damaged("its hash is not that of what was written"));
+        }
+        Ok((head.origin, bytes))
+    }
+
+    /// Whether it can be read without the key.
+    pub fn is_sealed(&self) -> bool {
+        is_sealed(self.path.as_ref())
+    }
+}
+
+/// Ships logs, and remembers where it stands.
+#[derive(Debug)]
+pub struct Shipper {
+    vault: Vault,
+    cluster: Uuid,
+    /// The last transaction that is in the vault.
+    last: u64,
+    /// Which log that was in, and where.
+    at: Option<Origin>,
+    /// The time of the last piece: names go up.
+    named: DateTime<Utc>,
+}
+
+/// What was fetched and not written yet.
+#[derive(Debug)]
+pub struct Fetched {
+    pieces: Vec<(Origin, u64, u64, Vec<u8>)>,
+    /// Whether there is more, which the next round fetches.
+    pub more: bool,
+}
+
+/// So much is fetched in one round before it is written.
+const ROUND: usize = 64 * 1024 * 1024;
+
+impl Shipper {
+    /// Goes on where the vault ends. `copied` is the last transaction of a full backup of `cluster`: nothing before it
+    /// is needed if nothing was shipped yet.
+    pub async fn open(vault: &Vault, cluster: Uuid, copied: u64) -> Result<Self, Error> {
+        let shipped = Shipped::all(vault, cluster).await?;
+        let mut shipper = Self {
+            vault: vault.clone(),
+            cluster,
+            last: copied,
+            at: None,
+            named: DateTime::UNIX_EPOCH,
+        };
+        // What was shipped before a hole that the full backup has covered is not gone on with.
+        if let Some(newest) = shipped.last().filter(|newest| newest.last >= copied) {
+            shipper.last = newest.last;
+            shipper.named = newest.at;
+            match newest.read(vault).await {
+                Ok((origin, _)) => shipper.at = Some(origin),
+                // The same transactions are in the log of any node.
+                Err(error) => tracing::warn!("the last piece of the logs cannot be read: {error}"),
+            }
+        }
+        Ok(shipper)
+    }
+
+    /// The cluster whose logs it ships.
+    pub fn cluster(&self) -> Uuid {
+        self.cluster
+    }
+
+    /// Fetches what is new, from the node that it had the last piece of, or else from another one.
+    pub async fn fetch(&mut self, source: &Source) -> Result<Fetched, Error> {
+        let mut nodes = source.nodes().await?;
+        let before = self.at.as_ref().map(|at| at.node);
+        nodes.sort_by_key(|node| Some(node.id) != before);
+        let mut failed = None;
+        for node in nodes.iter().filter(|node| node.cluster == self.cluster) {
+            match self.fetch_from(source, node).await {
+                Ok(fetched) => return Ok(fetched),
+                Err(error) => {
+                    tracing::debug!("no logs from slot {}: {error}", node.slot);
+                    failed = failed.or(Some(error));
+                }
+            }
+        }
+        Err(failed.unwrap_or_else(|| Error::NoNode(format!("nodes of cluster {}", self.cluster))))
+    }
+
+    async fn fetch_from(&self, source: &Source, node: &Found) -> Result<Fetched, Error> {
+        let asked = source.client.logs(node.address, node.boot).await;
+        let logs = asked.map_err(BackupError::Peer)?.logs;
+        let known = self.at.as_ref().and_then(|at| {
+            let index = logs.iter().position(|log| at.is_of(node.id, log))?;
+            Some((index, at.to))
+        });
+        // The logs of another node overlap with what is there; the last one that begins early enough.
+        let (index, mut from) = known
+            .or_else(|| Some((logs.iter().rposition(|log| log.after <= self.last)?, 0)))
+            .ok_or(Error::LogsGone(self.last))?;
+        let mut fetched = Fetched {
+            pieces: Vec::new(),
+            more: false,
+        };
+        let mut size = 0;
+        for log in &logs[index..] {
+            while from < log.end {
+                if size >= ROUND {
+                    fetched.more = true;
+                    return Ok(fetched);
+                }
+                let bytes = whole_transactions(source, node, log, from).await?;
+                let Some((first, last)) = numbers(&bytes, from) else {
+                    // Nothing but marks of the log itself: they come with the next transaction.
+                    break;
+                };
+                let to = from + bytes.len() as u64;
+                size += bytes.len();
+                let origin = Origin {
+                    node: node.id,
+                    name: log.name.clone(),
+                    created: log.created,
+                    from,
+                    to,
+                };
+                fetched.pieces.push((origin, first, last, bytes));
+                from = to;
+            }
+            from = 0;
+        }
+        Ok(fetched)
+    }
+
+    /// Writes what was fetched. Returns how many transactions that were.
+    pub async fn write(&mut self, fetched: Fetched) -> Result<u64, Error> {
+        let before = self.last;
+        for (origin, first, last, bytes) in fetched.pieces {
+            // Names have to go up, whatever the clock does.
+            let now = Utc::now().max(self.named + chrono::TimeDelta::milliseconds(1));
+            let path = format!("{LOGS}/{}/{}_{first}-{last}.log", self.cluster, now.format(NAME));
+            let head = Head {
+                origin: origin.clone(),
+                print: Print::of(&bytes),
+            };
+            let mut contents = serde_json::to_vec(&head).expect("plain data can be written as JSON");
+            contents.push(b'\n');
+            contents.extend(bytes);
+            self.vault.pack(&path, true, &contents).await?;
+            self.named = now;
+            self.last = self.last.max(last);
+            self.at = Some(origin);
+        }
+        Ok(self.last - before)
+    }
+}
+
+/// The bytes of `log` from `from` on, about [`PIECE`] of them, ending where a transaction does.
+async fn whole_transactions(source: &Source, node: &Found, log: &Log, from: u64) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    loop {
+        let at = from + bytes.len() as u64;
+        let piece = Piece {
+            name: log.name.clone(),
+            from: at,
+            length: PIECE.min(log.end - at),
+        };
+        let more = source.client.piece(node.address, node.boot, &piece).await;
+        let more = more.map_err(BackupError::Peer)?;
+        if more.is_empty() || bytes.len() as u64 > TRANSACTION {
+            return Err(BackupError::BrokeOff(node.address).into());
+        }
+        bytes.extend(more);
+        if from + bytes.len() as u64 == log.end {
+            return Ok(bytes);
+        }
+        let mark = if from == 0 { MARK } else { 0 };
+        let begins = binlog::events(bytes.get(mark..).unwrap_or_default())
+            .filter(binlog::Event::begins_transaction)
+            .map(|event| mark + event.at)
+            .filter(|at| *at > mark)
+            .last();
+        let worth_it = begins.filter(|at| numbers(&bytes[..*at], from).is_some());
+        if let Some(end) = worth_it {
+            bytes.truncate(end);
+            return Ok(bytes);
+        }
+    }
+}
+
+/// The first and the last transaction in a part of a log that begins at `from`.
+fn numbers(bytes: &[u8], from: u64) -> Option<(u64, u64)> {
+    let mark = if from == 0 { MARK } else { 0 };
+    let mut numbers = binlog::events(bytes.get(mark..)?).filter_map(|event| event.transaction());
+    let first = numbers.next()?;
+    Some((first, numbers.last().unwrap_or(first)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_piece_tells_what_it_holds() {
+        let path = Path::from("logs/x/20261122T200300.125Z_17-42.log.sealed");
+        let shipped = Shipped::parse(&path, 9).unwrap();
+        assert_eq!((shipped.first, shipped.last, shipped.size), (17, 42, 9));
+        assert_eq!(shipped.at.to_rfc3339(), "2026-11-22T20:03:00.125+00:00");
+        assert!(shipped.is_sealed());
+        assert_eq!(Shipped::parse(&Path::from("logs/x/readme"), 9), None);
+    }
+}

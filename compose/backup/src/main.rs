@@ -1,0 +1,221 @@
+//! The program: the service that backs up, and what an operator calls.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::bail;
+use backup::config::{LISTEN, MediaConfig, RunConfig, SourceConfig, VaultConfig};
+use backup::logs::Shipped;
+use backup::manifest::Manifest;
+use backup::media::Media;
+use backup::replay::Moment;
+use backup::restore::{Order, restore};
+use backup::source::Source;
+use backup::vault::Vault;
+use backup::{full, service, verify};
+use chassis::config::LogConfig;
+use chassis::{server, telemetry};
+use chrono::Utc;
+use clap::{Args, Parser};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+/// Backs up a site, and restores it.
+#[derive(Debug, Parser)]
+#[command(name = "backup", version)]
+enum Task {
+    /// Back up until SIGTERM: everything once a day, what is new every few seconds.
+    Run(Box<Run>),
+    /// Make one full backup now.
+    Now(Box<Now>),
+    /// Show which backups there are.
+    List(Box<Offline>),
+    /// Read everything back and compare all hashes.
+    Verify(Box<Offline>),
+    /// Make an empty folder the volume of a database node as of a moment, and bring back the files of photos.
+    Restore(Box<Restore>),
+    /// Ask a running service whether it can do its work.
+    Healthcheck {
+        /// Where it listens.
+        #[arg(long, env = "LISTEN", default_value = LISTEN)]
+        listen: SocketAddr,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    #[command(flatten)]
+    vault: VaultConfig,
+    #[command(flatten)]
+    source: SourceConfig,
+    #[command(flatten)]
+    media: MediaConfig,
+    #[command(flatten)]
+    run: RunConfig,
+    #[command(flatten)]
+    log: LogConfig,
+}
+
+#[derive(Debug, Args)]
+struct Now {
+    #[command(flatten)]
+    vault: VaultConfig,
+    #[command(flatten)]
+    source: SourceConfig,
+    #[command(flatten)]
+    media: MediaConfig,
+    #[command(flatten)]
+    log: LogConfig,
+}
+
+#[derive(Debug, Args)]
+struct Offline {
+    #[command(flatten)]
+    vault: VaultConfig,
+    #[command(flatten)]
+    log: LogConfig,
+}
+
+#[derive(Debug, Args)]
+struct Restore {
+    /// `latest`, or a moment like 2026-11-22T20:15:00Z: everything that was written until then, to the second.
+    #[arg(long)]
+    to: Moment,
+    /// The volume of the database node; it has to be empty.
+    #[arg(long)]
+    into: PathBuf,
+    /// The number of the node that gets it.
+    #[arg(long, default_value_t = 1)]
+    slot: u32,
+    #[command(flatten)]
+    vault: VaultConfig,
+    #[command(flatten)]
+    media: MediaConfig,
+    #[command(flatten)]
+    log: LogConfig,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let done = match Task::parse() {
+        Task::Run(run) => run_service(*run).await,
+        Task::Now(now) => make_one(*now).await,
+        Task::List(offline) => list(*offline).await,
+        Task::Verify(offline) => verify_all(*offline).await,
+        Task::Restore(order) => bring_back(*order).await,
+        Task::Healthcheck { listen } => server::healthcheck(listen).await.map_err(Into::into),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("backup: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run_service(settings: Run) -> anyhow::Result<()> {
+    telemetry::init(settings.log.log_format);
+    let Run {
+        vault,
+        source,
+        media,
+        run,
+        ..
+    } = settings;
+    let stop = CancellationToken::new();
+    server::stop_at_signal(stop.clone());
+    Ok(service::run(&vault, &source, &media, run, stop).await?)
+}
+
+async fn make_one(settings: Now) -> anyhow::Result<()> {
+    telemetry::init(settings.log.log_format);
+    let began = Instant::now();
+    let vault = Vault::open(&settings.vault)?;
+    vault.check().await?;
+    let media = Mutex::new(Media::open(&settings.media, &vault).await?);
+    let manifest = full::take(&vault, &Source::new(&settings.source)?, &media).await?;
+    println!(
+        "{}: transaction {}, {} bytes of database, {} files, in {:.1} s",
+        manifest.name,
+        manifest.transaction,
+        manifest.database.stored.bytes,
+        manifest.media_files,
+        began.elapsed().as_secs_f32()
+    );
+    Ok(())
+}
+
+async fn list(settings: Offline) -> anyhow::Result<()> {
+    telemetry::init(settings.log.log_format);
+    let vault = Vault::open(&settings.vault)?;
+    let manifests = Manifest::all(&vault).await?;
+    println!(
+        "full backup        age            cluster                               transaction  database (bytes)  files"
+    );
+    for manifest in &manifests {
+        println!(
+            "{}  {:<13}  {}  {:>11}  {:>16}  {:>5}",
+            manifest.name,
+            service::age(Utc::now(), manifest),
+            manifest.cluster,
+            manifest.transaction,
+            manifest.database.stored.bytes,
+            manifest.media_files
+        );
+    }
+    let Some(newest) = manifests.last() else {
+        bail!("there is no full backup");
+    };
+    match Shipped::all(&vault, newest.cluster).await?.last() {
+        Some(piece) => println!("logs until {}, transaction {}", piece.at, piece.last),
+        None => println!("no logs yet"),
+    }
+    Ok(())
+}
+
+async fn verify_all(settings: Offline) -> anyhow::Result<()> {
+    telemetry::init(settings.log.log_format);
+    let report = verify::verify(&Vault::open(&settings.vault)?).await?;
+    for line in report.fine {
+        println!("{line}");
+    }
+    for line in &report.faults {
+        println!("FAULT: {line}");
+    }
+    if report.faults.is_empty() {
+        Ok(())
+    } else {
+        bail!("{} faults were found", report.faults.len())
+    }
+}
+
+async fn bring_back(settings: Restore) -> anyhow::Result<()> {
+    telemetry::init(settings.log.log_format);
+    let began = Instant::now();
+    let order = Order {
+        to: settings.to,
+        into: settings.into,
+        slot: settings.slot,
+    };
+    let restored = restore(&Vault::open(&settings.vault)?, &settings.media, &order).await?;
+    let written = restored
+        .written_at
+        .map_or_else(String::new, |at| format!(", written at {at}"));
+    println!(
+        "restored from {} up to transaction {}{written}; {} files; in {:.1} s",
+        restored.base,
+        restored.transaction,
+        restored.files,
+        began.elapsed().as_secs_f32()
+    );
+    println!(
+        "{} is the volume of slot {} of the new cluster {}: start that node, then the others with empty volumes",
+        order.into.display(),
+        order.slot,
+        restored.cluster
+    );
+    Ok(())
+}

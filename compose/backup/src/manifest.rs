@@ -1,0 +1,90 @@
+//! What a full backup says of itself.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use database_agent::memory::NodeId;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::vault::{Item, Vault};
+
+/// The folder of all full backups.
+pub const FULL: &str = "full";
+const MANIFEST: &str = "manifest.json";
+/// Names that are times are in the order of the times.
+const NAME: &str = "%Y%m%dT%H%M%SZ";
+
+/// A full backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Its name, which is the time at which it was begun.
+    pub name: String,
+    /// When everything was in it.
+    pub finished_at: DateTime<Utc>,
+    /// The version of the program that made it.
+    pub program: String,
+    /// The version of MariaDB that has to restore it.
+    pub mariadb: String,
+    /// The cluster.
+    pub cluster: Uuid,
+    /// The node that was copied.
+    pub node: NodeId,
+    /// The number of the cluster's last transaction in it.
+    pub transaction: u64,
+    /// The copy.
+    pub database: Item,
+    /// The list of files.
+    pub media: Item,
+    /// How many files there are.
+    pub media_files: u64,
+    /// How many bytes they have.
+    pub media_bytes: u64,
+}
+
+/// The name of what was begun at `time`.
+pub fn name_of(time: DateTime<Utc>) -> String {
+    time.format(NAME).to_string()
+}
+
+/// The time that a name tells.
+pub fn time_of(name: &str) -> Option<DateTime<Utc>> {
+    Some(NaiveDateTime::parse_from_str(name, NAME).ok()?.and_utc())
+}
+
+impl Manifest {
+    /// When it was begun.
+    pub fn began_at(&self) -> DateTime<Utc> {
+        time_of(&self.name).unwrap_or(self.finished_at)
+    }
+
+    /// Makes it a backup.
+    pub async fn write(&self, vault: &Vault) -> Result<(), Error> {
+        let text = serde_json::to_vec_pretty(self).expect("plain data can be written as JSON");
+        vault.put(&format!("{FULL}/{}/{MANIFEST}", self.name), text).await
+    }
+
+    /// Reads one.
+    pub async fn read(vault: &Vault, name: &str) -> Result<Option<Self>, Error> {
+        let path = format!("{FULL}/{name}/{MANIFEST}");
+        match vault.get(&path).await {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|_| Error::Damaged(path, "it is not the JSON of this version")),
+            Err(Error::Store(object_store::Error::NotFound { .. })) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All that can be read, oldest first. One that is damaged must not hide the others.
+    pub async fn all(vault: &Vault) -> Result<Vec<Self>, Error> {
+        let mut manifests = Vec::new();
+        for name in vault.folders(FULL).await? {
+            match Self::read(vault, &name).await {
+                Ok(manifest) => manifests.extend(manifest),
+                Err(error @ Error::Damaged(..)) => tracing::warn!("{error}"),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(manifests)
+    }
+}

@@ -1,0 +1,182 @@
+//! Removing what is not needed to restore any moment of the days that are kept.
+
+use std::collections::{BTreeMap, HashSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::logs::{LOGS, Shipped};
+use crate::manifest::{FULL, Manifest, time_of};
+use crate::media::{ADDED, MEDIA, added_at, path_of, read_list};
+use crate::vault::Vault;
+
+/// A full backup without a manifest may be one that is being made.
+const UNFINISHED: TimeDelta = TimeDelta::days(1);
+/// A file that no list has may have been copied a moment ago.
+const UNLISTED: TimeDelta = TimeDelta::days(1);
+
+/// Removes what is older. Returns the paths of the photo service's files that are not in the vault any more.
+pub async fn prune(vault: &Vault, now: DateTime<Utc>, keep: TimeDelta) -> Result<Vec<String>, Error> {
+    let all = Manifest::all(vault).await?;
+    let (kept, old) = split(all, now - keep);
+    for manifest in &old {
+        tracing::info!(backup = manifest.name, "removing an old backup");
+        vault.remove_folder(&format!("{FULL}/{}", manifest.name)).await?;
+    }
+    remove_unfinished(vault, now).await?;
+    // Without a backup nothing is known to be unneeded.
+    let Some(oldest) = kept.first() else {
+        return Ok(Vec::new());
+    };
+    remove_logs(vault, &kept).await?;
+    remove_media(vault, &kept, oldest.began_at(), now).await
+}
+
+/// Which backups are kept, and which are not. The newest one from before `since` is kept as well: what came between it
+/// and the next one is restored from it.
+fn split(manifests: Vec<Manifest>, since: DateTime<Utc>) -> (Vec<Manifest>, Vec<Manifest>) {
+    let base = manifests
+        .iter()
+        .rposition(|manifest| manifest.finished_at <= since);
+    let mut old = manifests;
+    let kept = old.split_off(base.unwrap_or(0));
+    (kept, old)
+}
+
+async fn remove_unfinished(vault: &Vault, now: DateTime<Utc>) -> Result<(), Error> {
+    for name in vault.folders(FULL).await? {
+        let is_old = time_of(&name).is_some_and(|began| began < now - UNFINISHED);
+        if is_old && matches!(Manifest::read(vault, &name).await, Ok(None)) {
+            tracing::info!(backup = name, "removing a backup that was never finished");
+            vault.remove_folder(&format!("{FULL}/{name}")).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn remove_logs(vault: &Vault, kept: &[Manifest]) -> Result<(), Error> {
+    let mut needed: BTreeMap<Uuid, u64> = BTreeMap::new();
+    for manifest in kept {
+        let first = needed.entry(manifest.cluster).or_insert(manifest.transaction);
+        *first = manifest.transaction.min(*first);
+    }
+    for folder in vault.folders(LOGS).await? {
+        let Ok(cluster) = folder.parse() else { continue };
+        let Some(copied) = needed.get(&cluster) else {
+            // A cluster whose first full backup is not there yet has no logs yet either.
+            vault.remove_folder(&format!("{LOGS}/{folder}")).await?;
+            continue;
+        };
+        let shipped = Shipped::all(vault, cluster).await?;
+        // The beginning of a log is needed with its end.
+        let first = shipped.iter().position(|piece| piece.last > *copied).unwrap_or(0);
+        let first = beginning_of_log(vault, &shipped, first).await?;
+        for piece in &shipped[..first] {
+            vault.remove(&piece.path).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Where in `shipped` the log begins that the piece at `index` is of.
+async fn beginning_of_log(vault: &Vault, shipped: &[Shipped], index: usize) -> Result<usize, Error> {
+    for at in (0..=index).rev() {
+        let Some(piece) = shipped.get(at) else {
+            return Ok(0);
+        };
+        let (origin, _) = piece.read(vault).await?;
+        if origin.from == 0 {
+            return Ok(at);
+        }
+    }
+    Ok(0)
+}
+
+async fn remove_media(
+    vault: &Vault,
+    kept: &[Manifest],
+    oldest: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<Vec<String>, Error> {
+    let mut listed = HashSet::new();
+    for manifest in kept {
+        listed.extend(
+            read_list(vault, &manifest.media.path)
+                .await?
+                .into_iter()
+                .map(|file| file.path),
+        );
+    }
+    for list in vault.list(ADDED).await? {
+        if added_at(&list.location).is_some_and(|at| at < oldest) {
+            vault.remove(&list.location).await?;
+        } else {
+            let files = read_list(vault, list.location.as_ref()).await?;
+            listed.extend(files.into_iter().map(|file| file.path));
+        }
+    }
+    let mut removed = Vec::new();
+    for object in vault.list(MEDIA).await? {
+        let Some(path) = path_of(&object.location) else {
+            continue;
+        };
+        if !listed.contains(&path) && object.last_modified < now - UNLISTED {
+            vault.remove(&object.location).await?;
+            removed.push(path);
+        }
+    }
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packing::{Packing, Print};
+    use crate::vault::Item;
+    use database_agent::memory::NodeId;
+
+    fn made_on(day: u32) -> Manifest {
+        let item = Item {
+            path: String::new(),
+            packing: Packing {
+                compressed: true,
+                sealed: false,
+            },
+            content: Print::of(b""),
+            stored: Print::of(b""),
+        };
+        let name = format!("202611{day:02}T030000Z");
+        Manifest {
+            finished_at: time_of(&name).unwrap(),
+            name,
+            program: String::new(),
+            mariadb: String::new(),
+            cluster: Uuid::nil(),
+            node: NodeId(1),
+            transaction: 0,
+            database: item.clone(),
+            media: item,
+            media_files: 0,
+            media_bytes: 0,
+        }
+    }
+
+    fn kept_of(days: &[u32], since: &str) -> Vec<u32> {
+        let all = days.iter().map(|day| made_on(*day)).collect();
+        let (kept, old) = split(all, since.parse().unwrap());
+        assert_eq!(kept.len() + old.len(), days.len());
+        kept.iter()
+            .map(|manifest| manifest.name[6..8].parse().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn any_moment_that_is_kept_has_a_backup_before_it() {
+        assert_eq!(kept_of(&[1, 2, 3, 4], "2026-11-02T12:00:00Z"), [2, 3, 4]);
+        assert_eq!(kept_of(&[3, 4], "2026-11-02T12:00:00Z"), [3, 4]);
+        // The last one is kept, however old it is.
+        assert_eq!(kept_of(&[1], "2026-11-30T12:00:00Z"), [1]);
+        assert_eq!(kept_of(&[], "2026-11-30T12:00:00Z"), []);
+    }
+}

@@ -1,0 +1,213 @@
+//! The way back: an empty folder becomes the volume of a database node, as the site was at a moment.
+//!
+//! The result is the first node of a *new* cluster: nodes that still have the old data do not mix with it, and empty
+//! ones join it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use database_agent::mariadb::find;
+use database_agent::memory::{Memory, NodeId, Record, Start};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+use uuid::Uuid;
+
+use crate::config::MediaConfig;
+use crate::error::Error;
+use crate::manifest::Manifest;
+use crate::media;
+use crate::replay::{self, Moment};
+use crate::server::{Server, program_failed};
+use crate::vault::Vault;
+
+/// What to restore.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// As of when.
+    pub to: Moment,
+    /// The volume; it has to be empty.
+    pub into: PathBuf,
+    /// The number of the node that will have it.
+    pub slot: u32,
+}
+
+/// What was restored.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// The full backup that it began with.
+    pub base: String,
+    /// The last transaction.
+    pub transaction: u64,
+    /// When that was written; none if the logs had nothing to add.
+    pub written_at: Option<DateTime<Utc>>,
+    /// The new cluster.
+    pub cluster: Uuid,
+    /// How many files of photos were written.
+    pub files: u64,
+}
+
+/// Restores the database and the files of photos.
+pub async fn restore(vault: &Vault, media: &MediaConfig, order: &Order) -> Result<Restored, Error> {
+    let base = order.to.base(Manifest::all(vault).await?)?;
+    refuse_full(&order.into)?;
+    tracing::info!(
+        backup = base.name,
+        mariadb = base.mariadb,
+        files = base.media_files,
+        "restoring"
+    );
+    let files = media::needed(vault, &base).await?;
+    let (database, written) = tokio::join!(
+        restore_database(vault, &base, order),
+        media::restore(media, vault, &files)
+    );
+    let (replay, cluster) = database?;
+    Ok(Restored {
+        base: base.name,
+        transaction: replay.reached,
+        written_at: replay.written_at,
+        cluster,
+        files: written?,
+    })
+}
+
+/// A file system of its own has this folder in it, and nobody's data.
+const LOST: &str = "lost+found";
+
+fn refuse_full(folder: &Path) -> Result<(), Error> {
+    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
+        if entry.map_err(Error::io(folder))?.file_name() != LOST {
+            return Err(Error::NotEmpty(folder.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+async fn restore_database(
+    vault: &Vault,
+    base: &Manifest,
+    order: &Order,
+) -> Result<(replay::Replay, Uuid), Error> {
+    let (work, data) = (order.into.join("restoring"), order.into.join("restoring/data"));
+    std::fs::create_dir_all(&data).map_err(Error::io(&data))?;
+    let began = Instant::now();
+    extract(vault, base, &data).await?;
+    tracing::info!("copied back after {:.1} s", began.elapsed().as_secs_f32());
+    prepare(&data).await?;
+    tracing::info!("prepared after {:.1} s", began.elapsed().as_secs_f32());
+
+    let logs = work.join("logs");
+    std::fs::create_dir_all(&logs).map_err(Error::io(&logs))?;
+    let replay = replay::assemble(vault, base, order.to, &logs).await?;
+    if let Moment::At(time) = order.to
+        && replay.all
+        && time > replay.shipped_at
+    {
+        tracing::warn!(
+            "the backup ends at {}, before the moment that was asked for",
+            replay.shipped_at
+        );
+    }
+    let server = Server::start(&data).await?;
+    server.replay(&replay.files).await?;
+    tracing::info!(
+        transactions = replay.reached - base.transaction,
+        "replayed after {:.1} s",
+        began.elapsed().as_secs_f32()
+    );
+    let server = Server::found(&data, server).await?;
+    let (cluster, seqno) = server.finish(&data).await?;
+    tidy(&data)?;
+    take_place(order, &work, cluster, seqno).await?;
+    tracing::info!(
+        "a new cluster was founded after {:.1} s",
+        began.elapsed().as_secs_f32()
+    );
+    Ok((replay, cluster))
+}
+
+/// Unpacks the copy into `data`, and compares its hash.
+async fn extract(vault: &Vault, base: &Manifest, data: &Path) -> Result<(), Error> {
+    let mut reading = vault.reading(&base.database.path, base.database.packing).await?;
+    let mut child = Command::new(find("mbstream", "mariadb-backup")?)
+        .arg("--extract")
+        .arg(format!("--directory={}", data.display()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(Error::io("mbstream"))?;
+    let mut input = child.stdin.take().expect("the standard input is a pipe");
+    while let Some(part) = reading.next().await? {
+        if input.write_all(&part).await.is_err() {
+            // It has ended, and says why.
+            break;
+        }
+    }
+    drop(input);
+    let output = child.wait_with_output().await.map_err(Error::io("mbstream"))?;
+    if !output.status.success() {
+        return Err(program_failed("mbstream", output.status, &output.stderr));
+    }
+    reading.compare(&base.database)
+}
+
+/// Applies what was written while the copy was made.
+async fn prepare(data: &Path) -> Result<(), Error> {
+    let output = Command::new(find("mariadb-backup", "mariadb-backup")?)
+        .arg("--prepare")
+        .arg(format!("--target-dir={}", data.display()))
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(Error::io("mariadb-backup"))?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(program_failed("mariadb-backup", output.status, &output.stderr))
+    }
+}
+
+/// Removes what mariadb-backup and the replay leave behind.
+fn tidy(data: &Path) -> Result<(), Error> {
+    for entry in std::fs::read_dir(data).map_err(Error::io(data))? {
+        let entry = entry.map_err(Error::io(data))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("xtrabackup_") || name == "backup-my.cnf" || name == "galera.cache" {
+            std::fs::remove_file(entry.path()).map_err(Error::io(entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the folder the volume of a node that knows that it is the only one of its cluster.
+async fn take_place(order: &Order, work: &Path, cluster: Uuid, seqno: i64) -> Result<(), Error> {
+    let id = NodeId(rand::random());
+    let start = Start {
+        id: Uuid::from_u128(rand::random()),
+        cluster: Some(cluster),
+        seqno,
+        forced: false,
+        participants: BTreeMap::from([(id, order.slot)]),
+    };
+    let record = Record {
+        id,
+        memory: Some(Memory::of_bootstrapper(None, &start)),
+    };
+    // MariaDB's files have reached the disk when it stops; what mbstream wrote and nobody changed has not.
+    let synced = Command::new("sync").status().await.map_err(Error::io("sync"))?;
+    if !synced.success() {
+        return Err(program_failed("sync", synced, b""));
+    }
+    let data = order.into.join("data");
+    std::fs::rename(work.join("data"), &data).map_err(Error::io(&data))?;
+    record.save(&order.into.join("agent.json"))?;
+    std::fs::remove_dir_all(work).map_err(Error::io(work))
+}

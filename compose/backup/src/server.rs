@@ -1,0 +1,263 @@
+//! A MariaDB of one's own, which nobody else reaches, to replay logs on a restored copy.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use database_agent::binlog::DOMAIN;
+use database_agent::mariadb::{find, provider, user};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use uuid::Uuid;
+
+use crate::error::Error;
+
+/// A large copy takes its time to recover.
+const START: Duration = Duration::from_mins(10);
+const STOP: Duration = Duration::from_mins(10);
+/// Who replays. The account is removed at the end.
+const USER: &str = "restore";
+
+/// A running MariaDB.
+pub struct Server {
+    child: Child,
+    /// Its socket, and its log: the name of a socket must be short.
+    folder: TempDir,
+    password: String,
+}
+
+impl Server {
+    /// Starts it on `data`, makes itself an account, and replays nothing yet.
+    pub async fn start(data: &Path) -> Result<Self, Error> {
+        let folder = TempDir::with_prefix("restore-").map_err(Error::io("/tmp"))?;
+        let password = format!("{:032x}", rand::random::<u128>());
+        let account = folder.path().join("account.sql");
+        let sql = format!(
+            "CREATE OR REPLACE USER '{USER}'@'localhost' IDENTIFIED BY '{password}';\n\
+             GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'localhost' WITH GRANT OPTION;\n"
+        );
+        std::fs::write(&account, sql).map_err(Error::io(&account))?;
+        let options = vec![
+            "--skip-networking".to_owned(),
+            format!("--init-file={}", account.display()),
+            // Nothing that happens here has to survive a crash: the restore would begin again.
+            "--innodb-flush-log-at-trx-commit=0".to_owned(),
+        ];
+        Self::spawn(data, folder, password, options).await
+    }
+
+    /// Starts it as the first node of a cluster that did not exist before. Only the account of `before` can enter.
+    pub async fn found(data: &Path, before: Self) -> Result<Self, Error> {
+        let (folder, password) = before.stop().await?;
+        let port = free_port().map_err(Error::io("127.0.0.1"))?;
+        let options = vec![
+            "--bind-address=127.0.0.1".to_owned(),
+            "--port=0".to_owned(),
+            "--wsrep-on=ON".to_owned(),
+            format!("--wsrep-provider={}", provider()?),
+            format!(
+                "--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:{port};gcache.size=8M;pc.recovery=false"
+            ),
+            "--wsrep-node-address=127.0.0.1".to_owned(),
+            "--wsrep-cluster-name=restored".to_owned(),
+            "--wsrep-cluster-address=gcomm://".to_owned(),
+            "--wsrep-new-cluster".to_owned(),
+            "--wsrep-gtid-mode=ON".to_owned(),
+            format!("--wsrep-gtid-domain-id={DOMAIN}"),
+            "--server-id=1".to_owned(),
+            "--innodb-flush-log-at-trx-commit=1".to_owned(),
+        ];
+        let server = Self::spawn(data, folder, password, options).await?;
+        let began = Instant::now();
+        while server
+            .ask("SHOW STATUS LIKE 'wsrep_local_state_comment'")
+            .await?
+            .trim()
+            != "Synced"
+        {
+            if began.elapsed() > START {
+                return Err(server.failed("mariadbd", "it is not in step with itself"));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(server)
+    }
+
+    async fn spawn(
+        data: &Path,
+        folder: TempDir,
+        password: String,
+        options: Vec<String>,
+    ) -> Result<Self, Error> {
+        let log = folder.path().join("log");
+        let file = std::fs::File::create(&log).map_err(Error::io(&log))?;
+        let temporary = folder.path().join("tmp");
+        std::fs::create_dir_all(&temporary).map_err(Error::io(&temporary))?;
+        let child = Command::new(find("mariadbd", "mariadb-server-core")?)
+            .arg("--no-defaults")
+            .arg(format!("--datadir={}", data.display()))
+            .arg(format!("--tmpdir={}", temporary.display()))
+            .arg(format!("--socket={}", folder.path().join("s").display()))
+            .arg(format!("--pid-file={}", folder.path().join("pid").display()))
+            .arg(format!("--user={}", user()))
+            .args([
+                "--skip-log-bin",
+                "--binlog-format=ROW",
+                "--innodb-autoinc-lock-mode=2",
+                "--character-set-server=utf8mb4",
+                "--collation-server=utf8mb4_bin",
+                "--max-allowed-packet=1G",
+                "--innodb-buffer-pool-size=256M",
+                "--skip-name-resolve",
+            ])
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(Error::io("mariadbd"))?;
+        let mut server = Self {
+            child,
+            folder,
+            password,
+        };
+        let began = Instant::now();
+        while server.ask("SELECT 1").await.is_err() {
+            if let Ok(Some(status)) = server.child.try_wait() {
+                return Err(server.failed("mariadbd", &status.to_string()));
+            }
+            if began.elapsed() > START {
+                return Err(server.failed("mariadbd", "it does not get ready"));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(server)
+    }
+
+    fn client(&self) -> Result<Command, Error> {
+        let mut client = Command::new(find("mariadb", "mariadb-client-core")?);
+        client
+            .arg("--no-defaults")
+            .arg(format!("--socket={}", self.folder.path().join("s").display()))
+            .args(["--user", USER, "--max-allowed-packet=1G"])
+            .env("MYSQL_PWD", &self.password)
+            .kill_on_drop(true);
+        Ok(client)
+    }
+
+    /// The last column of what a statement gives.
+    async fn ask(&self, sql: &str) -> Result<String, Error> {
+        let mut client = self.client()?;
+        client.args(["--skip-column-names", "--batch", "--execute", sql]);
+        let output = client
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .map_err(Error::io("mariadb"))?;
+        if !output.status.success() {
+            return Err(program_failed("mariadb", output.status, &output.stderr));
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        Ok(text.trim_end().rsplit('\t').next().unwrap_or_default().to_owned())
+    }
+
+    /// Replays binary logs.
+    pub async fn replay(&self, files: &[PathBuf]) -> Result<(), Error> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        let (reader, writer) = std::io::pipe().map_err(Error::io("mariadb-binlog"))?;
+        let decoder = Command::new(find("mariadb-binlog", "mariadb-client")?)
+            .arg("--no-defaults")
+            // What a node did for itself alone is none of the cluster's.
+            .arg(format!("--do-domain-ids={DOMAIN}"))
+            .args(files)
+            .stdin(Stdio::null())
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(Error::io("mariadb-binlog"))?;
+        let mut client = self.client()?;
+        let client = client
+            .arg("--binary-mode")
+            .stdin(reader)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(Error::io("mariadb"))?;
+        let (decoded, replayed) = tokio::join!(decoder.wait_with_output(), client.wait_with_output());
+        let replayed = replayed.map_err(Error::io("mariadb"))?;
+        if !replayed.status.success() {
+            return Err(program_failed("mariadb", replayed.status, &replayed.stderr));
+        }
+        let decoded = decoded.map_err(Error::io("mariadb-binlog"))?;
+        if !decoded.status.success() {
+            return Err(program_failed("mariadb-binlog", decoded.status, &decoded.stderr));
+        }
+        Ok(())
+    }
+
+    /// Removes the account that it entered with, and stops. Gives the cluster and its position.
+    pub async fn finish(self, data: &Path) -> Result<(Uuid, i64), Error> {
+        self.ask(&format!("DROP USER '{USER}'@'localhost'")).await?;
+        self.stop().await?;
+        let path = data.join("grastate.dat");
+        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let value = |name: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name))
+                .map(str::trim)
+        };
+        let cluster = value("uuid:").and_then(|text| text.parse().ok());
+        let seqno = value("seqno:").and_then(|text| text.parse().ok());
+        cluster
+            .zip(seqno)
+            .filter(|(_, seqno)| *seqno >= 0)
+            .ok_or_else(|| Error::Damaged(path.display().to_string(), "it does not tell the new cluster"))
+    }
+
+    async fn stop(mut self) -> Result<(TempDir, String), Error> {
+        if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
+            let _ = nix::sys::signal::kill(Pid::from_raw(id), Signal::SIGTERM);
+        }
+        match tokio::time::timeout(STOP, self.child.wait()).await {
+            Ok(Ok(status)) if status.success() => Ok((self.folder, self.password)),
+            Ok(Ok(status)) => Err(self.failed("mariadbd", &status.to_string())),
+            _ => Err(self.failed("mariadbd", "it does not stop")),
+        }
+    }
+
+    fn failed(&self, program: &'static str, status: &str) -> Error {
+        let said = std::fs::read(self.folder.path().join("log")).unwrap_or_default();
+        Error::Program {
+            program,
+            status: status.to_owned(),
+            said: last_lines(&said),
+        }
+    }
+}
+
+/// A program ended with an error.
+pub fn program_failed(program: &'static str, status: ExitStatus, said: &[u8]) -> Error {
+    Error::Program {
+        program,
+        status: status.to_string(),
+        said: last_lines(said),
+    }
+}
+
+fn last_lines(said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said);
+    let lines: Vec<_> = said.lines().collect();
+    lines[lines.len().saturating_sub(8)..].join("\n")
+}
+
+fn free_port() -> std::io::Result<u16> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?
+        .local_addr()?
+        .port())
+}

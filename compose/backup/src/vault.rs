@@ -1,0 +1,301 @@
+//! The place where backups are kept.
+
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
+use object_store::buffered::BufWriter;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStoreExt as _};
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::config::VaultConfig;
+use crate::error::Error;
+use crate::packing::{Key, Packer, Packing, Print, Printer, Unpacker, Unreadable};
+use crate::store::Store;
+
+/// Something packed in the vault, and how to know it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item {
+    /// Where it is.
+    pub path: String,
+    /// How it is packed.
+    pub packing: Packing,
+    /// What was packed.
+    pub content: Print,
+    /// What lies there.
+    pub stored: Print,
+}
+
+/// The place where backups are kept. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Vault {
+    store: Store,
+    key: Option<Key>,
+}
+
+impl Vault {
+    /// Opens it.
+    pub fn open(config: &VaultConfig) -> Result<Self, Error> {
+        Ok(Self {
+            store: Store::open(config.place())?,
+            key: config.key()?,
+        })
+    }
+
+    /// Finds out whether anything can be written.
+    pub async fn check(&self) -> Result<(), Error> {
+        self.put(
+            "writable",
+            Vec::from("The backup service writes this file to see whether it can.\n"),
+        )
+        .await
+    }
+
+    /// Whether what is written is encrypted.
+    pub fn seals(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// Writes `bytes` as they are.
+    pub async fn put(&self, path: &str, bytes: Vec<u8>) -> Result<(), Error> {
+        self.store
+            .objects
+            .put(&Path::from(path), Bytes::from(bytes).into())
+            .await
+            .map(drop)
+            .map_err(Error::Store)
+    }
+
+    /// Packs `bytes` and writes them, under `path` or, sealed, under a name that says so.
+    pub async fn pack(&self, path: &str, compressed: bool, bytes: &[u8]) -> Result<Item, Error> {
+        let mut writing = self.writing(path, compressed)?;
+        writing.write(bytes).await?;
+        writing.finish().await
+    }
+
+    /// Begins to write something long.
+    pub fn writing(&self, path: &str, compressed: bool) -> Result<Writing, Error> {
+        let packing = Packing {
+            compressed,
+            sealed: self.seals(),
+        };
+        let path = if packing.sealed {
+            format!("{path}.sealed")
+        } else {
+            path.to_owned()
+        };
+        let packer = Packer::new(compressed, self.key.as_ref()).map_err(Error::io("zstd"))?;
+        Ok(Writing {
+            writer: BufWriter::new(self.store.objects.clone(), Path::from(path.as_str())),
+            item: (path, packing),
+            packer,
+            content: Printer::default(),
+            stored: Printer::default(),
+        })
+    }
+
+    /// Reads what was written as it is.
+    pub async fn get(&self, path: &str) -> Result<Bytes, Error> {
+        let found = self.store.objects.get(&Path::from(path)).await;
+        found.map_err(Error::Store)?.bytes().await.map_err(Error::Store)
+    }
+
+    /// Reads something packed whose hash is not known.
+    pub async fn unpack(&self, path: &str, compressed: bool) -> Result<Vec<u8>, Error> {
+        let packing = Packing {
+            compressed,
+            sealed: is_sealed(path),
+        };
+        let mut reading = self.reading(path, packing).await?;
+        let mut contents = Vec::new();
+        while let Some(part) = reading.next().await? {
+            contents.extend(part);
+        }
+        Ok(contents)
+    }
+
+    /// Reads an item, and compares its hash.
+    pub async fn unpack_item(&self, item: &Item) -> Result<Vec<u8>, Error> {
+        let mut reading = self.reading(&item.path, item.packing).await?;
+        let mut contents = Vec::new();
+        while let Some(part) = reading.next().await? {
+            contents.extend(part);
+        }
+        reading.compare(item)?;
+        Ok(contents)
+    }
+
+    /// Begins to read something long.
+    pub async fn reading(&self, path: &str, packing: Packing) -> Result<Reading, Error> {
+        let key = match (packing.sealed, &self.key) {
+            (true, None) => return Err(Error::KeyMissing(path.to_owned())),
+            (true, key) => key.as_ref(),
+            (false, _) => None,
+        };
+        let unpacker = Unpacker::new(packing.compressed, key).map_err(Error::io("zstd"))?;
+        let found = self
+            .store
+            .objects
+            .get(&Path::from(path))
+            .await
+            .map_err(Error::Store)?;
+        Ok(Reading {
+            path: path.to_owned(),
+            stream: found.into_stream().boxed(),
+            unpacker: Some(unpacker),
+            content: Printer::default(),
+            stored: Printer::default(),
+        })
+    }
+
+    /// What is under `folder`, in the order of the names.
+    pub async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>, Error> {
+        let objects = self.store.objects.list(Some(&Path::from(folder)));
+        let mut objects: Vec<_> = objects.try_collect().await.map_err(Error::Store)?;
+        objects.sort_by(|a, b| a.location.cmp(&b.location));
+        Ok(objects)
+    }
+
+    /// The names of the folders in `folder`, in their order.
+    pub async fn folders(&self, folder: &str) -> Result<Vec<String>, Error> {
+        let listed = self
+            .store
+            .objects
+            .list_with_delimiter(Some(&Path::from(folder)))
+            .await
+            .map_err(Error::Store)?;
+        let mut names: Vec<_> = listed
+            .common_prefixes
+            .iter()
+            .filter_map(|path| Some(path.filename()?.to_owned()))
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Removes one object. That it is gone already is well too.
+    pub async fn remove(&self, path: &Path) -> Result<(), Error> {
+        match self.store.objects.delete(path).await {
+            Err(object_store::Error::NotFound { .. }) | Ok(()) => Ok(()),
+            Err(error) => Err(Error::Store(error)),
+        }
+    }
+
+    /// Removes everything under `folder`, what a process left half-written too.
+    pub async fn remove_folder(&self, folder: &str) -> Result<(), Error> {
+        if let Some(root) = &self.store.folder {
+            let path = root.join(folder);
+            return match tokio::fs::remove_dir_all(&path).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path)(error)),
+                _ => Ok(()),
+            };
+        }
+        for object in self.list(folder).await? {
+            self.remove(&object.location).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a name says that its contents are encrypted.
+pub fn is_sealed(path: &str) -> bool {
+    path.ends_with(".sealed")
+}
+
+/// Something long that is being written. Dropped, it leaves nothing.
+pub struct Writing {
+    writer: BufWriter,
+    item: (String, Packing),
+    packer: Packer,
+    content: Printer,
+    stored: Printer,
+}
+
+impl Writing {
+    /// The next bytes.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.content.update(bytes);
+        let packed = self.packer.push(bytes).map_err(Error::io("zstd"))?;
+        self.store(packed).await
+    }
+
+    async fn store(&mut self, packed: Vec<u8>) -> Result<(), Error> {
+        if packed.is_empty() {
+            return Ok(());
+        }
+        self.stored.update(&packed);
+        self.writer.put(packed.into()).await.map_err(Error::Store)
+    }
+
+    /// Writes the rest. It is there, and safe, when this returns.
+    pub async fn finish(mut self) -> Result<Item, Error> {
+        let packer = std::mem::replace(
+            &mut self.packer,
+            Packer::new(false, None).map_err(Error::io("zstd"))?,
+        );
+        let rest = packer.finish().map_err(Error::io("zstd"))?;
+        self.store(rest).await?;
+        let written = self.writer.shutdown().await;
+        written.map_err(|error| match error.downcast() {
+            Ok(error) => Error::Store(error),
+            Err(error) => Error::io(self.item.0.as_str())(error),
+        })?;
+        let (path, packing) = self.item;
+        Ok(Item {
+            path,
+            packing,
+            content: self.content.finish(),
+            stored: self.stored.finish(),
+        })
+    }
+
+    /// Gives up, and removes what was written.
+    pub async fn abort(mut self) {
+        let _ = self.writer.abort().await;
+    }
+}
+
+/// Something long that is being read.
+pub struct Reading {
+    path: String,
+    stream: futures::stream::BoxStream<'static, object_store::Result<Bytes>>,
+    unpacker: Option<Unpacker>,
+    content: Printer,
+    stored: Printer,
+}
+
+impl Reading {
+    /// The next part; nothing at the end.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        let unreadable = |why| match why {
+            Unreadable::WrongKey => Error::WrongKey(self.path.clone()),
+            Unreadable::Damaged(why) => Error::Damaged(self.path.clone(), why),
+        };
+        let Some(unpacker) = &mut self.unpacker else {
+            return Ok(None);
+        };
+        let part = match self.stream.try_next().await.map_err(Error::Store)? {
+            Some(bytes) => {
+                self.stored.update(&bytes);
+                unpacker.push(&bytes).map_err(unreadable)?
+            }
+            None => {
+                let unpacker = self.unpacker.take().expect("it is there until the end");
+                unpacker.finish().map_err(unreadable)?
+            }
+        };
+        self.content.update(&part);
+        Ok(Some(part))
+    }
+
+    /// Whether what was read to its end is what was written.
+    pub fn compare(self, item: &Item) -> Result<(), Error> {
+        if self.stored.finish() != item.stored || self.content.finish() != item.content {
+            return Err(Error::Damaged(
+                self.path,
+                "its hash is not that of what was written",
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! Reading everything back.
+
+use std::path::Path;
+
+use crate::error::Error;
+use crate::logs::Shipped;
+use crate::manifest::Manifest;
+use crate::media;
+use crate::replay::{Moment, assemble};
+use crate::vault::Vault;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// A line for each thing that was read.
+    pub fine: Vec<String>,
+    /// What cannot be restored, and why.
+    pub faults: Vec<String>,
+}
+
+impl Report {
+    fn note(&mut self, what: String, outcome: Result<String, Error>) {
+        match outcome {
+            Ok(more) => self.fine.push(format!("{what}: {more}")),
+            Err(error) => self.faults.push(format!("{what}: {error}")),
+        }
+    }
+}
+
+/// Reads every full backup, every file of a photo, and the logs, and compares all hashes.
+pub async fn verify(vault: &Vault) -> Result<Report, Error> {
+    let mut report = Report::default();
+    let manifests = Manifest::all(vault).await?;
+    if manifests.is_empty() {
+        report.faults.push("there is no full backup".to_owned());
+    }
+    for manifest in &manifests {
+        let read = read_database(vault, manifest).await;
+        report.note(format!("full backup {}", manifest.name), read);
+    }
+    if let Some(newest) = manifests.last() {
+        let read = read_logs(vault, newest).await;
+        report.note(format!("logs of cluster {}", newest.cluster), read);
+    }
+    if let Some(oldest) = manifests.first() {
+        verify_media(vault, oldest, &mut report).await;
+    }
+    Ok(report)
+}
+
+async fn read_database(vault: &Vault, manifest: &Manifest) -> Result<String, Error> {
+    let mut reading = vault
+        .reading(&manifest.database.path, manifest.database.packing)
+        .await?;
+    while reading.next().await?.is_some() {}
+    reading.compare(&manifest.database)?;
+    Ok(format!(
+        "{} bytes of database, {} files",
+        manifest.database.content.bytes, manifest.media_files
+    ))
+}
+
+async fn read_logs(vault: &Vault, newest: &Manifest) -> Result<String, Error> {
+    let folder = tempfile::tempdir().map_err(Error::io("/tmp"))?;
+    let path: &Path = folder.path();
+    let replay = assemble(vault, newest, Moment::Latest, path).await?;
+    let pieces = Shipped::all(vault, newest.cluster).await?.len();
+    Ok(format!(
+        "{pieces} pieces; transactions {} to {} follow the newest full backup without a gap",
+        newest.transaction + 1,
+        replay.reached
+    ))
+}
+
+async fn verify_media(vault: &Vault, oldest: &Manifest, report: &mut Report) {
+    let files = match media::needed(vault, oldest).await {
+        Ok(files) => files,
+        Err(error) => {
+            report.faults.push(format!("the lists of files: {error}"));
+            return;
+        }
+    };
+    let mut bytes = 0;
+    for file in files.values() {
+        match file.read(vault).await {
+            Ok(contents) => bytes += contents.len(),
+            Err(error) => report.faults.push(format!("file {}: {error}", file.path)),
+        }
+    }
+    report.fine.push(format!(
+        "files of photos: {} were read, {bytes} bytes",
+        files.len()
+    ));
+}
