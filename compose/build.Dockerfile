@@ -31,15 +31,19 @@ FROM dependencies AS compiled
 COPY . .
 RUN cargo build --release --locked --bins \
     && /target/release/xtask bundle
-RUN for program in authentication comment database-agent photo profile router vote; do \
+# Files are as old as the commit, so that the same programs make the same layers.
+ARG SOURCE_DATE_EPOCH=0
+RUN for program in authentication comment database-agent objects photo profile router vote; do \
         install -D -s "/target/release/$program" "/out/$program/service" || exit 1; \
-        cargo tree --locked --edges normal --prefix none --no-dedupe --package "$program" \
-            | sed 's/ (.*//' | sort -u >"/out/$program/sbom.txt" || exit 1; \
+        compose/sbom "$program" >"/out/$program/sbom.cdx.json" || exit 1; \
     done \
+    && cp compose/objects/garage.toml /out/objects/ \
     && mkdir -p /out/site /out/empty \
     && cp -r /target/app /out/site/app \
     && cp -r router/playground/dist /out/site/playground \
-    && cp supergraph.graphql /out/site/
+    && cp supergraph.graphql /out/site/ \
+    && compose/sbom frontend --target wasm32-unknown-unknown >/out/site/app.sbom.cdx.json \
+    && find /out -exec touch --no-dereference --date "@$SOURCE_DATE_EPOCH" {} +
 
 FROM scratch
 COPY --from=compiled /out /out

@@ -7,24 +7,41 @@ ARG BASE=debian:bookworm-slim
 ARG PROGRAMS=proofsheet/programs
 FROM ${PROGRAMS} AS programs
 
-FROM ${BASE}
-ARG REVISION=unknown
-LABEL org.opencontainers.image.title="Proofsheet database" \
-      org.opencontainers.image.licenses="MIT AND GPL-2.0-only" \
-      org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.vendor="Proofsheet" \
-      org.proofsheet.sbom="/sbom.txt, /var/lib/dpkg/status"
+FROM ${BASE} AS debian
 RUN if ! command -v wsrep_sst_mariabackup mariadb-backup socat >/dev/null; then \
         apt-get update \
         && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-            ca-certificates galera-4 mariadb-backup mariadb-client mariadb-server socat util-linux \
-        && rm -rf /var/lib/apt/lists/* /var/lib/mysql; \
+            ca-certificates galera-4 mariadb-backup mariadb-client mariadb-server socat util-linux; \
     fi
 # A number of our own, the same in every build: the files of a volume belong to it. A new volume takes over the
 # folder's owner.
 RUN groupadd --gid 65532 proofsheet \
     && useradd --uid 65532 --gid 65532 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin proofsheet \
     && install -d -o 65532 -g 65532 -m 700 /var/lib/proofsheet
+# Half of it is needed neither to run nor to look after a database: tools for other kinds of tables, Perl's library, other
+# languages, documents. And nothing in it may become root.
+RUN cd /usr/bin \
+    && keep=" mariadb mariadb-admin mariadb-backup mariadb-binlog mariadb-check mariadb-dump mariadb-install-db \
+        mariadb-upgrade my_print_defaults perror resolveip " \
+    && for tool in aria_* innochecksum innotop mariadb* msql2mysql my_print_defaults myisam* mysql* mytop perror replace resolve*; do \
+        case "$keep" in *" $tool "*) ;; *) rm -f "$tool" ;; esac; \
+    done \
+    && find /usr/share/mysql -mindepth 1 -maxdepth 1 -type d ! -name charsets ! -name english -exec rm -rf {} + \
+    && rm -rf /usr/bin/perl5* /usr/lib/*/libperl.so* /usr/lib/*/perl /usr/lib/*/perl5 /usr/share/perl /usr/share/perl5 \
+        /usr/share/doc /usr/share/info /usr/share/locale /usr/share/man /usr/share/zoneinfo/right \
+        /var/cache/* /var/lib/apt /var/lib/dpkg/info /var/lib/mysql /var/log/* \
+    && find / -xdev -type f -perm /6000 -exec chmod a-s {} +
+
+# What was removed above is in no layer of this.
+FROM scratch
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Proofsheet database" \
+      org.opencontainers.image.licenses="MIT AND GPL-2.0-only" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.vendor="Proofsheet" \
+      org.proofsheet.sbom="/sbom.cdx.json, /var/lib/dpkg/status"
+ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+COPY --from=debian / /
 COPY --from=programs /out/database-agent /
 USER 65532:65532
 WORKDIR /var/lib/proofsheet

@@ -9,7 +9,7 @@ LABEL org.opencontainers.image.title="Proofsheet router" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.vendor="Proofsheet" \
-      org.proofsheet.sbom="/sbom.txt"
+      org.proofsheet.sbom="/sbom.cdx.json, /site/app.sbom.cdx.json"
 USER 65532:65532
 WORKDIR /
 COPY --from=programs /out/site /site

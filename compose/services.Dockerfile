@@ -12,7 +12,7 @@ ARG REVISION=unknown
 LABEL org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.vendor="Proofsheet" \
-      org.proofsheet.sbom="/sbom.txt"
+      org.proofsheet.sbom="/sbom.cdx.json"
 USER 65532:65532
 WORKDIR /
 # Alive says that the process answers; it does not ask the database, whose outage a restart would not end. The new
