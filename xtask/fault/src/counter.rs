@@ -53,8 +53,8 @@ pub(crate) fn start(world: Arc<World>, pool: MySqlPool, node: u32, manner: Manne
             let number = world
                 .history
                 .invoke(&format!("counter at db-{node}"), operation.clone());
-            let counted = tokio::time::timeout(PATIENCE, count(&pool, counter, manner)).await;
-            let outcome = match counted {
+            let answer = tokio::time::timeout(PATIENCE, count(&pool, counter, manner)).await;
+            let outcome = match answer {
                 Ok(Ok(())) => Outcome::Ok,
                 Ok(Err(error)) => judge(&error),
                 Err(_) => Outcome::Unknown("no answer in time".to_owned()),

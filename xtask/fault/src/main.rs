@@ -4,6 +4,7 @@ mod audit;
 mod controls;
 mod counter;
 mod deletions;
+mod drill;
 mod history;
 mod nemesis;
 mod nodes;
@@ -136,11 +137,10 @@ impl Test<'_> {
         let mut ground = None;
         for plan in plans {
             println!("{plan}");
-            let on = match ground.take() {
+            let mut on = match ground.take() {
                 Some(ground) => ground,
                 None => self.ground().await?,
             };
-            let mut on = on;
             match on
                 .run(&plan, None, Duration::from_secs(self.arguments.seconds))
                 .await
@@ -150,7 +150,8 @@ impl Test<'_> {
                     if outcomes.findings.is_empty() {
                         ground = Some(on);
                     } else {
-                        self.tell(&outcomes, &on);
+                        print!("{}", report::evidence(&outcomes));
+                        println!("  logs: {}", on.folder().display());
                         self.failures
                             .push(format!("{plan}: {} defects", outcomes.findings.len()));
                     }
@@ -201,11 +202,6 @@ impl Test<'_> {
         println!("  a new cluster; its history: {}", history.display());
         let data = self.arguments.data.as_ref();
         Ground::start(&history, data.map(|data| data.join(self.grounds.to_string()))).await
-    }
-
-    fn tell(&self, outcomes: &Outcomes, ground: &Ground) {
-        print!("{}", report::evidence(outcomes));
-        println!("  logs: {}", ground.folder().display());
     }
 
     fn write_table(&self) -> Result<()> {

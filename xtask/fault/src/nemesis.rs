@@ -77,9 +77,9 @@ async fn break_and_mend(cluster: &Cluster, plan: &Plan, history: &History) -> Re
             return Ok(history.now());
         }
         Fault::SlowOne => {
-            let slow = cluster.slow_down(slot, plan.delay)?;
+            let link = cluster.slow_down(slot, plan.delay)?;
             tokio::time::sleep(hold).await;
-            drop(slow);
+            drop(link);
             return Ok(history.now());
         }
         Fault::FullDisk => {

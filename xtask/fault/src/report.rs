@@ -96,7 +96,7 @@ pub(crate) fn table(runs: &[Outcomes]) -> String {
             write_row(&mut text, name, &row);
         }
         write_row(&mut text, "all", &all);
-        text.push_str(&deletions(runs));
+        text.push_str(&goals(runs));
     }
     let controls: Vec<_> = runs.iter().filter_map(|run| Some((run, run.control?))).collect();
     if !controls.is_empty() {
@@ -137,20 +137,60 @@ fn write_row(text: &mut String, name: &str, row: &Row) {
     );
 }
 
-fn deletions(runs: &[Outcomes]) -> String {
-    let collect =
-        |of: fn(&Outcomes) -> &Vec<f64>| -> Vec<f64> { runs.iter().flat_map(of).copied().collect() };
-    let (calm, disturbed) = (collect(|run| &run.calm), collect(|run| &run.disturbed));
-    format!(
-        "\nA deletion is everywhere: of {} that nothing disturbed, half after {:.1} s, 99 % after {:.1} s, the last after {:.1} s; \
-         of {} during a fault, the last {:.1} s after the three were in step.\n",
-        calm.len(),
-        quantile(&calm, 0.5),
-        quantile(&calm, 0.99),
-        quantile(&calm, 1.0),
-        disturbed.len(),
-        quantile(&disturbed, 1.0),
-    )
+/// What was reached, beside what was to be reached.
+fn goals(runs: &[Outcomes]) -> String {
+    let of = |faults: &[Fault], value: fn(&Outcomes) -> f64| -> Vec<f64> {
+        let runs = runs.iter().filter(|run| run.control.is_none());
+        runs.filter(|run| faults.contains(&run.plan.fault))
+            .map(value)
+            .collect()
+    };
+    let collect = |of: fn(&Outcomes) -> &Vec<f64>| -> Vec<f64> {
+        let runs = runs.iter().filter(|run| run.control.is_none());
+        runs.flat_map(of).copied().collect()
+    };
+    let recovery = |run: &Outcomes| run.struck.recovery();
+    let calm = collect(|run| &run.calm);
+    let figures = [
+        (
+            "writes stall when a database node dies",
+            "≤ 3 s",
+            of(&[Fault::KillOne, Fault::KillServer], |run| run.gap),
+        ),
+        (
+            "all three killed → three in step",
+            "≤ 15 s",
+            of(&[Fault::KillAll], recovery),
+        ),
+        (
+            "all stopped and started again → three in step",
+            "≤ 60 s",
+            of(&[Fault::StopAll], recovery),
+        ),
+        (
+            "a deletion is everywhere, before anything broke",
+            "99 % ≤ 5 s",
+            calm,
+        ),
+        (
+            "a deletion is everywhere, after all was whole again",
+            "≤ 60 s",
+            collect(|run| &run.disturbed),
+        ),
+    ];
+    let mut text =
+        "\n| figure | goal | cases | median | 99 % | worst |\n|---|---|--:|--:|--:|--:|\n".to_owned();
+    for (what, goal, values) in figures.iter().filter(|(.., values)| !values.is_empty()) {
+        let _ = writeln!(
+            text,
+            "| {what} | {goal} | {} | {:.1} s | {:.1} s | {:.1} s |",
+            values.len(),
+            quantile(values, 0.5),
+            quantile(values, 0.99),
+            quantile(values, 1.0),
+        );
+    }
+    text
 }
 
 /// The smallest value that so large a part of all does not exceed.

@@ -50,8 +50,8 @@ pub(crate) struct Outcomes {
     /// The longest time without an acknowledged write of anybody, in seconds.
     pub(crate) gap: f64,
     pub(crate) struck: Struck,
-    /// How long deletions took to be everywhere: those that nothing disturbed, and the others from the end of what
-    /// disturbed them on.
+    /// How long deletions took to be everywhere: those before anything broke, and the others, counted from when all
+    /// was whole again.
     pub(crate) calm: Vec<f64>,
     pub(crate) disturbed: Vec<f64>,
     pub(crate) findings: Vec<Finding>,
@@ -222,17 +222,19 @@ impl Outcomes {
         }
     }
 
-    /// A deletion is disturbed when it was under way at any time between the break and all being whole.
     fn sort_deletions(&mut self, gone: &[Gone], history: &History) {
         let began = history.moment(self.struck.began);
         let whole = history.moment(self.struck.in_step);
         for gone in gone {
             let end = gone.acknowledged + gone.took;
-            if end < began || gone.acknowledged > whole {
+            if end < began {
                 self.calm.push(gone.took.as_secs_f64());
             } else {
+                // Work that a killed process had taken on waits for its lease to run out, so what is deleted a moment
+                // later may wait too.
+                let from = gone.acknowledged.max(whole);
                 self.disturbed
-                    .push(end.saturating_duration_since(whole).as_secs_f64());
+                    .push(end.saturating_duration_since(from).as_secs_f64());
             }
         }
     }

@@ -34,14 +34,14 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn unknown(why: impl ToString) -> Self {
+    fn unknown(why: &str) -> Self {
         Self {
             value: Value::Null,
             outcome: Outcome::Unknown(why.to_string()),
         }
     }
 
-    fn failed(why: impl ToString) -> Self {
+    fn failed(why: &str) -> Self {
         Self {
             value: Value::Null,
             outcome: Outcome::Failed(why.to_string()),
@@ -79,9 +79,9 @@ impl Answer {
         let message = error["message"].as_str().unwrap_or_default();
         let said = format!("{code}: {message}");
         if REFUSALS.contains(&code) {
-            Self::failed(said)
+            Self::failed(&said)
         } else {
-            Self::unknown(said)
+            Self::unknown(&said)
         }
     }
 
@@ -130,8 +130,10 @@ impl Site {
         let status = answer.status().as_u16();
         match answer.json::<Value>().await {
             Ok(body) if status == 201 => Answer::ok(body["uploadId"].clone()),
-            Ok(body) if (400..500).contains(&status) => Answer::failed(format!("{status}: {}", body["code"])),
-            _ => Answer::unknown(format!("status {status}")),
+            Ok(body) if (400..500).contains(&status) => {
+                Answer::failed(&format!("{status}: {}", body["code"]))
+            }
+            _ => Answer::unknown(&format!("status {status}")),
         }
     }
 

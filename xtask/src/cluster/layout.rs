@@ -41,12 +41,11 @@ pub(super) struct Layout {
 
 impl Layout {
     pub(super) fn new(options: &Options, network: &Network) -> Result<Self> {
-        let (dir, temporary) = match &options.data_dir {
-            Some(dir) => (std::path::absolute(dir)?, None),
-            None => {
-                let temporary = tempfile::Builder::new().prefix("cluster-").tempdir()?;
-                (temporary.path().to_path_buf(), Some(temporary))
-            }
+        let (dir, temporary) = if let Some(dir) = &options.data_dir {
+            (std::path::absolute(dir)?, None)
+        } else {
+            let temporary = tempfile::Builder::new().prefix("cluster-").tempdir()?;
+            (temporary.path().to_path_buf(), Some(temporary))
         };
         for folder in ["logs", "secrets", "objects/media"] {
             let folder = dir.join(folder);
@@ -97,11 +96,11 @@ impl Layout {
             )?;
         }
         // The name of the database stands for all its nodes.
-        let mut names = "127.0.0.1 localhost\n".to_owned();
-        for address in network.addresses() {
-            names.push_str(&format!("{address} db\n"));
-        }
-        fs::write(layout.dir.join("hosts"), names)?;
+        let nodes = network.addresses().join(" db\n");
+        fs::write(
+            layout.dir.join("hosts"),
+            format!("127.0.0.1 localhost\n{nodes} db\n"),
+        )?;
         Ok(layout)
     }
 

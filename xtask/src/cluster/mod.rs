@@ -315,13 +315,13 @@ impl Cluster {
 
     /// The sentences of the agents.
     async fn say(&self) -> String {
-        let mut all = String::new();
+        let mut all = Vec::new();
         for slot in 1..=NODES {
             let status = self.status(slot).await.unwrap_or_default();
             let says = status["says"].as_str().unwrap_or("nothing");
-            all.push_str(&format!("\n  db-{slot} says: {says}"));
+            all.push(format!("\n  db-{slot} says: {says}"));
         }
-        all
+        all.concat()
     }
 
     /// Brings every schema up to date. The accounts are made when the nodes are in step, so a first try may be early.

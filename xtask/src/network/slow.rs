@@ -44,7 +44,7 @@ impl SlowLink {
             taps: Vec::new(),
             stop: Arc::default(),
             relays: Vec::new(),
-            sockets: sockets,
+            sockets,
         };
         let near = link.ours("near")?;
         let far = link.ours("far")?;

@@ -32,9 +32,8 @@ impl Fate {
     /// Whether what was made, and perhaps deleted, is there.
     fn unless(self, deleted: Self) -> Self {
         match (self, deleted) {
-            (_, Self::Happened) => Self::Not,
             (made, Self::Not) => made,
-            (Self::Not, Self::Maybe) => Self::Not,
+            (_, Self::Happened) | (Self::Not, Self::Maybe) => Self::Not,
             (_, Self::Maybe) => Self::Maybe,
         }
     }

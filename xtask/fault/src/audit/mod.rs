@@ -181,10 +181,8 @@ fn judge_photos(expected: &Expected<'_>, found: &Found, node: &str, findings: &m
             match photo.fate() {
                 Fate::Happened => add(Kind::Lost, "is not there"),
                 // One that was published for sure has been deleted then: everywhere.
-                _ if photo.published == Fate::Happened => {
-                    if !found.is_deleted_everywhere(*id) {
-                        add(Kind::Wrong, "is deleted, but not everywhere");
-                    }
+                _ if photo.published == Fate::Happened && !found.is_deleted_everywhere(*id) => {
+                    add(Kind::Wrong, "is deleted, but not everywhere");
                 }
                 _ => {}
             }
@@ -220,12 +218,12 @@ fn judge_comments(expected: &Expected<'_>, found: &Found, node: &str, findings: 
         match (comment.fate(), there.first()) {
             (Fate::Happened, None) if photo_is_there => add(Kind::Lost, "is not there"),
             (Fate::Not, Some(_)) if comment.deleted == Fate::Happened => {
-                add(Kind::Lost, "was deleted and is there")
+                add(Kind::Lost, "was deleted and is there");
             }
             (Fate::Not, Some(_)) => add(Kind::Wrong, "was refused and is there"),
             (_, Some(_)) if !photo_is_there => add(Kind::Wrong, "is there without its photo"),
             (_, Some(id)) if comment.id.is_some_and(|known| known != *id) => {
-                add(Kind::Wrong, "has another id")
+                add(Kind::Wrong, "has another id");
             }
             _ => {}
         }
