@@ -16,6 +16,7 @@ ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Proofsheet objects" \
       org.opencontainers.image.licenses="MIT AND AGPL-3.0-only" \
       org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="https://git.deuxfleurs.fr/Deuxfleurs/garage" \
       org.opencontainers.image.vendor="Proofsheet" \
       org.proofsheet.sbom="/sbom.cdx.json"
 COPY --from=garage /garage /
