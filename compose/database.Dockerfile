@@ -47,7 +47,8 @@ USER 65532:65532
 WORKDIR /var/lib/proofsheet
 VOLUME /var/lib/proofsheet
 EXPOSE 3306 4444 4567 4568 4569
-# It says that the agent is there to be asked: others find a node by its name only while this holds.
-HEALTHCHECK --interval=3s --timeout=3s --start-period=20s --retries=4 CMD ["/service", "healthcheck"]
+# It says that the agent is there to be asked: others find a node by its name only while this holds. A
+# machine that is too busy to answer must not lose its database over that.
+HEALTHCHECK --interval=3s --timeout=10s --start-period=20s --retries=20 CMD ["/service", "healthcheck"]
 ENTRYPOINT ["/service"]
 CMD ["run"]

@@ -28,6 +28,6 @@ USER 65532:65532
 WORKDIR /
 VOLUME /var/lib/objects
 EXPOSE 3900 3903
-HEALTHCHECK --interval=5s --timeout=3s --start-period=20s --retries=3 CMD ["/service", "healthcheck"]
+HEALTHCHECK --interval=5s --timeout=10s --start-period=20s --retries=5 CMD ["/service", "healthcheck"]
 ENTRYPOINT ["/service"]
 CMD ["run"]

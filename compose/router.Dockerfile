@@ -20,6 +20,6 @@ ENV LISTEN=0.0.0.0:4999 \
     APP_DIR=/site/app \
     PLAYGROUND_DIR=/site/playground
 EXPOSE 4999
-HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 CMD ["/service", "healthcheck"]
+HEALTHCHECK --interval=5s --timeout=10s --start-period=30s --retries=5 CMD ["/service", "healthcheck"]
 ENTRYPOINT ["/service"]
 CMD ["serve"]

@@ -17,7 +17,7 @@ USER 65532:65532
 WORKDIR /
 # Alive says that the process answers; it does not ask the database, whose outage a restart would not end. The new
 # program of an upgrade is given the time of its migrations: it takes over when they are done.
-HEALTHCHECK --interval=5s --timeout=3s --start-period=120s --retries=3 CMD ["/service", "healthcheck"]
+HEALTHCHECK --interval=5s --timeout=10s --start-period=120s --retries=5 CMD ["/service", "healthcheck"]
 ENTRYPOINT ["/service"]
 CMD ["serve"]
 

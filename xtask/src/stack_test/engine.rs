@@ -61,6 +61,7 @@ impl Engine {
             .env("TAG", "stack-test")
             .env("BASE", "proofsheet/base")
             .env("BASE_DATABASE", "proofsheet/base-database")
+            .env("GARAGE", "proofsheet/garage")
             .env("SECRETS", target_dir().join("stack-test/secrets"));
         command
     }
@@ -234,13 +235,24 @@ impl Engine {
         .await
     }
 
-    /// Updates a service, and waits until that is over. It fails when Swarm takes the update back.
+    /// Updates a service, and waits until that is over. It fails when Swarm takes the update back, and says why.
     pub(super) async fn update(&self, service: &str, changes: &[&str]) -> Result<()> {
         let name = format!("{STACK}_{service}");
-        let update = ["service", "update", "--quiet", "--detach=false"];
-        self.docker(&[&update[..], changes, &[&name]].concat())
-            .await
-            .map(drop)
+        let update = ["service", "update", "--detach=false"];
+        let progress = self.docker(&[&update[..], changes, &[&name]].concat()).await?;
+        // It may be done with watching before Swarm is.
+        let state = ["service", "inspect", "--format", "{{.UpdateStatus.State}}", &name];
+        self.until("the update ends", async || {
+            Ok(!matches!(
+                self.docker(&state).await?.as_str(),
+                "updating" | "rollback_started"
+            ))
+        })
+        .await?;
+        let state = self.docker(&state).await?;
+        let reason = progress.lines().rfind(|line| line.contains("update"));
+        ensure!(state == "completed", "{state}: {}", reason.unwrap_or(&progress));
+        Ok(())
     }
 
     /// Tasks that did not start or ended with an error, and why.

@@ -123,14 +123,30 @@ impl Swarm {
 
     async fn deploy(&self) -> Result<String> {
         let began = Instant::now();
+        let first = self.first();
+        let image = ["image", "inspect", "proofsheet/objects:stack-test"];
+        let has_objects = first.docker(&image).await.is_ok();
+        let (files, photo_nodes, photos) = if has_objects {
+            (
+                &["stack.yml", "objects.yml"][..],
+                "node.platform.os == linux",
+                "in an object store",
+            )
+        } else {
+            (
+                &["stack.yml"][..],
+                "node.labels.proofsheet.media == true",
+                "on the first",
+            )
+        };
         let changes = [
+            ("PHOTO_NODES", photo_nodes),
             ("DB_REPLICAS", "3"),
             ("ROUTER_REPLICAS", "3"),
             ("DATABASE_BUFFER_POOL", "128M"),
             ("DATABASE_GCACHE", "64M"),
         ];
-        let first = self.first();
-        first.deploy(&["stack.yml"], &changes).await?;
+        first.deploy(files, &changes).await?;
         for engine in &self.engines {
             first
                 .until("the site answers on every machine", async || {
@@ -140,7 +156,7 @@ impl Swarm {
         }
         self.database_has(3).await?;
         Ok(format!(
-            "all three machines answer, and all databases are Synced, after {:.1} s",
+            "photos are {photos}; all three machines answer, and all databases are Synced, after {:.1} s",
             began.elapsed().as_secs_f64()
         ))
     }
