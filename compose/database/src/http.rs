@@ -1,4 +1,4 @@
-//! What the agent answers: `/health` and `/status` to anyone, `/peer/…` to those who know the secret.
+//! What the agent answers: `/health`, `/status` and `/metrics` to anyone, `/peer/…` to those who know the secret.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::backup;
+use crate::metrics;
 use crate::peers::ANYBODY;
 use crate::seal::{self, FOR, NONCE, SEAL};
 use crate::state::Shared;
@@ -25,8 +26,14 @@ pub fn routes(shared: Arc<Shared>) -> Router {
         // Swarm lists a node to the others while this answers: it says that the agent lives, and nothing of MariaDB.
         .route("/health", get(|| async { "alive" }))
         .route("/status", get(status))
+        .route("/metrics", get(metrics))
         .route("/peer/{question}", post(peer))
         .with_state(shared)
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    let kind = "text/plain; version=0.0.4";
+    ([(header::CONTENT_TYPE, kind)], metrics::text(&shared).await).into_response()
 }
 
 async fn status(State(shared): State<Arc<Shared>>) -> Response {

@@ -13,5 +13,6 @@ pub mod mariadb;
 pub mod sql;
 pub mod state;
 pub mod backup;
+pub mod metrics;
 pub mod http;
 pub mod agent;

@@ -27,7 +27,7 @@ pub struct View {
     pub members: BTreeMap<NodeId, Slot>,
 }
 
-/// What MariaDB says of the cluster: its status variables without their prefix.
+/// What MariaDB says of itself: its status variables.
 pub type Status = BTreeMap<String, String>;
 
 /// Connects when it is first used.
@@ -55,15 +55,23 @@ fn text(row: &MySqlRow, column: usize) -> Result<String, sqlx::Error> {
 
 /// The status of replication.
 pub async fn status(pool: &MySqlPool) -> Result<Status, sqlx::Error> {
-    let rows = sqlx::raw_sql("SHOW GLOBAL STATUS LIKE 'wsrep\\_%'")
-        .fetch_all(pool)
-        .await?;
+    let status = show(pool, "SHOW GLOBAL STATUS LIKE 'wsrep\\_%'").await?;
+    let short = |name: String| name.strip_prefix("wsrep_").map_or(name.clone(), str::to_owned);
+    Ok(status
+        .into_iter()
+        .map(|(name, value)| (short(name), value))
+        .collect())
+}
+
+/// The whole status.
+pub async fn all_status(pool: &MySqlPool) -> Result<Status, sqlx::Error> {
+    show(pool, "SHOW GLOBAL STATUS").await
+}
+
+async fn show(pool: &MySqlPool, statement: &'static str) -> Result<Status, sqlx::Error> {
+    let rows = sqlx::raw_sql(statement).fetch_all(pool).await?;
     rows.iter()
-        .map(|row| {
-            let name = text(row, 0)?;
-            let name = name.strip_prefix("wsrep_").unwrap_or(&name).to_owned();
-            Ok((name, text(row, 1)?))
-        })
+        .map(|row| Ok((text(row, 0)?, text(row, 1)?)))
         .collect()
 }
 

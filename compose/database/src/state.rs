@@ -18,7 +18,7 @@ use crate::sql::{self, Status};
 const ASKING: Duration = Duration::from_millis(1500);
 
 /// Within this, a node that was let in tells everybody who asks that it joins.
-const ADMISSION: Duration = Duration::from_secs(10);
+const ADMISSION: Duration = Duration::from_secs(3);
 
 /// So many questions are remembered, to know one that is played again.
 const NONCES: usize = 100_000;

@@ -14,24 +14,24 @@ use tokio::task::JoinHandle;
 use crate::lab::{Lab, wait_until};
 
 /// Far more than it takes: a busy machine is no failure.
-const LONG: Duration = Duration::from_secs(180);
+pub(crate) const LONG: Duration = Duration::from_secs(180);
 
 /// Inserts rows at nodes in turn, and keeps the numbers of those that were acknowledged.
-struct Writer {
+pub(crate) struct Writer {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<Mutex<Acknowledged>>,
     task: JoinHandle<()>,
 }
 
 #[derive(Default)]
-struct Acknowledged {
-    rows: BTreeSet<i64>,
+pub(crate) struct Acknowledged {
+    pub(crate) rows: BTreeSet<i64>,
     last: Option<Instant>,
-    longest_gap: Duration,
+    pub(crate) longest_gap: Duration,
 }
 
 impl Writer {
-    fn start(lab: &Lab, slots: &[u32], from: i64) -> Self {
+    pub(crate) fn start(lab: &Lab, slots: &[u32], from: i64) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let acknowledged = Arc::new(Mutex::new(Acknowledged::default()));
         let pools: Vec<MySqlPool> = slots.iter().map(|slot| lab.pool(*slot)).collect();
@@ -62,7 +62,7 @@ impl Writer {
         }
     }
 
-    async fn finish(self) -> Acknowledged {
+    pub(crate) async fn finish(self) -> Acknowledged {
         self.stop.store(true, Ordering::Relaxed);
         self.task.await.unwrap();
         std::mem::take(&mut self.acknowledged.lock().unwrap())
@@ -72,8 +72,8 @@ impl Writer {
 async fn rows(pool: &MySqlPool) -> BTreeSet<i64> {
     // The first statement over a connection from before a restart only finds out that it is gone.
     for attempt in 0.. {
-        match sqlx::query("SELECT id FROM vote.kept").fetch_all(pool).await {
-            Ok(rows) => return rows.iter().map(|row| row.get(0)).collect(),
+        match all_rows(pool).await {
+            Ok(rows) => return rows,
             Err(error) => assert!(attempt < 20, "the rows cannot be read: {error}"),
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -81,7 +81,19 @@ async fn rows(pool: &MySqlPool) -> BTreeSet<i64> {
     unreachable!("it returns or fails")
 }
 
-async fn every_node_has(lab: &Lab, slots: &[u32], acknowledged: &BTreeSet<i64>) {
+/// What a node has once it has applied all that it has received.
+async fn all_rows(pool: &MySqlPool) -> Result<BTreeSet<i64>, sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    sqlx::raw_sql("SET SESSION wsrep_sync_wait = 1")
+        .execute(&mut *connection)
+        .await?;
+    let rows = sqlx::query("SELECT id FROM vote.kept")
+        .fetch_all(&mut *connection)
+        .await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+pub(crate) async fn every_node_has(lab: &Lab, slots: &[u32], acknowledged: &BTreeSet<i64>) {
     for slot in slots {
         let there = rows(&lab.pool(*slot)).await;
         let lost: Vec<_> = acknowledged.difference(&there).collect();
@@ -94,7 +106,7 @@ async fn every_node_has(lab: &Lab, slots: &[u32], acknowledged: &BTreeSet<i64>) 
     }
 }
 
-async fn make_table(lab: &Lab) {
+pub(crate) async fn make_table(lab: &Lab) {
     let pool = lab.pool(1);
     for attempt in 0.. {
         match sqlx::raw_sql("CREATE TABLE IF NOT EXISTS vote.kept (id BIGINT PRIMARY KEY)")
@@ -110,11 +122,11 @@ async fn make_table(lab: &Lab) {
 }
 
 /// Lets the story go on while this thread sleeps or asks agents.
-fn blocking<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     tokio::task::block_in_place(work)
 }
 
-async fn three_nodes() -> Lab {
+pub(crate) async fn three_nodes() -> Lab {
     let mut lab = Lab::new(3);
     lab.start_all();
     let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));

@@ -1,12 +1,13 @@
 //! Real nodes on one machine.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chassis::config::Secret;
+use database_agent::mariadb::Volume;
 use database_agent::{seal, sql};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -26,6 +27,8 @@ pub(crate) struct Lab {
     nodes: u32,
     pub(crate) folder: TempDir,
     agents: Vec<Option<Child>>,
+    /// What gives a slot a wrong clock.
+    clocks: Vec<Vec<String>>,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -41,6 +44,7 @@ impl Lab {
                 .tempdir()
                 .unwrap(),
             agents: (0..nodes).map(|_| None).collect(),
+            clocks: vec![Vec::new(); nodes as usize],
             _alone: alone,
         };
         let secrets = lab.folder.path().join("secrets");
@@ -60,6 +64,23 @@ impl Lab {
     /// Where a slot's volume is.
     pub(crate) fn volume(&self, slot: u32) -> PathBuf {
         self.folder.path().join(format!("volume-{slot}"))
+    }
+
+    /// Where the files are that a slot sees as its `/etc/hosts` and `/etc/resolv.conf`.
+    pub(crate) fn names(&self, slot: u32) -> PathBuf {
+        let [.., space] = self.network.enter(slot);
+        Path::new("/etc/netns").join(space)
+    }
+
+    /// How many bytes a slot's volume still takes.
+    pub(crate) fn free(&self, slot: u32) -> usize {
+        let free = Volume::open(&self.volume(slot)).unwrap().space().unwrap().free;
+        usize::try_from(free).unwrap()
+    }
+
+    /// The address of a slot.
+    pub(crate) fn address(&self, slot: u32) -> String {
+        self.network.address(slot)
     }
 
     fn log(&self, slot: u32) -> PathBuf {
@@ -102,6 +123,7 @@ impl Lab {
         }
         let mut command = self.network.command(slot);
         command
+            .args(&self.clocks[slot as usize - 1])
             .args([env!("CARGO_BIN_EXE_database-agent"), "run"])
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -114,6 +136,15 @@ impl Lab {
 
     pub(crate) fn start(&mut self, slot: u32) {
         self.start_with(slot, &[]);
+    }
+
+    /// Starts the agent of a slot with a clock that is off by so much.
+    pub(crate) fn start_in_time(&mut self, slot: u32, offset: &str) {
+        // What is waited for goes by the steady clock, which is right on such a machine too.
+        let flags = ["faketime", "-m", "--exclude-monotonic", "-f", offset];
+        self.clocks[slot as usize - 1] = flags.map(str::to_owned).to_vec();
+        self.start(slot);
+        self.clocks[slot as usize - 1].clear();
     }
 
     pub(crate) fn start_all(&mut self) {

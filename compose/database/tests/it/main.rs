@@ -3,3 +3,5 @@
 mod model;
 mod lab;
 mod cluster;
+mod weather;
+mod strangers;

@@ -1,0 +1,279 @@
+//! What `/metrics` tells: the node's state and MariaDB's, in Prometheus' text format. There is nothing secret in it.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+use std::time::Duration;
+
+use crate::decision::Stage;
+use crate::sql::{self, Status};
+use crate::state::Shared;
+
+/// A MariaDB that takes longer counts as one that does not answer.
+const ASKING: Duration = Duration::from_millis(1500);
+
+/// The names of all stages.
+const STAGES: [&str; 7] = [
+    "recovering",
+    "deciding",
+    "bootstrapping",
+    "joining",
+    "primary",
+    "non_primary",
+    "stopping",
+];
+
+/// MariaDB's status variables that are told, what they mean, and whether they only grow.
+const VARIABLES: [(&str, &str, Kind); 16] = [
+    (
+        "wsrep_cluster_size",
+        "Nodes in this one's membership.",
+        Kind::Gauge,
+    ),
+    (
+        "wsrep_local_state",
+        "1 joining, 2 donor, 3 joined, 4 synced.",
+        Kind::Gauge,
+    ),
+    ("wsrep_ready", "Whether it takes statements.", Kind::Gauge),
+    (
+        "wsrep_connected",
+        "Whether it is connected to the others.",
+        Kind::Gauge,
+    ),
+    (
+        "wsrep_flow_control_paused_ns",
+        "Nanoseconds that replication was held up for a node that could not follow.",
+        Kind::Counter,
+    ),
+    (
+        "wsrep_local_recv_queue",
+        "Write sets that wait to be applied.",
+        Kind::Gauge,
+    ),
+    (
+        "wsrep_local_send_queue",
+        "Write sets that wait to be sent.",
+        Kind::Gauge,
+    ),
+    (
+        "wsrep_last_committed",
+        "The last write set that it has.",
+        Kind::Counter,
+    ),
+    (
+        "wsrep_local_cert_failures",
+        "Transactions that lost against another node's.",
+        Kind::Counter,
+    ),
+    (
+        "wsrep_local_bf_aborts",
+        "Transactions that were ended for another node's.",
+        Kind::Counter,
+    ),
+    ("threads_connected", "Connections of clients.", Kind::Gauge),
+    ("threads_running", "Statements that run.", Kind::Gauge),
+    ("questions", "Statements of clients.", Kind::Counter),
+    (
+        "slow_queries",
+        "Statements that took longer than long_query_time.",
+        Kind::Counter,
+    ),
+    (
+        "aborted_connects",
+        "Connections that were refused.",
+        Kind::Counter,
+    ),
+    ("uptime", "Seconds since MariaDB started.", Kind::Counter),
+];
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Gauge,
+    Counter,
+}
+
+/// Everything, asked now.
+pub async fn text(shared: &Shared) -> String {
+    let mut text = Text::default();
+    of_the_agent(&mut text, shared);
+    let asked = tokio::time::timeout(ASKING, sql::all_status(&shared.sql)).await;
+    let status = asked.ok().and_then(Result::ok);
+    of_mariadb(&mut text, status.as_ref(), shared.config.server.max_connections);
+    text.0
+}
+
+fn of_the_agent(text: &mut Text, shared: &Shared) {
+    let counts = shared.counts();
+    let epoch = shared.memory().unwrap_or_default().view.epoch;
+    of_stage(text, shared.stage());
+    text.gauge(
+        "proofsheet_database_refuses",
+        "Whether the node refuses to start until an operator has done what /status says.",
+        u8::from(counts.refuses),
+    );
+    text.gauge(
+        "proofsheet_database_epoch",
+        "How often the whole cluster was started.",
+        epoch.number,
+    );
+    text.gauge(
+        "proofsheet_database_forced_starts",
+        "How often the whole cluster was started by force.",
+        epoch.forced,
+    );
+    text.counter(
+        "proofsheet_database_starts_total",
+        "How often this agent has started MariaDB.",
+        counts.starts,
+    );
+    text.counter(
+        "proofsheet_database_deaths_total",
+        "How often MariaDB ended by itself.",
+        counts.deaths,
+    );
+    if let Ok(space) = shared.volume.space() {
+        text.gauge(
+            "proofsheet_database_volume_bytes",
+            "The size of the volume.",
+            space.total,
+        );
+        text.gauge(
+            "proofsheet_database_volume_free_bytes",
+            "What can still be written to the volume.",
+            space.free,
+        );
+    }
+}
+
+fn of_stage(text: &mut Text, stage: Stage) {
+    let name = "proofsheet_database_stage";
+    text.about(name, "1 for the stage that the node is at.", "gauge");
+    let at = match stage {
+        Stage::Recovering => 0,
+        Stage::Deciding { .. } => 1,
+        Stage::Bootstrapping { .. } => 2,
+        Stage::Joining => 3,
+        Stage::Primary => 4,
+        Stage::NonPrimary => 5,
+        Stage::Stopping => 6,
+    };
+    for (number, stage) in STAGES.into_iter().enumerate() {
+        text.value(&format!("{name}{{stage=\"{stage}\"}}"), u8::from(number == at));
+    }
+}
+
+fn of_mariadb(text: &mut Text, status: Option<&Status>, max_connections: u32) {
+    text.gauge(
+        "mysql_up",
+        "Whether MariaDB answers the agent.",
+        u8::from(status.is_some()),
+    );
+    let Some(status) = status else { return };
+    text.gauge(
+        "mysql_global_variables_max_connections",
+        "The most connections of all clients.",
+        max_connections,
+    );
+    let lower: BTreeMap<_, _> = status
+        .iter()
+        .map(|(name, value)| (name.to_lowercase(), value.as_str()))
+        .collect();
+    if let Some(state) = lower.get("wsrep_cluster_status") {
+        text.gauge(
+            "mysql_global_status_wsrep_cluster_primary",
+            "Whether the node is part of a majority.",
+            u8::from(*state == "Primary"),
+        );
+    }
+    for (name, help, kind) in VARIABLES {
+        let Some(value) = lower.get(name) else { continue };
+        let value = match *value {
+            "ON" => "1",
+            "OFF" => "0",
+            other => other,
+        };
+        let name = format!("mysql_global_status_{name}");
+        match kind {
+            Kind::Gauge => text.gauge(&name, help, value),
+            Kind::Counter => text.counter(&name, help, value),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn about(&mut self, name: &str, help: &str, kind: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn value(&mut self, name: &str, value: impl Display) {
+        let _ = writeln!(self.0, "{name} {value}");
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+        self.about(name, help, "gauge");
+        self.value(name, value);
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: impl Display) {
+        self.about(name, help, "counter");
+        self.value(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stage_has_its_name() {
+        let ballot = 7;
+        let stages = [
+            Stage::Recovering,
+            Stage::Deciding { ballot: None },
+            Stage::Bootstrapping { ballot },
+            Stage::Joining,
+            Stage::Primary,
+            Stage::NonPrimary,
+            Stage::Stopping,
+        ];
+        for (stage, name) in stages.into_iter().zip(STAGES) {
+            let mut text = Text::default();
+            of_stage(&mut text, stage);
+            let line = format!("proofsheet_database_stage{{stage=\"{name}\"}} 1\n");
+            assert!(text.0.contains(&line), "{stage:?} gave {}", text.0);
+            assert_eq!(text.0.matches(" 1\n").count(), 1);
+        }
+    }
+
+    #[test]
+    fn what_mariadb_says_is_told_in_numbers() {
+        let status = [
+            ("wsrep_ready", "ON"),
+            ("wsrep_cluster_status", "Primary"),
+            ("Questions", "12"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut text = Text::default();
+        of_mariadb(&mut text, Some(&BTreeMap::from(status)), 600);
+        for line in [
+            "mysql_up 1",
+            "mysql_global_variables_max_connections 600",
+            "mysql_global_status_wsrep_cluster_primary 1",
+            "mysql_global_status_wsrep_ready 1",
+            "# TYPE mysql_global_status_questions counter",
+            "mysql_global_status_questions 12",
+        ] {
+            assert!(
+                text.0.lines().any(|there| there == line),
+                "no {line} in {}",
+                text.0
+            );
+        }
+        let mut text = Text::default();
+        of_mariadb(&mut text, None, 600);
+        assert!(text.0.ends_with("mysql_up 0\n"));
+    }
+}

@@ -1,0 +1,128 @@
+//! Peers that do not know the secret: nothing that they say is believed, and nothing that they ask for is done.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Bytes, to_bytes};
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::response::IntoResponse;
+use chassis::config::Secret;
+use database_agent::decision::{Data, Node, Stage};
+use database_agent::memory::NodeId;
+use database_agent::peers::{Answer, Client};
+use database_agent::seal::{self, NONCE, SEAL};
+use uuid::Uuid;
+
+const PATH: &str = "/peer/ask";
+
+fn secret() -> Secret {
+    Secret::new("the secret of the cluster")
+}
+
+/// What a liar says: that it has more than anybody, and that it runs.
+fn lie() -> Vec<u8> {
+    let answer = Answer {
+        cluster: "proofsheet".to_owned(),
+        boot: 1,
+        lacks_space: false,
+        node: Node {
+            id: NodeId(7),
+            slot: 2,
+            data: Data::At {
+                cluster: Some(Uuid::from_u128(1)),
+                seqno: i64::MAX,
+            },
+            memory: None,
+            stage: Stage::Primary,
+        },
+    };
+    serde_json::to_vec(&answer).unwrap()
+}
+
+/// Seals an answer to the question with this number.
+fn seal_answer(secret: &Secret, nonce: &[u8], body: &[u8]) -> String {
+    seal::seal(secret, &[b"answer", PATH.as_bytes(), nonce, b"200", body])
+}
+
+/// Answers every question; `seal` makes the seal from the number of the question and the body.
+async fn peer(seal: impl Fn(&[u8], &[u8]) -> Option<String> + Clone + Send + Sync + 'static) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = move |headers: HeaderMap| {
+        let seal = seal.clone();
+        async move {
+            let nonce = headers[NONCE].as_bytes().to_vec();
+            let body = lie();
+            let mut response = HeaderMap::new();
+            if let Some(seal) = seal(&nonce, &body) {
+                response.insert(SEAL, seal.parse().unwrap());
+            }
+            (response, Bytes::from(body)).into_response()
+        }
+    };
+    let routes = Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    address
+}
+
+/// How many answers a node believes, and how many addresses it takes for silent.
+async fn believed(address: SocketAddr) -> (usize, usize) {
+    let client = Client::new(vec![address.to_string()], 1, secret()).unwrap();
+    let found = client.ask_all().await;
+    (found.answers.len(), found.silent.len())
+}
+
+#[tokio::test]
+async fn a_peer_without_the_secret_is_not_believed() {
+    let knows = peer(|nonce, body| Some(seal_answer(&secret(), nonce, body))).await;
+    assert_eq!(believed(knows).await, (1, 0), "the test's own seal is right");
+
+    let bare = peer(|_, _| None).await;
+    assert_eq!(believed(bare).await, (0, 1), "an answer without a seal");
+
+    let guesses = peer(|nonce, body| {
+        let wrong = Secret::new("what a stranger guesses");
+        Some(seal_answer(&wrong, nonce, body))
+    })
+    .await;
+    assert_eq!(believed(guesses).await, (0, 1), "an answer under another secret");
+
+    let replays = peer(|_, body| Some(seal_answer(&secret(), &[b'0'; 32], body))).await;
+    assert_eq!(
+        believed(replays).await,
+        (0, 1),
+        "an answer to an earlier question"
+    );
+
+    let alters = peer(|nonce, _| Some(seal_answer(&secret(), nonce, b"what was really said"))).await;
+    assert_eq!(
+        believed(alters).await,
+        (0, 1),
+        "an answer that was changed on its way"
+    );
+}
+
+#[tokio::test]
+async fn a_question_tells_a_listener_nothing_to_ask_again_with() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+    let ears = Arc::clone(&heard);
+    let routes = Router::new().fallback(move |request: Request| {
+        let ears = Arc::clone(&ears);
+        async move {
+            let seal = request.headers()[SEAL].to_str().unwrap().to_owned();
+            ears.lock().unwrap().push(seal);
+            let body = to_bytes(request.into_body(), 1024).await.unwrap();
+            assert!(!String::from_utf8_lossy(&body).contains("secret"));
+        }
+    });
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    believed(address).await;
+    believed(address).await;
+    let heard = heard.lock().unwrap();
+    assert_eq!(heard.len(), 2);
+    assert_ne!(heard[0], heard[1], "two questions carry the same seal");
+}

@@ -1,0 +1,294 @@
+//! Bad weather: a full disk, names that nobody knows, strangers on the same network, clocks that are wrong.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use crate::cluster::{LONG, Writer, blocking, every_node_has, make_table, three_nodes};
+use crate::lab::{Lab, wait_until};
+
+/// A small disk, which is the volume of one slot.
+struct Disk {
+    at: PathBuf,
+}
+
+impl Disk {
+    fn mount(lab: &Lab, slot: u32, size: &str) -> Self {
+        let at = lab.volume(slot);
+        fs::create_dir_all(&at).unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(&at)
+            .status()
+            .unwrap();
+        assert!(mounted.success(), "a tmpfs cannot be mounted: {mounted}");
+        Self { at }
+    }
+
+    /// Writes until nothing more goes in, or until so many bytes are written.
+    fn fill(&self, bytes: usize) {
+        let mut filler = File::create(self.at.join("filler")).unwrap();
+        let block = vec![1; 1 << 20];
+        for _ in 0..bytes >> 20 {
+            if filler.write_all(&block).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn free(&self) {
+        fs::remove_file(self.at.join("filler")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily, as the nodes may still run.
+        let _ = Command::new("umount").arg("-l").arg(&self.at).status();
+    }
+}
+
+/// What each slot's names lead to: its own `hosts`, and a name server that never answers.
+struct Names {
+    folders: Vec<PathBuf>,
+}
+
+impl Names {
+    fn new(lab: &Lab, slots: &[u32]) -> Self {
+        let folders = slots.iter().map(|slot| lab.names(*slot)).collect();
+        let names = Self { folders };
+        for folder in &names.folders {
+            fs::create_dir_all(folder).unwrap();
+            fs::write(folder.join("resolv.conf"), "nameserver 10.99.0.250\n").unwrap();
+        }
+        names.know(lab, slots);
+        names
+    }
+
+    /// `db.test` leads to these slots; to none when nobody knows it.
+    fn know(&self, lab: &Lab, slots: &[u32]) {
+        let lines: String = slots
+            .iter()
+            .map(|slot| format!("{} db.test\n", lab.address(*slot)))
+            .collect();
+        for folder in &self.folders {
+            fs::write(folder.join("hosts"), format!("127.0.0.1 localhost\n{lines}")).unwrap();
+        }
+    }
+}
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        for folder in &self.folders {
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+}
+
+/// A connection as a service has it.
+async fn as_a_service(lab: &Lab, slot: u32) -> Result<MySqlConnection, sqlx::Error> {
+    MySqlConnectOptions::new()
+        .socket(lab.volume(slot).join("mariadb.sock"))
+        .username("vote")
+        .password("vote-has-a-password")
+        .database("vote")
+        .connect()
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: ./dev test --long"]
+async fn a_node_whose_disk_is_full_leaves_and_comes_back() {
+    let mut lab = Lab::new(3);
+    let disk = Disk::mount(&lab, 3, "700M");
+    let small = ["--reserve", "100M"];
+    lab.start(1);
+    lab.start(2);
+    lab.start_with(3, &small);
+    blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    make_table(&lab).await;
+
+    let writer = Writer::start(&lab, &[1, 2], 0);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    blocking(|| disk.fill(usize::MAX));
+    let full = |lab: &Lab| {
+        lab.says(3)
+            .starts_with("refusing to start: no space left on the volume")
+    };
+    blocking(|| wait_until("slot 3 misses space", LONG, || full(&lab)));
+    println!("a full disk: {}", lab.says(3));
+    blocking(|| lab.wait_in_step(&[1, 2], LONG));
+    assert!(lab.is_healthy(3), "an agent that waits is alive");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    disk.free();
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    let written = writer.finish().await;
+    println!(
+        "space again → three in step: {:.1} s, longest gap between acknowledged writes {:.1} s, {} rows",
+        took.as_secs_f32(),
+        written.longest_gap.as_secs_f32(),
+        written.rows.len()
+    );
+    assert!(
+        written.longest_gap < Duration::from_secs(15),
+        "writes stalled for {:?}",
+        written.longest_gap
+    );
+    every_node_has(&lab, &[1, 2, 3], &written.rows).await;
+
+    // Nobody else could go on: reads are answered, writes are not.
+    blocking(|| lab.stop(&[1, 2]));
+    blocking(|| lab.wait_in_step(&[3], LONG));
+    disk.fill(lab.free(3) - (60 << 20));
+    blocking(|| {
+        wait_until("slot 3 refuses writes", LONG, || {
+            lab.said(3).contains("writes are refused, reads go on")
+        })
+    });
+    let mut service = as_a_service(&lab, 3).await.unwrap();
+    let insert = "INSERT INTO kept (id) VALUES (-1)";
+    let refused = sqlx::query(insert).execute(&mut service).await.unwrap_err();
+    assert!(refused.to_string().contains("read-only"), "{refused}");
+    sqlx::query("SELECT count(*) FROM kept")
+        .execute(&mut service)
+        .await
+        .unwrap();
+    disk.free();
+    blocking(|| {
+        wait_until("slot 3 takes writes", LONG, || {
+            lab.said(3).contains("there is space on the volume again")
+        })
+    });
+    sqlx::query(insert).execute(&mut service).await.unwrap();
+    service.close().await.unwrap();
+    lab.start(1);
+    lab.start(2);
+    blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    let mut kept = written.rows;
+    kept.insert(-1);
+    every_node_has(&lab, &[1, 2, 3], &kept).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: ./dev test --long"]
+async fn names_that_nobody_knows_stop_no_node_that_runs() {
+    let mut lab = Lab::new(3);
+    let names = Names::new(&lab, &[1, 2, 3]);
+    let by_name = ["--peers", "db.test"];
+    for slot in 1..=3 {
+        lab.start_with(slot, &by_name);
+    }
+    blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    make_table(&lab).await;
+    lab.kill(3);
+    blocking(|| lab.wait_in_step(&[1, 2], LONG));
+
+    names.know(&lab, &[]);
+    let writer = Writer::start(&lab, &[1, 2], 0);
+    // One that has data and finds nobody starts nothing, however long it takes.
+    lab.start_with(3, &by_name);
+    blocking(|| {
+        wait_until("slot 3 misses the name", LONG, || {
+            lab.said(3).contains("the name db.test gives no address")
+        })
+    });
+    for _ in 0..60 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(
+            blocking(|| lab.in_step(1, 2) && lab.in_step(2, 2)),
+            "those that run went down"
+        );
+        let stage = blocking(|| lab.status(3)).expect("slot 3 runs")["stage"].clone();
+        assert!(stage["deciding"].is_object(), "slot 3 does {stage}");
+    }
+    // A node that ends and starts again under its agent finds the others where they were.
+    let pid = fs::read_to_string(lab.volume(2).join("mariadb.pid")).unwrap();
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(pid.trim().parse().unwrap()),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    blocking(|| lab.wait_in_step(&[1, 2], LONG));
+
+    names.know(&lab, &[1, 2, 3]);
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    let written = writer.finish().await;
+    println!(
+        "names again after a minute → three in step: {:.1} s, longest gap between acknowledged writes {:.1} s, {} rows",
+        took.as_secs_f32(),
+        written.longest_gap.as_secs_f32(),
+        written.rows.len()
+    );
+    every_node_has(&lab, &[1, 2, 3], &written.rows).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: ./dev test --long"]
+async fn two_clusters_share_a_network() {
+    let mut lab = Lab::new(3);
+    // The same secret and the same addresses: only the name differs.
+    let other = ["--cluster", "other", "--slot", "1", "--nodes", "1"];
+    for slot in 1..=2 {
+        lab.start_with(slot, &["--nodes", "2"]);
+    }
+    lab.start_with(3, &other);
+    blocking(|| lab.wait_in_step(&[1, 2], LONG));
+    blocking(|| lab.wait_in_step(&[3], LONG));
+    assert!(
+        lab.said(3)
+            .contains("belongs to the cluster named proofsheet, this node to other"),
+        "the stranger is not mentioned"
+    );
+    lab.kill(2);
+    lab.kill(3);
+    lab.start_with(2, &["--nodes", "2"]);
+    lab.start_with(3, &other);
+    blocking(|| lab.wait_in_step(&[1, 2], LONG));
+    blocking(|| lab.wait_in_step(&[3], LONG));
+    let cluster = |slot| lab.status(slot).unwrap()["memory"]["cluster"].clone();
+    assert_eq!(cluster(1), cluster(2));
+    assert_ne!(cluster(1), cluster(3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: ./dev test --long"]
+async fn a_wrong_clock_changes_nothing() {
+    let mut lab = three_nodes().await;
+    let writer = Writer::start(&lab, &[1, 2, 3], 0);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    lab.kill(3);
+    blocking(|| lab.wait_in_step(&[1, 2], LONG));
+    // Both the agent and MariaDB believe it.
+    lab.start_in_time(3, "-400d");
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    println!(
+        "a clock that is 400 days slow → three in step: {:.1} s",
+        took.as_secs_f32()
+    );
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for slot in 1..=3 {
+        lab.kill(slot);
+    }
+    let mut kept: BTreeSet<i64> = writer.finish().await.rows;
+    lab.start_in_time(1, "+400d");
+    lab.start(2);
+    lab.start_in_time(3, "-400d");
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    println!(
+        "three clocks 400 days apart, all killed → three in step: {:.1} s",
+        took.as_secs_f32()
+    );
+    let writer = Writer::start(&lab, &[1, 2, 3], 1_000_000);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let written = writer.finish().await;
+    assert!(!written.rows.is_empty());
+    kept.extend(written.rows);
+    every_node_has(&lab, &[1, 2, 3], &kept).await;
+}
