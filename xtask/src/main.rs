@@ -50,6 +50,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Loads a site, backs it up, destroys it, restores it, and says what was lost and how long it took. Needs root.
+    #[command(disable_help_flag = true)]
+    Drill {
+        /// As `./dev drill --help` says.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Measures the speed of the running system.
     Bench {
         /// What to measure; `timeline` is the only one so far.
@@ -70,6 +77,7 @@ async fn main() -> ExitCode {
         Command::Budget(arguments) => budget::budget(arguments).await,
         Command::StackTest(arguments) => stack_test::stack_test(arguments).await,
         Command::Fault { arguments } => fault(&arguments),
+        Command::Drill { arguments } => drill(&arguments),
         Command::Bench { name } => bench(&name),
     };
     match result {
@@ -86,6 +94,13 @@ fn fault(arguments: &[String]) -> anyhow::Result<()> {
     tools::run("compiling", &mut tools::cargo(&["build", "--bins"]))?;
     let mut fault = tools::cargo(&["run", "--quiet", "--bin", "fault", "--"]);
     tools::run("the fault test", fault.args(arguments))
+}
+
+/// So is the drill, with the same people and the same audit.
+fn drill(arguments: &[String]) -> anyhow::Result<()> {
+    tools::run("compiling", &mut tools::cargo(&["build", "--bins"]))?;
+    let mut drill = tools::cargo(&["run", "--quiet", "--bin", "fault", "--", "drill"]);
+    tools::run("the drill", drill.args(arguments))
 }
 
 /// The benchmarks are a crate of their own, built for speed like what they measure.

@@ -33,6 +33,8 @@ use run::{Ground, Outcomes, SMALL};
 #[derive(Debug, Parser)]
 #[command(name = "./dev fault", max_term_width = 100)]
 struct Arguments {
+    #[command(subcommand)]
+    instead: Option<Instead>,
     /// The seed of the first run; each further run has the next one. Any by default.
     #[arg(long)]
     seed: Option<u64>,
@@ -56,11 +58,17 @@ struct Arguments {
     data: Option<PathBuf>,
 }
 
+/// What else this program does with the same means.
+#[derive(Debug, clap::Subcommand)]
+enum Instead {
+    Drill(drill::Arguments),
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     tokio::select! {
-        outcome = run_all(&arguments) => match outcome {
+        outcome = run(&arguments) => match outcome {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("fault: {error:#}");
@@ -69,6 +77,13 @@ async fn main() -> ExitCode {
         },
         // What was started goes when this returns.
         () = interrupted() => ExitCode::FAILURE,
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<()> {
+    match &arguments.instead {
+        Some(Instead::Drill(drill)) => drill::drill(drill).await,
+        None => run_all(arguments).await,
     }
 }
 
@@ -122,6 +137,9 @@ async fn run_all(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// A mistake need not cost something every time: whatever one node has missed, another may have.
+const TRIES: u64 = 3;
+
 struct Test<'a> {
     arguments: &'a Arguments,
     /// The folder of histories.
@@ -151,7 +169,7 @@ impl Test<'_> {
                         ground = Some(on);
                     } else {
                         print!("{}", report::evidence(&outcomes));
-                        println!("  logs: {}", on.folder().display());
+                        self.keep_logs(&on)?;
                         self.failures
                             .push(format!("{plan}: {} defects", outcomes.findings.len()));
                     }
@@ -160,7 +178,8 @@ impl Test<'_> {
                 }
                 Err(error) => {
                     self.failures.push(format!("{plan}: {error:#}"));
-                    println!("  FAILED: {error:#}\n  logs: {}", on.folder().display());
+                    println!("  FAILED: {error:#}");
+                    self.keep_logs(&on)?;
                 }
             }
         }
@@ -177,19 +196,25 @@ impl Test<'_> {
             Control::Flush0 => Fault::KillAll,
             Control::PlainRestart => Fault::PlainRestart,
         };
-        let plan = Plan::new(seed, fault, SMALL.0);
-        println!("control {}, {plan}", control.name());
         let mut ground = self.ground().await?;
-        let outcomes = ground
-            .run(&plan, Some(control), Duration::from_secs(self.arguments.seconds))
-            .await?;
-        println!("  {}", report::line(&outcomes));
-        if outcomes.count(Kind::Lost) == 0 {
-            self.failures
-                .push(format!("the control {} was not caught", control.name()));
-        } else {
-            print!("{}", report::evidence(&outcomes));
-        }
+        let mut seeds = seed..seed + TRIES;
+        let outcomes = loop {
+            let Some(seed) = seeds.next() else {
+                self.failures
+                    .push(format!("the control {} was not caught", control.name()));
+                return Ok(());
+            };
+            let plan = Plan::new(seed, fault, SMALL.0);
+            println!("control {}, {plan}", control.name());
+            let outcomes = ground
+                .run(&plan, Some(control), Duration::from_secs(self.arguments.seconds))
+                .await?;
+            println!("  {}", report::line(&outcomes));
+            if outcomes.count(Kind::Lost) > 0 {
+                break outcomes;
+            }
+        };
+        print!("{}", report::evidence(&outcomes));
         self.done.push(outcomes);
         self.write_table()
     }
@@ -202,6 +227,18 @@ impl Test<'_> {
         println!("  a new cluster; its history: {}", history.display());
         let data = self.arguments.data.as_ref();
         Ground::start(&history, data.map(|data| data.join(self.grounds.to_string()))).await
+    }
+
+    /// The cluster's folder may go with it.
+    fn keep_logs(&self, ground: &Ground) -> Result<()> {
+        let kept = self.history.join(format!("logs-{}-{}", std::process::id(), self.grounds));
+        std::fs::create_dir_all(&kept)?;
+        for log in std::fs::read_dir(ground.folder().join("logs"))? {
+            let log = log?;
+            std::fs::copy(log.path(), kept.join(log.file_name()))?;
+        }
+        println!("  the logs of all parts: {}", kept.display());
+        Ok(())
     }
 
     fn write_table(&self) -> Result<()> {
