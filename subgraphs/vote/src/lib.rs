@@ -158,9 +158,8 @@ pub fn spawn_jobs(service: &Vote, stop: &CancellationToken) -> Vec<JoinHandle<()
 
 /// Measures how far the fold is behind: the age of the oldest change that it has not added.
 fn watch_fold(pool: MySqlPool, stop: CancellationToken) -> JoinHandle<()> {
-    const LAG: &str = "proofsheet_vote_fold_lag_seconds";
     describe(&[Metric::Gauge(
-        LAG,
+        "proofsheet_vote_fold_lag_seconds",
         "The age of the oldest vote that is not in its photo's score yet; 0 without one.",
     )]);
     measure::watch(stop, move || {
@@ -168,7 +167,7 @@ fn watch_fold(pool: MySqlPool, stop: CancellationToken) -> JoinHandle<()> {
         async move {
             if let Ok(oldest) = deltas::oldest(&pool, 1).await {
                 let age = oldest.first().and_then(deltas::age).unwrap_or_default();
-                metrics::gauge!(LAG).set(age.as_secs_f64());
+                metrics::gauge!("proofsheet_vote_fold_lag_seconds").set(age.as_secs_f64());
             }
         }
     })

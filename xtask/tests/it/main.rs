@@ -1,6 +1,9 @@
 //! What `./dev` promises: it starts everything, says clearly why it cannot, and leaves nothing behind.
 
+mod observe;
+mod prometheus;
 mod stack;
 mod system;
 mod tidy;
+mod traces;
 mod upgrade;

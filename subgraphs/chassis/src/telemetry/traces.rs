@@ -186,6 +186,25 @@ mod tests {
     }
 
     #[test]
+    fn a_stranger_chooses_the_trace_but_not_its_collection() {
+        use tracing_subscriber::layer::SubscriberExt as _;
+
+        let provider = SdkTracerProvider::builder()
+            .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOff)))
+            .build();
+        let subscriber = tracing_subscriber::registry().with(layer(&provider));
+        tracing::subscriber::with_default(subscriber, || {
+            for (theirs, ratio, ours) in [("01", 0.0, "00"), ("00", 1.0, "01"), ("01", 1.0, "01")] {
+                let span = tracing::info_span!(target: TARGET, "request");
+                let theirs = format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{theirs}");
+                follow_stranger(&span, Some(&theirs), ratio);
+                let header = header_of(&span).unwrap();
+                assert!(header.starts_with("00-0af7651916cd43dd8448eb211c80319c-") && header.ends_with(ours));
+            }
+        });
+    }
+
+    #[test]
     fn an_empty_address_is_none() {
         let endpoint = |text: &str| {
             TraceConfig {

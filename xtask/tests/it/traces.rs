@@ -1,0 +1,205 @@
+//! One request, followed by its trace through the router and the services into their SQL.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::routing::post;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use prost::Message as _;
+use serde_json::json;
+use xtask::system::{Options, SERVICES, System};
+
+#[derive(Debug, Clone)]
+struct Span {
+    service: String,
+    name: String,
+    trace: String,
+    id: String,
+    parent: String,
+    statement: Option<String>,
+}
+
+type Spans = Arc<Mutex<Vec<Span>>>;
+
+/// Takes spans as a store of traces would.
+async fn collector() -> (String, Spans) {
+    let spans = Spans::default();
+    let routes = Router::new()
+        .route("/v1/traces", post(take))
+        .with_state(spans.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    (url, spans)
+}
+
+async fn take(State(spans): State<Spans>, body: Bytes) {
+    let request = ExportTraceServiceRequest::decode(body).unwrap();
+    for of_service in request.resource_spans {
+        let resource = of_service.resource.unwrap();
+        let service = attribute(&resource.attributes, "service.name").unwrap();
+        for span in of_service.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+            spans.lock().unwrap().push(Span {
+                service: service.clone(),
+                name: span.name,
+                trace: hex(&span.trace_id),
+                id: hex(&span.span_id),
+                parent: hex(&span.parent_span_id),
+                statement: attribute(&span.attributes, "db.query.text"),
+            });
+        }
+    }
+}
+
+fn attribute(attributes: &[KeyValue], name: &str) -> Option<String> {
+    let found = attributes.iter().find(|attribute| attribute.key == name)?;
+    match found.value.as_ref()?.value.as_ref()? {
+        Value::StringValue(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+async fn start(collector: &str, ratio: &str) -> System {
+    let mut environment: Vec<(String, String, String)> = Vec::new();
+    for part in SERVICES.iter().copied().chain(["router"]) {
+        for (name, value) in [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", collector),
+            ("TRACE_RATIO", ratio),
+            ("LOG_FORMAT", "json"),
+        ] {
+            environment.push((part.to_owned(), name.to_owned(), value.to_owned()));
+        }
+    }
+    environment.push((
+        "photo".to_owned(),
+        "RUST_LOG".to_owned(),
+        "chassis=debug".to_owned(),
+    ));
+    let options = Options {
+        environment,
+        ..Options::default()
+    };
+    System::start(options).await.unwrap()
+}
+
+async fn ask(system: &System, query: &str, traceparent: &str) -> String {
+    let answer = reqwest::Client::new()
+        .post(format!("{}/graphql", system.base_url()))
+        .header("x-proofsheet", "1")
+        .header("traceparent", traceparent)
+        .json(&json!({ "query": query }))
+        .send()
+        .await
+        .unwrap();
+    assert!(answer.status().is_success(), "{}", answer.status());
+    answer.headers()["x-request-id"].to_str().unwrap().to_owned()
+}
+
+/// What a log line says, by name; the first one that contains `words`.
+fn line(log: &str, words: &str) -> HashMap<String, serde_json::Value> {
+    let found = log.lines().find(|line| line.contains(words));
+    serde_json::from_str(found.unwrap_or_else(|| panic!("nobody logged {words}: {log}"))).unwrap()
+}
+
+#[tokio::test]
+async fn a_request_is_one_trace_from_the_browser_to_the_statements() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    const BROWSER: &str = "b7ad6b7169203331";
+    let (url, spans) = collector().await;
+    let system = start(&url, "1").await;
+    // The browser does not wish to be traced; the router does as it was told.
+    let traceparent = format!("00-{TRACE}-{BROWSER}-00");
+    let query = "{ latestPhotos(first: 3) { nodes { id } } hotPhotos(first: 3) { nodes { id } } }";
+    ask(&system, query, &traceparent).await;
+
+    let of_the_trace = || -> Vec<Span> {
+        let spans = spans.lock().unwrap();
+        spans.iter().filter(|span| span.trace == TRACE).cloned().collect()
+    };
+    let has_statements = |spans: &[Span], service: &str| {
+        spans
+            .iter()
+            .any(|span| span.service == service && span.statement.is_some())
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let seen = loop {
+        let seen = of_the_trace();
+        let all = ["photo", "vote"]
+            .iter()
+            .all(|service| has_statements(&seen, service));
+        if all && seen.iter().any(|span| span.parent == BROWSER) {
+            break seen;
+        }
+        assert!(Instant::now() < deadline, "{seen:#?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+
+    let ids: HashSet<&str> = seen.iter().map(|span| span.id.as_str()).collect();
+    for span in &seen {
+        assert!(
+            span.parent == BROWSER || ids.contains(span.parent.as_str()),
+            "{span:?} hangs in the air: {seen:#?}"
+        );
+    }
+    let from_the_browser: Vec<&Span> = seen.iter().filter(|span| span.parent == BROWSER).collect();
+    assert_eq!(from_the_browser.len(), 1, "{from_the_browser:?}");
+    assert_eq!(
+        (
+            from_the_browser[0].service.as_str(),
+            from_the_browser[0].name.as_str()
+        ),
+        ("router", "POST graphql")
+    );
+    for name in ["POST /graphql", "graphql"] {
+        assert!(
+            seen.iter()
+                .any(|span| span.service == "photo" && span.name == name),
+            "{name}"
+        );
+    }
+
+    // Log lines say the same ids.
+    let refused = ask(&system, r#"{ photo(id: "nonsense") { id } }"#, &traceparent).await;
+    let refusal = line(&system.log("photo"), "\"refused\"");
+    assert_eq!(refusal["request_id"], refused.as_str());
+    assert_eq!(refusal["trace_id"], TRACE);
+    system.stop_service("vote").await.unwrap();
+    let failed = ask(&system, "{ hotPhotos(first: 3) { nodes { id } } }", &traceparent).await;
+    let outage = line(&system.log("router"), "a subgraph is unavailable");
+    assert_eq!(outage["request_id"], failed.as_str());
+    assert_eq!(outage["trace_id"], TRACE);
+    system.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_outside_can_have_a_trace_collected() {
+    let (url, spans) = collector().await;
+    let system = start(&url, "0").await;
+    for _ in 0..20 {
+        let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        ask(
+            &system,
+            "{ latestPhotos(first: 3) { nodes { id } } }",
+            traceparent,
+        )
+        .await;
+    }
+    // At their end all processes send what they have.
+    system.stop().await;
+    let spans = spans.lock().unwrap();
+    assert!(spans.is_empty(), "{spans:#?}");
+}
