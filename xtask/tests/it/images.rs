@@ -1,0 +1,145 @@
+//! What every image promises, as far as reading the Dockerfiles tells.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use xtask::workspace::root;
+
+fn text(file: &str) -> String {
+    fs::read_to_string(root().join("compose").join(file)).unwrap()
+}
+
+/// The Dockerfiles of what runs, by name: build and packed only make programs.
+fn dockerfiles() -> Vec<(String, Vec<String>)> {
+    let mut found: Vec<_> = fs::read_dir(root().join("compose"))
+        .unwrap()
+        .filter_map(|entry| {
+            let file = entry.unwrap().file_name().into_string().unwrap();
+            let name = file.strip_suffix(".Dockerfile")?;
+            (!["build", "packed"].contains(&name)).then(|| (name.to_owned(), instructions(&text(&file))))
+        })
+        .collect();
+    found.sort();
+    assert!(found.len() >= 4, "{found:?}");
+    found
+}
+
+/// One line for each instruction.
+fn instructions(dockerfile: &str) -> Vec<String> {
+    let whole: Vec<&str> = dockerfile.lines().filter(|line| !line.starts_with('#')).collect();
+    whole
+        .join("\n")
+        .replace("\\\n", " ")
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .filter(|line| !line.is_empty())
+        .collect()
+}
+
+/// The stage that runs, and what is made of it.
+fn last(instructions: &[String]) -> &[String] {
+    let is_first = |line: &&String| line.starts_with("FROM ${BASE}") || *line == "FROM scratch";
+    let at = instructions.iter().rposition(|line| is_first(&line)).unwrap();
+    &instructions[at..]
+}
+
+#[test]
+fn images_run_as_nobody_and_look_after_themselves() {
+    for (name, dockerfile) in dockerfiles() {
+        let last = last(&dockerfile);
+        let one = |start: &str| {
+            let mut found = last.iter().filter(|line| line.starts_with(start));
+            let first = found.next().unwrap_or_else(|| panic!("{name} has no {start}"));
+            assert!(found.next().is_none(), "{name} has more than one {start}");
+            first.as_str()
+        };
+        assert_eq!(one("USER "), "USER 65532:65532", "{name}");
+        assert_eq!(one("ENTRYPOINT "), "ENTRYPOINT [\"/service\"]", "{name}");
+        let healthcheck = one("HEALTHCHECK ");
+        assert!(
+            healthcheck.ends_with("CMD [\"/service\", \"healthcheck\"]"),
+            "{name}: {healthcheck}"
+        );
+        // What needs a shell was done before: neither starting it nor its health does.
+        assert!(
+            !last.iter().any(|line| line.starts_with("RUN ")),
+            "{name} runs something in what it ships"
+        );
+        assert!(
+            !dockerfile.iter().any(|line| line.starts_with("ADD ")),
+            "{name} adds what the build does not know"
+        );
+    }
+}
+
+#[test]
+fn images_say_what_is_in_them() {
+    for (name, dockerfile) in dockerfiles() {
+        let labels: String = last(&dockerfile)
+            .iter()
+            .filter(|line| line.starts_with("LABEL "))
+            .cloned()
+            .collect();
+        for label in [
+            "org.opencontainers.image.licenses=",
+            "org.opencontainers.image.revision=\"${REVISION}\"",
+            "org.opencontainers.image.title=",
+            "org.proofsheet.sbom=\"/sbom.cdx.json",
+        ] {
+            assert!(labels.contains(label), "{name} has no {label}");
+        }
+    }
+}
+
+/// A mirror, or what `compose/base` makes, can take the place of each.
+#[test]
+fn every_image_to_start_from_is_an_argument() {
+    let mut all = dockerfiles();
+    all.push(("build".to_owned(), instructions(&text("build.Dockerfile"))));
+    for (name, dockerfile) in all {
+        let mut known = BTreeSet::from(["scratch".to_owned()]);
+        for line in &dockerfile {
+            if let Some(argument) = line.strip_prefix("ARG ") {
+                let argument = argument.split('=').next().unwrap_or(argument);
+                known.insert(format!("${{{argument}}}"));
+            }
+            if let Some(from) = line.strip_prefix("FROM ") {
+                let mut words = from.split(' ');
+                let image = words.next().unwrap_or(from);
+                assert!(known.contains(image), "{name} is bound to {image}");
+                known.extend(words.nth(1).map(str::to_owned));
+            }
+        }
+    }
+}
+
+/// Whoever builds without a toolchain, packs what is there, or has buildx, gets the same images.
+#[test]
+fn all_ways_make_the_same_images() {
+    let (build, images, bake) = (text("build.Dockerfile"), text("images"), text("docker-bake.hcl"));
+    for (name, _) in dockerfiles() {
+        let file = format!("{name}.Dockerfile");
+        assert!(images.contains(&file), "compose/images does not make {name}");
+        assert!(bake.contains(&file), "docker-bake.hcl does not make {name}");
+    }
+    let programs = |text: &str, start: &str| -> BTreeSet<String> {
+        let list = text.split_once(start).unwrap().1;
+        let list = list.split([';', ')']).next().unwrap_or(list);
+        list.replace("\"${services[@]}\"", "")
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect()
+    };
+    let built = programs(&build, "for program in ");
+    let mut packed = programs(&images, "for program in ");
+    packed.extend(programs(&images, "services=("));
+    assert_eq!(built, packed);
+    for program in &built {
+        let is_there = dockerfiles().iter().any(|(_, dockerfile)| {
+            dockerfile
+                .iter()
+                .any(|line| line.contains(&format!("/out/{program} ")))
+        });
+        assert!(is_there, "{program} is in no image");
+    }
+}
