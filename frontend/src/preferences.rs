@@ -83,6 +83,7 @@ impl Preferences {
                 LANGUAGE_KEY,
                 language.map(Language::tag),
             );
+            storage::write_cookie(LANGUAGE_KEY, language.map(Language::tag));
             speak(language);
         });
         Effect::new(move || {

@@ -1,6 +1,6 @@
 //! What the browser keeps for us. With storage switched off everything still works, it only forgets.
 
-use leptos::prelude::window;
+use leptos::prelude::{document, window};
 use web_sys::Storage;
 
 /// Kept until it is removed.
@@ -25,4 +25,13 @@ pub(crate) fn write(storage: Option<&Storage>, key: &str, value: Option<&str>) {
         Some(value) => storage.set_item(key, value),
         None => storage.remove_item(key),
     };
+}
+
+/// Writes what the server should know of before the app runs, or removes it when there is none.
+pub(crate) fn write_cookie(name: &str, value: Option<&str>) {
+    const YEAR: u32 = 365 * 24 * 60 * 60;
+    let (value, age) = value.map_or(("", 0), |value| (value, YEAR));
+    let cookie = format!("{name}={value}; path=/; max-age={age}; samesite=lax");
+    // Where cookies are forbidden this one is not missed.
+    let _ = js_sys::Reflect::set(&document(), &"cookie".into(), &cookie.into());
 }

@@ -16,6 +16,7 @@ use crate::answers::Refusal;
 use crate::config::Config;
 use crate::document::{Document, HTML, IMMUTABLE};
 use crate::graph::Graph;
+use crate::language::Language;
 use crate::pages::{APP_POLICY, Pages};
 
 /// The playground's editor works in workers, and brings its icons in its style sheet.
@@ -163,7 +164,10 @@ pub(crate) async fn page(request: HttpRequest, site: web::types::State<Arc<Site>
     match files.0.get(name) {
         Some(file) if name != "index.html" => file.answer(&request),
         None if name.starts_with("assets/") => NOT_FOUND.as_json(),
-        _ => pages.at(request.path()).await.answer(&request),
+        _ => {
+            let language = Language::of(&request);
+            pages.at(request.path(), language).await.answer(&request)
+        }
     }
 }
 

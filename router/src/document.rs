@@ -35,6 +35,8 @@ pub(crate) struct Document {
     status: StatusCode,
     content_type: &'static str,
     cache_control: &'static str,
+    /// The headers of a request that its content depends on.
+    vary: &'static str,
     /// The content security policy of a page.
     policy: Option<String>,
     etag: String,
@@ -71,6 +73,7 @@ impl Document {
             status: StatusCode::OK,
             content_type,
             cache_control: ASK_AGAIN,
+            vary: "accept-encoding",
             policy: None,
             etag: format!("\"{:016x}\"", hasher.finish()),
             plain,
@@ -86,6 +89,14 @@ impl Document {
     pub(crate) fn with_policy(self, policy: String) -> Self {
         Self {
             policy: Some(policy),
+            ..self
+        }
+    }
+
+    /// Says that it depends on the visitor's language too.
+    pub(crate) fn in_a_language(self) -> Self {
+        Self {
+            vary: "accept-encoding, accept-language, cookie",
             ..self
         }
     }
@@ -131,7 +142,7 @@ impl Document {
         response
             .header("cache-control", self.cache_control)
             .header("etag", self.etag.as_str())
-            .header("vary", "accept-encoding")
+            .header("vary", self.vary)
             .header("cross-origin-resource-policy", "same-origin");
         if let Some(policy) = &self.policy {
             response

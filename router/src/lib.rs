@@ -29,6 +29,7 @@ mod measures;
 
 mod app;
 mod pages;
+mod language;
 mod feeds;
 mod sitemap;
 mod graph;

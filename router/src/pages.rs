@@ -2,8 +2,8 @@
 //! those who run no scripts, or only fetch the page to link to it, see them too.
 //!
 //! What a page shows is the answer to the operations that the app would send first, given to nobody in particular. So a
-//! page is the same for everybody: it is written once a second at most, however many people ask for it. When the
-//! graph does not answer soon, the app comes without.
+//! page is the same for everybody who reads the same language: it is written once a second at most, however many people
+//! ask for it. When the graph does not answer soon, the app comes without.
 
 mod address;
 mod head;
@@ -30,9 +30,10 @@ pub(crate) use address::{Shown, day_of, is_name};
 
 use crate::document::{Document, HTML};
 use crate::graph::{Graph, NoAnswer};
+use crate::language::Language;
 use crate::photos::{HotDay, Nodes, Person, Photo};
 use head::Head;
-use markup::{Day, PHOTO_SIZES, Timeline, day_in_words};
+use markup::{Day, PHOTO_SIZES, Timeline};
 use style::Style;
 use template::Template;
 
@@ -40,9 +41,6 @@ use template::Template;
 pub(crate) const APP_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
     img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; \
     base-uri 'none'; frame-ancestors 'none'";
-
-/// The description of a page that has none of its own.
-const OF_THE_SITE: &str = "Photos, and what people think of them: latest, hot today, and trending.";
 
 /// As many photos as the app asks for at once: `PAGE_SIZE` in `frontend/src/feed.rs`.
 const PAGE_SIZE: u32 = 24;
@@ -56,14 +54,24 @@ const MOST_KEPT: u64 = 64 * 1024 * 1024;
 
 /// The pages of the app.
 pub(crate) struct Pages {
-    /// As the bundle has it.
-    index: String,
-    template: Option<Template>,
+    editions: [Edition; Language::ALL.len()],
     base: String,
     /// Where the days of Hot begin and end.
     time_zone: Tz,
     graph: Arc<Graph>,
-    kept: Cache<Shown, Arc<Document>>,
+    kept: Cache<(Shown, Language), Arc<Document>>,
+}
+
+/// The app's page in one language.
+struct Edition {
+    page: String,
+    template: Option<Template>,
+}
+
+/// What comes together while a page is written.
+struct Draft {
+    language: Language,
+    style: Style,
 }
 
 /// What one page says.
@@ -71,7 +79,7 @@ struct Content {
     status: StatusCode,
     head: Head,
     main: Markup,
-    style: Style,
+    draft: Draft,
     answers: Vec<Answered>,
 }
 
@@ -126,8 +134,12 @@ impl Pages {
             "<meta name=\"time-zone\" content=\"UTC\">",
             &format!("<meta name=\"time-zone\" content=\"{time_zone}\">"),
         );
-        let template = Template::parse(&index);
-        if template.is_none() {
+        let editions = Language::ALL.map(|language| {
+            let page = language.fill_in(&index);
+            let template = Template::parse(&page);
+            Edition { page, template }
+        });
+        if editions.iter().any(|edition| edition.template.is_none()) {
             tracing::warn!("the app's page has no place for content: it is served as it is");
         }
         let kept = Cache::builder()
@@ -136,8 +148,7 @@ impl Pages {
             .max_capacity(MOST_KEPT)
             .build();
         Self {
-            index,
-            template,
+            editions,
             base,
             time_zone,
             graph,
@@ -146,31 +157,36 @@ impl Pages {
     }
 
     /// The page at this path. Those who ask for the same one at the same time wait for the same answer.
-    pub(crate) async fn at(&self, path: &str) -> Arc<Document> {
+    pub(crate) async fn at(&self, path: &str, language: Language) -> Arc<Document> {
         let shown = Shown::at(path);
+        let key = (shown.clone(), language);
         self.kept
-            .get_with(shown.clone(), async { Arc::new(self.write(&shown).await) })
+            .get_with(key, async {
+                Arc::new(self.write(&shown, language).await.in_a_language())
+            })
             .await
     }
 
-    async fn write(&self, shown: &Shown) -> Document {
-        let Some(template) = &self.template else {
+    async fn write(&self, shown: &Shown, language: Language) -> Document {
+        let Edition { page, template } = &self.editions[language as usize];
+        let Some(template) = template else {
             let status = match shown {
                 Shown::Nothing => StatusCode::NOT_FOUND,
                 _ => StatusCode::OK,
             };
-            return Document::new(HTML, self.index.clone())
+            return Document::new(HTML, page.clone())
                 .with_policy(APP_POLICY.to_owned())
                 .with_status(status);
         };
-        let content = timeout(DEADLINE, self.content(shown)).await;
+        let content = timeout(DEADLINE, self.content(shown, Draft::new(language))).await;
         match content.unwrap_or(Err(NoAnswer::Unavailable)) {
             Ok(content) => self.filled(template, shown, &content),
-            Err(NoAnswer::NotThere) => self.filled(template, shown, &not_there(shown)),
+            Err(NoAnswer::NotThere) => self.filled(template, shown, &not_there(shown, Draft::new(language))),
             Err(NoAnswer::Unavailable) => {
                 metrics::counter!("proofsheet_router_pages_without_answer_total", "why" => "unavailable")
                     .increment(1);
-                let page = template.fill(None, shown.timeline(), &markup::app_only().into_string(), "");
+                let main = markup::app_only(language).into_string();
+                let page = template.fill(None, shown.timeline(), &main, "");
                 Document::new(HTML, page).with_policy(APP_POLICY.to_owned())
             }
         }
@@ -181,7 +197,7 @@ impl Pages {
             status,
             head,
             main,
-            style,
+            draft: Draft { style, .. },
             answers,
         } = content;
         let head = head.markup(&self.base, style).into_string();
@@ -193,47 +209,48 @@ impl Pages {
             .with_status(*status)
     }
 
-    async fn content(&self, shown: &Shown) -> Result<Content, NoAnswer> {
+    async fn content(&self, shown: &Shown, draft: Draft) -> Result<Content, NoAnswer> {
+        let text = |key| draft.language.text(key);
         match shown {
-            Shown::Latest | Shown::Trending => self.timeline(shown).await,
-            Shown::Hot(day) => self.hot(*day).await,
-            Shown::Photo(id) => self.photo(*id).await,
-            Shown::Person(username) => self.person(username).await,
-            Shown::AboutRanking => Ok(app_page(
-                Head::new(
-                    "How ranking works",
-                    "How Hot and Trending order photos, in plain words and with the formula.",
-                )
-                .at("/about/ranking".to_owned()),
-            )),
-            Shown::App(title) => Ok(app_page(Head::new(title, OF_THE_SITE))),
+            Shown::Latest | Shown::Trending => self.timeline(shown, draft).await,
+            Shown::Hot(day) => self.hot(*day, draft).await,
+            Shown::Photo(id) => self.photo(*id, draft).await,
+            Shown::Person(username) => self.person(username, draft).await,
+            Shown::AboutRanking => {
+                let head = Head::new(text("app.how_ranking_works"), text("page.about_ranking_words"));
+                Ok(app_page(head.at("/about/ranking".to_owned()), draft))
+            }
+            Shown::App(title) => {
+                let head = Head::new(text(title), text("page.of_the_site"));
+                Ok(app_page(head, draft))
+            }
             Shown::Nothing => Err(NoAnswer::NotThere),
         }
     }
 
-    async fn timeline(&self, shown: &Shown) -> Result<Content, NoAnswer> {
+    async fn timeline(&self, shown: &Shown, mut draft: Draft) -> Result<Content, NoAnswer> {
         let (operation, title, words, path, feed) = match shown {
             Shown::Trending => (
                 "TrendingPhotos",
-                "Trending",
-                "All photos of all time, best votes first.",
+                "timeline.trending",
+                "timeline.trending_words",
                 "/trending",
                 "/feeds/trending.atom",
             ),
             _ => (
                 "LatestPhotos",
-                "Latest",
-                "Every photo, the newest first.",
+                "timeline.latest",
+                "timeline.latest_words",
                 "/",
                 "/feeds/latest.atom",
             ),
         };
+        let [title, words] = [title, words].map(|key| draft.language.text(key));
         let (page, answered) = self
             .photos(operation, json!({ "first": PAGE_SIZE, "after": null }))
             .await?;
-        let mut style = Style::new();
         let main = markup::timeline(
-            &mut style,
+            &mut draft,
             &Timeline {
                 title,
                 words,
@@ -248,10 +265,10 @@ impl Pages {
             .at(path.to_owned())
             .with_photos(&page.into_present(), false)
             .with_feed(title.to_owned(), feed.to_owned());
-        Ok(Content::new(head, main, style).with([answered]))
+        Ok(Content::new(head, main, draft).with([answered]))
     }
 
-    async fn hot(&self, named: Option<NaiveDate>) -> Result<Content, NoAnswer> {
+    async fn hot(&self, named: Option<NaiveDate>, mut draft: Draft) -> Result<Content, NoAnswer> {
         let of_day =
             |day: Option<NaiveDate>, first: u32| json!({ "day": day, "first": first, "after": null });
         let (photos, days) = join(
@@ -283,18 +300,19 @@ impl Pages {
             answers.push(answered);
         }
 
-        let title = named.map_or_else(|| "Hot".to_owned(), |day| format!("Hot, {}", day_in_words(day)));
+        let language = draft.language;
+        let hot = language.text("timeline.hot");
+        let title = named.map_or_else(
+            || hot.to_owned(),
+            |day| language.filled("timeline.hot_day", &language.day(day)),
+        );
         let words = match named {
-            None => format!(
-                "Today’s photos, best votes first. A new day begins at 00:00 {}.",
-                self.time_zone
-            ),
-            Some(_) => "That day’s photos, best votes first.".to_owned(),
+            None => language.filled("timeline.hot_words", self.time_zone.name()),
+            Some(_) => language.text("timeline.hot_day_words").to_owned(),
         };
         let today = Utc::now().with_timezone(&self.time_zone).date_naive();
-        let mut style = Style::new();
         let main = markup::timeline(
-            &mut style,
+            &mut draft,
             &Timeline {
                 title: &title,
                 words: &words,
@@ -314,41 +332,41 @@ impl Pages {
         let photos = page.into_present();
         let mut head = Head::new(&title, &words)
             .with_photos(&photos, true)
-            .with_feed("Hot".to_owned(), "/feeds/hot.atom".to_owned());
+            .with_feed(hot.to_owned(), "/feeds/hot.atom".to_owned());
         // Every day leads to the one before: who follows all links must find an end.
         if named.is_none() || !photos.is_empty() {
             head = head.at(path);
         }
-        Ok(Content::new(head, main, style).with(answers))
+        Ok(Content::new(head, main, draft).with(answers))
     }
 
-    async fn photo(&self, id: Uuid) -> Result<Content, NoAnswer> {
+    async fn photo(&self, id: Uuid, mut draft: Draft) -> Result<Content, NoAnswer> {
         let variables = json!({ "id": id });
         let answer = self.graph.ask("PhotoById", &variables).await?;
         let photo = answer.read(|data: PhotoData| data.photo)?;
-        let mut style = Style::new();
-        let main = markup::photo(&mut style, &photo);
+        let language = draft.language;
+        let main = markup::photo(&mut draft, &photo);
         let author = photo.author.as_ref();
         let description = match (&photo.print.alt_text, author) {
             (Some(alt), _) => alt.clone(),
-            (None, Some(author)) => format!("A photo by {} on Proofsheet.", author.display_name),
-            (None, None) => "A photo on Proofsheet.".to_owned(),
+            (None, Some(author)) => language.filled("page.photo_by", &author.display_name),
+            (None, None) => language.text("page.photo").to_owned(),
         };
         let mut head = Head::new(&photo.print.title, &description)
             .at(photo.path())
             .of_kind("article")
             .with_picture(&photo.print, PHOTO_SIZES);
         if let Some(author) = author {
-            head = head.with_feed(photos_by(author), feed_of(author));
+            head = head.with_feed(photos_by(language, author), feed_of(author));
         }
-        Ok(Content::new(head, main, style).with([Answered {
+        Ok(Content::new(head, main, draft).with([Answered {
             operation: "PhotoById",
             variables,
             data: answer.data,
         }]))
     }
 
-    async fn person(&self, username: &str) -> Result<Content, NoAnswer> {
+    async fn person(&self, username: &str, mut draft: Draft) -> Result<Content, NoAnswer> {
         let who = json!({ "username": username });
         let which = json!({ "username": username, "first": PAGE_SIZE, "after": null });
         let (profile, photos) = join(
@@ -363,15 +381,15 @@ impl Pages {
             joined_at,
         } = profile.read(|data: UserData<Profile>| data.user)?;
         let page = photos.read(|data: UserData<Photographer>| data.user?.photos)?;
-        let mut style = Style::new();
-        let main = markup::profile(&mut style, &person, bio.as_deref(), joined_at, &page);
-        let description = bio.unwrap_or_else(|| format!("Photos by {} on Proofsheet.", person.display_name));
+        let language = draft.language;
+        let main = markup::profile(&mut draft, &person, bio.as_deref(), joined_at, &page);
+        let description = bio.unwrap_or_else(|| language.filled("page.person", &person.display_name));
         let head = Head::new(&person.display_name, &description)
             .at(person.path())
             .of_kind("profile")
             .with_photos(&page.into_present(), false)
-            .with_feed(photos_by(&person), feed_of(&person));
-        Ok(Content::new(head, main, style).with([
+            .with_feed(photos_by(language, &person), feed_of(&person));
+        Ok(Content::new(head, main, draft).with([
             Answered {
                 operation: "Profile",
                 variables: who,
@@ -401,13 +419,22 @@ impl Pages {
     }
 }
 
+impl Draft {
+    fn new(language: Language) -> Self {
+        Self {
+            language,
+            style: Style::new(),
+        }
+    }
+}
+
 impl Content {
-    fn new(head: Head, main: Markup, style: Style) -> Self {
+    fn new(head: Head, main: Markup, draft: Draft) -> Self {
         Self {
             status: StatusCode::OK,
             head,
             main,
-            style,
+            draft,
             answers: Vec::new(),
         }
     }
@@ -419,37 +446,30 @@ impl Content {
 }
 
 /// What only the app can show.
-fn app_page(head: Head) -> Content {
-    Content::new(head, markup::app_only(), Style::new())
+fn app_page(head: Head, draft: Draft) -> Content {
+    Content::new(head, markup::app_only(draft.language), draft)
 }
 
-fn not_there(shown: &Shown) -> Content {
-    let (title, heading, words) = match shown {
-        Shown::Photo(_) => (
-            "Removed",
-            "This photo is not here",
-            "It was removed, with its votes and comments, or it never existed.",
-        ),
-        Shown::Person(_) => (
-            "Not found",
-            "Nobody here has that name",
-            "They may have chosen another one since, or left.",
-        ),
-        _ => (
-            "Not found",
-            "There is nothing here",
-            "The address may be mistyped, or what was here has moved.",
-        ),
+fn not_there(shown: &Shown, draft: Draft) -> Content {
+    let keys = match shown {
+        Shown::Photo(_) => [
+            "photo.removed_title",
+            "photo.removed_heading",
+            "photo.removed_words",
+        ],
+        Shown::Person(_) => ["profile.not_found", "profile.nobody", "profile.nobody_words"],
+        _ => ["lost.title", "lost.heading", "lost.words"],
     };
-    let head = Head::new(title, words);
+    let [title, heading, words] = keys.map(|key| draft.language.text(key));
+    let main = markup::nothing(draft.language, heading, words);
     Content {
         status: StatusCode::NOT_FOUND,
-        ..Content::new(head, markup::nothing(heading, words), Style::new())
+        ..Content::new(Head::new(title, words), main, draft)
     }
 }
 
-fn photos_by(person: &Person) -> String {
-    format!("Photos by {}", person.display_name)
+fn photos_by(language: Language, person: &Person) -> String {
+    language.filled("profile.photos_by", &person.display_name)
 }
 
 fn feed_of(person: &Person) -> String {

@@ -16,7 +16,7 @@ pub(crate) enum Shown {
     Photo(Uuid),
     Person(String),
     AboutRanking,
-    /// A page that only the app can show, and that is nobody else's business, by its title.
+    /// A page that only the app can show, and that is nobody else's business, by the key of its title.
     App(&'static str),
     Nothing,
 }
@@ -32,11 +32,11 @@ impl Shown {
             "/" => Self::Latest,
             "/hot" => Self::Hot(None),
             "/trending" => Self::Trending,
-            "/upload" => Self::App("Upload"),
-            "/login" => Self::App("Sign in"),
-            "/register" => Self::App("Join"),
-            "/welcome" => Self::App("Welcome"),
-            "/settings" => Self::App("Settings"),
+            "/upload" => Self::App("upload.heading"),
+            "/login" => Self::App("account.sign_in"),
+            "/register" => Self::App("account.join"),
+            "/welcome" => Self::App("username.welcome"),
+            "/settings" => Self::App("settings.heading"),
             "/about/ranking" => Self::AboutRanking,
             _ => Self::named(path).unwrap_or(Self::Nothing),
         }
@@ -94,7 +94,7 @@ mod tests {
         );
         assert_eq!(Shown::at(&format!("/p/{id}")), Shown::Photo(id.parse().unwrap()));
         assert_eq!(Shown::at("/@ada"), Shown::Person("ada".to_owned()));
-        assert_eq!(Shown::at("/login"), Shown::App("Sign in"));
+        assert_eq!(Shown::at("/login"), Shown::App("account.sign_in"));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use chrono_tz::Tz;
 use maud::{Markup, html};
 
-use super::style::Style;
+use super::Draft;
+use crate::language::Language;
 use crate::photos::{Comment, HotDay, Nodes, Person, Photo, Print, Votes};
 
 /// How high a row of tiles is meant to be.
@@ -47,7 +48,7 @@ pub(super) struct Day {
     pub(super) is_named: bool,
 }
 
-pub(super) fn timeline(style: &mut Style, timeline: &Timeline<'_>) -> Markup {
+pub(super) fn timeline(draft: &mut Draft, timeline: &Timeline<'_>) -> Markup {
     let Timeline {
         title,
         words,
@@ -57,55 +58,57 @@ pub(super) fn timeline(style: &mut Style, timeline: &Timeline<'_>) -> Markup {
         archive,
         podium,
     } = timeline;
+    let language = draft.language;
     html! {
         div.timeline-head {
             h1.heading { (title) }
             p.quiet { (words) }
-            @if let Some(day) = day { (day_links(*day)) }
+            @if let Some(day) = day { (day_links(language, *day)) }
         }
-        (without_scripts())
-        (grid(style, page, *ranked, day.is_some()))
+        (without_scripts(language))
+        (grid(draft, page, *ranked, day.is_some()))
         @if page.nodes.iter().flatten().next().is_none() {
             @match day {
                 Some(Day { is_named: false, time_zone, .. }) => {
                     p.empty {
-                        "No photos yet today (resets 00:00 " (time_zone) "). " a href="/upload" { "Upload the first one" }
+                        (language.filled("timeline.none_today", time_zone.name())) " " (upload_first(language))
                     }
                     @if let Some((day, photos)) = podium {
-                        h2.podium-heading { "The podium of " (day_in_words(*day)) }
+                        h2.podium-heading { (language.filled("timeline.podium", &language.day(*day))) }
                         div.grid {
-                            @for (at, photo) in photos.iter().enumerate() { (tile(style, photo, Place { at, ranked: true, leads: false })) }
+                            @for (at, photo) in photos.iter().enumerate() { (tile(draft, photo, Place { at, ranked: true, leads: false })) }
                         }
                     }
                 }
-                Some(_) => p.empty { "No photos were published on that day." },
-                None => p.empty { "No photos yet. " a href="/upload" { "Upload the first one" } },
+                Some(_) => p.empty { (language.text("timeline.none_that_day")) },
+                None => p.empty { (language.text("timeline.none")) " " (upload_first(language)) },
             }
         }
-        (winners(style, archive))
+        (winners(draft, archive))
     }
 }
 
 pub(super) fn profile(
-    style: &mut Style,
+    draft: &mut Draft,
     person: &Person,
     bio: Option<&str>,
     joined_at: DateTime<Utc>,
     page: &Nodes<Photo>,
 ) -> Markup {
+    let language = draft.language;
     html! {
         div.profile-head {
             h1.heading { (person.display_name) }
-            p.quiet { "@" (person.username) " · joined " (moment(joined_at)) }
+            p.quiet { "@" (person.username) " · " (language.text("profile.joined")) " " (moment(language, joined_at)) }
             @if let Some(bio) = bio { p.profile-bio { (bio) } }
         }
-        (without_scripts())
-        (grid(style, page, false, false))
-        @if page.nodes.iter().flatten().next().is_none() { p.empty { "No photos yet." } }
+        (without_scripts(language))
+        (grid(draft, page, false, false))
+        @if page.nodes.iter().flatten().next().is_none() { p.empty { (language.text("timeline.none")) } }
     }
 }
 
-pub(super) fn photo(style: &mut Style, photo: &Photo) -> Markup {
+pub(super) fn photo(draft: &mut Draft, photo: &Photo) -> Markup {
     let Photo {
         print,
         author,
@@ -115,7 +118,8 @@ pub(super) fn photo(style: &mut Style, photo: &Photo) -> Markup {
         comment_count,
         ..
     } = photo;
-    let frame = style.frame(print, (print.width, print.height));
+    let language = draft.language;
+    let frame = draft.style.frame(print, (print.width, print.height));
     html! {
         div.photo-page {
             article.photo aria-labelledby="photo-title" {
@@ -123,34 +127,37 @@ pub(super) fn photo(style: &mut Style, photo: &Photo) -> Markup {
                     div.photo-print {
                         (picture(print, PHOTO_SIZES, 0))
                         @if let Some(alt) = &print.alt_text {
-                            details.photo-alt { summary { "ALT" } p { (alt) } }
+                            details.photo-alt { summary { (language.text("photo.alt")) } p { (alt) } }
                         }
                     }
                 }
                 div.photo-side {
                     header.photo-head {
                         h1.heading { span #photo-title { (print.title) } }
-                        p { (byline(author.as_ref())) @if let Some(at) = published_at { " · " (moment(*at)) } }
-                        (score(votes.as_ref()))
+                        p {
+                            (byline(language, author.as_ref()))
+                            @if let Some(at) = published_at { " · " (moment(language, *at)) }
+                        }
+                        (score(language, votes.as_ref()))
                     }
-                    (without_scripts())
+                    (without_scripts(language))
                     @if let Some(comments) = comments {
                         section.comments aria-labelledby="comments-heading" {
                             h2.comments-heading #comments-heading {
-                                "Comments " span.quiet { (comment_count.unwrap_or_default()) }
+                                (language.text("comment.heading")) " " span.quiet { (comment_count.unwrap_or_default()) }
                             }
-                            (composer())
+                            (composer(language))
                             @if comments.edges.is_empty() {
-                                p.quiet { "Nothing said yet. What do you see?" }
+                                p.quiet { (language.text("comment.none")) }
                             }
                             ol.threads {
                                 @for comment in comments.edges.iter().filter_map(|edge| edge.node.as_ref()) {
-                                    (thread(comment))
+                                    (thread(language, comment))
                                 }
                             }
                         }
                     } @else {
-                        p.quiet { "The comments are resting." }
+                        p.quiet { (language.text("photo.comments_away")) }
                     }
                 }
             }
@@ -159,46 +166,39 @@ pub(super) fn photo(style: &mut Style, photo: &Photo) -> Markup {
 }
 
 /// A photo, a person or an address that is not there.
-pub(super) fn nothing(heading: &str, words: &str) -> Markup {
+pub(super) fn nothing(language: Language, heading: &str, words: &str) -> Markup {
     html! {
         div.page {
             h1.heading { (heading) }
             p { (words) }
-            p { a href="/" { "See the latest photos" } }
+            p { a href="/" { (language.text("photo.see_latest")) } }
         }
     }
 }
 
 /// A page that only the app can show.
-pub(super) fn app_only() -> Markup {
-    html! {
-        noscript {
-            p.empty {
-                "This page is part of an app that runs in the browser: it needs JavaScript. Photos and people can be \
-                 seen without."
-            }
-        }
-    }
+pub(super) fn app_only(language: Language) -> Markup {
+    html! { noscript { p.empty { (language.text("page.needs_scripts")) } } }
 }
 
-fn without_scripts() -> Markup {
-    html! {
-        noscript {
-            p.quiet { "Voting, commenting and uploading need JavaScript, which is off or was stopped." }
-        }
-    }
+fn without_scripts(language: Language) -> Markup {
+    html! { noscript { p.quiet { (language.text("page.without_scripts")) } } }
 }
 
-fn grid(style: &mut Style, page: &Nodes<Photo>, ranked: bool, leads: bool) -> Markup {
+fn upload_first(language: Language) -> Markup {
+    html! { a href="/upload" { (language.text("timeline.upload_first")) } }
+}
+
+fn grid(draft: &mut Draft, page: &Nodes<Photo>, ranked: bool, leads: bool) -> Markup {
     let photos: Vec<&Photo> = page.nodes.iter().flatten().collect();
     html! {
         div.grid.grid-leads[leads] {
-            @for (at, photo) in photos.iter().enumerate() { (tile(style, photo, Place { at, ranked, leads: leads && at == 0 })) }
+            @for (at, photo) in photos.iter().enumerate() { (tile(draft, photo, Place { at, ranked, leads: leads && at == 0 })) }
         }
         // The app watches this place to know when to load more.
         div {}
         @if !photos.is_empty() && !page.page_info.has_next_page {
-            p.grid-end.quiet { "That is all." }
+            p.grid-end.quiet { (draft.language.text("grid.end")) }
         }
     }
 }
@@ -211,10 +211,11 @@ struct Place {
     leads: bool,
 }
 
-fn tile(style: &mut Style, photo: &Photo, Place { at, ranked, leads }: Place) -> Markup {
+fn tile(draft: &mut Draft, photo: &Photo, Place { at, ranked, leads }: Place) -> Markup {
     let print = &photo.print;
     let (wide, high) = tile_frame(print);
-    let frame = style.frame(print, (wide, high));
+    let language = draft.language;
+    let frame = draft.style.frame(print, (wide, high));
     let is_strip = u64::from(print.height) > 2 * u64::from(print.width);
     let (path, label) = (photo.path(), format!("photo-{}-title", photo.id));
     html! {
@@ -224,16 +225,16 @@ fn tile(style: &mut Style, photo: &Photo, Place { at, ranked, leads }: Place) ->
                 div.tile-words {
                     h2.tile-title id=(label) {
                         @if ranked {
-                            span.frame-number { span.visually-hidden { "Rank " } (at + 1) " " }
+                            span.frame-number { span.visually-hidden { (language.text("grid.rank")) " " } (at + 1) " " }
                         }
                         a href=(path) { (print.title) }
                     }
-                    p.tile-author { (byline(photo.author.as_ref())) }
+                    p.tile-author { (byline(language, photo.author.as_ref())) }
                 }
                 div.tile-actions {
-                    (score(photo.votes.as_ref()))
+                    (score(language, photo.votes.as_ref()))
                     @if let Some(count) = photo.comment_count {
-                        a.tile-comments href=(path) aria-label=(counted(count, "comment")) {
+                        a.tile-comments href=(path) aria-label=(language.counted(count, "count.one_comment", "count.comments")) {
                             (glyph(COMMENT)) (count)
                         }
                     }
@@ -293,33 +294,33 @@ fn picture(print: &Print, sizes: &str, at: usize) -> Markup {
 }
 
 /// The score where the app shows it. The arrows only keep their place: they can be pressed once the app runs.
-fn score(votes: Option<&Votes>) -> Markup {
+fn score(language: Language, votes: Option<&Votes>) -> Markup {
     html! {
         @if let Some(Votes { score }) = votes {
             div.votes {
                 span.vote aria-hidden="true" { (glyph(UP)) }
-                span.score { span.visually-hidden { "Score " } (score) }
+                span.score { span.visually-hidden { (language.text("vote.score")) " " } (score.to_string().replace('-', "−")) }
                 span.vote aria-hidden="true" { (glyph(DOWN)) }
             }
         }
     }
 }
 
-fn byline(author: Option<&Person>) -> Markup {
+fn byline(language: Language, author: Option<&Person>) -> Markup {
     html! {
         @match author {
             Some(author) => a.author href=(author.path()) { (author.display_name) },
-            None => span.author.quiet { "Somebody" },
+            None => span.author.quiet { (language.text("photo.somebody")) },
         }
     }
 }
 
 /// The day, which does not change while the page is kept; the app says how long ago it was.
-fn moment(at: DateTime<Utc>) -> Markup {
-    html! { time.quiet datetime=(at.to_rfc3339()) { (at.format("%b %-d, %Y")) } }
+fn moment(language: Language, at: DateTime<Utc>) -> Markup {
+    html! { time.quiet datetime=(at.to_rfc3339()) { (language.date(at)) } }
 }
 
-fn day_links(day: Day) -> Markup {
+fn day_links(language: Language, day: Day) -> Markup {
     let previous = day.shown.checked_sub_days(Days::new(1));
     // From yesterday on leads to today, which has the short address.
     let next = day
@@ -332,30 +333,31 @@ fn day_links(day: Day) -> Markup {
         } else {
             format!("/hot/{to}")
         };
-        html! { a href=(path) rel=(rel) { (to.format("%b %-d")) } }
+        html! { a href=(path) rel=(rel) { (language.short_day(to)) } }
     };
     html! {
-        nav.day-links aria-label="Days" {
+        nav.day-links aria-label=(language.text("timeline.days")) {
             @if let Some(previous) = previous { span.day-link { (glyph(PREVIOUS)) " " (link(previous, "prev")) } }
             @if let Some(next) = next { span.day-link { (link(next, "next")) " " (glyph(NEXT)) } }
         }
     }
 }
 
-fn winners(style: &mut Style, days: &[HotDay]) -> Markup {
+fn winners(draft: &mut Draft, days: &[HotDay]) -> Markup {
+    let language = draft.language;
     let winners = days
         .iter()
         .filter_map(|day| Some((day.day, day.photo_count, day.winner.as_ref()?)));
     let frames: Vec<Markup> = winners
         .map(|(day, count, winner)| {
-            let frame = style.frame(winner, (winner.width, winner.height));
+            let frame = draft.style.frame(winner, (winner.width, winner.height));
             html! {
                 li class={ "winner " (frame) } {
                     a href={ "/hot/" (day) } {
                         (picture(winner, "180px", EAGER))
-                        span { (day_in_words(day)) }
+                        span { (language.day(day)) }
                     }
-                    span.quiet { (winner.title) " · " (counted(count, "photo")) }
+                    span.quiet { (winner.title) " · " (language.counted(count, "count.one_photo", "count.photos")) }
                 }
             }
         })
@@ -363,7 +365,7 @@ fn winners(style: &mut Style, days: &[HotDay]) -> Markup {
     html! {
         @if !frames.is_empty() {
             section.archive aria-labelledby="archive-heading" {
-                h2 #archive-heading { "Winners of the days before" }
+                h2 #archive-heading { (language.text("timeline.winners")) }
                 ol.winners { @for frame in &frames { (frame) } }
             }
         }
@@ -371,26 +373,26 @@ fn winners(style: &mut Style, days: &[HotDay]) -> Markup {
 }
 
 /// Keeps the place of the app's form; what would be typed into it now would be lost.
-fn composer() -> Markup {
+fn composer(language: Language) -> Markup {
     html! {
         div.composer aria-hidden="true" {
-            textarea rows="2" placeholder="Your comment" disabled {}
+            textarea rows="2" placeholder=(language.text("comment.yours")) disabled {}
             div.composer-actions {
-                button.button.button-action type="button" disabled { "Send" }
+                button.button.button-action type="button" disabled { (language.text("comment.send")) }
                 span.composer-count.quiet { "0 / " (LONGEST_COMMENT) }
             }
         }
     }
 }
 
-fn thread(comment: &Comment) -> Markup {
+fn thread(language: Language, comment: &Comment) -> Markup {
     html! {
         li.comment {
-            (said(comment))
+            (said(language, comment))
             @if let Some(replies) = &comment.replies {
                 @if replies.nodes.iter().flatten().next().is_some() {
                     ol.replies {
-                        @for reply in replies.nodes.iter().flatten() { li.comment { (said(reply)) } }
+                        @for reply in replies.nodes.iter().flatten() { li.comment { (said(language, reply)) } }
                     }
                 }
             }
@@ -398,18 +400,18 @@ fn thread(comment: &Comment) -> Markup {
     }
 }
 
-fn said(comment: &Comment) -> Markup {
+fn said(language: Language, comment: &Comment) -> Markup {
     html! {
         @if comment.deleted {
-            p.quiet { "This comment was deleted." }
+            p.quiet { (language.text("comment.deleted")) }
         } @else {
             p.comment-byline {
-                (byline(comment.author.as_ref())) " " (moment(comment.created_at))
-                @if comment.edited_at.is_some() { " " span.quiet { "Edited" } }
+                (byline(language, comment.author.as_ref())) " " (moment(language, comment.created_at))
+                @if comment.edited_at.is_some() { " " span.quiet { (language.text("comment.edited")) } }
             }
             p.comment-body { (comment.body) }
             @if comment.replies.is_some() {
-                div.comment-actions aria-hidden="true" { button.link type="button" disabled { "Reply" } }
+                div.comment-actions aria-hidden="true" { button.link type="button" disabled { (language.text("comment.reply")) } }
             }
         }
     }
@@ -417,17 +419,6 @@ fn said(comment: &Comment) -> Markup {
 
 fn glyph(path: &str) -> Markup {
     html! { svg.icon viewBox="0 0 24 24" aria-hidden="true" { path d=(path) {} } }
-}
-
-pub(super) fn day_in_words(day: NaiveDate) -> String {
-    day.format("%B %-d, %Y").to_string()
-}
-
-fn counted(count: u64, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
-    }
 }
 
 #[cfg(test)]
@@ -457,10 +448,10 @@ mod tests {
     #[test]
     fn whatever_people_write_is_text() {
         let bad = photo_titled("\"><script>alert(1)</script>");
-        let mut style = Style::new();
+        let mut draft = Draft::new(Language::English);
         for markup in [
             tile(
-                &mut style,
+                &mut draft,
                 &bad,
                 Place {
                     at: 0,
@@ -468,7 +459,7 @@ mod tests {
                     leads: true,
                 },
             ),
-            photo(&mut style, &bad),
+            photo(&mut draft, &bad),
         ] {
             let text = markup.into_string();
             assert!(!text.contains("<script") && !text.contains("\">\"><"), "{text}");
@@ -491,12 +482,15 @@ mod tests {
         let today = day("2026-11-22");
         let links = |shown: &str, is_named: bool| {
             let shown = day(shown);
-            day_links(Day {
-                shown,
-                today,
-                time_zone: Tz::UTC,
-                is_named,
-            })
+            day_links(
+                Language::English,
+                Day {
+                    shown,
+                    today,
+                    time_zone: Tz::UTC,
+                    is_named,
+                },
+            )
             .into_string()
         };
         let text = links("2026-11-22", false);

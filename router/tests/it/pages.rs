@@ -223,6 +223,26 @@ async fn days_begin_where_the_site_is() {
 }
 
 #[tokio::test]
+async fn pages_speak_the_visitors_language() {
+    let (fakes, app) = (Fakes::start().await, bundle());
+    let gateway = gateway(&fakes, &app, &[]).await;
+    let page = async |header: &str, value: &str| {
+        let answer = gateway.get("/").header(header, value).send().await.unwrap();
+        answer.text().await.unwrap()
+    };
+    let german = page("accept-language", "de-CH,de;q=0.9,en;q=0.8").await;
+    assert!(
+        german.contains("<html lang=\"de\">") && german.contains("<title>Neu · Proofsheet</title>"),
+        "{german}"
+    );
+    assert!(german.contains("Alle Fotos, die neuesten zuerst."), "{german}");
+    let chosen = page("cookie", "a=b; proofsheet.language=de").await;
+    assert_eq!(chosen, german);
+    let english = page("accept-language", "fr").await;
+    assert!(english.contains("<html lang=\"en\">") && english.contains("Every photo, the newest first."));
+}
+
+#[tokio::test]
 async fn the_one_style_element_is_allowed_by_its_hash() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = gateway(&fakes, &app, &[]).await;
@@ -256,7 +276,10 @@ async fn pages_are_kept_by_browsers_and_come_compressed() {
         let answer = gateway.get("/").header("accept-encoding", coding).send().await;
         let answer = answer.unwrap();
         assert_eq!(header(&answer, "content-encoding"), Some(coding));
-        assert_eq!(header(&answer, "vary"), Some("accept-encoding"));
+        assert_eq!(
+            header(&answer, "vary"),
+            Some("accept-encoding, accept-language, cookie")
+        );
         let size = answer.bytes().await.unwrap().len();
         assert!(size * 2 < plain.len(), "{coding}: {size} of {}", plain.len());
     }

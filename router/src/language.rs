@@ -1,0 +1,245 @@
+//! The languages that pages are written in: the app's own, from the app's own catalogues, so that nothing is said in
+//! another language once the app takes over.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
+use hive_router::ntex::http::header::{ACCEPT_LANGUAGE, COOKIE};
+use hive_router::ntex::web::HttpRequest;
+
+/// The cookie in which the app keeps what somebody chose: `frontend/src/preferences.rs`.
+const CHOICE: &str = "proofsheet.language";
+
+/// A language that the app speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Language {
+    #[default]
+    English,
+    German,
+}
+
+type Catalogue = HashMap<String, HashMap<String, String>>;
+
+static CATALOGUES: LazyLock<[Catalogue; 2]> = LazyLock::new(|| {
+    [
+        include_str!("../../frontend/locales/en.json"),
+        include_str!("../../frontend/locales/de.json"),
+    ]
+    .map(|text| serde_json::from_str(text).expect("the app's build has read it too"))
+});
+
+const GERMAN_MONTHS: [&str; 12] = [
+    "Januar",
+    "Februar",
+    "März",
+    "April",
+    "Mai",
+    "Juni",
+    "Juli",
+    "August",
+    "September",
+    "Oktober",
+    "November",
+    "Dezember",
+];
+
+impl Language {
+    pub(crate) const ALL: [Self; 2] = [Self::English, Self::German];
+
+    /// What the sender of a request chose; else the first that the browser asks for and we have.
+    pub(crate) fn of(request: &HttpRequest) -> Self {
+        let headers = |name| {
+            let values = request.headers().get_all(name);
+            values.filter_map(|value| value.to_str().ok())
+        };
+        let chosen = headers(COOKIE)
+            .flat_map(|cookies| cookies.split(';'))
+            .filter_map(|cookie| cookie.trim().split_once('='))
+            .find(|(name, _)| *name == CHOICE);
+        chosen
+            .and_then(|(_, tag)| Self::named(tag))
+            .or_else(|| headers(ACCEPT_LANGUAGE).find_map(Self::preferred))
+            .unwrap_or_default()
+    }
+
+    /// The best of an `Accept-Language` header that we have. Browsers write the best first; weights (RFC 9110, 12.4.2)
+    /// say it in any order.
+    fn preferred(accepted: &str) -> Option<Self> {
+        let mut best: Option<(f32, Self)> = None;
+        for part in accepted.split(',') {
+            let (tag, weight) = match part.split_once(';') {
+                Some((tag, weight)) => (tag, weight.trim().trim_start_matches("q=").parse().unwrap_or(0.0)),
+                None => (part, 1.0),
+            };
+            let is_better = weight > best.map_or(0.0, |(weight, _)| weight);
+            if let Some(language) = Self::named(tag.trim()).filter(|_| is_better) {
+                best = Some((weight, language));
+            }
+        }
+        Some(best?.1)
+    }
+
+    /// By its tag, whatever the region: "de-AT" is German.
+    fn named(tag: &str) -> Option<Self> {
+        let language = tag.split('-').next()?;
+        Self::ALL
+            .into_iter()
+            .find(|known| known.tag().eq_ignore_ascii_case(language))
+    }
+
+    /// As `<html lang>` names it.
+    pub(crate) fn tag(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::German => "de",
+        }
+    }
+
+    /// A text of the catalogue by its key: `timeline.none`. A test knows every key that is asked for.
+    pub(crate) fn text(self, key: &'static str) -> &'static str {
+        let (group, name) = key.split_once('.').unwrap_or_default();
+        let text = CATALOGUES[self as usize]
+            .get(group)
+            .and_then(|texts| texts.get(name));
+        text.map_or(key, String::as_str)
+    }
+
+    /// A text with a value in its one gap.
+    pub(crate) fn filled(self, key: &'static str, value: &str) -> String {
+        let text = self.text(key);
+        match text
+            .split_once('{')
+            .and_then(|(before, rest)| Some((before, rest.split_once('}')?.1)))
+        {
+            Some((before, after)) => [before, value, after].concat(),
+            None => text.to_owned(),
+        }
+    }
+
+    /// "1 comment", "12 comments"; `one` and `more` are keys.
+    pub(crate) fn counted(self, count: u64, one: &'static str, more: &'static str) -> String {
+        self.filled(if count == 1 { one } else { more }, &count.to_string())
+    }
+
+    /// A page with a text in place of each `%key%`.
+    pub(crate) fn fill_in(self, page: &str) -> String {
+        let mut filled = page.replace("%language%", self.tag());
+        for (group, texts) in &CATALOGUES[self as usize] {
+            for (name, text) in texts {
+                let place = format!("%{group}.{name}%");
+                if filled.contains(&place) {
+                    filled = filled.replace(&place, text);
+                }
+            }
+        }
+        filled
+    }
+
+    /// The day of a moment, as the app's `Intl` writes a medium date.
+    pub(crate) fn date(self, at: DateTime<Utc>) -> String {
+        let format = match self {
+            Self::English => "%b %-d, %Y",
+            Self::German => "%d.%m.%Y",
+        };
+        at.format(format).to_string()
+    }
+
+    /// "November 22, 2026".
+    pub(crate) fn day(self, day: NaiveDate) -> String {
+        match self {
+            Self::English => day.format("%B %-d, %Y").to_string(),
+            Self::German => format!("{}. {} {}", day.day(), german_month(day), day.year()),
+        }
+    }
+
+    /// "Nov 22".
+    pub(crate) fn short_day(self, day: NaiveDate) -> String {
+        match self {
+            Self::English => day.format("%b %-d").to_string(),
+            Self::German => {
+                let month = match german_month(day) {
+                    "September" => "Sept.".to_owned(),
+                    short if short.chars().count() <= 4 => short.to_owned(),
+                    long => format!("{}.", long.chars().take(3).collect::<String>()),
+                };
+                format!("{}. {month}", day.day())
+            }
+        }
+    }
+}
+
+fn german_month(day: NaiveDate) -> &'static str {
+    GERMAN_MONTHS[day.month0() as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_language_that_we_have_is_chosen() {
+        for (accepted, expected) in [
+            ("de-AT,de;q=0.9,en;q=0.8", Some(Language::German)),
+            ("fr, en;q=0.5, de;q=0.7", Some(Language::German)),
+            ("en-GB,en;q=0.9,de;q=0.8", Some(Language::English)),
+            ("fr,de;q=0", None),
+            ("*", None),
+            ("", None),
+        ] {
+            assert_eq!(Language::preferred(accepted), expected, "{accepted}");
+        }
+    }
+
+    #[test]
+    fn every_text_that_is_asked_for_is_there_in_every_language() {
+        let sources = [
+            include_str!("pages.rs"),
+            include_str!("pages/address.rs"),
+            include_str!("pages/markup.rs"),
+        ];
+        let quoted = sources.iter().flat_map(|source| source.split('"'));
+        let keys: Vec<&str> = quoted
+            .filter(|text| {
+                text.split_once('.').is_some_and(|(group, name)| {
+                    CATALOGUES[0].contains_key(group)
+                        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+                })
+            })
+            .collect();
+        assert!(keys.len() > 40, "{keys:?}");
+        for key in keys {
+            let (group, name) = key.split_once('.').unwrap();
+            for catalogue in CATALOGUES.iter() {
+                assert!(catalogue[group].contains_key(name), "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn days_are_written_as_the_app_writes_them() {
+        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+        let german = Language::German;
+        assert_eq!(german.day(day("2026-03-02")), "2. März 2026");
+        assert_eq!(german.short_day(day("2026-03-02")), "2. März");
+        assert_eq!(german.short_day(day("2026-09-30")), "30. Sept.");
+        assert_eq!(german.short_day(day("2026-11-21")), "21. Nov.");
+        assert_eq!(Language::English.short_day(day("2026-11-21")), "Nov 21");
+        assert_eq!(german.counted(1, "count.one_photo", "count.photos"), "1 Foto");
+    }
+
+    #[test]
+    fn the_apps_page_speaks_the_language() {
+        let page = include_str!("../../frontend/index.html");
+        let german = Language::German.fill_in(page);
+        assert!(
+            german.contains("<html lang=\"de\">") && german.contains("> Angesagt</a>"),
+            "{german}"
+        );
+        for language in Language::ALL {
+            let filled = language.fill_in(page);
+            let left: Vec<&str> = filled.split('%').skip(1).step_by(2).collect();
+            assert!(left.iter().all(|place| place.starts_with("APP_")), "{left:?}");
+        }
+    }
+}
