@@ -34,12 +34,13 @@ async fn write(
     media: &tokio::sync::Mutex<Media>,
     name: &str,
 ) -> Result<Manifest, Error> {
+    let present = media.lock().await.present();
     let (database, copied) = copy_any(vault, source, name).await?;
     // After the copy: a row's files were there before the row.
     let mut media = media.lock().await;
     media.copy_new(Utc::now()).await?;
     let (list, media_files, media_bytes) = media
-        .write_full_list(&format!("{FULL}/{name}/media.jsonl.zst"))
+        .write_full_list(&format!("{FULL}/{name}/media.jsonl.zst"), present)
         .await?;
     drop(media);
     let manifest = Manifest {

@@ -8,7 +8,7 @@
 //! full/<time>/manifest.json          written last: without it there is no backup
 //! logs/<cluster>/<…>.log             pieces of binary logs, in the order in which they came
 //! media/<path>                       the files of photos; they never change, so each is here once
-//! media-added/<time>.jsonl.zst       which files came when
+//! media-changes/<time>.jsonl.zst     which files came when, and which were removed
 //! ```
 //!
 //! With a key, everything but the manifests is encrypted, and its name ends in `.sealed`.

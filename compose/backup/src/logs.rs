@@ -181,7 +181,8 @@ impl Shipper {
     pub async fn fetch(&mut self, source: &Source) -> Result<Fetched, Error> {
         let mut nodes = source.nodes().await?;
         let before = self.at.as_ref().map(|at| at.node);
-        nodes.sort_by_key(|node| Some(node.id) != before);
+        // Full backups begin with the highest slot, and a node that is being copied lags behind.
+        nodes.sort_by_key(|node| (Some(node.id) != before, node.slot));
         let mut failed = None;
         for node in nodes.iter().filter(|node| node.cluster == self.cluster) {
             match self.fetch_from(source, node).await {

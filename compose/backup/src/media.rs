@@ -1,6 +1,7 @@
 //! The files of photos: copied once each, because they never change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -12,13 +13,18 @@ use crate::config::MediaConfig;
 use crate::error::Error;
 use crate::manifest::{Manifest, time_of};
 use crate::packing::Print;
+use crate::replay::Moment;
 use crate::store::Store;
 use crate::vault::{Item, Vault, is_sealed};
 
 /// The folder of the files.
 pub const MEDIA: &str = "media";
-/// The folder of the lists of what came since a full backup.
-pub const ADDED: &str = "media-added";
+/// The folder of the lists of what came and went since a full backup.
+pub const CHANGES: &str = "media-changes";
+/// So many files may well be removed at once; more, only if they are less than half of all.
+const FEW: usize = 100;
+/// A file has to be gone for so long before that is noted.
+const GONE_FOR: Duration = Duration::from_secs(60);
 /// How many files are copied at once.
 const AT_ONCE: usize = 4;
 
@@ -32,6 +38,9 @@ pub struct Known {
     pub print: Print,
     /// Whether it is encrypted in the vault.
     pub sealed: bool,
+    /// Whether the photo service has removed it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
 }
 
 impl Known {
@@ -60,6 +69,8 @@ pub struct Media {
     store: Store,
     vault: Vault,
     known: BTreeMap<String, Known>,
+    /// What the photo service does not have any more, and since when that is known.
+    gone: BTreeMap<String, Instant>,
 }
 
 impl Media {
@@ -70,32 +81,39 @@ impl Media {
             store,
             vault: vault.clone(),
             known: BTreeMap::new(),
+            gone: BTreeMap::new(),
         };
         media.remember().await?;
         Ok(media)
     }
 
-    /// Reads what the vault lists.
-    pub async fn remember(&mut self) -> Result<(), Error> {
-        let mut lists: Vec<_> = Vec::new();
-        for manifest in Manifest::all(&self.vault).await? {
-            lists.push(manifest.media.path);
+    /// Reads what the vault lists: all full backups, and what has changed since the newest one.
+    async fn remember(&mut self) -> Result<(), Error> {
+        let manifests = Manifest::all(&self.vault).await?;
+        for manifest in &manifests {
+            // What the newest one does not have was removed before it.
+            self.known.values_mut().for_each(|file| file.removed = true);
+            self.learn(&manifest.media.path).await?;
         }
-        for list in self.vault.list(ADDED).await? {
-            lists.push(list.location.to_string());
-        }
-        self.known.clear();
-        for list in lists {
-            match read_list(&self.vault, &list).await {
-                Ok(files) => self
-                    .known
-                    .extend(files.into_iter().map(|file| (file.path.clone(), file))),
-                // What it listed is copied again.
-                Err(error @ (Error::Damaged(..) | Error::WrongKey(_) | Error::KeyMissing(_))) => {
-                    tracing::warn!("a list of files cannot be read: {error}");
-                }
-                Err(error) => return Err(error),
+        let newest = manifests.last().map(Manifest::began_at);
+        for list in self.vault.list(CHANGES).await? {
+            if changed_at(&list.location) >= newest {
+                self.learn(list.location.as_ref()).await?;
             }
+        }
+        Ok(())
+    }
+
+    async fn learn(&mut self, list: &str) -> Result<(), Error> {
+        match read_list(&self.vault, list).await {
+            Ok(files) => self
+                .known
+                .extend(files.into_iter().map(|file| (file.path.clone(), file))),
+            // What it listed is copied again.
+            Err(error @ (Error::Damaged(..) | Error::WrongKey(_) | Error::KeyMissing(_))) => {
+                tracing::warn!("a list of files cannot be read: {error}");
+            }
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -103,9 +121,13 @@ impl Media {
     /// Copies what is new, and lists it. Returns how many files that were.
     pub async fn copy_new(&mut self, now: DateTime<Utc>) -> Result<usize, Error> {
         let there = self.listing().await?;
+        self.look_for_gone(&there);
         let new: Vec<_> = there
             .into_iter()
-            .filter(|object| !self.known.contains_key(object.location.as_ref()))
+            .filter(|object| {
+                let known = self.known.get(object.location.as_ref());
+                known.is_none_or(|file| file.removed)
+            })
             .collect();
         // A few at a time, so that a copy that is interrupted has not been for nothing.
         for some in new.chunks(256) {
@@ -124,16 +146,58 @@ impl Media {
             .try_collect()
             .await?;
         let copied: Vec<Known> = copied.into_iter().flatten().collect();
-        if copied.is_empty() {
+        self.note(copied, now).await
+    }
+
+    fn look_for_gone(&mut self, there: &[ObjectMeta]) {
+        let there: BTreeSet<_> = there.iter().map(|object| object.location.as_ref()).collect();
+        let had = self.known.values().filter(|file| !file.removed);
+        let gone = had.filter(|file| !there.contains(file.path.as_str()));
+        self.gone = gone
+            .map(|file| {
+                let since = self.gone.get(&file.path).copied();
+                (file.path.clone(), since.unwrap_or_else(Instant::now))
+            })
+            .collect();
+    }
+
+    /// Notes what the photo service has removed: a restore would bring back what people have deleted. The files go
+    /// after their rows, so this waits until the logs that tell so are in the vault for certain.
+    pub async fn note_gone(&mut self, now: DateTime<Utc>) -> Result<(), Error> {
+        let had = self.known.values().filter(|file| !file.removed).count();
+        if self.gone.len() > FEW.max(had / 2) {
+            tracing::error!(
+                "{} of {had} files of photos are not there any more: that looks like a lost store, so a restore would \
+                 still bring them back",
+                self.gone.len()
+            );
             return Ok(());
         }
-        let name = format!("{ADDED}/{}.jsonl.zst", now.format("%Y%m%dT%H%M%S%.6fZ"));
-        // Two batches of the same moment.
-        let first = &copied[0].print.sha256[..8];
-        let name = name.replace(".jsonl", &format!("-{first}.jsonl"));
-        write_list(&self.vault, &name, copied.iter()).await?;
+        let gone = self.gone.iter().filter(|(_, since)| since.elapsed() > GONE_FOR);
+        let removed: Vec<_> = gone
+            .filter_map(|(path, _)| self.known.get(path))
+            .map(|file| Known {
+                removed: true,
+                ..file.clone()
+            })
+            .collect();
+        for file in &removed {
+            self.gone.remove(&file.path);
+        }
+        self.note(removed, now).await
+    }
+
+    /// Lists a change, and remembers it.
+    async fn note(&mut self, files: Vec<Known>, now: DateTime<Utc>) -> Result<(), Error> {
+        let Some(first) = files.first() else {
+            return Ok(());
+        };
+        // Two lists of the same moment have different names.
+        let (time, hash) = (now.format("%Y%m%dT%H%M%S%.6fZ"), &first.print.sha256[..8]);
+        let name = format!("{CHANGES}/{time}-{hash}.jsonl.zst");
+        write_list(&self.vault, &name, files.iter()).await?;
         self.known
-            .extend(copied.into_iter().map(|file| (file.path.clone(), file)));
+            .extend(files.into_iter().map(|file| (file.path.clone(), file)));
         Ok(())
     }
 
@@ -147,15 +211,24 @@ impl Media {
             .map_err(Error::Media)
     }
 
-    /// Lists, for a full backup, what the photo service has now.
-    pub async fn write_full_list(&self, path: &str) -> Result<(Item, u64, u64), Error> {
-        let there = self.listing().await?;
-        let files: Vec<_> = there
-            .iter()
-            .filter_map(|object| self.known.get(object.location.as_ref()))
-            .collect();
+    /// What is in the vault of all that the photo service has now.
+    pub fn present(&self) -> Vec<String> {
+        let present = self.known.values().filter(|file| !file.removed);
+        present.map(|file| file.path.clone()).collect()
+    }
+
+    /// Lists, for a full backup, what was `present` before it began and what is now.
+    pub async fn write_full_list(&self, path: &str, present: Vec<String>) -> Result<(Item, u64, u64), Error> {
+        let mut paths = BTreeSet::from_iter(present);
+        paths.extend(self.present());
+        let files: Vec<_> = paths.iter().filter_map(|path| self.known.get(path)).collect();
         let bytes = files.iter().map(|file| file.print.bytes).sum();
-        let item = write_list(&self.vault, path, files.iter().copied()).await?;
+        let listed = files.iter().map(|file| Known {
+            removed: false,
+            ..(*file).clone()
+        });
+        let listed: Vec<_> = listed.collect();
+        let item = write_list(&self.vault, path, listed.iter()).await?;
         Ok((item, files.len() as u64, bytes))
     }
 
@@ -180,6 +253,7 @@ async fn copy_one(store: Store, vault: Vault, location: Path) -> Result<Option<K
         path,
         print: item.content,
         sealed: item.packing.sealed,
+        removed: false,
     }))
 }
 
@@ -194,7 +268,10 @@ async fn write_list(vault: &Vault, path: &str, files: impl Iterator<Item = &Know
 
 /// Reads a list of files.
 pub async fn read_list(vault: &Vault, path: &str) -> Result<Vec<Known>, Error> {
-    let text = vault.unpack(path, true).await?;
+    parse_list(path, &vault.unpack(path, true).await?)
+}
+
+fn parse_list(path: &str, text: &[u8]) -> Result<Vec<Known>, Error> {
     text.split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
         .map(|line| {
@@ -205,26 +282,34 @@ pub async fn read_list(vault: &Vault, path: &str) -> Result<Vec<Known>, Error> {
 }
 
 /// When the list at `location` was written.
-pub fn added_at(location: &Path) -> Option<DateTime<Utc>> {
+pub fn changed_at(location: &Path) -> Option<DateTime<Utc>> {
     let name = location.filename()?;
     let seconds = name.get(..15)?;
     time_of(&format!("{seconds}Z"))
 }
 
-/// Every file that a restore of `base` may need: what it lists, and all that came later.
-pub async fn needed(vault: &Vault, base: &Manifest) -> Result<BTreeMap<String, Known>, Error> {
-    let listed = vault.unpack_item(&base.media).await?;
-    drop(listed);
-    let mut files = BTreeMap::new();
-    let mut lists = vec![base.media.path.clone()];
-    for list in vault.list(ADDED).await? {
-        if added_at(&list.location).is_none_or(|at| at >= base.began_at()) {
-            lists.push(list.location.to_string());
+/// Every file that a restore of `base` to a moment needs: what it lists, and what came later. What came after that
+/// moment is among them, because a file is copied a little later than it was written; the photo service removes what
+/// no row belongs to.
+pub async fn needed(vault: &Vault, base: &Manifest, to: Moment) -> Result<BTreeMap<String, Known>, Error> {
+    let listed = parse_list(&base.media.path, &vault.unpack_item(&base.media).await?)?;
+    let mut files: BTreeMap<_, _> = listed.into_iter().map(|file| (file.path.clone(), file)).collect();
+    for list in vault.list(CHANGES).await? {
+        let at = changed_at(&list.location).unwrap_or(base.finished_at);
+        if at < base.began_at() {
+            continue;
         }
-    }
-    for list in lists {
-        let more = read_list(vault, &list).await?;
-        files.extend(more.into_iter().map(|file| (file.path.clone(), file)));
+        for file in read_list(vault, list.location.as_ref()).await? {
+            let gone_by_then = match to {
+                Moment::Latest => true,
+                Moment::At(time) => at <= time,
+            };
+            if !file.removed {
+                files.insert(file.path.clone(), file);
+            } else if gone_by_then {
+                files.remove(&file.path);
+            }
+        }
     }
     Ok(files)
 }

@@ -59,7 +59,7 @@ pub async fn restore(vault: &Vault, media: &MediaConfig, order: &Order) -> Resul
         files = base.media_files,
         "restoring"
     );
-    let files = media::needed(vault, &base).await?;
+    let files = media::needed(vault, &base, order.to).await?;
     let (database, written) = tokio::join!(
         restore_database(vault, &base, order),
         media::restore(media, vault, &files)

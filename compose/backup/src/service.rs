@@ -30,7 +30,7 @@ const AGAIN: Duration = Duration::from_mins(1);
 /// How often it is looked whether a full backup is due.
 const LOOK: Duration = Duration::from_secs(5);
 /// Logs wait so long for new files of photos, so that no row is there without its files; then they go ahead.
-const FILES_FIRST: Duration = Duration::from_secs(20);
+const FILES_FIRST: Duration = Duration::from_secs(15);
 /// How often it is made sure that the store takes anything.
 const CHECK: Duration = Duration::from_mins(1);
 /// So many failures in a row are no accident.
@@ -200,10 +200,12 @@ impl Service {
         let mut failures = 0;
         let mut checked = Instant::now();
         loop {
+            let began = Instant::now();
             let round = self.round(&mut shipper, &mut files).await;
             let pause = match &round {
                 Ok(true) => Duration::ZERO,
-                _ => Duration::from_secs(self.run.every),
+                // A round that waits for files takes its time itself.
+                _ => Duration::from_secs(self.run.every).saturating_sub(began.elapsed()),
             };
             let checked_out = match round {
                 Ok(_) if checked.elapsed() > CHECK => {
@@ -233,7 +235,7 @@ impl Service {
                     self.note_trouble(&error);
                 }
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(pause.max(Duration::from_millis(100))).await;
         }
     }
 
@@ -271,6 +273,10 @@ impl Service {
         let more = fetched.more;
         current.write(fetched).await?;
         if !more {
+            // Otherwise files are being copied, and the next round does it.
+            if let Ok(mut media) = self.media.try_lock() {
+                media.note_gone(Utc::now()).await?;
+            }
             set_gauge(
                 "proofsheet_backup_last_log_shipped_timestamp_seconds",
                 Utc::now().timestamp(),

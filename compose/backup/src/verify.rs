@@ -73,7 +73,7 @@ async fn read_logs(vault: &Vault, newest: &Manifest) -> Result<String, Error> {
 }
 
 async fn verify_media(vault: &Vault, oldest: &Manifest, report: &mut Report) {
-    let files = match media::needed(vault, oldest).await {
+    let files = match media::needed(vault, oldest, Moment::Latest).await {
         Ok(files) => files,
         Err(error) => {
             report.faults.push(format!("the lists of files: {error}"));
