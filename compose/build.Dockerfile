@@ -33,7 +33,7 @@ RUN cargo build --release --locked --bins \
     && /target/release/xtask bundle
 # Files are as old as the commit, so that the same programs make the same layers.
 ARG SOURCE_DATE_EPOCH=0
-RUN for program in authentication comment database-agent objects photo profile router vote; do \
+RUN for program in authentication backup comment database-agent objects photo profile router vote; do \
         install -D -s "/target/release/$program" "/out/$program/service" || exit 1; \
         compose/sbom "$program" >"/out/$program/sbom.cdx.json" || exit 1; \
     done \

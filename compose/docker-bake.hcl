@@ -14,7 +14,7 @@ variable "BASE_DATABASE" { default = "" }
 variable "GARAGE" { default = "" }
 
 group "default" {
-  targets = ["service", "router", "database", "objects"]
+  targets = ["service", "router", "database", "backup", "objects"]
 }
 
 target "programs" {
@@ -57,6 +57,17 @@ target "database" {
   dockerfile = "database.Dockerfile"
   args       = { BASE = BASE_DATABASE != "" ? BASE_DATABASE : null }
   tags       = ["${REGISTRY}/database:${TAG}", "${REGISTRY}/database:latest"]
+}
+
+target "backup" {
+  inherits   = ["image"]
+  contexts = {
+    "proofsheet/programs" = "target:programs"
+    "proofsheet/database" = "target:database"
+  }
+  dockerfile = "backup.Dockerfile"
+  args       = { BASE = "proofsheet/database" }
+  tags       = ["${REGISTRY}/backup:${TAG}", "${REGISTRY}/backup:latest"]
 }
 
 target "objects" {
