@@ -500,7 +500,12 @@ fn failed(program: &'static str, output: &Output) -> ServerError {
     ServerError::Failed {
         program,
         status: output.status.to_string(),
-        said: last_lines(&String::from_utf8_lossy(&output.stderr)),
+        // mariadb-install-db says on its standard output why it fails.
+        said: last_lines(&format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )),
     }
 }
 

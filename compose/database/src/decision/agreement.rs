@@ -1,0 +1,118 @@
+//! Agreeing on a start of the whole cluster.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Node, Stage};
+use crate::memory::{NodeId, Slot, ViewId};
+
+/// What a node that wants to start the cluster asks each of the others.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Proposal {
+    /// Who wants to.
+    pub by: NodeId,
+    /// Its process: another one knows nothing of this.
+    pub boot: u64,
+    /// Which attempt.
+    pub ballot: u64,
+    /// Its slot.
+    pub slot: Slot,
+    /// Its cluster; none when it founds one.
+    pub cluster: Option<Uuid>,
+    /// What it has.
+    pub seqno: i64,
+    /// The newest membership that it knows of; none when it founds the cluster.
+    pub newest: Option<ViewId>,
+    /// Who takes part.
+    pub participants: BTreeSet<NodeId>,
+    /// Whether an operator gave up the others.
+    pub forced: bool,
+}
+
+/// What a node has agreed to. It holds until the other one runs, or is seen to have given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Promise {
+    /// To whom.
+    pub to: NodeId,
+    /// To which process.
+    pub boot: u64,
+    /// To which attempt.
+    pub ballot: u64,
+}
+
+impl Promise {
+    /// Whether an answer that was asked for after the promise shows that nothing came of it.
+    pub fn is_void(&self, stage: Stage, boot: u64) -> bool {
+        let current = match stage {
+            Stage::Deciding { ballot } => ballot,
+            Stage::Bootstrapping { ballot } => Some(ballot),
+            // It has started, or has stopped again.
+            _ => None,
+        };
+        boot != self.boot || current != Some(self.ballot)
+    }
+}
+
+/// Why a node does not agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Objection {
+    /// Its database may be running.
+    #[error("its database is not stopped")]
+    Running,
+    /// It wants to start the cluster itself.
+    #[error("it proposes a start itself")]
+    Proposing,
+    /// It has agreed to another one.
+    #[error("it has agreed to another start")]
+    Promised,
+    /// The proposal does not count on it.
+    #[error("it takes no part in this start")]
+    Stranger,
+    /// It belongs to another cluster.
+    #[error("it belongs to another cluster")]
+    Foreign,
+    /// It knows of a later membership.
+    #[error("it remembers a later membership")]
+    Later,
+    /// It has more.
+    #[error("it has newer data")]
+    Newer,
+}
+
+/// Whether `own`, which is bound by `promise`, agrees that another node starts the cluster.
+pub fn consider(own: &Node, promise: Option<&Promise>, proposal: &Proposal) -> Result<(), Objection> {
+    match own.stage {
+        Stage::Deciding { ballot: None } => {}
+        Stage::Deciding { ballot: Some(_) } => return Err(Objection::Proposing),
+        _ => return Err(Objection::Running),
+    }
+    let bound = promise.is_some_and(|promise| {
+        let other = (promise.to, promise.boot) != (proposal.by, proposal.boot);
+        let given_up = proposal.forced && !proposal.participants.contains(&promise.to);
+        other && !given_up
+    });
+    if bound {
+        return Err(Objection::Promised);
+    }
+    if !proposal.participants.contains(&own.id) {
+        return Err(Objection::Stranger);
+    }
+    if own.is_new() {
+        return Ok(());
+    }
+    if own.cluster() != proposal.cluster || proposal.newest.is_none() {
+        return Err(Objection::Foreign);
+    }
+    if own.memory.as_ref().map(|memory| memory.view) > proposal.newest {
+        return Err(Objection::Later);
+    }
+    let theirs = (proposal.seqno, Reverse(proposal.slot), Reverse(proposal.by));
+    if own.seqno().is_some() && own.rank() > theirs {
+        return Err(Objection::Newer);
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! Why a node does not start yet, in sentences that say what to do.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use crate::memory::Slot;
+
+/// Slots, as a person says them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slots(pub Vec<Slot>);
+
+impl fmt::Display for Slots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbers: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        match numbers.as_slice() {
+            [one] => write!(f, "the node in slot {one}"),
+            more => write!(f, "the nodes in slots {}", more.join(" and ")),
+        }
+    }
+}
+
+/// Why there is nothing to do yet.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Waiting {
+    /// Galera forgets one who comes into step at the moment that another one comes in.
+    #[error("waiting for {0} to be in step: one node joins at a time")]
+    Joiner(Slots),
+    /// Joining needs every member.
+    #[error("waiting for {0} to answer: the running cluster counts on it, and has to know who joins")]
+    Member(Slots),
+    /// The cluster is being started.
+    #[error("waiting for {0}, which starts the cluster")]
+    Starting(Slots),
+    /// The cluster is not founded here.
+    #[error("this volume is empty; waiting for a cluster to join, or for slot 1 to found one")]
+    Founder,
+    /// The founder waits for the others, to be sure that none has data.
+    #[error(
+        "a new cluster is founded when {wanted} nodes are there and all are empty; {missing} missing, {silent} silent"
+    )]
+    Founders {
+        /// How many it takes.
+        wanted: u32,
+        /// How many slots nobody answers for.
+        missing: usize,
+        /// How many addresses do not answer.
+        silent: usize,
+    },
+    /// An empty node waits for those who have data.
+    #[error("this volume has no data; waiting for {0} to start the cluster")]
+    Data(Slots),
+    /// Members of the last membership are missing.
+    #[error("nobody runs; waiting for {0}, which may have newer data")]
+    Missing(Slots),
+    /// Somebody has not stopped yet.
+    #[error("nobody has a majority; waiting for {0} to stop and recover its position")]
+    Unsettled(Slots),
+    /// Another one starts the cluster.
+    #[error("waiting for {0} to start the cluster: it has the newest data")]
+    Better(Slots),
+}
+
+/// What keeps a node from starting, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Two clusters meet.
+    #[error(
+        "this volume belongs to cluster {own}, but the node in slot {slot} belongs to cluster {other}; they never mix. \
+         If this volume is the stranger, stop this node and move the volume's contents away: it then joins as an empty \
+         node. Else do that with slot {slot}"
+    )]
+    Foreign {
+        /// Ours.
+        own: String,
+        /// The other's slot.
+        slot: Slot,
+        /// The other's.
+        other: String,
+    },
+    /// An empty node cannot choose.
+    #[error(
+        "this volume is empty and the other nodes belong to two clusters, {0} and {1}: stop the nodes of the wrong one"
+    )]
+    TwoClusters(Uuid, Uuid),
+    /// A copied volume.
+    #[error(
+        "the node in slot {0} has the same identity as this one: one volume is a copy of the other; empty the copy"
+    )]
+    Twin(Slot),
+    /// The folder was exchanged.
+    #[error(
+        "the data on this volume are of cluster {data}, but the agent's memory beside them is of cluster {memory}: put back what belongs together"
+    )]
+    Exchanged {
+        /// What the data say.
+        data: Uuid,
+        /// What the memory says.
+        memory: Uuid,
+    },
+    /// The data is older or newer than any memory of it.
+    #[error(
+        "this volume has data but no memory of its cluster (restored from a backup?). If no node has newer data, run \
+         `database-agent force-bootstrap` here; else move the volume's contents away and let the node join empty"
+    )]
+    NoMemory,
+    /// The data went away while the memory stayed.
+    #[error(
+        "this node remembers a cluster but its data are gone. It joins as soon as another node runs; nothing is started from it"
+    )]
+    DataGone,
+    /// An operator gave up what this node has.
+    #[error(
+        "this node has writes that were given up when the cluster was started without it, by force. Keep a copy of the \
+         volume if they matter, then move its contents away: the node then joins empty"
+    )]
+    Diverged,
+    /// Two starts by force that did not know of each other.
+    #[error(
+        "the cluster was started by force twice, once without the other, and both took writes ({0} among them): choose \
+         one line, and move the contents of the other's volumes away"
+    )]
+    Split(Slots),
+    /// Members of the last membership do not come back.
+    #[error(
+        "nobody runs, and {missing} may have newer data than seqno {seqno}, which is what is here. Start it (or them). \
+         Only if it is lost for good: run `database-agent force-bootstrap` in this container, which gives up whatever \
+         is nowhere else"
+    )]
+    Missing {
+        /// Who.
+        missing: Slots,
+        /// What the nodes that are there have.
+        seqno: i64,
+    },
+    /// The operator's flag is on the wrong node.
+    #[error("force-bootstrap was set here, but the node in slot {0} has newer data: set it there")]
+    ForceElsewhere(Slot),
+}

@@ -1,0 +1,207 @@
+use super::*;
+use crate::memory::Start;
+
+const CLUSTER: Uuid = Uuid::from_u128(7);
+
+fn around() -> Around {
+    Around {
+        silent: 0,
+        founders: 3,
+        forced: false,
+        waited: true,
+    }
+}
+
+fn forced() -> Around {
+    Around {
+        forced: true,
+        ..around()
+    }
+}
+
+/// A member of a cluster of three that was started once, stopped, with so much data.
+fn member(slot: Slot, seqno: i64) -> Node {
+    let participants = (1..=3).map(|slot| (NodeId(slot.into()), slot)).collect();
+    let start = Start {
+        id: Uuid::from_u128(1),
+        cluster: Some(CLUSTER),
+        seqno: -1,
+        forced: false,
+        participants,
+    };
+    Node {
+        id: NodeId(slot.into()),
+        slot,
+        data: Data::At {
+            cluster: Some(CLUSTER),
+            seqno,
+        },
+        memory: Some(Memory::of_bootstrapper(None, &start)),
+        stage: Stage::Deciding { ballot: None },
+    }
+}
+
+fn empty(slot: Slot) -> Node {
+    Node {
+        data: Data::Empty,
+        memory: None,
+        ..member(slot, 0)
+    }
+}
+
+/// What `node` is after it has started the cluster with what `plan` says, and has written.
+fn started(node: &Node, plan: &Plan, id: u128, written: i64) -> Node {
+    let start = Start {
+        id: Uuid::from_u128(id),
+        cluster: node.cluster(),
+        seqno: node.seqno().unwrap(),
+        forced: plan.forced,
+        participants: plan.participants.clone(),
+    };
+    Node {
+        memory: Some(Memory::of_bootstrapper(plan.newest.as_ref(), &start)),
+        data: Data::At {
+            cluster: Some(CLUSTER),
+            seqno: start.seqno + written,
+        },
+        ..node.clone()
+    }
+}
+
+fn plan(decision: Decision) -> Plan {
+    match decision {
+        Decision::Bootstrap(plan) => plan,
+        other => panic!("it does not start the cluster: {other:?}"),
+    }
+}
+
+#[test]
+fn the_newest_starts_and_the_lowest_slot_of_equals() {
+    let (one, two, three) = (member(1, 5), member(2, 6), member(3, 6));
+    let better = Decision::Wait(Waiting::Better(Slots(vec![2])));
+    assert_eq!(decide(&one, &[two.clone(), three.clone()], around()), better);
+    assert_eq!(decide(&three, &[one.clone(), two.clone()], around()), better);
+    assert!(!plan(decide(&two, &[one, three], around())).forced);
+}
+
+#[test]
+fn who_is_missing_is_waited_for_and_then_asked_for() {
+    let (one, two) = (member(1, 5), member(2, 6));
+    let early = Around {
+        waited: false,
+        ..around()
+    };
+    let missing = Slots(vec![3]);
+    assert_eq!(
+        decide(&two, std::slice::from_ref(&one), early),
+        Decision::Wait(Waiting::Missing(missing.clone()))
+    );
+    let refusal = Refusal::Missing { missing, seqno: 6 };
+    assert_eq!(decide(&two, &[one], around()), Decision::Refuse(refusal));
+}
+
+#[test]
+fn force_starts_from_the_newest_that_is_there_and_from_no_other() {
+    let (one, two) = (member(1, 5), member(2, 6));
+    let elsewhere = Decision::Refuse(Refusal::ForceElsewhere(2));
+    assert_eq!(decide(&one, std::slice::from_ref(&two), forced()), elsewhere);
+    assert!(plan(decide(&two, &[one], forced())).forced);
+}
+
+#[test]
+fn writes_that_were_given_up_do_not_come_back() {
+    let (one, two, three) = (member(1, 5), member(2, 6), member(3, 8));
+    let plan = plan(decide(&two, std::slice::from_ref(&one), forced()));
+    let running = Node {
+        stage: Stage::Primary,
+        memory: started(&two, &plan, 2, 1).memory.map(|mut memory| {
+            memory.saw_view(CLUSTER, 1, &BTreeMap::from([(two.id, 2)]));
+            memory
+        }),
+        ..two
+    };
+    let peers = [running];
+    assert_eq!(
+        decide(&three, &peers, around()),
+        Decision::Refuse(Refusal::Diverged)
+    );
+    // One that has no more than the cluster was started with is only late.
+    assert!(matches!(
+        decide(&member(3, 6), &peers, around()),
+        Decision::Join { .. }
+    ));
+    assert!(matches!(decide(&one, &peers, around()), Decision::Join { .. }));
+}
+
+#[test]
+fn two_forced_halves_never_mix() {
+    let (one, two) = (member(1, 5), member(2, 6));
+    let left = started(&one, &plan(decide(&one, &[], forced())), 2, 3);
+    let right = started(&two, &plan(decide(&two, &[], forced())), 3, 3);
+    for (own, other) in [(&left, &right), (&right, &left)] {
+        let decision = decide(own, std::slice::from_ref(other), around());
+        assert!(
+            matches!(decision, Decision::Refuse(Refusal::Split(_))),
+            "{decision:?}"
+        );
+    }
+}
+
+#[test]
+fn another_clusters_volume_is_refused() {
+    let mut stranger = member(3, 50);
+    stranger.id = NodeId(99);
+    stranger.data = Data::At {
+        cluster: Some(Uuid::from_u128(8)),
+        seqno: 50,
+    };
+    stranger.memory.as_mut().unwrap().cluster = Some(Uuid::from_u128(8));
+    let running = Node {
+        stage: Stage::Primary,
+        ..member(1, 6)
+    };
+    let decision = decide(&stranger, &[running], around());
+    assert!(matches!(
+        decision,
+        Decision::Refuse(Refusal::Foreign { slot: 1, .. })
+    ));
+}
+
+#[test]
+fn a_cluster_is_founded_once_and_by_all() {
+    let (one, two, three) = (empty(1), empty(2), empty(3));
+    assert!(
+        plan(decide(&one, &[two.clone(), three.clone()], around()))
+            .newest
+            .is_none()
+    );
+    // Two of three are not enough, nor is somebody who does not answer.
+    let waits = |decision| matches!(decision, Decision::Wait(Waiting::Founders { .. }));
+    assert!(waits(decide(&one, std::slice::from_ref(&two), around())));
+    let silent = Around {
+        silent: 1,
+        ..around()
+    };
+    assert!(waits(decide(&one, &[two.clone(), three.clone()], silent)));
+    assert_eq!(
+        decide(&two, &[one.clone(), three], around()),
+        Decision::Wait(Waiting::Founder)
+    );
+    // The others have data: slot 1 lost its own.
+    let decision = decide(&one, &[member(2, 6), member(3, 6)], around());
+    assert_eq!(decision, Decision::Wait(Waiting::Data(Slots(vec![2, 3]))));
+}
+
+#[test]
+fn a_member_whose_data_are_gone_has_not_come_back() {
+    let (one, mut two, three) = (member(1, 5), member(2, 6), member(3, 5));
+    two.data = Data::Empty;
+    assert!(matches!(
+        decide(&one, &[two.clone(), three.clone()], around()),
+        Decision::Refuse(Refusal::Missing { .. })
+    ));
+    assert_eq!(
+        decide(&two, &[one, three], around()),
+        Decision::Refuse(Refusal::DataGone)
+    );
+}
