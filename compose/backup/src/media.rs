@@ -92,7 +92,9 @@ impl Media {
         let manifests = Manifest::all(&self.vault).await?;
         for manifest in &manifests {
             // What the newest one does not have was removed before it.
-            self.known.values_mut().for_each(|file| file.removed = true);
+            for file in self.known.values_mut() {
+                file.removed = true;
+            }
             self.learn(&manifest.media.path).await?;
         }
         let newest = manifests.last().map(Manifest::began_at);
@@ -219,7 +221,7 @@ impl Media {
 
     /// Lists, for a full backup, what was `present` before it began and what is now.
     pub async fn write_full_list(&self, path: &str, present: Vec<String>) -> Result<(Item, u64, u64), Error> {
-        let mut paths = BTreeSet::from_iter(present);
+        let mut paths: BTreeSet<_> = present.into_iter().collect();
         paths.extend(self.present());
         let files: Vec<_> = paths.iter().filter_map(|path| self.known.get(path)).collect();
         let bytes = files.iter().map(|file| file.print.bytes).sum();

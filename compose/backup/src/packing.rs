@@ -4,6 +4,7 @@
 //! XChaCha20-Poly1305: a line that says so, 19 random bytes, then segments of 64 KiB, each with a tag of 16 bytes. It
 //! shows when segments are changed, exchanged, left out, or missing at the end.
 
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use aead_stream::{DecryptorBE32, EncryptorBE32};
@@ -84,14 +85,16 @@ impl Printer {
     pub fn finish(self) -> Print {
         Print {
             bytes: self.bytes,
-            sha256: self
-                .hash
-                .finalize()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            sha256: hex(&self.hash.finalize()),
         }
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Packs what is pushed into it.
@@ -343,7 +346,7 @@ mod tests {
     }
 
     fn some_bytes(length: usize) -> Vec<u8> {
-        (0..length).map(|at| (at * at % 251) as u8).collect()
+        (0..251).cycle().take(length).collect()
     }
 
     #[test]

@@ -72,8 +72,13 @@ pub struct Replay {
     pub all: bool,
 }
 
-/// Writes into `folder` what has to be replayed on top of `base`.
-pub async fn assemble(vault: &Vault, base: &Manifest, to: Moment, folder: &Path) -> Result<Replay, Error> {
+/// Puts together what has to be replayed on top of `base`, and writes it into `folder`, if there is one.
+pub async fn assemble(
+    vault: &Vault,
+    base: &Manifest,
+    to: Moment,
+    folder: Option<&Path>,
+) -> Result<Replay, Error> {
     let shipped = Shipped::all(vault, base.cluster).await?;
     let mut assembly = Assembly {
         folder,
@@ -119,7 +124,7 @@ async fn first_needed(vault: &Vault, shipped: &[Shipped], copied: u64) -> Result
 }
 
 struct Assembly<'a> {
-    folder: &'a Path,
+    folder: Option<&'a Path>,
     to: Moment,
     /// One log, as far as it was shipped.
     segment: Option<(Origin, Vec<u8>)>,
@@ -172,9 +177,10 @@ impl Assembly<'_> {
         let Some((head, from, to)) = wanted else {
             return Ok(());
         };
-        let path = self
-            .folder
-            .join(format!("{:06}.binlog", self.replay.files.len() + 1));
+        let Some(folder) = self.folder else {
+            return Ok(());
+        };
+        let path = folder.join(format!("{:06}.binlog", self.replay.files.len() + 1));
         let cut = [&bytes[..head], &bytes[from..to]].concat();
         std::fs::write(&path, cut).map_err(Error::io(&path))?;
         self.replay.files.push(path);

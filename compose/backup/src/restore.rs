@@ -64,6 +64,10 @@ pub async fn restore(vault: &Vault, media: &MediaConfig, order: &Order) -> Resul
         restore_database(vault, &base, order),
         media::restore(media, vault, &files)
     );
+    if database.is_err() {
+        // The folder was empty, and can be restored into again.
+        let _ = std::fs::remove_dir_all(order.into.join(WORK));
+    }
     let (replay, cluster) = database?;
     Ok(Restored {
         base: base.name,
@@ -74,6 +78,8 @@ pub async fn restore(vault: &Vault, media: &MediaConfig, order: &Order) -> Resul
     })
 }
 
+/// Where it is put together, before it takes its place.
+const WORK: &str = "restoring";
 /// A file system of its own has this folder in it, and nobody's data.
 const LOST: &str = "lost+found";
 
@@ -92,7 +98,8 @@ async fn restore_database(
     base: &Manifest,
     order: &Order,
 ) -> Result<(replay::Replay, Uuid), Error> {
-    let (work, data) = (order.into.join("restoring"), order.into.join("restoring/data"));
+    let work = order.into.join(WORK);
+    let data = work.join("data");
     std::fs::create_dir_all(&data).map_err(Error::io(&data))?;
     let began = Instant::now();
     extract(vault, base, &data).await?;
@@ -102,7 +109,7 @@ async fn restore_database(
 
     let logs = work.join("logs");
     std::fs::create_dir_all(&logs).map_err(Error::io(&logs))?;
-    let replay = replay::assemble(vault, base, order.to, &logs).await?;
+    let replay = replay::assemble(vault, base, order.to, Some(&logs)).await?;
     if let Moment::At(time) = order.to
         && replay.all
         && time > replay.shipped_at

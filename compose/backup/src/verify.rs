@@ -1,7 +1,5 @@
 //! Reading everything back.
 
-use std::path::Path;
-
 use crate::error::Error;
 use crate::logs::Shipped;
 use crate::manifest::Manifest;
@@ -38,9 +36,10 @@ pub async fn verify(vault: &Vault) -> Result<Report, Error> {
         let read = read_database(vault, manifest).await;
         report.note(format!("full backup {}", manifest.name), read);
     }
-    if let Some(newest) = manifests.last() {
-        let read = read_logs(vault, newest).await;
-        report.note(format!("logs of cluster {}", newest.cluster), read);
+    let newest = manifests.last().map(|manifest| manifest.cluster);
+    if let Some(base) = manifests.iter().find(|manifest| Some(manifest.cluster) == newest) {
+        let read = read_logs(vault, base).await;
+        report.note(format!("logs of cluster {}", base.cluster), read);
     }
     if let Some(oldest) = manifests.first() {
         verify_media(vault, oldest, &mut report).await;
@@ -60,15 +59,14 @@ async fn read_database(vault: &Vault, manifest: &Manifest) -> Result<String, Err
     ))
 }
 
-async fn read_logs(vault: &Vault, newest: &Manifest) -> Result<String, Error> {
-    let folder = tempfile::tempdir().map_err(Error::io("/tmp"))?;
-    let path: &Path = folder.path();
-    let replay = assemble(vault, newest, Moment::Latest, path).await?;
-    let pieces = Shipped::all(vault, newest.cluster).await?.len();
+async fn read_logs(vault: &Vault, base: &Manifest) -> Result<String, Error> {
+    let replay = assemble(vault, base, Moment::Latest, None).await?;
+    let pieces = Shipped::all(vault, base.cluster).await?.len();
     Ok(format!(
-        "{pieces} pieces; transactions {} to {} follow the newest full backup without a gap",
-        newest.transaction + 1,
-        replay.reached
+        "{pieces} pieces; transactions {} to {} follow full backup {} without a gap",
+        base.transaction + 1,
+        replay.reached,
+        base.name
     ))
 }
 
