@@ -375,10 +375,9 @@ async fn every_process_tells_of_itself_and_every_panel_shows_something() {
 
     // A rate needs two looks at a number, and a change between them.
     let deadline = Instant::now() + Duration::from_secs(180);
-    let mut silent;
     loop {
         visit(&system).await;
-        silent = Vec::new();
+        let mut silent = Vec::new();
         for (title, expressions) in panels() {
             for expression in expressions {
                 let expression = expression.replace("$__rate_interval", "1m");

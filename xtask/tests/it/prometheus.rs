@@ -1,5 +1,6 @@
 //! Prometheus and its tool, as `./dev test` has got them from Debian.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -39,7 +40,10 @@ impl Prometheus {
             rules.display()
         );
         for (name, address) in jobs {
-            config += &format!("  - {{job_name: {name}, static_configs: [{{targets: ['{address}']}}]}}\n");
+            let _ = writeln!(
+                config,
+                "  - {{job_name: {name}, static_configs: [{{targets: ['{address}']}}]}}"
+            );
         }
         let file = folder.path().join("prometheus.yml");
         fs::write(&file, config).unwrap();
