@@ -1,6 +1,7 @@
 //! The harness's own writers, one at each node: they count. With a plain `UPDATE … + 1` nothing may be lost; reading and
 //! then writing loses counts on a healthy cluster, which the audit has to notice.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,14 +89,20 @@ async fn count(pool: &MySqlPool, counter: u32, manner: Manner) -> Result<(), sql
     Ok(())
 }
 
-/// A deadlock, a lock wait and a node that refuses have changed nothing; of the rest nobody knows.
+/// A deadlock, a lock wait and a node that nobody could connect to have changed nothing; of the rest nobody knows.
 fn judge(error: &sqlx::Error) -> Outcome {
     let number = error
         .as_database_error()
         .and_then(|error| error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>())
         .map(sqlx::mysql::MySqlDatabaseError::number);
-    match (number, error) {
-        (Some(1213 | 1205 | 1020), _) | (_, sqlx::Error::PoolTimedOut) => Outcome::Failed(error.to_string()),
-        _ => Outcome::Unknown(error.to_string()),
+    let nothing_happened = match error {
+        sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Io(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused),
+        _ => matches!(number, Some(1213 | 1205 | 1020)),
+    };
+    if nothing_happened {
+        Outcome::Failed(error.to_string())
+    } else {
+        Outcome::Unknown(error.to_string())
     }
 }
