@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use hive_router::ntex::http::h2::Http2ServiceConfig;
 use hive_router::ntex::rt::System;
+use hive_router::ntex::time::Seconds;
 use hive_router::ntex::web::{self, HttpRequest, HttpResponse, HttpServer};
 use hive_router::ntex::{self, SharedCfg};
 use hive_router::pipeline::request_identifiers::RequestIdentifiersService;
@@ -28,6 +30,10 @@ use crate::media::{self, PhotoService};
 use crate::sitemap::{self, Sitemaps};
 use crate::tls::Certificate;
 use crate::traces::TraceService;
+
+/// For so long a client by HTTP/2 may take nothing of an answer that is on its way. The library's three seconds would cut
+/// photos off on slow lines.
+const SLOWEST_READER: Seconds = Seconds(30);
 
 /// Whether this process is on its way out.
 #[derive(Clone, Default)]
@@ -143,7 +149,11 @@ fn public_server(
         server = server.workers(workers.get());
     }
     let server = server
-        .config(SharedCfg::new("PUBLIC").add(build_http_service_config(engine.config)))
+        .config(
+            SharedCfg::new("PUBLIC")
+                .add(build_http_service_config(engine.config))
+                .add(Http2ServiceConfig::new().set_capacity_timeout(SLOWEST_READER)),
+        )
         .shutdown_timeout(engine.config.shutdown_timeout())
         .disable_signals();
     let server = match certificate {
@@ -188,9 +198,10 @@ fn redirect_server(
 
 /// The same page under https, and the same method: a form that is sent here is sent there.
 async fn to_https(request: HttpRequest, site: web::types::State<Arc<str>>) -> HttpResponse {
+    let site: &str = &site;
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     HttpResponse::PermanentRedirect()
-        .header("location", format!("{}{path}", &**site))
+        .header("location", format!("{site}{path}"))
         .finish()
 }
 

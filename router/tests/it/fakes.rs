@@ -20,6 +20,8 @@ pub(crate) const PHOTO: &str = "01936f5e-7c00-7000-8000-000000000001";
 pub(crate) const USER: &str = "01936f5e-7c00-7000-8000-0000000000aa";
 const COMMENT: &str = "01936f5e-7c00-7000-8000-0000000000cc";
 const KEY_ID: &str = "fake";
+/// The size of the file `/media/large`.
+pub(crate) const LARGE: usize = 2 * 1024 * 1024;
 
 /// An Ed25519 private key for tests only: PKCS#8 with 32 known bytes.
 fn key() -> EncodingKey {
@@ -300,6 +302,9 @@ async fn download(State(fake): State<Fake>, Path(file): Path<String>, headers: H
             Json(json!({ "code": "NOT_FOUND", "message": "gone" })),
         )
             .into_response();
+    }
+    if file == "large" {
+        return vec![7; LARGE].into_response();
     }
     let fixed = [
         (header::ETAG, "\"v1\""),

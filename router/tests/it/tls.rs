@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use xtask::system::{Options, System};
 
-use crate::fakes::{Fakes, Token};
+use crate::fakes::{Fakes, LARGE, Token};
 use crate::gateway::{Gateway, free_address, header};
 use crate::system::Site;
 
@@ -75,7 +75,8 @@ impl Pair {
     }
 }
 
-/// A client that believes these certificates and no other, and goes to `router` for the name in them.
+/// A client that believes these certificates and no other, goes to `router` for the name in them, and lets it send no
+/// more at once than most clients do.
 fn browser(pairs: &[&Pair], router: SocketAddr) -> Client {
     let trusted = pairs
         .iter()
@@ -84,6 +85,7 @@ fn browser(pairs: &[&Pair], router: SocketAddr) -> Client {
         .no_proxy()
         .tls_certs_only(trusted)
         .tls_info(true)
+        .http2_initial_stream_window_size(64 * 1024)
         .resolve(NAME, router)
         .redirect(redirect::Policy::none())
         .build()
@@ -196,6 +198,23 @@ async fn everything_goes_by_http_2_over_tls() {
         .body(vec![7; size]);
     let answer: Value = upload.send().await.unwrap().json().await.unwrap();
     assert_eq!(answer["size"], size);
+}
+
+#[tokio::test]
+async fn a_slow_line_gets_the_whole_photo() {
+    let fakes = Fakes::start().await;
+    let router = Secured::start(&fakes, &[]).await;
+    let browser = browser(&[&router.first], router.gateway.address);
+    let mut photo = browser.get(router.url("/media/large")).send().await.unwrap();
+    let mut size = 0;
+    while let Some(part) = photo.chunk().await.unwrap() {
+        if size == 0 {
+            // Nobody reads, so the router has to wait, longer than the library would by itself.
+            tokio::time::sleep(Duration::from_secs(6)).await;
+        }
+        size += part.len();
+    }
+    assert_eq!(size, LARGE);
 }
 
 #[tokio::test]

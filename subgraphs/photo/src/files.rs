@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chassis::config::{ConfigError, Secret};
@@ -16,7 +17,7 @@ use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{GetOptions, GetResult, ObjectStore, ObjectStoreExt as _};
+use object_store::{BackoffConfig, GetOptions, GetResult, ObjectStore, ObjectStoreExt as _, RetryConfig};
 use url::Url;
 
 use crate::domain::{FileKey, FileName};
@@ -24,6 +25,9 @@ use crate::error::Error;
 
 /// How many files are written at once for one picture.
 const WRITES: usize = 4;
+
+/// How long a bucket that does not answer is asked again, while somebody waits: a stumble passes, an outage is said.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Where files are kept.
 #[derive(Debug, Clone, clap::Args)]
@@ -117,7 +121,15 @@ impl Files {
             .with_bucket_name(bucket)
             .with_region(&config.s3_region)
             .with_access_key_id(id.expose())
-            .with_secret_access_key(secret.expose());
+            .with_secret_access_key(secret.expose())
+            .with_retry(RetryConfig {
+                backoff: BackoffConfig {
+                    max_backoff: Duration::from_secs(1),
+                    ..BackoffConfig::default()
+                },
+                retry_timeout: PATIENCE,
+                ..RetryConfig::default()
+            });
         if let Some(endpoint) = &config.s3_endpoint {
             // A service of one's own on a private network may well have no certificate.
             builder = builder

@@ -236,6 +236,21 @@ async fn a_store_that_refuses_makes_the_upload_unavailable() {
     assert_eq!(site.count("upload").await, 0);
 }
 
+#[tokio::test]
+async fn a_store_that_is_away_is_said_before_people_give_up() {
+    let server = S3Server::start();
+    let files = Files::open(&server.config()).unwrap();
+    drop(server);
+    let site = Site::with(|state| state.files = files).await;
+    let began = Instant::now();
+    let (status, answer) = site.upload(somebody(), "image/png", png(&picture(20, 20))).await;
+    assert_eq!(
+        (status.as_u16(), answer["code"].as_str()),
+        (503, Some("UNAVAILABLE"))
+    );
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
 #[test]
 fn a_store_that_cannot_be_is_named() {
     let server = S3Server::start();
