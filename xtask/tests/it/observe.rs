@@ -86,7 +86,7 @@ fn every_alert_is_tested_and_has_a_section_in_the_guide() {
         let fires = |text: &&str| text.trim_start().starts_with("exp_alerts:\n");
         assert!(expected.iter().any(fires), "no test in which {name} fires");
         assert!(
-            !expected.iter().all(|text| fires(&text)),
+            !expected.iter().all(fires),
             "no test in which {name} does not fire"
         );
     }
@@ -254,7 +254,7 @@ fn rules_and_panels_ask_only_for_metrics_that_there_are() {
 }
 
 /// A little of everything: people, uploads, votes and comments, and requests that are refused.
-async fn drive(system: &System, pictures: &Path) {
+fn drive(system: &System, pictures: &Path) {
     let seed = Command::new(binaries().join("xtask"))
         .args(["seed", "--url", &system.base_url(), "--from"])
         .arg(pictures)
@@ -371,7 +371,7 @@ async fn every_process_tells_of_itself_and_every_panel_shows_something() {
     }
     let prometheus = Prometheus::start(&jobs, &observe()).await;
     let pictures = pictures();
-    drive(&system, pictures.path()).await;
+    drive(&system, pictures.path());
 
     // A rate needs two looks at a number, and a change between them.
     let deadline = Instant::now() + Duration::from_secs(180);
