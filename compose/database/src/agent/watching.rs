@@ -216,9 +216,9 @@ impl Agent {
         }
         shared.set_stage(Stage::Primary);
         self.say(&format!("running: {comment}"), false);
-        if !watch.accounts_made {
-            match self.make_accounts(watch.bootstrapped).await {
-                Ok(()) => watch.accounts_made = true,
+        if watch.accounts != Accounts::Made {
+            match self.make_accounts(watch.accounts == Accounts::Renew).await {
+                Ok(()) => watch.accounts = Accounts::Made,
                 Err(error) => {
                     tracing::warn!(%error, "the accounts of the services could not be made; trying again");
                 }
@@ -309,8 +309,7 @@ impl Agent {
 
 /// What is known of a running MariaDB.
 pub(super) struct Watch {
-    bootstrapped: bool,
-    accounts_made: bool,
+    accounts: Accounts,
     /// Whether it counts in full when the nodes vote on who goes on.
     weighs: bool,
     remembers: bool,
@@ -318,6 +317,17 @@ pub(super) struct Watch {
     forgotten: Forgotten,
     /// Whether writes are refused because no node has space left.
     pub(super) read_only: bool,
+}
+
+/// What is left to do about the accounts of the services.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Accounts {
+    /// Bring them up to date: nobody else has.
+    Renew,
+    /// Make them if any is missing.
+    Look,
+    /// Nothing.
+    Made,
 }
 
 /// What tells a node that was forgotten from one that catches up.
@@ -332,8 +342,11 @@ struct Forgotten {
 impl Watch {
     fn new(bootstrapped: bool) -> Self {
         Self {
-            bootstrapped,
-            accounts_made: false,
+            accounts: if bootstrapped {
+                Accounts::Renew
+            } else {
+                Accounts::Look
+            },
             weighs: bootstrapped,
             remembers: true,
             alone_since: None,

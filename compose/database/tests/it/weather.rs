@@ -1,6 +1,7 @@
 //! Bad weather: a full disk, names that nobody knows, strangers on the same network, clocks that are wrong.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -73,10 +74,10 @@ impl Names {
 
     /// `db.test` leads to these slots; to none when nobody knows it.
     fn know(&self, lab: &Lab, slots: &[u32]) {
-        let lines: String = slots
-            .iter()
-            .map(|slot| format!("{} db.test\n", lab.address(*slot)))
-            .collect();
+        let mut lines = String::new();
+        for slot in slots {
+            let _ = writeln!(lines, "{} db.test", lab.address(*slot));
+        }
         for folder in &self.folders {
             fs::write(folder.join("hosts"), format!("127.0.0.1 localhost\n{lines}")).unwrap();
         }

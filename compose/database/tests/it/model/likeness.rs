@@ -117,7 +117,7 @@ impl World {
             memory
                 .history
                 .iter_mut()
-                .for_each(|start| change(&mut start.seqno))
+                .for_each(|start| change(&mut start.seqno));
         });
         for machine in &mut self.machines {
             if let Data::At { seqno, .. } = &mut machine.data {
