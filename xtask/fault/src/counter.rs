@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) enum Manner {
     InOneStatement,
     ReadThenWrite,
+    /// In one statement, and each writer its own counter: none is refused because another node was first. A refusal
+    /// makes every node write its log, also where commits do not.
+    Apart,
 }
 
 /// Makes the table, on any node.
@@ -49,7 +52,10 @@ pub(crate) async fn prepare(pool: &MySqlPool) -> Result<()> {
 pub(crate) fn start(world: Arc<World>, pool: MySqlPool, node: u32, manner: Manner) -> JoinHandle<()> {
     tokio::spawn(async move {
         while !world.is_over() {
-            let counter = rand::rng().random_range(1..=COUNTERS);
+            let counter = match manner {
+                Manner::Apart => node,
+                _ => rand::rng().random_range(1..=COUNTERS),
+            };
             let operation = Operation::Increment { counter, node };
             let number = world
                 .history
@@ -68,7 +74,7 @@ pub(crate) fn start(world: Arc<World>, pool: MySqlPool, node: u32, manner: Manne
 
 async fn count(pool: &MySqlPool, counter: u32, manner: Manner) -> Result<(), sqlx::Error> {
     match manner {
-        Manner::InOneStatement => {
+        Manner::InOneStatement | Manner::Apart => {
             sqlx::query("UPDATE fault_audit.counter SET value = value + 1 WHERE id = ?")
                 .bind(counter)
                 .execute(pool)

@@ -231,7 +231,9 @@ impl Test<'_> {
 
     /// The cluster's folder may go with it.
     fn keep_logs(&self, ground: &Ground) -> Result<()> {
-        let kept = self.history.join(format!("logs-{}-{}", std::process::id(), self.grounds));
+        let kept = self
+            .history
+            .join(format!("logs-{}-{}", std::process::id(), self.grounds));
         std::fs::create_dir_all(&kept)?;
         for log in std::fs::read_dir(ground.folder().join("logs"))? {
             let log = log?;

@@ -125,6 +125,7 @@ impl Ground {
             .collect();
         let manner = match control {
             Some(Control::Rmw) => Manner::ReadThenWrite,
+            Some(Control::Flush0) => Manner::Apart,
             _ => Manner::InOneStatement,
         };
         let counters: Vec<_> = (1..)
