@@ -152,7 +152,7 @@ impl Shipper {
     /// is needed if nothing was shipped yet.
     pub async fn open(vault: &Vault, cluster: Uuid, copied: u64) -> Result<Self, Error> {
         let shipped = Shipped::all(vault, cluster).await?;
-        let mut shipper = Self {
+        let mut new = Self {
             vault: vault.clone(),
             cluster,
             last: copied,
@@ -161,15 +161,15 @@ impl Shipper {
         };
         // What was shipped before a hole that the full backup has covered is not gone on with.
         if let Some(newest) = shipped.last().filter(|newest| newest.last >= copied) {
-            shipper.last = newest.last;
-            shipper.named = newest.at;
+            new.last = newest.last;
+            new.named = newest.at;
             match newest.read(vault).await {
-                Ok((origin, _)) => shipper.at = Some(origin),
+                Ok((origin, _)) => new.at = Some(origin),
                 // The same transactions are in the log of any node.
                 Err(error) => tracing::warn!("the last piece of the logs cannot be read: {error}"),
             }
         }
-        Ok(shipper)
+        Ok(new)
     }
 
     /// The cluster whose logs it ships.

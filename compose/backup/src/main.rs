@@ -53,7 +53,7 @@ struct Run {
     #[command(flatten)]
     media: MediaConfig,
     #[command(flatten)]
-    run: RunConfig,
+    schedule: RunConfig,
     #[command(flatten)]
     log: LogConfig,
 }
@@ -122,12 +122,12 @@ async fn run_service(settings: Run) -> anyhow::Result<()> {
         vault,
         source,
         media,
-        run,
+        schedule,
         ..
     } = settings;
     let stop = CancellationToken::new();
     server::stop_at_signal(stop.clone());
-    Ok(service::run(&vault, &source, &media, run, stop).await?)
+    Ok(service::run(&vault, &source, &media, schedule, stop).await?)
 }
 
 async fn make_one(settings: Now) -> anyhow::Result<()> {

@@ -139,11 +139,11 @@ impl Media {
     }
 
     async fn copy(&mut self, objects: &[ObjectMeta], now: DateTime<Utc>) -> Result<(), Error> {
-        let copies: Vec<_> = objects
+        let tasks: Vec<_> = objects
             .iter()
             .map(|object| copy_one(self.store.clone(), self.vault.clone(), object.location.clone()))
             .collect();
-        let copied: Vec<Option<Known>> = futures::stream::iter(copies)
+        let copied: Vec<Option<Known>> = futures::stream::iter(tasks)
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await?;

@@ -327,12 +327,12 @@ mod tests {
     fn pack(contents: &[u8], packing: Packing, piece: usize) -> Vec<u8> {
         let key = key("one key");
         let mut packer = Packer::new(packing.compressed, packing.sealed.then_some(&key)).unwrap();
-        let mut packed = Vec::new();
+        let mut stored = Vec::new();
         for piece in contents.chunks(piece) {
-            packed.extend(packer.push(piece).unwrap());
+            stored.extend(packer.push(piece).unwrap());
         }
-        packed.extend(packer.finish().unwrap());
-        packed
+        stored.extend(packer.finish().unwrap());
+        stored
     }
 
     fn unpack(packed: &[u8], packing: Packing, key: &Key, piece: usize) -> Result<Vec<u8>, Unreadable> {

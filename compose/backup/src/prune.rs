@@ -177,6 +177,6 @@ mod tests {
         assert_eq!(kept_of(&[3, 4], "2026-11-02T12:00:00Z"), [3, 4]);
         // The last one is kept, however old it is.
         assert_eq!(kept_of(&[1], "2026-11-30T12:00:00Z"), [1]);
-        assert!(kept_of(&[], "2026-11-30T12:00:00Z").is_empty());
+        assert_eq!(kept_of(&[], "2026-11-30T12:00:00Z"), Vec::<u32>::new());
     }
 }

@@ -169,8 +169,8 @@ impl Server {
         if files.is_empty() {
             return Ok(());
         }
-        let (reader, writer) = std::io::pipe().map_err(Error::io("mariadb-binlog"))?;
-        let decoder = Command::new(find("mariadb-binlog", "mariadb-client")?)
+        let (pipe, writer) = std::io::pipe().map_err(Error::io("mariadb-binlog"))?;
+        let reading = Command::new(find("mariadb-binlog", "mariadb-client")?)
             .arg("--no-defaults")
             // What a node did for itself alone is none of the cluster's.
             .arg(format!("--do-domain-ids={DOMAIN}"))
@@ -184,12 +184,12 @@ impl Server {
         let mut client = self.client()?;
         let client = client
             .arg("--binary-mode")
-            .stdin(reader)
+            .stdin(pipe)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .map_err(Error::io("mariadb"))?;
-        let (decoded, replayed) = tokio::join!(decoder.wait_with_output(), client.wait_with_output());
+        let (decoded, replayed) = tokio::join!(reading.wait_with_output(), client.wait_with_output());
         let replayed = replayed.map_err(Error::io("mariadb"))?;
         if !replayed.status.success() {
             return Err(program_failed("mariadb", replayed.status, &replayed.stderr));

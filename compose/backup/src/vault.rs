@@ -274,15 +274,12 @@ impl Reading {
         let Some(unpacker) = &mut self.unpacker else {
             return Ok(None);
         };
-        let part = match self.stream.try_next().await.map_err(Error::Store)? {
-            Some(bytes) => {
-                self.stored.update(&bytes);
-                unpacker.push(&bytes).map_err(unreadable)?
-            }
-            None => {
-                let unpacker = self.unpacker.take().expect("it is there until the end");
-                unpacker.finish().map_err(unreadable)?
-            }
+        let part = if let Some(bytes) = self.stream.try_next().await.map_err(Error::Store)? {
+            self.stored.update(&bytes);
+            unpacker.push(&bytes).map_err(unreadable)?
+        } else {
+            let unpacker = self.unpacker.take().expect("it is there until the end");
+            unpacker.finish().map_err(unreadable)?
         };
         self.content.update(&part);
         Ok(Some(part))

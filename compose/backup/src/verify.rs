@@ -17,7 +17,7 @@ pub struct Report {
 }
 
 impl Report {
-    fn note(&mut self, what: String, outcome: Result<String, Error>) {
+    fn note(&mut self, what: &str, outcome: Result<String, Error>) {
         match outcome {
             Ok(more) => self.fine.push(format!("{what}: {more}")),
             Err(error) => self.faults.push(format!("{what}: {error}")),
@@ -34,12 +34,12 @@ pub async fn verify(vault: &Vault) -> Result<Report, Error> {
     }
     for manifest in &manifests {
         let read = read_database(vault, manifest).await;
-        report.note(format!("full backup {}", manifest.name), read);
+        report.note(&format!("full backup {}", manifest.name), read);
     }
     let newest = manifests.last().map(|manifest| manifest.cluster);
     if let Some(base) = manifests.iter().find(|manifest| Some(manifest.cluster) == newest) {
         let read = read_logs(vault, base).await;
-        report.note(format!("logs of cluster {}", base.cluster), read);
+        report.note(&format!("logs of cluster {}", base.cluster), read);
     }
     if let Some(oldest) = manifests.first() {
         verify_media(vault, oldest, &mut report).await;

@@ -48,13 +48,9 @@ pub(crate) struct Arguments {
 pub(crate) async fn drill(arguments: &Arguments) -> Result<()> {
     let seed = arguments.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     println!("seed {seed}");
-    let (folder, _temporary) = match &arguments.data {
-        Some(folder) => (std::path::absolute(folder)?, None),
-        None => {
-            let temporary = tempfile::Builder::new().prefix("drill-").tempdir()?;
-            (temporary.path().to_path_buf(), Some(temporary))
-        }
-    };
+    let temporary = tempfile::Builder::new().prefix("drill-").tempdir()?;
+    let folder = arguments.data.as_deref().unwrap_or(temporary.path());
+    let folder = std::path::absolute(folder)?;
     let mut drill = Drill::start(folder, arguments.people, seed).await?;
     drill.load(arguments).await?;
     let before = drill.destroy().await?;
