@@ -116,7 +116,7 @@ fn every_image_to_start_from_is_an_argument() {
 /// Whoever builds without a toolchain, packs what is there, or has buildx, gets the same images.
 #[test]
 fn all_ways_make_the_same_images() {
-    let (build, images, bake) = (text("build.Dockerfile"), text("images"), text("docker-bake.hcl"));
+    let (dockerfile, images, bake) = (text("build.Dockerfile"), text("images"), text("docker-bake.hcl"));
     for (name, _) in dockerfiles() {
         let file = format!("{name}.Dockerfile");
         assert!(images.contains(&file), "compose/images does not make {name}");
@@ -130,11 +130,11 @@ fn all_ways_make_the_same_images() {
             .map(str::to_owned)
             .collect()
     };
-    let built = programs(&build, "for program in ");
+    let compiled = programs(&dockerfile, "for program in ");
     let mut packed = programs(&images, "for program in ");
     packed.extend(programs(&images, "services=("));
-    assert_eq!(built, packed);
-    for program in &built {
+    assert_eq!(compiled, packed);
+    for program in &compiled {
         let is_there = dockerfiles().iter().any(|(_, dockerfile)| {
             dockerfile
                 .iter()
