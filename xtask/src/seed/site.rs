@@ -51,8 +51,8 @@ impl Site {
         Ok(Self::of(client, vec![url.trim_end_matches('/').to_owned()]))
     }
 
-    /// A site that has several machines: a request goes to another one when it cannot reach the first, as browsers do,
-    /// and is given up after `patience`.
+    /// A site that has several machines: a request goes to another one when it cannot reach the first, or when that closes
+    /// a kept connection instead of answering, as browsers do. It is given up after `patience`.
     pub(crate) fn over(urls: Vec<String>, patience: Duration) -> Result<Self> {
         let client = reqwest::Client::builder()
             .no_proxy()
@@ -83,7 +83,7 @@ impl Site {
                 .send()
                 .await
             {
-                Err(error) if error.is_connect() && left > 0 => {
+                Err(error) if left > 0 && (error.is_connect() || was_closed(&error)) => {
                     self.turn.store(turn + 1, Ordering::Relaxed);
                 }
                 outcome => return outcome,
@@ -334,6 +334,21 @@ impl Member<'_> {
         let message = body["message"].as_str().unwrap_or("no reason given");
         Ok(Err((status, message.to_owned())))
     }
+}
+
+/// Whether the connection ended before the first byte of an answer.
+fn was_closed(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error
+            .to_string()
+            .contains("connection closed before message completed")
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 impl std::fmt::Display for Refusal {

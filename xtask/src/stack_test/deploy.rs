@@ -43,7 +43,7 @@ impl Engine {
             let size: u32 = size.trim().trim_end_matches(" MB").parse()?;
             let limit = match name {
                 "router" => 130,
-                "database" | "objects" => 250,
+                "database" | "backup" | "objects" => 250,
                 _ => 60,
             };
             ensure!(size <= limit, "{name} has {size} MB, more than {limit}");

@@ -102,6 +102,8 @@ async fn good_weather(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
     let work = under_load(visit, NoneFails, engine.roll_services());
     table.try_step("load: update every service", work).await;
     table.try_step("connections on each node", engine.spread()).await;
+    let work = under_load(visit, NoneFails, engine.rotate_keys());
+    table.try_step("load: the next signing key", work).await;
     let work = under_load(visit, SomeMayFail, engine.roll_database());
     table.try_step("load: update the database", work).await;
     let work = under_load(visit, SomeMayFail, engine.kill_database());

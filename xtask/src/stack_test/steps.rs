@@ -57,6 +57,15 @@ impl Engine {
         ))
     }
 
+    /// Makes the next signing key, as an operator would.
+    pub(super) async fn rotate_keys(&self) -> Result<String> {
+        let container = self.containers("authentication").await?.pop();
+        let container = container.context("there is a task")?;
+        self.docker(&["exec", &container, "/service", "rotate-keys"])
+            .await?;
+        Ok("the next key is published".to_owned())
+    }
+
     pub(super) async fn kill_database(&self) -> Result<String> {
         let victim = self.containers("db").await?.pop();
         let victim = victim.context("there is a database node")?;
