@@ -223,7 +223,7 @@ mod tests {
         let unknown = || Outcome::Unknown("no answer".to_owned());
         let refused = || Outcome::Failed("FORBIDDEN".to_owned());
         let [a, b, c] = [(0, Outcome::Ok), (1, unknown()), (2, Outcome::Ok)]
-            .map(|(number, outcome)| vote(number, 30.0 * number as f64, outcome));
+            .map(|(number, outcome)| vote(number, [0.0, 30.0, 60.0][number], outcome));
         assert_eq!(allowed(&[(&a, 1), (&b, -1)]), BTreeSet::from([1, -1]));
         assert_eq!(allowed(&[(&a, 1), (&b, -1), (&c, 0)]), BTreeSet::from([0]));
         let soon = vote(3, 31.0, Outcome::Ok);
