@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use chassis::config::TokenConfig;
 use chassis::telemetry::LogFormat;
-use chrono_tz::Tz;
 use chassis::telemetry::traces::TraceConfig;
+use chrono_tz::Tz;
 use ipnet::IpNet;
 use url::Url;
 

@@ -33,8 +33,8 @@ enum Task {
 #[derive(Debug, clap::Args)]
 struct Bucket {
     /// The name of the bucket.
-    #[arg(long, env = "BUCKET", default_value = "media")]
-    bucket: String,
+    #[arg(long = "bucket", env = "BUCKET", default_value = "media")]
+    name: String,
     /// A file with the id of the clients' key: GK and 24 hexadecimal digits.
     #[arg(long, env = "S3_ACCESS_KEY_ID_FILE")]
     access_key_id_file: PathBuf,
@@ -55,7 +55,7 @@ fn command(garage: &Path, task: &Task) -> anyhow::Result<Command> {
     match task {
         Task::Run(bucket) => command
             .args(["server", "--single-node", "--default-bucket"])
-            .env("GARAGE_DEFAULT_BUCKET", &bucket.bucket)
+            .env("GARAGE_DEFAULT_BUCKET", &bucket.name)
             .env("GARAGE_DEFAULT_ACCESS_KEY", secret(&bucket.access_key_id_file)?)
             .env(
                 "GARAGE_DEFAULT_SECRET_KEY",

@@ -44,7 +44,8 @@ pub async fn run(
     metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "photos").increment(repaired.photos);
     metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "deleted_photos")
         .increment(repaired.deleted_photos);
-    metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "departed").increment(repaired.departed);
+    metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "departed")
+        .increment(repaired.departed);
     Ok(repaired)
 }
 

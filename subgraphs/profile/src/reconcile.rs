@@ -40,8 +40,10 @@ pub async fn run(
         repaired.profiles = adopt(pool, accounts).await?;
     }
     events::sweep(pool, now).await?;
-    metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "profiles").increment(repaired.profiles);
-    metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "departed").increment(repaired.departed);
+    metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "profiles")
+        .increment(repaired.profiles);
+    metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "departed")
+        .increment(repaired.departed);
     Ok(repaired)
 }
 

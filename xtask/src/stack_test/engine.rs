@@ -284,11 +284,14 @@ pub(super) async fn said(command: Command) -> Result<String> {
         .collect::<Vec<_>>()
         .join(" ");
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = tokio::process::Command::from(command)
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .with_context(|| format!("could not start {program}"))?;
+    // Boxed, because every step is made of these and would be as large as all of them.
+    let output = Box::pin(
+        tokio::process::Command::from(command)
+            .stdin(Stdio::null())
+            .output(),
+    )
+    .await
+    .with_context(|| format!("could not start {program}"))?;
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);
         bail!("{program} {text}: {}", complaint.trim());

@@ -43,12 +43,12 @@ pub(super) async fn under_load(
         said
     };
     let (said, ..) = futures::try_join!(
-        working,
-        load.read(),
-        load.fetch(),
-        load.vote(),
-        load.comment(),
-        load.upload()
+        Box::pin(working),
+        Box::pin(load.read()),
+        Box::pin(load.fetch()),
+        Box::pin(load.vote()),
+        Box::pin(load.comment()),
+        Box::pin(load.upload())
     )?;
     visit.check().await?;
     let tallies = load.tallies();
@@ -94,24 +94,25 @@ impl Load<'_> {
         let began = Instant::now();
         loop {
             let outcome = work().await;
-            let mut tallies = self.tallies();
-            let tally = tallies.0.entry(kind).or_default();
-            tally.longest = tally.longest.max(began.elapsed());
+            self.count(kind, began, &outcome);
             match outcome {
-                Ok(value) => {
-                    tally.done += 1;
-                    return Ok(value);
-                }
-                Err(error) if began.elapsed() > PATIENCE => {
-                    bail!("{kind} never worked again: {error:#}");
-                }
-                Err(error) => {
-                    tally.failed += 1;
-                    tally.first_failure.get_or_insert_with(|| format!("{error:#}"));
-                }
+                Err(error) if began.elapsed() > PATIENCE => bail!("{kind} never worked again: {error:#}"),
+                Err(_) => pause(100).await,
+                done => return done,
             }
-            drop(tallies);
-            pause(100).await;
+        }
+    }
+
+    fn count<T>(&self, kind: &'static str, began: Instant, outcome: &Result<T>) {
+        let mut tallies = self.tallies();
+        let tally = tallies.0.entry(kind).or_default();
+        tally.longest = tally.longest.max(began.elapsed());
+        match outcome {
+            Ok(_) => tally.done += 1,
+            Err(error) => {
+                tally.failed += 1;
+                tally.first_failure.get_or_insert_with(|| format!("{error:#}"));
+            }
         }
     }
 

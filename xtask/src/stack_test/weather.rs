@@ -95,13 +95,12 @@ impl Engine {
         let port = ["--publish", "mode=host,target=4999,published=4999"];
         let image = ["--name", &name, "proofsheet/router:stack-test"];
         let created = self.docker(&[&create[..], &port, &image].concat()).await;
-        let said = match created {
-            Err(error) => format!("{error:#}"),
-            Ok(_) => {
-                let said = self.complains("second", "port").await?;
-                self.docker(&["service", "rm", &name]).await?;
-                said
-            }
+        let said = if let Err(error) = created {
+            format!("{error:#}")
+        } else {
+            let said = self.complains("second", "port").await?;
+            self.docker(&["service", "rm", &name]).await?;
+            said
         };
         Ok(format!("the second says {:?}", last(&said)))
     }

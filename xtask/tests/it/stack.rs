@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Map, Value};
 use xtask::workspace::root;
@@ -21,7 +22,7 @@ fn files() -> BTreeMap<String, Value> {
     fs::read_dir(root().join("compose"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".yml"))
+        .filter(|name| Path::new(name).extension().is_some_and(|end| end == "yml"))
         .map(|name| {
             let value = read(&text(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
             (name, value)

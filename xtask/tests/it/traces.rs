@@ -109,10 +109,18 @@ async fn ask(system: &System, query: &str, traceparent: &str) -> String {
     answer.headers()["x-request-id"].to_str().unwrap().to_owned()
 }
 
-/// What a log line says, by name; the first one that contains `words`.
-fn line(log: &str, words: &str) -> HashMap<String, serde_json::Value> {
-    let found = log.lines().find(|line| line.contains(words));
-    serde_json::from_str(found.unwrap_or_else(|| panic!("nobody logged {words}: {log}"))).unwrap()
+/// What a part's log line says, by name; the first one that contains `words`. It may come a moment after the answer.
+async fn line(system: &System, part: &str, words: &str) -> HashMap<String, serde_json::Value> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let log = system.log(part);
+        let lines = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        if let Some(found) = lines.into_iter().find(|line| line.contains(words)) {
+            return serde_json::from_str(found).unwrap();
+        }
+        assert!(Instant::now() < deadline, "nobody logged {words}: {log}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[tokio::test]
@@ -174,12 +182,12 @@ async fn a_request_is_one_trace_from_the_browser_to_the_statements() {
 
     // Log lines say the same ids.
     let refused = ask(&system, r#"{ photo(id: "nonsense") { id } }"#, &traceparent).await;
-    let refusal = line(&system.log("photo"), "\"refused\"");
+    let refusal = line(&system, "photo", "\"refused\"").await;
     assert_eq!(refusal["request_id"], refused.as_str());
     assert_eq!(refusal["trace_id"], TRACE);
     system.stop_service("vote").await.unwrap();
     let failed = ask(&system, "{ hotPhotos(first: 3) { nodes { id } } }", &traceparent).await;
-    let outage = line(&system.log("router"), "a subgraph is unavailable");
+    let outage = line(&system, "router", "a subgraph is unavailable").await;
     assert_eq!(outage["request_id"], failed.as_str());
     assert_eq!(outage["trace_id"], TRACE);
     system.stop().await;
