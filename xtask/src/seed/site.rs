@@ -62,7 +62,8 @@ impl Site {
         Ok(Self::of(client, urls))
     }
 
-    fn of(client: reqwest::Client, urls: Vec<String>) -> Self {
+    /// A site that `client` reaches.
+    pub(crate) fn of(client: reqwest::Client, urls: Vec<String>) -> Self {
         Self {
             client,
             urls,
@@ -193,6 +194,11 @@ impl Member<'_> {
     /// Where this person is.
     pub(crate) fn site(&self) -> &Site {
         self.site
+    }
+
+    /// Signs in before what comes next.
+    pub(crate) async fn sign_in_again(&self) {
+        *self.token.lock().await = None;
     }
 
     async fn token(&self) -> Result<String> {

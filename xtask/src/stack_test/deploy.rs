@@ -13,21 +13,18 @@ use crate::tools::{output, run};
 
 impl Engine {
     pub(super) async fn make_bases(&self) -> Result<String> {
-        let mut made = Vec::new();
-        for (image, what) in [
-            ("proofsheet/base", "programs"),
-            ("proofsheet/base-database", "database"),
-        ] {
-            if self.docker(&["image", "inspect", image]).await.is_err() {
-                run("making a base image", &mut self.command("compose/base", &[what]))?;
-                made.push(image);
-            }
+        let programs = self.make_base("proofsheet/base", "programs").await?;
+        let database = self.make_base("proofsheet/base-database", "database").await?;
+        Ok(format!("{programs}, {database}"))
+    }
+
+    /// Makes an image to start from, if it is not there.
+    pub(super) async fn make_base(&self, image: &str, what: &str) -> Result<String> {
+        if self.docker(&["image", "inspect", image]).await.is_ok() {
+            return Ok(format!("{image} was there"));
         }
-        Ok(if made.is_empty() {
-            "made before".to_owned()
-        } else {
-            format!("made {}", made.join(" and "))
-        })
+        run("making a base image", &mut self.command("compose/base", &[what]))?;
+        Ok(format!("{image} made"))
     }
 
     /// Packs all images, and looks that none is larger than it may be.
@@ -100,6 +97,23 @@ impl Engine {
         ))
     }
 
+    /// Waits until Swarm has updated what the last deploy changed.
+    pub(super) async fn settled(&self) -> Result<()> {
+        // It begins a moment after it has said yes.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        // The nodes of the database follow one after the other, with a pause after each.
+        self.until_within(2 * PATIENCE, "every update ends", async || {
+            let services = self.docker(&["stack", "services", "--quiet", STACK]).await?;
+            let services: Vec<_> = services.lines().collect();
+            let state = "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}";
+            let inspect = ["service", "inspect", "--format", state];
+            let states = self.docker(&[&inspect[..], &services].concat()).await?;
+            let goes_on = |state: &str| matches!(state, "updating" | "rollback_started");
+            Ok(!states.lines().any(goes_on))
+        })
+        .await
+    }
+
     /// Whether a timeline comes, from whatever services that takes.
     pub(super) async fn answers(&self, field: &str) -> Result<bool> {
         let query = format!("{{ {field}(first: 5) {{ nodes {{ id title votes {{ up }} }} }} }}");
@@ -108,13 +122,21 @@ impl Engine {
     }
 
     pub(super) async fn ask(&self, query: &str) -> Result<Value> {
+        self.ask_as(None, query).await
+    }
+
+    /// Asks in the name of who has this token.
+    pub(super) async fn ask_as(&self, token: Option<&str>, query: &str) -> Result<Value> {
         let client = reqwest::Client::builder()
             .no_proxy()
             .timeout(Duration::from_secs(10))
             .build()?;
-        let request = client
+        let mut request = client
             .post(format!("{}/graphql", self.url()))
             .json(&json!({ "query": query }));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
         Ok(request.send().await?.json().await?)
     }
 
@@ -167,14 +189,20 @@ impl Engine {
 
     /// Removes volumes and secrets.
     pub(super) async fn forget(&self) -> Result<()> {
-        for (kind, filter) in [
-            ("secret", format!("label=org.proofsheet.stack={STACK}")),
-            ("volume", format!("name={STACK}_")),
-        ] {
-            let names = self.docker(&[kind, "ls", "--quiet", "--filter", &filter]).await;
-            for name in names.unwrap_or_default().lines() {
-                self.docker(&[kind, "rm", name]).await?;
-            }
+        let ours = format!("label=org.proofsheet.stack={STACK}");
+        self.remove_all("secret", &ours).await?;
+        self.remove_all("config", &ours).await?;
+        self.remove_volumes().await
+    }
+
+    pub(super) async fn remove_volumes(&self) -> Result<()> {
+        self.remove_all("volume", &format!("name={STACK}_")).await
+    }
+
+    async fn remove_all(&self, kind: &str, filter: &str) -> Result<()> {
+        let names = self.docker(&[kind, "ls", "--quiet", "--filter", filter]).await;
+        for name in names.unwrap_or_default().lines() {
+            self.docker(&[kind, "rm", name]).await?;
         }
         Ok(())
     }

@@ -140,6 +140,20 @@ impl Engine {
         )
     }
 
+    /// Empties its disk. It must not run.
+    pub(super) fn wipe(&self) -> Result<()> {
+        // What its processes had mounted goes with the last of them.
+        for _ in 0..50 {
+            match std::fs::remove_dir_all(&self.dir) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+                _ => return Ok(()),
+            }
+        }
+        bail!("{} could not be emptied", self.dir.display())
+    }
+
     /// Packs an image that consists of `lines` of a Dockerfile.
     pub(super) fn image(&self, tag: &str, lines: &str) -> Result<()> {
         let mut build = self.command("docker", &["build", "--quiet", "--tag", tag, "-"]);
@@ -158,7 +172,16 @@ impl Engine {
 
     /// Waits until `look` says so; a failure to look may pass.
     pub(super) async fn until(&self, what: &str, look: impl AsyncFn() -> Result<bool>) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        self.until_within(PATIENCE, what, look).await
+    }
+
+    pub(super) async fn until_within(
+        &self,
+        patience: Duration,
+        what: &str,
+        look: impl AsyncFn() -> Result<bool>,
+    ) -> Result<()> {
+        let deadline = Instant::now() + patience;
         let mut last = None;
         while Instant::now() < deadline {
             match look().await {
@@ -172,7 +195,7 @@ impl Engine {
         let tasks = self.docker(&["stack", "ps", STACK, "--format", columns]).await?;
         bail!(
             "waited {} s, and not: {what} (last: {last:?}). The tasks:\n{tasks}",
-            PATIENCE.as_secs()
+            patience.as_secs()
         )
     }
 

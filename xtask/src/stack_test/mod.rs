@@ -4,19 +4,25 @@
 //! Where no engine runs, one is started that disturbs nothing (`compose/engine`); where no image can be pulled, its
 //! bases are made from Debian's packages (`compose/base`). Both stay in cargo's target folder for the next time.
 
+mod backup;
 mod deploy;
 mod engine;
+mod https;
 mod load;
 mod nodes;
+mod objects;
 mod steps;
 mod table;
+mod upkeep;
 mod visit;
+mod watching;
 mod weather;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
+use clap::ValueEnum as _;
 
 use self::engine::Engine;
 use self::load::Requests::{NoneFails, SomeMayFail};
@@ -38,6 +44,12 @@ pub(crate) struct Arguments {
     /// Only one of the parts: on one engine, or on several.
     #[arg(long)]
     part: Option<Part>,
+    /// Only these chapters of the part on one engine.
+    #[arg(long, value_name = "CHAPTER")]
+    only: Vec<Chapter>,
+    /// Compiles the object store where its image is not there, which takes a quarter of an hour.
+    #[arg(long)]
+    objects: bool,
     /// Leaves the stack running at the end of the part, and says how to reach it.
     #[arg(long)]
     keep: bool,
@@ -49,13 +61,37 @@ enum Part {
     Several,
 }
 
+/// What happens on one engine, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Chapter {
+    /// It is scaled, updated, and something dies.
+    Week,
+    /// What must not work, and what is said then.
+    Weather,
+    /// A new release, and a key that has leaked.
+    Upkeep,
+    /// It is removed and deployed again, and a volume is too small.
+    Anew,
+    /// It is backed up.
+    Backup,
+    /// Prometheus looks at it.
+    Watching,
+    /// It loses its data and gets them back; after `backup`.
+    Restore,
+    /// The router speaks https.
+    Https,
+    /// A new site, with its photos in an object store.
+    Objects,
+}
+
 pub(crate) async fn stack_test(arguments: Arguments) -> Result<()> {
-    let binaries = arguments.binaries.unwrap_or_else(xtask::workspace::binaries);
+    let default = xtask::workspace::binaries;
+    let binaries = arguments.binaries.clone().unwrap_or_else(default);
     let mut table = Table::default();
     if arguments.part != Some(Part::Several) {
         let mut engine = Engine::new(1);
         // What went wrong is in the table.
-        let _ = on_one(&mut engine, &mut table, &binaries).await;
+        let _ = on_one(&mut engine, &mut table, &binaries, &arguments).await;
         if arguments.keep {
             say(&format!(
                 "it runs at {}; DOCKER_HOST={}",
@@ -74,10 +110,19 @@ pub(crate) async fn stack_test(arguments: Arguments) -> Result<()> {
     table.verdict()
 }
 
-async fn on_one(engine: &mut Engine, table: &mut Table, binaries: &Path) -> Result<()> {
+async fn on_one(
+    engine: &mut Engine,
+    table: &mut Table,
+    binaries: &Path,
+    arguments: &Arguments,
+) -> Result<()> {
     table.step("an engine", engine.start()).await?;
     table.step("a Swarm of one", engine.swarm()).await?;
     table.step("base images", engine.make_bases()).await?;
+    if arguments.objects {
+        let garage = engine.make_base("proofsheet/garage", "garage");
+        table.step("the object store, compiled", garage).await?;
+    }
     table.step("images", async { engine.pack(binaries) }).await?;
     table.step("secrets", engine.make_secrets()).await?;
     table
@@ -87,9 +132,29 @@ async fn on_one(engine: &mut Engine, table: &mut Table, binaries: &Path) -> Resu
     let visit = table
         .step("register, upload, vote, comment", Visit::begin(&site))
         .await?;
-    good_weather(engine, table, &visit).await;
-    bad_weather(engine, table, &visit).await;
-    anew(engine, table, &visit).await;
+    let is_wanted = |chapter: &&Chapter| arguments.only.is_empty() || arguments.only.contains(chapter);
+    for chapter in Chapter::value_variants().iter().filter(is_wanted) {
+        match chapter {
+            Chapter::Week => good_weather(engine, table, &visit).await,
+            Chapter::Weather => bad_weather(engine, table, &visit).await,
+            Chapter::Upkeep => upkeep(engine, table, &visit).await,
+            Chapter::Anew => anew(engine, table, &visit).await,
+            Chapter::Backup => backup(engine, table, &visit).await,
+            Chapter::Watching => watching(engine, table, &visit).await,
+            Chapter::Restore => {
+                let restore = engine.restore(&visit);
+                table.try_step("all data lost: restore", restore).await;
+            }
+            Chapter::Https => {
+                let https = engine.over_https(&visit);
+                table
+                    .try_step("https by the router, two certificates", https)
+                    .await;
+            }
+            // Everything else is removed for it.
+            Chapter::Objects => objects(engine, table, &site).await,
+        }
+    }
     Ok(())
 }
 
@@ -153,4 +218,54 @@ async fn anew(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
     table
         .try_step("load: connections spread by themselves", work)
         .await;
+}
+
+async fn upkeep(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
+    let work = under_load(visit, SomeMayFail, engine.upgrade());
+    table
+        .try_step("load: migrate, and upgrade everything", work)
+        .await;
+    table
+        .try_step(
+            "a key has leaked: all others withdrawn",
+            engine.withdraw_keys(visit),
+        )
+        .await;
+}
+
+async fn backup(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
+    table
+        .try_step("three databases", engine.deploy_with_three())
+        .await;
+    let work = under_load(visit, NoneFails, engine.back_up());
+    table.try_step("load: the first backup", work).await;
+    let work = under_load(visit, NoneFails, engine.verify_backups());
+    table.try_step("load: another backup, and verify", work).await;
+}
+
+async fn watching(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
+    let work = under_load(visit, SomeMayFail, engine.watch());
+    table.try_step("load: Prometheus sees every part", work).await;
+    table.try_step("a page, and only one", engine.be_paged()).await;
+}
+
+async fn objects(engine: &Engine, table: &mut Table, site: &Site) {
+    const STEP: &str = "a new site with an object store";
+    if !engine.has_objects().await {
+        table
+            .try_step(STEP, async { Ok("left out: --objects compiles the store") })
+            .await;
+        return;
+    }
+    let begun = table.step(STEP, engine.begin_with_objects()).await;
+    if begun.is_err() {
+        return;
+    }
+    let visit = table
+        .step("register, upload, vote, comment there", Visit::begin(site))
+        .await;
+    if let Ok(visit) = visit {
+        let work = under_load(&visit, SomeMayFail, engine.kill("objects"));
+        table.try_step("load: kill the object store", work).await;
+    }
 }

@@ -27,6 +27,13 @@ impl Engine {
         Ok(format!("wsrep_cluster_size = {count}, all Synced"))
     }
 
+    /// Deploys for three nodes of the database, so that a later deploy of the same changes nothing.
+    pub(super) async fn deploy_with_three(&self) -> Result<String> {
+        self.deploy_here(3).await?;
+        self.settled().await?;
+        self.database_has(3).await
+    }
+
     pub(super) async fn roll_services(&self) -> Result<String> {
         for service in SERVICES {
             self.update(service, &["--force"]).await?;
@@ -130,7 +137,8 @@ impl Engine {
         self.all_is_back(visit).await
     }
 
-    async fn all_is_back(&self, visit: &Visit<'_>) -> Result<()> {
+    /// Waits until everything that was acknowledged is there.
+    pub(super) async fn all_is_back(&self, visit: &Visit<'_>) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while let Err(error) = visit.check().await {
             ensure!(Instant::now() < deadline, "not all came back: {error:#}");

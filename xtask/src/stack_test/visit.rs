@@ -43,18 +43,40 @@ impl<'a> Visit<'a> {
             voter: site.join(&PEOPLE[1]).await?,
             kept: Mutex::default(),
         };
-        for number in 0..PHOTOS {
+        visit.add(0).await?;
+        Ok(visit)
+    }
+
+    /// Publishes some pictures from the one with `first` as its number on.
+    async fn add(&self, first: usize) -> Result<()> {
+        for number in first..first + PHOTOS {
             let title = format!("Sheet {number}");
-            let photo = visit
+            let photo = self
                 .author
                 .publish(picture(number)?, "image/jpeg", &title, None)
                 .await?;
-            visit.kept().photos.push(photo.clone());
-            visit.vote(&photo, "UP").await?;
-            visit.comment(&photo, Uuid::now_v7()).await?;
+            self.kept().photos.push(photo.clone());
+            self.vote(&photo, "UP").await?;
+            self.comment(&photo, Uuid::now_v7()).await?;
         }
-        visit.check().await?;
+        self.check().await.map(drop)
+    }
+
+    /// The same two people at another address of the site, who go on from what they had.
+    pub(super) async fn moved_to<'b>(&self, site: &'b Site) -> Result<Visit<'b>> {
+        let visit = Visit {
+            author: site.join(&PEOPLE[0]).await?,
+            voter: site.join(&PEOPLE[1]).await?,
+            kept: Mutex::new(self.kept().clone()),
+        };
+        visit.add(PHOTOS).await?;
         Ok(visit)
+    }
+
+    /// They sign in again before what they do next.
+    pub(super) async fn sign_in_again(&self) {
+        self.author.sign_in_again().await;
+        self.voter.sign_in_again().await;
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
