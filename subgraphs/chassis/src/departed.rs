@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::{MySqlConnection, MySqlExecutor, MySqlPool};
+use uuid::Uuid;
 
 use crate::internal::{InternalClient, InternalError};
 use crate::viewer::{NoViewer, UserId, Viewer};
@@ -109,21 +110,49 @@ pub async fn mark_swept(
     .map(drop)
 }
 
-/// Asks the authentication service which of `users` are gone and records those that were not known to be.
-/// Returns how many. For reconcilers: it repairs a lost `account.deleted`.
-pub async fn reconcile(
+/// Notes the same, if the account was recorded as gone before `before`: on several database nodes something of it may
+/// have been written at that very moment, and a later sweep has to find it.
+pub async fn mark_swept_if_recorded_before(
+    executor: impl MySqlExecutor<'_>,
+    user: UserId,
+    now: DateTime<Utc>,
+    before: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE departed_account SET swept_at = ? WHERE user_id = ? AND departed_at < ?",
+        now,
+        user.0,
+        before,
+    )
+    .execute(executor)
+    .await
+    .map(drop)
+}
+
+/// Asks the authentication service which people are gone, and records those that were not known to be. Returns how
+/// many. `people_after` gives those who left something here, in the order of their ids and at most a thousand at a time,
+/// until there are no more. For reconcilers: it repairs a lost `account.deleted`.
+pub async fn reconcile<F>(
     pool: &MySqlPool,
     accounts: &InternalClient,
-    users: &[UserId],
     now: DateTime<Utc>,
-) -> Result<u64, ReconcileError> {
+    people_after: impl Fn(UserId) -> F,
+) -> Result<u64, ReconcileError>
+where
+    F: Future<Output = Result<Vec<UserId>, sqlx::Error>>,
+{
     let mut repaired = 0;
-    for batch in users.chunks(1000) {
-        for gone in accounts.gone("/internal/accounts/gone", batch).await? {
+    let mut after = UserId(Uuid::nil());
+    loop {
+        let people = people_after(after).await?;
+        let Some(&last) = people.last() else {
+            return Ok(repaired);
+        };
+        for gone in accounts.gone("/internal/accounts/gone", &people).await? {
             repaired += u64::from(record(pool, gone, now).await?);
         }
+        after = last;
     }
-    Ok(repaired)
 }
 
 /// Why a comparison with another service did not finish.

@@ -85,7 +85,7 @@ pub async fn sweep(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), Error> {
         while !transaction!(pool, Error, |tx, _| Ok(
             store::delete_of_author(tx, author, now).await?
         ))? {}
-        store::mark_author_swept(pool, author, now, now - GRACE).await?;
+        departed::mark_swept_if_recorded_before(pool, author, now, now - GRACE).await?;
     }
     while !store::remove_bare_tombstones(pool, now - GRACE).await? {}
     Ok(())

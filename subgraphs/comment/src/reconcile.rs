@@ -1,7 +1,7 @@
 //! Compares what this service knows with photo and authentication, and repairs what a lost event left behind.
 
 use chassis::internal::InternalClient;
-use chassis::{UserId, departed, transaction};
+use chassis::{departed, transaction};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::MySqlPool;
@@ -36,7 +36,10 @@ pub async fn run(
         photos: adopt(pool, photos).await?,
         deleted_photos: record_deleted(pool, photos, now).await?,
         departed: match accounts {
-            Some(accounts) => record_departed(pool, accounts, now).await?,
+            Some(accounts) => {
+                let authors = |after| store::authors_after(pool, after, now - SETTLED);
+                departed::reconcile(pool, accounts, now, authors).await?
+            }
             None => 0,
         },
     };
@@ -87,22 +90,5 @@ async fn record_deleted(pool: &MySqlPool, photos: &InternalClient, now: DateTime
             ))?;
             recorded += u64::from(news);
         }
-    }
-}
-
-async fn record_departed(
-    pool: &MySqlPool,
-    accounts: &InternalClient,
-    now: DateTime<Utc>,
-) -> Result<u64, Error> {
-    let mut recorded = 0;
-    let mut after = UserId(Uuid::nil());
-    loop {
-        let ids = store::authors_after(pool, after, now - SETTLED).await?;
-        let Some(last) = ids.last() else {
-            return Ok(recorded);
-        };
-        after = *last;
-        recorded += departed::reconcile(pool, accounts, &ids, now).await?;
     }
 }

@@ -2,9 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chassis::departed;
 use chassis::internal::InternalClient;
-use chassis::{UserId, error};
+use chassis::{departed, error};
 use chrono::TimeDelta;
 use darkroom::File;
 use serde::Serialize;
@@ -71,7 +70,9 @@ impl Report {
 pub async fn reconcile(state: &State, accounts: Option<&InternalClient>) -> Result<Report, Error> {
     let mut report = Report::default();
     if let Some(accounts) = accounts {
-        match departed_authors(state, accounts).await {
+        let now = state.clock.now();
+        let authors = |after| sweeping::authors_after(&state.pool, after, now - YOUNG_PHOTOS);
+        match departed::reconcile(&state.pool, accounts, now, authors).await {
             Ok(departed) => report.departed_authors = departed,
             // What has nothing to do with accounts is compared all the same.
             Err(failure) => {
@@ -92,20 +93,6 @@ pub async fn reconcile(state: &State, accounts: Option<&InternalClient>) -> Resu
     }
     report.record();
     Ok(report)
-}
-
-async fn departed_authors(state: &State, accounts: &InternalClient) -> Result<u64, Error> {
-    let now = state.clock.now();
-    let mut repaired = 0;
-    let mut after = UserId(Uuid::nil());
-    loop {
-        let authors = sweeping::authors_after(&state.pool, after, now - YOUNG_PHOTOS).await?;
-        let Some(&last) = authors.last() else {
-            return Ok(repaired);
-        };
-        repaired += departed::reconcile(&state.pool, accounts, &authors, now).await?;
-        after = last;
-    }
 }
 
 struct Shard {

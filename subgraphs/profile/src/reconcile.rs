@@ -36,7 +36,8 @@ pub async fn run(
 ) -> Result<Repaired, Error> {
     let mut repaired = Repaired::default();
     if let Some(accounts) = accounts {
-        repaired.departed = record_departed(pool, accounts, now).await?;
+        let people = |after| store::ids_after(pool, after, now - SETTLED);
+        repaired.departed = departed::reconcile(pool, accounts, now, people).await?;
         repaired.profiles = adopt(pool, accounts).await?;
     }
     events::sweep(pool, now).await?;
@@ -68,22 +69,5 @@ async fn adopt(pool: &MySqlPool, accounts: &InternalClient) -> Result<u64, Error
         if after.is_none() {
             return Ok(adopted);
         }
-    }
-}
-
-async fn record_departed(
-    pool: &MySqlPool,
-    accounts: &InternalClient,
-    now: DateTime<Utc>,
-) -> Result<u64, Error> {
-    let mut recorded = 0;
-    let mut after = UserId(uuid::Uuid::nil());
-    loop {
-        let ids = store::ids_after(pool, after, now - SETTLED).await?;
-        let Some(last) = ids.last() else {
-            return Ok(recorded);
-        };
-        after = *last;
-        recorded += departed::reconcile(pool, accounts, &ids, now).await?;
     }
 }

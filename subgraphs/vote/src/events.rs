@@ -114,7 +114,7 @@ async fn sweep_accounts(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), Erro
                 votes::remove_of_user(tx, user, now).await?
             ))? > 0
             {}
-            votes::mark_departed_swept(pool, user, now, now - GRACE).await?;
+            departed::mark_swept_if_recorded_before(pool, user, now, now - GRACE).await?;
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use chassis::internal::{InternalClient, Known};
-use chassis::{Clock, UserId, departed, transaction};
+use chassis::{Clock, departed, transaction};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::MySqlPool;
@@ -49,7 +49,8 @@ pub async fn run(pool: &MySqlPool, clock: &Clock, others: &Others) -> Result<Rep
         ..Repaired::default()
     };
     if let Some(accounts) = &others.accounts {
-        repaired.departed = record_departed(pool, clock, accounts).await?;
+        let voters = |after| votes::voters_after(pool, after);
+        repaired.departed = departed::reconcile(pool, accounts, clock.now(), voters).await?;
     }
     events::sweep(pool, clock.now()).await?;
     repaired.tallies = recount::run(pool, clock).await?.differed;
@@ -126,17 +127,4 @@ async fn deleted_for_sure(others: &InternalClient, photo: PhotoId) -> Result<boo
         .look_up::<PublishedPhoto>(&format!("/internal/photos/{photo}"))
         .await?;
     Ok(known == Known::Deleted)
-}
-
-async fn record_departed(pool: &MySqlPool, clock: &Clock, accounts: &InternalClient) -> Result<u64, Error> {
-    let mut recorded = 0;
-    let mut after = UserId(Uuid::nil());
-    loop {
-        let voters = votes::voters_after(pool, after).await?;
-        let Some(last) = voters.last() else {
-            return Ok(recorded);
-        };
-        after = *last;
-        recorded += departed::reconcile(pool, accounts, &voters, clock.now()).await?;
-    }
 }

@@ -221,21 +221,3 @@ pub async fn authors_after(
     .fetch_all(executor)
     .await
 }
-
-/// Notes that nothing of the person is here any more, if they departed before `before`.
-pub async fn mark_author_swept(
-    executor: impl MySqlExecutor<'_>,
-    author: UserId,
-    now: DateTime<Utc>,
-    before: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "UPDATE departed_account SET swept_at = ? WHERE user_id = ? AND departed_at < ?",
-        now,
-        author.0,
-        before,
-    )
-    .execute(executor)
-    .await
-    .map(drop)
-}

@@ -88,14 +88,7 @@ async fn start(elsewhere: Arc<Mutex<Elsewhere>>) -> InternalClient {
         .route("/internal/photos/gone", post(gone_photos))
         .route("/internal/accounts/gone", post(gone_accounts))
         .with_state(elsewhere);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, routes).await });
-    InternalClient::new(
-        reqwest::Client::new(),
-        url.parse().unwrap(),
-        Secret::new(INTERNAL_SECRET),
-    )
+    testkit::peer(routes).await
 }
 
 type Shared = State<Arc<Mutex<Elsewhere>>>;

@@ -203,16 +203,7 @@ async fn only_a_photo_service_that_cannot_be_reached_makes_it_unavailable() {
     let mut service = service().await;
     let ada = service.person();
     let known = service.photo(ada).await;
-    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    service.comments.photos = chassis::internal::InternalClient::new(
-        reqwest::Client::new(),
-        format!("http://{nobody}").parse().unwrap(),
-        service.comments.secret.clone(),
-    );
+    service.comments.photos = testkit::absent_peer();
     let routes = comment::routes(
         &service.comments,
         testkit::Issuer::verifier(),

@@ -5,14 +5,12 @@ use std::time::SystemTime;
 
 use axum::routing::post;
 use axum::{Json, Router};
-use chassis::config::Secret;
 use chassis::departed;
 use chassis::internal::InternalClient;
 use chrono::TimeDelta;
 use photo::domain::FileKey;
 use photo::reconcile::reconcile;
 use serde_json::{Value, json};
-use testkit::INTERNAL_SECRET;
 
 use crate::support::{Site, picture, png, somebody};
 
@@ -125,13 +123,7 @@ async fn accounts(known: Vec<chassis::UserId>) -> InternalClient {
             Json(json!({ "ids": ids }))
         }
     };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap())
-        .parse()
-        .unwrap();
-    let routes = Router::new().route("/internal/accounts/gone", post(gone));
-    tokio::spawn(async move { axum::serve(listener, routes).await });
-    InternalClient::new(reqwest::Client::new(), url, Secret::new(INTERNAL_SECRET))
+    testkit::peer(Router::new().route("/internal/accounts/gone", post(gone))).await
 }
 
 #[tokio::test]
@@ -157,12 +149,9 @@ async fn an_authentication_service_that_is_down_does_not_stop_the_rest() {
     let photo = site.published(somebody(), 0).await;
     std::fs::remove_file(site.folder_of(photo).await.join("24.jpg")).unwrap();
     site.clock.advance(TimeDelta::minutes(16));
-    let nobody = InternalClient::new(
-        reqwest::Client::new(),
-        "http://127.0.0.1:9".parse().unwrap(),
-        Secret::new("x"),
-    );
-    let report = reconcile(&site.state, Some(&nobody)).await.unwrap();
+    let report = reconcile(&site.state, Some(&testkit::absent_peer()))
+        .await
+        .unwrap();
     assert_eq!((report.missing_files, site.count("photo").await), (1, 1));
 }
 

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use chassis::UserId;
-use chassis::config::Secret;
 use chassis::internal::InternalClient;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
-use testkit::INTERNAL_SECRET;
 
 use crate::service;
 
@@ -47,14 +45,7 @@ async fn authentication(accounts: Vec<UserId>) -> InternalClient {
     let routes = Router::new()
         .route("/internal/accounts", get(list))
         .route("/internal/accounts/gone", post(gone));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, routes).await });
-    InternalClient::new(
-        reqwest::Client::new(),
-        url.parse().unwrap(),
-        Secret::new(INTERNAL_SECRET),
-    )
+    testkit::peer(routes).await
 }
 
 #[tokio::test]

@@ -139,24 +139,6 @@ pub async fn unswept_accounts(
     .await
 }
 
-/// Notes that no vote of the person is here any more, if they left before `before`.
-pub async fn mark_departed_swept(
-    executor: impl MySqlExecutor<'_>,
-    user: UserId,
-    now: DateTime<Utc>,
-    before: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "UPDATE departed_account SET swept_at = ? WHERE user_id = ? AND departed_at <= ?",
-        now,
-        user,
-        before
-    )
-    .execute(executor)
-    .await
-    .map(drop)
-}
-
 /// Who voted, after `after`, in the order of their ids; at most a thousand.
 pub async fn voters_after(
     executor: impl MySqlExecutor<'_>,

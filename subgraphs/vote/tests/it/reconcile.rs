@@ -138,13 +138,8 @@ async fn what_was_taken_away_by_hand_comes_back() {
 async fn without_its_neighbours_it_says_so_and_harms_nothing() {
     let app = App::new().await;
     let photo = app.publish(someone()).await;
-    let nowhere = chassis::internal::InternalClient::new(
-        reqwest::Client::new(),
-        "http://127.0.0.1:9".parse().unwrap(),
-        app.service.secret.clone(),
-    );
     let others = vote::reconcile::Others {
-        photos: nowhere,
+        photos: testkit::absent_peer(),
         accounts: None,
     };
     assert!(

@@ -242,7 +242,7 @@ pub(crate) fn strings(ids: impl IntoIterator<Item = PhotoId>) -> Vec<String> {
 /// The internal API of the photo service, and what the reconciler asks the authentication service.
 #[derive(Clone)]
 pub(crate) struct Neighbours {
-    url: String,
+    client: InternalClient,
     state: Arc<Mutex<Truth>>,
 }
 
@@ -264,22 +264,14 @@ impl Neighbours {
             .route("/internal/photos/gone", post(gone_photos))
             .route("/internal/accounts/gone", post(gone_accounts))
             .with_state(Arc::clone(&state));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let guarded = chassis::internal::guarded(routes, Secret::new(INTERNAL_SECRET));
-        tokio::spawn(async move { axum::serve(listener, guarded).await });
-        Self { url, state }
+        let client = testkit::peer(routes).await;
+        Self { client, state }
     }
 
     fn clients(&self) -> Others {
-        let client = InternalClient::new(
-            reqwest::Client::new(),
-            self.url.parse().unwrap(),
-            Secret::new(INTERNAL_SECRET),
-        );
         Others {
-            photos: client.clone(),
-            accounts: Some(client),
+            photos: self.client.clone(),
+            accounts: Some(self.client.clone()),
         }
     }
 
