@@ -20,17 +20,16 @@ impl Operations {
         let mut operations = HashMap::new();
         for document in documents {
             let document = safe_parse_operation(document).context("cannot read the operations")?;
-            for definition in document.definitions {
-                let Some(name) = name(&definition) else {
-                    bail!("every known operation has a name, and there are no fragments");
+            let (fragments, others): (Vec<_>, Vec<_>) = document
+                .definitions
+                .into_iter()
+                .partition(|definition| matches!(definition, Definition::Fragment(_)));
+            for operation in others {
+                let Some(name) = name(&operation) else {
+                    bail!("every known operation has a name");
                 };
                 let name = name.to_owned();
-                operations.insert(
-                    name,
-                    normal(&Document {
-                        definitions: vec![definition],
-                    }),
-                );
+                operations.insert(name, with_fragments(operation, &fragments));
             }
         }
         Ok(Self(operations))
@@ -58,6 +57,19 @@ fn name(definition: &Definition) -> Option<&str> {
         Definition::Operation(OperationDefinition::Mutation(mutation)) => mutation.name.as_deref(),
         _ => None,
     }
+}
+
+/// The text of an operation and of those fragments that it spreads: one that is not used would be refused. Fragments
+/// spread no others.
+fn with_fragments(operation: Definition, fragments: &[Definition]) -> String {
+    let text = operation.to_string();
+    let is_spread = |fragment: &&Definition| match fragment {
+        Definition::Fragment(fragment) => text.contains(&format!("...{}\n", fragment.name)),
+        Definition::Operation(_) => false,
+    };
+    let mut definitions: Vec<_> = fragments.iter().filter(is_spread).cloned().collect();
+    definitions.push(operation);
+    normal(&Document { definitions })
 }
 
 /// The same text for documents that differ in white space and comments only.
@@ -88,6 +100,15 @@ mod tests {
             );
             assert!(errors.is_empty(), "{name}: {errors:?}");
         }
+    }
+
+    #[test]
+    fn an_operation_brings_the_fragments_that_it_spreads() {
+        let operations =
+            Operations::parse(&["fragment B on C { d }\nquery A { c { ...B } }\nquery E { c { d } }"]);
+        let operations = operations.unwrap();
+        assert!(operations.text("A").unwrap().contains("fragment B on C"));
+        assert!(!operations.text("E").unwrap().contains("fragment"));
     }
 
     #[test]

@@ -171,14 +171,8 @@ async fn whoever_shows_a_bad_token_is_anonymous() {
         .send()
         .await
         .unwrap();
-    assert!(
-        fakes
-            .profile
-            .take_seen()
-            .remove(0)
-            .header("authorization")
-            .is_some()
-    );
+    let seen = fakes.profile.take_seen().remove(0);
+    assert!(seen.header("authorization").is_some());
 }
 
 #[tokio::test]
@@ -194,14 +188,8 @@ async fn without_the_issuers_keys_requests_go_on() {
         .unwrap();
     assert_eq!(answer.status(), 200);
     // The service decides; it looks at every token itself.
-    assert!(
-        fakes
-            .profile
-            .take_seen()
-            .remove(0)
-            .header("authorization")
-            .is_some()
-    );
+    let seen = fakes.profile.take_seen().remove(0);
+    assert!(seen.header("authorization").is_some());
 }
 
 #[tokio::test]
