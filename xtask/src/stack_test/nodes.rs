@@ -1,7 +1,14 @@
-//! Three engines as the nodes of a Swarm, one node of the database on each, and one of the three dies.
+//! Several engines as the machines of a Swarm, a node of the database on each of three; and machines are lost.
+//!
+//! The part on one engine has an engine, secrets and a folder of its own, so both can be done at once.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+mod anew;
+mod lost;
+mod moved;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use xtask::workspace::target_dir;
@@ -16,22 +23,40 @@ use super::visit::Visit;
 use crate::seed::site::Site;
 use crate::tools::say;
 
-const MACHINES: [&str; 3] = ["1", "2", "3"];
-/// How long a request may take from one end to the other.
-const REQUEST: Duration = Duration::from_secs(20);
+/// The number of the first engine.
+const FIRST: u32 = 2;
+/// So many are managers and have a database.
+const THREE: u32 = 3;
 
 struct Swarm {
-    engines: [Engine; 3],
+    machines: Vec<Machine>,
+}
+
+struct Machine {
+    /// By which compose/swarm reaches it; its engine calls it the same.
+    name: String,
+    engine: Engine,
+    runs: bool,
+}
+
+/// Where the photos are.
+#[derive(Clone, Copy)]
+enum Photos {
+    /// In the object store of the stack.
+    Store,
+    /// In a volume of the machine that has the label.
+    Folder,
 }
 
 pub(super) async fn on_several(table: &mut Table, binaries: &Path, keep: bool) {
     let mut swarm = Swarm {
-        engines: [1, 2, 3].map(Engine::new),
+        machines: (FIRST..FIRST + THREE).map(Machine::new).collect(),
     };
     // What went wrong is in the table.
     let _ = walk(&mut swarm, table, binaries).await;
     if keep {
-        for engine in &swarm.engines {
+        for machine in &swarm.machines {
+            let engine = &machine.engine;
             say(&format!(
                 "it runs at {}; DOCKER_HOST={}",
                 engine.url(),
@@ -45,223 +70,262 @@ pub(super) async fn on_several(table: &mut Table, binaries: &Path, keep: bool) {
 
 async fn walk(swarm: &mut Swarm, table: &mut Table, binaries: &Path) -> Result<()> {
     table.step("three engines", async { swarm.start() }).await?;
-    let first = swarm.first();
+    let first = &swarm.machines[0].engine;
     table.step("base images", first.make_bases()).await?;
     table.step("images", async { first.pack(binaries) }).await?;
-    table.step("compose/swarm send", swarm.send()).await?;
-    table.step("compose/swarm up, twice", swarm.up()).await?;
-    table.step("deploy, a database on each", swarm.deploy()).await?;
-    let urls = swarm.engines.iter().map(Engine::url).collect();
-    let site = Site::over(urls, REQUEST)?;
+    table.step("compose/swarm send", swarm.send(1..3)).await?;
+    table.step("compose/swarm up, twice", swarm.up_twice()).await?;
+    let photos = if first.has_objects().await {
+        Photos::Store
+    } else {
+        Photos::Folder
+    };
+    table
+        .step("deploy, a database on each", swarm.deploy(photos))
+        .await?;
+    let urls = swarm.machines.iter().map(|it| it.engine.url()).collect();
+    let site = Site::over(urls, lost::REQUEST)?;
     let visit = table
         .step("register, upload, vote, comment", Visit::begin(&site))
         .await?;
-    table.try_step("compose/swarm status", swarm.status()).await;
+    table.step("compose/swarm status", swarm.status()).await?;
     let work = under_load(&visit, NoneFails, swarm.roll_routers());
     table.try_step("load: update the routers", work).await;
-    let work = under_load(&visit, SomeMayFail, swarm.lose_one());
-    table.try_step("load: a machine dies", work).await;
-    let work = under_load(&visit, SomeMayFail, swarm.bring_back());
-    table.try_step("load: it comes back", work).await;
-    Ok(())
+    for_a_while(swarm, table, &visit, photos).await?;
+    for_good(swarm, table, &visit).await
+}
+
+/// Machines go and come back, and the database moves from one to another.
+async fn for_a_while(swarm: &mut Swarm, table: &mut Table, visit: &Visit<'_>, photos: Photos) -> Result<()> {
+    let work = under_load(visit, SomeMayFail, swarm.lose_one());
+    table.step("load: a machine dies", work).await?;
+    let work = under_load(visit, SomeMayFail, swarm.bring_back());
+    table.step("load: it comes back", work).await?;
+    let work = under_load(visit, SomeMayFail, swarm.lose_two_for_a_while());
+    table
+        .step("load: two of three die at once, and come back", work)
+        .await?;
+    table
+        .step("stack rm and deploy", swarm.remove_and_deploy(photos))
+        .await?;
+    table.step("all data are there", visit.check()).await?;
+    let work = under_load(visit, SomeMayFail, swarm.move_a_database());
+    table
+        .step("load: the database moves to a fourth machine", work)
+        .await
+        .map(drop)
+}
+
+/// Machines do not come back, with all that was on their disks.
+async fn for_good(swarm: &mut Swarm, table: &mut Table, visit: &Visit<'_>) -> Result<()> {
+    let work = under_load(visit, SomeMayFail, swarm.lose_all_but_one());
+    table.step("load: all but one are lost for good", work).await?;
+    let work = under_load(visit, SomeMayFail, swarm.replace());
+    table.step("load: new machines", work).await?;
+    table
+        .step("all are lost; a new Swarm and the backup", swarm.lose_all())
+        .await?;
+    table.step("all data are there", visit.check()).await?;
+    let work = under_load(visit, SomeMayFail, swarm.lose_media());
+    table
+        .step("load: the machine with the photos dies, and is back", work)
+        .await
+        .map(drop)
+}
+
+impl Machine {
+    fn new(number: u32) -> Self {
+        Self {
+            name: format!("node-{number}"),
+            engine: Engine::new(number),
+            runs: false,
+        }
+    }
+
+    fn start(&mut self) -> Result<()> {
+        self.engine.start_own()?;
+        self.runs = true;
+        Ok(())
+    }
+
+    /// Cuts its power.
+    fn kill(&mut self) -> Result<()> {
+        self.runs = false;
+        self.engine.stop(Stop::Kill)
+    }
+
+    /// Its disk is gone as well.
+    fn lose(&mut self) -> Result<()> {
+        self.kill()?;
+        self.engine.wipe()
+    }
+
+    /// How compose/swarm is told of it.
+    fn reached(&self) -> String {
+        format!("{}={}", self.name, self.engine.address())
+    }
 }
 
 impl Swarm {
-    fn first(&self) -> &Engine {
-        &self.engines[0]
+    /// A machine that can be asked.
+    fn manager(&self) -> &Engine {
+        let running = self.machines.iter().find(|machine| machine.runs);
+        &running.unwrap_or(&self.machines[0]).engine
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Machine> {
+        self.machines.iter().filter(|machine| machine.runs)
     }
 
     fn start(&mut self) -> Result<String> {
-        for engine in &mut self.engines {
-            engine.start_own()?;
+        for machine in &mut self.machines {
+            machine.start()?;
         }
-        let addresses: Vec<_> = self.engines.iter().map(Engine::address).collect();
-        Ok(addresses.join(", "))
+        let machines: Vec<_> = self.machines.iter().map(Machine::reached).collect();
+        Ok(machines.join(", "))
     }
 
     /// Runs compose/swarm as an operator would, with sockets in the place of ssh.
-    async fn script(&self, task: &str, machines: &[&str]) -> Result<String> {
-        let mut command = self.first().command("compose/swarm", &[task]);
-        let folder = target_dir().join("stack-test");
-        let links = folder.join("machines");
+    async fn script(&self, task: &str, machines: &[String]) -> Result<String> {
+        let mut command = self.manager().command("compose/swarm", &[task]);
+        let links = folder("machines");
         std::fs::create_dir_all(&links)?;
-        for (engine, machine) in self.engines.iter().zip(MACHINES) {
-            let link = links.join(machine);
+        for machine in &self.machines {
+            let link = links.join(&machine.name);
             let _ = std::fs::remove_file(&link);
-            let socket = engine.host().trim_start_matches("unix://");
+            let socket = machine.engine.host().trim_start_matches("unix://");
             std::os::unix::fs::symlink(socket, link)?;
         }
         command
             .args(machines)
+            .env("SECRETS", folder("secrets"))
             .env("SWARM_HOST", format!("unix://{}/%s", links.display()))
-            .env("SWARM_MANAGERS", "3");
+            .env("SWARM_MANAGERS", THREE.to_string());
         said(command).await
     }
 
-    async fn send(&self) -> Result<String> {
-        self.script("send", &MACHINES[1..]).await
+    async fn send(&self, machines: Range<usize>) -> Result<String> {
+        let names: Vec<_> = self.machines[machines].iter().map(|it| it.name.clone()).collect();
+        self.script("send", &names).await
     }
 
     async fn up(&self) -> Result<String> {
-        let machines: Vec<_> = self
-            .engines
-            .iter()
-            .zip(MACHINES)
-            .map(|(engine, name)| format!("{name}={}", engine.address()))
-            .collect();
-        let machines: Vec<_> = machines.iter().map(String::as_str).collect();
-        self.script("up", &machines).await?;
-        let again = self.script("up", &machines).await?;
+        let machines: Vec<_> = self.running().map(Machine::reached).collect();
+        self.script("up", &machines).await
+    }
+
+    async fn up_twice(&self) -> Result<String> {
+        self.up().await?;
+        let again = self.up().await?;
         ensure!(
             again.starts_with("0 secrets made") && again.lines().count() == 1,
             "a second run did more: {again}"
         );
-        let nodes = self.first().docker(&["node", "ls", "--quiet"]).await?;
-        ensure!(nodes.lines().count() == 3, "{nodes}");
+        let nodes = self.manager().docker(&["node", "ls", "--quiet"]).await?;
+        ensure!(nodes.lines().count() == self.machines.len(), "{nodes}");
         Ok("three managers; the second run changed nothing".to_owned())
     }
 
-    async fn deploy(&self) -> Result<String> {
+    async fn deploy(&self, photos: Photos) -> Result<String> {
         let began = Instant::now();
-        let first = self.first();
-        let image = ["image", "inspect", "proofsheet/objects:stack-test"];
-        let has_objects = first.docker(&image).await.is_ok();
-        let (files, photo_nodes, photos) = if has_objects {
-            (
-                &["stack.yml", "objects.yml"][..],
-                "node.platform.os == linux",
+        let (place, extra, more): (_, &[&str], &[_]) = match photos {
+            Photos::Store => (
                 "in an object store",
-            )
-        } else {
-            (
-                &["stack.yml"][..],
-                "node.labels.proofsheet.media == true",
-                "on the first",
-            )
+                &["objects.yml"],
+                &[
+                    ("PHOTO_NODES", "node.platform.os == linux"),
+                    ("MEDIA_STORE", "s3://media"),
+                ],
+            ),
+            Photos::Folder => ("on the first", &[], &[]),
         };
+        let files = [&["stack.yml", "several.yml"][..], extra, &["backup.yml"]].concat();
         let changes = [
-            ("PHOTO_NODES", photo_nodes),
-            ("DB_REPLICAS", "3"),
-            ("ROUTER_REPLICAS", "3"),
-            ("DATABASE_BUFFER_POOL", "128M"),
-            ("DATABASE_GCACHE", "64M"),
+            &[
+                ("ROUTER_REPLICAS", "3"),
+                ("DATABASE_BUFFER_POOL", "128M"),
+                ("DATABASE_GCACHE", "64M"),
+            ][..],
+            more,
         ];
-        first.deploy(files, &changes).await?;
-        for engine in &self.engines {
-            first
-                .until("the site answers on every machine", async || {
-                    engine.answers("latestPhotos").await
-                })
-                .await?;
-        }
-        self.database_has(3).await?;
+        self.manager().deploy(&files, &changes.concat()).await?;
+        self.whole().await?;
         Ok(format!(
-            "photos are {photos}; all three machines answer, and all databases are Synced, after {:.1} s",
+            "photos are {place}; all machines answer, and all databases are Synced, after {:.1} s",
             began.elapsed().as_secs_f64()
         ))
     }
 
-    /// Waits until the first `count` machines have one node of the database each, in step.
-    async fn database_has(&self, count: usize) -> Result<()> {
-        let what = format!("{count} database nodes on {count} machines are Synced");
-        self.first()
+    /// Waits until every machine answers, and the first three have a database each.
+    async fn whole(&self) -> Result<()> {
+        self.databases_on(&[0, 1, 2]).await?;
+        for machine in self.running() {
+            self.manager()
+                .until("the site answers on every machine", async || {
+                    machine.engine.answers("latestPhotos").await
+                })
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until these machines have one node of the database each, all in step.
+    async fn databases_on(&self, machines: &[usize]) -> Result<()> {
+        let what = format!("a database in step on each of {machines:?}");
+        self.manager()
             .until(&what, async || {
-                for engine in &self.engines[..count] {
-                    let nodes = engine.database_nodes().await?;
-                    let size = count.to_string();
-                    let in_step = |it: &serde_json::Value| {
-                        it["says"] == "running: Synced" && it["wsrep"]["cluster_size"] == size.as_str()
-                    };
-                    if nodes.len() != 1 || !nodes.iter().all(in_step) {
+                let mut all = Vec::new();
+                for &machine in machines {
+                    let mut nodes = self.machines[machine].engine.database_nodes().await?;
+                    if nodes.len() != 1 {
                         return Ok(false);
                     }
+                    all.append(&mut nodes);
                 }
-                Ok(true)
+                Ok(in_step(&all, machines.len()))
             })
             .await
     }
 
     async fn status(&self) -> Result<String> {
-        let screen = self.script("status", &MACHINES[..1]).await?;
+        let screen = self.script("status", &[self.machines[0].name.clone()]).await?;
         println!("{screen}");
         let synced = screen.lines().filter(|line| line.contains("Synced")).count();
         ensure!(synced == 3, "it does not show three members");
+        ensure!(!screen.contains("several.yml"), "it is not content: {screen}");
         Ok(format!("{} lines, three members Synced", screen.lines().count()))
     }
 
     async fn roll_routers(&self) -> Result<String> {
-        self.first().update("router", &["--force"]).await?;
+        self.manager().update("router", &["--force"]).await?;
         Ok("each machine has a new one".to_owned())
     }
 
-    async fn lose_one(&self) -> Result<String> {
-        let last = self.engines.last().context("there are engines")?;
-        last.stop(Stop::Kill)?;
-        let began = Instant::now();
-        self.first()
-            .until("Swarm has noticed", async || {
-                let nodes = ["node", "ls", "--format", "{{.Status}}"];
-                Ok(self.first().docker(&nodes).await?.contains("Down"))
-            })
-            .await?;
-        let noticed = began.elapsed().as_secs_f64();
-        self.first()
-            .until("everything runs on two machines", async || {
-                let mut nodes = self.engines[0].database_nodes().await?;
-                nodes.extend(self.engines[1].database_nodes().await?);
-                // Swarm goes on counting the tasks of a machine that it cannot ask.
-                let whole = self.engines[0].answers("latestPhotos").await?
-                    && self.engines[1].answers("latestPhotos").await?;
-                Ok(whole && in_step(&nodes, 3))
-            })
-            .await?;
-        Ok(format!(
-            "Swarm noticed after {noticed:.0} s; the third database has a new home after {:.0} s",
-            began.elapsed().as_secs_f64()
-        ))
-    }
-
-    async fn bring_back(&self) -> Result<String> {
-        let mut again = Engine::new(3);
-        again.start_own()?;
-        let began = Instant::now();
-        self.first()
-            .until("the machine is back", async || {
-                let nodes = ["node", "ls", "--format", "{{.Status}}"];
-                Ok(!self.first().docker(&nodes).await?.contains("Down"))
-            })
-            .await?;
-        self.first().update("db", &["--force"]).await?;
-        self.database_has(3).await?;
-        Ok(format!(
-            "a database on each again after {:.0} s",
-            began.elapsed().as_secs_f64()
-        ))
-    }
-
     async fn take_down(&mut self) -> Result<String> {
-        let stacks = self.first().docker(&["stack", "ls"]).await;
-        if stacks.is_ok_and(|stacks| stacks.contains(STACK)) {
-            self.first().docker(&["stack", "rm", STACK]).await?;
+        let _ = self.manager().docker(&["stack", "rm", STACK]).await;
+        for machine in &self.machines {
+            let engine = &machine.engine;
+            if machine.runs {
+                // Where the stack could not be removed, leaving takes its tasks along.
+                let _ = engine.docker(&["swarm", "leave", "--force"]).await;
+                engine.gone().await?;
+                engine.forget().await?;
+                engine.stop(Stop::InOrder)?;
+            } else {
+                engine.wipe()?;
+            }
         }
-        for engine in &self.engines {
-            engine.gone().await?;
-        }
-        for engine in &self.engines {
-            engine.forget().await?;
-        }
-        for engine in &self.engines {
-            engine.docker(&["swarm", "leave", "--force"]).await?;
-        }
-        for engine in &self.engines {
-            engine.stop(Stop::InOrder)?;
-        }
-        let folder = target_dir().join("stack-test");
-        for left in ["secrets", "machines"] {
-            if folder.join(left).exists() {
-                std::fs::remove_dir_all(folder.join(left))?;
+        for left in ["secrets", "machines", "copy"] {
+            let left = folder(left);
+            if left.exists() {
+                std::fs::remove_dir_all(&left).with_context(|| left.display().to_string())?;
             }
         }
         Ok("nothing is left".to_owned())
     }
+}
+
+/// A folder of this part.
+fn folder(name: &str) -> PathBuf {
+    target_dir().join("stack-test").join(format!("several-{name}"))
 }
