@@ -77,6 +77,10 @@ pub struct Secrets {
 pub async fn run(config: Config, secrets: Secrets, stop: CancellationToken) -> Result<(), AgentError> {
     mariadb::check_installation()?;
     let volume = Volume::open(&config.volume)?;
+    let _held = tokio::select! {
+        held = volume.hold() => held?,
+        () = stop.cancelled() => return Ok(()),
+    };
     let record = Record::load_or_create(&volume.record())?;
     let password = seal::derived_password(&secrets.cluster, "the agent's account");
     let pool = sql::pool(&volume.socket(), &password);

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use chassis::config::Secret;
 use nix::sys::signal::{Signal, killpg};
@@ -85,6 +86,28 @@ impl Volume {
             fs::create_dir_all(&folder).map_err(|source| ServerError::Io { path: folder, source })?;
         }
         Ok(volume)
+    }
+
+    /// Waits until no other agent has this volume, and keeps it until what this gives is dropped. A machine that was cut
+    /// off may still be ending the task of before when the next one starts there.
+    pub async fn hold(&self) -> Result<fs::File, ServerError> {
+        let failed = |source| ServerError::Io {
+            path: self.root.clone(),
+            source,
+        };
+        let folder = fs::File::open(&self.root).map_err(failed)?;
+        let mut told = false;
+        loop {
+            match folder.try_lock() {
+                Ok(()) => return Ok(folder),
+                Err(fs::TryLockError::Error(error)) => return Err(failed(error)),
+                Err(fs::TryLockError::WouldBlock) => {}
+            }
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!("another agent still has this volume; waiting for its end");
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// MariaDB's own.
@@ -538,6 +561,17 @@ mod tests {
             })
         );
         assert_eq!(parse_position("nothing of the kind"), None);
+    }
+
+    #[tokio::test]
+    async fn a_volume_has_one_agent_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let volume = Volume::open(folder.path()).unwrap();
+        let held = volume.hold().await.unwrap();
+        let second = tokio::time::timeout(Duration::from_millis(500), volume.hold());
+        assert!(second.await.is_err());
+        drop(held);
+        volume.hold().await.unwrap();
     }
 
     #[test]
