@@ -119,10 +119,12 @@ enum Verdict {
 
 /// 1213 deadlock or certification failure, 1205 lock wait, 1020 changed since last read: nothing was committed.
 /// 1047 node not Synced, 1180 commit failed, and what says that the connection is gone: at the commit nobody knows
-/// whether it happened, and another connection may reach another node.
+/// whether it happened, and another connection may reach another node. Without a connection nothing was begun: just
+/// after a node has failed the time may have gone into finding out which of them still work.
 fn verdict(error: &sqlx::Error, at_commit: bool) -> Verdict {
     match number(error) {
         Some(1213 | 1205 | 1020) => Verdict::Again,
+        _ if matches!(error, sqlx::Error::PoolTimedOut) && nodes::suspicious() => Verdict::Again,
         _ if !is_of_the_node(error) => Verdict::Fail,
         _ if at_commit => Verdict::AgainAfterAmbiguousCommit,
         _ => Verdict::Again,

@@ -87,9 +87,10 @@ pub async fn hold(pool: &MySqlPool, name: &str, holder: Uuid, term: Duration) ->
         r#"SELECT holder AS "holder: Uuid" FROM lease WHERE name = ?"#,
         name
     )
-    .fetch_one(pool)
+    .fetch_optional(pool)
     .await?;
-    Ok(row.holder == holder)
+    // None where another node answers that has not got it yet, or where its holder has just given it up.
+    Ok(row.is_some_and(|row| row.holder == holder))
 }
 
 /// Gives the lease up, so that another replica need not wait for its end.

@@ -37,7 +37,7 @@ pub(super) fn suspect() {
     *FAILED.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
 }
 
-fn suspicious() -> bool {
+pub(super) fn suspicious() -> bool {
     let failed = *FAILED.lock().unwrap_or_else(PoisonError::into_inner);
     failed.is_some_and(|at| at.elapsed() < SUSPICION)
 }
