@@ -6,6 +6,7 @@
 //! [`system::System`], so that what is tested is what runs.
 
 pub mod cluster;
+pub mod disk;
 pub mod network;
 pub mod system;
 pub mod workspace;

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use chassis::config::{ConfigError, Secret};
+use chassis::objects::{Given, Place};
 use chrono::NaiveTime;
 use database_agent::config::{ClusterSecret, PORT};
 use url::Url;
 
 use crate::packing::Key;
-use crate::store::{Place, S3};
 
 /// Where backups are kept.
 #[derive(Debug, Clone, clap::Args)]
@@ -49,77 +49,30 @@ impl VaultConfig {
         Place {
             name: "BACKUP_STORE",
             url: &self.backup_store,
-            s3: S3 {
-                endpoint: self.backup_s3_endpoint.as_ref(),
-                region: &self.backup_s3_region,
-                id: (&self.backup_s3_access_key_id, &self.backup_s3_access_key_id_file),
-                secret: (
-                    &self.backup_s3_secret_access_key,
-                    &self.backup_s3_secret_access_key_file,
-                ),
+            endpoint: self.backup_s3_endpoint.as_ref(),
+            region: &self.backup_s3_region,
+            id: Given {
+                name: "BACKUP_S3_ACCESS_KEY_ID",
+                value: self.backup_s3_access_key_id.as_ref(),
+                file: self.backup_s3_access_key_id_file.as_ref(),
+            },
+            secret: Given {
+                name: "BACKUP_S3_SECRET_ACCESS_KEY",
+                value: self.backup_s3_secret_access_key.as_ref(),
+                file: self.backup_s3_secret_access_key_file.as_ref(),
             },
         }
     }
 
     /// The key, if there is one.
     pub fn key(&self) -> Result<Option<Key>, ConfigError> {
-        if self.backup_key.is_none() && self.backup_key_file.is_none() {
+        const NAME: &str = "BACKUP_KEY";
+        let (value, file) = (self.backup_key.as_ref(), self.backup_key_file.as_ref());
+        if value.is_none() && file.is_none() {
             return Ok(None);
         }
-        let secret = Secret::read(
-            "BACKUP_KEY",
-            self.backup_key.as_ref(),
-            self.backup_key_file.as_ref(),
-        )?;
-        if secret.expose().len() < 32 {
-            return Err(ConfigError::Invalid {
-                name: "BACKUP_KEY",
-                reason: "it must have at least 32 characters, from a random source".to_owned(),
-            });
-        }
+        let secret = Secret::read(NAME, value, file)?.of_at_least(32, NAME)?;
         Ok(Some(Key::of(&secret)))
-    }
-}
-
-/// Where the photo service keeps its files: the flags are the same as there.
-#[derive(Debug, Clone, clap::Args)]
-pub struct MediaConfig {
-    /// `file:///folder` or `s3://bucket/prefix`.
-    #[arg(long, env = "MEDIA_STORE")]
-    pub media_store: Url,
-    /// The address of the S3 service; that of AWS where it is not set.
-    #[arg(long, env = "S3_ENDPOINT")]
-    pub s3_endpoint: Option<Url>,
-    /// The region of the bucket.
-    #[arg(long, env = "S3_REGION", default_value = "us-east-1")]
-    pub s3_region: String,
-    /// Who we are to the S3 service.
-    #[arg(long, env = "S3_ACCESS_KEY_ID", hide_env_values = true)]
-    pub s3_access_key_id: Option<Secret>,
-    /// A file that holds the access key id.
-    #[arg(long, env = "S3_ACCESS_KEY_ID_FILE")]
-    pub s3_access_key_id_file: Option<PathBuf>,
-    /// The secret that belongs to it. Prefer the file.
-    #[arg(long, env = "S3_SECRET_ACCESS_KEY", hide_env_values = true)]
-    pub s3_secret_access_key: Option<Secret>,
-    /// A file that holds the secret.
-    #[arg(long, env = "S3_SECRET_ACCESS_KEY_FILE")]
-    pub s3_secret_access_key_file: Option<PathBuf>,
-}
-
-impl MediaConfig {
-    /// Where that is.
-    pub fn place(&self) -> Place<'_> {
-        Place {
-            name: "MEDIA_STORE",
-            url: &self.media_store,
-            s3: S3 {
-                endpoint: self.s3_endpoint.as_ref(),
-                region: &self.s3_region,
-                id: (&self.s3_access_key_id, &self.s3_access_key_id_file),
-                secret: (&self.s3_secret_access_key, &self.s3_secret_access_key_file),
-            },
-        }
     }
 }
 

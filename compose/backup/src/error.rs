@@ -1,5 +1,7 @@
 //! What can go wrong, in sentences that say what to do.
 
+use std::error::Error as StdError;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use chassis::config::ConfigError;
@@ -15,11 +17,11 @@ pub enum Error {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The place of the backups refuses.
-    #[error("the backup store: {0}")]
-    Store(#[source] object_store::Error),
+    #[error("{}", about_store(.0))]
+    Store(object_store::Error),
     /// The files of photos cannot be read, or written back.
     #[error("the store of photos: {0}")]
-    Media(#[source] object_store::Error),
+    Media(object_store::Error),
     /// A file beside them does.
     #[error("{path}: {source}")]
     Io {
@@ -98,4 +100,29 @@ impl Error {
         let path = path.into();
         |source| Self::Io { path, source }
     }
+
+    /// Whether the place of the backups has no space left.
+    pub fn is_of_full_store(&self) -> bool {
+        matches!(self, Self::Store(error) if is_full(error))
+    }
+}
+
+fn about_store(error: &object_store::Error) -> String {
+    if is_full(error) {
+        "the backup store is full: make room there, or keep fewer days (BACKUP_KEEP_DAYS); the backups that it has are \
+         untouched"
+            .to_owned()
+    } else {
+        format!("the backup store: {error}")
+    }
+}
+
+/// The disk's own word for it is somewhere among the causes.
+fn is_full(error: &object_store::Error) -> bool {
+    let error: &(dyn StdError + 'static) = error;
+    let mut causes = std::iter::successors(Some(error), |error| (*error).source());
+    causes.any(|cause| {
+        let said = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        matches!(said, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+    })
 }

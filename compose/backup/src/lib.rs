@@ -18,7 +18,6 @@
 pub mod config;
 pub mod error;
 pub mod packing;
-pub mod store;
 pub mod vault;
 pub mod manifest;
 pub mod source;

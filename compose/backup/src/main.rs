@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::bail;
-use backup::config::{LISTEN, MediaConfig, RunConfig, SourceConfig, VaultConfig};
+use backup::config::{LISTEN, RunConfig, SourceConfig, VaultConfig};
 use backup::logs::Shipped;
 use backup::manifest::Manifest;
 use backup::media::Media;
@@ -16,6 +16,7 @@ use backup::source::Source;
 use backup::vault::Vault;
 use backup::{full, service, verify};
 use chassis::config::LogConfig;
+use chassis::objects::StoreConfig;
 use chassis::{server, telemetry};
 use chrono::Utc;
 use clap::{Args, Parser};
@@ -29,7 +30,7 @@ enum Task {
     /// Back up until SIGTERM: everything once a day, what is new every few seconds.
     Run(Box<Run>),
     /// Make one full backup now.
-    Now(Box<Now>),
+    Now(Box<Site>),
     /// Show which backups there are.
     List(Box<Offline>),
     /// Read everything back and compare all hashes.
@@ -47,25 +48,20 @@ enum Task {
 #[derive(Debug, Args)]
 struct Run {
     #[command(flatten)]
-    vault: VaultConfig,
-    #[command(flatten)]
-    source: SourceConfig,
-    #[command(flatten)]
-    media: MediaConfig,
+    site: Site,
     #[command(flatten)]
     schedule: RunConfig,
-    #[command(flatten)]
-    log: LogConfig,
 }
 
+/// What is backed up, and where to.
 #[derive(Debug, Args)]
-struct Now {
+struct Site {
     #[command(flatten)]
     vault: VaultConfig,
     #[command(flatten)]
     source: SourceConfig,
     #[command(flatten)]
-    media: MediaConfig,
+    media: StoreConfig,
     #[command(flatten)]
     log: LogConfig,
 }
@@ -92,7 +88,7 @@ struct Restore {
     #[command(flatten)]
     vault: VaultConfig,
     #[command(flatten)]
-    media: MediaConfig,
+    media: StoreConfig,
     #[command(flatten)]
     log: LogConfig,
 }
@@ -101,7 +97,7 @@ struct Restore {
 async fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Run(run) => run_service(*run).await,
-        Task::Now(now) => make_one(*now).await,
+        Task::Now(site) => make_one(*site).await,
         Task::List(offline) => list(*offline).await,
         Task::Verify(offline) => verify_all(*offline).await,
         Task::Restore(order) => bring_back(*order).await,
@@ -116,27 +112,20 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run_service(settings: Run) -> anyhow::Result<()> {
-    telemetry::init(settings.log.log_format);
-    let Run {
-        vault,
-        source,
-        media,
-        schedule,
-        ..
-    } = settings;
+async fn run_service(Run { site, schedule }: Run) -> anyhow::Result<()> {
+    telemetry::init(site.log.log_format);
     let stop = CancellationToken::new();
     server::stop_at_signal(stop.clone());
-    Ok(service::run(&vault, &source, &media, schedule, stop).await?)
+    Ok(service::run(&site.vault, &site.source, &site.media, schedule, stop).await?)
 }
 
-async fn make_one(settings: Now) -> anyhow::Result<()> {
-    telemetry::init(settings.log.log_format);
+async fn make_one(site: Site) -> anyhow::Result<()> {
+    telemetry::init(site.log.log_format);
     let began = Instant::now();
-    let vault = Vault::open(&settings.vault)?;
+    let vault = Vault::open(&site.vault)?;
     vault.check().await?;
-    let media = Mutex::new(Media::open(&settings.media, &vault).await?);
-    let manifest = full::take(&vault, &Source::new(&settings.source)?, &media).await?;
+    let media = Mutex::new(Media::open(&site.media, &vault).await?);
+    let manifest = full::take(&vault, &Source::new(&site.source)?, &media).await?;
     println!(
         "{}: transaction {}, {} bytes of database, {} files, in {:.1} s",
         manifest.name,

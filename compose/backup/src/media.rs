@@ -3,18 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use chassis::objects::{Store, StoreConfig};
 use chrono::{DateTime, Utc};
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStoreExt as _};
+use object_store::{ObjectMeta, ObjectStoreExt as _, RetryConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::config::MediaConfig;
 use crate::error::Error;
 use crate::manifest::{Manifest, time_of};
 use crate::packing::Print;
 use crate::replay::Moment;
-use crate::store::Store;
 use crate::vault::{Item, Vault, is_sealed};
 
 /// The folder of the files.
@@ -75,8 +74,8 @@ pub struct Media {
 
 impl Media {
     /// Reads from the vault what was copied before.
-    pub async fn open(config: &MediaConfig, vault: &Vault) -> Result<Self, Error> {
-        let store = Store::open(config.place())?;
+    pub async fn open(config: &StoreConfig, vault: &Vault) -> Result<Self, Error> {
+        let store = Store::open(config.place(), RetryConfig::default())?;
         let mut media = Self {
             store,
             vault: vault.clone(),
@@ -318,11 +317,11 @@ pub async fn needed(vault: &Vault, base: &Manifest, to: Moment) -> Result<BTreeM
 
 /// Writes files back to where the photo service has them. Those that are there already are left alone.
 pub async fn restore(
-    config: &MediaConfig,
+    config: &StoreConfig,
     vault: &Vault,
     files: &BTreeMap<String, Known>,
 ) -> Result<u64, Error> {
-    let store = &Store::open(config.place())?;
+    let store = &Store::open(config.place(), RetryConfig::default())?;
     let there: Vec<ObjectMeta> = store
         .objects
         .list(None)

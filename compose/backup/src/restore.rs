@@ -15,13 +15,13 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use uuid::Uuid;
 
-use crate::config::MediaConfig;
 use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::media;
 use crate::replay::{self, Moment};
 use crate::server::{Server, program_failed};
 use crate::vault::Vault;
+use chassis::objects::StoreConfig;
 
 /// What to restore.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ pub struct Restored {
 }
 
 /// Restores the database and the files of photos.
-pub async fn restore(vault: &Vault, media: &MediaConfig, order: &Order) -> Result<Restored, Error> {
+pub async fn restore(vault: &Vault, media: &StoreConfig, order: &Order) -> Result<Restored, Error> {
     let base = order.to.base(Manifest::all(vault).await?)?;
     refuse_full(&order.into)?;
     tracing::info!(

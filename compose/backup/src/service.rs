@@ -8,13 +8,14 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
+use chassis::objects::StoreConfig;
 use chassis::telemetry::render_metrics;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{MediaConfig, RunConfig, SourceConfig, VaultConfig};
+use crate::config::{RunConfig, SourceConfig, VaultConfig};
 use crate::error::Error;
 use crate::full;
 use crate::logs::{LOGS, Shipper};
@@ -55,7 +56,7 @@ struct Service {
 pub async fn run(
     vault: &VaultConfig,
     source: &SourceConfig,
-    media: &MediaConfig,
+    media: &StoreConfig,
     run: RunConfig,
     stop: CancellationToken,
 ) -> Result<(), Error> {
@@ -147,6 +148,10 @@ impl Service {
                     count_failure("full");
                     tracing::error!("no full backup was made: {error}; trying again in a minute");
                     self.note_trouble(&error);
+                    if error.is_of_full_store() {
+                        // What is too old goes after a backup; now it is in the way of one.
+                        self.prune().await;
+                    }
                     tokio::time::sleep(AGAIN).await;
                 }
             }

@@ -1,17 +1,17 @@
 //! The place where backups are kept.
 
 use bytes::Bytes;
+use chassis::objects::Store;
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStoreExt as _};
+use object_store::{ObjectMeta, ObjectStoreExt as _, RetryConfig};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::config::VaultConfig;
 use crate::error::Error;
 use crate::packing::{Key, Packer, Packing, Print, Printer, Unpacker, Unreadable};
-use crate::store::Store;
 
 /// Something packed in the vault, and how to know it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ impl Vault {
     /// Opens it.
     pub fn open(config: &VaultConfig) -> Result<Self, Error> {
         Ok(Self {
-            store: Store::open(config.place())?,
+            store: Store::open(config.place(), RetryConfig::default())?,
             key: config.key()?,
         })
     }

@@ -93,18 +93,10 @@ pub struct ClusterSecret {
 impl ClusterSecret {
     /// The secret, from the flag or its file; a short one would guard nothing.
     pub fn read(&self) -> Result<Secret, ConfigError> {
-        let secret = Secret::read(
-            "DATABASE_CLUSTER_SECRET",
-            self.database_cluster_secret.as_ref(),
-            self.database_cluster_secret_file.as_ref(),
-        )?;
-        if secret.expose().len() < 16 {
-            return Err(ConfigError::Invalid {
-                name: "DATABASE_CLUSTER_SECRET",
-                reason: "it must have at least 16 characters".to_owned(),
-            });
-        }
-        Ok(secret)
+        const NAME: &str = "DATABASE_CLUSTER_SECRET";
+        let value = self.database_cluster_secret.as_ref();
+        let file = self.database_cluster_secret_file.as_ref();
+        Secret::read(NAME, value, file)?.of_at_least(16, NAME)
     }
 }
 

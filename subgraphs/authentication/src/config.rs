@@ -49,18 +49,9 @@ pub struct KeyConfig {
 impl KeyConfig {
     /// The secret, from the flag or its file; a short one could be found by trying.
     pub fn secret(&self) -> Result<Secret, ConfigError> {
-        let secret = Secret::read(
-            "KEY_SECRET",
-            self.key_secret.as_ref(),
-            self.key_secret_file.as_ref(),
-        )?;
-        if secret.expose().len() < 32 {
-            return Err(ConfigError::Invalid {
-                name: "KEY_SECRET",
-                reason: "it must have at least 32 characters".to_owned(),
-            });
-        }
-        Ok(secret)
+        const NAME: &str = "KEY_SECRET";
+        let (value, file) = (self.key_secret.as_ref(), self.key_secret_file.as_ref());
+        Secret::read(NAME, value, file)?.of_at_least(32, NAME)
     }
 }
 

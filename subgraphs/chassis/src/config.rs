@@ -72,6 +72,17 @@ impl Secret {
             }),
         }
     }
+
+    /// The secret, unless it is so short that it could be found by trying.
+    pub fn of_at_least(self, characters: usize, name: &'static str) -> Result<Self, ConfigError> {
+        if self.0.len() < characters {
+            return Err(ConfigError::Invalid {
+                name,
+                reason: format!("it must have at least {characters} characters, from a random source"),
+            });
+        }
+        Ok(self)
+    }
 }
 
 impl FromStr for Secret {
@@ -156,18 +167,9 @@ pub struct InternalConfig {
 impl InternalConfig {
     /// The secret, from the flag or its file; an empty one would guard nothing.
     pub fn secret(&self) -> Result<Secret, ConfigError> {
-        let secret = Secret::read(
-            "INTERNAL_SECRET",
-            self.internal_secret.as_ref(),
-            self.internal_secret_file.as_ref(),
-        )?;
-        if secret.expose().len() < 16 {
-            return Err(ConfigError::Invalid {
-                name: "INTERNAL_SECRET",
-                reason: "it must have at least 16 characters".to_owned(),
-            });
-        }
-        Ok(secret)
+        const NAME: &str = "INTERNAL_SECRET";
+        let (value, file) = (self.internal_secret.as_ref(), self.internal_secret_file.as_ref());
+        Secret::read(NAME, value, file)?.of_at_least(16, NAME)
     }
 }
 

@@ -26,6 +26,7 @@ pub mod lease;
 pub mod worker;
 pub mod events;
 pub mod internal;
+pub mod objects;
 
 pub use clock::Clock;
 pub use error::{Classify, Code, Failure};

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use chassis::events::Outbox;
 use chassis::events::outbox::Subscriber;
+use chassis::objects::StoreConfig;
 use chassis::program::{self, AccountsAddress, Asking, Ground, Program, Served, Task};
 use chassis::{Clock, server};
 use clap::{Args, Parser};
-use photo::files::{Files, StoreConfig};
+use photo::files::Files;
 use photo::{MIGRATOR, State, Trust, reconcile, routes, schema, spawn_jobs};
 use sqlx::MySqlPool;
 use sqlx::migrate::Migrator;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use super::{NODES, Options, read};
+use crate::disk::SmallDisk;
 use crate::network::Network;
 use crate::system::SERVICES;
 use crate::system::database::write_private;
@@ -114,6 +115,16 @@ impl Layout {
 
     pub(super) fn volume(&self, slot: u32) -> PathBuf {
         self.dir.join(format!("volume-{slot}"))
+    }
+
+    /// Makes the folders of all nodes' volumes, one of them on the small disk that this returns.
+    pub(super) fn make_volumes(&self, small: Option<(u32, u32)>) -> Result<Option<SmallDisk>> {
+        for slot in 1..=NODES {
+            fs::create_dir_all(self.volume(slot))?;
+        }
+        small
+            .map(|(slot, megabytes)| SmallDisk::mount(self.volume(slot), megabytes))
+            .transpose()
     }
 
     pub(super) fn program(&self, name: &str) -> Result<PathBuf> {
@@ -237,65 +248,4 @@ impl Layout {
             .env("DATABASE_GCACHE", "64M")
             .env("DATABASE_MAX_CONNECTIONS", "300");
     }
-}
-
-/// The volumes of the nodes. One of them may be a small file system of its own.
-#[derive(Debug)]
-pub(super) struct Volumes {
-    small: Option<PathBuf>,
-}
-
-impl Volumes {
-    pub(super) fn mount(layout: &Layout, small: Option<(u32, u32)>) -> Result<Self> {
-        for slot in 1..=NODES {
-            fs::create_dir_all(layout.volume(slot))?;
-        }
-        let Some((slot, size)) = small else {
-            return Ok(Self { small: None });
-        };
-        let volume = layout.volume(slot);
-        let size = format!("size={size}m");
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
-            .arg(&volume)
-            .output()?;
-        if !mount.status.success() {
-            bail!(
-                "a small file system cannot be mounted: {}",
-                String::from_utf8_lossy(&mount.stderr)
-            );
-        }
-        Ok(Self { small: Some(volume) })
-    }
-
-    fn filler(&self) -> Result<PathBuf> {
-        let small = self.small.as_deref().context("no node has a small volume")?;
-        Ok(small.join("filler"))
-    }
-
-    pub(super) fn fill(&self) -> Result<()> {
-        use std::io::Write as _;
-        let mut filler = fs::File::create(self.filler()?)?;
-        let chunk = vec![0; 1 << 16];
-        // First in large pieces, then whatever still fits.
-        while filler.write_all(&chunk).is_ok() {}
-        while filler.write_all(&[0; 512]).is_ok() {}
-        Ok(())
-    }
-
-    pub(super) fn clear(&self) -> Result<()> {
-        fs::remove_file(self.filler()?).map_err(Into::into)
-    }
-}
-
-impl Drop for Volumes {
-    fn drop(&mut self) {
-        if let Some(small) = &self.small {
-            unmount(small);
-        }
-    }
-}
-
-fn unmount(folder: &Path) {
-    let _ = Command::new("umount").arg("--lazy").arg(folder).status();
 }

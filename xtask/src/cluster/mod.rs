@@ -33,10 +33,11 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tokio::task::AbortHandle;
 
+use crate::disk::SmallDisk;
 use crate::network::{Network, SlowLink};
 use crate::system::SERVICES;
 
-use layout::{Layout, Volumes};
+use layout::Layout;
 use supervisor::Supervisor;
 
 /// Far more than anything here takes: a busy machine is no failure.
@@ -95,8 +96,8 @@ impl Cluster {
     pub async fn start(options: Options) -> Result<Self> {
         let network = Network::reachable(NODES)?;
         let layout = Layout::new(&options, &network)?;
-        let volumes = Volumes::mount(&layout, options.small_volume)?;
-        let supervisor = Arc::new(Supervisor::new(layout, network, volumes, options));
+        let small_disk = layout.make_volumes(options.small_volume)?;
+        let supervisor = Arc::new(Supervisor::new(layout, network, small_disk, options));
         let mut tasks = vec![supervisor::watch(&supervisor)];
         for service in SERVICES {
             let (address, replicas) = supervisor.layout.balanced(service);
@@ -229,12 +230,17 @@ impl Cluster {
 
     /// Fills the small volume to the last byte.
     pub fn fill_volume(&self) -> Result<()> {
-        self.supervisor.volumes.fill()
+        self.small_disk()?.fill(u64::MAX)
     }
 
     /// Makes room in it again.
     pub fn clear_volume(&self) -> Result<()> {
-        self.supervisor.volumes.clear()
+        self.small_disk()?.clear()
+    }
+
+    fn small_disk(&self) -> Result<&SmallDisk> {
+        let disk = self.supervisor.small_disk.as_ref();
+        disk.context("no node has a small volume")
     }
 
     /// SIGTERM to parts at the same time; they are not started again. Returns once all have ended.

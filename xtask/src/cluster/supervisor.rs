@@ -10,8 +10,9 @@ use anyhow::{Result, bail};
 use nix::sys::signal::Signal;
 use tokio::task::AbortHandle;
 
-use super::layout::{Layout, Volumes};
+use super::layout::Layout;
 use super::{NODES, Options, slot};
+use crate::disk::SmallDisk;
 use crate::network::Network;
 use crate::system::process::{Log, Process, Show};
 
@@ -33,17 +34,23 @@ struct Part {
 pub(super) struct Supervisor {
     parts: Mutex<BTreeMap<String, Part>>,
     pub(super) network: Network,
-    pub(super) volumes: Volumes,
+    /// The volume of one node, if that is a small one.
+    pub(super) small_disk: Option<SmallDisk>,
     pub(super) layout: Layout,
     pub(super) options: Options,
 }
 
 impl Supervisor {
-    pub(super) fn new(layout: Layout, network: Network, volumes: Volumes, options: Options) -> Self {
+    pub(super) fn new(
+        layout: Layout,
+        network: Network,
+        small_disk: Option<SmallDisk>,
+        options: Options,
+    ) -> Self {
         Self {
             parts: Mutex::default(),
             network,
-            volumes,
+            small_disk,
             layout,
             options,
         }

@@ -1,6 +1,7 @@
-//! The program against a real node: backed up under writes, lost, and restored.
+//! The program against real nodes: backed up under writes, lost, and restored; and in bad weather.
 
-mod node;
+mod site;
+mod weather;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,9 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, SubsecRound as _, Utc};
 use sqlx::{MySqlPool, Row};
 
-use node::{Node, wait_until};
-
-const LONG: Duration = Duration::from_secs(90);
+use site::{Site, wait_until};
 
 /// Inserts rows as fast as it can, and returns those that were acknowledged, with the moment before each.
 async fn write(pool: MySqlPool, stop: Arc<AtomicBool>) -> Vec<(i64, DateTime<Utc>)> {
@@ -32,7 +31,7 @@ async fn write(pool: MySqlPool, stop: Arc<AtomicBool>) -> Vec<(i64, DateTime<Utc
     written
 }
 
-async fn rows(pool: &MySqlPool) -> BTreeSet<i64> {
+pub(crate) async fn rows(pool: &MySqlPool) -> BTreeSet<i64> {
     let rows = sqlx::query("SELECT id FROM vote.kept")
         .fetch_all(pool)
         .await
@@ -42,19 +41,18 @@ async fn rows(pool: &MySqlPool) -> BTreeSet<i64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_backed_up_comes_back_as_of_a_moment() {
-    let mut node = Node::new();
-    node.start("volume");
-    node.wait_in_step(LONG);
-    let pool = node.pool("volume");
-    node.make_table(&pool).await;
-    node.put_file("00/one/master.jpg", b"the first picture");
+    let mut site = Site::new(1);
+    site.start_alone("volume");
+    let pool = site.pool("volume");
+    site.make_table(&pool).await;
+    site.put_file("00/one/master.jpg", b"the first picture");
 
     // A backup of a node that is written to.
     let stop = Arc::new(AtomicBool::new(false));
     let writing = tokio::spawn(write(pool.clone(), Arc::clone(&stop)));
-    node.run_service();
-    wait_until("a full backup is there", LONG, || node.backup(&["list"]).is_ok());
-    node.put_file("01/two/master.jpg", b"the second picture");
+    site.run_service();
+    wait_until("a full backup is there", || site.backup(&["list"]).is_ok());
+    site.put_file("01/two/master.jpg", b"the second picture");
     tokio::time::sleep(Duration::from_millis(2500)).await;
     let moment = Utc::now().trunc_subsecs(0);
     tokio::time::sleep(Duration::from_millis(2500)).await;
@@ -62,17 +60,15 @@ async fn what_was_backed_up_comes_back_as_of_a_moment() {
     let written = writing.await.unwrap();
     let (newest, _) = *written.last().unwrap();
     assert!(written.len() > 200, "only {} rows were written", written.len());
-    let desync: String = sqlx::query("SELECT CAST(@@GLOBAL.wsrep_desync AS CHAR)")
-        .fetch_one(&pool)
-        .await
-        .unwrap()
-        .get(0);
-    assert_eq!(desync, "OFF", "the node is still out of step on purpose");
-    assert_eq!(node.service_health(), 200);
+    assert!(
+        !site.is_desynced("volume").await,
+        "the node is still out of step on purpose"
+    );
+    assert_eq!(site.service_health(), 200);
 
     // So much later, everything is in the backup.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let metrics = node.service_metrics();
+    let metrics = site.service_metrics();
     assert!(
         metrics.contains("proofsheet_backup_last_success_timestamp_seconds"),
         "{metrics}"
@@ -82,23 +78,22 @@ async fn what_was_backed_up_comes_back_as_of_a_moment() {
         "{metrics}"
     );
     pool.close().await;
-    node.lose_everything();
-    let verified = node.backup(&["verify"]).unwrap();
+    site.lose_everything();
+    let verified = site.backup(&["verify"]).unwrap();
     assert!(verified.contains("without a gap"), "{verified}");
 
     // Refusals.
-    let refused = node.restore("latest", "secrets").unwrap_err();
+    let refused = site.restore("latest", "secrets").unwrap_err();
     assert!(refused.contains("is not empty"), "{refused}");
-    let refused = node.restore_with_another_key().unwrap_err();
+    let refused = site.restore_with_another_key().unwrap_err();
     assert!(refused.contains("another key"), "{refused}");
-    let refused = node.restore("2020-01-01T00:00:00Z", "past").unwrap_err();
+    let refused = site.restore("2020-01-01T00:00:00Z", "past").unwrap_err();
     assert!(refused.contains("no full backup"), "{refused}");
 
     // Everything that was acknowledged.
-    node.restore("latest", "latest").unwrap();
-    node.start("latest");
-    node.wait_in_step(LONG);
-    let there = rows(&node.pool("latest")).await;
+    site.restore("latest", "latest").unwrap();
+    site.start_alone("latest");
+    let there = rows(&site.pool("latest")).await;
     let lost: Vec<_> = written.iter().filter(|(id, _)| !there.contains(id)).collect();
     assert!(
         lost.is_empty(),
@@ -107,15 +102,14 @@ async fn what_was_backed_up_comes_back_as_of_a_moment() {
         written.len()
     );
     assert!(there.contains(&newest));
-    assert_eq!(node.file("00/one/master.jpg"), b"the first picture");
-    assert_eq!(node.file("01/two/master.jpg"), b"the second picture");
-    node.stop();
+    assert_eq!(site.file("00/one/master.jpg"), b"the first picture");
+    assert_eq!(site.file("01/two/master.jpg"), b"the second picture");
+    site.stop(1);
 
     // Everything until a moment, and nothing that came after that second.
-    node.restore(&moment.to_rfc3339(), "earlier").unwrap();
-    node.start("earlier");
-    node.wait_in_step(LONG);
-    let there = rows(&node.pool("earlier")).await;
+    site.restore(&moment.to_rfc3339(), "earlier").unwrap();
+    site.start_alone("earlier");
+    let there = rows(&site.pool("earlier")).await;
     let second = Duration::from_secs(1);
     for (id, at) in &written {
         if *at < moment {
@@ -130,16 +124,16 @@ async fn what_was_backed_up_comes_back_as_of_a_moment() {
             );
         }
     }
-    node.stop();
+    site.stop(1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_takes_nothing_is_said_at_once() {
-    let node = Node::new();
+    let site = Site::new(1);
     // A file where the folder should be.
-    fs::write(node.store(), "in the way").unwrap();
-    let said = node.backup(&["list"]).unwrap_err();
+    fs::write(site.store(), "in the way").unwrap();
+    let said = site.backup(&["list"]).unwrap_err();
     assert!(said.contains("BACKUP_STORE"), "{said}");
-    let said = node.run_service_once();
+    let said = site.run_service_once();
     assert!(said.contains("BACKUP_STORE"), "{said}");
 }

@@ -186,18 +186,12 @@ impl Agent {
             .filter(|answer| answer.node.stage == Stage::Primary)
             .filter_map(|answer| answer.node.data.seqno())
             .max();
-        let forgotten = &mut watch.forgotten;
-        // What the others had a moment ago: while they write, they are always a little ahead.
-        let before = std::mem::replace(&mut forgotten.others_had, newest);
-        let has_all = before.is_some() && position.and_then(Data::seqno) >= before;
-        if !has_all {
-            forgotten.since = None;
-            return Verdict::Stay;
+        let ours = position.and_then(Data::seqno);
+        if watch.forgotten.look(ours, newest, Instant::now()) {
+            Verdict::Withdraw("this node has everything and is not called in step; stopping MariaDB to join anew")
+        } else {
+            Verdict::Stay
         }
-        if forgotten.since.get_or_insert_with(Instant::now).elapsed() < FORGOTTEN {
-            return Verdict::Stay;
-        }
-        Verdict::Withdraw("this node has everything and is not called in step; stopping MariaDB to join anew")
     }
 
     async fn in_step(&self, watch: &mut Watch, comment: &str) {
@@ -339,6 +333,19 @@ struct Forgotten {
     since: Option<Instant>,
 }
 
+impl Forgotten {
+    /// Notes where this node and the newest of the others stand. Whether it has had everything for too long.
+    fn look(&mut self, ours: Option<i64>, others: Option<i64>, now: Instant) -> bool {
+        // What the others had a moment ago: while they write, they are always a little ahead.
+        let before = std::mem::replace(&mut self.others_had, others);
+        if before.is_none() || ours < before {
+            self.since = None;
+            return false;
+        }
+        now.duration_since(*self.since.get_or_insert(now)) >= FORGOTTEN
+    }
+}
+
 impl Watch {
     fn new(bootstrapped: bool) -> Self {
         Self {
@@ -361,4 +368,40 @@ fn position(status: &Status) -> Option<Data> {
     let cluster = status.get("local_state_uuid")?.parse().ok();
     let seqno = status.get("last_committed")?.parse().ok()?;
     cluster.is_some().then_some(Data::At { cluster, seqno })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a node is found forgotten that is so far behind at each look, a second apart, while the others write.
+    fn is_found(behind: impl IntoIterator<Item = i64>) -> bool {
+        let (mut forgotten, began) = (Forgotten::default(), Instant::now());
+        (0_u32..).zip(behind).any(|(second, behind)| {
+            let theirs = 1000 + 10 * i64::from(second);
+            let now = began + Duration::from_secs(1) * second;
+            forgotten.look(Some(theirs - behind), Some(theirs), now)
+        })
+    }
+
+    #[test]
+    fn only_who_has_everything_for_long_was_forgotten() {
+        assert!(is_found([0; 22]));
+        // The others are asked a moment later than this node's own MariaDB.
+        assert!(is_found([9; 22]));
+        assert!(!is_found([0; 20]), "too early");
+        // One that catches up is left alone, however long it takes, and one that falls back is as well.
+        assert!(!is_found((11..1000).rev()));
+        assert!(!is_found([vec![0; 15], vec![50], vec![0; 15]].concat()));
+    }
+
+    #[test]
+    fn who_knows_nothing_of_the_others_was_not_forgotten() {
+        let (mut forgotten, began) = (Forgotten::default(), Instant::now());
+        for second in 0..60 {
+            let now = began + Duration::from_secs(second);
+            assert!(!forgotten.look(Some(7), None, now));
+            assert!(!Forgotten::default().look(None, Some(7), now));
+        }
+    }
 }

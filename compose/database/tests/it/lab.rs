@@ -73,9 +73,8 @@ impl Lab {
     }
 
     /// How many bytes a slot's volume still takes.
-    pub(crate) fn free(&self, slot: u32) -> usize {
-        let free = Volume::open(&self.volume(slot)).unwrap().space().unwrap().free;
-        usize::try_from(free).unwrap()
+    pub(crate) fn free(&self, slot: u32) -> u64 {
+        Volume::open(&self.volume(slot)).unwrap().space().unwrap().free
     }
 
     /// The address of a slot.

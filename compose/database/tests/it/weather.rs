@@ -2,58 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
+use xtask::disk::SmallDisk;
 
 use crate::cluster::{LONG, Writer, blocking, every_node_has, make_table, three_nodes};
 use crate::lab::{Lab, wait_until};
-
-/// A small disk, which is the volume of one slot.
-struct Disk {
-    at: PathBuf,
-}
-
-impl Disk {
-    fn mount(lab: &Lab, slot: u32, size: &str) -> Self {
-        let at = lab.volume(slot);
-        fs::create_dir_all(&at).unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(&at)
-            .status()
-            .unwrap();
-        assert!(mounted.success(), "a tmpfs cannot be mounted: {mounted}");
-        Self { at }
-    }
-
-    /// Writes until nothing more goes in, or until so many bytes are written.
-    fn fill(&self, bytes: usize) {
-        let mut filler = File::create(self.at.join("filler")).unwrap();
-        let block = vec![1; 1 << 20];
-        for _ in 0..bytes >> 20 {
-            if filler.write_all(&block).is_err() {
-                return;
-            }
-        }
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.at.join("filler")).unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Lazily, as the nodes may still run.
-        let _ = Command::new("umount").arg("-l").arg(&self.at).status();
-    }
-}
 
 /// What each slot's names lead to: its own `hosts`, and a name server that never answers.
 struct Names {
@@ -107,7 +65,7 @@ async fn as_a_service(lab: &Lab, slot: u32) -> Result<MySqlConnection, sqlx::Err
 #[ignore = "long: ./dev test --long"]
 async fn a_node_whose_disk_is_full_leaves_and_comes_back() {
     let mut lab = Lab::new(3);
-    let disk = Disk::mount(&lab, 3, "700M");
+    let disk = SmallDisk::mount(lab.volume(3), 700).unwrap();
     let small = ["--reserve", "100M"];
     lab.start(1);
     lab.start(2);
@@ -117,7 +75,7 @@ async fn a_node_whose_disk_is_full_leaves_and_comes_back() {
 
     let writer = Writer::start(&lab, &[1, 2], 0);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    blocking(|| disk.fill(usize::MAX));
+    blocking(|| disk.fill(u64::MAX)).unwrap();
     let full = |lab: &Lab| {
         lab.says(3)
             .starts_with("refusing to start: no space left on the volume")
@@ -127,7 +85,7 @@ async fn a_node_whose_disk_is_full_leaves_and_comes_back() {
     blocking(|| lab.wait_in_step(&[1, 2], LONG));
     assert!(lab.is_healthy(3), "an agent that waits is alive");
     tokio::time::sleep(Duration::from_secs(3)).await;
-    disk.free();
+    disk.clear().unwrap();
     let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
     let written = writer.finish().await;
     println!(
@@ -146,7 +104,7 @@ async fn a_node_whose_disk_is_full_leaves_and_comes_back() {
     // Nobody else could go on: reads are answered, writes are not.
     blocking(|| lab.stop(&[1, 2]));
     blocking(|| lab.wait_in_step(&[3], LONG));
-    disk.fill(lab.free(3) - (60 << 20));
+    disk.fill(lab.free(3) - (60 << 20)).unwrap();
     blocking(|| {
         wait_until("slot 3 refuses writes", LONG, || {
             lab.said(3).contains("writes are refused, reads go on")
@@ -160,7 +118,7 @@ async fn a_node_whose_disk_is_full_leaves_and_comes_back() {
         .execute(&mut service)
         .await
         .unwrap();
-    disk.free();
+    disk.clear().unwrap();
     blocking(|| {
         wait_until("slot 3 takes writes", LONG, || {
             lab.said(3).contains("there is space on the volume again")
@@ -298,4 +256,49 @@ async fn a_wrong_clock_changes_nothing() {
     assert!(!written.rows.is_empty());
     kept.extend(written.rows);
     every_node_has(&lab, &[1, 2, 3], &kept).await;
+}
+
+/// Whoever was cut off while it was copied to comes back to a group that does not know any more that it was joining:
+/// Galera rejects its word that it has everything, and never calls it in step.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: ./dev test --long"]
+async fn a_joiner_that_the_others_have_forgotten_joins_anew() {
+    let mut lab = three_nodes().await;
+    // So much that the copy takes longer than it takes to cut the link.
+    sqlx::raw_sql("CREATE TABLE vote.ballast (id INT PRIMARY KEY, weight LONGBLOB NOT NULL)")
+        .execute(&lab.pool(1))
+        .await
+        .unwrap();
+    for number in 0..32_u8 {
+        sqlx::query("INSERT INTO vote.ballast (id, weight) VALUES (?, ?)")
+            .bind(number)
+            .bind(vec![number; 1 << 20])
+            .execute(&lab.pool(1))
+            .await
+            .unwrap();
+    }
+    lab.kill(3);
+    blocking(|| lab.wait_in_step(&[1, 2], LONG));
+    fs::remove_dir_all(lab.volume(3)).unwrap();
+    let before = lab.said(3).len();
+    let says = |lab: &Lab, what: &str| lab.said(3)[before..].contains(what);
+
+    lab.start(3);
+    blocking(|| wait_until("slot 3 is copied to", LONG, || says(&lab, "Proceeding with SST")));
+    lab.cut(3, true);
+    blocking(|| lab.wait_in_step(&[1, 2], LONG));
+    lab.cut(3, false);
+    let writer = Writer::start(&lab, &[1, 2], 0);
+    let forgotten = || says(&lab, "has everything and is not called in step");
+    let found = blocking(|| wait_until("the agent of slot 3 finds out", LONG, forgotten));
+    assert!(says(&lab, "Rejecting JOIN message"), "it was something else");
+    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    let written = writer.finish().await;
+    println!(
+        "cut off while it was copied to, and forgotten: found out after {:.1} s, three in step {:.1} s later, {} rows",
+        found.as_secs_f32(),
+        took.as_secs_f32(),
+        written.rows.len()
+    );
+    every_node_has(&lab, &[1, 2, 3], &written.rows).await;
 }

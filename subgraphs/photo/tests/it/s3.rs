@@ -8,11 +8,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use chassis::config::Secret;
+use chassis::objects::StoreConfig;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path as ObjectPath;
 use object_store::{GetOptions, ObjectStoreExt as _};
 use photo::domain::FileKey;
-use photo::files::{Files, StoreConfig};
+use photo::files::Files;
 use photo::reconcile::reconcile;
 
 use crate::support::{Site, picture, png, somebody};

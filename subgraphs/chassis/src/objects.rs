@@ -1,0 +1,171 @@
+//! Where files are kept: a folder, or a bucket of any S3 service.
+
+use std::path::{Path as FsPath, PathBuf};
+use std::sync::Arc;
+
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, RetryConfig};
+use url::Url;
+
+use crate::config::{ConfigError, Secret};
+
+/// Where the files of pictures are kept.
+#[derive(Debug, Clone, clap::Args)]
+pub struct StoreConfig {
+    /// `file:///folder` or `s3://bucket/prefix`.
+    #[arg(long, env = "MEDIA_STORE")]
+    pub media_store: Url,
+    /// The address of the S3 service; that of AWS where it is not set.
+    #[arg(long, env = "S3_ENDPOINT")]
+    pub s3_endpoint: Option<Url>,
+    /// The region of the bucket.
+    #[arg(long, env = "S3_REGION", default_value = "us-east-1")]
+    pub s3_region: String,
+    /// Who we are to the S3 service.
+    #[arg(long, env = "S3_ACCESS_KEY_ID", hide_env_values = true)]
+    pub s3_access_key_id: Option<Secret>,
+    /// A file that holds the access key id.
+    #[arg(long, env = "S3_ACCESS_KEY_ID_FILE")]
+    pub s3_access_key_id_file: Option<PathBuf>,
+    /// The secret that belongs to it. Prefer the file.
+    #[arg(long, env = "S3_SECRET_ACCESS_KEY", hide_env_values = true)]
+    pub s3_secret_access_key: Option<Secret>,
+    /// A file that holds the secret.
+    #[arg(long, env = "S3_SECRET_ACCESS_KEY_FILE")]
+    pub s3_secret_access_key_file: Option<PathBuf>,
+}
+
+impl StoreConfig {
+    /// Where that is.
+    pub fn place(&self) -> Place<'_> {
+        Place {
+            name: "MEDIA_STORE",
+            url: &self.media_store,
+            endpoint: self.s3_endpoint.as_ref(),
+            region: &self.s3_region,
+            id: Given {
+                name: "S3_ACCESS_KEY_ID",
+                value: self.s3_access_key_id.as_ref(),
+                file: self.s3_access_key_id_file.as_ref(),
+            },
+            secret: Given {
+                name: "S3_SECRET_ACCESS_KEY",
+                value: self.s3_secret_access_key.as_ref(),
+                file: self.s3_secret_access_key_file.as_ref(),
+            },
+        }
+    }
+}
+
+/// Where a store is, as some flags say: the same thing has other flags where a process has two stores.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The flag, for messages.
+    pub name: &'static str,
+    /// `file:///folder` or `s3://bucket/prefix`.
+    pub url: &'a Url,
+    /// The address of the S3 service; that of AWS where there is none.
+    pub endpoint: Option<&'a Url>,
+    /// The region of the bucket.
+    pub region: &'a str,
+    /// Who we are to the S3 service.
+    pub id: Given<'a>,
+    /// What shows it.
+    pub secret: Given<'a>,
+}
+
+/// A secret, or a file that holds it, and the flag that says so.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'a> {
+    /// The flag, for messages.
+    pub name: &'static str,
+    /// The secret.
+    pub value: Option<&'a Secret>,
+    /// The file.
+    pub file: Option<&'a PathBuf>,
+}
+
+impl Given<'_> {
+    fn read(self) -> Result<Secret, ConfigError> {
+        Secret::read(self.name, self.value, self.file)
+    }
+}
+
+/// A store. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// What is in it.
+    pub objects: Arc<dyn ObjectStore>,
+    /// The folder that it is, if it is one.
+    pub folder: Option<Arc<FsPath>>,
+}
+
+impl Store {
+    /// Opens a store; makes the folder where it is missing. `retry` is for a bucket that stumbles.
+    pub fn open(place: Place<'_>, retry: RetryConfig) -> Result<Self, ConfigError> {
+        let invalid = |reason: String| ConfigError::Invalid {
+            name: place.name,
+            reason,
+        };
+        match place.url.scheme() {
+            "file" => {
+                let path = place.url.to_file_path();
+                let path = path.map_err(|()| invalid("expected file:///folder".to_owned()))?;
+                Self::in_folder(&path).map_err(|error| invalid(format!("{}: {error}", path.display())))
+            }
+            "s3" => Self::in_bucket(place, retry, invalid),
+            other => Err(invalid(format!(
+                "expected file:///folder or s3://bucket/prefix, not {other}:"
+            ))),
+        }
+    }
+
+    /// A store in a local folder. Every write is synced, the file and its directory, before it counts as done.
+    pub fn in_folder(folder: &FsPath) -> std::io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let folder = folder.canonicalize()?;
+        let objects = LocalFileSystem::new_with_prefix(&folder)
+            .map_err(std::io::Error::other)?
+            .with_fsync(true);
+        Ok(Self {
+            objects: Arc::new(objects),
+            folder: Some(folder.into()),
+        })
+    }
+
+    fn in_bucket(
+        place: Place<'_>,
+        retry: RetryConfig,
+        invalid: impl Fn(String) -> ConfigError,
+    ) -> Result<Self, ConfigError> {
+        let bucket = place.url.host_str().filter(|host| !host.is_empty());
+        let bucket = bucket.ok_or_else(|| invalid("expected s3://bucket/prefix".to_owned()))?;
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(bucket)
+            .with_region(place.region)
+            .with_access_key_id(place.id.read()?.expose())
+            .with_secret_access_key(place.secret.read()?.expose())
+            .with_retry(retry);
+        if let Some(endpoint) = place.endpoint {
+            // A service of one's own on a private network may well have no certificate.
+            builder = builder
+                .with_endpoint(endpoint.as_str().trim_end_matches('/'))
+                .with_allow_http(endpoint.scheme() == "http");
+        }
+        let bucket = builder.build().map_err(|error| invalid(error.to_string()))?;
+        let prefix =
+            Path::parse(place.url.path().trim_matches('/')).map_err(|error| invalid(error.to_string()))?;
+        let objects: Arc<dyn ObjectStore> = if prefix.as_ref().is_empty() {
+            Arc::new(bucket)
+        } else {
+            Arc::new(PrefixStore::new(bucket, prefix))
+        };
+        Ok(Self {
+            objects,
+            folder: None,
+        })
+    }
+}
