@@ -148,7 +148,7 @@ impl Services {
     }
 }
 
-/// How much one address may ask for. Guessing passwords is limited by authentication, per field.
+/// How much one address may ask for, and all together. Guessing passwords is limited by authentication, per field.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Limits {
     /// GraphQL requests a minute from one address; 0 is no limit.
@@ -157,6 +157,10 @@ pub struct Limits {
     /// Uploads a minute from one address; 0 is no limit.
     #[arg(long, env = "RATE_LIMIT_UPLOADS", default_value_t = 300)]
     pub rate_limit_uploads: u32,
+    /// GraphQL operations of all addresses that are worked on at once, by default sixteen per core; 0 is no limit.
+    /// Whoever comes then is told to come back.
+    #[arg(long, env = "OPERATIONS_AT_ONCE")]
+    pub operations_at_once: Option<usize>,
 }
 
 fn parse_ratio(text: &str) -> Result<f64, String> {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use chassis::tokens::TokenVerifier;
 use hive_router::ntex::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, HeaderName, HeaderValue, ORIGIN, STRICT_TRANSPORT_SECURITY,
-    X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use hive_router::ntex::http::{HeaderMap, Method, StatusCode};
 use hive_router::ntex::service::{Service, ServiceCtx};
@@ -28,6 +28,7 @@ use crate::config::Config;
 use crate::identity::{Identifier, Source};
 use crate::media;
 use crate::rate::RateLimit;
+use crate::turns::{Turn, Turns};
 
 /// Our header that no other site can send without the browser's asking us.
 pub(crate) const CSRF_HEADER: &str = "x-proofsheet";
@@ -49,6 +50,7 @@ pub(crate) struct Edge {
     https: bool,
     graphql: RateLimit,
     uploads: RateLimit,
+    operations: Turns,
 }
 
 /// Which part of the router a request is for.
@@ -99,16 +101,18 @@ impl Edge {
             https: config.public_url.scheme() == "https",
             graphql: RateLimit::new(config.limits.rate_limit_graphql),
             uploads: RateLimit::new(config.limits.rate_limit_uploads),
+            operations: Turns::new(config.limits.operations_at_once),
         }
     }
 
-    /// Looks at a request before anything else does, and readies its headers for the services.
+    /// Looks at a request before anything else does, and readies its headers for the services. An operation is let in
+    /// when it has its turn.
     async fn admit(
         &self,
         request: &mut WebRequest<DefaultError>,
         area: Area,
         id: &str,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<Turn<'_>>, Refusal> {
         as_in_http_1(request);
         let address = self.address(request);
         let headers = request.headers_mut();
@@ -121,7 +125,7 @@ impl Edge {
         let limit = match area {
             Area::Graphql => &self.graphql,
             Area::Upload => &self.uploads,
-            Area::Media | Area::Page => return Ok(()),
+            Area::Media | Area::Page => return Ok(None),
         };
         if self.is_foreign(headers) {
             return Err(Refusal::new(
@@ -142,6 +146,11 @@ impl Edge {
             }
         })?;
 
+        // Before anything that takes work: those who are turned away are many.
+        let turn = match area {
+            Area::Graphql => Some(self.operations.wait().await?),
+            Area::Upload | Area::Media | Area::Page => None,
+        };
         let credential = self.identifier.credential(headers).await;
         headers.remove(AUTHORIZATION);
         if let Some(credential) = credential {
@@ -150,7 +159,7 @@ impl Edge {
                 set(headers, X_AUTHORISED_BY, "cookie");
             }
         }
-        Ok(())
+        Ok(turn)
     }
 
     fn address(&self, request: &WebRequest<DefaultError>) -> IpAddr {
@@ -272,7 +281,8 @@ where
             .unwrap_or_default();
         let area = Area::of(request.method(), request.path());
         let mut response = match self.edge.admit(&mut request, area, &id).await {
-            Ok(()) => ctx.call(&self.service, request).await?,
+            Ok(Some(turn)) => turn.work(ctx.call(&self.service, request)).await?,
+            Ok(None) => ctx.call(&self.service, request).await?,
             Err(refusal) if area == Area::Upload => {
                 let (request, payload) = request.into_parts();
                 media::discard(&mut Payload(payload)).await;
@@ -295,7 +305,8 @@ fn record(response: &WebResponse, area: Area, id: &str, took: Duration) {
     metrics::histogram!("proofsheet_router_request_duration_seconds", "area" => area.as_str()).record(took);
     let request = response.request();
     let (method, path) = (request.method(), request.path());
-    if status.is_server_error() {
+    // Who is told to come back later is no failure, and in a crowd there are many.
+    if status.is_server_error() && !response.headers().contains_key(RETRY_AFTER) {
         tracing::warn!(request_id = id, %method, path, status = status.as_u16(), ?took, "answered");
     } else {
         tracing::debug!(request_id = id, %method, path, status = status.as_u16(), ?took, "answered");

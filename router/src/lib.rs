@@ -1,6 +1,6 @@
 //! The gateway in front of the subgraphs. The hive-router library plans and executes operations; here is what
 //! it lacks: who is asking, the app's pages with their content in them, feeds and sitemaps, streaming of photos, our
-//! error codes, an estimate of cost, and rate limits.
+//! error codes, an estimate of cost, and limits of load.
 
 // The library's layers of services are types inside types.
 #![recursion_limit = "256"]
@@ -15,6 +15,7 @@ mod edge;
 mod identity;
 mod client;
 mod rate;
+mod turns;
 mod compression;
 
 mod choice;

@@ -2,7 +2,7 @@
 
 use chassis::telemetry::measure::{Metric, describe};
 
-const METRICS: [Metric; 13] = [
+const METRICS: [Metric; 14] = [
     Metric::Counter(
         "proofsheet_router_requests_total",
         "Requests from outside, by area (graphql, upload, media, page) and status.",
@@ -14,6 +14,10 @@ const METRICS: [Metric; 13] = [
     Metric::Counter(
         "proofsheet_router_rate_limited_total",
         "Requests that were refused because their address sends too many, by area.",
+    ),
+    Metric::Counter(
+        "proofsheet_router_turned_away_total",
+        "Operations that were refused because more came than are worked on at once.",
     ),
     Metric::Counter(
         "proofsheet_router_operations_total",

@@ -59,8 +59,9 @@ enum Command {
     },
     /// Measures the speed of the running system.
     Bench {
-        /// What to measure; `timeline` is the only one so far.
-        name: String,
+        /// What to measure, `timeline` or `overload`, and how; --help says what there is.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        arguments: Vec<String>,
     },
 }
 
@@ -78,7 +79,7 @@ async fn main() -> ExitCode {
         Command::StackTest(arguments) => stack_test::stack_test(arguments).await,
         Command::Fault { arguments } => fault(&arguments),
         Command::Drill { arguments } => drill(&arguments),
-        Command::Bench { name } => bench(&name),
+        Command::Bench { arguments } => bench(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -104,9 +105,9 @@ fn drill(arguments: &[String]) -> anyhow::Result<()> {
 }
 
 /// The benchmarks are a crate of their own, built for speed like what they measure.
-fn bench(name: &str) -> anyhow::Result<()> {
+fn bench(arguments: &[String]) -> anyhow::Result<()> {
     bundle::bundle()?;
     up::build(true)?;
-    let mut bench = tools::cargo(&["run", "--release", "--bin", "bench", "--", name]);
-    tools::run("the benchmark", &mut bench)
+    let mut bench = tools::cargo(&["run", "--release", "--bin", "bench", "--"]);
+    tools::run("the benchmark", bench.args(arguments))
 }

@@ -13,6 +13,10 @@ use crate::config::VaultConfig;
 use crate::error::Error;
 use crate::packing::{Key, Packer, Packing, Print, Printer, Unpacker, Unreadable};
 
+/// So many parts of something long, of ten megabytes each, are on their way to the store at once. When that refuses them,
+/// no more are made.
+const PARTS: usize = 2;
+
 /// Something packed in the vault, and how to know it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
@@ -86,7 +90,8 @@ impl Vault {
         };
         let packer = Packer::new(compressed, self.key.as_ref()).map_err(Error::io("zstd"))?;
         Ok(Writing {
-            writer: BufWriter::new(self.store.objects.clone(), Path::from(path.as_str())),
+            writer: BufWriter::new(self.store.objects.clone(), Path::from(path.as_str()))
+                .with_max_concurrency(PARTS),
             item: (path, packing),
             packer,
             content: Printer::default(),

@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use sqlx::{Connection, MySqlConnection, QueryBuilder};
 use uuid::{Builder, Uuid};
+use xtask::system::{Durability, Options, System};
 
 /// Photos per author, about as in a club where everybody posts.
 const PHOTOS_PER_AUTHOR: usize = 20;
@@ -21,8 +22,25 @@ struct Photo {
     down: i32,
 }
 
+/// The running system with so many photos, and a router with these settings.
+pub(crate) async fn start(photos: u32, router: &[(&str, &str)]) -> Result<System> {
+    // All clients share one address.
+    let router = [router, &[("RATE_LIMIT_GRAPHQL", "0")]].concat();
+    let setting = |(name, value): (&str, &str)| ("router".to_owned(), name.to_owned(), value.to_owned());
+    eprintln!("bench: starting the system");
+    let system = System::start(Options {
+        durability: Durability::Safe,
+        environment: router.into_iter().map(setting).collect(),
+        ..Options::default()
+    })
+    .await?;
+    eprintln!("bench: inserting {photos} photos");
+    insert(&system.admin_database_url(), photos).await?;
+    Ok(system)
+}
+
 /// Fills the schemas of profile, photo, vote and comment.
-pub(crate) async fn insert(server: &str, photos: u32) -> Result<()> {
+async fn insert(server: &str, photos: u32) -> Result<()> {
     let mut random = StdRng::seed_from_u64(4999);
     let photos = usize::try_from(photos)?;
     let start = Utc::now() - Duration::minutes(i64::try_from(photos)? * 5);

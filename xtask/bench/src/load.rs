@@ -58,11 +58,16 @@ pub(crate) async fn measure<C: Client>(clients: Vec<C>, warm_up: Duration, time:
         time.as_secs()
     );
     latencies.sort_unstable();
-    let at = |share: usize| latencies[(latencies.len() - 1) * share / 100];
     let count = u32::try_from(latencies.len())?;
     Ok(Round {
         per_second: f64::from(count) / took.as_secs_f64(),
-        p50: at(50),
-        p99: at(99),
+        p50: at(&latencies, 50),
+        p99: at(&latencies, 99),
     })
+}
+
+/// The time that so many hundredths of all, which are in their order, do not exceed; nothing where there are none.
+pub(crate) fn at(times: &[Duration], share: usize) -> Duration {
+    let last = times.len().saturating_sub(1);
+    times.get(last * share / 100).copied().unwrap_or_default()
 }

@@ -2,6 +2,8 @@
 
 mod data;
 mod load;
+mod overload;
+mod page;
 mod sql;
 mod timeline;
 
@@ -13,11 +15,14 @@ use clap::Parser;
 enum Arguments {
     /// The first page of a timeline, through the router and as bare SQL, in alternating rounds.
     Timeline(timeline::Arguments),
+    /// The same page, asked for five times as often as the site can serve it.
+    Overload(overload::Arguments),
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Arguments::parse() {
         Arguments::Timeline(arguments) => timeline::run(arguments).await,
+        Arguments::Overload(arguments) => overload::run(arguments).await,
     }
 }

@@ -6,18 +6,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use xtask::system::{Durability, Options, System};
-use xtask::workspace::root;
+use anyhow::{Result, ensure};
+use xtask::system::System;
 
-use crate::load::{Client, Round, measure};
+use crate::load::{Round, measure};
+use crate::page::{Page, check, operation};
 use crate::{data, sql};
 
 /// What the page has to reach of the rate of its bare statements.
@@ -37,16 +30,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
-    let options = Options {
-        durability: Durability::Safe,
-        // All clients share one address.
-        environment: vec![("router".into(), "RATE_LIMIT_GRAPHQL".into(), "0".into())],
-        ..Options::default()
-    };
-    eprintln!("bench: starting the system");
-    let system = System::start(options).await?;
-    eprintln!("bench: inserting {} photos", arguments.photos);
-    data::insert(&system.admin_database_url(), arguments.photos).await?;
+    let system = data::start(arguments.photos, &[]).await?;
     let result = compare(&system, &arguments).await;
     system.stop().await;
     result
@@ -101,95 +85,4 @@ fn report(round: u32, page: &Round, bare: &Round) {
         bare.per_second,
         page.per_second / bare.per_second
     );
-}
-
-/// The operation that the app sends for its first page, from the list that a test of the app keeps current.
-fn operation() -> Result<String> {
-    let operations = std::fs::read_to_string(root().join("frontend/operations.graphql"))?;
-    let start = operations
-        .find("query LatestPhotos")
-        .context("the app has no operation LatestPhotos")?;
-    let operation = &operations[start..];
-    Ok(operation[..operation.find("\n}").context("the operation has no end")? + 2].to_owned())
-}
-
-/// One connection to the router, as a browser would keep it open.
-struct Page {
-    sender: SendRequest<Full<Bytes>>,
-    authority: String,
-    body: Bytes,
-}
-
-impl Page {
-    async fn connect(authority: &str, operation: &str) -> Result<Self> {
-        let port = authority
-            .rsplit(':')
-            .next()
-            .context("the router's address has a port")?;
-        let stream = TcpStream::connect(("127.0.0.1", port.parse()?)).await?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        let body = json!({ "query": operation, "variables": { "first": 24, "after": null } });
-        Ok(Self {
-            sender,
-            authority: authority.to_owned(),
-            body: Bytes::from(body.to_string()),
-        })
-    }
-
-    async fn fetch(&mut self) -> Result<Bytes> {
-        let request = Request::post("/graphql")
-            .header("host", &self.authority)
-            .header("content-type", "application/json")
-            .header("accept", "application/json")
-            .body(Full::new(self.body.clone()))?;
-        self.sender.ready().await?;
-        let answer = self.sender.send_request(request).await?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await?.to_bytes();
-        ensure!(
-            status == StatusCode::OK,
-            "the router answered {status}: {}",
-            String::from_utf8_lossy(&body)
-        );
-        Ok(body)
-    }
-}
-
-impl Client for Page {
-    async fn once(&mut self) -> Result<()> {
-        let body = self.fetch().await?;
-        // Errors come with 200; parsing every page would measure ourselves.
-        ensure!(
-            !body.starts_with(b"{\"errors\""),
-            "{}",
-            String::from_utf8_lossy(&body)
-        );
-        Ok(())
-    }
-}
-
-/// Looks at one page closely, so that a page with holes is not measured as a fast one.
-async fn check(authority: &str, operation: &str) -> Result<()> {
-    let page: Value = serde_json::from_slice(&Page::connect(authority, operation).await?.fetch().await?)?;
-    ensure!(page.get("errors").is_none(), "the page has errors: {page}");
-    let nodes = page["data"]["latestPhotos"]["nodes"]
-        .as_array()
-        .context("the page has no photos")?;
-    ensure!(
-        nodes.len() == 24,
-        "the page has {} photos instead of 24",
-        nodes.len()
-    );
-    for node in nodes {
-        let whole = node["author"]["username"].is_string()
-            && node["votes"]["score"].is_i64()
-            && node["commentCount"].is_i64()
-            && node["sources"]
-                .as_array()
-                .is_some_and(|sources| !sources.is_empty());
-        ensure!(whole, "a photo of the page has holes: {node}");
-    }
-    Ok(())
 }

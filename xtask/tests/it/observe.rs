@@ -330,7 +330,7 @@ fn families(text: &str) -> BTreeMap<String, String> {
 }
 
 /// What only an outage, an attack or a certificate brings about.
-const RARE: [&str; 11] = [
+const RARE: [&str; 12] = [
     "proofsheet_database_retries_total",
     "proofsheet_event_delivery_failures_total",
     "proofsheet_photos_beyond_repair",
@@ -340,6 +340,7 @@ const RARE: [&str; 11] = [
     "proofsheet_router_rate_limited_total",
     "proofsheet_router_refused_by_cost_total",
     "proofsheet_router_subgraph_errors_total",
+    "proofsheet_router_turned_away_total",
     "proofsheet_tls_certificate_expiry_timestamp_seconds",
     "proofsheet_uploads_refused_total",
 ];
