@@ -12,6 +12,7 @@ use crate::feed::Feeds;
 use crate::language::text;
 use crate::navigation::Navigation;
 use crate::pages::not_found::NotFoundPage;
+use crate::pages::photo::{PhotoOverlay, PhotoPage};
 use crate::pages::profile::ProfilePage;
 use crate::pages::timeline::TimelinePage;
 use crate::parts::{self, later};
@@ -71,8 +72,8 @@ fn timeline_page(timeline: Timeline) -> AnyView {
 fn other_page(route: Route, is_over_timeline: bool) -> AnyView {
     match route {
         Route::Timeline(_) => ().into_any(),
-        Route::Photo(id) if is_over_timeline => later(async || Ok(parts::photo().await?.overlay), id),
-        Route::Photo(id) => later(async || Ok(parts::photo().await?.page), id),
+        Route::Photo(id) if is_over_timeline => view! { <PhotoOverlay id/> }.into_any(),
+        Route::Photo(id) => view! { <PhotoPage id/> }.into_any(),
         Route::Upload => later(parts::upload, ()),
         Route::Login { next } => later(async || Ok(parts::account().await?.login), next),
         Route::Register { next } => later(async || Ok(parts::account().await?.register), next),

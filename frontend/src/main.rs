@@ -38,7 +38,11 @@ const TAKEN_OVER: std::time::Duration = std::time::Duration::from_secs(5);
 
 fn main() {
     console_error_panic_hook::set_once();
-    first_page::take_over();
-    leptos::mount::mount_to_body(app::App);
-    leptos::prelude::set_timeout(first_page::is_over, TAKEN_OVER);
+    wasm_bindgen_futures::spawn_local(async {
+        // The page that came stays until all of it can be drawn anew.
+        parts::fetch_for(navigation::current_route()).await;
+        first_page::take_over();
+        leptos::mount::mount_to_body(app::App);
+        leptos::prelude::set_timeout(first_page::is_over, TAKEN_OVER);
+    });
 }

@@ -229,7 +229,7 @@ fn history() -> web_sys::History {
     window().history().expect("a page has a history")
 }
 
-fn current_route() -> Route {
+pub(crate) fn current_route() -> Route {
     let location = location();
     Route::parse(
         &location.pathname().unwrap_or_default(),

@@ -18,11 +18,12 @@ use leptos::wasm_split::{SplitLoaderError, wasm_split};
 use crate::api::{ApiError, Code};
 use crate::load::load;
 use crate::pages::about_ranking::AboutRankingPage;
-use crate::pages::photo::{PhotoOverlay, PhotoPage};
+use crate::pages::photo::PhotoView;
 use crate::pages::settings::SettingsPage;
 use crate::pages::sign_in::{LoginPage, RegisterPage};
 use crate::pages::upload::UploadPage;
 use crate::pages::welcome::WelcomePage;
+use crate::route::Route;
 
 /// By then the first photos are there, also over a slow line.
 const SETTLED: Duration = Duration::from_secs(4);
@@ -31,17 +32,9 @@ const SETTLED: Duration = Duration::from_secs(4);
 type Draw<T> = fn(T) -> AnyView;
 
 /// A photo and what is said about it.
-pub(crate) struct Photo {
-    pub(crate) page: Draw<String>,
-    pub(crate) overlay: Draw<String>,
-}
-
 #[wasm_split(photo, wasm_split_path = leptos::wasm_split, fallible)]
-pub(crate) fn photo() -> Result<Photo, ApiError> {
-    Ok(Photo {
-        page: |id| view! { <PhotoPage id/> }.into_any(),
-        overlay: |id| view! { <PhotoOverlay id/> }.into_any(),
-    })
+pub(crate) fn photo() -> Result<Draw<String>, ApiError> {
+    Ok(|id| view! { <PhotoView id/> }.into_any())
 }
 
 /// Most visitors open a photo soon: once the page has settled, its part is fetched so that it opens at once.
@@ -81,6 +74,19 @@ pub(crate) fn about_ranking() -> Result<Draw<()>, ApiError> {
 impl From<SplitLoaderError> for ApiError {
     fn from(_: SplitLoaderError) -> Self {
         Code::Unreachable.into()
+    }
+}
+
+/// Fetches the part that draws a page. One that cannot be fetched is missed when the page is drawn, and said there.
+pub(crate) async fn fetch_for(route: Route) {
+    match route {
+        Route::Timeline(_) | Route::NotFound => {}
+        Route::Photo(_) => drop(photo().await),
+        Route::Upload => drop(upload().await),
+        Route::AboutRanking => drop(about_ranking().await),
+        Route::Login { .. } | Route::Register { .. } | Route::Welcome | Route::Settings => {
+            drop(account().await);
+        }
     }
 }
 

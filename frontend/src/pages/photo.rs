@@ -22,6 +22,7 @@ use crate::graphql::{ById, ByIdFields, Byline, DateTime, Id, VoteChoice, VoteTal
 use crate::language::text;
 use crate::load::load;
 use crate::navigation::{Navigation, focus};
+use crate::parts::{self, later};
 use crate::route::Timeline;
 use crate::session::session;
 use crate::votes::Ballots;
@@ -95,7 +96,8 @@ pub(crate) struct DeletePhoto {
     delete_photo: Id,
 }
 
-/// Over a timeline, which waits beneath, scrolled as it was.
+/// Over a timeline, which waits beneath, scrolled as it was. It opens at once: what it shows is fetched inside it, and
+/// says there too that it cannot be had.
 #[component]
 pub(crate) fn PhotoOverlay(id: String) -> impl IntoView {
     let navigation = expect_context::<Navigation>();
@@ -112,7 +114,7 @@ pub(crate) fn PhotoOverlay(id: String) -> impl IntoView {
     });
     view! {
         <Sheet label=text!(photo.label) class="photo-sheet" on_close=move |()| navigation.close_photo()>
-            <PhotoView id/>
+            {later(parts::photo, id)}
         </Sheet>
     }
 }
@@ -120,14 +122,12 @@ pub(crate) fn PhotoOverlay(id: String) -> impl IntoView {
 #[component]
 pub(crate) fn PhotoPage(id: String) -> impl IntoView {
     view! {
-        <div class="photo-page">
-            <PhotoView id/>
-        </div>
+        <div class="photo-page">{later(parts::photo, id)}</div>
     }
 }
 
 #[component]
-fn PhotoView(id: String) -> impl IntoView {
+pub(crate) fn PhotoView(id: String) -> impl IntoView {
     let id = Id::new(id);
     let ballots = expect_context::<Ballots>();
     let shown = id.clone();

@@ -200,7 +200,7 @@ async fn comment_reply_edit_delete(site: &Site, bert: &Member<'_>, photo: &str) 
     browser.closes_content().await
 }
 
-/// It is refused before it is sent, and stays where it was typed.
+/// It is refused before it is sent, with what to do, and stays where it was typed.
 async fn a_word_too_long_stays(site: &Site, bert: &Member<'_>, photo: &str) -> Result<()> {
     let browser = bert.browser().await?;
     browser.visit(&format!("/p/{photo}")).await?;
@@ -210,7 +210,15 @@ async fn a_word_too_long_stays(site: &Site, bert: &Member<'_>, photo: &str) -> R
     browser.reads("7,998 / 2,000").await?;
     let send = browser.find(Role::Button, "Send").await?;
     browser.has(&send, "aria-disabled", "true").await?;
+    browser
+        .reads("Too long by 5,998. Please shorten it to 2,000 characters.")
+        .await?;
     browser.press_with_control(Key::Enter).await?;
+    browser
+        .announces("Too long by 5,998. Please shorten it to 2,000 characters.")
+        .await?;
+    let area = browser.has_focus(Role::Textbox, "Your comment").await?;
+    browser.has(&area, "aria-invalid", "true").await?;
     browser.screenshots("comment-too-long").await?;
     browser.reload().await?;
     browser.reads("7,998 / 2,000").await?;

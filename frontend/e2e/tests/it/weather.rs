@@ -102,7 +102,8 @@ async fn the_network_is_away(site: &Site, bert: &Member<'_>, photo: &str) -> Res
     browser.reads("Your vote was not counted.").await?;
     // What is not here yet cannot be shown, and says so where it would be.
     browser.click_in(&tile, Role::Link, "Frame 2").await?;
-    browser.find(Role::Button, "Retry").await?;
+    let sheet = browser.find(Role::Dialog, "Photo").await?;
+    browser.find_in(&sheet, Role::Button, "Retry").await?;
     browser.reads("No answer came. Are you online?").await?;
     browser.screenshots("offline-photo").await?;
 
@@ -113,8 +114,7 @@ async fn the_network_is_away(site: &Site, bert: &Member<'_>, photo: &str) -> Res
             Ok((!text.contains("You are offline.")).then_some(()))
         })
         .await?;
-    browser.click(Role::Button, "Retry").await?;
-    let sheet = browser.find(Role::Dialog, "Photo").await?;
+    browser.click_in(&sheet, Role::Button, "Retry").await?;
     browser.find_in(&sheet, Role::Heading, "Frame 2").await?;
     // The vote that was not counted waits in its message, which is not hidden by the open photo.
     browser.click_in(&sheet, Role::Button, "Retry").await?;

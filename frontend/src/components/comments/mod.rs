@@ -7,8 +7,9 @@ use linkify::{LinkFinder, LinkKind};
 use crate::components::byline::{Author, Moment};
 use crate::components::error_card::words;
 use crate::components::field::Attempt;
+use crate::components::notices::Notices;
 use crate::conversation::{Conversation, Entry, Standing, Thread};
-use crate::language::{Text, number, text};
+use crate::language::{Text, filled, number, text};
 use crate::navigation::focus;
 use crate::session::session;
 use crate::storage;
@@ -250,9 +251,21 @@ fn Composer(
         draft.with_value(|draft| storage::write(storage::tab().as_ref(), draft, value));
     };
     let length = move || text.with(|text| text.trim().chars().count());
+    let is_too_long = move || length() > LONGEST;
+    let too_long =
+        move || is_too_long().then(|| filled!(comment.too_long, count = &shown(length() - LONGEST)));
+    let notices = expect_context::<Notices>();
     let send = move || {
         let body = text.get_untracked().trim().to_owned();
-        if body.is_empty() || body.chars().count() > LONGEST {
+        if let Some(why) = untrack(too_long) {
+            // It stays where it was typed, for the one who can see it and for the one who cannot.
+            notices.announce(why);
+            if let Some(area) = area.get_untracked() {
+                focus(&area);
+            }
+            return;
+        }
+        if body.is_empty() {
             return;
         }
         session.require(move || {
@@ -286,10 +299,12 @@ fn Composer(
                 {label}
             </label>
             <textarea
-                id=id
+                id=id.clone()
                 rows="2"
                 placeholder=label
                 node_ref=area
+                aria-describedby=format!("{id}-error")
+                aria-invalid=move || is_too_long().then_some("true")
                 prop:value=move || text.get()
                 on:input:target=move |event| {
                     let value = event.target().value();
@@ -298,11 +313,14 @@ fn Composer(
                 }
                 on:keydown=on_key
             ></textarea>
+            <p class="field-error" id=format!("{id}-error")>
+                {too_long}
+            </p>
             <div class="composer-actions">
                 <button
                     class="button button-action"
                     type="submit"
-                    aria-disabled=move || (length() == 0 || length() > LONGEST).then_some("true")
+                    aria-disabled=move || (length() == 0 || is_too_long()).then_some("true")
                 >
                     {text!(comment.send)}
                 </button>
@@ -321,7 +339,7 @@ fn Composer(
                             </button>
                         }
                     })}
-                <span class="composer-count quiet" class:form-error=move || { length() > LONGEST }>
+                <span class="composer-count quiet" class:form-error=is_too_long>
                     {move || format!("{} / {}", shown(length()), shown(LONGEST))}
                 </span>
             </div>
