@@ -292,7 +292,8 @@ async fn copy_desynced(
     copied
 }
 
-async fn desync(shared: &Shared, on: bool) -> Result<(), BackupError> {
+/// Says that the others need not wait for this node, or that it keeps up with them again.
+pub(crate) async fn desync(shared: &Shared, on: bool) -> Result<(), BackupError> {
     let statement = if on {
         "SET GLOBAL wsrep_desync = ON"
     } else {

@@ -7,6 +7,7 @@ use tokio::process::Child;
 
 use super::deciding::{Course, Peers};
 use super::{Agent, AgentError, Ended, Secrets, TICK};
+use crate::backup;
 use crate::decision::{Data, Node, Stage, is_known_to_all};
 use crate::mariadb::{self, Mode, ServerError};
 use crate::peers::Farewell;
@@ -18,6 +19,8 @@ const STOP: Duration = Duration::from_mins(5);
 const STOP_SHORT: Duration = Duration::from_secs(10);
 /// A node that leaves before this one has left the membership by then, even if it writes pages for longer.
 const TURN: Duration = Duration::from_secs(10);
+/// By then the services have noticed, and what they had begun is done.
+const SENT_AWAY: Duration = Duration::from_millis(2_500);
 /// The others hear what this node knew, if they answer at once.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// A node that has everything and is not in step after this long was forgotten.
@@ -78,9 +81,28 @@ impl Agent {
             // Those who stay go on without this node: it has to know who they are, up to the last moment.
             // Who was cut off and came back since the last look did not register.
             let _ = shared.look_at_membership().await;
+            self.send_away().await;
         }
         self.end(child, limit).await;
         let _ = tokio::time::timeout(FAREWELL, self.say_farewell()).await;
+    }
+
+    /// The services look every second how each node is, and leave one that is out of step where another is in step: so
+    /// nobody is at work here when MariaDB ends. When others leave as well, nobody is to be spared anything.
+    async fn send_away(&self) {
+        let shared = &self.shared;
+        let found = shared.client.ask_all().await;
+        let others = found
+            .answers
+            .values()
+            .filter(|answer| answer.boot != shared.boot && answer.cluster == shared.config.cluster);
+        let stages: Vec<_> = others.map(|other| other.node.stage).collect();
+        if stages.contains(&Stage::Primary) && !stages.contains(&Stage::Stopping) {
+            match backup::desync(shared, true).await {
+                Ok(()) => tokio::time::sleep(SENT_AWAY).await,
+                Err(error) => tracing::debug!("the services are not sent away: {error}"),
+            }
+        }
     }
 
     /// Nodes that leave at the very same time look to the others like nodes that were cut off, and leave them without
@@ -188,7 +210,9 @@ impl Agent {
             .max();
         let ours = position.and_then(Data::seqno);
         if watch.forgotten.look(ours, newest, Instant::now()) {
-            Verdict::Withdraw("this node has everything and is not called in step; stopping MariaDB to join anew")
+            Verdict::Withdraw(
+                "this node has everything and is not called in step; stopping MariaDB to join anew",
+            )
         } else {
             Verdict::Stay
         }
