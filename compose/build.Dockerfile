@@ -4,17 +4,25 @@
 #
 # The stages are ordered by how seldom they change: the tools, the dependencies, our own sources. packed.Dockerfile
 # gives the same image from programs that were built before, in seconds.
+#
+# RUST is a Debian with rustup; what it has of the tools already (compose/base makes such a one) is not installed again.
 ARG RUST=rust:1-bookworm
 FROM ${RUST} AS tools
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends cmake nasm nodejs npm pkg-config \
-    && rm -rf /var/lib/apt/lists/*
+RUN if ! which nasm node npm pkg-config >/dev/null; then \
+        apt-get update \
+        && apt-get install -y --no-install-recommends nasm nodejs npm pkg-config \
+        && rm -rf /var/lib/apt/lists/*; \
+    fi
+# Debian's npm cannot read a lock file in which something overrides a dependency on "latest".
+RUN npm install --global --no-audit --no-fund --loglevel=error npm@10.9.4
 WORKDIR /source
 COPY rust-toolchain.toml ./
-RUN rustup toolchain install "$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)" --profile minimal \
-    --target wasm32-unknown-unknown
-RUN cargo install --locked cargo-chef@0.1.78
-ENV SQLX_OFFLINE=true CARGO_TARGET_DIR=/target
+RUN rustup toolchain install --no-self-update \
+    && cargo install --locked cargo-chef@0.1.78
+# xtask bundles the app, and is not shipped.
+ENV PROGRAMS="authentication backup comment database-agent objects photo profile router vote" \
+    CARGO_TARGET_DIR=/target \
+    SQLX_OFFLINE=true
 
 # What the dependencies are: it changes with Cargo.toml files and Cargo.lock only.
 FROM tools AS plan
@@ -23,17 +31,21 @@ RUN cargo chef prepare --recipe-path /recipe.json
 
 FROM tools AS dependencies
 COPY --from=plan /recipe.json /recipe.json
-RUN cargo chef cook --release --locked --recipe-path /recipe.json
+RUN cargo chef cook --locked --recipe-path /recipe.json --release $(printf ' --bin %s' $PROGRAMS xtask)
+RUN cargo chef cook --locked --recipe-path /recipe.json --profile wasm --target wasm32-unknown-unknown --package frontend
 COPY xtask/package.json xtask/package-lock.json xtask/
 RUN npm ci --prefix xtask --ignore-scripts --no-audit --no-fund --loglevel=error
 
 FROM dependencies AS compiled
 COPY . .
-RUN cargo build --release --locked --bins \
+# The dependencies were compiled with an empty file in the place of each of ours, which are older than what was made of
+# those: cargo would take it for theirs.
+RUN find . -name node_modules -prune -o -name '*.rs' -exec touch {} + \
+    && cargo build --locked --release $(printf ' --bin %s' $PROGRAMS xtask) \
     && /target/release/xtask bundle
 # Files are as old as the commit, so that the same programs make the same layers.
 ARG SOURCE_DATE_EPOCH=0
-RUN for program in authentication backup comment database-agent objects photo profile router vote; do \
+RUN for program in $PROGRAMS; do \
         install -D -s "/target/release/$program" "/out/$program/service" || exit 1; \
         compose/sbom "$program" >"/out/$program/sbom.cdx.json" || exit 1; \
     done \

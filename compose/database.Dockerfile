@@ -8,7 +8,7 @@ ARG PROGRAMS=proofsheet/programs
 FROM ${PROGRAMS} AS programs
 
 FROM ${BASE} AS debian
-RUN if ! command -v wsrep_sst_mariabackup mariadb-backup socat >/dev/null; then \
+RUN if ! which wsrep_sst_mariabackup mariadb-backup socat >/dev/null; then \
         apt-get update \
         && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
             ca-certificates galera-4 mariadb-backup mariadb-client mariadb-server socat util-linux; \
@@ -16,10 +16,10 @@ RUN if ! command -v wsrep_sst_mariabackup mariadb-backup socat >/dev/null; then 
 # A number of our own, the same in every build: the files of a volume belong to it. A new volume takes over the
 # folder's owner.
 RUN groupadd --gid 65532 proofsheet \
-    && useradd --uid 65532 --gid 65532 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin proofsheet \
+    && SOURCE_DATE_EPOCH=0 useradd --uid 65532 --gid 65532 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin proofsheet \
     && install -d -o 65532 -g 65532 -m 700 /var/lib/proofsheet
 # Half of it is needed neither to run nor to look after a database: tools for other kinds of tables, Perl's library, other
-# languages, documents. And nothing in it may become root.
+# languages, documents. And nothing in it may become root. With one date for all of it the same files make the same layer.
 RUN cd /usr/bin \
     && keep=" mariadb mariadb-admin mariadb-backup mariadb-binlog mariadb-check mariadb-dump mariadb-install-db \
         mariadb-upgrade my_print_defaults perror resolveip " \
@@ -30,7 +30,9 @@ RUN cd /usr/bin \
     && rm -rf /usr/bin/perl5* /usr/lib/*/libperl.so* /usr/lib/*/perl /usr/lib/*/perl5 /usr/share/perl /usr/share/perl5 \
         /usr/share/doc /usr/share/info /usr/share/locale /usr/share/man /usr/share/zoneinfo/right \
         /var/cache/* /var/lib/apt /var/lib/dpkg/info /var/lib/mysql /var/log/* \
-    && find / -xdev -type f -perm /6000 -exec chmod a-s {} +
+    && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
+    && find / -xdev \( -path /dev -o -path /etc/hosts -o -path /etc/resolv.conf -o -path /proc -o -path /sys \) -prune \
+        -o -exec touch --no-dereference --date @0 {} +
 
 # What was removed above is in no layer of this.
 FROM scratch

@@ -117,22 +117,26 @@ fn every_image_to_start_from_is_an_argument() {
 #[test]
 fn all_ways_make_the_same_images() {
     let (dockerfile, images, bake) = (text("build.Dockerfile"), text("images"), text("docker-bake.hcl"));
+    let list = |text: &str, start: &str, end: char| -> BTreeSet<String> {
+        let list = text.split_once(start).unwrap().1.split(end).next().unwrap();
+        list.split_whitespace().map(str::to_owned).collect()
+    };
+    let services = list(&images, "services=(", ')');
+    let others = dockerfiles().into_iter().map(|(name, _)| name);
+    let others = others.filter(|name| name != "services");
+    for name in services.iter().cloned().chain(others) {
+        assert!(
+            bake.contains(&format!("\"{name}\"")),
+            "docker-bake.hcl does not make {name}"
+        );
+    }
     for (name, _) in dockerfiles() {
         let file = format!("{name}.Dockerfile");
         assert!(images.contains(&file), "compose/images does not make {name}");
-        assert!(bake.contains(&file), "docker-bake.hcl does not make {name}");
     }
-    let programs = |text: &str, start: &str| -> BTreeSet<String> {
-        let list = text.split_once(start).unwrap().1;
-        let list = list.split([';', ')']).next().unwrap_or(list);
-        list.replace("\"${services[@]}\"", "")
-            .split_whitespace()
-            .map(str::to_owned)
-            .collect()
-    };
-    let compiled = programs(&dockerfile, "for program in ");
-    let mut packed = programs(&images, "for program in ");
-    packed.extend(programs(&images, "services=("));
+    let compiled = list(&dockerfile, "ENV PROGRAMS=\"", '"');
+    let mut packed = list(&images, "for program in \"${services[@]}\"", ';');
+    packed.extend(services);
     assert_eq!(compiled, packed);
     for program in &compiled {
         let is_there = dockerfiles().iter().any(|(_, dockerfile)| {
