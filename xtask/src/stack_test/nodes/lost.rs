@@ -124,17 +124,17 @@ impl Swarm {
         }
         let said = self.deploy(photos).await?;
         let after = self.slots().await?;
-        Ok(format!("{said}; slots {before:?} became {after:?}"))
+        Ok(format!("{said}; slots {before} became {after}"))
     }
 
     /// Which slot each machine's database has.
-    async fn slots(&self) -> Result<Vec<Value>> {
+    async fn slots(&self) -> Result<String> {
         let mut slots = Vec::new();
         for machine in self.running() {
             let nodes = machine.engine.database_nodes().await?;
-            slots.extend(nodes.into_iter().map(|node| node["slot"].clone()));
+            slots.extend(nodes.into_iter().map(|node| node["slot"].to_string()));
         }
-        Ok(slots)
+        Ok(slots.join(", "))
     }
 
     /// The machine with the folder of the photos, which has the first database as well.
