@@ -278,6 +278,17 @@ impl Engine {
         Ok(())
     }
 
+    /// What the tasks of a service have logged.
+    pub(super) async fn logs(&self, service: &str) -> Result<String> {
+        let name = format!("{STACK}_{service}");
+        let logs = self.command("docker", &["service", "logs", "--raw", &name]);
+        let output = tokio::process::Command::from(logs).output().await?;
+        // Programs log to standard error, and docker hands that on as it is.
+        Ok([output.stdout, output.stderr]
+            .map(|lines| String::from_utf8_lossy(&lines).into_owned())
+            .concat())
+    }
+
     /// Tasks that did not start or ended with an error, and why.
     pub(super) async fn complaints(&self, service: &str) -> Result<String> {
         let name = format!("{STACK}_{service}");

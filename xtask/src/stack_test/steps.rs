@@ -50,7 +50,9 @@ impl Engine {
     pub(super) async fn spread(&self) -> Result<String> {
         let watched = u32::try_from(SERVICES.len())?;
         let began = Instant::now();
-        self.until("the connections have spread", async || {
+        // Connections live for five minutes.
+        let patience = PATIENCE + Duration::from_secs(60);
+        self.until_within(patience, "the connections have spread", async || {
             let pages = (0..8).map(|_| self.answers("latestPhotos"));
             futures::future::join_all(pages).await;
             let counts = self.connections().await?;

@@ -61,10 +61,7 @@ impl Engine {
         let refusal = self
             .taken_back("vote", &["--secret-rm", &rm, "--secret-add", &add])
             .await?;
-        let name = format!("{STACK}_vote");
-        let logs = self
-            .docker(&["service", "logs", "--raw", "--tail", "200", &name])
-            .await?;
+        let logs = self.logs("vote").await?;
         let said = logs.lines().rfind(|line| line.contains("password"));
         let said = said.context("no line of the log says that the password is wrong")?;
         Ok(format!("{refusal:?}; the log: {said:?}"))
@@ -108,7 +105,11 @@ impl Engine {
     /// Gives the third node a volume into which the data do not fit; two go on. Then it gets a proper one.
     pub(super) async fn database_without_space(&self) -> Result<String> {
         let volume = format!("{STACK}_db-3");
-        self.docker(&["volume", "rm", &volume]).await?;
+        // The task that had it may still be on its way out.
+        self.until("the third volume is free", async || {
+            Ok(self.docker(&["volume", "rm", &volume]).await.is_ok())
+        })
+        .await?;
         let size = "o=size=48m,uid=65532,gid=65532,mode=0700";
         let tmpfs = ["--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", size];
         self.docker(&[&["volume", "create"], &tmpfs[..], &[&volume]].concat())
