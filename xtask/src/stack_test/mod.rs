@@ -146,6 +146,7 @@ async fn on_one(
                 table.try_step("all data lost: restore", restore).await;
             }
             Chapter::Https => {
+                table.try_step("one database", engine.scale_database(1)).await;
                 let https = engine.over_https(&visit);
                 table
                     .try_step("https by the router, two certificates", https)
