@@ -12,13 +12,11 @@ LABEL org.opencontainers.image.title="Proofsheet backup" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.vendor="Proofsheet" \
       org.proofsheet.sbom="/sbom.cdx.json, /var/lib/dpkg/status"
-# New volumes take over their folders' owners, and Debian has a /media of root's.
-USER 0:0
-RUN rm -rf /media
 USER 65532:65532
 WORKDIR /
 ENV LISTEN=0.0.0.0:5006 \
     BACKUP_STORE=file:///backup
+# New volumes there take over these folders' owner.
 COPY --from=programs --chown=65532:65532 /out/empty /backup
 COPY --from=programs --chown=65532:65532 /out/empty /media
 COPY --from=programs /out/backup /

@@ -19,7 +19,8 @@ RUN groupadd --gid 65532 proofsheet \
     && SOURCE_DATE_EPOCH=0 useradd --uid 65532 --gid 65532 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin proofsheet \
     && install -d -o 65532 -g 65532 -m 700 /var/lib/proofsheet
 # Half of it is needed neither to run nor to look after a database: tools for other kinds of tables, Perl's library, other
-# languages, documents. And nothing in it may become root. With one date for all of it the same files make the same layer.
+# languages, documents, and a /media of root's, where backup has one of its own. And nothing in it may become root. With
+# one date for all of it the same files make the same layer.
 RUN cd /usr/bin \
     && keep=" mariadb mariadb-admin mariadb-backup mariadb-binlog mariadb-check mariadb-dump mariadb-install-db \
         mariadb-upgrade my_print_defaults perror resolveip " \
@@ -27,7 +28,7 @@ RUN cd /usr/bin \
         case "$keep" in *" $tool "*) ;; *) rm -f "$tool" ;; esac; \
     done \
     && find /usr/share/mysql -mindepth 1 -maxdepth 1 -type d ! -name charsets ! -name english -exec rm -rf {} + \
-    && rm -rf /usr/bin/perl5* /usr/lib/*/libperl.so* /usr/lib/*/perl /usr/lib/*/perl5 /usr/share/perl /usr/share/perl5 \
+    && rm -rf /media /usr/bin/perl5* /usr/lib/*/libperl.so* /usr/lib/*/perl /usr/lib/*/perl5 /usr/share/perl /usr/share/perl5 \
         /usr/share/doc /usr/share/info /usr/share/locale /usr/share/man /usr/share/zoneinfo/right \
         /var/cache/* /var/lib/apt /var/lib/dpkg/info /var/lib/mysql /var/log/* \
     && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
