@@ -12,6 +12,8 @@ use crate::site::{Member, Site};
 
 /// A window of 320 pixels is one of 1280 at 400 %; 640 by 450 is one of 1280 by 900 at 200 %.
 const SMALL_WINDOWS: [(u32, u32); 2] = [(320, 640), (640, 450)];
+/// A phone, on which somebody reads letters of twice the size.
+const PHONE: (u32, u32) = (360, 740);
 
 /// What is too small to be hit. Links within a sentence may be as high as their line, and what is not drawn has no size.
 const SMALL_TARGETS: &str = "
@@ -64,6 +66,14 @@ impl Findings {
             browser.fits(&format!("{what} at {width} pixels")).await?;
         }
         note("small target", browser.run(SMALL_TARGETS).await?);
+        browser.resize(PHONE.0, PHONE.1).await?;
+        browser
+            .run::<()>("document.documentElement.style.fontSize = '200%'")
+            .await?;
+        browser.fits(&format!("{what} in large letters")).await?;
+        browser
+            .run::<()>("document.documentElement.style.fontSize = ''")
+            .await?;
         browser.resize_back().await
     }
 
