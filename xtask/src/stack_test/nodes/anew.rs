@@ -29,10 +29,14 @@ impl Swarm {
         let names = [&[self.machines[0].name.clone()][..], &lost].concat();
         self.script("forget", &names).await?;
         let forgotten = began.elapsed().as_secs_f64();
-        let database = left.containers("db").await?.pop();
-        let database = database.context("a database is left")?;
-        left.docker(&["exec", &database, "/service", "force-bootstrap"])
-            .await?;
+        // Its task is started anew with the Swarm.
+        left.until("the database that is left takes it", async || {
+            let database = left.containers("db").await?.pop();
+            let database = database.context("a database is left")?;
+            let force = ["exec", &database, "/service", "force-bootstrap"];
+            Ok(left.docker(&force).await.is_ok())
+        })
+        .await?;
         self.databases_on(&[0]).await?;
         left.until("the site answers", async || left.answers("latestPhotos").await)
             .await?;
