@@ -24,6 +24,12 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// The log says so often that requests are turned away.
 const SAID: Duration = Duration::from_secs(10);
 
+const CROWDED: Refusal = Refusal::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "UNAVAILABLE",
+    "Too many people are here at the moment. Please try again soon.",
+);
+
 /// The turns of one router.
 pub(crate) struct Turns {
     free: Option<Semaphore>,
@@ -54,20 +60,14 @@ impl Turns {
         let Some(free) = &self.free else {
             return Ok(Turn(None));
         };
-        match timeout(PATIENCE, free.acquire()).await {
-            Ok(permit) => Ok(Turn(permit.ok())),
-            Err(_) => {
-                self.tell();
-                Err(Refusal {
-                    retry_after_seconds: Some(1),
-                    ..Refusal::new(
-                        StatusCode::SERVICE_UNAVAILABLE,
-                        "UNAVAILABLE",
-                        "Too many people are here at the moment. Please try again soon.",
-                    )
-                })
-            }
+        if let Ok(permit) = timeout(PATIENCE, free.acquire()).await {
+            return Ok(Turn(permit.ok()));
         }
+        self.tell();
+        Err(Refusal {
+            retry_after_seconds: Some(1),
+            ..CROWDED
+        })
     }
 
     fn tell(&self) {

@@ -46,9 +46,9 @@ impl SmallDisk {
     pub fn fill(&self, mut bytes: u64) -> Result<()> {
         let mut filler = File::create(self.filler())?;
         // First in large pieces, then whatever still fits.
-        for piece in [[0; 1 << 16].as_slice(), &[0; 512]] {
+        for piece in [vec![0; 1 << 16], vec![0; 512]] {
             let length = piece.len() as u64;
-            while bytes >= length && filler.write_all(piece).is_ok() {
+            while bytes >= length && filler.write_all(&piece).is_ok() {
                 bytes -= length;
             }
         }

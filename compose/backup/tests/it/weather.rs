@@ -74,7 +74,7 @@ async fn a_bucket_keeps_what_a_folder_keeps() {
 #[ignore = "long: ./dev test --long"]
 async fn a_store_that_fills_up_half_way_keeps_what_it_had() {
     let mut site = Site::new(1);
-    let disk = SmallDisk::mount(site.store(), 24).unwrap();
+    let disk = SmallDisk::mount(site.store(), 8).unwrap();
     site.start_alone("volume");
     let pool = site.pool("volume");
     site.make_table(&pool).await;
@@ -83,7 +83,7 @@ async fn a_store_that_fills_up_half_way_keeps_what_it_had() {
     let before = listed(&site);
     assert_eq!(before.len(), 1);
 
-    weigh_down(&pool, 64).await;
+    weigh_down(&pool, 48).await;
     let said = site.backup(&["now"]).unwrap_err();
     println!("full half-way: {said}");
     assert!(
