@@ -27,7 +27,7 @@ const LONGEST_REFUSAL: Duration = Duration::from_secs(1);
 /// Whoever has waited for so long has gone away, as a browser does.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Who shows the peak.
-const CONNECTIONS: usize = 8;
+const CONNECTIONS: usize = 16;
 /// So many may wait at once; more means that nothing is answered any more.
 const CROWD: usize = 6_000;
 
