@@ -38,10 +38,7 @@ RUN npm ci --prefix xtask --ignore-scripts --no-audit --no-fund --loglevel=error
 
 FROM dependencies AS compiled
 COPY . .
-# The dependencies were compiled with an empty file in the place of each of ours, which are older than what was made of
-# those: cargo would take it for theirs.
-RUN find . -name node_modules -prune -o -name '*.rs' -exec touch {} + \
-    && cargo build --locked --release $(printf ' --bin %s' $PROGRAMS xtask) \
+RUN cargo build --locked --release $(printf ' --bin %s' $PROGRAMS xtask) \
     && /target/release/xtask bundle
 # Files are as old as the commit, so that the same programs make the same layers.
 ARG SOURCE_DATE_EPOCH=0
