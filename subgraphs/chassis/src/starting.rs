@@ -63,8 +63,11 @@ async fn watch(
     let mut told = String::new();
     while !stop.is_cancelled() {
         let state = database::schema_state(pool, subgraph).await;
-        let unfit = matches!(state, Ok(SchemaState::Older | SchemaState::Refused));
-        may_not_replace.store(unfit, Ordering::Relaxed);
+        // Without an answer it stays as it was: a wrong password is not right because a look took too long.
+        if let Ok(state) = &state {
+            let unfit = matches!(state, SchemaState::Older | SchemaState::Refused);
+            may_not_replace.store(unfit, Ordering::Relaxed);
+        }
         let waits = match state {
             Ok(SchemaState::Current) => return,
             Ok(SchemaState::Empty) => {
