@@ -62,7 +62,7 @@ impl Engine {
         ensure!(refused.is_err(), "the first certificate is still shown");
         let site = Site::of(next.client()?, vec![self.secure_url()]);
         let there = there.moved_to(&site).await?;
-        let renewed = self.from_a_folder(folder.path()).await?;
+        let renewed = self.by_a_folder(folder.path()).await?;
         Ok(format!(
             "{answers}; {there}: all there, also under the second certificate; in a folder, a renewed one is shown \
              after {renewed:.1} s by the same task"
@@ -70,7 +70,7 @@ impl Engine {
     }
 
     /// Deploys with compose/tls-folder.yml, and exchanges the pair in the folder. After how many seconds that is seen.
-    async fn from_a_folder(&self, folder: &Path) -> Result<f64> {
+    async fn by_a_folder(&self, folder: &Path) -> Result<f64> {
         let (third, fourth) = (
             self.make_pair(folder, "3").await?,
             self.make_pair(folder, "4").await?,
