@@ -109,7 +109,10 @@ mod tests {
     #[tokio::test]
     async fn a_few_wait_and_the_others_are_told_soon() {
         let turns = Turns::new(Some(2));
-        let work = async |time| Ok::<_, Refusal>(turns.wait().await?.work(sleep(time)).await);
+        let work = async |time| {
+            turns.wait().await?.work(sleep(time)).await;
+            Ok::<_, Refusal>(())
+        };
         let short = Duration::from_millis(1);
         let (one, two, three) = tokio::join!(work(short), work(LONGEST), work(short));
         assert!(one.is_ok() && two.is_ok() && three.is_ok());

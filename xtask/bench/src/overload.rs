@@ -184,7 +184,7 @@ impl Crowd {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let took = began.elapsed();
-        let cores = (own_work()? - worked).as_secs_f64() / took.as_secs_f64();
+        let cores = own_work()?.saturating_sub(worked).as_secs_f64() / took.as_secs_f64();
         outcomes.extend(asking.join_all().await);
         Ok(Part::of(outcomes, took, cores))
     }
