@@ -256,14 +256,16 @@ async fn look_at_pool(pool: &MySqlPool) {
     }
 }
 
-/// How many deliveries wait, and for how many seconds the first of them has. Ids of events begin with their time.
+/// How many deliveries wait, and for how many seconds the first of them has. Ids of events begin with their time. An event
+/// whose last delivery is gone may stay for a while: it waits for nobody.
 #[expect(clippy::cast_precision_loss, reason = "these numbers are far from 2^53")]
 async fn outbox(connection: &mut sqlx::MySqlConnection) -> Result<(f64, f64), sqlx::Error> {
     let waiting: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM outbox_delivery")
         .fetch_one(&mut *connection)
         .await?;
     let age: Option<i64> = sqlx::query_scalar(
-        "SELECT TIMESTAMPDIFF(MICROSECOND, occurred_at, UTC_TIMESTAMP(6)) FROM outbox ORDER BY id LIMIT 1",
+        "SELECT TIMESTAMPDIFF(MICROSECOND, occurred_at, UTC_TIMESTAMP(6)) FROM outbox
+         WHERE EXISTS (SELECT 1 FROM outbox_delivery WHERE event_id = outbox.id) ORDER BY id LIMIT 1",
     )
     .fetch_optional(&mut *connection)
     .await?;
