@@ -76,23 +76,26 @@ async fn due(pool: &MySqlPool, subscriber: &str) -> Result<Vec<(u32, Event)>, sq
         .collect())
 }
 
-/// Removes the delivery, and the event with its last one. Deleting what is gone does nothing, so two relays may do it.
+/// Removes the delivery, and the event with its last one. Deleting what is gone does nothing, so two relays may do it. In one
+/// transaction, because the last two deliveries of an event are in each other's way when they end at the same time.
 async fn acknowledge(pool: &MySqlPool, subscriber: &str, event: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "DELETE FROM outbox_delivery WHERE subscriber = ? AND event_id = ?",
-        subscriber,
-        event
-    )
-    .execute(pool)
-    .await?;
-    sqlx::query!(
-        "DELETE FROM outbox WHERE id = ? AND NOT EXISTS (SELECT 1 FROM outbox_delivery WHERE event_id = ?)",
-        event,
-        event,
-    )
-    .execute(pool)
-    .await
-    .map(drop)
+    crate::transaction!(pool, sqlx::Error, |tx, _| {
+        sqlx::query!(
+            "DELETE FROM outbox_delivery WHERE subscriber = ? AND event_id = ?",
+            subscriber,
+            event
+        )
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query!(
+            "DELETE FROM outbox WHERE id = ? AND NOT EXISTS (SELECT 1 FROM outbox_delivery WHERE event_id = ?)",
+            event,
+            event,
+        )
+        .execute(&mut *tx)
+        .await?;
+        Ok(())
+    })
 }
 
 /// Half a second, one, two, four … up to [`LONGEST_WAIT`].
