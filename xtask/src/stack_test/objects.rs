@@ -20,6 +20,11 @@ impl Engine {
             .await?;
         self.until("the site answers", async || self.answers("latestPhotos").await)
             .await?;
+        // Authentication makes its first key while the timelines are there already.
+        self.until("people can join", async || {
+            Ok(self.ask("{ viewer { id } }").await?["errors"].is_null())
+        })
+        .await?;
         self.has("objects", 1).await?;
         Ok("it answers".to_owned())
     }
