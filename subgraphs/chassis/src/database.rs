@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions};
-use sqlx::{MySql, MySqlPool, QueryBuilder, Transaction};
+use sqlx::{Executor as _, MySql, MySqlConnection, MySqlPool, QueryBuilder, Row as _, Transaction};
 use uuid::Uuid;
 
 use crate::config::Secret;
@@ -82,7 +82,7 @@ fn options_over(connections: u32, nodes: &Arc<Nodes>) -> MySqlPoolOptions {
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)
         .max_lifetime(LIFETIME);
-    nodes::guard(options, nodes, SESSION)
+    nodes::guard(options, nodes, SESSION, WRITABLE)
 }
 
 /// What a client is told about a database error.
@@ -91,11 +91,12 @@ pub fn code(error: &sqlx::Error) -> Code {
         error,
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::Tls(_)
     );
-    // Too many connections, shutdown, lock wait, deadlock, connection gone, not Synced, commit failed, statement too slow.
+    // Too many connections, shutdown, lock wait, deadlock, connection gone, not Synced, commit failed, statement too
+    // slow, transaction lost.
     let busy = matches!(
         number(error),
-        Some(1020 | 1040 | 1047 | 1053 | 1180 | 1203 | 1205 | 1213 | 1226 | 1927 | 1969 | 2006 | 2013)
-    );
+        Some(1020 | 1040 | 1047 | 1053 | 1180 | 1203 | 1205 | 1213 | 1226 | 1792 | 1927 | 1969 | 2006 | 2013)
+    ) || is_lost(error);
     if is_of_the_node(error) {
         nodes::suspect();
     }
@@ -117,13 +118,15 @@ enum Verdict {
     Fail,
 }
 
-/// 1213 deadlock or certification failure, 1205 lock wait, 1020 changed since last read: nothing was committed.
+/// 1213 deadlock or certification failure, 1205 lock wait, 1020 changed since last read, 1792 a statement after the
+/// transaction was lost (see [`begin`]): nothing was committed.
 /// 1047 node not Synced, 1180 commit failed, and what says that the connection is gone: at the commit nobody knows
 /// whether it happened, and another connection may reach another node. Without a connection nothing was begun: just
 /// after a node has failed the time may have gone into finding out which of them still work.
 fn verdict(error: &sqlx::Error, at_commit: bool) -> Verdict {
     match number(error) {
-        Some(1213 | 1205 | 1020) => Verdict::Again,
+        Some(1213 | 1205 | 1020 | 1792) => Verdict::Again,
+        _ if is_lost(error) => Verdict::Again,
         _ if matches!(error, sqlx::Error::PoolTimedOut) && nodes::suspicious() => Verdict::Again,
         _ if !is_of_the_node(error) => Verdict::Fail,
         _ if at_commit => Verdict::AgainAfterAmbiguousCommit,
@@ -137,12 +140,18 @@ fn is_of_the_node(error: &sqlx::Error) -> bool {
         || matches!(number(error), Some(1047 | 1053 | 1180 | 1927 | 2006 | 2013))
 }
 
+fn is_lost(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Protocol(what) if what == LOST)
+}
+
 /// Why a transaction is run again, for whoever counts that.
 fn reason(error: &sqlx::Error) -> &'static str {
     match number(error) {
         Some(1213) => "deadlock",
         Some(1205) => "lock_wait",
         Some(1020) => "changed",
+        Some(1792) => "lost",
+        _ if is_lost(error) => "lost",
         _ => "node",
     }
 }
@@ -215,26 +224,38 @@ pub enum View {
 }
 
 /// Begins a transaction that sees `view`.
+///
+/// Outside it the session may only read until the connection goes back to the pool. A node of a cluster may take a
+/// transaction back at any time, when another node's is in its way. MariaDB forgets to say so (10.11) where that
+/// happens while a statement is prepared; the statements that follow would then be transactions of their own, and a half
+/// of the whole would be there for good.
 pub async fn begin(pool: &MySqlPool, view: View) -> Result<Transaction<'static, MySql>, sqlx::Error> {
+    const BEGIN: &str = "SET SESSION TRANSACTION READ ONLY; START TRANSACTION READ WRITE";
     /// Galera waits at the start; what is read afterwards need not wait again. A server without a cluster accepts the
     /// variable and does nothing about it.
-    const LATEST: &str =
-        "SET SESSION wsrep_sync_wait = 1; START TRANSACTION; SET SESSION wsrep_sync_wait = 0";
+    const LATEST: &str = "SET SESSION TRANSACTION READ ONLY; SET SESSION wsrep_sync_wait = 1; \
+                          START TRANSACTION READ WRITE; SET SESSION wsrep_sync_wait = 0";
     /// Servers that were built without Galera do not have the variable.
     const UNKNOWN_VARIABLE: u16 = 1193;
     static KNOWN: AtomicBool = AtomicBool::new(true);
 
     if view == View::OfTheNode || !KNOWN.load(Ordering::Relaxed) {
-        return pool.begin().await;
+        return pool.begin_with(BEGIN).await;
     }
     match pool.begin_with(LATEST).await {
         Err(error) if number(&error) == Some(UNKNOWN_VARIABLE) => {
             KNOWN.store(false, Ordering::Relaxed);
-            pool.begin().await
+            pool.begin_with(BEGIN).await
         }
         begun => begun,
     }
 }
+
+/// What a session is set to when [`begin`] no longer holds: single statements may write.
+const WRITABLE: &str = "SET SESSION TRANSACTION READ WRITE";
+
+/// The server has taken the transaction back and has not said so.
+const LOST: &str = "the transaction was gone before its commit";
 
 /// The state of one [`transaction!`](crate::transaction).
 #[derive(Debug)]
@@ -283,13 +304,31 @@ impl Retry {
 }
 
 /// Commits what worked. The error comes with whether it was the commit that failed.
-pub async fn finish<T, E>(transaction: Transaction<'_, MySql>, worked: Result<T, E>) -> Result<T, (E, bool)>
+pub async fn finish<T, E>(
+    mut transaction: Transaction<'_, MySql>,
+    worked: Result<T, E>,
+) -> Result<T, (E, bool)>
 where
     E: From<sqlx::Error>,
 {
     let value = worked.map_err(|error| (error, false))?;
-    transaction.commit().await.map_err(|error| (error.into(), true))?;
-    Ok(value)
+    match commit(&mut transaction).await {
+        Ok(()) => Ok(value),
+        Err(error) => Err((error.into(), true)),
+    }
+}
+
+/// In one message, so that it costs no more than the commit alone. sqlx takes back what was not committed here, which is nothing.
+async fn commit(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+    let rows = connection
+        .fetch_all("SELECT @@in_transaction = 1; COMMIT")
+        .await?;
+    let was_there: bool = rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+    if was_there {
+        Ok(())
+    } else {
+        Err(sqlx::Error::Protocol(LOST.to_owned()))
+    }
 }
 
 /// Full jitter: anything up to 10, 20, 40, 80 ms.

@@ -120,6 +120,58 @@ async fn what_has_changed_since_it_was_read_is_tried_again() {
     assert_eq!((tries, value(&database).await), (2, 2));
 }
 
+/// What a node of a cluster does to a transaction that is in the way of another node's, while a statement is prepared.
+async fn take_back(tx: &mut sqlx::MySqlConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("ROLLBACK").execute(tx).await.map(drop)
+}
+
+#[tokio::test]
+async fn no_half_of_a_transaction_is_left_that_the_server_has_taken_back() {
+    for lost_at in [1, 2] {
+        let database = counting().await;
+        let mut tries = 0;
+        transaction!(database.pool, sqlx::Error, |tx, _| {
+            tries += 1;
+            for step in 1..=2 {
+                add_one(tx).await?;
+                if (tries, step) == (1, lost_at) {
+                    take_back(tx).await?;
+                }
+            }
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!((tries, value(&database).await), (2, 2), "lost at step {lost_at}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_in_a_transaction_may_write_again() {
+    let database = counting().await;
+    let pool = chassis::database::pool(&database.url(), 1).unwrap();
+    for outcome in [Ok(()), Err(sqlx::Error::RowNotFound)] {
+        let _ = transaction!(pool, sqlx::Error, |tx, _| {
+            add_one(tx).await?;
+            match &outcome {
+                Ok(()) => Ok(()),
+                Err(_) => Err(sqlx::Error::RowNotFound),
+            }
+        });
+        add_one(&mut *pool.acquire().await.unwrap()).await.unwrap();
+    }
+    // One that was given up half-way.
+    let given_up = async {
+        transaction!(pool, sqlx::Error, |tx, _| {
+            add_one(tx).await?;
+            std::future::pending::<Result<(), sqlx::Error>>().await
+        })
+    };
+    let given_up = tokio::time::timeout(Duration::from_millis(200), given_up).await;
+    assert!(given_up.is_err());
+    add_one(&mut *pool.acquire().await.unwrap()).await.unwrap();
+    assert_eq!(value(&database).await, 4);
+}
+
 #[tokio::test]
 async fn who_waits_too_long_for_a_lock_tries_again() {
     let database = counting().await;
