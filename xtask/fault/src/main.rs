@@ -22,6 +22,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
+use xtask::cluster::NODES;
 use xtask::workspace;
 
 use audit::Kind;
@@ -238,6 +239,17 @@ impl Test<'_> {
         for log in std::fs::read_dir(ground.folder().join("logs"))? {
             let log = log?;
             std::fs::copy(log.path(), kept.join(log.file_name()))?;
+        }
+        // Which transactions did it, and from which node: mariadb-binlog -v reads them.
+        for slot in 1..=NODES {
+            let data = ground.folder().join(format!("volume-{slot}/data"));
+            for file in std::fs::read_dir(data)? {
+                let (path, name) = file.map(|file| (file.path(), file.file_name()))?;
+                let name = name.to_string_lossy().into_owned();
+                if name.starts_with("binlog.0") {
+                    std::fs::copy(path, kept.join(format!("db-{slot}-{name}")))?;
+                }
+            }
         }
         println!("  the logs of all parts: {}", kept.display());
         Ok(())
