@@ -144,13 +144,11 @@ impl Shared {
 
     /// What it answers a peer.
     pub fn answer(&self) -> Answer {
-        let node = self.node();
-        let lacks_space = self.state().lacks_space;
         Answer {
             cluster: self.config.cluster.clone(),
             boot: self.boot,
-            lacks_space,
-            node,
+            lacks_space: self.lacks_space(),
+            node: self.node(),
         }
     }
 
@@ -185,6 +183,11 @@ impl Shared {
     /// Whether an operator is needed before this node starts.
     pub fn set_refuses(&self, refuses: bool) {
         self.state().refuses = refuses;
+    }
+
+    /// Whether the volume is as good as full.
+    pub fn lacks_space(&self) -> bool {
+        self.state().lacks_space
     }
 
     /// Whether its volume is nearly full.

@@ -81,7 +81,10 @@ impl Agent {
             // Those who stay go on without this node: it has to know who they are, up to the last moment.
             // Who was cut off and came back since the last look did not register.
             let _ = shared.look_at_membership().await;
-            self.send_away().await;
+            // On a full volume every write waits for space, and being sent away would wait with it.
+            if !shared.lacks_space() {
+                self.send_away().await;
+            }
         }
         self.end(child, limit).await;
         let _ = tokio::time::timeout(FAREWELL, self.say_farewell()).await;
