@@ -9,7 +9,7 @@ pub use query::Query;
 
 use async_graphql::Context;
 use axum::http::{HeaderMap, header};
-use chassis::database::{self, View};
+use chassis::database;
 use chassis::server::{ClientIp, RequestHeaders};
 use chassis::viewer::{require_viewer, viewer};
 
@@ -58,7 +58,7 @@ async fn present(ctx: &Context<'_>) -> Result<Option<(Account, SessionId)>, Erro
     let mut account = accounts::of_session(&state.pool, viewer.id, session, now).await?;
     if account.is_none() {
         // The session may have begun a moment ago, on another node of the database.
-        let mut latest = database::begin(&state.pool, View::Latest).await?;
+        let mut latest = database::read_latest(&state.pool).await?;
         account = accounts::of_session(&mut *latest, viewer.id, session, now).await?;
     }
     Ok(account.map(|account| (account, session)))

@@ -6,12 +6,14 @@ mod schema;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions};
+use sqlx::pool::PoolConnection;
 use sqlx::{Executor as _, MySql, MySqlConnection, MySqlPool, QueryBuilder, Row as _, Transaction};
 use uuid::Uuid;
 
@@ -82,7 +84,7 @@ fn options_over(connections: u32, nodes: &Arc<Nodes>) -> MySqlPoolOptions {
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)
         .max_lifetime(LIFETIME);
-    nodes::guard(options, nodes, SESSION, WRITABLE)
+    nodes::guard(options, nodes, SESSION)
 }
 
 /// What a client is told about a database error.
@@ -119,7 +121,7 @@ enum Verdict {
 }
 
 /// 1213 deadlock or certification failure, 1205 lock wait, 1020 changed since last read, 1792 a statement after the
-/// transaction was lost (see [`begin`]): nothing was committed.
+/// transaction was lost (see [`Open`]): nothing was committed.
 /// 1047 node not Synced, 1180 commit failed, and what says that the connection is gone: at the commit nobody knows
 /// whether it happened, and another connection may reach another node. Without a connection nothing was begun: just
 /// after a node has failed the time may have gone into finding out which of them still work.
@@ -191,14 +193,14 @@ macro_rules! transaction {
             let outcome: ::std::result::Result<_, ($error, bool)> =
                 match $crate::database::begin(&$pool, $view).await {
                     Err(error) => Err((<$error>::from(error), false)),
-                    Ok(mut transaction) => {
+                    Ok(mut open) => {
                         let $attempt = retry.attempt();
                         let worked: ::std::result::Result<_, $error> = async {
-                            let $tx: &mut $crate::reexport::sqlx::MySqlConnection = &mut transaction;
+                            let $tx: &mut $crate::reexport::sqlx::MySqlConnection = &mut open;
                             $work
                         }
                         .await;
-                        $crate::database::finish(transaction, worked).await
+                        $crate::database::finish(open, worked).await
                     }
                 };
             match outcome {
@@ -223,36 +225,92 @@ pub enum View {
     Latest,
 }
 
-/// Begins a transaction that sees `view`.
+/// A transaction that is open; a connection of which it is not known how it ended is closed.
 ///
-/// Outside it the session may only read until the connection goes back to the pool. A node of a cluster may take a
-/// transaction back at any time, when another node's is in its way. MariaDB forgets to say so (10.11) where that
-/// happens while a statement is prepared; the statements that follow would then be transactions of their own, and a half
-/// of the whole would be there for good.
-pub async fn begin(pool: &MySqlPool, view: View) -> Result<Transaction<'static, MySql>, sqlx::Error> {
+/// While it is open the session may only read outside it. A node of a cluster may take a transaction back at any time,
+/// when another node's is in its way. MariaDB forgets to say so (10.11) where that happens while a statement is
+/// prepared; the statements that follow would then be transactions of their own, and a half of the whole would be there
+/// for good.
+#[derive(Debug)]
+pub struct Open {
+    connection: PoolConnection<MySql>,
+    ended: bool,
+}
+
+impl Deref for Open {
+    type Target = MySqlConnection;
+
+    fn deref(&self) -> &Self::Target {
+        &self.connection
+    }
+}
+
+impl DerefMut for Open {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.connection
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+/// Begins a transaction that sees `view`.
+pub async fn begin(pool: &MySqlPool, view: View) -> Result<Open, sqlx::Error> {
     const BEGIN: &str = "SET SESSION TRANSACTION READ ONLY; START TRANSACTION READ WRITE";
-    /// Galera waits at the start; what is read afterwards need not wait again. A server without a cluster accepts the
-    /// variable and does nothing about it.
+    /// Galera waits at the start; what is read afterwards need not wait again.
     const LATEST: &str = "SET SESSION TRANSACTION READ ONLY; SET SESSION wsrep_sync_wait = 1; \
                           START TRANSACTION READ WRITE; SET SESSION wsrep_sync_wait = 0";
-    /// Servers that were built without Galera do not have the variable.
+    if view == View::OfTheNode {
+        return begin_with(pool, BEGIN).await;
+    }
+    or_without_cluster(
+        Box::pin(begin_with(pool, LATEST)),
+        Box::pin(begin_with(pool, BEGIN)),
+    )
+    .await
+}
+
+/// Begins to read what [`View::Latest`] gives, until this is dropped.
+pub async fn read_latest(pool: &MySqlPool) -> Result<Transaction<'static, MySql>, sqlx::Error> {
+    const LATEST: &str =
+        "SET SESSION wsrep_sync_wait = 1; START TRANSACTION READ ONLY; SET SESSION wsrep_sync_wait = 0";
+    or_without_cluster(Box::pin(pool.begin_with(LATEST)), Box::pin(pool.begin())).await
+}
+
+/// Servers that were built without Galera do not have the variable; one without a cluster accepts it and does nothing
+/// about it.
+async fn or_without_cluster<T>(
+    with: impl Future<Output = Result<T, sqlx::Error>>,
+    without: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
     const UNKNOWN_VARIABLE: u16 = 1193;
     static KNOWN: AtomicBool = AtomicBool::new(true);
 
-    if view == View::OfTheNode || !KNOWN.load(Ordering::Relaxed) {
-        return pool.begin_with(BEGIN).await;
+    if !KNOWN.load(Ordering::Relaxed) {
+        return without.await;
     }
-    match pool.begin_with(LATEST).await {
+    match with.await {
         Err(error) if number(&error) == Some(UNKNOWN_VARIABLE) => {
             KNOWN.store(false, Ordering::Relaxed);
-            pool.begin_with(BEGIN).await
+            without.await
         }
         begun => begun,
     }
 }
 
-/// What a session is set to when [`begin`] no longer holds: single statements may write.
-const WRITABLE: &str = "SET SESSION TRANSACTION READ WRITE";
+async fn begin_with(pool: &MySqlPool, statements: &'static str) -> Result<Open, sqlx::Error> {
+    let mut open = Open {
+        connection: pool.acquire().await?,
+        ended: false,
+    };
+    open.execute(statements).await?;
+    Ok(open)
+}
 
 /// The server has taken the transaction back and has not said so.
 const LOST: &str = "the transaction was gone before its commit";
@@ -303,32 +361,56 @@ impl Retry {
     }
 }
 
-/// Commits what worked. The error comes with whether it was the commit that failed.
-pub async fn finish<T, E>(
-    mut transaction: Transaction<'_, MySql>,
-    worked: Result<T, E>,
-) -> Result<T, (E, bool)>
+/// Commits what worked, and takes back what did not. The error comes with whether it was the commit that failed.
+pub async fn finish<T, E>(mut open: Open, worked: Result<T, E>) -> Result<T, (E, bool)>
 where
     E: From<sqlx::Error>,
 {
-    let value = worked.map_err(|error| (error, false))?;
-    match commit(&mut transaction).await {
-        Ok(()) => Ok(value),
-        Err(error) => Err((error.into(), true)),
-    }
+    let failure = match worked {
+        Err(error) => (error, false),
+        Ok(value) => match commit(&mut open).await {
+            Ok(()) => {
+                open.ended = true;
+                return Ok(value);
+            }
+            Err(error) => (error.into(), true),
+        },
+    };
+    open.ended = take_back(&mut open).await.is_ok();
+    Err(failure)
 }
 
-/// In one message, so that it costs no more than the commit alone. sqlx takes back what was not committed here, which is nothing.
+/// Two messages: where a transaction is taken back in the middle of a message of several statements, MariaDB reports no
+/// error, and carries out the rest of it or leaves it out.
 async fn commit(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
-    let rows = connection
-        .fetch_all("SELECT @@in_transaction = 1; COMMIT")
-        .await?;
-    let was_there: bool = rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
-    if was_there {
-        Ok(())
-    } else {
-        Err(sqlx::Error::Protocol(LOST.to_owned()))
+    if !last_answer(connection, "SELECT @@in_transaction = 1").await? {
+        return Err(sqlx::Error::Protocol(LOST.to_owned()));
     }
+    connection.execute("COMMIT").await?;
+    last_answer(connection, "SET SESSION TRANSACTION READ WRITE; SELECT 1")
+        .await
+        .map(drop)
+}
+
+async fn take_back(connection: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
+    last_answer(
+        connection,
+        "ROLLBACK; SET SESSION TRANSACTION READ WRITE; SELECT 1",
+    )
+    .await
+}
+
+/// What the last of the statements answers. Without an answer it is not known how many were carried out.
+async fn last_answer(
+    connection: &mut MySqlConnection,
+    statements: &'static str,
+) -> Result<bool, sqlx::Error> {
+    let rows = connection.fetch_all(statements).await?;
+    let last = rows.last().ok_or_else(|| {
+        let cut_short = "the database left the end of a message out";
+        io::Error::new(io::ErrorKind::UnexpectedEof, cut_short)
+    })?;
+    last.try_get(0)
 }
 
 /// Full jitter: anything up to 10, 20, 40, 80 ms.

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use chassis::config::Secret;
-use chassis::database::{self, View};
+use chassis::database;
 use chassis::internal::{self, Ids, Listing};
 use chassis::{Code, Failure, UserId};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -68,7 +68,7 @@ async fn list(Shared(state): Shared<State>, Query(query): Query<ListQuery>) -> R
 
 async fn look_up(Shared(state): Shared<State>, Path(id): Path<PhotoId>) -> Result<Response, Refused> {
     // The latest, because others ask about photos that are so new that no event has told of them.
-    let mut latest = database::begin(&state.pool, View::Latest).await?;
+    let mut latest = database::read_latest(&state.pool).await?;
     let found = store::by_ids(&mut *latest, &[id]).await?.pop();
     if let Some(photo) = found {
         return Ok(Json(Item::from(photo)).into_response());

@@ -3,5 +3,6 @@
 mod model;
 mod lab;
 mod cluster;
+mod halves;
 mod weather;
 mod strangers;

@@ -1,5 +1,5 @@
 use async_graphql::{Context, Object};
-use chassis::database::{self, View};
+use chassis::database;
 use chassis::viewer::require_viewer;
 use chassis::{Failure, Result};
 
@@ -163,7 +163,7 @@ async fn latest_by_email(
     email: &Email,
     address_key: &[u8; 32],
 ) -> Result<Option<accounts::Credentials>, Error> {
-    let mut latest = database::begin(&state.pool, View::Latest).await?;
+    let mut latest = database::read_latest(&state.pool).await?;
     Ok(accounts::by_email(&mut *latest, email, address_key).await?)
 }
 

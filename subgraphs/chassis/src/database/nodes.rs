@@ -15,7 +15,7 @@ use futures::future::join_all;
 use rand::RngExt as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sqlx::pool::PoolConnectionMetadata;
-use sqlx::{ConnectOptions as _, Executor as _, MySqlConnection, MySqlPool, Row as _};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, MySqlConnection, MySqlPool, Row as _};
 use tokio::sync::Notify;
 
 /// A connection that sat idle for longer is asked whether it still works before it is used.
@@ -115,7 +115,6 @@ pub(super) fn guard(
     options: MySqlPoolOptions,
     nodes: &Arc<Nodes>,
     session: &'static str,
-    released: &'static str,
 ) -> MySqlPoolOptions {
     let (opening, using) = (Arc::clone(nodes), Arc::clone(nodes));
     options
@@ -140,10 +139,12 @@ pub(super) fn guard(
             let nodes = Arc::clone(&using);
             Box::pin(async move { still_good(connection, &meta, &nodes).await })
         })
-        .after_release(move |connection, _| {
+        .after_release(|connection, _| {
             Box::pin(async move {
                 // The pool itself asks as well, but without an end: a node that hangs would keep the place.
-                in_time(LOOKING, connection.execute(released)).await?;
+                if suspicious() {
+                    in_time(LOOKING, connection.ping()).await?;
+                }
                 Ok(true)
             })
         })

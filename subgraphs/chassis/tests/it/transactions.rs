@@ -157,7 +157,7 @@ async fn a_connection_that_was_in_a_transaction_may_write_again() {
                 Err(_) => Err(sqlx::Error::RowNotFound),
             }
         });
-        add_one(&mut *pool.acquire().await.unwrap()).await.unwrap();
+        add_one(&mut pool.acquire().await.unwrap()).await.unwrap();
     }
     // One that was given up half-way.
     let given_up = async {
@@ -168,7 +168,7 @@ async fn a_connection_that_was_in_a_transaction_may_write_again() {
     };
     let given_up = tokio::time::timeout(Duration::from_millis(200), given_up).await;
     assert!(given_up.is_err());
-    add_one(&mut *pool.acquire().await.unwrap()).await.unwrap();
+    add_one(&mut pool.acquire().await.unwrap()).await.unwrap();
     assert_eq!(value(&database).await, 4);
 }
 

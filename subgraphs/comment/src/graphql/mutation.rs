@@ -44,7 +44,7 @@ impl Mutation {
         if written == comment.id {
             return Ok(Comment(comment));
         }
-        let mut latest = database::begin(pool, View::Latest).await?;
+        let mut latest = database::read_latest(pool).await?;
         let first = store::comment(&mut *latest, written).await?;
         Ok(Comment(first.ok_or(Error::NoComment)?))
     }
@@ -100,7 +100,7 @@ async fn writer<'c>(ctx: &Context<'c>) -> chassis::Result<(&'c Viewer, &'c MySql
 
 /// A comment that was not deleted, as any node of the database knows it.
 async fn latest(pool: &MySqlPool, id: CommentId) -> Result<domain::Comment, Error> {
-    let mut latest = database::begin(pool, View::Latest).await?;
+    let mut latest = database::read_latest(pool).await?;
     existing(&mut *latest, id).await
 }
 

@@ -1,7 +1,7 @@
 use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, ID, Object};
 use chassis::Result;
-use chassis::database::{self, View};
+use chassis::database;
 use chassis::pagination::{NodeConnection, Page};
 use chassis::{UserId, id};
 
@@ -25,7 +25,7 @@ impl Query {
         }
         // Who has published a moment ago looks at the photo now, and another node of the database may have it already.
         let state = ctx.data_unchecked::<State>();
-        let mut latest = database::begin(&state.pool, View::Latest).await?;
+        let mut latest = database::read_latest(&state.pool).await?;
         let found = store::by_ids(&mut *latest, &[id]).await?.pop();
         Ok(found.map(Photo))
     }

@@ -1,7 +1,7 @@
 use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, ID, Object};
 use chassis::UserId;
-use chassis::database::{self, View};
+use chassis::database;
 use sqlx::MySqlPool;
 
 use crate::domain::{Handle, Username};
@@ -58,7 +58,7 @@ async fn owner_of(pool: &MySqlPool, name: &Username) -> Result<Option<UserId>, s
     if let Some(owner) = store::owner_of(pool, name).await? {
         return Ok(Some(owner));
     }
-    let mut latest = database::begin(pool, View::Latest).await?;
+    let mut latest = database::read_latest(pool).await?;
     store::owner_of(&mut *latest, name).await
 }
 
