@@ -312,6 +312,9 @@ async fn begin_with(pool: &MySqlPool, statements: &'static str) -> Result<Open, 
     Ok(open)
 }
 
+/// Single statements may write again.
+const WRITABLE: &str = "SET SESSION TRANSACTION READ WRITE; SELECT 1";
+
 /// The server has taken the transaction back and has not said so.
 const LOST: &str = "the transaction was gone before its commit";
 
@@ -370,7 +373,8 @@ where
         Err(error) => (error, false),
         Ok(value) => match commit(&mut open).await {
             Ok(()) => {
-                open.ended = true;
+                // It is committed, whatever becomes of the connection.
+                open.ended = last_answer(&mut open, WRITABLE).await.is_ok();
                 return Ok(value);
             }
             Err(error) => (error.into(), true),
@@ -386,10 +390,7 @@ async fn commit(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
     if !last_answer(connection, "SELECT @@in_transaction = 1").await? {
         return Err(sqlx::Error::Protocol(LOST.to_owned()));
     }
-    connection.execute("COMMIT").await?;
-    last_answer(connection, "SET SESSION TRANSACTION READ WRITE; SELECT 1")
-        .await
-        .map(drop)
+    connection.execute("COMMIT").await.map(drop)
 }
 
 async fn take_back(connection: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
