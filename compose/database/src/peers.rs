@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use chassis::config::Secret;
@@ -32,6 +32,9 @@ pub struct Answer {
     pub boot: u64,
     /// Whether its volume is nearly full.
     pub lacks_space: bool,
+    /// Whether it is its turn to leave the others.
+    #[serde(default)]
+    pub leaves: bool,
     /// Its node.
     pub node: Node,
 }
@@ -87,6 +90,9 @@ pub struct Client {
     port: u16,
     /// What each name gave last.
     known: Mutex<HashMap<String, Vec<SocketAddr>>>,
+    /// Who answered at the last question. Swarm takes an address out of its name when it tells the node to stop, and
+    /// nodes that stop must see each other.
+    heard: Mutex<BTreeSet<SocketAddr>>,
     /// What was complained about already.
     told: Mutex<HashSet<String>>,
 }
@@ -100,6 +106,7 @@ impl Client {
             names,
             port,
             known: Mutex::default(),
+            heard: Mutex::default(),
             told: Mutex::default(),
         })
     }
@@ -107,8 +114,9 @@ impl Client {
     /// Asks everyone, this agent itself too.
     pub async fn ask_all(&self) -> Found {
         let mut found = Found::default();
-        let addresses = self.addresses(&mut found.silent).await;
-        let asked = addresses.into_iter().map(|address| async move {
+        let named = self.addresses(&mut found.silent).await;
+        let asked: BTreeSet<_> = named.union(&self.heard()).copied().collect();
+        let asked = asked.into_iter().map(|address| async move {
             let answer = self.call::<_, Answer>(address, "/peer/ask", ANYBODY, &()).await;
             (address, answer)
         });
@@ -116,9 +124,15 @@ impl Client {
             match answer {
                 Ok(answer) => {
                     self.speaks_again(address);
+                    self.heard().insert(address);
                     found.answers.insert(address, answer);
                 }
+                // It has gone, and nobody expects it.
+                Err(_) if !named.contains(&address) => {
+                    self.heard().remove(&address);
+                }
                 Err(error) => {
+                    self.heard().remove(&address);
                     if !matches!(error, PeerError::Silent(..)) {
                         self.tell_once(&address.to_string(), &error.to_string());
                     }
@@ -302,6 +316,10 @@ impl Client {
         {
             tracing::warn!("{what}");
         }
+    }
+
+    fn heard(&self) -> MutexGuard<'_, BTreeSet<SocketAddr>> {
+        self.heard.lock().expect("no panic while locked")
     }
 
     fn speaks_again(&self, address: SocketAddr) {

@@ -56,6 +56,7 @@ struct State {
     nonces: HashSet<String>,
     refuses: bool,
     lacks_space: bool,
+    leaves: bool,
     starts: u64,
     deaths: u64,
 }
@@ -120,6 +121,7 @@ impl Shared {
                 nonces: HashSet::new(),
                 refuses: false,
                 lacks_space: false,
+                leaves: false,
                 starts: 0,
                 deaths: 0,
             }),
@@ -148,6 +150,7 @@ impl Shared {
             cluster: self.config.cluster.clone(),
             boot: self.boot,
             lacks_space: self.lacks_space(),
+            leaves: self.leaves(),
             node: self.node(),
         }
     }
@@ -193,6 +196,16 @@ impl Shared {
     /// Whether its volume is nearly full.
     pub fn set_lacks_space(&self, lacks_space: bool) {
         self.state().lacks_space = lacks_space;
+    }
+
+    /// Whether it is this node's turn to leave the others.
+    pub fn leaves(&self) -> bool {
+        self.state().leaves
+    }
+
+    /// Whether it is this node's turn to leave the others.
+    pub fn set_leaves(&self, leaves: bool) {
+        self.state().leaves = leaves;
     }
 
     /// MariaDB was started.

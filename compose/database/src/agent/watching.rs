@@ -88,6 +88,7 @@ impl Agent {
         }
         self.end(child, limit).await;
         let _ = tokio::time::timeout(FAREWELL, self.say_farewell()).await;
+        shared.set_leaves(false);
     }
 
     /// The services look every second how each node is, and leave one that is out of step where another is in step: so
@@ -109,20 +110,22 @@ impl Agent {
     }
 
     /// Nodes that leave at the very same time look to the others like nodes that were cut off, and leave them without
-    /// a majority. So they leave one after the other, the highest slot first.
+    /// a majority. So they leave one after the other: whoever has its turn already, then the highest slot.
     async fn wait_for_turn(&self) {
         let shared = &self.shared;
         shared.set_stage(Stage::Stopping);
-        // A node that was told to stop a moment later than this one is seen by the second look.
+        // It is said between two looks whose turn it is: of two nodes that say so, at least one sees the other.
         let mut free = 0;
         while free < 2 {
             let found = shared.client.ask_all().await;
             let before_us = found.answers.values().any(|answer| {
-                answer.node.slot > shared.config.slot
+                answer.boot != shared.boot
                     && answer.cluster == shared.config.cluster
                     && answer.node.stage == Stage::Stopping
+                    && (answer.leaves || answer.node.slot > shared.config.slot)
             });
             free = if before_us { 0 } else { free + 1 };
+            shared.set_leaves(free > 0);
             tokio::time::sleep(Duration::from_millis(150)).await;
         }
     }

@@ -27,6 +27,7 @@ fn lie() -> Vec<u8> {
         cluster: "proofsheet".to_owned(),
         boot: 1,
         lacks_space: false,
+        leaves: false,
         node: Node {
             id: NodeId(7),
             slot: 2,

@@ -187,6 +187,32 @@ async fn names_that_nobody_knows_stop_no_node_that_runs() {
     every_node_has(&lab, &[1, 2, 3], &written.rows).await;
 }
 
+/// Swarm takes a node's address out of the name when it tells the node to stop.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: ./dev test --long"]
+async fn nodes_that_are_not_named_any_more_leave_one_after_the_other() {
+    let mut lab = Lab::new(3);
+    let names = Names::new(&lab, &[1, 2, 3]);
+    let by_name = ["--peers", "db.test"];
+    lab.start_with(1, &by_name);
+    for _ in 0..5 {
+        names.know(&lab, &[1, 2, 3]);
+        lab.start_with(2, &by_name);
+        lab.start_with(3, &by_name);
+        blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+        names.know(&lab, &[1]);
+        blocking(|| lab.stop(&[2, 3]));
+        let alone = blocking(|| lab.in_step(1, 1));
+        assert!(alone, "slot 1 says: {}", lab.says(1));
+        let stopped = |slot| {
+            let said = lab.said(slot);
+            let line = said.lines().rfind(|line| line.contains("has stopped in order"));
+            line.expect("it stopped in order")[..40].to_owned()
+        };
+        assert!(stopped(3) < stopped(2), "the lower slot left first");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: ./dev test --long"]
 async fn two_clusters_share_a_network() {
