@@ -1,5 +1,6 @@
 //! A Docker engine: the machine's, or one of ours in a network namespace.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -289,15 +290,18 @@ impl Engine {
             .concat())
     }
 
-    /// Tasks that did not start or ended with an error, and why.
-    pub(super) async fn complaints(&self, service: &str) -> Result<String> {
+    /// Why tasks of a service did not start, or ended with an error, by the ids of the tasks.
+    pub(super) async fn complaints(&self, service: &str) -> Result<BTreeMap<String, String>> {
         let name = format!("{STACK}_{service}");
-        let columns = ["--no-trunc", "--format", "{{.CurrentState}}: {{.Error}}"];
+        let columns = ["--no-trunc", "--format", "{{.ID}} {{.CurrentState}}: {{.Error}}"];
         let tasks = self
             .docker(&[&["service", "ps", name.as_str()], &columns[..]].concat())
             .await?;
-        let complaints: Vec<_> = tasks.lines().filter(|line| !line.ends_with(": ")).collect();
-        Ok(complaints.join("\n"))
+        let complaints = tasks.lines().filter(|line| !line.ends_with(": "));
+        let by_task = complaints.filter_map(|line| line.split_once(' '));
+        Ok(by_task
+            .map(|(task, why)| (task.to_owned(), why.to_owned()))
+            .collect())
     }
 }
 

@@ -20,10 +20,13 @@ impl Engine {
 
     /// Waits until so many nodes are in step, by what each of them says.
     pub(super) async fn database_has(&self, count: usize) -> Result<String> {
-        self.until(&format!("{count} database nodes are Synced"), async || {
-            Ok(in_step(&self.database_nodes().await?, count))
-        })
-        .await?;
+        let wanted = format!("{count} database nodes are Synced");
+        let are_in_step = async || Ok(in_step(&self.database_nodes().await?, count));
+        if let Err(error) = self.until(&wanted, are_in_step).await {
+            let nodes = self.database_nodes().await?;
+            let say: Vec<_> = nodes.iter().map(|node| &node["says"]).collect();
+            return Err(error.context(format!("the nodes say {say:?}")));
+        }
         Ok(format!("wsrep_cluster_size = {count}, all Synced"))
     }
 

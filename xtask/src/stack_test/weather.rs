@@ -143,27 +143,31 @@ impl Engine {
         Ok(format!("the third says {said:?}; two went on"))
     }
 
-    /// Changes a service in a way that must fail, and sees Swarm take that back. What Swarm says, and what its tasks say.
+    /// Changes a service in a way that must fail, and sees Swarm take that back. What Swarm says, and what the new task says.
     async fn taken_back(&self, service: &str, changes: &[&str]) -> Result<String> {
+        let before = self.complaints(service).await?;
         let Err(refusal) = self.update(service, changes).await else {
             bail!("the update went through");
         };
         let refusal = format!("{refusal:#}");
         ensure!(refusal.starts_with("rollback_completed"), "{refusal}");
         let complaints = self.complaints(service).await?;
-        Ok(format!(
-            "{refusal}\n{}",
-            complaints.lines().next().unwrap_or_default()
-        ))
+        let new = complaints.iter().find(|(task, _)| !before.contains_key(*task));
+        let (_, why) = new.context("no task says why the update was taken back")?;
+        Ok(format!("{refusal}\n{why}"))
     }
 
     /// Waits until a task of a service complains about something.
     async fn complains(&self, service: &str, about: &str) -> Result<String> {
+        let complaint = async || {
+            let complaints = self.complaints(service).await?;
+            anyhow::Ok(complaints.into_values().find(|why| why.contains(about)))
+        };
         self.until(&format!("{service} complains about {about}"), async || {
-            Ok(self.complaints(service).await?.contains(about))
+            Ok(complaint().await?.is_some())
         })
         .await?;
-        self.complaints(service).await
+        complaint().await?.context("the complaint is gone")
     }
 }
 
