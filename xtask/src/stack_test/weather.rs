@@ -21,7 +21,7 @@ impl Engine {
             Err(error) => format!("{error:#}"),
             Ok(()) => self.complains("router", "port").await?,
         };
-        self.docker(&["rm", "--force", &stranger]).await?;
+        self.docker(&["rm", "--force", "--volumes", &stranger]).await?;
         let answers = self.deploy_here(1).await?;
         Ok(format!("{:?}; with the port free again, {answers}", last(&said)))
     }
