@@ -32,8 +32,9 @@ const MOST_DISCARDED: u64 = 64 * 1024 * 1024;
 const IDLE: Duration = Duration::from_secs(30);
 /// An upload, with its decoding and encoding, may take this long.
 const IN_ALL: Duration = Duration::from_secs(600);
-/// A photo must begin to arrive within this.
-const FIRST_BYTE: Duration = Duration::from_secs(5);
+/// A photo must begin to arrive within this, at the first try and at the second: the process that was asked first may
+/// have died with its machine, which says nothing, and another one has the photo too.
+const FIRST_BYTE: [Duration; 2] = [Duration::from_millis(1_500), Duration::from_secs(5)];
 
 /// Headers of a download that the photo service should see.
 const ASKED: [HeaderName; 5] = [ACCEPT, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE];
@@ -245,6 +246,18 @@ async fn download(request: HttpRequest, photos: State<Arc<PhotoService>>) -> Htt
     if !is_plain(request.path()) {
         return NOT_FOUND.as_json();
     }
+    for patience in FIRST_BYTE {
+        match timeout(patience, ask(&request, &photos).send()).await {
+            Ok(Ok(response)) => return answer(response),
+            Ok(Err(error)) => tracing::warn!(error = %error.without_url(), "cannot get a photo"),
+            Err(_) => tracing::warn!("the photo service does not answer in time"),
+        }
+    }
+    UNREACHABLE.as_json()
+}
+
+/// The question for a photo, as the photo service gets it.
+fn ask(request: &HttpRequest, photos: &PhotoService) -> reqwest::RequestBuilder {
     let method = if request.method() == Method::HEAD {
         reqwest::Method::HEAD
     } else {
@@ -256,18 +269,7 @@ async fn download(request: HttpRequest, photos: State<Arc<PhotoService>>) -> Htt
     for name in &ASKED {
         outgoing = copy(outgoing, request.headers(), name);
     }
-    outgoing = with_identifiers(outgoing, request.headers());
-    match timeout(FIRST_BYTE, outgoing.send()).await {
-        Ok(Ok(response)) => answer(response),
-        Ok(Err(error)) => {
-            tracing::warn!(error = %error.without_url(), "cannot get a photo");
-            UNREACHABLE.as_json()
-        }
-        Err(_) => {
-            tracing::warn!("the photo service does not answer in time");
-            UNREACHABLE.as_json()
-        }
-    }
+    with_identifiers(outgoing, request.headers())
 }
 
 /// Whether a path means what it says. The photo service's other addresses must not be reached through

@@ -49,7 +49,15 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let certificate = Certificate::open(&config)?;
     let engine = Engine::start(&config).await?;
     let client = reqwest::Client::builder()
+        // The services are inside; no proxy that the environment names stands between.
+        .no_proxy()
         .connect_timeout(Duration::from_secs(2))
+        // A machine that has died closes no connection: those that wait for the next request are given up after four
+        // seconds, or one request after the other would find them.
+        .tcp_keepalive(Duration::from_secs(2))
+        .tcp_keepalive_interval(Duration::from_secs(1))
+        .tcp_keepalive_retries(2)
+        .tcp_user_timeout(None)
         .build()
         .context("cannot make an HTTP client")?;
     let edge = Arc::new(Edge::new(&config, client.clone()));

@@ -1,6 +1,8 @@
 //! Uploads and photos stream through.
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use futures::stream;
@@ -204,4 +206,28 @@ async fn without_the_photo_service_one_hears_so() {
         .bearer_auth(Token::good().signed());
     let answer = upload.body(file(3 * MIB)).send().await.unwrap();
     assert_eq!(refusal(answer).await, (503, "UNAVAILABLE".to_owned()));
+}
+
+#[tokio::test]
+async fn a_photo_service_that_has_fallen_silent_is_not_waited_for() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let photo = move || {
+        let asked = Arc::clone(&asked);
+        async move {
+            if asked.fetch_add(1, Ordering::Relaxed) == 0 {
+                std::future::pending::<()>().await;
+            }
+            "a photo"
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let routes = axum::Router::new().route("/media/{*file}", axum::routing::get(photo));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+
+    let fakes = Fakes::start().await;
+    let gateway = Gateway::start_with(&fakes, &[("--photo-url", &url)]).await;
+    let answer = gateway.get("/media/a").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.text().await.unwrap(), "a photo");
 }
