@@ -127,12 +127,12 @@ impl Client {
                     self.heard().insert(address);
                     found.answers.insert(address, answer);
                 }
-                // It has gone, and nobody expects it.
-                Err(_) if !named.contains(&address) => {
-                    self.heard().remove(&address);
-                }
                 Err(error) => {
                     self.heard().remove(&address);
+                    // Without a name it has gone, and nobody expects it.
+                    if !named.contains(&address) {
+                        continue;
+                    }
                     if !matches!(error, PeerError::Silent(..)) {
                         self.tell_once(&address.to_string(), &error.to_string());
                     }
