@@ -1,5 +1,13 @@
 //! Texts that people write: trimmed, within a length, and free of what would break a page or a log.
 
+use std::borrow::Cow;
+
+use icu_normalizer::ComposingNormalizer;
+use icu_properties::props::{
+    DefaultIgnorableCodePoint, GeneralCategory, NoncharacterCodePoint, PrependedConcatenationMark,
+};
+use icu_properties::{CodePointMapData, CodePointSetData};
+
 use crate::{Classify, Code};
 
 /// What a text must be like. Lengths count Unicode scalar values, as the columns of the database do.
@@ -36,15 +44,17 @@ impl Classify for InvalidText {
 }
 
 impl Rule {
-    /// The text as it is kept: trimmed, with line feeds as the only line ends.
+    /// Parses a text into the form that is stored: composed (NFC), trimmed, with line feeds as the only line ends.
     ///
-    /// Control characters are refused. Emoji with their joiners and right-to-left text with its marks are kept
-    /// as they are, because taking such a character away changes what was written.
+    /// Control characters and noncharacters are refused; in a text of several lines tabs are kept. Emoji with their
+    /// joiners and right-to-left text with its marks are kept as well, because removing such a character changes
+    /// the meaning. A text without any visible character is empty.
     pub fn parse(&self, raw: &str) -> Result<String, InvalidText> {
+        let text = nfc(raw);
         let text = if self.lines {
-            raw.replace("\r\n", "\n").replace('\r', "\n")
+            text.replace("\r\n", "\n").replace('\r', "\n")
         } else {
-            raw.to_owned()
+            text.into_owned()
         };
         let text = text.trim();
         if text.chars().any(|c| self.refuses(c)) {
@@ -55,11 +65,8 @@ impl Rule {
             };
             return Err(self.broken(&format!("{} must not contain {what}.", self.name)));
         }
-        let length = if text.chars().all(is_blank) {
-            0
-        } else {
-            text.chars().count()
-        };
+        let text = if text.chars().any(is_visible) { text } else { "" };
+        let length = text.chars().count();
         if length < self.min {
             return Err(self.broken(&match self.min {
                 1 => format!("{} must not be empty.", self.name),
@@ -72,18 +79,13 @@ impl Rule {
                 self.name, self.max
             )));
         }
-        // What nobody can see is nothing.
-        Ok(if length == 0 {
-            String::new()
-        } else {
-            text.to_owned()
-        })
+        Ok(text.to_owned())
     }
 
     fn refuses(&self, c: char) -> bool {
         match c {
-            '\n' | '\u{2028}' | '\u{2029}' => !self.lines,
-            _ => c.is_control(),
+            '\n' | '\t' | '\u{2028}' | '\u{2029}' => !self.lines,
+            _ => c.is_control() || CodePointSetData::new::<NoncharacterCodePoint>().contains(c),
         }
     }
 
@@ -100,19 +102,36 @@ impl Rule {
     }
 }
 
-/// White space, and characters without a picture of their own: a name of these alone looks empty.
-fn is_blank(c: char) -> bool {
-    c.is_whitespace()
-        || matches!(
-            c,
-            '\u{AD}' | '\u{115F}' | '\u{1160}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
-                | '\u{2060}'..='\u{206F}' | '\u{2800}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}'
-        )
+/// `text` in Unicode normalisation form C: one spelling of characters that look the same.
+pub fn nfc(text: &str) -> Cow<'_, str> {
+    ComposingNormalizer::new_nfc().normalize(text)
+}
+
+/// Characters of visible categories whose glyphs are blank: braille blank, object replacement character,
+/// Egyptian full and half blank, null notehead.
+const BLANK_GLYPHS: [char; 5] = ['\u{2800}', '\u{FFFC}', '\u{13441}', '\u{13442}', '\u{1D159}'];
+
+/// Whether the character can be seen where it stands alone. Marks cannot: they need a letter to sit on.
+fn is_visible(c: char) -> bool {
+    let is_blank_category = match CodePointMapData::<GeneralCategory>::new().get(c) {
+        GeneralCategory::Control
+        | GeneralCategory::SpaceSeparator
+        | GeneralCategory::LineSeparator
+        | GeneralCategory::ParagraphSeparator
+        | GeneralCategory::NonspacingMark
+        | GeneralCategory::EnclosingMark => true,
+        // Arabic and Kaithi number signs and the like are format characters with glyphs.
+        GeneralCategory::Format => !CodePointSetData::new::<PrependedConcatenationMark>().contains(c),
+        _ => false,
+    };
+    !is_blank_category
+        && !BLANK_GLYPHS.contains(&c)
+        && !CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Rule;
+    use super::{Rule, is_visible};
 
     const LINE: Rule = Rule {
         field: "title",
@@ -139,6 +158,82 @@ mod tests {
         assert_eq!(LINE.parse("👩‍👩‍👧").unwrap(), "👩‍👩‍👧");
         assert_eq!(LINE.parse("\u{202B}שלום").unwrap(), "\u{202B}שלום");
         assert_eq!(LINES.parse("a\r\nb\rc").unwrap(), "a\nb\nc");
+        assert_eq!(LINES.parse("\ta\tb").unwrap(), "a\tb");
+    }
+
+    #[test]
+    fn characters_have_one_spelling() {
+        assert_eq!(LINE.parse("Cafe\u{301}").unwrap(), "Café");
+        assert_eq!(LINE.parse("\u{212B}").unwrap(), "Å");
+        // Length counts what is stored.
+        assert_eq!(LINE.parse(&"e\u{301}".repeat(5)).unwrap(), "ééééé");
+        assert_eq!(
+            message(LINE, &"\u{1D15E}".repeat(5)),
+            "A title must have at most 5 characters.",
+            "each decomposes into two"
+        );
+    }
+
+    #[test]
+    fn a_text_without_a_visible_character_is_empty() {
+        for c in [
+            '\u{AD}',
+            '\u{34F}',
+            '\u{61C}',
+            '\u{115F}',
+            '\u{1160}',
+            '\u{17B4}',
+            '\u{17B5}',
+            '\u{180B}',
+            '\u{180E}',
+            '\u{180F}',
+            '\u{200B}',
+            '\u{200D}',
+            '\u{200E}',
+            '\u{202E}',
+            '\u{2028}',
+            '\u{2060}',
+            '\u{2064}',
+            '\u{2065}',
+            '\u{2066}',
+            '\u{206F}',
+            '\u{2800}',
+            '\u{3000}',
+            '\u{3164}',
+            '\u{FE00}',
+            '\u{FE0F}',
+            '\u{FEFF}',
+            '\u{FFA0}',
+            '\u{FFF0}',
+            '\u{FFF9}',
+            '\u{FFFB}',
+            '\u{FFFC}',
+            '\u{1BCA0}',
+            '\u{1D159}',
+            '\u{1D173}',
+            '\u{1D17A}',
+            '\u{13430}',
+            '\u{13441}',
+            '\u{E0000}',
+            '\u{E0001}',
+            '\u{E0020}',
+            '\u{E007F}',
+            '\u{E0100}',
+            '\u{E01EF}',
+            '\u{E0FFF}',
+            '\u{301}',
+            '\u{20DD}',
+        ] {
+            let text: String = [c, ' ', c].iter().collect();
+            assert_eq!(message(LINES, &text), "A comment must not be empty.", "{c:?}");
+            assert!(LINE.parse(&text).is_err(), "{c:?}");
+            assert!(LINE.parse(&format!("a{c}")).is_ok() || c == '\u{2028}', "{c:?}");
+        }
+        let optional = Rule { min: 0, ..LINES };
+        assert_eq!(optional.parse("\u{E0100}").unwrap(), "");
+        for c in ['a', '.', '\u{600}', '\u{6DD}', '\u{93E}', '\u{E000}', '👍', '漢'] {
+            assert!(is_visible(c), "{c:?}");
+        }
     }
 
     #[test]
@@ -158,6 +253,12 @@ mod tests {
             message(LINES, "a\u{1b}[m"),
             "A comment must not contain control characters."
         );
+        assert_eq!(
+            message(LINES, "a\u{FFFF}"),
+            "A comment must not contain control characters.",
+            "no XML document can hold it"
+        );
+        assert!(LINE.parse("a\tb").is_err());
     }
 
     proptest::proptest! {
