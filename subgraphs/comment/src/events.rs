@@ -93,7 +93,7 @@ pub async fn sweep(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), Error> {
 
 /// Forgets what nobody asks for any more.
 pub async fn forget(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), Error> {
-    while chassis::events::inbox::forget_old(pool, now).await? == store::BATCH {}
+    chassis::events::inbox::forget_old(pool, now).await?;
     while !store::forget_keys(pool, now - KEYS_LIVE).await? {}
     Ok(())
 }

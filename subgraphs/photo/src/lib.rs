@@ -130,12 +130,7 @@ pub fn spawn_jobs(
     let (pool, clock) = (state.pool.clone(), state.clock.clone());
     let forget = Job::new("forget", FORGET).spawn(state.pool.clone(), stop.clone(), move |_| {
         let (pool, clock) = (pool.clone(), clock.clone());
-        async move {
-            inbox::forget_old(&pool, clock.now())
-                .await
-                .map(drop)
-                .map_err(Error::from)
-        }
+        async move { inbox::forget_old(&pool, clock.now()).await.map_err(Error::from) }
     });
     vec![sweep, reconcile, forget]
 }

@@ -121,7 +121,7 @@ pub fn spawn_jobs(
     let forget = forget.spawn(service.pool.clone(), stop.clone(), move |_| {
         let (pool, now) = (pool.clone(), clock.now());
         async move {
-            while inbox::forget_old(&pool, now).await? == 1000 {}
+            inbox::forget_old(&pool, now).await?;
             Ok::<_, Error>(())
         }
     });

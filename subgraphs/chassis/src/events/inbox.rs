@@ -83,11 +83,18 @@ async fn post_event<H: EventHandler>(
     }
 }
 
-/// Forgets the ids of events that are older than anything that is still repeated; at most a thousand a call.
-pub async fn forget_old(pool: &MySqlPool, now: chrono::DateTime<chrono::Utc>) -> Result<u64, sqlx::Error> {
+/// The most rows that one statement removes.
+const BATCH: u64 = 1000;
+
+/// Forgets the ids of events that are older than anything that is still repeated.
+pub async fn forget_old(pool: &MySqlPool, now: chrono::DateTime<chrono::Utc>) -> Result<(), sqlx::Error> {
     let before = now - chrono::TimeDelta::days(30);
-    let done = sqlx::query!("DELETE FROM inbox WHERE received_at < ? LIMIT 1000", before)
-        .execute(pool)
-        .await?;
-    Ok(done.rows_affected())
+    loop {
+        let done = sqlx::query!("DELETE FROM inbox WHERE received_at < ? LIMIT 1000", before)
+            .execute(pool)
+            .await?;
+        if done.rows_affected() < BATCH {
+            return Ok(());
+        }
+    }
 }

@@ -28,7 +28,16 @@ pub(super) async fn deliver_due(
 }
 
 async fn deliver_to(pool: &MySqlPool, subscriber: &str, client: &InternalClient) -> Result<(), sqlx::Error> {
-    for (attempts, event) in due(pool, subscriber).await? {
+    for delivery in due(pool, subscriber).await? {
+        let event = match delivery.event() {
+            Ok(event) => event,
+            Err(error) => {
+                count_failure(subscriber);
+                tracing::error!(subscriber, event = %delivery.id, kind = delivery.kind, %error, "an event in the outbox cannot be read; it is not sent before its row is repaired or removed");
+                postpone(pool, subscriber, &delivery).await?;
+                continue;
+            }
+        };
         match client.post("/events", &event).await {
             Ok(()) => {
                 acknowledge(pool, subscriber, event.id).await?;
@@ -37,10 +46,9 @@ async fn deliver_to(pool: &MySqlPool, subscriber: &str, client: &InternalClient)
                     .record(took);
             }
             Err(failure) => {
-                metrics::counter!("proofsheet_event_delivery_failures_total", "subscriber" => subscriber.to_owned())
-                    .increment(1);
-                tracing::warn!(subscriber, event = %event.id, kind = event.kind, attempts, error = error::chain(&failure), "an event was not delivered; it will be sent again");
-                postpone(pool, subscriber, event.id, attempts).await?;
+                count_failure(subscriber);
+                tracing::warn!(subscriber, event = %event.id, kind = event.kind, attempts = delivery.attempts, error = error::chain(&failure), "an event was not delivered; it will be sent again");
+                postpone(pool, subscriber, &delivery).await?;
                 // One event that the subscriber cannot apply must not hold up the others, and one that
                 // cannot be reached need not be asked a hundred times.
                 if matches!(failure, crate::internal::InternalError::Unreachable { .. }) {
@@ -52,8 +60,36 @@ async fn deliver_to(pool: &MySqlPool, subscriber: &str, client: &InternalClient)
     Ok(())
 }
 
-async fn due(pool: &MySqlPool, subscriber: &str) -> Result<Vec<(u32, Event)>, sqlx::Error> {
-    let rows = sqlx::query!(
+fn count_failure(subscriber: &str) {
+    metrics::counter!("proofsheet_event_delivery_failures_total", "subscriber" => subscriber.to_owned())
+        .increment(1);
+}
+
+/// A row of the outbox that is due.
+struct Delivery {
+    attempts: u32,
+    id: Uuid,
+    kind: String,
+    data: String,
+    occurred_at: DateTime<Utc>,
+}
+
+impl Delivery {
+    /// Fails where the data is no JSON that can be read: the column's check accepts more than the parser, such as a
+    /// number that is too large.
+    fn event(&self) -> Result<Event, serde_json::Error> {
+        Ok(Event {
+            id: self.id,
+            kind: self.kind.clone(),
+            occurred_at: self.occurred_at,
+            data: serde_json::from_str(&self.data)?,
+        })
+    }
+}
+
+async fn due(pool: &MySqlPool, subscriber: &str) -> Result<Vec<Delivery>, sqlx::Error> {
+    sqlx::query_as!(
+        Delivery,
         r#"SELECT d.attempts, o.id AS "id: Uuid", o.kind, o.data AS "data: String", o.occurred_at AS "occurred_at: DateTime<Utc>"
            FROM outbox_delivery d JOIN outbox o ON o.id = d.event_id
            WHERE d.subscriber = ? AND d.due_at <= UTC_TIMESTAMP(6)
@@ -62,18 +98,7 @@ async fn due(pool: &MySqlPool, subscriber: &str) -> Result<Vec<(u32, Event)>, sq
         BATCH,
     )
     .fetch_all(pool)
-    .await?;
-    let event = |id, kind, data: &str, occurred_at| Event {
-        id,
-        kind,
-        occurred_at,
-        // The column's JSON check holds what this parses.
-        data: serde_json::from_str(data).unwrap_or_default(),
-    };
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.attempts, event(row.id, row.kind, &row.data, row.occurred_at)))
-        .collect())
+    .await
 }
 
 /// Removes the delivery, and the event with its last one. Deleting what is gone does nothing, so two relays may do it. In one
@@ -99,15 +124,15 @@ async fn acknowledge(pool: &MySqlPool, subscriber: &str, event: Uuid) -> Result<
 }
 
 /// Half a second, one, two, four … up to [`LONGEST_WAIT`].
-async fn postpone(pool: &MySqlPool, subscriber: &str, event: Uuid, attempts: u32) -> Result<(), sqlx::Error> {
-    let wait = (Duration::from_millis(500) * 2_u32.pow(attempts.min(6))).min(LONGEST_WAIT);
+async fn postpone(pool: &MySqlPool, subscriber: &str, delivery: &Delivery) -> Result<(), sqlx::Error> {
+    let wait = (Duration::from_millis(500) * 2_u32.pow(delivery.attempts.min(6))).min(LONGEST_WAIT);
     let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
     sqlx::query!(
         "UPDATE outbox_delivery SET attempts = attempts + 1, due_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
          WHERE subscriber = ? AND event_id = ?",
         wait,
         subscriber,
-        event,
+        delivery.id,
     )
     .execute(pool)
     .await

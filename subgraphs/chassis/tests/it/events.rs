@@ -217,6 +217,92 @@ async fn an_event_reaches_every_subscriber_also_one_that_was_down() {
 }
 
 #[tokio::test]
+async fn an_event_that_cannot_be_read_is_never_delivered_and_holds_up_no_other() {
+    let sender = super::database().await;
+    let subscriber = subscriber_database().await;
+    let consumer = consumer(&subscriber).await;
+    let outbox = Outbox::new(vec![Subscriber {
+        name: "one".to_owned(),
+        url: consumer.url,
+    }]);
+    // More than the relay takes at once, and older than the good one. The first kind passes the column's check.
+    let mut broken = Vec::new();
+    for n in 0..130 {
+        let event = event("happened");
+        let data = if n % 2 == 0 { "{\"n\": 1e999}" } else { "{\"n\": " };
+        transaction!(sender.pool, sqlx::Error, |tx, _| outbox.publish(tx, &event).await).unwrap();
+        let mut connection = sender.pool.acquire().await.unwrap();
+        sqlx::raw_sql("SET SESSION check_constraint_checks = 0")
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+        sqlx::query("UPDATE outbox SET data = ? WHERE id = ?")
+            .bind(data)
+            .bind(event.id)
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+        broken.push(event.id);
+    }
+    let good = event("happened");
+    publish(&sender.pool, &outbox, &good).await;
+    let stop = CancellationToken::new();
+    let relay = outbox.spawn_relay(
+        sender.pool.clone(),
+        &reqwest::Client::new(),
+        &Secret::new(INTERNAL_SECRET),
+        stop.clone(),
+    );
+    eventually("delivery of the good event", async || {
+        applied(&subscriber.pool).await == [(good.id, 1)]
+    })
+    .await;
+    // They wait, counted, for an operator.
+    eventually("a later try of each", async || {
+        let untried: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM outbox_delivery WHERE attempts = 0")
+            .fetch_one(&sender.pool)
+            .await
+            .unwrap();
+        untried == 0
+    })
+    .await;
+    assert_eq!(waiting(&sender.pool).await, (130, 130));
+    // A row that was repaired is delivered.
+    sqlx::query("UPDATE outbox SET data = '{}' WHERE id = ?")
+        .bind(broken[0])
+        .execute(&sender.pool)
+        .await
+        .unwrap();
+    eventually("delivery of the repaired event", async || {
+        applied(&subscriber.pool).await.len() == 2
+    })
+    .await;
+    assert_eq!(waiting(&sender.pool).await, (129, 129));
+    stop.cancel();
+    relay.await.unwrap();
+}
+
+#[tokio::test]
+async fn all_old_event_ids_are_forgotten() {
+    let database = super::database().await;
+    let now = TestClock::default().now();
+    sqlx::query(
+        "INSERT INTO inbox (event_id, received_at)
+         SELECT UNHEX(MD5(seq)), ? - INTERVAL IF(seq <= 2500, 31, 29) DAY FROM seq_1_to_2503",
+    )
+    .bind(now)
+    .execute(&database.pool)
+    .await
+    .unwrap();
+    inbox::forget_old(&database.pool, now).await.unwrap();
+    let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM inbox")
+        .fetch_one(&database.pool)
+        .await
+        .unwrap();
+    assert_eq!(left, 3);
+}
+
+#[tokio::test]
 async fn a_rolled_back_change_tells_nobody() {
     let sender = super::database().await;
     let outbox = Outbox::new(vec![Subscriber {
