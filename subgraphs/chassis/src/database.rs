@@ -1,25 +1,28 @@
-//! The connection pool, transactions that are tried again, and what a database error means.
+//! The connection pool, and transactions and reads that are tried again.
 
+mod errors;
 mod migrating;
 mod nodes;
 mod schema;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
-use sqlx::mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions};
+use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sqlx::pool::PoolConnection;
-use sqlx::{Executor as _, MySql, MySqlConnection, MySqlPool, QueryBuilder, Row as _, Transaction};
+use sqlx::{Executor as _, MySql, MySqlConnection, MySqlPool, QueryBuilder, Row as _};
 use uuid::Uuid;
 
+use crate::Classify;
 use crate::config::Secret;
-use crate::{Classify, Code};
 
+pub use errors::code;
+use errors::{LOST, RetryDecision, is_of_the_node, number, reason, retry_decision};
 pub use migrating::{MigrationError, migrate, migrate_with};
 use nodes::Nodes;
 pub use schema::{SchemaState, schema_state};
@@ -85,84 +88,6 @@ fn options_over(connections: u32, nodes: &Arc<Nodes>) -> MySqlPoolOptions {
         .acquire_timeout(ACQUIRE)
         .max_lifetime(LIFETIME);
     nodes::guard(options, nodes, SESSION)
-}
-
-/// What a client is told about a database error.
-pub fn code(error: &sqlx::Error) -> Code {
-    let gone = matches!(
-        error,
-        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::Tls(_)
-    );
-    // Too many connections, shutdown, lock wait, deadlock, connection gone, not Synced, commit failed, statement too
-    // slow, transaction lost.
-    let busy = matches!(
-        number(error),
-        Some(1020 | 1040 | 1047 | 1053 | 1180 | 1203 | 1205 | 1213 | 1226 | 1792 | 1927 | 1969 | 2006 | 2013)
-    ) || is_lost(error);
-    if is_of_the_node(error) {
-        nodes::suspect();
-    }
-    if gone || busy {
-        Code::Unavailable
-    } else {
-        Code::Internal
-    }
-}
-
-/// What to do about a transaction that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    /// The whole transaction may succeed if it is run again.
-    Again,
-    /// Again, but the commit may have happened: its answer was lost.
-    AgainAfterAmbiguousCommit,
-    /// It would fail again.
-    Fail,
-}
-
-/// 1213 deadlock or certification failure, 1205 lock wait, 1020 changed since last read, 1792 a statement after the
-/// transaction was lost (see [`Open`]): nothing was committed.
-/// 1047 node not Synced, 1180 commit failed, and what says that the connection is gone: at the commit nobody knows
-/// whether it happened, and another connection may reach another node. Without a connection nothing was begun: just
-/// after a node has failed the time may have gone into finding out which of them still work.
-fn verdict(error: &sqlx::Error, at_commit: bool) -> Verdict {
-    match number(error) {
-        Some(1213 | 1205 | 1020 | 1792) => Verdict::Again,
-        _ if is_lost(error) => Verdict::Again,
-        _ if matches!(error, sqlx::Error::PoolTimedOut) && nodes::suspicious() => Verdict::Again,
-        _ if !is_of_the_node(error) => Verdict::Fail,
-        _ if at_commit => Verdict::AgainAfterAmbiguousCommit,
-        _ => Verdict::Again,
-    }
-}
-
-/// Whether it is the node or the way there that has failed.
-fn is_of_the_node(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Io(_))
-        || matches!(number(error), Some(1047 | 1053 | 1180 | 1927 | 2006 | 2013))
-}
-
-fn is_lost(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Protocol(what) if what == LOST)
-}
-
-/// Why a transaction is run again, for whoever counts that.
-fn reason(error: &sqlx::Error) -> &'static str {
-    match number(error) {
-        Some(1213) => "deadlock",
-        Some(1205) => "lock_wait",
-        Some(1020) => "changed",
-        Some(1792) => "lost",
-        _ if is_lost(error) => "lost",
-        _ => "node",
-    }
-}
-
-fn number(error: &sqlx::Error) -> Option<u16> {
-    error
-        .as_database_error()
-        .and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>())
-        .map(MySqlDatabaseError::number)
 }
 
 /// Which try of a transaction this is.
@@ -269,34 +194,83 @@ pub async fn begin(pool: &MySqlPool, view: View) -> Result<Open, sqlx::Error> {
         return begin_with(pool, BEGIN).await;
     }
     or_without_cluster(
+        pool,
         Box::pin(begin_with(pool, LATEST)),
         Box::pin(begin_with(pool, BEGIN)),
     )
     .await
 }
 
-/// Begins to read what [`View::Latest`] gives, until this is dropped.
-pub async fn read_latest(pool: &MySqlPool) -> Result<Transaction<'static, MySql>, sqlx::Error> {
-    const LATEST: &str =
-        "SET SESSION wsrep_sync_wait = 1; START TRANSACTION READ ONLY; SET SESSION wsrep_sync_wait = 0";
-    or_without_cluster(Box::pin(pool.begin_with(LATEST)), Box::pin(pool.begin())).await
+/// A connection whose reads see what [`View::Latest`] gives.
+pub async fn read_latest(pool: &MySqlPool) -> Result<PoolConnection<MySql>, sqlx::Error> {
+    or_without_cluster(pool, Box::pin(caught_up(pool)), Box::pin(pool.acquire())).await
+}
+
+/// Waits on one connection until its node has everything. Where that fails or is cancelled the connection is closed: its
+/// later reads would wait as well.
+async fn caught_up(pool: &MySqlPool) -> Result<PoolConnection<MySql>, sqlx::Error> {
+    /// Galera waits where a transaction starts.
+    const CATCH_UP: &str = "SET SESSION wsrep_sync_wait = 1; START TRANSACTION READ ONLY; COMMIT; \
+                            SET SESSION wsrep_sync_wait = 0; SELECT 1";
+    let mut connection = CloseOnDrop(Some(pool.acquire().await?));
+    if let Some(connection) = &mut connection.0 {
+        last_answer(connection, CATCH_UP).await?;
+    }
+    connection.0.take().ok_or(sqlx::Error::PoolClosed)
+}
+
+/// Closes its connection, unless that is taken out before.
+struct CloseOnDrop(Option<PoolConnection<MySql>>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        if let Some(connection) = &mut self.0 {
+            connection.close_on_drop();
+        }
+    }
+}
+
+/// Runs a read, and runs it again on another connection where the database node or the connection fails.
+pub async fn read<T, E, F>(read: impl Fn() -> F) -> Result<T, E>
+where
+    F: Future<Output = Result<T, E>>,
+    E: Classify,
+{
+    let mut retry = Retry::default();
+    loop {
+        match read().await {
+            Ok(value) => return Ok(value),
+            Err(error) => retry.after(error, false).await?,
+        }
+    }
 }
 
 /// Servers that were built without Galera do not have the variable; one without a cluster accepts it and does nothing
 /// about it.
 async fn or_without_cluster<T>(
+    pool: &MySqlPool,
     with: impl Future<Output = Result<T, sqlx::Error>>,
     without: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
     const UNKNOWN_VARIABLE: u16 = 1193;
-    static KNOWN: AtomicBool = AtomicBool::new(true);
+    /// Addresses of servers that do not have it.
+    static WITHOUT: Mutex<BTreeSet<(String, u16)>> = Mutex::new(BTreeSet::new());
 
-    if !KNOWN.load(Ordering::Relaxed) {
+    let options = pool.connect_options();
+    let server = (options.get_host().to_owned(), options.get_port());
+    if WITHOUT
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .contains(&server)
+    {
         return without.await;
     }
     match with.await {
         Err(error) if number(&error) == Some(UNKNOWN_VARIABLE) => {
-            KNOWN.store(false, Ordering::Relaxed);
+            WITHOUT
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(server);
             without.await
         }
         begun => begun,
@@ -315,10 +289,7 @@ async fn begin_with(pool: &MySqlPool, statements: &'static str) -> Result<Open, 
 /// Single statements may write again.
 const WRITABLE: &str = "SET SESSION TRANSACTION READ WRITE; SELECT 1";
 
-/// The server has taken the transaction back and has not said so.
-const LOST: &str = "the transaction was gone before its commit";
-
-/// The state of one [`transaction!`](crate::transaction).
+/// The state of one [`transaction!`](crate::transaction) or [`read`].
 #[derive(Debug)]
 pub struct Retry {
     begun: Instant,
@@ -347,16 +318,16 @@ impl Retry {
     /// Waits before the next try, or gives the error back where another try would not help.
     pub async fn after<E: Classify>(&mut self, error: E, at_commit: bool) -> Result<(), E> {
         self.tries += 1;
-        let verdict = error
+        let decision = error
             .database()
-            .map_or(Verdict::Fail, |error| verdict(error, at_commit));
+            .map_or(RetryDecision::Fail, |error| retry_decision(error, at_commit));
         if error.database().is_some_and(is_of_the_node) {
             nodes::suspect();
         }
-        if verdict == Verdict::Fail || self.tries >= ATTEMPTS || self.begun.elapsed() > PATIENCE {
+        if decision == RetryDecision::Fail || self.tries >= ATTEMPTS || self.begun.elapsed() > PATIENCE {
             return Err(error);
         }
-        self.ambiguous |= verdict == Verdict::AgainAfterAmbiguousCommit;
+        self.ambiguous |= decision == RetryDecision::RetryAfterAmbiguousCommit;
         let reason = error.database().map_or("other", reason);
         metrics::counter!("proofsheet_database_retries_total", "reason" => reason).increment(1);
         tokio::time::sleep(backoff(self.tries)).await;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::internal::{InternalClient, InternalError};
 use crate::viewer::{NoViewer, UserId, Viewer};
-use crate::{Classify, Code};
+use crate::{Classify, Code, database};
 
 /// Why a write is refused, or could not be decided.
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +36,8 @@ impl Classify for PresenceError {
 }
 
 /// Refuses a viewer whose account was deleted. Every mutation asks this first.
-pub async fn require_present(executor: impl MySqlExecutor<'_>, viewer: &Viewer) -> Result<(), PresenceError> {
-    if is_departed(executor, viewer.id).await? {
+pub async fn require_present(pool: &MySqlPool, viewer: &Viewer) -> Result<(), PresenceError> {
+    if database::read(|| is_departed(pool, viewer.id)).await? {
         return Err(NoViewer::Departed.into());
     }
     Ok(())

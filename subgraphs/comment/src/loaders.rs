@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, Loader};
-use chassis::telemetry;
+use chassis::{database, telemetry};
 use sqlx::MySqlPool;
 
 use crate::domain::{Comment, CommentId, List, ListPage, PhotoId};
@@ -27,7 +27,9 @@ impl Loader<CommentId> for Comments {
     type Error = Arc<sqlx::Error>;
 
     async fn load(&self, ids: &[CommentId]) -> Result<HashMap<CommentId, Comment>, Self::Error> {
-        store::comments_by_ids(&self.pool, ids).await.map_err(Arc::new)
+        database::read(|| store::comments_by_ids(&self.pool, ids))
+            .await
+            .map_err(Arc::new)
     }
 }
 
@@ -37,7 +39,9 @@ impl Loader<ListPage> for Comments {
     type Error = Arc<sqlx::Error>;
 
     async fn load(&self, pages: &[ListPage]) -> Result<HashMap<ListPage, Vec<Comment>>, Self::Error> {
-        store::pages(&self.pool, pages).await.map_err(Arc::new)
+        database::read(|| store::pages(&self.pool, pages))
+            .await
+            .map_err(Arc::new)
     }
 }
 
@@ -47,7 +51,9 @@ impl Loader<List> for Comments {
     type Error = Arc<sqlx::Error>;
 
     async fn load(&self, lists: &[List]) -> Result<HashMap<List, i64>, Self::Error> {
-        store::totals(&self.pool, lists).await.map_err(Arc::new)
+        database::read(|| store::totals(&self.pool, lists))
+            .await
+            .map_err(Arc::new)
     }
 }
 
@@ -57,6 +63,8 @@ impl Loader<PhotoId> for Comments {
     type Error = Arc<sqlx::Error>;
 
     async fn load(&self, photos: &[PhotoId]) -> Result<HashMap<PhotoId, i64>, Self::Error> {
-        store::comment_counts(&self.pool, photos).await.map_err(Arc::new)
+        database::read(|| store::comment_counts(&self.pool, photos))
+            .await
+            .map_err(Arc::new)
     }
 }

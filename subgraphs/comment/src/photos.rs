@@ -1,7 +1,7 @@
 //! Whether a photo may be commented on: known from events, else asked for once.
 
 use chassis::internal::{InternalClient, Known};
-use chassis::{Clock, transaction};
+use chassis::{Clock, database, transaction};
 use sqlx::MySqlPool;
 
 use crate::domain::{KnownPhoto, PhotoId};
@@ -22,7 +22,7 @@ pub struct Photos {
 impl Photos {
     /// Refuses a photo that does not exist. One that this service has not heard of yet is asked for, and noted.
     pub async fn require(&self, id: PhotoId) -> Result<(), Error> {
-        match store::photo_author(&self.pool, id).await? {
+        match database::read(|| store::photo_author(&self.pool, id)).await? {
             Known::Present(_) => return Ok(()),
             Known::Deleted => return Err(Error::NoPhoto),
             Known::Unknown => {}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, Loader};
-use chassis::{UserId, telemetry};
+use chassis::{UserId, database, telemetry};
 use sqlx::MySqlPool;
 
 use crate::domain::Profile;
@@ -26,6 +26,8 @@ impl Loader<UserId> for Profiles {
     type Error = Arc<sqlx::Error>;
 
     async fn load(&self, ids: &[UserId]) -> Result<HashMap<UserId, Profile>, Self::Error> {
-        store::profiles_by_ids(&self.pool, ids).await.map_err(Arc::new)
+        database::read(|| store::profiles_by_ids(&self.pool, ids))
+            .await
+            .map_err(Arc::new)
     }
 }

@@ -7,11 +7,14 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::Proxy;
+use crate::proxy::tests_are_without_galera;
 
 /// A schema of its own on the MariaDB server at `TEST_DATABASE_URL`, migrated, and dropped at the end of the test.
 #[derive(Debug)]
 pub struct TestDatabase {
     server: String,
+    /// The schema's URL for a service.
+    url: Secret,
     name: String,
     /// Connections to it, set up like a service's.
     pub pool: MySqlPool,
@@ -33,7 +36,10 @@ impl TestDatabase {
             )))
             .await
             .expect("the test server lets us create databases");
-        let url = Secret::new(format!("{server}/{name}"));
+        let mut url = Secret::new(format!("{server}/{name}"));
+        if tests_are_without_galera() {
+            url = through(&url, &Proxy::without_galera().await);
+        }
         chassis::database::migrate(&url, migrations)
             .await
             .expect("the migrations run");
@@ -42,21 +48,22 @@ impl TestDatabase {
             .acquire_timeout(Duration::from_secs(30))
             .connect_lazy(url.expose())
             .expect("a valid URL");
-        Self { server, name, pool }
+        Self {
+            server,
+            url,
+            name,
+            pool,
+        }
     }
 
     /// The URL of the schema.
     pub fn url(&self) -> Secret {
-        Secret::new(format!("{}/{}", self.server, self.name))
+        self.url.clone()
     }
 
     /// The same by way of `proxy`.
     pub fn url_through(&self, proxy: &Proxy) -> Secret {
-        let mut url: Url = self.url().expose().parse().expect("a valid URL");
-        url.set_ip_host(proxy.address().ip()).expect("a URL with a host");
-        url.set_port(Some(proxy.address().port()))
-            .expect("a URL with a port");
-        Secret::new(url)
+        through(&self.url, proxy)
     }
 
     /// A few connections by way of `proxy`, set up like a service's.
@@ -66,6 +73,15 @@ impl TestDatabase {
             .connect_lazy(self.url_through(proxy).expose())
             .expect("a valid URL")
     }
+}
+
+/// `url` with the address of `proxy`.
+fn through(url: &Secret, proxy: &Proxy) -> Secret {
+    let mut url: Url = url.expose().parse().expect("a valid URL");
+    url.set_ip_host(proxy.address().ip()).expect("a URL with a host");
+    url.set_port(Some(proxy.address().port()))
+        .expect("a URL with a port");
+    Secret::new(url)
 }
 
 impl Drop for TestDatabase {

@@ -16,6 +16,12 @@ pub enum Loss {
     Answer,
 }
 
+/// Where this is set, tests reach the server as [`Proxy::without_galera`] shows it.
+const WITHOUT_GALERA: &str = "TEST_DATABASE_WITHOUT_GALERA";
+
+/// Galera's variable that the services set, and a name of the same length that no server knows.
+const SYNC_WAIT: (&[u8], &[u8]) = (b"wsrep_sync_wait", b"absent_variable");
+
 /// A way to the test server on which things go missing when a test says so. It lasts as long as the test's runtime.
 #[derive(Debug, Clone)]
 pub struct Proxy {
@@ -29,6 +35,7 @@ struct State {
     lost: AtomicUsize,
     opened: AtomicUsize,
     frozen: AtomicBool,
+    without_galera: bool,
 }
 
 #[derive(Debug)]
@@ -41,6 +48,16 @@ struct Plan {
 impl Proxy {
     /// A proxy at a free port of an address of this machine.
     pub async fn new(ip: &str) -> Self {
+        Self::start(ip, tests_are_without_galera()).await
+    }
+
+    /// The same, on which the server is one that was built without Galera: it answers that it does not know the
+    /// variables, because their names are changed on the way.
+    pub async fn without_galera() -> Self {
+        Self::start("127.0.0.1", true).await
+    }
+
+    async fn start(ip: &str, without_galera: bool) -> Self {
         let server: Url = std::env::var("TEST_DATABASE_URL")
             .expect("the test server is known")
             .parse()
@@ -52,7 +69,10 @@ impl Proxy {
         );
         let listener = TcpListener::bind((ip, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
-        let state = Arc::<State>::default();
+        let state = Arc::new(State {
+            without_galera,
+            ..State::default()
+        });
         let accepting = Arc::clone(&state);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -100,7 +120,24 @@ impl Proxy {
     }
 }
 
+/// Whether this run of the tests is on a server without Galera.
+pub(crate) fn tests_are_without_galera() -> bool {
+    std::env::var_os(WITHOUT_GALERA).is_some()
+}
+
 impl State {
+    /// Changes the names of Galera's variables where the server shall not know them.
+    fn rename(&self, sent: &mut [u8]) {
+        let (name, unknown) = SYNC_WAIT;
+        let mut at = 0;
+        while self.without_galera
+            && let Some(found) = sent[at..].windows(name.len()).position(|window| window == name)
+        {
+            at += found;
+            sent[at..at + name.len()].copy_from_slice(unknown);
+        }
+    }
+
     /// What becomes of these bytes of a client.
     fn loss(&self, sent: &[u8]) -> Option<Loss> {
         let mut plan = self.plan.lock().expect("no test panics here");
@@ -133,7 +170,8 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, state: &State) -> s
     loop {
         tokio::select! {
             length = client.read(&mut sent) => {
-                let bytes = &sent[..length?];
+                let bytes = &mut sent[..length?];
+                state.rename(bytes);
                 if bytes.is_empty() {
                     return Ok(());
                 }

@@ -1,7 +1,7 @@
 //! Casting a vote.
 
 use chassis::internal::{InternalClient, Known};
-use chassis::{Clock, UserId, transaction};
+use chassis::{Clock, UserId, database, transaction};
 use sqlx::MySqlPool;
 
 use crate::domain::{Choice, PhotoId, PublishedPhoto, Standing, Tally};
@@ -23,7 +23,7 @@ pub struct Casting {
 impl Casting {
     /// Sets `user`'s vote on a photo of somebody else, and returns the photo's tally with it.
     pub async fn cast(&self, user: UserId, photo: PhotoId, choice: Choice) -> Result<Tally, Error> {
-        let standing = match photos::standing(&self.pool, photo).await? {
+        let standing = match database::read(|| photos::standing(&self.pool, photo)).await? {
             Some(standing) => standing,
             None => self.look_up(photo).await?,
         };

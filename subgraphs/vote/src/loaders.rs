@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, Loader};
-use chassis::{UserId, telemetry};
+use chassis::{UserId, database, telemetry};
 use sqlx::MySqlPool;
 
 use crate::domain::{Choice, PhotoId, Tally};
@@ -26,7 +26,9 @@ impl Loader<PhotoId> for Tallies {
     type Error = Arc<sqlx::Error>;
 
     async fn load(&self, photos: &[PhotoId]) -> Result<HashMap<PhotoId, Tally>, Self::Error> {
-        let found = votes::tallies(&self.pool, photos).await.map_err(Arc::new)?;
+        let found = database::read(|| votes::tallies(&self.pool, photos))
+            .await
+            .map_err(Arc::new)?;
         Ok(found
             .into_iter()
             .map(|(photo, (tally, _))| (photo, tally))
@@ -59,7 +61,7 @@ impl Loader<(UserId, PhotoId)> for Votes {
         }
         let mut found = HashMap::with_capacity(keys.len());
         for (user, photos) in by_user {
-            let votes = votes::votes_of(&self.pool, user, &photos)
+            let votes = database::read(|| votes::votes_of(&self.pool, user, &photos))
                 .await
                 .map_err(Arc::new)?;
             found.extend(votes.into_iter().map(|(photo, choice)| ((user, photo), choice)));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use chassis::pagination::{Page, PageError};
-use chassis::{Clock, transaction};
+use chassis::{Clock, database, transaction};
 use chrono::TimeDelta;
 use sqlx::MySqlPool;
 use tokio::sync::Mutex;
@@ -94,11 +94,13 @@ impl Timelines {
             Current::Snapshot(snapshot) => Ok(Some(snapshot)),
             Current::Unread => {
                 let now = self.clock.now();
-                let (id, expires_at) = (chassis::id::new_uuid(now), now + REUSE + LIFE);
-                transaction!(self.pool, Error, |tx, _| Ok(snapshots::make(
-                    tx, timeline, id, expires_at
-                )
-                .await?))
+                let expires_at = now + REUSE + LIFE;
+                // A new id for each try: the first may have been committed although its answer was lost. Its snapshot
+                // then expires unread.
+                transaction!(self.pool, Error, |tx, _| {
+                    let id = chassis::id::new_uuid(now);
+                    Ok(snapshots::make(tx, timeline, id, expires_at).await?)
+                })
             }
         }
     }
@@ -119,7 +121,11 @@ impl Timelines {
         let now = self.clock.now();
         let found = match snapshots::pinned(&self.pool, cursor, positions.clone(), now).await? {
             Some(snapshot) => Some(snapshot),
-            None => snapshots::pinned_after_catching_up(&self.pool, cursor, positions, now).await?,
+            // Another node may have it already.
+            None => {
+                let mut latest = database::read_latest(&self.pool).await?;
+                snapshots::pinned(&mut *latest, cursor, positions, now).await?
+            }
         };
         let snapshot = found.ok_or(PageError::After)?;
         let issued = match cursor.place {

@@ -4,6 +4,7 @@ mod events;
 mod lease;
 mod migrations;
 mod nodes;
+mod reads;
 mod server;
 mod tokens;
 mod transactions;

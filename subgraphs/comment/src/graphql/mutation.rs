@@ -44,8 +44,11 @@ impl Mutation {
         if written == comment.id {
             return Ok(Comment(comment));
         }
-        let mut latest = database::read_latest(pool).await?;
-        let first = store::comment(&mut *latest, written).await?;
+        let first = database::read(|| async {
+            let mut latest = database::read_latest(pool).await?;
+            store::comment(&mut *latest, written).await
+        })
+        .await?;
         Ok(Comment(first.ok_or(Error::NoComment)?))
     }
 
@@ -74,7 +77,8 @@ impl Mutation {
         let comment = latest(pool, id).await?;
         let may = viewer.moderator
             || comment.author_id == Some(viewer.id)
-            || store::photo_author(pool, comment.photo_id).await? == Known::Present(viewer.id);
+            || database::read(|| store::photo_author(pool, comment.photo_id)).await?
+                == Known::Present(viewer.id);
         if !may {
             return Err(Error::MayNotDelete.into());
         }
@@ -100,8 +104,11 @@ async fn writer<'c>(ctx: &Context<'c>) -> chassis::Result<(&'c Viewer, &'c MySql
 
 /// A comment that was not deleted, as any node of the database knows it.
 async fn latest(pool: &MySqlPool, id: CommentId) -> Result<domain::Comment, Error> {
-    let mut latest = database::read_latest(pool).await?;
-    existing(&mut *latest, id).await
+    database::read(|| async {
+        let mut latest = database::read_latest(pool).await?;
+        existing(&mut *latest, id).await
+    })
+    .await
 }
 
 /// A comment that was not deleted.

@@ -25,9 +25,12 @@ impl Query {
         }
         // Who has published a moment ago looks at the photo now, and another node of the database may have it already.
         let state = ctx.data_unchecked::<State>();
-        let mut latest = database::read_latest(&state.pool).await?;
-        let found = store::by_ids(&mut *latest, &[id]).await?.pop();
-        Ok(found.map(Photo))
+        let mut found = database::read(|| async {
+            let mut latest = database::read_latest(&state.pool).await?;
+            store::by_ids(&mut *latest, &[id]).await
+        })
+        .await?;
+        Ok(found.pop().map(Photo))
     }
 
     /// Newest first.
@@ -39,7 +42,7 @@ impl Query {
     ) -> Result<NodeConnection<Photo>> {
         let page = Page::parse(first, after.as_deref())?;
         let state = ctx.data_unchecked::<State>();
-        let photos = store::latest(&state.pool, &page).await?;
+        let photos = database::read(|| store::latest(&state.pool, &page)).await?;
         Ok(types::connection(&page, photos))
     }
 

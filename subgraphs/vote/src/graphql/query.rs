@@ -1,6 +1,6 @@
 use async_graphql::{Context, ID, Object};
-use chassis::Clock;
 use chassis::pagination::{NodeConnection, Page, PageError};
+use chassis::{Clock, database};
 use chrono_tz::Tz;
 use sqlx::MySqlPool;
 
@@ -60,7 +60,8 @@ impl Query {
     ) -> chassis::Result<NodeConnection<HotDay>> {
         let page = Page::<DayCursor>::parse(first, after.as_deref())?;
         let before = page.after.map(|DayCursor(day)| day);
-        let days = days::archive(ctx.data_unchecked::<MySqlPool>(), before, page.rows()).await?;
+        let pool = ctx.data_unchecked::<MySqlPool>();
+        let days = database::read(|| days::archive(pool, before, page.rows())).await?;
         Ok(page.connection(
             days.into_iter()
                 .map(|day| (DayCursor(day.day), Some(HotDay(day)))),
@@ -83,7 +84,8 @@ async fn ranked(
     if page.after.is_some_and(|cursor| cursor.timeline != timeline) {
         return Err(PageError::After.into());
     }
-    let photos = ctx.data_unchecked::<Timelines>().page(timeline, page).await?;
+    let timelines = ctx.data_unchecked::<Timelines>();
+    let photos = database::read(|| timelines.page(timeline, page)).await?;
     let rows = photos
         .into_iter()
         .map(|ranked| (ranked.cursor, Some(Photo::counted(ranked.photo, ranked.tally))));

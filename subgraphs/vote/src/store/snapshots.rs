@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use chrono::{DateTime, Utc};
-use sqlx::{MySql, MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
+use sqlx::{MySql, MySqlConnection, MySqlExecutor, QueryBuilder};
 use uuid::Uuid;
 
 use crate::domain::{PhotoId, Rank, RankedCursor, Timeline};
@@ -109,25 +109,6 @@ pub async fn pinned(
     .fetch_all(executor)
     .await?;
     Ok(from_rows(rows))
-}
-
-/// The same on a cluster's node that may lag behind the one that the snapshot was made on: waits until it has
-/// caught up.
-pub async fn pinned_after_catching_up(
-    pool: &MySqlPool,
-    cursor: &RankedCursor,
-    positions: Range<u32>,
-    now: DateTime<Utc>,
-) -> Result<Option<Snapshot>, sqlx::Error> {
-    let mut connection = pool.acquire().await?;
-    sqlx::query!("SET SESSION wsrep_sync_wait = 1")
-        .execute(&mut *connection)
-        .await?;
-    let found = pinned(&mut *connection, cursor, positions, now).await;
-    sqlx::query!("SET SESSION wsrep_sync_wait = 0")
-        .execute(&mut *connection)
-        .await?;
-    found
 }
 
 fn from_rows(rows: Vec<Row>) -> Option<Snapshot> {

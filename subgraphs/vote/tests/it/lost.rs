@@ -3,7 +3,7 @@
 use testkit::{Loss, Proxy};
 use vote::Vote;
 
-use crate::support::{App, cast, client, photo, shown, someone};
+use crate::support::{App, List, cast, client, leaf, photo, shown, someone};
 
 /// A replica by way of a proxy.
 async fn far(app: &App) -> (Proxy, testkit::Client) {
@@ -39,6 +39,33 @@ async fn a_vote_counts_once_whatever_commit_is_lost() {
             assert_eq!(app.tally(voter, unheard.photo_id).await, "1/0/1 UP");
             app.fold().await;
             assert_eq!(app.tally(voter, unheard.photo_id).await, "1/0/1 UP");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_timeline_is_answered_whatever_is_lost() {
+    let app = App::new().await;
+    app.publish_many(someone(), 5).await;
+    app.fold().await;
+    let (proxy, client) = far(&app).await;
+    for loss in [Loss::Statement, Loss::Answer] {
+        // The commit of a new snapshot, and each read of the first page and of the next one.
+        for statement in [
+            "COMMIT",
+            "FROM timeline t",
+            "INSERT INTO snapshot ",
+            "FROM snapshot s",
+            "FROM photo_score",
+        ] {
+            app.sql("UPDATE timeline SET version = version + 1").await;
+            for list in [List::Hot, List::Trending] {
+                proxy.lose(loss, statement, 0);
+                let first = leaf(&client, list, 2, None).await;
+                assert_eq!(first.ids.len(), 2, "{loss:?} {statement}");
+                let next = leaf(&client, list, 2, first.next.as_deref()).await;
+                assert_eq!(next.ids.len(), 2, "{loss:?} {statement}");
+            }
         }
     }
 }
