@@ -72,7 +72,8 @@ impl Identifier {
             }
             // Without the issuer's keys the request goes on; the subgraphs know what to do.
             Caller::Unverified => Some(credential),
-            Caller::Anonymous => None,
+            // Only the services know which sessions have ended.
+            Caller::Anonymous | Caller::SessionEnded => None,
         }
     }
 }

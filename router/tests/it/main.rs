@@ -9,6 +9,7 @@ mod gateway;
 
 mod cross_site;
 mod deletions;
+mod ended_sessions;
 mod errors;
 mod feeds;
 mod identity;

@@ -135,7 +135,7 @@ impl Site {
     }
 }
 
-fn picture(shade: u8) -> Vec<u8> {
+pub(crate) fn picture(shade: u8) -> Vec<u8> {
     let mut png = Cursor::new(Vec::new());
     let light = |position: u32, step: u32| u8::try_from(position * step).unwrap_or(u8::MAX);
     let pixels = image::RgbImage::from_fn(64, 48, |x, y| image::Rgb([shade, light(x, 4), light(y, 5)]));

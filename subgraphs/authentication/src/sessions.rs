@@ -9,6 +9,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chassis::database::View;
+use chassis::ended_sessions::{SESSION_ENDED, SessionsEnded};
 use chassis::events::Event;
 use chassis::{UserId, departed};
 use chrono::{DateTime, Utc};
@@ -110,12 +111,31 @@ pub async fn register(
             Err(error) if is_duplicate(&error) => return Err(Error::EmailTaken),
             inserted => inserted?,
         }
-        open(&mut *connection, &account, session, &refresh, origin, now).await?;
+        open(state, &mut *connection, &account, session, &refresh, origin, now).await?;
         state.outbox.publish(connection, &event).await?;
         Ok(())
     })?;
     state.outbox.wake();
     issue(state, account, session, refresh, now)
+}
+
+/// Tells the other services, in the transaction that ends these sessions, to refuse their access tokens. Wake the outbox
+/// after the commit.
+async fn announce_ended(
+    state: &State,
+    connection: &mut MySqlConnection,
+    ended: &[SessionId],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let session_ids = ended.iter().map(|session| session.0).collect();
+    let data = json!(SessionsEnded { session_ids });
+    state
+        .outbox
+        .publish(connection, &Event::new(SESSION_ENDED, data, now))
+        .await
 }
 
 /// Starts a session of `account`, whose password was just compared with `verified`.
@@ -132,14 +152,17 @@ pub async fn start(
         if accounts::lock(&mut *connection, account.id).await?.as_ref() != Some(verified) {
             return Err(Error::WrongCredentials);
         }
-        open(&mut *connection, &account, session, &refresh, origin, now).await?;
-        sessions::end_oldest(connection, account.id, MAX_SESSIONS).await?;
+        open(state, &mut *connection, &account, session, &refresh, origin, now).await?;
+        let ended = sessions::end_oldest(&mut *connection, account.id, MAX_SESSIONS).await?;
+        announce_ended(state, connection, &ended, now).await?;
         Ok(())
     })?;
+    state.outbox.wake();
     issue(state, account, session, refresh, now)
 }
 
 async fn open(
+    state: &State,
     connection: &mut MySqlConnection,
     account: &Account,
     session: SessionId,
@@ -152,6 +175,7 @@ async fn open(
         && let Some(replaced) = sessions::token(&mut *connection, &replaced, now).await?
     {
         sessions::end(&mut *connection, replaced.account.id, replaced.session).await?;
+        announce_ended(state, &mut *connection, &[replaced.session], now).await?;
     }
     let row = NewSession {
         id: session,
@@ -189,8 +213,9 @@ pub async fn renew(state: &State, presented: &str) -> Result<Tokens, Error> {
             return Ok(Renewal::Refused);
         };
         if !sessions::advance(&mut *connection, known.session, known.generation, now, expires_at).await? {
-            let ended = sessions::end_replayed(connection, known.session, known.generation).await?;
+            let ended = sessions::end_replayed(&mut *connection, known.session, known.generation).await?;
             return Ok(if ended {
+                announce_ended(state, connection, &[known.session], now).await?;
                 Renewal::Replayed(known.account, known.session)
             } else {
                 Renewal::Refused
@@ -210,6 +235,7 @@ pub async fn renew(state: &State, presented: &str) -> Result<Tokens, Error> {
         Renewal::Renewed(account, session) => issue(state, account, session, successor, now),
         Renewal::Refused => Err(Error::RefreshRefused),
         Renewal::Replayed(account, session) => {
+            state.outbox.wake();
             // Somebody has a copy of this login's tokens, or had.
             tracing::warn!(account = %account.id, %session, "a refresh token was replayed; its session was ended");
             metrics::counter!("proofsheet_refresh_token_replays_total").increment(1);
@@ -241,7 +267,8 @@ pub async fn change_password(
             None => return Err(Error::SessionEnded),
         }
         accounts::set_password_hash(&mut *connection, account.id, new).await?;
-        sessions::end_others(&mut *connection, account.id, session).await?;
+        let ended = sessions::end_others(&mut *connection, account.id, session).await?;
+        announce_ended(state, &mut *connection, &ended, now).await?;
         let Some(generation) = sessions::withdraw_tokens(&mut *connection, session, now, expires_at).await?
         else {
             return Err(Error::SessionEnded);
@@ -255,6 +282,7 @@ pub async fn change_password(
         sessions::insert_token(connection, &token).await?;
         Ok(())
     })?;
+    state.outbox.wake();
     issue(state, account, session, refresh, now)
 }
 
@@ -264,8 +292,35 @@ pub async fn end_by_token(state: &State, presented: &str) -> Result<Option<UserI
     let Some(known) = sessions::token(&state.pool, &hash(presented), now).await? else {
         return Ok(None);
     };
-    let ended = sessions::end(&state.pool, known.account.id, known.session).await?;
+    let ended = end(state, known.account.id, known.session).await?;
     Ok(ended.then_some(known.account.id))
+}
+
+/// Ends a session of the account. False when it had ended before.
+pub async fn end(state: &State, account: UserId, session: SessionId) -> Result<bool, Error> {
+    let now = state.clock.now();
+    let ended = chassis::transaction!(state.pool, Error, |connection, attempt| {
+        let ended = sessions::end(&mut *connection, account, session).await?;
+        if ended {
+            announce_ended(state, connection, &[session], now).await?;
+        }
+        // The commit whose answer was lost may have ended it.
+        Ok(ended || attempt.ambiguous)
+    })?;
+    state.outbox.wake();
+    Ok(ended)
+}
+
+/// Ends all sessions of the account.
+pub async fn end_all(state: &State, account: UserId) -> Result<(), Error> {
+    let now = state.clock.now();
+    chassis::transaction!(state.pool, Error, |connection, _| {
+        let ended = sessions::end_all(&mut *connection, account).await?;
+        announce_ended(state, connection, &ended, now).await?;
+        Ok(())
+    })?;
+    state.outbox.wake();
+    Ok(())
 }
 
 /// Deletes the account: its rows here now, everything elsewhere by the event. Only its id is remembered.
@@ -279,7 +334,8 @@ pub async fn delete_account(state: &State, account: &Account, verified: &Passwor
             None if attempt.ambiguous => return Ok(()),
             None => return Err(Error::SessionEnded),
         }
-        sessions::end_all(&mut *connection, account.id).await?;
+        let ended = sessions::end_all(&mut *connection, account.id).await?;
+        announce_ended(state, &mut *connection, &ended, now).await?;
         attempts::forget_addresses(&mut *connection, account.id).await?;
         accounts::delete(&mut *connection, account.id).await?;
         departed::record(&mut *connection, account.id, now).await?;

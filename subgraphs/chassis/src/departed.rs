@@ -11,7 +11,7 @@ use crate::{Classify, Code, database};
 /// Why a write is refused, or could not be decided.
 #[derive(Debug, thiserror::Error)]
 pub enum PresenceError {
-    /// The account was deleted.
+    /// The account was deleted, or the login session has ended.
     #[error(transparent)]
     Departed(#[from] NoViewer),
     /// The database failed.
@@ -35,10 +35,14 @@ impl Classify for PresenceError {
     }
 }
 
-/// Refuses a viewer whose account was deleted. Every mutation asks this first.
+/// Refuses a viewer whose account was deleted or whose login session has ended. Every mutation asks this first.
 pub async fn require_present(pool: &MySqlPool, viewer: &Viewer) -> Result<(), PresenceError> {
-    if database::read(|| is_departed(pool, viewer.id)).await? {
+    let (deleted, ended) = database::read(|| refusals(pool, viewer)).await?;
+    if deleted {
         return Err(NoViewer::Departed.into());
+    }
+    if ended {
+        return Err(NoViewer::SessionEnded.into());
     }
     Ok(())
 }
@@ -59,6 +63,19 @@ pub async fn require_present_until_commit(
         return Err(NoViewer::Departed.into());
     }
     Ok(())
+}
+
+/// Whether the viewer's account was deleted, and whether the session has ended.
+async fn refusals(executor: impl MySqlExecutor<'_>, viewer: &Viewer) -> Result<(bool, bool), sqlx::Error> {
+    let row = sqlx::query!(
+        r#"SELECT EXISTS (SELECT 1 FROM departed_account WHERE user_id = ?) AS "deleted!: bool",
+                  EXISTS (SELECT 1 FROM ended_session WHERE session_id = ?) AS "ended!: bool""#,
+        viewer.id.0,
+        viewer.session,
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok((row.deleted, row.ended))
 }
 
 /// Whether the account was deleted.

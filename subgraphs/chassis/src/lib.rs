@@ -14,6 +14,7 @@ pub mod telemetry;
 pub mod viewer;
 pub mod tokens;
 pub mod departed;
+pub mod ended_sessions;
 
 pub mod error;
 pub mod pagination;

@@ -14,6 +14,7 @@ use url::Url;
 use crate::config::{
     ConfigError, DatabaseConfig, InternalConfig, LogConfig, Secret, ServeConfig, TokenConfig,
 };
+use crate::ended_sessions::EndedSessions;
 use crate::internal::InternalClient;
 use crate::tokens::TokenVerifier;
 use crate::{Clock, database, server, starting, telemetry};
@@ -118,6 +119,8 @@ pub struct Ground {
     pub peers: Peers,
     /// Whose tokens are believed.
     pub tokens: TokenConfig,
+    /// Whose tokens are not believed any more.
+    pub ended_sessions: EndedSessions,
     /// Cancelled at SIGTERM.
     pub stop: CancellationToken,
 }
@@ -126,6 +129,7 @@ impl Ground {
     /// Reads the keys of the issuer when it first needs them.
     pub fn verifier(&self) -> TokenVerifier {
         TokenVerifier::new(&self.tokens, self.peers.http.clone())
+            .without_sessions(self.ended_sessions.clone())
     }
 }
 
@@ -236,6 +240,7 @@ async fn serve<P: Program>(settings: Serve<P::Serve>) -> anyhow::Result<()> {
         clock: Clock::system(),
         peers: Peers::new(&common.internal)?,
         tokens: common.tokens,
+        ended_sessions: EndedSessions::default(),
         stop: CancellationToken::new(),
     };
     let stop = ground.stop.clone();
@@ -246,8 +251,11 @@ async fn serve<P: Program>(settings: Serve<P::Serve>) -> anyhow::Result<()> {
         return Ok(());
     }
     let watching = telemetry::measure::watch_database(ground.pool.clone(), stop.clone());
+    let ended = &ground.ended_sessions;
+    let ended = ended.watch(&ground.pool, &ground.clock, &stop).await;
     let Served { routes, mut jobs } = P::serve(ground, own).await?;
     jobs.push(watching);
+    jobs.extend(ended);
     server::serve(listener, routes, stop).await?;
     // Whoever has given up its lease need not be waited for by another replica.
     let _ = tokio::time::timeout(JOBS_END, futures::future::join_all(jobs)).await;

@@ -12,6 +12,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::config::TokenConfig;
+use crate::ended_sessions::EndedSessions;
 use crate::viewer::{Caller, UserId, Viewer};
 
 /// Asymmetric only: with a shared secret every verifier could also sign.
@@ -30,7 +31,10 @@ const LEEWAY: u64 = 5;
 
 /// Verifies access tokens. Cheap to clone.
 #[derive(Clone)]
-pub struct TokenVerifier(Arc<Inner>);
+pub struct TokenVerifier {
+    inner: Arc<Inner>,
+    ended: Option<EndedSessions>,
+}
 
 struct Inner {
     issuer: String,
@@ -79,18 +83,30 @@ impl TokenVerifier {
     }
 
     fn build(config: &TokenConfig, source: KeySource, keys: Keys) -> Self {
-        Self(Arc::new(Inner {
-            issuer: config.token_issuer.clone(),
-            audience: config.token_audience.clone(),
-            token_type: config.token_type.clone(),
-            source,
-            keys: Mutex::new(keys),
-        }))
+        Self {
+            inner: Arc::new(Inner {
+                issuer: config.token_issuer.clone(),
+                audience: config.token_audience.clone(),
+                token_type: config.token_type.clone(),
+                source,
+                keys: Mutex::new(keys),
+            }),
+            ended: None,
+        }
+    }
+
+    /// The same verifier, which also refuses the tokens of these sessions.
+    #[must_use]
+    pub fn without_sessions(self, ended: EndedSessions) -> Self {
+        Self {
+            ended: Some(ended),
+            ..self
+        }
     }
 
     /// Replaces the keys of a verifier made by [`TokenVerifier::with_keys`], after a rotation.
     pub async fn set_keys(&self, set: JwkSet) {
-        self.0.keys.lock().await.set = Some(Arc::new(set));
+        self.inner.keys.lock().await.set = Some(Arc::new(set));
     }
 
     /// Who sent a request with these headers. A bad token makes its sender anonymous.
@@ -115,7 +131,7 @@ impl TokenVerifier {
         let typed = token_header
             .typ
             .as_deref()
-            .is_some_and(|typ| typ.eq_ignore_ascii_case(&self.0.token_type));
+            .is_some_and(|typ| typ.eq_ignore_ascii_case(&self.inner.token_type));
         let (true, true, Some(kid)) = (typed, ALGORITHMS.contains(&token_header.alg), token_header.kid)
         else {
             return Caller::Anonymous;
@@ -125,7 +141,17 @@ impl TokenVerifier {
             Ok(None) => Caller::Anonymous,
             Ok(Some(key)) => self
                 .check(token, token_header.alg, &key)
-                .map_or(Caller::Anonymous, Caller::Viewer),
+                .map_or(Caller::Anonymous, |viewer| self.unless_ended(viewer)),
+        }
+    }
+
+    fn unless_ended(&self, viewer: Viewer) -> Caller {
+        let ended = self.ended.as_ref().zip(viewer.session);
+        match ended.map(|(ended, session)| ended.contains(session)) {
+            // A token without a session cannot be withdrawn.
+            None | Some(Some(false)) => Caller::Viewer(viewer),
+            Some(Some(true)) => Caller::SessionEnded,
+            Some(None) => Caller::Unverified,
         }
     }
 
@@ -139,8 +165,8 @@ impl TokenVerifier {
         let key = DecodingKey::from_jwk(key).ok()?;
         let mut validation = Validation::new(algorithm);
         validation.leeway = LEEWAY;
-        validation.set_issuer(&[&self.0.issuer]);
-        validation.set_audience(&[&self.0.audience]);
+        validation.set_issuer(&[&self.inner.issuer]);
+        validation.set_audience(&[&self.inner.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation)
             .ok()?
@@ -153,17 +179,17 @@ impl TokenVerifier {
     }
 
     async fn key(&self, kid: &str) -> Result<Option<Jwk>, KeysUnavailable> {
-        let mut keys = self.0.keys.lock().await;
-        let fresh = match &self.0.source {
+        let mut keys = self.inner.keys.lock().await;
+        let fresh = match &self.inner.source {
             KeySource::Fixed => true,
             KeySource::Url { .. } => keys.read_at.is_some_and(|at| at.elapsed() < KEYS_LIVE),
         };
         let known = keys.set.as_ref().and_then(|set| set.find(kid).cloned());
-        if fresh && (known.is_some() || matches!(self.0.source, KeySource::Fixed)) {
+        if fresh && (known.is_some() || matches!(self.inner.source, KeySource::Fixed)) {
             return Ok(known);
         }
         let asked_lately = keys.asked_at.is_some_and(|at| at.elapsed() < ASK_AGAIN_AFTER);
-        if let (false, KeySource::Url { client, url }) = (asked_lately, &self.0.source) {
+        if let (false, KeySource::Url { client, url }) = (asked_lately, &self.inner.source) {
             keys.asked_at = Some(Instant::now());
             match fetch(client, url).await {
                 Ok(set) => {

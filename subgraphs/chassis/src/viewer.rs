@@ -28,7 +28,9 @@ pub enum Caller {
     Anonymous,
     /// A valid token.
     Viewer(Viewer),
-    /// There is a token, and the issuer's keys cannot be had now.
+    /// A token that was valid until its login session ended.
+    SessionEnded,
+    /// There is a token, and the issuer's keys or the ended sessions cannot be had now.
     Unverified,
 }
 
@@ -41,6 +43,9 @@ pub enum NoViewer {
     /// The account was deleted; its token has not expired yet.
     #[error("This account was deleted.")]
     Departed,
+    /// The login session has ended; its token has not expired yet.
+    #[error("This session has ended. Please sign in again.")]
+    SessionEnded,
     /// The issuer's keys cannot be had.
     #[error("the issuer's keys cannot be had")]
     Unverified,
@@ -49,7 +54,7 @@ pub enum NoViewer {
 impl Classify for NoViewer {
     fn code(&self) -> Code {
         match self {
-            Self::SignedOut | Self::Departed => Code::Unauthenticated,
+            Self::SignedOut | Self::Departed | Self::SessionEnded => Code::Unauthenticated,
             Self::Unverified => Code::Unavailable,
         }
     }
@@ -69,6 +74,7 @@ pub fn viewer<'c>(ctx: &Context<'c>) -> Option<&'c Viewer> {
 pub fn require_viewer<'c>(ctx: &Context<'c>) -> Result<&'c Viewer, NoViewer> {
     match ctx.data_opt::<Caller>() {
         Some(Caller::Viewer(viewer)) => Ok(viewer),
+        Some(Caller::SessionEnded) => Err(NoViewer::SessionEnded),
         Some(Caller::Unverified) => Err(NoViewer::Unverified),
         Some(Caller::Anonymous) | None => Err(NoViewer::SignedOut),
     }

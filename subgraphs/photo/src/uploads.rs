@@ -217,6 +217,7 @@ async fn take_in(desk: &Desk, headers: &HeaderMap, body: &mut BodyDataStream) ->
     let viewer = match desk.verifier.caller(headers).await {
         Caller::Viewer(viewer) => viewer,
         Caller::Anonymous => return Err(NoViewer::SignedOut.into()),
+        Caller::SessionEnded => return Err(NoViewer::SessionEnded.into()),
         Caller::Unverified => return Err(NoViewer::Unverified.into()),
     };
     departed::require_present(&desk.state.pool, &viewer)

@@ -49,19 +49,24 @@ impl Issuer {
 
     /// A valid access token of `user`.
     pub fn token(user: UserId) -> String {
-        Self::sign(user, &[])
+        Self::sign(user, Uuid::new_v4(), &[])
+    }
+
+    /// A valid access token of `user` that belongs to this login session.
+    pub fn session_token(user: UserId, session: Uuid) -> String {
+        Self::sign(user, session, &[])
     }
 
     /// A valid access token of a moderator.
     pub fn moderator_token(user: UserId) -> String {
-        Self::sign(user, &["moderator"])
+        Self::sign(user, Uuid::new_v4(), &["moderator"])
     }
 
-    fn sign(user: UserId, roles: &[&str]) -> String {
+    fn sign(user: UserId, session: Uuid, roles: &[&str]) -> String {
         let now = chrono::Utc::now().timestamp();
         let claims = json!({
             "iss": "proofsheet", "aud": "proofsheet", "sub": user, "iat": now, "exp": now + 600,
-            "jti": Uuid::new_v4(), "sid": Uuid::new_v4(), "roles": roles,
+            "jti": Uuid::new_v4(), "sid": session, "roles": roles,
         });
         let header = Header {
             typ: Some("at+jwt".to_owned()),

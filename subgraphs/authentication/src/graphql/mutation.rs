@@ -10,7 +10,6 @@ use crate::domain::{Account, Email, NewPassword, PasswordHash};
 use crate::error::Error;
 use crate::sessions::{self, Tokens};
 use crate::state::State;
-use crate::store;
 use crate::store::accounts;
 
 /// The root of all writing.
@@ -74,9 +73,7 @@ impl Mutation {
         // Whatever the outcome, this browser is signed out.
         state.cookies.clear(ctx);
         let account = if let Some((account, session)) = present(ctx).await? {
-            store::sessions::end(&state.pool, account.id, session)
-                .await
-                .map_err(Error::from)?;
+            sessions::end(state, account.id, session).await?;
             account.id
         } else {
             // The access token has expired, or was not sent: the refresh token says as well whose login this is.
@@ -89,9 +86,7 @@ impl Mutation {
                 .ok_or(Error::SessionEnded)?
         };
         if everywhere {
-            store::sessions::end_all(&state.pool, account)
-                .await
-                .map_err(Error::from)?;
+            sessions::end_all(state, account).await?;
         }
         Ok(true)
     }

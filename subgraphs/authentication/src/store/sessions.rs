@@ -187,26 +187,29 @@ pub async fn of_account(
     .await
 }
 
-/// Ends the least recently used sessions of an account beyond the newest `keep`. Call it with the account locked.
+// These statements are not checked when the service is compiled: the database describes what RETURNING gives only when it
+// runs them.
+
+/// Ends the least recently used sessions of an account beyond the newest `keep`, and returns their ids. Call it with the
+/// account locked.
 pub async fn end_oldest(
     connection: &mut sqlx::MySqlConnection,
     account: UserId,
     keep: i64,
-) -> Result<(), sqlx::Error> {
+) -> Result<Vec<SessionId>, sqlx::Error> {
     let count = sqlx::query_scalar!("SELECT COUNT(*) FROM session WHERE account_id = ?", account.0)
         .fetch_one(&mut *connection)
         .await?;
     if count <= keep {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    sqlx::query!(
-        "DELETE FROM session WHERE account_id = ? ORDER BY last_used_at, id LIMIT ?",
-        account.0,
-        count - keep,
+    sqlx::query_scalar(
+        "DELETE FROM session WHERE account_id = ? ORDER BY last_used_at, id LIMIT ? RETURNING id",
     )
-    .execute(&mut *connection)
+    .bind(account.0)
+    .bind(count - keep)
+    .fetch_all(&mut *connection)
     .await
-    .map(drop)
 }
 
 /// Ends one session of an account. False when it had ended.
@@ -225,28 +228,28 @@ pub async fn end(
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends the other sessions of an account.
+/// Ends the other sessions of an account, and returns their ids.
 pub async fn end_others(
     executor: impl MySqlExecutor<'_>,
     account: UserId,
     keep: SessionId,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "DELETE FROM session WHERE account_id = ? AND id <> ?",
-        account.0,
-        keep.0
-    )
-    .execute(executor)
-    .await
-    .map(drop)
+) -> Result<Vec<SessionId>, sqlx::Error> {
+    sqlx::query_scalar("DELETE FROM session WHERE account_id = ? AND id <> ? RETURNING id")
+        .bind(account.0)
+        .bind(keep.0)
+        .fetch_all(executor)
+        .await
 }
 
-/// Ends all sessions of an account. There are never more than a hundred and a few.
-pub async fn end_all(executor: impl MySqlExecutor<'_>, account: UserId) -> Result<(), sqlx::Error> {
-    sqlx::query!("DELETE FROM session WHERE account_id = ?", account.0)
-        .execute(executor)
+/// Ends all sessions of an account, and returns their ids. There are never more than a hundred and a few.
+pub async fn end_all(
+    executor: impl MySqlExecutor<'_>,
+    account: UserId,
+) -> Result<Vec<SessionId>, sqlx::Error> {
+    sqlx::query_scalar("DELETE FROM session WHERE account_id = ? RETURNING id")
+        .bind(account.0)
+        .fetch_all(executor)
         .await
-        .map(drop)
 }
 
 /// Removes sessions that ended by themselves; at most a thousand a call.

@@ -9,6 +9,7 @@ macro_rules! assert_sorted_snapshot {
 
 mod account;
 mod cookies;
+mod ended;
 mod guessing;
 mod internal;
 mod keys;

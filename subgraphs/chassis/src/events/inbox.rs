@@ -10,6 +10,7 @@ use sqlx::{MySqlConnection, MySqlPool};
 
 use super::Event;
 use crate::config::Secret;
+use crate::ended_sessions::{self, SESSION_ENDED, SessionsEnded};
 use crate::{Clock, Failure, internal};
 
 /// What a service does about the events that it gets.
@@ -28,7 +29,8 @@ pub trait EventHandler: Send + Sync + 'static {
     fn applied(&self) {}
 }
 
-/// Applies `event` unless it was applied before. True when it was news.
+/// Applies `event` unless it was applied before. True when it was news. Ended sessions mean the same in every service, so
+/// they do not reach the handler.
 pub async fn receive<H: EventHandler>(
     pool: &MySqlPool,
     clock: &Clock,
@@ -36,6 +38,10 @@ pub async fn receive<H: EventHandler>(
     event: &Event,
 ) -> Result<bool, H::Error> {
     let now = clock.now();
+    let ended: Option<SessionsEnded> = (event.kind == SESSION_ENDED)
+        .then(|| event.parse())
+        .transpose()
+        .map_err(|malformed| sqlx::Error::Decode(Box::new(malformed)))?;
     let news = crate::transaction!(pool, H::Error, |connection, _| {
         let done = sqlx::query!(
             "INSERT IGNORE INTO inbox (event_id, received_at) VALUES (?, ?)",
@@ -45,8 +51,10 @@ pub async fn receive<H: EventHandler>(
         .execute(&mut *connection)
         .await?;
         let news = done.rows_affected() == 1;
-        if news {
-            handler.apply(connection, event).await?;
+        match &ended {
+            Some(ended) if news => ended_sessions::record(connection, &ended.session_ids, now).await?,
+            None if news => handler.apply(connection, event).await?,
+            _ => {}
         }
         Ok(news)
     })?;

@@ -10,7 +10,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{Event, relay};
+use super::Event;
+use super::relay::{self, Receiver};
 use crate::config::Secret;
 use crate::internal::InternalClient;
 use crate::worker::Job;
@@ -94,14 +95,12 @@ impl Outbox {
         secret: &Secret,
         stop: CancellationToken,
     ) -> JoinHandle<()> {
-        let clients: Vec<(String, InternalClient)> = self
+        let receivers: Arc<[Arc<Receiver>]> = self
             .subscribers
             .iter()
             .map(|to| {
-                (
-                    to.name.clone(),
-                    InternalClient::new(http.clone(), to.url.clone(), secret.clone()),
-                )
+                let client = InternalClient::new(http.clone(), to.url.clone(), secret.clone());
+                Receiver::new(to.name.clone(), client)
             })
             .collect();
         let job = Job {
@@ -109,10 +108,10 @@ impl Outbox {
             every: Duration::from_millis(250),
             wake: Arc::clone(&self.wake),
         };
-        let (database, clients) = (pool.clone(), Arc::new(clients));
+        let database = pool.clone();
         job.spawn(pool, stop, move |_| {
-            let (database, clients) = (database.clone(), Arc::clone(&clients));
-            async move { relay::deliver_due(&database, &clients).await }
+            let (database, receivers) = (database.clone(), Arc::clone(&receivers));
+            async move { relay::deliver_due(&database, &receivers).await }
         })
     }
 }

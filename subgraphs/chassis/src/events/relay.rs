@@ -1,10 +1,13 @@
 //! Delivers what waits in the outbox.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use sqlx::MySqlPool;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::Event;
@@ -16,15 +19,40 @@ const BATCH: u32 = 100;
 /// The longest time between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
-/// Delivers what is due, to all subscribers side by side.
-pub(super) async fn deliver_due(
-    pool: &MySqlPool,
-    subscribers: &[(String, InternalClient)],
-) -> Result<(), sqlx::Error> {
-    let turns = subscribers
-        .iter()
-        .map(|(name, client)| deliver_to(pool, name, client));
-    join_all(turns).await.into_iter().collect()
+/// How long one run waits for a subscriber that does not answer. It goes on with that one in the background.
+const RUN_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// A subscriber as the relay sees it.
+pub(super) struct Receiver {
+    name: String,
+    client: InternalClient,
+    /// Held while deliveries to it run.
+    busy: Arc<Mutex<()>>,
+}
+
+impl Receiver {
+    pub(super) fn new(name: String, client: InternalClient) -> Arc<Self> {
+        let busy = Arc::default();
+        Arc::new(Self { name, client, busy })
+    }
+}
+
+/// Delivers what is due, to all subscribers side by side. One that hangs does not delay the next run for the others.
+pub(super) async fn deliver_due(pool: &MySqlPool, receivers: &[Arc<Receiver>]) -> Result<(), sqlx::Error> {
+    let deliveries = receivers.iter().filter_map(|receiver| {
+        let busy = Arc::clone(&receiver.busy).try_lock_owned().ok()?;
+        let (pool, receiver) = (pool.clone(), Arc::clone(receiver));
+        Some(tokio::spawn(async move {
+            let delivered = deliver_to(&pool, &receiver.name, &receiver.client).await;
+            drop(busy);
+            delivered
+        }))
+    });
+    let Ok(finished) = timeout(RUN_TIMEOUT, join_all(deliveries)).await else {
+        return Ok(());
+    };
+    // A task that panicked has been logged; its events are sent again.
+    finished.into_iter().filter_map(Result::ok).collect()
 }
 
 async fn deliver_to(pool: &MySqlPool, subscriber: &str, client: &InternalClient) -> Result<(), sqlx::Error> {

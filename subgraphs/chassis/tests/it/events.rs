@@ -1,6 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -300,6 +300,39 @@ async fn all_old_event_ids_are_forgotten() {
         .await
         .unwrap();
     assert_eq!(left, 3);
+}
+
+#[tokio::test]
+async fn a_subscriber_that_hangs_delays_no_other() {
+    let (sender, receiver) = (super::database().await, subscriber_database().await);
+    let up = consumer(&receiver).await;
+    // Takes connections, and never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent_url = format!("http://{}", silent.local_addr().unwrap());
+    let outbox = Outbox::new(vec![
+        format!("hangs={silent_url}").parse().unwrap(),
+        format!("up={}", up.url).parse().unwrap(),
+    ]);
+    let stop = CancellationToken::new();
+    let relay = outbox.spawn_relay(
+        sender.pool.clone(),
+        &reqwest::Client::new(),
+        &Secret::new(INTERNAL_SECRET),
+        stop.clone(),
+    );
+    let started = Instant::now();
+    for number in 1..=5 {
+        publish(&sender.pool, &outbox, &event("happened")).await;
+        eventually("delivery", async || applied(&receiver.pool).await.len() == number).await;
+    }
+    // One wait for the answer that does not come would be 1.5 s.
+    assert!(
+        started.elapsed() < Duration::from_millis(1_400),
+        "{:?}",
+        started.elapsed()
+    );
+    stop.cancel();
+    relay.await.unwrap();
 }
 
 #[tokio::test]

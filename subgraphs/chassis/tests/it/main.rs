@@ -1,5 +1,6 @@
 //! The chassis on a real MariaDB: leases, migrations, nodes, the way of an event, tokens, transactions.
 
+mod ended_sessions;
 mod events;
 mod lease;
 mod migrations;

@@ -3,8 +3,10 @@
 use axum::http::StatusCode;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
+use testkit::Issuer;
+use uuid::Uuid;
 
-use crate::{item, service};
+use crate::{ADD, DELETE, item, service};
 
 #[tokio::test]
 async fn a_deleted_photo_takes_its_comments_along() {
@@ -36,6 +38,23 @@ async fn a_deleted_photo_takes_its_comments_along() {
         "NOT_FOUND"
     );
     assert_eq!(service.delete(ada, top).await.error(), "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn the_token_of_an_ended_session_adds_and_deletes_nothing() {
+    let service = service().await;
+    let (ada, session) = (service.person(), Uuid::new_v4());
+    let photo = service.photo(service.person()).await;
+    let comment = service.add(ada, photo, "stays").await;
+    service
+        .deliver("session.ended", json!({ "sessionIds": [session] }))
+        .await;
+    let client = service.client.with_token(Issuer::session_token(ada, session));
+    let input = json!({ "input": { "photoId": photo, "body": "late" } });
+    assert_eq!(client.graphql(ADD, input).await.error(), "UNAUTHENTICATED");
+    let input = json!({ "id": comment });
+    assert_eq!(client.graphql(DELETE, input).await.error(), "UNAUTHENTICATED");
+    assert_eq!(service.texts(photo).await.2, 1);
 }
 
 #[tokio::test]

@@ -3,9 +3,12 @@
 use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
 use chassis::departed;
+use chassis::events::Event;
 use chrono::TimeDelta;
 use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
+use testkit::Issuer;
+use uuid::Uuid;
 
 use crate::support::{Site, answer_of, jpeg, picture, png, request, somebody};
 
@@ -56,6 +59,22 @@ async fn who_is_signed_out_or_deleted_is_refused() {
         .await
         .unwrap();
     let (status, answer) = site.upload(user, "image/png", png(&picture(9, 9))).await;
+    assert_eq!(
+        (status, &answer["code"]),
+        (StatusCode::UNAUTHORIZED, &"UNAUTHENTICATED".into())
+    );
+    let session = Uuid::new_v4();
+    let ended = Event::new(
+        "session.ended",
+        json!({ "sessionIds": [session] }),
+        site.clock.now(),
+    );
+    assert_eq!(site.client.deliver(&ended).await, StatusCode::NO_CONTENT);
+    let client = site.client.with_token(Issuer::session_token(somebody(), session));
+    let upload = client
+        .post("/media/uploads", "image/png", png(&picture(9, 9)))
+        .await;
+    let (status, answer) = answer_of(upload).await;
     assert_eq!(
         (status, &answer["code"]),
         (StatusCode::UNAUTHORIZED, &"UNAUTHENTICATED".into())

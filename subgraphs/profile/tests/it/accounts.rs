@@ -3,6 +3,8 @@
 use axum::http::StatusCode;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
+use testkit::Issuer;
+use uuid::Uuid;
 
 use crate::service;
 
@@ -122,6 +124,26 @@ async fn the_sweep_takes_what_was_written_at_the_moment_of_departure() {
         .await
         .unwrap();
     assert_eq!(service.rows("departed_account WHERE swept_at IS NULL").await, 0);
+}
+
+#[tokio::test]
+async fn the_token_of_an_ended_session_changes_nothing() {
+    let service = service().await;
+    let (ada, session) = (service.person(), Uuid::new_v4());
+    let client = service.client.with_token(Issuer::session_token(ada, session));
+    let claim = r#"mutation { claimUsername(username: "ada") { id } }"#;
+    client.graphql(claim, json!({})).await.data();
+    let ended = service.event("session.ended", json!({ "sessionIds": [session] }));
+    assert_eq!(service.client.deliver(&ended).await, StatusCode::NO_CONTENT);
+    let update = r#"mutation { updateProfile(input: { displayName: "Eve" }) { id } }"#;
+    for mutation in [claim, update] {
+        assert_eq!(
+            client.graphql(mutation, json!({})).await.error(),
+            "UNAUTHENTICATED"
+        );
+    }
+    // Other logins of the same person go on.
+    service.client.of(ada).graphql(update, json!({})).await.data();
 }
 
 #[tokio::test]

@@ -1,9 +1,13 @@
 use axum::http::StatusCode;
+use chassis::ended_sessions::EndedSessions;
 use chassis::events::Event;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
+use testkit::{Client, Issuer};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::support::{App, List, leaf, photo, someone};
+use crate::support::{App, List, cast, leaf, photo, someone};
 
 #[tokio::test]
 async fn a_repeated_event_does_nothing() {
@@ -25,6 +29,31 @@ async fn a_repeated_event_does_nothing() {
         leaf(&app.client, List::Hot, 24, None).await.ids,
         [published.photo_id.to_string()]
     );
+}
+
+#[tokio::test]
+async fn the_token_of_an_ended_session_casts_and_shows_no_vote() {
+    let app = App::new().await;
+    let (photo, voter, session) = (app.publish(someone()).await, someone(), Uuid::new_v4());
+    let ended = EndedSessions::default();
+    let verifier = Issuer::verifier().without_sessions(ended.clone());
+    ended.reload(&app.service.pool).await.unwrap();
+    let routes = vote::routes(&app.service, verifier, CancellationToken::new());
+    let client = Client::new(routes).with_token(Issuer::session_token(voter, session));
+    let viewer_vote = async || {
+        let answer = client.entities("Photo", &[photo], "viewerVote").await;
+        answer.data()["_entities"][0]["viewerVote"].clone()
+    };
+    cast(&client, photo, "UP").await.data();
+    assert_eq!(viewer_vote().await, "UP");
+
+    app.deliver("session.ended", json!({ "sessionIds": [session] }))
+        .await;
+    assert_eq!(cast(&client, photo, "DOWN").await.error(), "UNAUTHENTICATED");
+    ended.reload(&app.service.pool).await.unwrap();
+    assert_eq!(cast(&client, photo, "DOWN").await.error(), "UNAUTHENTICATED");
+    assert_eq!(viewer_vote().await, Value::Null);
+    assert_eq!(app.tally(voter, photo).await, "1/0/1 UP");
 }
 
 #[tokio::test]

@@ -1,0 +1,136 @@
+//! Login sessions that have ended. An access token outlives its session by up to ten minutes, and is refused meanwhile.
+//!
+//! The issuer's event `session.ended` reaches one replica of each service, which records the ids in a table. Every
+//! replica reloads that table several times a second, so that a read costs no statement and no replica has to be told.
+//! Writes check the table itself, in the statement that also checks for a deleted account
+//! ([`crate::departed::require_present`]).
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::{MySql, MySqlExecutor, MySqlPool, QueryBuilder};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::worker::Job;
+use crate::{Clock, error};
+
+/// The kind of the event; its data is [`SessionsEnded`].
+pub const SESSION_ENDED: &str = "session.ended";
+
+/// How often a replica reloads the table.
+const RELOAD_INTERVAL: Duration = Duration::from_millis(250);
+/// How often rows that are not needed any more are deleted.
+const DELETE_INTERVAL: Duration = Duration::from_secs(60);
+/// How long a row is kept: an access token lives for ten minutes, and clocks differ.
+const RETENTION: TimeDelta = TimeDelta::minutes(15);
+
+/// The data of [`SESSION_ENDED`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionsEnded {
+    /// The `sid` of the tokens to refuse.
+    pub session_ids: Vec<Uuid>,
+}
+
+/// This replica's copy of the table. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct EndedSessions(Arc<RwLock<Option<HashSet<Uuid>>>>);
+
+impl EndedSessions {
+    /// Whether the session has ended; `None` before the first load.
+    pub fn contains(&self, session: Uuid) -> Option<bool> {
+        let ids = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        ids.as_ref().map(|ids| ids.contains(&session))
+    }
+
+    /// Replaces the copy by what the table holds now.
+    pub async fn reload(&self, pool: &MySqlPool) -> Result<(), sqlx::Error> {
+        let ids = sqlx::query_scalar!(r#"SELECT session_id AS "session_id: Uuid" FROM ended_session"#)
+            .fetch_all(pool)
+            .await?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(ids.into_iter().collect());
+        Ok(())
+    }
+
+    /// Loads the table, then keeps the copy up to date until `stop`. The other task deletes old rows.
+    pub async fn watch(
+        &self,
+        pool: &MySqlPool,
+        clock: &Clock,
+        stop: &CancellationToken,
+    ) -> [JoinHandle<()>; 2] {
+        if let Err(error) = self.reload(pool).await {
+            tracing::warn!(
+                error = error::chain(&error),
+                "the ended sessions cannot be loaded; trying again"
+            );
+        }
+        let reloading = tokio::spawn(reload_until(self.clone(), pool.clone(), stop.clone()));
+        let (database, clock) = (pool.clone(), clock.clone());
+        let deleting = Job::new("delete-ended-sessions", DELETE_INTERVAL);
+        let deleting = deleting.spawn(pool.clone(), stop.clone(), move |_| {
+            let (pool, now) = (database.clone(), clock.now());
+            async move { delete_old(&pool, now).await }
+        });
+        [reloading, deleting]
+    }
+}
+
+/// Not a job under a lease, because every replica needs its own copy.
+async fn reload_until(ended: EndedSessions, pool: MySqlPool, stop: CancellationToken) {
+    let mut failing = false;
+    while stop
+        .run_until_cancelled(tokio::time::sleep(RELOAD_INTERVAL))
+        .await
+        .is_some()
+    {
+        let reloaded = ended.reload(&pool).await;
+        if let (Err(error), false) = (&reloaded, failing) {
+            tracing::warn!(
+                error = error::chain(error),
+                "the ended sessions cannot be reloaded; the last copy is used"
+            );
+        }
+        failing = reloaded.is_err();
+    }
+}
+
+/// Records that these sessions have ended. Recording one again changes nothing.
+pub async fn record(
+    executor: impl MySqlExecutor<'_>,
+    sessions: &[Uuid],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    if sessions.is_empty() {
+        return Ok(());
+    }
+    let mut insert =
+        QueryBuilder::<MySql>::new("INSERT IGNORE INTO ended_session (session_id, recorded_at) ");
+    insert.push_values(sessions, |mut row, session| {
+        row.push_bind(*session).push_bind(now);
+    });
+    insert.build().execute(executor).await.map(drop)
+}
+
+/// Deletes the rows of sessions whose tokens have all expired.
+pub async fn delete_old(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    const BATCH: u64 = 1000;
+    let before = now - RETENTION;
+    loop {
+        let done = sqlx::query!(
+            "DELETE FROM ended_session WHERE recorded_at < ? LIMIT ?",
+            before,
+            BATCH
+        )
+        .execute(pool)
+        .await?;
+        if done.rows_affected() < BATCH {
+            return Ok(());
+        }
+    }
+}
