@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, ensure};
 use hive_router::ntex::http::StatusCode;
 use hive_router::ntex::util::Bytes;
-use hive_router::ntex::web::{self, HttpRequest, HttpResponse, ServiceConfig};
+use hive_router::ntex::web::{HttpRequest, HttpResponse};
 
 use crate::answers::Refusal;
 use crate::config::Config;
@@ -24,7 +24,8 @@ const PLAYGROUND_POLICY: &str = "default-src 'none'; script-src 'self'; style-sr
     img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src 'self'; form-action 'none'; \
     base-uri 'none'; frame-ancestors 'none'";
 
-const NOT_FOUND: Refusal = Refusal::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing here.");
+pub(crate) const NOT_FOUND: Refusal =
+    Refusal::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing here.");
 
 /// Both bundles.
 pub(crate) struct Site {
@@ -149,43 +150,36 @@ fn content_type(name: &str) -> &'static str {
     }
 }
 
-/// The playground's addresses; everything else that nobody owns is [`page`]'s.
-pub(crate) fn routes(app: &mut ServiceConfig) {
-    app.route("/playground", web::to(playground))
-        .route("/playground/{file}*", web::to(playground));
-}
-
-/// A file of the app, or one of its pages.
-pub(crate) async fn page(request: HttpRequest, site: web::types::State<Arc<Site>>) -> HttpResponse {
-    let Some(App { files, pages }) = &site.app else {
-        return NOT_FOUND.as_json();
-    };
-    let name = request.path().trim_start_matches('/');
-    match files.0.get(name) {
-        Some(file) if name != "index.html" => file.answer(&request),
-        None if name.starts_with("assets/") => NOT_FOUND.as_json(),
-        _ => {
-            let language = Language::of(&request);
-            pages.at(request.path(), language).await.answer(&request)
+impl Site {
+    /// A file of the app, or one of its pages, by the decoded path.
+    pub(crate) async fn page(&self, request: &HttpRequest, path: &str) -> HttpResponse {
+        let Some(App { files, pages }) = &self.app else {
+            return NOT_FOUND.as_json();
+        };
+        let name = path.trim_start_matches('/');
+        match files.0.get(name) {
+            Some(file) if name != "index.html" => file.answer(request),
+            None if name.starts_with("assets/") => NOT_FOUND.as_json(),
+            _ => pages.at(path, Language::of(request)).await.answer(request),
         }
     }
-}
 
-async fn playground(request: HttpRequest, site: web::types::State<Arc<Site>>) -> HttpResponse {
-    let Some(playground) = &site.playground else {
-        return NOT_FOUND.as_json();
-    };
-    let name = match request
-        .path()
-        .trim_start_matches("/playground")
-        .trim_start_matches('/')
-    {
-        "" => "index.html",
-        name => name,
-    };
-    match playground.0.get(name) {
-        Some(file) => file.answer(&request),
-        None => NOT_FOUND.as_json(),
+    /// The page that says that there is nothing at an address.
+    pub(crate) async fn nowhere(&self, request: &HttpRequest) -> HttpResponse {
+        match &self.app {
+            Some(App { pages, .. }) => pages.nowhere(Language::of(request)).await.answer(request),
+            None => NOT_FOUND.as_json(),
+        }
+    }
+
+    /// A file of the playground, by its path in the bundle.
+    pub(crate) fn playground(&self, request: &HttpRequest, name: &str) -> HttpResponse {
+        let name = if name.is_empty() { "index.html" } else { name };
+        let files = self.playground.as_ref();
+        match files.and_then(|files| files.0.get(name)) {
+            Some(file) => file.answer(request),
+            None => NOT_FOUND.as_json(),
+        }
     }
 }
 

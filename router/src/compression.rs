@@ -10,18 +10,18 @@ use hive_router::pipeline::response_compression::{
     ResponseCompressionMiddleware, ResponseCompressionService,
 };
 
+use crate::route::Route;
+
 /// The library's compression, for the GraphQL endpoint only.
 #[derive(Clone)]
 pub(crate) struct CompressGraphql {
     compression: ResponseCompressionService,
-    path: &'static str,
 }
 
 impl CompressGraphql {
     pub(crate) fn new(config: &'static HiveRouterConfig) -> Self {
         Self {
             compression: ResponseCompressionService::new(config),
-            path: config.graphql_path(),
         }
     }
 }
@@ -34,7 +34,6 @@ impl<S> Middleware<S, SharedCfg> for CompressGraphql {
         CompressGraphqlMiddleware {
             compressing: self.compression.create(plain.clone(), cfg),
             plain,
-            path: self.path,
         }
     }
 }
@@ -42,7 +41,6 @@ impl<S> Middleware<S, SharedCfg> for CompressGraphql {
 pub(crate) struct CompressGraphqlMiddleware<S> {
     plain: Shared<S>,
     compressing: ResponseCompressionMiddleware<Shared<S>>,
-    path: &'static str,
 }
 
 impl<S> Service<WebRequest<DefaultError>> for CompressGraphqlMiddleware<S>
@@ -59,7 +57,7 @@ where
         request: WebRequest<DefaultError>,
         ctx: ServiceCtx<'_, Self>,
     ) -> Result<Self::Response, Self::Error> {
-        if request.path() == self.path {
+        if Route::of_web_request(&request) == Route::Graphql {
             ctx.call(&self.compressing, request).await
         } else {
             ctx.call(&self.plain, request).await

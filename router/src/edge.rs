@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use chassis::tokens::TokenVerifier;
 use hive_router::ntex::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
     STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
-use hive_router::ntex::http::{HeaderMap, Method, StatusCode};
+use hive_router::ntex::http::{HeaderMap, StatusCode};
 use hive_router::ntex::service::{Service, ServiceCtx};
 use hive_router::ntex::web::types::Payload;
 use hive_router::ntex::web::{self, DefaultError, HttpResponse, WebRequest, WebResponse};
@@ -27,11 +27,10 @@ use crate::client;
 use crate::config::Config;
 use crate::identity::{Identifier, Source};
 use crate::media;
+use crate::negotiation::negotiate;
 use crate::rate::RateLimit;
+use crate::route::Route;
 use crate::turns::{Turn, Turns};
-
-/// Our header that no other site can send without the browser's asking us.
-pub(crate) const CSRF_HEADER: &str = "x-proofsheet";
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_CLIENT_IP: HeaderName = HeaderName::from_static("x-client-ip");
@@ -53,44 +52,11 @@ pub(crate) struct Edge {
     operations: Turns,
 }
 
-/// Which part of the router a request is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Area {
-    Graphql,
-    Upload,
-    Media,
-    /// The app, the playground, and probes.
-    Page,
-}
-
-impl Area {
-    pub(crate) fn of(method: &Method, path: &str) -> Self {
-        match path {
-            "/graphql" => Self::Graphql,
-            _ if path.starts_with("/graphql/") => Self::Graphql,
-            "/media/uploads" if method == Method::POST => Self::Upload,
-            _ if path.starts_with("/media/") => Self::Media,
-            _ => Self::Page,
-        }
-    }
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Graphql => "graphql",
-            Self::Upload => "upload",
-            Self::Media => "media",
-            Self::Page => "page",
-        }
-    }
-
-    fn refuse(self, refusal: &Refusal) -> HttpResponse {
-        if self == Self::Graphql {
-            refusal.as_graphql()
-        } else {
-            refusal.as_json()
-        }
-    }
-}
+pub(crate) const NOT_ALLOWED: Refusal = Refusal::new(
+    StatusCode::METHOD_NOT_ALLOWED,
+    "INVALID_INPUT",
+    "This address does not take this method: the header Allow names those that it takes.",
+);
 
 impl Edge {
     pub(crate) fn new(config: &Config, client: reqwest::Client) -> Self {
@@ -110,10 +76,11 @@ impl Edge {
     async fn admit(
         &self,
         request: &mut WebRequest<DefaultError>,
-        area: Area,
+        route: &Route,
         id: &str,
     ) -> Result<Option<Turn<'_>>, Refusal> {
-        as_in_http_1(request);
+        join_cookies(request);
+        let method = request.method().clone();
         let address = self.address(request);
         let headers = request.headers_mut();
         for name in OURS {
@@ -122,10 +89,14 @@ impl Edge {
         set(headers, X_REQUEST_ID, id);
         set(headers, X_CLIENT_IP, &address.to_string());
 
-        let limit = match area {
-            Area::Graphql => &self.graphql,
-            Area::Upload => &self.uploads,
-            Area::Media | Area::Page => return Ok(None),
+        // A probe's answer depends on more than the method.
+        if !route.allows(&method) && !matches!(route, Route::Readiness | Route::Malformed(_)) {
+            return Err(NOT_ALLOWED);
+        }
+        let limit = match route {
+            Route::Graphql => &self.graphql,
+            Route::Upload => &self.uploads,
+            _ => return Ok(None),
         };
         if self.is_foreign(headers) {
             return Err(Refusal::new(
@@ -134,8 +105,11 @@ impl Edge {
                 "This request comes from another site.",
             ));
         }
+        if *route == Route::Graphql {
+            negotiate(&method, headers)?;
+        }
         limit.take(address, Instant::now()).map_err(|seconds| {
-            metrics::counter!("proofsheet_router_rate_limited_total", "area" => area.as_str()).increment(1);
+            metrics::counter!("proofsheet_router_rate_limited_total", "area" => route.area()).increment(1);
             Refusal {
                 retry_after_seconds: Some(seconds),
                 ..Refusal::new(
@@ -147,9 +121,9 @@ impl Edge {
         })?;
 
         // Before anything that takes work: those who are turned away are many.
-        let turn = match area {
-            Area::Graphql => Some(self.operations.wait().await?),
-            Area::Upload | Area::Media | Area::Page => None,
+        let turn = match route {
+            Route::Graphql => Some(self.operations.wait().await?),
+            _ => None,
         };
         let credential = self.identifier.credential(headers).await;
         headers.remove(AUTHORIZATION);
@@ -192,29 +166,22 @@ impl Edge {
         !matches!((host, authority), (Some(host), Some(authority)) if host.eq_ignore_ascii_case(authority))
     }
 
-    fn finish(&self, headers: &mut HeaderMap, area: Area, id: &str) {
+    fn finish(&self, headers: &mut HeaderMap, route: &Route, id: &str) {
         set(headers, X_REQUEST_ID, id);
         set(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
         if self.https {
             set(headers, STRICT_TRANSPORT_SECURITY, TWO_YEARS);
         }
         // Answers depend on who asks, and no cache between us and them knows that.
-        if area == Area::Graphql {
+        if *route == Route::Graphql {
             set(headers, CACHE_CONTROL, "no-store");
         }
     }
 }
 
-/// HTTP/2 has no Host header, and its clients may send each cookie in a line of its own. Nothing behind this knows
-/// of either.
-fn as_in_http_1(request: &mut WebRequest<DefaultError>) {
-    let authority = request.uri().authority().map(ToString::to_string);
+/// A client by HTTP/2 may send each cookie in a line of its own. Nothing behind this expects that.
+fn join_cookies(request: &mut WebRequest<DefaultError>) {
     let headers = request.headers_mut();
-    if let Some(authority) = authority
-        && !headers.contains_key(HOST)
-    {
-        set(headers, HOST, &authority);
-    }
     let cookies: Vec<&str> = headers
         .get_all(COOKIE)
         .filter_map(|line| line.to_str().ok())
@@ -279,30 +246,42 @@ where
         let id = REQUEST_IDENTIFIERS
             .try_with(|ids| ids.req_id().to_owned())
             .unwrap_or_default();
-        let area = Area::of(request.method(), request.path());
-        let mut response = match self.edge.admit(&mut request, area, &id).await {
+        let route = Route::of_web_request(&request);
+        let mut response = match self.edge.admit(&mut request, &route, &id).await {
             Ok(Some(turn)) => turn.work(ctx.call(&self.service, request)).await?,
             Ok(None) => ctx.call(&self.service, request).await?,
-            Err(refusal) if area == Area::Upload => {
+            Err(refusal) if route == Route::Upload => {
                 let (request, payload) = request.into_parts();
                 media::discard(&mut Payload(payload)).await;
-                WebResponse::new(area.refuse(&refusal), request)
+                WebResponse::new(refuse(&route, &refusal), request)
             }
-            Err(refusal) => request.into_response(area.refuse(&refusal)),
+            Err(refusal) => request.into_response(refuse(&route, &refusal)),
         };
-        self.edge.finish(response.headers_mut(), area, &id);
-        record(&response, area, &id, started.elapsed());
+        self.edge.finish(response.headers_mut(), &route, &id);
+        record(&response, &route, &id, started.elapsed());
         Ok(response)
     }
 }
 
-fn record(response: &WebResponse, area: Area, id: &str, took: Duration) {
+/// The refusal in the form that this route has.
+pub(crate) fn refuse(route: &Route, refusal: &Refusal) -> HttpResponse {
+    let mut response = match route {
+        Route::Graphql => refusal.as_graphql(),
+        _ => refusal.as_json(),
+    };
+    if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
+        set(response.headers_mut(), ALLOW, route.allowed());
+    }
+    response
+}
+
+fn record(response: &WebResponse, route: &Route, id: &str, took: Duration) {
     let status = response.status();
     metrics::counter!(
-        "proofsheet_router_requests_total", "area" => area.as_str(), "status" => status.as_u16().to_string()
+        "proofsheet_router_requests_total", "area" => route.area(), "status" => status.as_u16().to_string()
     )
     .increment(1);
-    metrics::histogram!("proofsheet_router_request_duration_seconds", "area" => area.as_str()).record(took);
+    metrics::histogram!("proofsheet_router_request_duration_seconds", "area" => route.area()).record(took);
     let request = response.request();
     let (method, path) = (request.method(), request.path());
     // Who is told to come back later is no failure, and in a crowd there are many.
@@ -349,14 +328,5 @@ mod tests {
             (HOST, "photos.example")
         ])));
         assert!(edge.is_foreign(&headers(&[(ORIGIN, "null"), (HOST, "photos.example")])));
-    }
-
-    #[test]
-    fn areas_are_told_apart() {
-        assert_eq!(Area::of(&Method::POST, "/graphql"), Area::Graphql);
-        assert_eq!(Area::of(&Method::POST, "/media/uploads"), Area::Upload);
-        assert_eq!(Area::of(&Method::GET, "/media/uploads"), Area::Media);
-        assert_eq!(Area::of(&Method::GET, "/media/a/640.avif"), Area::Media);
-        assert_eq!(Area::of(&Method::GET, "/graphqlish"), Area::Page);
     }
 }

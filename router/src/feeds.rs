@@ -7,7 +7,7 @@ use std::time::Duration;
 use atom_syndication as atom;
 use chrono::{DateTime, Utc};
 use hive_router::ntex::http::StatusCode;
-use hive_router::ntex::web::{self, HttpRequest, HttpResponse, ServiceConfig};
+use hive_router::ntex::web::{HttpRequest, HttpResponse};
 use maud::html;
 use moka::future::Cache;
 use serde::Deserialize;
@@ -86,22 +86,6 @@ struct Photographer {
     photos: Option<Nodes<Photo>>,
 }
 
-pub(crate) fn routes(app: &mut ServiceConfig) {
-    app.route("/feeds/{name}", web::to(feed));
-}
-
-async fn feed(request: HttpRequest, feeds: web::types::State<Arc<Feeds>>) -> HttpResponse {
-    let name = request.match_info().get("name").and_then(Name::parse);
-    let Some(name) = name else {
-        return NOT_FOUND.as_json();
-    };
-    match feeds.named(name).await {
-        Ok(feed) => feed.answer(&request),
-        Err(NoAnswer::NotThere) => NOT_FOUND.as_json(),
-        Err(NoAnswer::Unavailable) => UNAVAILABLE.as_json(),
-    }
-}
-
 impl Name {
     fn parse(file: &str) -> Option<Self> {
         let name = file.strip_suffix(".atom")?;
@@ -110,7 +94,7 @@ impl Name {
             "hot" => Some(Self::Hot),
             "trending" => Some(Self::Trending),
             _ => {
-                let person = name.strip_prefix('@').or_else(|| name.strip_prefix("%40"))?;
+                let person = name.strip_prefix('@')?;
                 is_name(person).then(|| Self::Person(person.to_owned()))
             }
         }
@@ -125,6 +109,18 @@ impl Feeds {
             .max_capacity(MOST_KEPT)
             .build();
         Self { base, graph, kept }
+    }
+
+    /// The feed in this file.
+    pub(crate) async fn answer(&self, request: &HttpRequest, file: &str) -> HttpResponse {
+        let Some(name) = Name::parse(file) else {
+            return NOT_FOUND.as_json();
+        };
+        match self.named(name).await {
+            Ok(feed) => feed.answer(request),
+            Err(NoAnswer::NotThere) => NOT_FOUND.as_json(),
+            Err(NoAnswer::Unavailable) => UNAVAILABLE.as_json(),
+        }
     }
 
     async fn named(&self, name: Name) -> Result<Arc<Document>, NoAnswer> {
@@ -305,9 +301,7 @@ mod tests {
     #[test]
     fn feeds_are_told_apart() {
         assert_eq!(Name::parse("hot.atom"), Some(Name::Hot));
-        let ada = Some(Name::Person("ada".to_owned()));
-        assert_eq!(Name::parse("@ada.atom"), ada);
-        assert_eq!(Name::parse("%40ada.atom"), ada);
+        assert_eq!(Name::parse("@ada.atom"), Some(Name::Person("ada".to_owned())));
         for none in ["hot", "hot.rss", "ada.atom", "@.atom", "@a/b.atom", "@<.atom"] {
             assert_eq!(Name::parse(none), None, "{none}");
         }

@@ -11,7 +11,9 @@ pub mod server;
 
 mod engine;
 mod tls;
+mod route;
 mod edge;
+mod negotiation;
 mod identity;
 mod client;
 mod rate;

@@ -158,7 +158,15 @@ impl Pages {
 
     /// The page at this path. Those who ask for the same one at the same time wait for the same answer.
     pub(crate) async fn at(&self, path: &str, language: Language) -> Arc<Document> {
-        let shown = Shown::at(path);
+        self.shown(Shown::at(path), language).await
+    }
+
+    /// The page of an address that is none.
+    pub(crate) async fn nowhere(&self, language: Language) -> Arc<Document> {
+        self.shown(Shown::Nothing, language).await
+    }
+
+    async fn shown(&self, shown: Shown, language: Language) -> Arc<Document> {
         let key = (shown.clone(), language);
         self.kept
             .get_with(key, async {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use hive_router::ntex::http::StatusCode;
 use hive_router::ntex::http::h2::Http2ServiceConfig;
 use hive_router::ntex::rt::System;
 use hive_router::ntex::time::Seconds;
@@ -18,16 +19,18 @@ use hive_router::plugins::plugins_service::PluginService;
 use hive_router::{RouterPaths, SchemaState, build_http_service_config, configure_ntex_app};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{self, Site};
+use crate::answers::Refusal;
+use crate::app::{NOT_FOUND, Site};
 use crate::compression::CompressGraphql;
 use crate::config::{Config, HealthcheckConfig};
-use crate::edge::{Edge, EdgeService};
+use crate::edge::{self, Edge, EdgeService};
 use crate::engine::Engine;
-use crate::feeds::{self, Feeds};
+use crate::feeds::Feeds;
 use crate::graph::Graph;
 use crate::measures;
 use crate::media::{self, PhotoService};
-use crate::sitemap::{self, Sitemaps};
+use crate::route::{Route, RouteService};
+use crate::sitemap::Sitemaps;
 use crate::tls::Certificate;
 use crate::traces::TraceService;
 
@@ -35,9 +38,13 @@ use crate::traces::TraceService;
 /// photos off on slow lines.
 const SLOWEST_READER: Seconds = Seconds(30);
 
-/// Whether this process is on its way out.
-#[derive(Clone, Default)]
-struct Draining(Arc<AtomicBool>);
+/// What readiness depends on.
+#[derive(Clone)]
+struct Probes {
+    schema: Arc<SchemaState>,
+    /// Whether this process is on its way out.
+    draining: Arc<AtomicBool>,
+}
 
 /// Serves until SIGTERM or SIGINT.
 pub fn serve(config: Config) -> anyhow::Result<()> {
@@ -72,11 +79,14 @@ async fn run(config: Config) -> anyhow::Result<()> {
         feeds: Arc::new(Feeds::new(base.to_owned(), graph.clone())),
         sitemaps: Arc::new(Sitemaps::new(base.to_owned(), graph)),
     };
-    let draining = Draining::default();
+    let probes = Probes {
+        schema: engine.schema.clone(),
+        draining: Arc::default(),
+    };
 
-    let internal = internal_server(&config, &engine, &draining)?;
-    let redirect = redirect_server(&config, &engine, &draining)?;
-    let public = public_server(&config, &engine, &draining, routes, certificate.as_ref())?;
+    let internal = internal_server(&config, &probes)?;
+    let redirect = redirect_server(&config, &engine, &probes)?;
+    let public = public_server(&config, &engine, &probes, routes, certificate.as_ref())?;
     if let Some(certificate) = certificate {
         tokio::spawn(certificate.watch());
     }
@@ -89,7 +99,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     }
 
     wait_for_signal().await?;
-    draining.0.store(true, Ordering::Relaxed);
+    probes.draining.store(true, Ordering::Relaxed);
     tracing::info!("not ready any more; finishing what runs");
     tokio::time::sleep(Duration::from_secs(config.shutdown_delay)).await;
     public.stop(true).await;
@@ -115,43 +125,35 @@ struct Routes {
 fn public_server(
     config: &Config,
     engine: &Engine,
-    draining: &Draining,
+    probes: &Probes,
     routes: Routes,
     certificate: Option<&Arc<Certificate>>,
 ) -> anyhow::Result<ntex::server::Server> {
     let graphql = engine.config.graphql_path().to_owned();
-    // The library owns these paths; its own readiness knows nothing of draining, so ours comes first.
+    // Of the library's own paths, only this one is ever routed to it: see `RouteService`.
     let paths = RouterPaths::new(graphql.clone(), None, None);
     let shared = engine.shared.clone();
     let schema = engine.schema.clone();
     let compression = CompressGraphql::new(engine.config);
     let traces = TraceService::new(&config.traces, config.trace_ratio);
-    let draining = draining.clone();
+    let probes = probes.clone();
     let mut server = HttpServer::new(async move || {
         let paths = paths.clone();
-        let routes = routes.clone();
         web::App::new()
             .middleware(PluginService::new(paths.clone(), None))
-            .middleware(EdgeService::new(routes.edge))
+            .middleware(EdgeService::new(routes.edge.clone()))
             .middleware(RequestSummaryService::new(&graphql))
             .middleware(RequestIdentifiersService)
             .middleware(traces.clone())
             .middleware(compression.clone())
+            .middleware(RouteService)
             .state(shared.clone())
             .state(schema.clone())
             .state(shared.telemetry_context.clone())
-            .state(draining.clone())
-            .state(routes.photos)
-            .state(routes.site)
-            .state(routes.feeds)
-            .state(routes.sitemaps)
-            .configure(probes)
+            .state(probes.clone())
+            .state(routes.clone())
             .configure(move |app| configure_ntex_app(app, &paths, None))
-            .configure(media::routes)
-            .configure(app::routes)
-            .configure(feeds::routes)
-            .configure(sitemap::routes)
-            .default_service(web::to(app::page))
+            .default_service(web::to(dispatch))
     });
     if let Some(workers) = config.workers {
         server = server.workers(workers.get());
@@ -176,24 +178,46 @@ fn cannot_listen(address: SocketAddr) -> String {
     format!("cannot listen on {address}")
 }
 
+/// Everything that the public server answers beside GraphQL.
+async fn dispatch(
+    request: HttpRequest,
+    payload: web::types::Payload,
+    routes: web::types::State<Routes>,
+    probes: web::types::State<Probes>,
+) -> HttpResponse {
+    match Route::of(&request) {
+        Route::Upload => media::upload(&request, payload, &routes.photos).await,
+        Route::Media(file) => media::download(&request, &file, &routes.photos).await,
+        Route::Playground(file) => routes.site.playground(&request, &file),
+        Route::Feed(file) => routes.feeds.answer(&request, &file).await,
+        Route::Robots => routes.sitemaps.robots(&request),
+        Route::SitemapIndex => routes.sitemaps.index(&request).await,
+        Route::Sitemap(file) => routes.sitemaps.file(&request, &file).await,
+        Route::Health => alive(),
+        Route::Readiness => readiness(&request, &probes).await,
+        Route::Page(path) => routes.site.page(&request, &path).await,
+        Route::Malformed(problem) => malformed(problem),
+        // The library has taken every request for the graph.
+        Route::Graphql | Route::Metrics | Route::Nowhere => routes.site.nowhere(&request).await,
+    }
+}
+
 /// Where the site is for those who come by http. Probes are answered here too: not all of them follow.
 fn redirect_server(
     config: &Config,
     engine: &Engine,
-    draining: &Draining,
+    probes: &Probes,
 ) -> anyhow::Result<Option<ntex::server::Server>> {
     let Some(listen) = config.tls.http_redirect_listen else {
         return Ok(None);
     };
     let site: Arc<str> = config.public_url.as_str().trim_end_matches('/').into();
-    let schema = engine.schema.clone();
-    let draining = draining.clone();
+    let probes = probes.clone();
     let server = HttpServer::new(async move || {
         web::App::new()
+            .middleware(RouteService)
             .state(site.clone())
-            .state(schema.clone())
-            .state(draining.clone())
-            .configure(probes)
+            .state(probes.clone())
             .default_service(web::to(to_https))
     })
     .workers(1)
@@ -205,12 +229,23 @@ fn redirect_server(
 }
 
 /// The same page under https, and the same method: a form that is sent here is sent there.
-async fn to_https(request: HttpRequest, site: web::types::State<Arc<str>>) -> HttpResponse {
-    let site: &str = &site;
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    HttpResponse::PermanentRedirect()
-        .header("location", format!("{site}{path}"))
-        .finish()
+async fn to_https(
+    request: HttpRequest,
+    site: web::types::State<Arc<str>>,
+    probes: web::types::State<Probes>,
+) -> HttpResponse {
+    match Route::of(&request) {
+        Route::Readiness => readiness(&request, &probes).await,
+        route @ Route::Health => if_allowed(&route, &request, alive),
+        Route::Malformed(problem) => malformed(problem),
+        _ => {
+            let site: &str = &site;
+            let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+            HttpResponse::PermanentRedirect()
+                .header("location", format!("{site}{path}"))
+                .finish()
+        }
+    }
 }
 
 /// The graph for the router's own questions, and its URL: within this machine, on a port that nobody else is told.
@@ -240,20 +275,14 @@ fn own_server(engine: &Engine) -> anyhow::Result<(ntex::server::Server, String)>
     Ok((server.run(), url))
 }
 
-fn internal_server(
-    config: &Config,
-    engine: &Engine,
-    draining: &Draining,
-) -> anyhow::Result<ntex::server::Server> {
-    let schema = engine.schema.clone();
-    let draining = draining.clone();
+fn internal_server(config: &Config, probes: &Probes) -> anyhow::Result<ntex::server::Server> {
+    let probes = probes.clone();
     measures::begin();
     let server = HttpServer::new(async move || {
         web::App::new()
-            .state(schema.clone())
-            .state(draining.clone())
-            .configure(probes)
-            .route("/metrics", web::get().to(metrics))
+            .middleware(RouteService)
+            .state(probes.clone())
+            .default_service(web::to(internal))
     })
     .workers(1)
     .disable_signals()
@@ -262,30 +291,46 @@ fn internal_server(
     Ok(server.run())
 }
 
-fn probes(app: &mut web::ServiceConfig) {
-    app.route(
-        "/health",
-        web::get().to(async || HttpResponse::Ok().content_type("text/plain").body("ok\n")),
-    )
-    .route("/readiness", web::get().to(readiness));
-}
-
-async fn readiness(
-    request: HttpRequest,
-    schema: web::types::State<Arc<SchemaState>>,
-    draining: web::types::State<Draining>,
-) -> HttpResponse {
-    let draining = draining.0.load(Ordering::Relaxed);
-    if !draining && schema.is_ready(&request).await {
-        HttpResponse::Ok().content_type("text/plain").body("ready\n")
-    } else {
-        HttpResponse::ServiceUnavailable()
-            .content_type("text/plain")
-            .body("not ready\n")
+async fn internal(request: HttpRequest, probes: web::types::State<Probes>) -> HttpResponse {
+    match Route::of(&request) {
+        Route::Readiness => readiness(&request, &probes).await,
+        route @ Route::Health => if_allowed(&route, &request, alive),
+        route @ Route::Metrics => if_allowed(&route, &request, metrics),
+        Route::Malformed(problem) => malformed(problem),
+        _ => NOT_FOUND.as_json(),
     }
 }
 
-async fn metrics() -> HttpResponse {
+fn if_allowed(route: &Route, request: &HttpRequest, answer: fn() -> HttpResponse) -> HttpResponse {
+    if route.allows(request.method()) {
+        answer()
+    } else {
+        edge::refuse(route, &edge::NOT_ALLOWED)
+    }
+}
+
+fn malformed(problem: &'static str) -> HttpResponse {
+    Refusal::new(StatusCode::BAD_REQUEST, "INVALID_INPUT", problem).as_json()
+}
+
+fn alive() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain").body("ok\n")
+}
+
+/// Not ready is not ready, whatever the method.
+async fn readiness(request: &HttpRequest, probes: &Probes) -> HttpResponse {
+    let draining = probes.draining.load(Ordering::Relaxed);
+    if draining || !probes.schema.is_ready(request).await {
+        return HttpResponse::ServiceUnavailable()
+            .content_type("text/plain")
+            .body("not ready\n");
+    }
+    if_allowed(&Route::Readiness, request, || {
+        HttpResponse::Ok().content_type("text/plain").body("ready\n")
+    })
+}
+
+fn metrics() -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4")
         .body(chassis::telemetry::render_metrics())

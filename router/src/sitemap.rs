@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use hive_router::ntex::http::StatusCode;
-use hive_router::ntex::web::{self, HttpRequest, HttpResponse, ServiceConfig};
+use hive_router::ntex::web::{HttpRequest, HttpResponse};
 use maud::{Markup, PreEscaped, html};
 use moka::future::Cache;
 use serde::Deserialize;
@@ -93,35 +93,6 @@ struct Photo {
     published_at: Option<DateTime<Utc>>,
 }
 
-pub(crate) fn routes(app: &mut ServiceConfig) {
-    app.route("/robots.txt", web::to(robots))
-        .route("/sitemap.xml", web::to(index))
-        .route("/sitemaps/{name}", web::to(one));
-}
-
-async fn robots(request: HttpRequest, sitemaps: web::types::State<Arc<Sitemaps>>) -> HttpResponse {
-    sitemaps.robots.answer(&request)
-}
-
-async fn index(request: HttpRequest, sitemaps: web::types::State<Arc<Sitemaps>>) -> HttpResponse {
-    answer(&request, &sitemaps, Name::Index).await
-}
-
-async fn one(request: HttpRequest, sitemaps: web::types::State<Arc<Sitemaps>>) -> HttpResponse {
-    match request.match_info().get("name").and_then(Name::parse) {
-        Some(name) => answer(&request, &sitemaps, name).await,
-        None => NOT_FOUND.as_json(),
-    }
-}
-
-async fn answer(request: &HttpRequest, sitemaps: &Sitemaps, name: Name) -> HttpResponse {
-    match sitemaps.named(name).await {
-        Ok(sitemap) => sitemap.answer(request),
-        Err(NoAnswer::NotThere) => NOT_FOUND.as_json(),
-        Err(NoAnswer::Unavailable) => UNAVAILABLE.as_json(),
-    }
-}
-
 impl Name {
     fn parse(file: &str) -> Option<Self> {
         match file.strip_suffix(".xml")? {
@@ -146,6 +117,32 @@ impl Sitemaps {
         }
     }
 
+    /// What may be read, for robots.
+    pub(crate) fn robots(&self, request: &HttpRequest) -> HttpResponse {
+        self.robots.answer(request)
+    }
+
+    /// The list of all sitemaps.
+    pub(crate) async fn index(&self, request: &HttpRequest) -> HttpResponse {
+        self.answer(request, Name::Index).await
+    }
+
+    /// The sitemap in this file.
+    pub(crate) async fn file(&self, request: &HttpRequest, file: &str) -> HttpResponse {
+        match Name::parse(file) {
+            Some(name) => self.answer(request, name).await,
+            None => NOT_FOUND.as_json(),
+        }
+    }
+
+    async fn answer(&self, request: &HttpRequest, name: Name) -> HttpResponse {
+        match self.named(name).await {
+            Ok(sitemap) => sitemap.answer(request),
+            Err(NoAnswer::NotThere) => NOT_FOUND.as_json(),
+            Err(NoAnswer::Unavailable) => UNAVAILABLE.as_json(),
+        }
+    }
+
     /// What could not be written is not kept: the next one who asks tries again.
     async fn named(&self, name: Name) -> Result<Arc<Document>, NoAnswer> {
         let written = async {
@@ -163,7 +160,7 @@ impl Sitemaps {
                 let root = |data: Days| data.hot_days;
                 let days = self.walk("SitemapDays", json!({}), root).await?;
                 let days = days.into_iter().map(|day| format!("/sitemaps/{}.xml", day.day));
-                Ok(self.index(["/sitemaps/pages.xml".to_owned()].into_iter().chain(days)))
+                Ok(self.index_text(["/sitemaps/pages.xml".to_owned()].into_iter().chain(days)))
             }
             Name::Pages => Ok(self.urls(PAGES.into_iter().map(|path| (path.to_owned(), None)))),
             Name::Day(day) => {
@@ -204,7 +201,7 @@ impl Sitemaps {
         Ok(items)
     }
 
-    fn index(&self, paths: impl Iterator<Item = String>) -> String {
+    fn index_text(&self, paths: impl Iterator<Item = String>) -> String {
         document(&html! {
             sitemapindex xmlns=(PROTOCOL) {
                 @for path in paths.take(MOST) {

@@ -23,10 +23,9 @@ pub(crate) enum Shown {
 
 impl Shown {
     pub(crate) fn at(path: &str) -> Self {
-        let path = if path == "/" {
-            path
-        } else {
-            path.trim_end_matches('/')
+        let path = match path.strip_suffix('/') {
+            Some(trimmed) if !trimmed.is_empty() => trimmed,
+            _ => path,
         };
         match path {
             "/" => Self::Latest,
@@ -58,7 +57,7 @@ impl Shown {
             return day_of(day).map(|day| Self::Hot(Some(day)));
         }
         if let Some(id) = path.strip_prefix("/p/") {
-            return Uuid::try_parse(id).ok().map(Self::Photo);
+            return id_of(id).map(Self::Photo);
         }
         let name = path.strip_prefix("/@")?;
         is_name(name).then(|| Self::Person(name.to_owned()))
@@ -69,6 +68,12 @@ impl Shown {
 pub(crate) fn day_of(text: &str) -> Option<NaiveDate> {
     let is_plain = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     is_plain.then(|| text.parse().ok()).flatten()
+}
+
+/// The id of a photo, and only in the form with hyphens: each photo has one address.
+fn id_of(text: &str) -> Option<Uuid> {
+    let is_hyphenated = text.len() == 36 && !text.contains(['{', '}']);
+    is_hyphenated.then(|| text.parse().ok()).flatten()
 }
 
 /// Whether it could be somebody's name; capitals are folded by who knows the names.
@@ -112,6 +117,8 @@ mod tests {
             "/@",
             "/@a/b",
             "/@%22%3E",
+            "/hot//",
+            "//",
             "/about",
         ] {
             assert_eq!(Shown::at(path), Shown::Nothing, "{path}");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fakes::Fakes;
+use crate::fakes::{Fakes, Token};
 use crate::gateway::{Gateway, code};
 
 const QUERY: &str = "{ viewer { email } }";
@@ -16,6 +16,12 @@ async fn only_what_a_foreign_page_cannot_send_is_taken() {
         "text/plain",
         "application/x-www-form-urlencoded",
         "multipart/form-data; boundary=x",
+        "text/xml;application/json",
+        "text/plain;application/json",
+        "application/json, text/plain",
+        "application/json; charset=utf-16",
+        "application/jsonx",
+        "x",
     ] {
         let request = gateway
             .http
@@ -44,6 +50,30 @@ async fn only_what_a_foreign_page_cannot_send_is_taken() {
         .await
         .unwrap();
     assert_eq!(code(&answer), "FORBIDDEN", "a GET without the header");
+    let cookie = format!("proofsheet_access={}", Token::good().signed());
+    for content_type in [
+        "application/json",
+        "text/xml",
+        "text/xml;application/json",
+        "x",
+        "",
+    ] {
+        let get = gateway
+            .get("/graphql")
+            .query(&[("query", QUERY)])
+            .header("cookie", &cookie)
+            .header("content-type", content_type);
+        assert_eq!(
+            get.send().await.unwrap().status(),
+            403,
+            "a GET with {content_type:?}"
+        );
+    }
+    let twice = gateway
+        .operation(QUERY)
+        .header("cookie", &cookie)
+        .header("content-type", "text/plain");
+    assert_eq!(twice.send().await.unwrap().status(), 403, "two content types");
     assert!(
         fakes.authentication.take_seen().is_empty(),
         "nothing was executed"

@@ -1,0 +1,222 @@
+//! GraphQL over HTTP, checked before the library: which content type carries an operation, which one the answer has, and
+//! that no page of another site can have sent it.
+
+use std::str::FromStr as _;
+
+use headers_accept::Accept;
+use hive_router::ntex::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use hive_router::ntex::http::{HeaderMap, Method, StatusCode};
+use mediatype::names::{APPLICATION, CHARSET, EVENT_STREAM, JSON, MIXED, MULTIPART, TEXT};
+use mediatype::{MediaType, Name, ReadParams as _};
+
+use crate::answers::Refusal;
+
+/// The header that no other site can send without the browser's asking us.
+pub(crate) const CSRF_HEADER: &str = "x-proofsheet";
+
+const JSON_TYPE: MediaType = MediaType::new(APPLICATION, JSON);
+/// What an operation can be answered with, the preferred one first, and whether the library streams it.
+static OFFERED: [(MediaType, bool); 4] = [
+    (JSON_TYPE, false),
+    (
+        MediaType::from_parts(
+            APPLICATION,
+            Name::new_unchecked("graphql-response"),
+            Some(JSON),
+            &[],
+        ),
+        false,
+    ),
+    (MediaType::new(MULTIPART, MIXED), true),
+    (MediaType::new(TEXT, EVENT_STREAM), true),
+];
+
+const CROSS_SITE: Refusal = Refusal::new(
+    StatusCode::FORBIDDEN,
+    "FORBIDDEN",
+    "This request may come from another site: send application/json, or the header x-proofsheet.",
+);
+const UNSUPPORTED: Refusal = Refusal::new(
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    "INVALID_INPUT",
+    "Send operations as application/json.",
+);
+const NOT_ACCEPTABLE: Refusal = Refusal::new(
+    StatusCode::NOT_ACCEPTABLE,
+    "INVALID_INPUT",
+    "Operations are answered as application/json or application/graphql-response+json: accept one of them.",
+);
+
+/// Checks the headers of an operation, and leaves in `Accept` the one type that was agreed on.
+pub(crate) fn negotiate(method: &Method, headers: &mut HeaderMap) -> Result<(), Refusal> {
+    let is_json = is_json(headers);
+    // Browsers send GET, and POST of the three types that forms have, without asking first. What type they see in an
+    // unusual Content-Type is not worth guessing: anything but plain JSON needs our header.
+    if !(method == Method::POST && is_json) && !headers.contains_key(CSRF_HEADER) {
+        return Err(CROSS_SITE);
+    }
+    if method == Method::POST && !is_json {
+        return Err(UNSUPPORTED);
+    }
+    if let Some(agreed) = agreed(headers)? {
+        headers.insert(ACCEPT, agreed);
+    }
+    Ok(())
+}
+
+/// Whether there is one `Content-Type`, and it is JSON in UTF-8.
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(CONTENT_TYPE);
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        return false;
+    };
+    let Some(Ok(content_type)) = line.to_str().ok().map(MediaType::parse) else {
+        return false;
+    };
+    content_type.essence() == JSON_TYPE
+        && content_type
+            .params()
+            .filter(|(name, _)| *name == CHARSET)
+            .all(|(_, charset)| charset.unquoted_str().eq_ignore_ascii_case("utf-8"))
+}
+
+/// The value that `Accept` is replaced by; none if it may stay. A header that cannot be read is taken for none: there are
+/// clients that send one without knowing.
+fn agreed(headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
+    const ANY: HeaderValue = HeaderValue::from_static("application/json");
+    let lines: Vec<&str> = all(headers, &ACCEPT).collect();
+    let Ok(accept) = Accept::from_str(&lines.join(", ")) else {
+        return Ok(Some(ANY));
+    };
+    if accept.media_types().next().is_none() {
+        return Ok(Some(ANY));
+    }
+    let offered = |streamed: bool| {
+        OFFERED
+            .iter()
+            .filter(move |(_, is_streamed)| *is_streamed == streamed)
+            .map(|(media_type, _)| media_type)
+    };
+    match accept.negotiate(offered(false)) {
+        Some(agreed) => Ok(HeaderValue::from_str(&agreed.to_string()).ok()),
+        None if accept.negotiate(offered(true)).is_some() => Ok(None),
+        None => Err(NOT_ACCEPTABLE),
+    }
+}
+
+fn all<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
+    headers.get_all(name).filter_map(|line| line.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(method: &Method, lines: &[(HeaderName, &str)]) -> Result<String, u16> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name.clone(), HeaderValue::from_str(value).unwrap());
+        }
+        negotiate(method, &mut headers).map_err(|refusal| refusal.status.as_u16())?;
+        Ok(all(&headers, &ACCEPT).collect())
+    }
+
+    #[test]
+    fn only_json_is_taken_without_our_header() {
+        for content_type in [
+            "application/json",
+            "Application/JSON",
+            "application/json; charset=utf-8",
+            "application/json;charset=\"UTF-8\"",
+            " application/json ",
+        ] {
+            let post = checked(&Method::POST, &[(CONTENT_TYPE, content_type)]);
+            assert_eq!(post.as_deref(), Ok("application/json"), "{content_type}");
+        }
+        let ours = (HeaderName::from_static(CSRF_HEADER), "1");
+        for content_types in [
+            vec![],
+            vec!["text/plain"],
+            vec!["text/xml;application/json"],
+            vec!["text/plain;application/json"],
+            vec!["text/plain; x=application/json"],
+            vec!["application/json;"],
+            vec!["application/json, text/plain"],
+            vec!["text/plain, application/json"],
+            vec!["application/json", "application/json"],
+            vec!["text/plain", "application/json"],
+            vec!["application/jsonx"],
+            vec!["application/json+text"],
+            vec!["application/ json"],
+            vec!["application"],
+            vec!["application/json; charset=utf-16"],
+            vec!["application/json; charset=utf-8; charset=utf-7"],
+            vec!["application/graphql"],
+            vec!["application/x-www-form-urlencoded"],
+            vec!["multipart/form-data; boundary=x"],
+            vec!["*/*"],
+            vec![""],
+        ] {
+            let lines: Vec<_> = content_types.iter().map(|line| (CONTENT_TYPE, *line)).collect();
+            assert_eq!(checked(&Method::POST, &lines), Err(403), "{content_types:?}");
+            let lines = [lines, vec![ours.clone()]].concat();
+            assert_eq!(checked(&Method::POST, &lines), Err(415), "{content_types:?}");
+        }
+    }
+
+    #[test]
+    fn a_get_needs_our_header_whatever_else_it_sends() {
+        for content_type in ["application/json", "text/plain", "x", ""] {
+            assert_eq!(
+                checked(&Method::GET, &[(CONTENT_TYPE, content_type)]),
+                Err(403),
+                "{content_type}"
+            );
+        }
+        let ours = (HeaderName::from_static(CSRF_HEADER), "1");
+        assert_eq!(checked(&Method::GET, &[ours]).as_deref(), Ok("application/json"));
+    }
+
+    #[test]
+    fn the_answers_type_is_agreed_on() {
+        let json = Ok("application/json");
+        let graphql = Ok("application/graphql-response+json");
+        for (accept, agreed) in [
+            (vec![], json),
+            (vec![""], json),
+            (vec!["*/*"], json),
+            (vec!["application/*"], json),
+            (vec!["application/json"], json),
+            (vec!["application/graphql-response+json"], graphql),
+            (
+                vec!["application/graphql-response+json, application/json;q=0.9"],
+                graphql,
+            ),
+            (
+                vec!["application/graphql-response+json;q=0.5, application/json;q=0.9"],
+                json,
+            ),
+            (vec!["application/json;q=0, */*"], graphql),
+            (vec!["image/png", "application/json"], json),
+            (vec!["image/png, */*;q=0.1"], json),
+            (
+                vec!["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"],
+                json,
+            ),
+            (vec!["text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"], json),
+            (vec!["text/event-stream"], Ok("text/event-stream")),
+            (vec!["image/png"], Err(406)),
+            (vec!["text/html"], Err(406)),
+            (vec!["application/json;q=0"], Err(406)),
+            (vec!["*/*;q=0"], Err(406)),
+            (vec!["application/xml, text/*;q=0"], Err(406)),
+        ] {
+            let lines: Vec<_> = [(CONTENT_TYPE, "application/json")]
+                .into_iter()
+                .chain(accept.iter().map(|line| (ACCEPT, *line)))
+                .collect();
+            let answer = checked(&Method::POST, &lines);
+            assert_eq!(answer.as_deref().map_err(|status| *status), agreed, "{accept:?}");
+        }
+    }
+}

@@ -1,0 +1,474 @@
+//! Reads the target of a request once, and decides which part of the router it is for. Limits, the origin check, cache
+//! headers, traces, compression and dispatch all use this decision, so an address cannot be one thing to one of them and
+//! something else to another.
+
+use std::net::Ipv6Addr;
+
+use hive_router::ntex::http::header::{HOST, HeaderValue};
+use hive_router::ntex::http::uri::{PathAndQuery, Scheme, Uri};
+use hive_router::ntex::http::{Method, Version};
+use hive_router::ntex::service::{Service, ServiceCtx};
+use hive_router::ntex::web::{self, DefaultError, HttpRequest, WebRequest, WebResponse};
+use hive_router::ntex::{Middleware, SharedCfg};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+/// What is escaped in a canonical path: all that RFC 3986 does not allow in one.
+const ESCAPED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// The part of the router that a request is for, with the decoded name of what it asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Route {
+    Graphql,
+    Upload,
+    /// A file of photos, by its path below `/media/`.
+    Media(String),
+    /// A file of the playground, by its path below `/playground/`.
+    Playground(String),
+    /// A feed, by its file name.
+    Feed(String),
+    Robots,
+    SitemapIndex,
+    /// A sitemap, by its file name.
+    Sitemap(String),
+    Health,
+    Readiness,
+    /// Answered on the internal address only.
+    Metrics,
+    /// A page or a file of the app, by its path.
+    Page(String),
+    /// A well-formed path that cannot be an address of this site.
+    Nowhere,
+    /// Not a valid HTTP request: what is wrong with it.
+    Malformed(&'static str),
+}
+
+impl Route {
+    /// The decision for this request.
+    pub(crate) fn of(request: &HttpRequest) -> Self {
+        request
+            .extensions()
+            .get::<Self>()
+            .cloned()
+            .unwrap_or(Self::Nowhere)
+    }
+
+    /// As [`Route::of`], in a middleware.
+    pub(crate) fn of_web_request(request: &WebRequest<DefaultError>) -> Self {
+        request
+            .extensions()
+            .get::<Self>()
+            .cloned()
+            .unwrap_or(Self::Nowhere)
+    }
+
+    /// `path` is still escaped.
+    fn parse(path: &str) -> Self {
+        match decode(path) {
+            Ok(path) => Self::named(path),
+            Err(error) => error,
+        }
+    }
+
+    /// `path` is decoded, begins with a slash and has neither empty segments nor dot segments.
+    fn named(path: String) -> Self {
+        match path.as_str() {
+            "/graphql" => return Self::Graphql,
+            "/media/uploads" => return Self::Upload,
+            "/playground" => return Self::Playground(String::new()),
+            "/robots.txt" => return Self::Robots,
+            "/sitemap.xml" => return Self::SitemapIndex,
+            "/health" => return Self::Health,
+            "/readiness" => return Self::Readiness,
+            "/metrics" => return Self::Metrics,
+            _ => {}
+        }
+        let below: [(&str, fn(String) -> Self); 4] = [
+            ("/media/", Self::Media),
+            ("/playground/", Self::Playground),
+            ("/feeds/", Self::Feed),
+            ("/sitemaps/", Self::Sitemap),
+        ];
+        for (prefix, route) in below {
+            if let Some(name) = path.strip_prefix(prefix) {
+                return route(name.to_owned());
+            }
+        }
+        Self::Page(path)
+    }
+
+    /// The value of the metrics' label `area`.
+    pub(crate) fn area(&self) -> &'static str {
+        match self {
+            Self::Graphql => "graphql",
+            Self::Upload => "upload",
+            Self::Media(_) => "media",
+            _ => "page",
+        }
+    }
+
+    /// The methods that this address takes, as the header `Allow` names them.
+    pub(crate) fn allowed(&self) -> &'static str {
+        match self {
+            Self::Graphql => "GET, POST",
+            Self::Upload => "POST",
+            _ => "GET, HEAD",
+        }
+    }
+
+    pub(crate) fn allows(&self, method: &Method) -> bool {
+        self.allowed().split(", ").any(|allowed| method == allowed)
+    }
+}
+
+/// Decodes a path. None of our addresses has an escaped slash, an empty segment or a dot segment: such a path is nowhere,
+/// instead of being resolved here in one way and elsewhere in another.
+fn decode(path: &str) -> Result<String, Route> {
+    if !path.starts_with('/') {
+        return Err(Route::Malformed(
+            "The request needs a path that begins with a slash.",
+        ));
+    }
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut is_nowhere = false;
+    let mut bytes = path.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let mut digit = || bytes.next().and_then(|digit| char::from(digit).to_digit(16));
+        let (Some(high), Some(low)) = (digit(), digit()) else {
+            return Err(Route::Malformed(
+                "A % in the path must be followed by two hexadecimal digits.",
+            ));
+        };
+        let byte = u8::try_from(high * 16 + low).unwrap_or_default();
+        is_nowhere |= matches!(byte, b'/' | b'\\');
+        decoded.push(byte);
+    }
+    let Ok(decoded) = String::from_utf8(decoded) else {
+        return Err(Route::Malformed("The path must be UTF-8."));
+    };
+    if decoded.chars().any(char::is_control) {
+        return Err(Route::Malformed("The path must not contain control characters."));
+    }
+    let mut segments = decoded.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        is_nowhere |= match segment {
+            "." | ".." => true,
+            "" => segments.peek().is_some(),
+            _ => segment.contains('\\'),
+        };
+    }
+    if is_nowhere {
+        return Err(Route::Nowhere);
+    }
+    Ok(decoded)
+}
+
+/// The host that a request is for. HTTP/1.0 may leave it out.
+fn host(request: &WebRequest<DefaultError>) -> Result<Option<String>, &'static str> {
+    const ONE_HOST: &str = "The request needs exactly one Host header.";
+    let mut lines = request.headers().get_all(HOST);
+    let header = lines.next();
+    if lines.next().is_some() {
+        return Err(ONE_HOST);
+    }
+    let header = match header {
+        Some(header) => Some(header.to_str().map_err(|_| MALFORMED_HOST)?),
+        None => None,
+    };
+    let uri = request.uri();
+    if uri
+        .scheme()
+        .is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS)
+    {
+        return Err("The target must be an http or https address.");
+    }
+    let version = request.version();
+    let host = match (uri.authority().map(|authority| authority.as_str()), header) {
+        (None, None) if version < Version::HTTP_11 => return Ok(None),
+        (Some(_), None) if version == Version::HTTP_11 => return Err(ONE_HOST),
+        (None, None) => return Err(ONE_HOST),
+        (Some(authority), Some(header))
+            if version >= Version::HTTP_2 && !authority.eq_ignore_ascii_case(header) =>
+        {
+            return Err("Host and :authority must be the same.");
+        }
+        // RFC 9112, 3.2.2: the target wins.
+        (Some(authority), _) => authority,
+        (None, Some(header)) => header,
+    };
+    if is_host(host) && header.is_none_or(is_host) {
+        Ok(Some(host.to_owned()))
+    } else {
+        Err(MALFORMED_HOST)
+    }
+}
+
+const MALFORMED_HOST: &str = "The Host header must be a host name, or an address, with an optional port.";
+
+/// `name`, `name:port`, `address:port` or `[IPv6 address]:port`.
+fn is_host(text: &str) -> bool {
+    let (is_name, port) = if let Some(rest) = text.strip_prefix('[') {
+        let Some((address, rest)) = rest.split_once(']') else {
+            return false;
+        };
+        let port = match rest.strip_prefix(':') {
+            Some(port) => Some(port),
+            None if rest.is_empty() => None,
+            None => return false,
+        };
+        (address.parse::<Ipv6Addr>().is_ok(), port)
+    } else {
+        let (name, port) = match text.split_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (text, None),
+        };
+        let is_name = !name.is_empty()
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        (is_name, port)
+    };
+    // The digits may be missing after the colon (RFC 3986, 3.2.3).
+    let is_port = |port: &str| {
+        port.is_empty() || port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
+    };
+    is_name && port.is_none_or(is_port)
+}
+
+/// Decides before everything else. What comes after sees the path in one canonical form and a valid Host header.
+#[derive(Clone, Copy)]
+pub(crate) struct RouteService;
+
+impl<S> Middleware<S, SharedCfg> for RouteService {
+    type Service = RouteMiddleware<S>;
+
+    fn create(&self, service: S, _: SharedCfg) -> Self::Service {
+        RouteMiddleware(service)
+    }
+}
+
+pub(crate) struct RouteMiddleware<S>(S);
+
+impl<S> Service<WebRequest<DefaultError>> for RouteMiddleware<S>
+where
+    S: Service<WebRequest<DefaultError>, Response = WebResponse, Error = web::Error>,
+{
+    type Response = WebResponse;
+    type Error = web::Error;
+
+    async fn ready(&self, ctx: ServiceCtx<'_, Self>) -> Result<(), Self::Error> {
+        ctx.ready(&self.0).await
+    }
+
+    async fn call(
+        &self,
+        mut request: WebRequest<DefaultError>,
+        ctx: ServiceCtx<'_, Self>,
+    ) -> Result<Self::Response, Self::Error> {
+        let route = decide(&mut request);
+        request.extensions_mut().insert(route);
+        ctx.call(&self.0, request).await
+    }
+}
+
+fn decide(request: &mut WebRequest<DefaultError>) -> Route {
+    let route = match host(request) {
+        Ok(host) => {
+            if let Some(Ok(host)) = host.as_deref().map(HeaderValue::from_str) {
+                request.headers_mut().insert(HOST, host);
+            }
+            Route::parse(request.path())
+        }
+        Err(problem) => Route::Malformed(problem),
+    };
+    if !matches!(route, Route::Nowhere | Route::Malformed(_))
+        && let Some(uri) = canonical(request.uri())
+    {
+        request.head_mut().uri = uri;
+    }
+    // ntex decodes paths by itself and may then find another route than we did (and makes a string of bytes that are no
+    // UTF-8). So it sees either the only path that it routes for us, or none that it knows.
+    let routed = match route {
+        Route::Graphql => Uri::from_static("/graphql"),
+        _ => Uri::from_static("/"),
+    };
+    request.match_info_mut().set(routed);
+    route
+}
+
+/// The same address with nothing escaped that need not be.
+fn canonical(uri: &Uri) -> Option<Uri> {
+    let path = decode(uri.path()).ok()?;
+    let path = utf8_percent_encode(&path, ESCAPED);
+    let text = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_string(),
+    };
+    Some(Uri::from(PathAndQuery::try_from(text).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_the_same_however_it_is_escaped() {
+        for path in [
+            "/graphql",
+            "/%67raphql",
+            "/graph%71l",
+            "/%67%72%61%70%68%71%6C",
+            "/%67%72%61%70%68%71%6c",
+        ] {
+            assert_eq!(Route::parse(path), Route::Graphql, "{path}");
+        }
+        for path in ["/media/uploads", "/media/%75ploads", "/%6dedia/uploads"] {
+            assert_eq!(Route::parse(path), Route::Upload, "{path}");
+        }
+        for path in ["/@ada", "/%40ada", "/@%61da"] {
+            assert_eq!(Route::parse(path), Route::Page("/@ada".to_owned()), "{path}");
+        }
+        assert_eq!(
+            Route::parse("/media/%61/640.avif"),
+            Route::Media("a/640.avif".to_owned())
+        );
+        assert_eq!(
+            Route::parse("/feeds/%40ada.atom"),
+            Route::Feed("@ada.atom".to_owned())
+        );
+        assert_eq!(Route::parse("/playground/"), Route::Playground(String::new()));
+        assert_eq!(Route::parse("/readines%73"), Route::Readiness);
+    }
+
+    #[test]
+    fn a_path_is_decoded_once() {
+        assert_eq!(Route::parse("/%2567raphql"), Route::Page("/%67raphql".to_owned()));
+    }
+
+    #[test]
+    fn what_only_resembles_an_address_is_a_page() {
+        for path in [
+            "/graphql/",
+            "/graphql/x",
+            "/GraphQL",
+            "/graphql;x=1",
+            "/graphql%3Fquery",
+            "/graphqlish",
+            "/mediax",
+        ] {
+            assert!(matches!(Route::parse(path), Route::Page(_)), "{path}");
+        }
+        for path in ["/media/uploads/", "/media/Uploads", "/media/uploads;x"] {
+            assert!(matches!(Route::parse(path), Route::Media(_)), "{path}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_resolved() {
+        for path in [
+            "//graphql",
+            "/./graphql",
+            "/x/../graphql",
+            "/%2e%2e/graphql",
+            "/media/.%2E/internal/photos",
+            "/media//uploads",
+            "/media%2Fuploads",
+            "/media%2fuploads",
+            "/media/..%2finternal",
+            "/media%5Cuploads",
+            "/media\\uploads",
+            "/hot//",
+            "//",
+            "/graphql/..",
+            "/graphql/.",
+        ] {
+            assert_eq!(Route::parse(path), Route::Nowhere, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_path_is_malformed() {
+        for path in [
+            "",
+            "*",
+            "graphql",
+            "/%",
+            "/%6",
+            "/%zz",
+            "/graphql%",
+            "/%+1raphql",
+            "/%ff",
+            "/%c0%af",
+            "/%e0%80%af",
+            "/%ed%a0%80",
+            "/%00",
+            "/%0d%0aSet-Cookie:a",
+            "/%7f",
+            "/%c2%85",
+        ] {
+            assert!(matches!(Route::parse(path), Route::Malformed(_)), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_canonical_address_reads_back_as_the_same_route() {
+        for (given, canonical_path) in [
+            ("/%67raphql?query=%7Ba%7D", "/graphql?query=%7Ba%7D"),
+            ("/%40ada", "/@ada"),
+            ("/%e2%82%ac%20%25", "/%E2%82%AC%20%25"),
+            ("/a%3Fb", "/a%3Fb"),
+        ] {
+            let uri = canonical(&given.parse().unwrap()).unwrap();
+            assert_eq!(uri.to_string(), canonical_path);
+            let given: Uri = given.parse().unwrap();
+            assert_eq!(Route::parse(uri.path()), Route::parse(given.path()));
+        }
+    }
+
+    #[test]
+    fn hosts_are_names_or_addresses() {
+        for host in [
+            "localhost",
+            "photos.example:4999",
+            "127.0.0.1:80",
+            "[::1]",
+            "[::1]:4999",
+            "photo_1",
+            "photo:",
+        ] {
+            assert!(is_host(host), "{host}");
+        }
+        for host in [
+            "", ":80", "a b", "a,b", "a/b", "ada@b", "a:b", "a:80:80", "a:65536", "a:+80", "[::1", "[::1]80",
+            "[g]", "::1", "a?b", "a#b", "<b>", "a\\b",
+        ] {
+            assert!(!is_host(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn each_route_has_its_methods() {
+        assert!(Route::Graphql.allows(&Method::POST) && !Route::Graphql.allows(&Method::HEAD));
+        assert!(Route::Upload.allows(&Method::POST) && !Route::Upload.allows(&Method::GET));
+        let page = Route::Page("/".to_owned());
+        assert!(page.allows(&Method::HEAD) && !page.allows(&Method::POST));
+    }
+}
