@@ -14,7 +14,7 @@ use hive_router::{PluginRegistry, RouterSharedState, SchemaState};
 
 use crate::config::Config;
 use crate::known::KnownPlugin;
-use crate::{choice, cost, errors, introspection, traffic};
+use crate::{choice, cost, errors, guard, introspection, traffic};
 
 /// The started library.
 pub(crate) struct Engine {
@@ -32,6 +32,8 @@ impl Engine {
         let telemetry = Telemetry::init_global(settings).context("cannot start logging")?;
         let mut tasks = BackgroundTasksManager::new();
         let plugins = PluginRegistry::new()
+            // Before all others: it is what they are safe behind.
+            .register::<guard::GuardPlugin>()
             .register::<KnownPlugin>()
             .register::<choice::ChoicePlugin>()
             .register::<cost::CostPlugin>()

@@ -12,6 +12,7 @@ mod deletions;
 mod ended_sessions;
 mod errors;
 mod feeds;
+mod guard;
 mod http;
 mod identity;
 mod limits;
