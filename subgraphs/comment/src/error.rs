@@ -14,6 +14,9 @@ pub enum Error {
     /// The idempotency key breaks its rule.
     #[error(transparent)]
     Key(#[from] InvalidKey),
+    /// The idempotency key was used before with another input.
+    #[error("This idempotency key was used for another comment. Send this one with a new key.")]
+    KeyUsed,
     /// There is no such photo (any more).
     #[error("This photo does not exist.")]
     NoPhoto,
@@ -44,6 +47,7 @@ impl Classify for Error {
         match self {
             Self::Common(error) => error.code(),
             Self::Key(_) | Self::ReplyToReply | Self::OtherPhoto => Code::InvalidInput,
+            Self::KeyUsed => Code::Conflict,
             Self::NoPhoto | Self::NoComment | Self::NoParent => Code::NotFound,
             Self::NotAuthor | Self::MayNotDelete => Code::Forbidden,
         }
@@ -52,7 +56,7 @@ impl Classify for Error {
     fn field(&self) -> Option<&'static str> {
         match self {
             Self::Common(error) => error.field(),
-            Self::Key(_) => Some("idempotencyKey"),
+            Self::Key(_) | Self::KeyUsed => Some("idempotencyKey"),
             Self::ReplyToReply | Self::OtherPhoto => Some("replyToId"),
             _ => None,
         }

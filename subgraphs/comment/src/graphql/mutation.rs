@@ -17,7 +17,8 @@ pub struct Mutation;
 #[Object]
 impl Mutation {
     /// `NOT_FOUND` for a photo, or a comment to reply to, that does not exist or was deleted. `INVALID_INPUT` on field
-    /// replyToId for a reply to a reply, or to a comment of another photo.
+    /// replyToId for a reply to a reply, or to a comment of another photo. `CONFLICT` on field idempotencyKey for a
+    /// key that was used before with another input.
     async fn add_comment(&self, ctx: &Context<'_>, input: AddCommentInput) -> chassis::Result<Comment> {
         let (viewer, pool) = writer(ctx).await?;
         let draft = input.parse()?;
@@ -119,7 +120,7 @@ async fn existing(executor: impl sqlx::MySqlExecutor<'_>, id: CommentId) -> Resu
         .ok_or(Error::NoComment)
 }
 
-/// Writes the comment and gives its id; that of the first one where `key` was used before.
+/// Writes the comment and gives its id; that of the first one where `key` was used before with the same input.
 ///
 /// The photo and the comment that is answered are held until the commit, so that neither goes in between.
 async fn write(
@@ -130,9 +131,13 @@ async fn write(
 ) -> Result<CommentId, Error> {
     departed::require_present_until_commit(tx, viewer).await?;
     if let Some(key) = key
-        && let Some(first) = store::take_key(tx, viewer.id, key, comment.id, comment.created_at).await?
+        && let Some(owner) = store::take_key(tx, viewer.id, key, comment).await?
     {
-        return Ok(first);
+        return if owner.same_input {
+            Ok(owner.comment)
+        } else {
+            Err(Error::KeyUsed)
+        };
     }
     if !store::hold_photo(tx, comment.photo_id).await? {
         return Err(Error::NoPhoto);

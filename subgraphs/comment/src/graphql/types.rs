@@ -1,7 +1,7 @@
 use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, ID, InputObject, Object};
 use chassis::UserId;
-use chassis::pagination::NodeConnection;
+use chassis::pagination::{CursorKey, NodeConnection, Page};
 use chrono::{DateTime, Utc};
 
 use crate::domain::{self, Body, ClientKey, CommentId, List, ListPage, PhotoId, Place};
@@ -138,19 +138,17 @@ async fn page(
     first: i32,
     after: Option<String>,
 ) -> chassis::Result<CommentConnection> {
-    let page = domain::parse_page(list, first, after.as_deref())?;
+    let key = ctx.data_unchecked::<CursorKey>().list(list);
+    let page = Page::<Place>::parse(first, after.as_deref(), key)?;
     let rows = ctx
         .data_unchecked::<DataLoader<Comments>>()
         .load_one(ListPage::new(list, &page))
         .await?;
     let rows = rows.unwrap_or_default().into_iter();
-    Ok(page.connection(
-        rows.map(|row| (Place(list.kind(), row.id), Some(Comment(row)))),
-        Total(list),
-    ))
+    Ok(page.connection(rows.map(|row| (Place(row.id), Some(Comment(row)))), Total(list)))
 }
 
-/// idempotencyKey: made by the client; repeating a call with the same key answers the first comment.
+/// idempotencyKey: made by the client; repeating a call with the same key and input answers the first comment.
 #[derive(InputObject)]
 pub struct AddCommentInput {
     photo_id: ID,

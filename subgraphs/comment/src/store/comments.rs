@@ -3,6 +3,7 @@
 use chassis::UserId;
 use chassis::database::push_ids;
 use chrono::{DateTime, Utc};
+use sha2::{Digest as _, Sha256};
 use sqlx::{MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
 use uuid::Uuid;
 
@@ -53,20 +54,31 @@ pub async fn hold_parent(
     .await
 }
 
-/// Takes `key` for the comment `id`, or tells which comment had it first. Waits for another who takes it right now.
+/// The comment that a key stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyOwner {
+    /// The comment, which may be deleted.
+    pub comment: CommentId,
+    /// Whether the key came with the same input then. A key of the release before matches any.
+    pub same_input: bool,
+}
+
+/// Takes `key` for `comment`, or tells which comment had it first. Waits for another transaction
+/// that takes it right now.
 pub async fn take_key(
     connection: &mut MySqlConnection,
     author: UserId,
     key: &ClientKey,
-    id: CommentId,
-    now: DateTime<Utc>,
-) -> Result<Option<CommentId>, sqlx::Error> {
+    comment: &Comment,
+) -> Result<Option<KeyOwner>, sqlx::Error> {
+    let input = input_hash(comment);
     let done = sqlx::query!(
-        "INSERT IGNORE INTO comment_key (author_id, client_key, comment_id, created_at) VALUES (?, ?, ?, ?)",
+        "INSERT IGNORE INTO comment_key (author_id, client_key, comment_id, created_at, input_hash) VALUES (?, ?, ?, ?, ?)",
         author.0,
         key.as_bytes(),
-        id.0,
-        now,
+        comment.id.0,
+        comment.created_at,
+        &input[..],
     )
     .execute(&mut *connection)
     .await?;
@@ -74,14 +86,26 @@ pub async fn take_key(
         return Ok(None);
     }
     // With a lock, because the transaction's own view may be older than the row that was in the way.
-    sqlx::query_scalar!(
-        r#"SELECT comment_id AS "comment_id: CommentId" FROM comment_key
-           WHERE author_id = ? AND client_key = ? LOCK IN SHARE MODE"#,
+    sqlx::query_as!(
+        KeyOwner,
+        r#"SELECT comment_id AS "comment: CommentId", COALESCE(input_hash = ?, TRUE) AS "same_input!: bool"
+           FROM comment_key WHERE author_id = ? AND client_key = ? LOCK IN SHARE MODE"#,
+        &input[..],
         author.0,
         key.as_bytes(),
     )
     .fetch_optional(connection)
     .await
+}
+
+/// What a key is bound to: the photo, the comment that is answered, and the text.
+fn input_hash(comment: &Comment) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(comment.photo_id.0)
+        .chain_update(comment.reply_to.map_or(Uuid::nil(), Uuid::from))
+        .chain_update(&comment.body)
+        .finalize()
+        .into()
 }
 
 /// Writes a comment.

@@ -123,7 +123,7 @@ async fn a_repeated_call_answers_the_first_comment() {
     let photo = service.photo(ada).await;
     let input = |body: &str| json!({ "photoId": photo, "body": body, "idempotencyKey": "one" });
     let first = service.try_add(ada, input("first")).await;
-    let again = service.try_add(ada, input("second")).await;
+    let again = service.try_add(ada, input(" first ")).await;
     assert_eq!(again.data(), first.data());
     // Another person's key of the same name is another key.
     let others = service.try_add(bob, input("bob's")).await;
@@ -145,6 +145,52 @@ async fn a_repeated_call_answers_the_first_comment() {
         .await
         .data();
     assert_eq!(service.read(photo).await["commentCount"], json!(2));
+}
+
+#[tokio::test]
+async fn a_key_is_bound_to_its_input() {
+    let service = service().await;
+    let ada = service.person();
+    let (photo, other) = (service.photo(ada).await, service.photo(ada).await);
+    let top = service.add(ada, photo, "top").await;
+    let input = json!({ "photoId": photo, "body": "first", "idempotencyKey": "one" });
+    let first = service.try_add(ada, input.clone()).await;
+    for (field, value) in [
+        ("photoId", json!(other)),
+        ("body", json!("second")),
+        ("replyToId", json!(top)),
+    ] {
+        let mut changed = input.clone();
+        changed[field] = value;
+        let answer = service.try_add(ada, changed.clone()).await;
+        assert_eq!(answer.error(), "CONFLICT idempotencyKey", "{field}");
+        // Under a key of its own it is written.
+        changed["idempotencyKey"] = json!(format!("one with another {field}"));
+        service.try_add(ada, changed).await.data();
+    }
+    assert_eq!(service.try_add(ada, input.clone()).await.data(), first.data());
+    assert_eq!(service.read(photo).await["commentCount"], json!(4));
+    assert_eq!(service.read(other).await["commentCount"], json!(1));
+    // An edit of the first comment changes nothing about its key.
+    let edit = "mutation ($id: ID!) { editComment(id: $id, body: \"edited\") { id } }";
+    let id = first.data()["addComment"]["id"].clone();
+    service
+        .client
+        .of(ada)
+        .graphql(edit, json!({ "id": id }))
+        .await
+        .data();
+    let again = service.try_add(ada, input.clone()).await;
+    assert_eq!(again.data()["addComment"], json!({ "id": id, "body": "edited" }));
+    // A key of the release before matches any input.
+    sqlx::query("UPDATE comment_key SET input_hash = NULL WHERE client_key = 'one'")
+        .execute(&service.comments.pool)
+        .await
+        .unwrap();
+    let mut old = input.clone();
+    old["body"] = json!("other");
+    let answer = service.try_add(ada, old).await;
+    assert_eq!(answer.data()["addComment"]["id"], id);
 }
 
 #[tokio::test]
