@@ -1,13 +1,20 @@
 //! Relay connections over keyset cursors.
+//!
+//! Cursors are signed: a cursor is valid in the list, and with the arguments, that it was issued for.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use async_graphql::connection::{EmptyFields, PageInfo};
 use async_graphql::{Object, ObjectType, OutputType, TypeName};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::Sha256;
+
+use crate::config::Secret;
 
 /// The most items that one page may have.
 pub const MAX_PAGE: usize = 100;
@@ -84,26 +91,71 @@ impl<N: OutputType> TypeName for NodeEdge<N> {
     }
 }
 
-/// A place in an ordered list: the values of the sort key of one item.
-pub trait Cursor: Serialize + DeserializeOwned {
-    /// Which list this is a place in. A cursor of another list is refused.
-    const KIND: &'static str;
+/// Signs the cursors of a service. All replicas derive it from the secret that they share.
+#[derive(Clone)]
+pub struct CursorKey([u8; 32]);
 
-    /// What the client gets: opaque text.
-    fn encode(&self) -> String {
-        // A struct of numbers, ids and times always serialises.
-        let json = serde_json::to_string(self).unwrap_or_default();
-        URL_SAFE_NO_PAD.encode(format!("{}:{json}", Self::KIND))
+impl CursorKey {
+    /// The key that belongs to the services' common secret.
+    pub fn new(secret: &Secret) -> Self {
+        Self(mac(secret.expose().as_bytes(), &[b"cursors"]))
     }
 
-    /// Reads back what [`Cursor::encode`] wrote; `None` for anything else.
-    fn decode(text: &str) -> Option<Self> {
+    /// The key of one list. `scope` tells it from the other lists of the same kind of cursor: whose list it is, and
+    /// the arguments that choose its items.
+    pub fn list(&self, scope: impl fmt::Display) -> ListKey {
+        ListKey(mac(&self.0, &[scope.to_string().as_bytes()]))
+    }
+}
+
+/// Signs the cursors of one list.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ListKey([u8; 32]);
+
+impl fmt::Debug for ListKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ListKey(…)")
+    }
+}
+
+fn mac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    hasher(key, parts).finalize().into_bytes().into()
+}
+
+fn hasher(key: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
+    // HMAC takes keys of any length.
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&[0; 64].into()));
+    for part in parts {
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part);
+    }
+    mac
+}
+
+/// Bytes of a signature in a cursor.
+const SIGNATURE: usize = 16;
+
+/// A place in an ordered list: the values of the sort key of one item.
+pub trait Cursor: Serialize + DeserializeOwned {
+    /// Which kind of list this is a place in. A cursor of another kind is refused.
+    const KIND: &'static str;
+
+    /// What the client gets: opaque text, the signature before the values.
+    fn encode(&self, list: &ListKey) -> String {
+        // A struct of numbers, ids and times always serialises.
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        let signature = mac(&list.0, &[Self::KIND.as_bytes(), &json]);
+        URL_SAFE_NO_PAD.encode([&signature[..SIGNATURE], &json].concat())
+    }
+
+    /// Reads back what [`Cursor::encode`] wrote with the same key; `None` for anything else.
+    fn decode(text: &str, list: &ListKey) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let text_inside = std::str::from_utf8(&bytes).ok()?;
-        let json = text_inside.strip_prefix(Self::KIND)?.strip_prefix(':')?;
-        let cursor: Self = serde_json::from_str(json).ok()?;
-        // There is one spelling of a cursor that we issued.
-        (cursor.encode() == text).then_some(cursor)
+        let (signature, json) = bytes.split_at_checked(SIGNATURE)?;
+        hasher(&list.0, &[Self::KIND.as_bytes(), json])
+            .verify_truncated_left(signature)
+            .ok()?;
+        serde_json::from_slice(json).ok()
     }
 }
 
@@ -132,25 +184,27 @@ impl crate::Classify for PageError {
 }
 
 /// Which page is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Page<C> {
     /// How many items at the most, 1 to 100.
     pub limit: usize,
     /// The last item of the page before.
     pub after: Option<C>,
+    /// Signs the cursors of the list.
+    list: ListKey,
 }
 
 impl<C: Cursor> Page<C> {
-    /// Reads the arguments `first` and `after`.
-    pub fn parse(first: i32, after: Option<&str>) -> Result<Self, PageError> {
+    /// Reads the arguments `first` and `after` of a list.
+    pub fn parse(first: i32, after: Option<&str>, list: ListKey) -> Result<Self, PageError> {
         let limit = usize::try_from(first)
             .ok()
             .filter(|limit| (1..=MAX_PAGE).contains(limit))
             .ok_or(PageError::First)?;
         let after = after
-            .map(|text| C::decode(text).ok_or(PageError::After))
+            .map(|text| C::decode(text, &list).ok_or(PageError::After))
             .transpose()?;
-        Ok(Self { limit, after })
+        Ok(Self { limit, after, list })
     }
 
     /// How many rows to fetch: one more than shown, to know whether there is a next page.
@@ -173,7 +227,7 @@ impl<C: Cursor> Page<C> {
             .by_ref()
             .take(self.limit)
             .map(|(cursor, node)| NodeEdge {
-                cursor: cursor.encode(),
+                cursor: cursor.encode(&self.list),
                 node,
             })
             .collect();
@@ -189,7 +243,8 @@ impl<C: Cursor> Page<C> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cursor, Page, PageError};
+    use super::{Cursor, CursorKey, ListKey, Page, PageError};
+    use crate::config::Secret;
     use serde::{Deserialize, Serialize};
 
     #[derive(Debug, PartialEq, Clone, Serialize, Deserialize)]
@@ -204,35 +259,60 @@ mod tests {
         const KIND: &'static str = "other";
     }
 
+    fn list(secret: &str, scope: &str) -> ListKey {
+        CursorKey::new(&Secret::new(secret)).list(scope)
+    }
+
     proptest::proptest! {
         #[test]
         fn a_cursor_reads_back(a: i64, b: u8) {
-            proptest::prop_assert_eq!(Place::decode(&Place(a, b).encode()), Some(Place(a, b)));
+            let list = list("secret", "list");
+            proptest::prop_assert_eq!(Place::decode(&Place(a, b).encode(&list), &list), Some(Place(a, b)));
         }
 
         #[test]
         fn no_text_makes_it_panic(text: String) {
-            if let Some(place) = Place::decode(&text) {
-                proptest::prop_assert_eq!(place.encode(), text);
-            }
+            proptest::prop_assert_eq!(Place::decode(&text, &list("secret", "list")), None);
+        }
+
+        #[test]
+        fn a_changed_cursor_is_refused(a: i64, b: u8, at: proptest::sample::Index, letter in "[A-Za-z0-9_-]") {
+            let list = list("secret", "list");
+            let mut text = Place(a, b).encode(&list);
+            let at = at.index(text.len());
+            let changed = text[at..=at] != letter;
+            text.replace_range(at..=at, &letter);
+            proptest::prop_assert_eq!(Place::decode(&text, &list).is_none(), changed);
         }
     }
 
     #[test]
-    fn another_lists_cursor_is_refused() {
-        let after = Other(1, 2).encode();
-        assert_eq!(Page::<Place>::parse(10, Some(&after)), Err(PageError::After));
+    fn a_cursor_is_of_one_kind_one_list_and_one_site() {
+        let own = list("secret", "list");
+        let after = |list: &ListKey| Place(1, 2).encode(list);
+        assert!(Page::<Place>::parse(10, Some(&after(&own)), own).is_ok());
+        for foreign in [
+            Other(1, 2).encode(&own),
+            after(&list("secret", "other list")),
+            after(&list("other secret", "list")),
+        ] {
+            assert_eq!(
+                Page::<Place>::parse(10, Some(&foreign), own),
+                Err(PageError::After)
+            );
+        }
     }
 
     #[test]
     fn first_is_one_to_a_hundred() {
+        let list = list("secret", "list");
         for first in [i32::MIN, -1, 0, 101, i32::MAX] {
             assert_eq!(
-                Page::<Place>::parse(first, None),
+                Page::<Place>::parse(first, None, list),
                 Err(PageError::First),
                 "{first}"
             );
         }
-        assert_eq!(Page::<Place>::parse(100, None).unwrap().limit, 100);
+        assert_eq!(Page::<Place>::parse(100, None, list).unwrap().limit, 100);
     }
 }

@@ -20,6 +20,7 @@ use chassis::Clock;
 use chassis::config::Secret;
 use chassis::events::inbox;
 use chassis::internal::InternalClient;
+use chassis::pagination::CursorKey;
 use chassis::server::{self, Readiness};
 use chassis::tokens::TokenVerifier;
 use chassis::worker::Job;
@@ -65,6 +66,7 @@ pub fn schema(service: &Comments) -> Schema<Query, Mutation, EmptySubscription> 
                 service: photos,
                 clock,
             })
+            .data(CursorKey::new(&service.secret))
             .data(loaders::comments(pool)),
     )
 }

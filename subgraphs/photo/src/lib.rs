@@ -35,6 +35,7 @@ use chassis::Clock;
 use chassis::config::Secret;
 use chassis::events::{Outbox, inbox};
 use chassis::internal::InternalClient;
+use chassis::pagination::CursorKey;
 use chassis::server::{self, Readiness};
 use chassis::tokens::TokenVerifier;
 use chassis::worker::Job;
@@ -71,11 +72,14 @@ pub struct State {
 /// The subgraph's schema.
 pub type PhotoSchema = Schema<Query, Mutation, EmptySubscription>;
 
-/// The schema over `state`; without one it only describes itself.
-pub fn schema(state: Option<State>) -> PhotoSchema {
+/// The schema over a service's state; without one it only describes itself.
+pub fn schema(service: Option<(State, CursorKey)>) -> PhotoSchema {
     let mut builder = Schema::build(Query, Mutation, EmptySubscription);
-    if let Some(state) = state {
-        builder = builder.data(loaders::photos(state.pool.clone())).data(state);
+    if let Some((state, cursors)) = service {
+        builder = builder
+            .data(loaders::photos(state.pool.clone()))
+            .data(cursors)
+            .data(state);
     }
     server::finish_schema(builder)
 }
@@ -94,7 +98,8 @@ pub fn routes(state: &State, trust: Trust, stop: CancellationToken) -> Router {
         sweep: Arc::clone(&state.sweep),
     };
     let readiness = Readiness::new(state.pool.clone(), stop);
-    server::routes(schema(Some(state.clone())), trust.verifier.clone(), readiness)
+    let schema = schema(Some((state.clone(), CursorKey::new(&trust.secret))));
+    server::routes(schema, trust.verifier.clone(), readiness)
         .merge(uploads::routes(state.clone(), trust.verifier))
         .merge(media::routes(state.files.clone()))
         .merge(inbox::routes(

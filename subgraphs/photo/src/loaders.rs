@@ -35,18 +35,7 @@ impl Loader<PhotoId> for Photos {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AuthorPage {
     pub author: UserId,
-    pub limit: usize,
-    pub after: Option<Place>,
-}
-
-impl AuthorPage {
-    /// The page without its author.
-    pub fn page(self) -> Page<Place> {
-        Page {
-            limit: self.limit,
-            after: self.after,
-        }
-    }
+    pub page: Page<Place>,
 }
 
 impl Loader<AuthorPage> for Photos {
@@ -64,7 +53,7 @@ impl Loader<AuthorPage> for Photos {
             *round += 1;
         }
         for round in rounds.into_values() {
-            let arms: Vec<_> = round.iter().map(|key| (key.author, key.page())).collect();
+            let arms: Vec<_> = round.iter().map(|key| (key.author, key.page)).collect();
             let mut photos = database::read(|| store::by_authors(&self.0, &arms)).await?;
             // SQL promises an order to each arm of a union, but none to the whole.
             photos.sort_by_key(|photo| std::cmp::Reverse((photo.published_at, photo.id)));

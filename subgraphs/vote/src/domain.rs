@@ -197,7 +197,8 @@ pub fn day_at(now: DateTime<Utc>, time_zone: Tz) -> NaiveDate {
 
 #[cfg(test)]
 mod tests {
-    use chassis::pagination::Cursor as _;
+    use chassis::config::Secret;
+    use chassis::pagination::{Cursor as _, CursorKey};
     use chrono::NaiveDate;
 
     use super::{Choice, PhotoId, Place, Rank, RankedCursor, Timeline, day_at, parse_day};
@@ -262,9 +263,10 @@ mod tests {
                 published_at: chrono::DateTime::from_timestamp_micros(micros).unwrap(),
                 photo_id: PhotoId(uuid::Uuid::from_u128(photo)),
             };
+            let list = CursorKey::new(&Secret::new("secret")).list("");
             for place in [Place::At(7), Place::Beyond(rank)] {
                 let cursor = RankedCursor { timeline: Timeline::Trending, version, snapshot: uuid::Uuid::from_u128(snapshot), place };
-                proptest::prop_assert_eq!(RankedCursor::decode(&cursor.encode()), Some(cursor));
+                proptest::prop_assert_eq!(RankedCursor::decode(&cursor.encode(&list), &list), Some(cursor));
             }
         }
 

@@ -27,6 +27,7 @@ use chassis::Clock;
 use chassis::config::Secret;
 use chassis::events::inbox;
 use chassis::lease::Held;
+use chassis::pagination::CursorKey;
 use chassis::server::{self, Readiness};
 use chassis::telemetry::measure::{self, Metric, describe};
 use chassis::tokens::TokenVerifier;
@@ -83,6 +84,7 @@ pub fn schema(service: &Vote) -> Schema<Query, Mutation, EmptySubscription> {
             .data(loaders::votes(pool.clone()))
             .data(pool)
             .data(clock)
+            .data(CursorKey::new(&service.secret))
             .data(service.time_zone),
     )
 }

@@ -21,6 +21,8 @@ use crate::store::votes;
 const LIFE: TimeDelta = TimeDelta::hours(1);
 /// How long a snapshot is given to new readers while the order stays as it is. After that it lives on for [`LIFE`].
 const REUSE: TimeDelta = TimeDelta::minutes(5);
+/// The longest time from a first page until its cursors expire.
+pub const MAX_CURSOR_AGE: TimeDelta = TimeDelta::minutes(65);
 /// The most ids that are looked at together for a page of which many photos are gone.
 const REACH: u32 = 960;
 

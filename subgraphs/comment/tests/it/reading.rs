@@ -95,16 +95,24 @@ async fn pages_give_each_comment_once_in_order() {
         answer.data()["_entities"][0]["comments"]["nodes"][0]["replies"],
         json!({ "nodes": [{ "body": "reply 4.2" }, { "body": "reply 4.3" }], "pageInfo": { "hasNextPage": false, "hasPreviousPage": true } })
     );
-    // A cursor of one kind of list is none of another.
-    let answer = service
-        .client
-        .entities(
-            "Photo",
-            &[photo],
-            &format!("comments(after: \"{cursor}\") {{ totalCount }}"),
-        )
-        .await;
+    // A cursor of one list is none of another, of its kind or not.
+    let selection = format!("comments(after: \"{cursor}\") {{ totalCount }}");
+    let answer = service.client.entities("Photo", &[photo], &selection).await;
     assert_eq!(answer.error(), "INVALID_INPUT after");
+    let selection = "comments(first: 1) { pageInfo { endCursor } }";
+    let answer = service.client.entities("Photo", &[photo], selection).await;
+    let cursor = &answer.data()["_entities"][0]["comments"]["pageInfo"]["endCursor"];
+    let other = conversation(&service, ada, bob).await;
+    let selection = format!("comments(after: {cursor}) {{ nodes {{ body }} }}");
+    for (kind, id) in [("Photo", other.to_string()), ("User", ada.to_string())] {
+        let answer = service.client.entities(kind, &[id], &selection).await;
+        assert_eq!(answer.error(), "INVALID_INPUT after", "{kind}");
+    }
+    service
+        .client
+        .entities("Photo", &[photo], &selection)
+        .await
+        .data();
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@ use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, ID, Object};
 use chassis::Result;
 use chassis::database;
-use chassis::pagination::{NodeConnection, Page};
+use chassis::pagination::{CursorKey, NodeConnection, Page};
 use chassis::{UserId, id};
 
 use super::types::{self, Photo, User};
@@ -40,7 +40,11 @@ impl Query {
         #[graphql(default = 24)] first: i32,
         after: Option<String>,
     ) -> Result<NodeConnection<Photo>> {
-        let page = Page::parse(first, after.as_deref())?;
+        let page = Page::parse(
+            first,
+            after.as_deref(),
+            ctx.data_unchecked::<CursorKey>().list("latest"),
+        )?;
         let state = ctx.data_unchecked::<State>();
         let photos = database::read(|| store::latest(&state.pool, &page)).await?;
         Ok(types::connection(&page, photos))

@@ -2,7 +2,7 @@ use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, ID, Object};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chassis::pagination::{NodeConnection, Page};
+use chassis::pagination::{CursorKey, NodeConnection, Page};
 use chassis::{Result, UserId};
 use chrono::{DateTime, Utc};
 
@@ -88,12 +88,11 @@ impl User {
         #[graphql(default = 24)] first: i32,
         after: Option<String>,
     ) -> Result<Option<NodeConnection<Photo>>> {
-        let page = Page::parse(first, after.as_deref())?;
-        let key = AuthorPage {
-            author: self.0,
-            limit: page.limit,
-            after: page.after,
-        };
+        let list = ctx
+            .data_unchecked::<CursorKey>()
+            .list(format_args!("author {}", self.0));
+        let page = Page::parse(first, after.as_deref(), list)?;
+        let key = AuthorPage { author: self.0, page };
         let loader = ctx.data_unchecked::<DataLoader<Photos>>();
         let photos = loader
             .load_one(key)

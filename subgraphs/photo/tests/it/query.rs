@@ -173,15 +173,41 @@ async fn bad_pages_are_refused() {
 }
 
 #[tokio::test]
-async fn a_cursor_at_the_end_of_time_is_only_a_cursor() {
+async fn a_cursor_without_our_signature_is_refused() {
     use base64::Engine as _;
     let site = Site::new().await;
     site.published(somebody(), 0).await;
     for at in [i64::MIN, i64::MAX, 0] {
         let text = format!("latest:{{\"at\":{at},\"id\":\"{}\"}}", Uuid::nil());
         let cursor = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
-        latest(&site, 10, Some(&cursor)).await.data();
+        let answer = latest(&site, 10, Some(&cursor)).await;
+        assert_eq!(answer.error(), "INVALID_INPUT after");
     }
+}
+
+#[tokio::test]
+async fn a_cursor_is_of_one_list() {
+    let site = Site::new().await;
+    let (one, two) = (somebody(), somebody());
+    for seed in 0..4 {
+        site.published(if seed < 2 { one } else { two }, seed).await;
+    }
+    let of_latest = latest(&site, 1, None).await.data()["latestPhotos"]["pageInfo"]["endCursor"].clone();
+    let photos_of = async |user, after: &serde_json::Value| {
+        let page =
+            format!("photos(first: 1, after: {after}) {{ nodes {{ title }} pageInfo {{ endCursor }} }}");
+        site.client.entities("User", &[user], &page).await
+    };
+    let first = photos_of(one, &serde_json::Value::Null).await;
+    let of_one = &first.data()["_entities"][0]["photos"]["pageInfo"]["endCursor"];
+    photos_of(one, of_one).await.data();
+    for (user, after) in [(two, of_one), (one, &of_latest)] {
+        assert_eq!(photos_of(user, after).await.error(), "INVALID_INPUT after");
+    }
+    assert_eq!(
+        latest(&site, 1, of_one.as_str()).await.error(),
+        "INVALID_INPUT after"
+    );
 }
 
 #[tokio::test]

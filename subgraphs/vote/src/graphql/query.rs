@@ -1,5 +1,5 @@
 use async_graphql::{Context, ID, Object};
-use chassis::pagination::{NodeConnection, Page, PageError};
+use chassis::pagination::{CursorKey, ListKey, NodeConnection, Page, PageError};
 use chassis::{Clock, database};
 use chrono_tz::Tz;
 use sqlx::MySqlPool;
@@ -8,7 +8,7 @@ use crate::domain::{self, DayCursor, PhotoId, RankedCursor, Timeline};
 use crate::error::Error;
 use crate::graphql::types::{Date, HotDay, Photo};
 use crate::store::days;
-use crate::timelines::Timelines;
+use crate::timelines::{MAX_CURSOR_AGE, Timelines};
 
 /// The root of reads.
 pub struct Query;
@@ -24,19 +24,15 @@ impl Query {
         after: Option<String>,
     ) -> chassis::Result<NodeConnection<Photo>> {
         let day = day.map(|day| day.parse()).transpose().map_err(Error::from)?;
-        let page = Page::<RankedCursor>::parse(first, after.as_deref())?;
+        let page = Page::<RankedCursor>::parse(first, after.as_deref(), list_key(ctx))?;
+        let now = ctx.data_unchecked::<Clock>().now();
+        let day_at = |time| Timeline::Hot(domain::day_at(time, *ctx.data_unchecked::<Tz>()));
         let timeline = match (day, page.after.map(|cursor| cursor.timeline)) {
             (Some(day), _) => Timeline::Hot(day),
-            // Whoever began to read today's photos reads on in them after midnight.
-            (None, Some(begun)) => begun,
-            (None, None) => {
-                let now = ctx.data_unchecked::<Clock>().now();
-                Timeline::Hot(domain::day_at(now, *ctx.data_unchecked::<Tz>()))
-            }
+            // A reader who began with today's photos before midnight reads on in them.
+            (None, Some(begun)) if begun == day_at(now - MAX_CURSOR_AGE) => begun,
+            (None, _) => day_at(now),
         };
-        if timeline == Timeline::Trending {
-            return Err(PageError::After.into());
-        }
         ranked(ctx, timeline, &page).await
     }
 
@@ -47,7 +43,7 @@ impl Query {
         #[graphql(default = 24)] first: i32,
         after: Option<String>,
     ) -> chassis::Result<NodeConnection<Photo>> {
-        let page = Page::parse(first, after.as_deref())?;
+        let page = Page::parse(first, after.as_deref(), list_key(ctx))?;
         ranked(ctx, Timeline::Trending, &page).await
     }
 
@@ -58,7 +54,7 @@ impl Query {
         #[graphql(default = 30)] first: i32,
         after: Option<String>,
     ) -> chassis::Result<NodeConnection<HotDay>> {
-        let page = Page::<DayCursor>::parse(first, after.as_deref())?;
+        let page = Page::<DayCursor>::parse(first, after.as_deref(), list_key(ctx))?;
         let before = page.after.map(|DayCursor(day)| day);
         let pool = ctx.data_unchecked::<MySqlPool>();
         let days = database::read(|| days::archive(pool, before, page.rows())).await?;
@@ -74,6 +70,11 @@ impl Query {
         // One error would make nulls of all the entities that are asked for together.
         PhotoId::parse(&id, "id").ok().map(Photo::new)
     }
+}
+
+/// One for all lists here: ranked cursors hold their timeline, and there is one list of days.
+fn list_key(ctx: &Context<'_>) -> ListKey {
+    ctx.data_unchecked::<CursorKey>().list("")
 }
 
 async fn ranked(

@@ -3,7 +3,7 @@ use serde_json::json;
 use uuid::Uuid;
 use vote::domain::{DayCursor, Place, RankedCursor, Timeline};
 
-use crate::support::{App, List, leaf, someone, strings};
+use crate::support::{App, List, cursor_list, leaf, someone, strings};
 
 #[tokio::test]
 async fn pages_have_one_to_a_hundred_photos() {
@@ -36,22 +36,23 @@ async fn a_cursor_that_we_did_not_issue_is_refused() {
     app.fold().await;
     let hot = leaf(&app.client, List::Hot, 2, None).await.next.unwrap();
     let trending = leaf(&app.client, List::Trending, 2, None).await.next.unwrap();
-    let issued = RankedCursor::decode(&trending).unwrap();
+    let list = cursor_list();
+    let issued = RankedCursor::decode(&trending, &list).unwrap();
     let beyond_the_end = RankedCursor {
         place: Place::At(5),
         ..issued
     }
-    .encode();
+    .encode(&list);
     let far = RankedCursor {
         place: Place::At(u32::MAX),
         ..issued
     }
-    .encode();
+    .encode(&list);
     let unknown = RankedCursor {
         snapshot: Uuid::new_v4(),
         ..issued
     }
-    .encode();
+    .encode(&list);
     let below_nothing = RankedCursor {
         place: Place::Beyond(vote::domain::Rank {
             score: 0,
@@ -61,8 +62,8 @@ async fn a_cursor_that_we_did_not_issue_is_refused() {
         }),
         ..issued
     }
-    .encode();
-    let day = DayCursor(app.clock.now().date_naive()).encode();
+    .encode(&list);
+    let day = DayCursor(app.clock.now().date_naive()).encode(&list);
     let query = "query ($after: String) { trendingPhotos(after: $after) { nodes { id } } }";
     for after in [
         "",
@@ -107,6 +108,53 @@ async fn a_cursor_that_we_did_not_issue_is_refused() {
         app.client.graphql(archive, json!({ "after": hot })).await.error(),
         "INVALID_INPUT after"
     );
+}
+
+/// What the release before signatures issued, and what can be written in its form.
+#[tokio::test]
+async fn a_cursor_without_our_signature_is_refused() {
+    use base64::Engine as _;
+    let app = App::new().await;
+    app.publish_many(someone(), 5).await;
+    app.fold().await;
+    let archive = "query ($after: String) { hotDays(after: $after) { nodes { day } } }";
+    for day in ["-0001-01-01", "+262142-12-31", "2026-11-22", "9999-12-31"] {
+        let text = format!("day:\"{day}\"");
+        let after = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+        let answer = app.client.graphql(archive, json!({ "after": after })).await;
+        assert_eq!(answer.error(), "INVALID_INPUT after", "{day}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_day_a_cursor_is_of_today_or_of_a_reader_who_began_before_midnight() {
+    let app = App::new().await;
+    app.publish_many(someone(), 5).await;
+    app.fold().await;
+    app.clock.set("2026-11-24T23:50:00Z".parse().unwrap());
+    app.publish_many(someone(), 5).await;
+    app.fold().await;
+    let read = "query ($after: String) { hotPhotos(after: $after) { nodes { id } } }";
+    let of = async |day: &str| {
+        let query = format!("{{ hotPhotos(day: \"{day}\", first: 2) {{ pageInfo {{ endCursor }} }} }}");
+        let answer = app.client.graphql(&query, json!({})).await;
+        answer.data()["hotPhotos"]["pageInfo"]["endCursor"].clone()
+    };
+    let (earlier, today) = (of("2026-11-22").await, of("2026-11-24").await);
+    for (time, after, valid) in [
+        ("2026-11-24T23:51:00Z", &today, true),
+        ("2026-11-24T23:51:00Z", &earlier, false),
+        ("2026-11-25T00:30:00Z", &today, true),
+        ("2026-11-25T00:30:00Z", &earlier, false),
+    ] {
+        app.clock.set(time.parse().unwrap());
+        let answer = app.client.graphql(read, json!({ "after": after })).await;
+        if valid {
+            assert_eq!(answer.data()["hotPhotos"]["nodes"].as_array().unwrap().len(), 3);
+        } else {
+            assert_eq!(answer.error(), "INVALID_INPUT after", "{time}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -218,7 +266,7 @@ async fn every_edge_is_a_place_to_go_on_from() {
                 .ids,
             rest
         );
-        let cursor = RankedCursor::decode(edge["cursor"].as_str().unwrap()).unwrap();
+        let cursor = RankedCursor::decode(edge["cursor"].as_str().unwrap(), &cursor_list()).unwrap();
         assert_eq!(cursor.timeline, Timeline::Hot("2026-11-22".parse().unwrap()));
     }
 }

@@ -10,6 +10,7 @@ use chassis::UserId;
 use chassis::config::Secret;
 use chassis::events::Event;
 use chassis::internal::{Ids, InternalClient, Listing};
+use chassis::pagination::{CursorKey, ListKey};
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
@@ -190,6 +191,11 @@ pub(crate) fn shown(photo: &Value) -> String {
 pub(crate) struct Leaf {
     pub(crate) ids: Vec<String>,
     pub(crate) next: Option<String>,
+}
+
+/// Signs the cursors of the service.
+pub(crate) fn cursor_list() -> ListKey {
+    CursorKey::new(&Secret::new(INTERNAL_SECRET)).list("")
 }
 
 #[derive(Clone, Copy)]

@@ -13,7 +13,7 @@ use serde_json::json;
 use testkit::Client;
 use vote::domain::{PhotoId, Place, RankedCursor};
 
-use crate::support::{App, List, cast, leaf, someone, strings, walk};
+use crate::support::{App, List, cast, cursor_list, leaf, someone, strings, walk};
 
 #[tokio::test]
 async fn walking_the_pages_gives_each_photo_once() {
@@ -198,8 +198,8 @@ async fn snapshots_live_an_hour_after_they_were_last_given_out() {
     app.clock.advance(TimeDelta::minutes(5));
     let late = leaf(&app.client, List::Hot, 2, None).await.next.unwrap();
     assert_eq!(
-        RankedCursor::decode(&early).unwrap().snapshot,
-        RankedCursor::decode(&late).unwrap().snapshot
+        RankedCursor::decode(&early, &cursor_list()).unwrap().snapshot,
+        RankedCursor::decode(&late, &cursor_list()).unwrap().snapshot
     );
     app.clock.advance(TimeDelta::minutes(59));
     app.client.graphql(query, json!({ "after": late })).await.data();
@@ -261,9 +261,9 @@ async fn trending_goes_on_beyond_its_snapshot() {
     let place = |at| {
         RankedCursor {
             place: Place::At(at),
-            ..RankedCursor::decode(&first).unwrap()
+            ..RankedCursor::decode(&first, &cursor_list()).unwrap()
         }
-        .encode()
+        .encode(&cursor_list())
     };
     app.sql("UPDATE photo_score SET down = 100 WHERE up = 6 LIMIT 10")
         .await;
