@@ -36,11 +36,14 @@ struct Uploaded {
 }
 
 /// What went wrong, by the code that the API promises.
-struct Refusal {
-    code: String,
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) code: String,
     message: String,
     retry_after: Option<u64>,
 }
+
+impl std::error::Error for Refusal {}
 
 impl Site {
     pub(crate) fn new(url: &str) -> Result<Self> {
@@ -238,7 +241,7 @@ impl Member<'_> {
             .site
             .send_up_to(1, Some(&token), operation, &variables)
             .await?;
-        answer.map_err(|refusal| anyhow!("{refusal}"))
+        answer.map_err(anyhow::Error::new)
     }
 
     async fn introduce(&self) -> Result<()> {

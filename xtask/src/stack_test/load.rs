@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::PATIENCE;
 use super::visit::{Visit, files, picture};
+use crate::seed::site::Refusal;
 
 /// Each kind of work is done at least so often.
 const AT_LEAST: u32 = 3;
@@ -96,6 +97,8 @@ impl Load<'_> {
             let outcome = work().await;
             self.count(kind, began, &outcome);
             match outcome {
+                // Parts that go may make a request fail; they never make it a defect.
+                Err(error) if is_internal(&error) => bail!("{kind} were answered with INTERNAL: {error:#}"),
                 Err(error) if began.elapsed() > PATIENCE => bail!("{kind} never worked again: {error:#}"),
                 Err(_) => pause(100).await,
                 done => return done,
@@ -208,6 +211,12 @@ impl Load<'_> {
         }
         Ok(())
     }
+}
+
+fn is_internal(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<Refusal>()
+        .is_some_and(|refusal| refusal.code == "INTERNAL")
 }
 
 async fn pause(millis: u64) {
