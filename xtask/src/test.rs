@@ -30,6 +30,12 @@ const TARGETS: [&str; 12] = [
     "e2e",
 ];
 
+/// Those of them that need the database and no other program.
+const SERVICE_TESTS: [&str; 6] = ["chassis", "profile", "photo", "vote", "comment", "authentication"];
+
+/// The step that runs them on a server without Galera.
+const WITHOUT_GALERA: &str = "without-galera";
+
 /// Finds dependencies that nothing uses; its version is part of what CI promises.
 const MACHETE: &str = "0.9.2";
 
@@ -115,7 +121,7 @@ async fn all(steps: &mut Steps, temporary: &Path, long: bool) -> Result<()> {
     steps.run("supergraph", async || compose::check()).await;
     steps.run("queries", async || prepare::check().await).await;
 
-    let database = if steps.wants_any(&TARGETS) {
+    let database = if steps.wants_any(&TARGETS) || long && steps.wants_any(&[WITHOUT_GALERA]) {
         Some(TemporaryDatabase::start().await?)
     } else {
         None
@@ -137,6 +143,17 @@ async fn all(steps: &mut Steps, temporary: &Path, long: bool) -> Result<()> {
                 }
                 outcome
             })
+            .await;
+    }
+    if long && let Some(database) = &database {
+        let environment = [
+            ("TMPDIR", temporary.display().to_string()),
+            ("TEST_DATABASE_URL", database.url().to_owned()),
+            ("TEST_DATABASE_WITHOUT_GALERA", "1".to_owned()),
+        ];
+        let selection = SERVICE_TESTS.map(|target| ["--test", target]).concat();
+        steps
+            .run(WITHOUT_GALERA, async || cargo_test(&selection, &environment))
             .await;
     }
     drop(database);
