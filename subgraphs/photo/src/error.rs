@@ -20,6 +20,8 @@ pub enum Error {
     Files(#[from] object_store::Error),
     #[error("the media folder failed")]
     Folder(#[from] std::io::Error),
+    #[error("an imaging worker could not be run")]
+    Worker(#[source] std::io::Error),
     #[error("a background thread ended early")]
     Thread(#[from] tokio::task::JoinError),
 }
@@ -32,7 +34,7 @@ impl Classify for Error {
             Self::Common(error) => error.code(),
             Self::NoUpload | Self::NoPhoto => Code::NotFound,
             Self::NotTheAuthor | Self::NeitherAuthorNorModerator => Code::Forbidden,
-            Self::Files(_) | Self::Folder(_) => Code::Unavailable,
+            Self::Files(_) | Self::Folder(_) | Self::Worker(_) => Code::Unavailable,
             Self::Thread(_) => Code::Internal,
         }
     }

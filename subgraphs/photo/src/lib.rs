@@ -1,6 +1,6 @@
 //! Photos: uploads, files and renditions, and the entity `Photo`.
 //!
-//! The way of a picture: `POST /media/uploads` ([`uploads`]) has it developed ([`darkroom`]) and keeps its files
+//! The way of a picture: `POST /media/uploads` ([`uploads`]) has it processed ([`imaging_worker`]) and keeps its files
 //! ([`files`]); the mutation `publishPhoto` ([`graphql`]) makes the upload a photo of the same id; [`media`] serves
 //! the files. What is deleted goes by the hand of the sweeper ([`sweep`]), and the reconciler ([`reconcile`]) looks
 //! after what was lost.
@@ -18,6 +18,8 @@ pub mod loaders;
 pub mod store;
 
 pub mod uploads;
+pub mod formats;
+pub mod imaging_worker;
 pub mod files;
 pub mod media;
 
@@ -47,6 +49,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::Error;
 use crate::files::Files;
 use crate::graphql::{Mutation, Query};
+use crate::imaging_worker::ImagingWorkers;
 
 /// The migrations of this subgraph's own tables.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
@@ -64,6 +67,7 @@ pub struct State {
     /// The site's time zone: when a day ends.
     pub zone: chrono_tz::Tz,
     pub files: Files,
+    pub imaging: ImagingWorkers,
     pub outbox: Outbox,
     /// Wakes the sweeper.
     pub sweep: Arc<Notify>,

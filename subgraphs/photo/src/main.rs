@@ -1,5 +1,6 @@
 //! The program of the photo service.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use chassis::events::Outbox;
@@ -7,8 +8,9 @@ use chassis::events::outbox::Subscriber;
 use chassis::objects::StoreConfig;
 use chassis::program::{self, AccountsAddress, Asking, Ground, Program, Served, Task};
 use chassis::{Clock, server};
-use clap::{Args, Parser};
+use clap::{Args, Parser, Subcommand};
 use photo::files::Files;
+use photo::imaging_worker::{self, ImagingWorkers, Limits};
 use photo::{MIGRATOR, State, Trust, reconcile, routes, schema, spawn_jobs};
 use sqlx::MySqlPool;
 use sqlx::migrate::Migrator;
@@ -18,7 +20,16 @@ use sqlx::migrate::Migrator;
 #[command(version)]
 struct Arguments {
     #[command(subcommand)]
-    task: Task<Service>,
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Task(Task<Service>),
+    /// Decode the picture on standard input, in a sandbox. `serve` starts this.
+    #[command(hide = true)]
+    ImagingWorker { request: imaging_worker::Request },
 }
 
 #[derive(Args)]
@@ -42,6 +53,7 @@ impl Settings {
             clock,
             zone: self.time_zone,
             files: Files::open(&self.store)?,
+            imaging: ImagingWorkers::new(ImagingWorkers::THIS_PROGRAM, Limits::DEFAULT),
             outbox: Outbox::new(self.subscribers.clone()),
             sweep: Arc::default(),
         })
@@ -96,7 +108,16 @@ impl Program for Service {
     }
 }
 
+fn main() -> anyhow::Result<ExitCode> {
+    match Arguments::parse().command {
+        // Before there is a second thread: the sandbox holds for those that come after it.
+        Command::ImagingWorker { request } => Ok(imaging_worker::child::run(&request)),
+        Command::Task(task) => run(task),
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
-    program::run(Arguments::parse().task).await
+async fn run(task: Task<Service>) -> anyhow::Result<ExitCode> {
+    program::run(task).await?;
+    Ok(ExitCode::SUCCESS)
 }

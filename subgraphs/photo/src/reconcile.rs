@@ -14,6 +14,7 @@ use crate::State;
 use crate::domain::{FileKey, FileName, Format, PhotoId, Rendition};
 use crate::error::Error;
 use crate::files::Found;
+use crate::imaging_worker::WorkerError;
 use crate::store::sweeping::{self, Owned};
 use crate::sweep;
 
@@ -180,11 +181,13 @@ async fn restore(state: &State, row: &Owned, report: &mut Report) -> Result<(), 
         .renditions()
         .filter(|rendition| lost.contains(&FileName::from(*rendition)))
         .collect();
-    let source = master.clone();
-    let Ok(mut files) = tokio::task::spawn_blocking(move || darkroom::remake(&source, &renditions)).await?
-    else {
-        give_up(row, report);
-        return Ok(());
+    let mut files = match state.imaging.remake(master.clone(), renditions).await {
+        Ok(files) => files,
+        Err(WorkerError::Failed(error)) => return Err(error),
+        Err(WorkerError::Picture(_) | WorkerError::TooSlow) => {
+            give_up(row, report);
+            return Ok(());
+        }
     };
     if lost.contains(&FileName::Master) {
         // Encoding the rendition once more would only lose more of it.

@@ -1,11 +1,11 @@
 //! `POST /media/uploads`: takes the bytes of a picture and answers once all of its files are stored.
 //!
-//! The bytes go to a file without a name that ends with the request. Decoding is what costs memory and time, so two
-//! pictures at the most are worked on at once, the others wait, and whoever comes when too many wait is sent away.
+//! The bytes go to a file without a name that ends with the request, and they alone decide what it is. Decoding is
+//! what costs memory and time, so it happens in a process of its own ([`crate::imaging_worker`]); uploads beyond its
+//! limits wait in order, and one that comes when too many wait is refused.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{Read as _, Seek as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,10 +22,10 @@ use chassis::telemetry::measure::{Metric, describe};
 use chassis::tokens::TokenVerifier;
 use chassis::viewer::{Caller, NoViewer};
 use chassis::{Classify as _, Code, Failure, UserId, transaction};
-use darkroom::{Kind, PictureError};
+use darkroom::{Developed, PictureError};
 use futures::StreamExt as _;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -34,27 +34,27 @@ use tracing::Instrument as _;
 use crate::State;
 use crate::domain::{FileKey, PhotoId, Upload};
 use crate::error::Error;
+use crate::formats::{self, Foreign, HEAD, Sniffed};
+use crate::imaging_worker::{self, WorkerError};
 use crate::store::uploads::{self as store, Digest};
 
 /// The most bytes of a picture.
 pub const MAX_BYTES: u64 = 25 * 1024 * 1024;
 
-/// How many pictures are decoded and encoded at once.
-const WORKING: usize = 2;
-/// How many uploads are taken in at once, those that wait for their turn included.
-const TAKEN: usize = 32;
-/// How many of these one person may have.
-const TAKEN_OF_ONE: usize = 8;
-/// A sender that is silent for longer than this has gone.
-const IDLE: Duration = Duration::from_secs(30);
-/// The longest that sending one picture may take.
-const SENDING: Duration = Duration::from_secs(600);
+/// Uploads in progress at once, those that wait to be decoded included.
+const MAX_UPLOADS: usize = 32;
+/// Of these, the uploads of one account.
+const MAX_UPLOADS_PER_ACCOUNT: usize = 8;
+/// The longest pause between two chunks of an upload.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest that receiving one picture may take.
+const RECEIVE_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long the rest of a refused upload is read, so that its sender gets to see the answer.
-const DRAINING: Duration = Duration::from_secs(10);
-/// When to come back after having been sent away.
-const COME_BACK: &str = "5";
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// In seconds.
+const RETRY_AFTER: &str = "5";
 
-const METRICS: [Metric; 6] = [
+const METRICS: [Metric; 5] = [
     Metric::Counter("proofsheet_uploads_total", "Uploads that were kept."),
     Metric::Counter(
         "proofsheet_uploads_refused_total",
@@ -63,10 +63,6 @@ const METRICS: [Metric; 6] = [
     Metric::Gauge(
         "proofsheet_uploads_in_progress",
         "Uploads that are taken in now; 32 are taken at once.",
-    ),
-    Metric::Gauge(
-        "proofsheet_uploads_waiting",
-        "Uploads that have arrived and wait for their turn to be decoded.",
     ),
     Metric::Histogram(
         "proofsheet_upload_processing_seconds",
@@ -81,42 +77,47 @@ const METRICS: [Metric; 6] = [
 /// The route.
 pub fn routes(state: State, verifier: TokenVerifier) -> Router {
     describe(&METRICS);
-    let desk = Desk {
+    describe(&imaging_worker::METRICS);
+    let endpoint = Endpoint {
         state,
         verifier,
-        places: Places {
-            all: Arc::new(Semaphore::new(TAKEN)),
-            persons: Arc::default(),
+        slots: UploadSlots {
+            all: Arc::new(Semaphore::new(MAX_UPLOADS)),
+            per_account: Arc::default(),
         },
-        working: Arc::new(Semaphore::new(WORKING)),
     };
     Router::new()
         .route("/media/uploads", post(upload))
         // Bytes are counted as they come.
         .layer(DefaultBodyLimit::disable())
-        .with_state(Arc::new(desk))
+        .with_state(Arc::new(endpoint))
 }
 
-struct Desk {
+struct Endpoint {
     state: State,
     verifier: TokenVerifier,
-    places: Places,
-    working: Arc<Semaphore>,
+    slots: UploadSlots,
 }
 
 /// Why an upload is not taken.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    #[error("Only JPEG, PNG and WebP pictures can be uploaded.")]
+    #[error("The file is empty.")]
+    Empty,
+    #[error("This file is not a picture that can be uploaded. Upload JPEG, PNG or WebP.")]
     NotAPicture,
-    #[error("This file is not of the type that its name or its sender says.")]
-    OtherType,
-    #[error("This file is too large: a picture may have up to {} MiB.", MAX_BYTES / 1024 / 1024)]
+    #[error("This is a {} file, and only JPEG, PNG and WebP can be uploaded. {}", .0.name, .0.way_out.advice())]
+    Foreign(Foreign),
+    #[error("Send the bytes of the picture as the body of the request, not a form.")]
+    Form,
+    #[error("This file is too large: the limit is {} MiB.", MAX_BYTES / 1024 / 1024)]
     TooManyBytes,
-    #[error("The upload was cut off.")]
+    #[error("The upload was cut off. Try again.")]
     CutOff,
     #[error(transparent)]
-    Picture(#[from] PictureError),
+    Picture(PictureError),
+    #[error("This picture takes too long to process. Save it again as a JPEG, then upload that.")]
+    TooSlow,
     #[error("Too many pictures are being uploaded right now. Please try again in a moment.")]
     Busy,
     #[error(transparent)]
@@ -129,12 +130,22 @@ impl From<NoViewer> for Refusal {
     }
 }
 
+impl From<WorkerError> for Refusal {
+    fn from(error: WorkerError) -> Self {
+        match error {
+            WorkerError::Picture(error) => Self::Picture(error),
+            WorkerError::TooSlow => Self::TooSlow,
+            WorkerError::Failed(error) => Self::Failed(error),
+        }
+    }
+}
+
 impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
-            Self::NotAPicture | Self::OtherType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::NotAPicture | Self::Foreign(_) | Self::Form => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyBytes => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::CutOff | Self::Picture(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Empty | Self::CutOff | Self::Picture(_) | Self::TooSlow => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Failed(error) => match error.code() {
                 Code::Unauthenticated => StatusCode::UNAUTHORIZED,
@@ -143,11 +154,46 @@ impl Refusal {
             },
         }
     }
+
+    /// What the app chooses its text by, where `code` is too coarse.
+    fn reason(&self) -> Option<Value> {
+        let reason = match self {
+            Self::Picture(error) => return serde_json::to_value(error).ok(),
+            Self::Empty => "empty",
+            Self::NotAPicture | Self::Form => "not_a_picture",
+            Self::Foreign(_) => "foreign_format",
+            Self::TooManyBytes => "too_many_bytes",
+            Self::CutOff => "cut_off",
+            Self::TooSlow => "too_slow",
+            Self::Busy | Self::Failed(_) => return None,
+        };
+        Some(reason.into())
+    }
+
+    fn format(&self) -> Option<&'static str> {
+        match self {
+            Self::Foreign(foreign) => Some(foreign.name),
+            _ => None,
+        }
+    }
+}
+
+/// The body of an error response.
+#[derive(Debug, Serialize)]
+struct ErrorBody {
+    code: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Value>,
+    /// The name of the foreign format.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<&'static str>,
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = self.status();
+        let (reason, format) = (self.reason(), self.format());
         let (code, message) = match self {
             Self::Failed(error) => {
                 let failure = Failure::from(error);
@@ -157,12 +203,17 @@ impl IntoResponse for Refusal {
             Self::Busy => (Code::Unavailable, self.to_string()),
             _ => (Code::InvalidInput, self.to_string()),
         };
-        let mut response =
-            (status, Json(json!({ "code": code.as_str(), "message": message }))).into_response();
+        let body = ErrorBody {
+            code: code.as_str(),
+            message,
+            reason,
+            format,
+        };
+        let mut response = (status, Json(body)).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response
                 .headers_mut()
-                .insert(header::RETRY_AFTER, header::HeaderValue::from_static(COME_BACK));
+                .insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER));
         }
         response
     }
@@ -189,15 +240,15 @@ impl From<Upload> for Accepted {
     }
 }
 
-async fn upload(Shared(desk): Shared<Arc<Desk>>, headers: HeaderMap, body: Body) -> Response {
+async fn upload(Shared(endpoint): Shared<Arc<Endpoint>>, headers: HeaderMap, body: Body) -> Response {
     let mut body = body.into_data_stream();
-    match take_in(&desk, &headers, &mut body).await {
+    match accept(&endpoint, &headers, &mut body).await {
         Ok(upload) => (StatusCode::CREATED, Json(Accepted::from(upload))).into_response(),
         Err(refusal) => {
             metrics::counter!("proofsheet_uploads_refused_total", "status" => refusal.status().as_str().to_owned())
                 .increment(1);
             // A sender that is cut off while it sends often does not read the answer.
-            let _ = tokio::time::timeout(DRAINING, drain(&mut body)).await;
+            let _ = tokio::time::timeout(DRAIN_TIMEOUT, drain(&mut body)).await;
             refusal.into_response()
         }
     }
@@ -213,100 +264,120 @@ async fn drain(body: &mut BodyDataStream) {
     }
 }
 
-async fn take_in(desk: &Desk, headers: &HeaderMap, body: &mut BodyDataStream) -> Result<Upload, Refusal> {
-    let viewer = match desk.verifier.caller(headers).await {
+async fn accept(
+    endpoint: &Endpoint,
+    headers: &HeaderMap,
+    body: &mut BodyDataStream,
+) -> Result<Upload, Refusal> {
+    let Endpoint {
+        state,
+        verifier,
+        slots,
+    } = endpoint;
+    let viewer = match verifier.caller(headers).await {
         Caller::Viewer(viewer) => viewer,
         Caller::Anonymous => return Err(NoViewer::SignedOut.into()),
         Caller::SessionEnded => return Err(NoViewer::SessionEnded.into()),
         Caller::Unverified => return Err(NoViewer::Unverified.into()),
     };
-    departed::require_present(&desk.state.pool, &viewer)
+    departed::require_present(&state.pool, &viewer)
         .await
         .map_err(Error::from)?;
-    let kind = text(headers, &header::CONTENT_TYPE)
-        .and_then(Kind::of_media_type)
-        .ok_or(Refusal::NotAPicture)?;
+    if text(headers, &header::CONTENT_TYPE).is_some_and(is_form) {
+        return Err(Refusal::Form);
+    }
     let announced = text(headers, &header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     if announced.is_some_and(|length| length > MAX_BYTES) {
         return Err(Refusal::TooManyBytes);
     }
-    let place = desk.places.take(viewer.id).ok_or(Refusal::Busy)?;
+    let slot = slots.acquire(viewer.id).ok_or(Refusal::Busy)?;
 
-    let receiving = tokio::time::timeout(SENDING, receive(kind, body));
-    let received = receiving.await.unwrap_or(Err(Refusal::CutOff))?;
-    if let Some(upload) = renew(&desk.state, viewer.id, &received.digest).await? {
+    let receiving = tokio::time::timeout(RECEIVE_TIMEOUT, receive(body));
+    let Received { file, digest } = receiving.await.unwrap_or(Err(Refusal::CutOff))?;
+    if let Some(upload) = renew(state, viewer.id, &digest).await? {
         return Ok(upload);
     }
-    // On a task of its own: who loses the connection now, and sends the same bytes again, finds them done.
-    let work = develop_and_store(Job {
-        state: desk.state.clone(),
-        working: Arc::clone(&desk.working),
+    let share = state.imaging.share().await;
+    let started = Instant::now();
+    // A client that goes away drops this, and with it the worker.
+    let processed = share.process(&file).await?;
+    // On a task of its own: files are stored with their row, or not at all.
+    let storing = store_processed(Job {
+        state: state.clone(),
         owner: viewer.id,
-        received,
-        place,
+        digest,
+        processed,
+        slot,
     });
-    tokio::spawn(work.in_current_span()).await.map_err(Error::from)?
+    let upload = tokio::spawn(storing.in_current_span())
+        .await
+        .map_err(Error::from)??;
+    metrics::histogram!("proofsheet_upload_processing_seconds").record(started.elapsed());
+    Ok(upload)
+}
+
+fn is_form(media_type: &str) -> bool {
+    media_type
+        .trim_start()
+        .get(.."multipart/".len())
+        .is_some_and(|start| start.eq_ignore_ascii_case("multipart/"))
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// The uploads that are taken in now.
-struct Places {
+/// Bounds the uploads in progress.
+struct UploadSlots {
     all: Arc<Semaphore>,
-    persons: Arc<Mutex<HashMap<UserId, usize>>>,
+    per_account: Arc<Mutex<HashMap<UserId, usize>>>,
 }
 
-/// The place of one upload among those that are taken in. Free again when dropped.
-struct Place {
-    _of_all: OwnedSemaphorePermit,
-    person: UserId,
-    persons: Arc<Mutex<HashMap<UserId, usize>>>,
+/// One upload in progress. Released when dropped.
+struct UploadSlot {
+    _permit: OwnedSemaphorePermit,
+    account: UserId,
+    per_account: Arc<Mutex<HashMap<UserId, usize>>>,
 }
 
-impl Places {
-    fn take(&self, person: UserId) -> Option<Place> {
-        let of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        let mut persons = self.persons.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = persons.entry(person).or_default();
-        if *taken == TAKEN_OF_ONE {
+impl UploadSlots {
+    fn acquire(&self, account: UserId) -> Option<UploadSlot> {
+        let permit = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        let mut per_account = self.per_account.lock().unwrap_or_else(PoisonError::into_inner);
+        let uploads = per_account.entry(account).or_default();
+        if *uploads == MAX_UPLOADS_PER_ACCOUNT {
             return None;
         }
-        *taken += 1;
+        *uploads += 1;
         metrics::gauge!("proofsheet_uploads_in_progress").increment(1.0);
-        Some(Place {
-            _of_all: of_all,
-            person,
-            persons: Arc::clone(&self.persons),
+        Some(UploadSlot {
+            _permit: permit,
+            account,
+            per_account: Arc::clone(&self.per_account),
         })
     }
 }
 
-impl Drop for Place {
+impl Drop for UploadSlot {
     fn drop(&mut self) {
         metrics::gauge!("proofsheet_uploads_in_progress").decrement(1.0);
-        let mut persons = self.persons.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(taken) = persons.get_mut(&self.person) {
-            *taken -= 1;
-            if *taken == 0 {
-                persons.remove(&self.person);
+        let mut per_account = self.per_account.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(uploads) = per_account.get_mut(&self.account) {
+            *uploads -= 1;
+            if *uploads == 0 {
+                per_account.remove(&self.account);
             }
         }
     }
 }
 
-/// The bytes of an upload, whole and of the type that was announced.
+/// All bytes of an upload that begins like a picture.
 struct Received {
-    kind: Kind,
     file: File,
     digest: Digest,
 }
 
-/// How many first bytes tell what a file is.
-const HEAD: usize = 12;
-
-async fn receive(kind: Kind, body: &mut BodyDataStream) -> Result<Received, Refusal> {
+async fn receive(body: &mut BodyDataStream) -> Result<Received, Refusal> {
     let file = tokio::task::spawn_blocking(tempfile::tempfile)
         .await
         .map_err(Error::from)?
@@ -315,7 +386,7 @@ async fn receive(kind: Kind, body: &mut BodyDataStream) -> Result<Received, Refu
     let mut hash = Sha256::new();
     let mut head = Vec::with_capacity(HEAD);
     let mut length = 0;
-    while let Some(chunk) = tokio::time::timeout(IDLE, body.next())
+    while let Some(chunk) = tokio::time::timeout(IDLE_TIMEOUT, body.next())
         .await
         .map_err(|_| Refusal::CutOff)?
     {
@@ -326,28 +397,31 @@ async fn receive(kind: Kind, body: &mut BodyDataStream) -> Result<Received, Refu
         }
         if head.len() < HEAD {
             head.extend(chunk.iter().take(HEAD - head.len()));
-            // Sending the rest of what is refused anyway is of no use to anybody.
+            // The rest of what is refused anyway need not be sent.
             if head.len() == HEAD {
-                require_kind(kind, &head)?;
+                require_picture(&head)?;
             }
         }
         hash.update(&chunk);
         file.write_all(&chunk).await.map_err(Error::from)?;
     }
-    require_kind(kind, &head)?;
+    require_picture(&head)?;
     file.flush().await.map_err(Error::from)?;
     Ok(Received {
-        kind,
         file: file.into_std().await,
         digest: hash.finalize().into(),
     })
 }
 
-fn require_kind(announced: Kind, head: &[u8]) -> Result<(), Refusal> {
-    match Kind::sniff(head) {
-        Some(kind) if kind == announced => Ok(()),
-        Some(_) => Err(Refusal::OtherType),
-        None => Err(Refusal::NotAPicture),
+fn require_picture(head: &[u8]) -> Result<(), Refusal> {
+    if head.is_empty() {
+        return Err(Refusal::Empty);
+    }
+    match formats::sniff(head) {
+        Sniffed::Picture(_) => Ok(()),
+        Sniffed::Foreign(foreign) => Err(Refusal::Foreign(foreign)),
+        Sniffed::Damaged => Err(Refusal::Picture(PictureError::Unreadable)),
+        Sniffed::Unknown => Err(Refusal::NotAPicture),
     }
 }
 
@@ -359,78 +433,44 @@ async fn renew(state: &State, owner: UserId, digest: &Digest) -> Result<Option<U
     .await?))
 }
 
-/// What is left to do once the bytes are here.
+/// A processed picture to be stored.
 struct Job {
     state: State,
-    working: Arc<Semaphore>,
     owner: UserId,
-    received: Received,
-    place: Place,
+    digest: Digest,
+    processed: Developed,
+    slot: UploadSlot,
 }
 
-async fn develop_and_store(job: Job) -> Result<Upload, Refusal> {
+async fn store_processed(job: Job) -> Result<Upload, Error> {
     let Job {
         state,
-        working,
         owner,
-        received,
-        place,
-    } = job;
-    let Received {
-        kind,
-        mut file,
         digest,
-    } = received;
-    // The semaphore is never closed.
-    let waiting = metrics::gauge!("proofsheet_uploads_waiting");
-    waiting.increment(1.0);
-    let turn = working.acquire_owned().await.map_err(|_| Refusal::Busy);
-    waiting.decrement(1.0);
-    let turn = turn?;
-    let started = Instant::now();
-    let developing = tokio::task::spawn_blocking(move || {
-        // Held by the thread itself: it goes on even where nobody waits for it any more.
-        let _turn = turn;
-        let mut bytes = Vec::new();
-        file.rewind()
-            .and_then(|()| file.read_to_end(&mut bytes))
-            .map_err(Error::from)?;
-        Ok::<_, Refusal>(darkroom::develop(kind, &bytes)?)
-    });
-    let developed = match developing.await {
-        Ok(developed) => developed?,
-        Err(error) if error.is_panic() => {
-            tracing::error!(
-                digest = hex(&digest),
-                "a decoder panicked; the picture was refused"
-            );
-            return Err(PictureError::Unreadable.into());
-        }
-        Err(error) => return Err(Error::from(error).into()),
-    };
-
+        processed,
+        slot,
+    } = job;
     let now = state.clock.now();
     let upload = Upload {
         id: PhotoId::new(now),
         owner_id: owner,
         file_key: FileKey::random(),
-        width: developed.size.width,
-        height: developed.size.height,
-        placeholder: developed.placeholder,
+        width: processed.size.width,
+        height: processed.size.height,
+        placeholder: processed.placeholder,
     };
     // The files first: a row without its files would be a hole on somebody's page, files without a row are swept.
-    if let Err(error) = state.files.write(upload.file_key, developed.files).await {
+    if let Err(error) = state.files.write(upload.file_key, processed.files).await {
         discard(&state, upload.file_key).await;
-        return Err(error.into());
+        return Err(error);
     }
     // Where this fails the row may be there all the same, because the answer to its commit was lost. So the files stay.
     let kept = insert(&state, &upload, &digest).await?;
     if kept.id != upload.id {
         discard(&state, upload.file_key).await;
     }
-    drop(place);
+    drop(slot);
     metrics::counter!("proofsheet_uploads_total").increment(1);
-    metrics::histogram!("proofsheet_upload_processing_seconds").record(started.elapsed());
     Ok(kept)
 }
 
@@ -465,12 +505,4 @@ fn is_duplicate(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
         .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
-}
-
-fn hex(digest: &Digest) -> String {
-    use std::fmt::Write as _;
-    digest.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -24,15 +24,18 @@ use fast_image_resize::{PixelType, ResizeOptions, Resizer};
 use image::codecs::jpeg::JpegDecoder;
 use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
+use image::error::LimitErrorKind;
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayAlphaImage, ImageDecoder, ImageError, Limits, RgbImage, RgbaImage};
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
+use serde::{Deserialize, Serialize};
 
 /// The most memory that decoding one picture may take: the largest one that is allowed, with four channels of 16 bits.
 const DECODER_MEMORY: u64 = Size::MAX_PIXELS * 8;
 
 /// Why a picture is not taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PictureError {
     /// It has too many pixels.
     #[error(
@@ -41,6 +44,11 @@ pub enum PictureError {
         Size::MAX_SIDE
     )]
     TooLarge,
+    /// Decoding it would take more memory than there is for it.
+    #[error(
+        "This picture needs too much memory. Upload it with fewer pixels, or with 8 bits a channel, or as JPEG."
+    )]
+    TooMuchMemory,
     /// It ends before its end.
     #[error("This file is cut off: its end is missing.")]
     Truncated,
@@ -128,6 +136,9 @@ fn develop_with<D: ImageDecoder>(decoder: Result<D, ImageError>) -> Result<Devel
 
 fn refused(error: &ImageError) -> PictureError {
     match error {
+        ImageError::Limits(limit) if matches!(limit.kind(), LimitErrorKind::InsufficientMemory) => {
+            PictureError::TooMuchMemory
+        }
         ImageError::Limits(_) => PictureError::TooLarge,
         _ => PictureError::Unreadable,
     }

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Width and height in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Size {
     pub width: u16,
     pub height: u16,
@@ -76,7 +78,7 @@ impl Size {
 const WIDTHS: [u16; 4] = [320, 640, 1280, 2048];
 
 /// In what a rendition is encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Format {
     Avif,
     Jpeg,
@@ -103,7 +105,7 @@ impl Format {
 }
 
 /// One stored size in one format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rendition {
     pub size: Size,
     pub format: Format,

@@ -3,11 +3,13 @@
 mod support;
 
 mod events;
+mod imaging_worker;
 mod lost;
 mod mutation;
 mod pictures;
 mod query;
 mod s3;
+mod service;
 mod serving;
 mod upkeep;
 mod uploads;

@@ -213,7 +213,8 @@ async fn the_longest_side_is_twelve_thousand_pixels() {
     insta::assert_json_snapshot!(answer, @r#"
     {
       "code": "INVALID_INPUT",
-      "message": "This picture is too large: it may have up to 50 megapixels and 12000 pixels a side."
+      "message": "This picture is too large: it may have up to 50 megapixels and 12000 pixels a side.",
+      "reason": "too_large"
     }
     "#);
 }

@@ -10,6 +10,7 @@ use http_body_util::BodyExt as _;
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use photo::domain::{FileKey, PhotoId};
 use photo::files::Files;
+use photo::imaging_worker::{ImagingWorkers, Limits};
 use photo::{MIGRATOR, State, Trust};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -47,6 +48,7 @@ impl Site {
             clock: clock.clock(),
             zone: chrono_tz::UTC,
             files: Files::in_folder(folder.path()).unwrap(),
+            imaging: ImagingWorkers::new(env!("CARGO_BIN_EXE_photo"), Limits::DEFAULT),
             outbox: Outbox::new(subscribers),
             sweep: std::sync::Arc::default(),
         };

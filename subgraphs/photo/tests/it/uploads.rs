@@ -87,33 +87,121 @@ async fn the_bytes_are_believed_and_not_the_header() {
     let site = Site::new().await;
     let user = somebody();
     let picture = png(&picture(20, 20));
-    for (media_type, bytes) in [
-        ("image/gif", picture.clone()),
-        ("application/octet-stream", picture.clone()),
-        ("", picture.clone()),
-        ("image/jpeg", picture.clone()),
-        ("image/webp", picture.clone()),
-        ("image/png", b"GIF89a\x01\0\x01\0\0\0\0;".to_vec()),
-        (
-            "image/png",
-            b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>".to_vec(),
-        ),
-        ("image/jpeg", b"MZ\x90\0".to_vec()),
-        ("image/jpeg", Vec::new()),
+    for media_type in [
+        "image/png",
+        "image/jpeg",
+        "image/webp",
+        "image/jpg",
+        "image/pjpeg",
+        "image/gif",
+        "application/octet-stream",
+        "text/plain",
+        "nonsense",
+        "",
     ] {
-        let (status, answer) = site.upload(user, media_type, bytes).await;
-        assert_eq!(
-            (status, &answer["code"]),
-            (StatusCode::UNSUPPORTED_MEDIA_TYPE, &"INVALID_INPUT".into()),
-            "{media_type}"
-        );
-        assert!(answer["message"].is_string());
+        let (status, answer) = site.upload(user, media_type, picture.clone()).await;
+        assert_eq!(status, StatusCode::CREATED, "{media_type}: {answer}");
     }
-    // The right signature and nothing behind it that makes sense.
-    let nonsense = [&picture[..8], &[7; 2000]].concat();
-    let (status, _) = site.upload(user, "image/png", nonsense).await;
+    let without = request("POST", "/media/uploads", Some(user)).body(Body::from(picture.clone()));
+    assert_eq!(
+        site.client.send(without.unwrap()).await.status(),
+        StatusCode::CREATED
+    );
+    assert_eq!(site.count("upload").await, 1);
+
+    for bytes in [b"MZ\x90\0 a program".as_slice(), b"A letter, and no picture."] {
+        let (status, answer) = site.upload(user, "image/jpeg", bytes.to_vec()).await;
+        assert_eq!(
+            (status, &answer["code"], &answer["reason"]),
+            (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                &"INVALID_INPUT".into(),
+                &"not_a_picture".into()
+            )
+        );
+    }
+    let form = "--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n";
+    let (status, _) = site.upload(user, "Multipart/Form-Data; boundary=x", form).await;
+    assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(site.count("upload").await, 1);
+}
+
+#[tokio::test]
+async fn empty_and_damaged_files_are_told_apart() {
+    let site = Site::new().await;
+    let user = somebody();
+    let picture = png(&picture(20, 20));
+    let (status, answer) = site.upload(user, "image/jpeg", Vec::new()).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    insta::assert_json_snapshot!(answer, @r#"
+    {
+      "code": "INVALID_INPUT",
+      "message": "The file is empty.",
+      "reason": "empty"
+    }
+    "#);
+    for damaged in [
+        b"\xFF".to_vec(),
+        b"a".to_vec(),
+        picture[..8].to_vec(),
+        // The right signature and nothing behind it that makes sense.
+        [&picture[..8], &[7; 2000]].concat(),
+        [b"\xFF\xD8\xFF\xE0".as_slice(), &[7; 2000], b"\xFF\xD9"].concat(),
+        [b"RIFF\xD8\x07\0\0WEBPVP8 ".as_slice(), &[7; 2000]].concat(),
+    ] {
+        let (status, answer) = site.upload(user, "image/png", damaged).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+    }
     assert_eq!(site.count("upload").await, 0);
+}
+
+#[tokio::test]
+async fn a_foreign_format_is_named_with_the_way_out() {
+    let site = Site::new().await;
+    let user = somebody();
+    let heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic\0\0\0\x08mdat";
+    let (status, answer) = site.upload(user, "image/heic", heic.to_vec()).await;
+    assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    insta::assert_json_snapshot!(answer, @r#"
+    {
+      "code": "INVALID_INPUT",
+      "message": "This is a HEIC file, and only JPEG, PNG and WebP can be uploaded. Export it as JPEG, then upload that. On an iPhone, Settings > Camera > Formats > Most Compatible makes the camera save JPEG.",
+      "reason": "foreign_format",
+      "format": "HEIC"
+    }
+    "#);
+    for (format, bytes) in [
+        ("AVIF", b"\0\0\0\x1Cftypavif\0\0\0\0mif1avifmiaf".as_slice()),
+        ("JPEG XL", b"\xFF\x0A\xFA\x1F\x41\x91\x08\x06\x01\0\x48\0"),
+        ("JPEG XL", b"\0\0\0\x0CJXL \r\n\x87\n\0\0\0\x14ftypjxl "),
+        ("GIF", b"GIF89a\x01\0\x01\0\0\0\0;"),
+        (
+            "TIFF",
+            b"II\x2A\0\x08\0\0\0\x01\0\0\x01\x03\0\x01\0\0\0\x01\0\0\0",
+        ),
+        ("Canon RAW (CR2)", b"II\x2A\0\x10\0\0\0CR\x02\0\0\0\0\0"),
+        (
+            "SVG",
+            b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>",
+        ),
+        ("BMP", b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"),
+        ("PDF", b"%PDF-1.7\n%\xE2\xE3\xCF\xD3"),
+    ] {
+        let (status, answer) = site.upload(user, "image/jpeg", bytes.to_vec()).await;
+        assert_eq!(
+            (status, &answer["reason"], &answer["format"]),
+            (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                &"foreign_format".into(),
+                &format.into()
+            ),
+        );
+        let message = answer["message"].as_str().unwrap();
+        assert!(
+            message.contains(format) && message.contains("then upload"),
+            "{message}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -128,7 +216,8 @@ async fn a_body_over_the_limit_is_refused() {
     insta::assert_json_snapshot!(answer, @r#"
     {
       "code": "INVALID_INPUT",
-      "message": "This file is too large: a picture may have up to 25 MiB."
+      "message": "This file is too large: the limit is 25 MiB.",
+      "reason": "too_many_bytes"
     }
     "#);
     // With a length, before a byte is read.
@@ -150,7 +239,10 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
     let (status, answer) = site.upload(user, "image/png", Body::from_stream(broken)).await;
     assert_eq!(
         (status, answer["message"].as_str()),
-        (StatusCode::UNPROCESSABLE_ENTITY, Some("The upload was cut off."))
+        (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            Some("The upload was cut off. Try again.")
+        )
     );
     assert_eq!(site.count("upload").await, 0);
     let (status, _) = site.upload(user, "image/png", whole).await;

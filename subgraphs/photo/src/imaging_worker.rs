@@ -1,0 +1,326 @@
+//! Pictures are decoded and encoded in a process of their own, one for each picture, which a sandbox shuts in.
+//!
+//! Whatever a picture does to a decoder, only that process ends. It is this program again, with the subcommand
+//! `imaging-worker`: [`child`] is its side, [`protocol`] what both say, [`sandbox`] what it gives up first.
+//!
+//! Memory is the budget: [`MAX_CONCURRENT_DECODES`] workers run at once, each with its share. A worker that its share
+//! is too little for is started again with all shares, while no other one runs.
+
+pub mod child;
+mod protocol;
+mod sandbox;
+
+pub use protocol::{Request, Task};
+
+use std::fs::File;
+use std::io::{Seek as _, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chassis::telemetry::measure::Metric;
+use darkroom::{Developed, PictureError, Rendition};
+use rustix::process::Signal;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::Command;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use self::protocol::{Output, Response};
+use crate::error::Error;
+
+/// How many pictures are decoded and encoded at once.
+pub const MAX_CONCURRENT_DECODES: u32 = 2;
+
+/// What a worker says beside its response is kept up to this, in bytes.
+const MAX_DIAGNOSTICS: u64 = 4096;
+
+/// The metrics of the workers.
+pub(crate) const METRICS: [Metric; 2] = [
+    Metric::Counter(
+        "proofsheet_imaging_workers_total",
+        "Processes that decoded a picture, by how they ended.",
+    ),
+    Metric::Gauge(
+        "proofsheet_uploads_waiting",
+        "Uploads that have arrived and wait for their turn to be decoded.",
+    ),
+];
+
+/// What a worker may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The share of each of [`MAX_CONCURRENT_DECODES`] workers, in bytes.
+    pub memory: u64,
+    /// Processor time.
+    pub cpu: Duration,
+    /// From start to end.
+    pub time: Duration,
+}
+
+impl Limits {
+    /// Chosen by measuring: `docs/operations.md` has the figures.
+    pub const DEFAULT: Self = Self {
+        memory: 224 * 1024 * 1024,
+        cpu: Duration::from_secs(60),
+        time: Duration::from_secs(240),
+    };
+}
+
+/// Starts workers. Cheap to clone: the clones share their concurrency limit.
+#[derive(Debug, Clone)]
+pub struct ImagingWorkers {
+    program: PathBuf,
+    limits: Limits,
+    permits: Arc<Semaphore>,
+}
+
+/// Why there is no result.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The picture cannot be taken.
+    #[error(transparent)]
+    Picture(#[from] PictureError),
+    /// It needs more time than a picture may.
+    #[error("This picture takes too long to process. Save it again as a JPEG, then upload that.")]
+    TooSlow,
+    /// The service is to blame.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+/// How a worker ended that gave no result.
+enum Ended {
+    Refused(PictureError),
+    OutOfTime,
+    /// Without a valid response. Short of memory, libraries end in all manner of ways.
+    Crashed {
+        status: ExitStatus,
+        reason: String,
+    },
+    Failed(Error),
+}
+
+impl Ended {
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Refused(PictureError::TooMuchMemory) => "out_of_memory",
+            Self::Refused(_) => "refused",
+            Self::OutOfTime => "out_of_time",
+            Self::Crashed { .. } => "crashed",
+            Self::Failed(_) => "not_started",
+        }
+    }
+}
+
+impl ImagingWorkers {
+    /// Workers of this program: [`Self::THIS_PROGRAM`] but in tests.
+    pub fn new(program: impl Into<PathBuf>, limits: Limits) -> Self {
+        Self {
+            program: program.into(),
+            limits,
+            permits: Arc::new(Semaphore::new(MAX_CONCURRENT_DECODES as usize)),
+        }
+    }
+
+    /// The program that runs, also while its file is replaced.
+    pub const THIS_PROGRAM: &'static str = "/proc/self/exe";
+
+    /// Waits for a share of the memory, in the order of the calls.
+    pub async fn share(&self) -> Share<'_> {
+        Share {
+            workers: self,
+            permit: self.acquire(1).await,
+        }
+    }
+
+    /// Makes renditions of a master.
+    pub async fn remake(
+        &self,
+        master: Bytes,
+        renditions: Vec<Rendition>,
+    ) -> Result<Vec<darkroom::File>, WorkerError> {
+        let input = tokio::task::spawn_blocking(move || {
+            let mut file = tempfile::tempfile()?;
+            file.write_all(&master)?;
+            Ok::<_, std::io::Error>(file)
+        });
+        let input = input.await.map_err(Error::from)?.map_err(Error::from)?;
+        match self.share().await.run(&input, &Task::Remake(renditions)).await? {
+            Output::Remade(files) => Ok(files),
+            Output::Processed(_) => Err(PictureError::Unreadable.into()),
+        }
+    }
+
+    async fn acquire(&self, permits: u32) -> OwnedSemaphorePermit {
+        let _waiting = Waiting::new();
+        Arc::clone(&self.permits)
+            .acquire_many_owned(permits)
+            .await
+            .expect("this semaphore is never closed")
+    }
+
+    async fn run(&self, input: &File, task: &Task, memory: u64) -> Result<Output, Ended> {
+        let mut outcome = Outcome("cancelled");
+        let result = self.run_uncounted(input, task, memory).await;
+        outcome.0 = match &result {
+            Ok(_) => "done",
+            Err(ended) => ended.label(),
+        };
+        result
+    }
+
+    async fn run_uncounted(&self, input: &File, task: &Task, memory: u64) -> Result<Output, Ended> {
+        let request = Request {
+            parent: std::process::id(),
+            memory,
+            cpu_seconds: self.limits.cpu.as_secs().max(1),
+            task: task.clone(),
+        };
+        let mut input = input.try_clone().map_err(failed)?;
+        input.rewind().map_err(failed)?;
+        let mut worker = Command::new(&self.program)
+            .arg("imaging-worker")
+            .arg(serde_json::to_string(&request).map_err(failed)?)
+            // Nothing of ours, secrets above all. One arena, because every further one reserves memory.
+            .env_clear()
+            .env("MALLOC_ARENA_MAX", "1")
+            .current_dir("/")
+            .stdin(Stdio::from(input))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(failed)?;
+        let (Some(mut stdout), Some(stderr)) = (worker.stdout.take(), worker.stderr.take()) else {
+            return Err(failed(std::io::Error::other("a worker without its streams")));
+        };
+        let talk = async {
+            let (response, diagnostics) =
+                tokio::join!(protocol::read(&mut stdout, task), read_diagnostics(stderr));
+            // After a response that cannot be read, there is nothing to wait for.
+            drop(stdout);
+            if response.is_err() {
+                let _ = tokio::time::timeout(Duration::from_secs(1), worker.wait()).await;
+                let _ = worker.start_kill();
+            }
+            Ok::<_, std::io::Error>((response, diagnostics, worker.wait().await?))
+        };
+        let Ok(talked) = tokio::time::timeout(self.limits.time, talk).await else {
+            return Err(Ended::OutOfTime);
+        };
+        let (response, diagnostics, status) = talked.map_err(failed)?;
+        match response {
+            Ok(Response {
+                missing_layers,
+                result,
+            }) if status.success() => {
+                warn_once(&missing_layers);
+                result.map_err(Ended::Refused)
+            }
+            _ if status.signal() == Some(Signal::XCPU.as_raw()) => Err(Ended::OutOfTime),
+            // By the kernel, which ran out of memory; or by an allocation that failed, and says so.
+            _ if status.signal() == Some(Signal::KILL.as_raw())
+                || diagnostics.contains("memory allocation of")
+                || diagnostics.contains("TryReserveError") =>
+            {
+                Err(Ended::Refused(PictureError::TooMuchMemory))
+            }
+            response => Err(Ended::Crashed {
+                status,
+                reason: match response {
+                    Err(error) if diagnostics.is_empty() => chassis::error::chain(&error),
+                    _ => diagnostics,
+                },
+            }),
+        }
+    }
+}
+
+/// The memory for one worker. Given back when dropped.
+#[derive(Debug)]
+pub struct Share<'w> {
+    workers: &'w ImagingWorkers,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Share<'_> {
+    /// Makes every file of a picture.
+    pub async fn process(self, picture: &File) -> Result<Developed, WorkerError> {
+        match self.run(picture, &Task::Process).await? {
+            Output::Processed(processed) => Ok(processed),
+            Output::Remade(_) => Err(PictureError::Unreadable.into()),
+        }
+    }
+
+    async fn run(self, input: &File, task: &Task) -> Result<Output, WorkerError> {
+        let Self { workers, permit } = self;
+        let memory = workers.limits.memory;
+        let mut ended = workers.run(input, task, memory).await;
+        drop(permit);
+        if let Err(Ended::Refused(PictureError::TooMuchMemory) | Ended::Crashed { .. }) = ended {
+            let _all = workers.acquire(MAX_CONCURRENT_DECODES).await;
+            let memory = memory * u64::from(MAX_CONCURRENT_DECODES);
+            ended = workers.run(input, task, memory).await;
+        }
+        ended.map_err(|ended| match ended {
+            Ended::Refused(error) => error.into(),
+            Ended::OutOfTime => WorkerError::TooSlow,
+            Ended::Crashed { status, reason } => {
+                tracing::error!(%status, reason, "an imaging worker crashed; its picture was refused");
+                PictureError::Unreadable.into()
+            }
+            Ended::Failed(error) => error.into(),
+        })
+    }
+}
+
+/// Counts how a worker ended, also where its caller is gone and drops it.
+struct Outcome(&'static str);
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        metrics::counter!("proofsheet_imaging_workers_total", "outcome" => self.0).increment(1);
+    }
+}
+
+/// One that waits for its share, in the gauge.
+struct Waiting(metrics::Gauge);
+
+impl Waiting {
+    fn new() -> Self {
+        let gauge = metrics::gauge!("proofsheet_uploads_waiting");
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+fn failed(error: impl Into<std::io::Error>) -> Ended {
+    Ended::Failed(Error::Worker(error.into()))
+}
+
+async fn read_diagnostics(stream: impl AsyncRead + Unpin) -> String {
+    let mut text = Vec::new();
+    let _ = stream.take(MAX_DIAGNOSTICS).read_to_end(&mut text).await;
+    String::from_utf8_lossy(&text).trim().to_owned()
+}
+
+fn warn_once(missing_layers: &[String]) {
+    static WARNED: Once = Once::new();
+    if !missing_layers.is_empty() {
+        WARNED.call_once(|| {
+            tracing::warn!(
+                missing = missing_layers.join(", "),
+                "this kernel lacks a layer of the sandbox that pictures are decoded in"
+            );
+        });
+    }
+}

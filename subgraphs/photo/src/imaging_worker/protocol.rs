@@ -1,0 +1,227 @@
+//! What the service and its worker say to each other.
+//!
+//! The request is an argument of the worker, in JSON, and the picture is its standard input. The response on its
+//! standard output is [`MAGIC`], the length of a JSON header (four bytes, big endian), the header, and the files that
+//! the header lists, one behind the other. A decoder that was taken over writes what it likes, so the reader bounds and
+//! checks everything.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use darkroom::{Developed, File, FileName, Format, PictureError, Rendition, Size};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+/// The last byte is the version of the protocol.
+const MAGIC: [u8; 8] = *b"IMAGING\x01";
+/// In bytes.
+const MAX_HEADER: usize = 16 * 1024;
+/// Of all files of one picture together, in bytes.
+const MAX_FILES_TOTAL: u64 = 64 * 1024 * 1024;
+/// In bytes; a `ThumbHash` has 25 at the most.
+const MAX_PLACEHOLDER: usize = 32;
+
+/// What a worker is started for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Request {
+    /// The service's process: without it, the result is of no use.
+    pub parent: u32,
+    /// Data that the worker may write to, in bytes.
+    pub memory: u64,
+    pub cpu_seconds: u64,
+    pub task: Task,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// Make every file of the picture on standard input.
+    Process,
+    /// Make these renditions of the master on standard input.
+    Remake(Vec<Rendition>),
+    /// Try what the sandbox forbids, and print what came of it. For tests.
+    Probe {
+        /// Something listens there.
+        address: SocketAddr,
+    },
+}
+
+impl FromStr for Request {
+    type Err = serde_json::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        serde_json::from_str(text)
+    }
+}
+
+/// What a worker made.
+#[derive(Debug)]
+pub(super) enum Output {
+    Processed(Developed),
+    Remade(Vec<File>),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Header {
+    /// The layers of the sandbox that the kernel does not have.
+    missing_layers: Vec<String>,
+    outcome: Outcome,
+    files: Vec<Entry>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    Processed { size: Size, placeholder: Vec<u8> },
+    Remade,
+    Refused(PictureError),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    name: String,
+    length: u64,
+}
+
+/// What a response says, once it was checked.
+#[derive(Debug)]
+pub(super) struct Response {
+    pub(super) missing_layers: Vec<String>,
+    pub(super) result: Result<Output, PictureError>,
+}
+
+/// A response that a worker of ours would not give.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum InvalidResponse {
+    #[error("it could not be read to its end")]
+    Read(#[from] std::io::Error),
+    #[error("its header has no sense")]
+    Header(#[from] serde_json::Error),
+    #[error("{0}")]
+    Content(&'static str),
+}
+
+/// Writes a response.
+pub(super) fn write(
+    out: &mut impl Write,
+    missing_layers: Vec<String>,
+    result: Result<Output, PictureError>,
+) -> std::io::Result<()> {
+    let (outcome, files) = match result {
+        Ok(Output::Processed(Developed {
+            size,
+            placeholder,
+            files,
+        })) => (Outcome::Processed { size, placeholder }, files),
+        Ok(Output::Remade(files)) => (Outcome::Remade, files),
+        Err(error) => (Outcome::Refused(error), Vec::new()),
+    };
+    let entry = |file: &File| Entry {
+        name: file.name.to_string(),
+        length: file.bytes.len() as u64,
+    };
+    let header = serde_json::to_vec(&Header {
+        missing_layers,
+        outcome,
+        files: files.iter().map(entry).collect(),
+    })?;
+    out.write_all(&MAGIC)?;
+    out.write_all(&u32::try_from(header.len()).unwrap_or(u32::MAX).to_be_bytes())?;
+    out.write_all(&header)?;
+    for file in files {
+        out.write_all(&file.bytes)?;
+    }
+    out.flush()
+}
+
+/// Reads a response to `task` and believes nothing of it.
+pub(super) async fn read(
+    input: &mut (impl AsyncRead + Unpin),
+    task: &Task,
+) -> Result<Response, InvalidResponse> {
+    let mut magic = [0; MAGIC.len()];
+    input.read_exact(&mut magic).await?;
+    if magic != MAGIC {
+        return Err(InvalidResponse::Content("it speaks another protocol"));
+    }
+    let length = usize::try_from(input.read_u32().await?).unwrap_or(usize::MAX);
+    if length > MAX_HEADER {
+        return Err(InvalidResponse::Content("its header is too long"));
+    }
+    let mut header = vec![0; length];
+    input.read_exact(&mut header).await?;
+    let header: Header = serde_json::from_slice(&header)?;
+
+    let expected: BTreeSet<String> = match (&header.outcome, task) {
+        (Outcome::Refused(_), _) => BTreeSet::new(),
+        (Outcome::Processed { size, placeholder }, Task::Process) => {
+            if placeholder.len() > MAX_PLACEHOLDER {
+                return Err(InvalidResponse::Content("its placeholder is too long"));
+            }
+            if Size::within_limits(size.width.into(), size.height.into()).is_none() {
+                return Err(InvalidResponse::Content("its size is not within the limits"));
+            }
+            FileName::all(*size).map(|name| name.to_string()).collect()
+        }
+        (Outcome::Remade, Task::Remake(renditions)) => renditions
+            .iter()
+            .map(|rendition| FileName::from(*rendition).to_string())
+            .collect(),
+        _ => return Err(InvalidResponse::Content("it answers another request")),
+    };
+    let listed: BTreeSet<String> = header.files.iter().map(|entry| entry.name.clone()).collect();
+    if listed != expected || header.files.len() != expected.len() {
+        return Err(InvalidResponse::Content("it lists other files"));
+    }
+    let total = header
+        .files
+        .iter()
+        .try_fold(0_u64, |total, entry| total.checked_add(entry.length));
+    if total.is_none_or(|total| total > MAX_FILES_TOTAL) {
+        return Err(InvalidResponse::Content("its files are too large"));
+    }
+
+    let mut files = Vec::with_capacity(header.files.len());
+    for entry in header.files {
+        let name = FileName::parse(&entry.name).ok_or(InvalidResponse::Content("it lists other files"))?;
+        // Grows with what arrives, whatever length was announced.
+        let mut bytes = Vec::new();
+        (&mut *input).take(entry.length).read_to_end(&mut bytes).await?;
+        if bytes.len() as u64 != entry.length {
+            return Err(InvalidResponse::Content("it ends too early"));
+        }
+        if !has_signature(name, &bytes) {
+            return Err(InvalidResponse::Content("a file is not of its format"));
+        }
+        files.push(File { name, bytes });
+    }
+    if input.read(&mut [0]).await? != 0 {
+        return Err(InvalidResponse::Content("it goes on behind its end"));
+    }
+    Ok(Response {
+        missing_layers: header.missing_layers,
+        result: match header.outcome {
+            Outcome::Refused(error) => Err(error),
+            Outcome::Remade => Ok(Output::Remade(files)),
+            Outcome::Processed { size, placeholder } => Ok(Output::Processed(Developed {
+                size,
+                placeholder,
+                files,
+            })),
+        },
+    })
+}
+
+fn has_signature(name: FileName, bytes: &[u8]) -> bool {
+    match name {
+        FileName::Rendition {
+            format: Format::Avif, ..
+        } => bytes.get(4..12) == Some(b"ftypavif"),
+        FileName::Master
+        | FileName::Rendition {
+            format: Format::Jpeg, ..
+        } => bytes.starts_with(b"\xFF\xD8\xFF"),
+    }
+}
