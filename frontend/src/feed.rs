@@ -20,6 +20,8 @@ pub(crate) const PAGE_SIZE: i32 = 24;
 const MOST_AT_ONCE: i32 = 100;
 /// The photos that a window shows before it is scrolled.
 const IN_VIEW: usize = 6;
+/// When votes that could not be had are asked for again.
+pub(crate) const VOTES_RETRY: Duration = Duration::from_secs(10);
 /// Pages that come by scrolling alone; then a button lets the reader decide, and reach what is below.
 const PAGES_BY_SCROLLING: u32 = 3;
 
@@ -140,7 +142,20 @@ impl Feed {
                     .flatten()
                     .for_each(|photo| feed.receive(photo, asked));
             }
+            feed.recount_while_votes_are_missing();
         });
+    }
+
+    /// The vote service was away for some of the photos: asks again after a while.
+    fn recount_while_votes_are_missing(&self) {
+        let is_missing = |photo: &PhotoTile| self.ballots.find(&photo.id).is_none();
+        if self
+            .photos
+            .with_untracked(|photos| photos.iter().take(100).any(is_missing))
+        {
+            let feed = self.clone();
+            set_timeout(move || feed.recount(), VOTES_RETRY);
+        }
     }
 
     /// A photo is gone.
@@ -181,6 +196,7 @@ impl Feed {
         self.photos.update(|photos| photos.extend(new.drain(..at_once)));
         if new.is_empty() {
             self.status.set(then);
+            self.recount_while_votes_are_missing();
             return;
         }
         let feed = self.clone();

@@ -124,7 +124,7 @@ impl Text {
 
     /// The text with a value in its gap. Made by [`filled!`] alone, which knows that the gap is there.
     pub(crate) fn fill(self, gap: &str, value: &str) -> String {
-        self.get().replace(gap, value)
+        self.get().replace(gap, &crate::bidi::isolated(value))
     }
 
     /// Whether every wording has that gap. Called while the app compiles.

@@ -13,6 +13,7 @@
 
 mod api;
 mod app;
+mod bidi;
 mod components;
 mod conversation;
 mod feed;
@@ -25,6 +26,7 @@ mod navigation;
 mod operations;
 mod pages;
 mod parts;
+mod path;
 mod preferences;
 mod route;
 mod session;

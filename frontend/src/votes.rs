@@ -134,6 +134,8 @@ fn weight(choice: VoteChoice) -> i32 {
 #[derive(Clone, Copy)]
 pub(crate) struct Ballots {
     by_photo: StoredValue<HashMap<Id, ArcRwSignal<Ballot>>>,
+    /// Notified when votes of a further photo are known.
+    arrival: Trigger,
     now: StoredValue<Asked>,
     session: Session,
     notices: Notices,
@@ -143,6 +145,7 @@ impl Ballots {
     pub(crate) fn provide(session: Session, notices: Notices) {
         provide_context(Self {
             by_photo: StoredValue::new(HashMap::new()),
+            arrival: Trigger::new(),
             now: StoredValue::new(Asked::default()),
             session,
             notices,
@@ -164,24 +167,35 @@ impl Ballots {
     ) {
         let Some(tally) = tally else { return };
         let choice = choice.unwrap_or(VoteChoice::None);
+        if let Some(ballot) = self.find(photo) {
+            ballot.update(|ballot| ballot.settle(tally, choice, asked));
+            return;
+        }
+        let ballot = ArcRwSignal::new(Ballot::new(tally, choice));
         self.by_photo.update_value(|ballots| {
-            if let Some(ballot) = ballots.get(photo) {
-                ballot.update(|ballot| ballot.settle(tally, choice, asked));
-            } else {
-                ballots.insert(photo.clone(), ArcRwSignal::new(Ballot::new(tally, choice)));
-            }
+            ballots.insert(photo.clone(), ballot);
         });
+        self.arrival.notify();
     }
 
-    /// Nothing while the vote service is away.
+    /// Nothing while the vote service is away; what reads it is told when the votes come.
     pub(crate) fn of(self, photo: &Id) -> Option<ArcRwSignal<Ballot>> {
+        let ballot = self.find(photo);
+        if ballot.is_none() {
+            self.arrival.track();
+        }
+        ballot
+    }
+
+    /// As [`Ballots::of`], at this moment.
+    pub(crate) fn find(self, photo: &Id) -> Option<ArcRwSignal<Ballot>> {
         self.by_photo.with_value(|ballots| ballots.get(photo).cloned())
     }
 
     /// The viewer pressed an arrow. Signed out, the intent waits for the sign-in.
     pub(crate) fn press(self, photo: Id, arrow: VoteChoice) {
         self.session.require(move || {
-            let Some(ballot) = self.of(&photo) else { return };
+            let Some(ballot) = self.find(&photo) else { return };
             ballot.update(|ballot| ballot.press(arrow));
             let shown = ballot.get_untracked();
             self.notices.announce(in_words(&shown));

@@ -1,22 +1,27 @@
 //! The timelines, and everybody's photos, as Atom feeds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
 use atom_syndication as atom;
 use chrono::{DateTime, Utc};
+use futures::{StreamExt as _, stream};
 use hive_router::ntex::http::StatusCode;
 use hive_router::ntex::web::{HttpRequest, HttpResponse};
 use maud::html;
 use moka::future::Cache;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::answers::Refusal;
+use crate::bidi::isolated;
 use crate::document::Document;
 use crate::graph::{Graph, NoAnswer};
-use crate::pages::is_name;
+use crate::media::PhotoService;
+use crate::path::is_name;
 use crate::photos::{Nodes, Person, Photo};
 
 const ATOM: &str = "application/atom+xml; charset=utf-8";
@@ -26,6 +31,9 @@ const WIDTH: u32 = 1280;
 /// How long a feed is the answer for everybody, and how many are kept.
 const KEPT: Duration = Duration::from_secs(5);
 const MOST_KEPT: u64 = 500;
+/// How many sizes of files are cached, and how long a feed waits for those that are not.
+const MAX_LENGTHS: u64 = 50_000;
+const LENGTHS_TIMEOUT: Duration = Duration::from_secs(2);
 
 const NOT_FOUND: Refusal = Refusal::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no such feed.");
 pub(crate) const UNAVAILABLE: Refusal = Refusal {
@@ -41,7 +49,10 @@ pub(crate) const UNAVAILABLE: Refusal = Refusal {
 pub(crate) struct Feeds {
     base: String,
     graph: Arc<Graph>,
+    photos: Arc<PhotoService>,
     kept: Cache<Name, Result<Arc<Document>, NoAnswer>>,
+    /// The sizes of files by path. The content of a path never changes.
+    lengths: Cache<String, u64>,
 }
 
 /// Which feed.
@@ -103,12 +114,18 @@ impl Name {
 
 impl Feeds {
     /// `base` is the public URL without a slash at its end.
-    pub(crate) fn new(base: String, graph: Arc<Graph>) -> Self {
+    pub(crate) fn new(base: String, graph: Arc<Graph>, photos: Arc<PhotoService>) -> Self {
         let kept = Cache::builder()
             .time_to_live(KEPT)
             .max_capacity(MOST_KEPT)
             .build();
-        Self { base, graph, kept }
+        Self {
+            base,
+            graph,
+            photos,
+            kept,
+            lengths: Cache::new(MAX_LENGTHS),
+        }
     }
 
     /// The feed in this file.
@@ -126,9 +143,30 @@ impl Feeds {
     async fn named(&self, name: Name) -> Result<Arc<Document>, NoAnswer> {
         let written = async {
             let channel = self.channel(&name).await?;
-            Ok(Arc::new(Document::new(ATOM, written(&channel, &self.base))))
+            let lengths = timeout(LENGTHS_TIMEOUT, self.lengths(&channel.photos));
+            let lengths = lengths.await.unwrap_or_default();
+            Ok(Arc::new(Document::new(
+                ATOM,
+                written(&channel, &self.base, &lengths),
+            )))
         };
         self.kept.get_with(name.clone(), written).await
+    }
+
+    /// The sizes of the enclosures, as far as they can be had.
+    async fn lengths(&self, photos: &[Photo]) -> HashMap<String, u64> {
+        let paths = photos
+            .iter()
+            .filter_map(|photo| Some(photo.print.jpeg_up_to(WIDTH)?.path.to_owned()));
+        let found = stream::iter(paths).map(|path| async move {
+            if let Some(length) = self.lengths.get(&path).await {
+                return Some((path, length));
+            }
+            let length = self.photos.length(&path).await?;
+            self.lengths.insert(path.clone(), length).await;
+            Some((path, length))
+        });
+        found.buffer_unordered(8).filter_map(ready).collect().await
     }
 
     async fn channel(&self, name: &Name) -> Result<Channel, NoAnswer> {
@@ -192,8 +230,8 @@ impl Feeds {
             photos,
         } = answer.read(|data: UserData| data.user)?;
         Ok(Channel {
-            title: format!("Photos by {} · Proofsheet", person.display_name),
-            subtitle: bio,
+            title: format!("Photos by {} · Proofsheet", isolated(&person.display_name)),
+            subtitle: bio.as_deref().map(isolated),
             page: person.path(),
             feed: format!("/feeds/@{}.atom", person.username),
             photos: photos.ok_or(NoAnswer::Unavailable)?.into_present(),
@@ -202,11 +240,11 @@ impl Feeds {
     }
 }
 
-fn written(channel: &Channel, base: &str) -> String {
+fn written(channel: &Channel, base: &str, lengths: &HashMap<String, u64>) -> String {
     let entries: Vec<atom::Entry> = channel
         .photos
         .iter()
-        .map(|photo| entry(photo, base, channel.updated))
+        .map(|photo| entry(photo, base, lengths, channel.updated))
         .collect();
     let itself = format!("{base}{}", channel.feed);
     let feed = atom::Feed {
@@ -233,7 +271,12 @@ fn written(channel: &Channel, base: &str) -> String {
     text
 }
 
-fn entry(photo: &Photo, base: &str, unless_known: DateTime<Utc>) -> atom::Entry {
+fn entry(
+    photo: &Photo,
+    base: &str,
+    lengths: &HashMap<String, u64>,
+    unless_known: DateTime<Utc>,
+) -> atom::Entry {
     let page = format!("{base}{}", photo.path());
     let published = photo.published_at.unwrap_or(unless_known).fixed_offset();
     let image = photo.print.jpeg_up_to(WIDTH);
@@ -241,17 +284,18 @@ fn entry(photo: &Photo, base: &str, unless_known: DateTime<Utc>) -> atom::Entry 
         @if let Some(image) = &image {
             p {
                 a href=(page) {
-                    img src={ (base) (image.path) } width=(image.width) height=(image.height) alt=(photo.print.alt());
+                    img src={ (base) (image.path) } width=(image.width) height=(image.height) alt=(isolated(photo.print.alt()));
                 }
             }
         }
-        @if let Some(alt) = &photo.print.alt_text { p { (alt) } }
+        @if let Some(alt) = &photo.print.alt_text { p dir="auto" { (alt) } }
     };
-    let enclosure = image
-        .as_ref()
-        .map(|image| link("enclosure", format!("{base}{}", image.path), "image/jpeg"));
+    let enclosure = image.as_ref().map(|image| atom::Link {
+        length: lengths.get(image.path).map(ToString::to_string),
+        ..link("enclosure", format!("{base}{}", image.path), "image/jpeg")
+    });
     atom::Entry {
-        title: atom::Text::plain(&photo.print.title),
+        title: atom::Text::plain(isolated(&photo.print.title)),
         // The photo's own id, which outlives any address of it.
         id: photo.id.urn().to_string(),
         updated: published,
@@ -272,9 +316,7 @@ fn entry(photo: &Photo, base: &str, unless_known: DateTime<Utc>) -> atom::Entry 
 
 fn author(person: Option<&Person>, base: &str) -> atom::Person {
     atom::Person {
-        name: person
-            .map_or("Somebody", |person| &person.display_name)
-            .to_owned(),
+        name: person.map_or_else(|| "Somebody".to_owned(), |person| isolated(&person.display_name)),
         uri: person.map(|person| format!("{base}{}", person.path())),
         ..atom::Person::default()
     }
@@ -327,12 +369,15 @@ mod tests {
             "sources": [{ "mediaType": "image/jpeg", "srcset": "/media/a/4.jpg 4w" }],
             "author": { "username": "ada", "displayName": title },
         });
-        let feed = written(&channel(json!([photo])), "https://photos.example");
+        let lengths = HashMap::from([("/media/a/4.jpg".to_owned(), 4321)]);
+        let feed = written(&channel(json!([photo])), "https://photos.example", &lengths);
         let read: atom::Feed = feed.parse().unwrap();
         assert_eq!(read.title.value, "Latest & \"greatest\"");
         let entry = &read.entries[0];
         assert_eq!(entry.title.value, "\"><script>]]>&amp;");
         assert_eq!(entry.authors[0].name, entry.title.value);
+        let enclosure = entry.links.iter().find(|link| link.rel == "enclosure");
+        assert_eq!(enclosure.unwrap().length.as_deref(), Some("4321"));
         let content = entry.content.as_ref().unwrap().value.as_deref().unwrap();
         assert!(
             !content.contains("<script") && content.contains("&lt;script"),
@@ -342,7 +387,7 @@ mod tests {
 
     #[test]
     fn a_feed_without_entries_is_whole() {
-        let feed = written(&channel(json!([])), "https://photos.example");
+        let feed = written(&channel(json!([])), "https://photos.example", &HashMap::new());
         let read: atom::Feed = feed.parse().unwrap();
         assert_eq!(read.id, "https://photos.example/feeds/latest.atom");
         assert_eq!(read.updated, DateTime::UNIX_EPOCH.fixed_offset());

@@ -8,6 +8,8 @@ use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use hive_router::ntex::http::header::{ACCEPT_LANGUAGE, COOKIE};
 use hive_router::ntex::web::HttpRequest;
 
+use crate::bidi::isolated;
+
 /// The cookie in which the app keeps what somebody chose: `frontend/src/preferences.rs`.
 const CHOICE: &str = "proofsheet.language";
 
@@ -112,7 +114,7 @@ impl Language {
             .split_once('{')
             .and_then(|(before, rest)| Some((before, rest.split_once('}')?.1)))
         {
-            Some((before, after)) => [before, value, after].concat(),
+            Some((before, after)) => [before, &isolated(value), after].concat(),
             None => text.to_owned(),
         }
     }

@@ -34,6 +34,10 @@ mod measures;
 mod app;
 mod pages;
 mod language;
+#[path = "../../frontend/src/bidi.rs"]
+mod bidi;
+#[path = "../../frontend/src/path.rs"]
+mod path;
 mod feeds;
 mod sitemap;
 mod graph;

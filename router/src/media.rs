@@ -98,6 +98,15 @@ impl PhotoService {
             client,
         }
     }
+
+    /// The size in bytes of the file at this path, unless the photo service does not say so in time.
+    pub(crate) async fn length(&self, path: &str) -> Option<u64> {
+        let asked = self.client.head(format!("{}{path}", self.base));
+        let response = asked.timeout(FIRST_BYTE[0]).send().await.ok()?;
+        let response = response.error_for_status().ok()?;
+        let length = response.headers().get(reqwest::header::CONTENT_LENGTH)?;
+        length.to_str().ok()?.parse().ok()
+    }
 }
 
 /// How reading a client's upload ended.

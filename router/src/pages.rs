@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-pub(crate) use address::{Shown, day_of, is_name};
+pub(crate) use address::{Shown, day_of};
 
 use crate::document::{Document, HTML};
 use crate::graph::{Graph, NoAnswer};

@@ -12,6 +12,8 @@ use hive_router::ntex::web::{self, DefaultError, HttpRequest, WebRequest, WebRes
 use hive_router::ntex::{Middleware, SharedCfg};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
+use crate::path::{PathError, decode};
+
 /// What is escaped in a canonical path: all that RFC 3986 does not allow in one.
 const ESCAPED: &AsciiSet = &CONTROLS
     .add(b' ')
@@ -77,10 +79,11 @@ impl Route {
     }
 
     /// `path` is still escaped.
-    fn parse(path: &str) -> Self {
+    pub(crate) fn parse(path: &str) -> Self {
         match decode(path) {
             Ok(path) => Self::named(path),
-            Err(error) => error,
+            Err(PathError::Malformed(problem)) => Self::Malformed(problem),
+            Err(PathError::Nowhere) => Self::Nowhere,
         }
     }
 
@@ -133,52 +136,6 @@ impl Route {
     pub(crate) fn allows(&self, method: &Method) -> bool {
         self.allowed().split(", ").any(|allowed| method == allowed)
     }
-}
-
-/// Decodes a path. None of our addresses has an escaped slash, an empty segment or a dot segment: such a path is nowhere,
-/// instead of being resolved here in one way and elsewhere in another.
-fn decode(path: &str) -> Result<String, Route> {
-    if !path.starts_with('/') {
-        return Err(Route::Malformed(
-            "The request needs a path that begins with a slash.",
-        ));
-    }
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut is_nowhere = false;
-    let mut bytes = path.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            decoded.push(byte);
-            continue;
-        }
-        let mut digit = || bytes.next().and_then(|digit| char::from(digit).to_digit(16));
-        let (Some(high), Some(low)) = (digit(), digit()) else {
-            return Err(Route::Malformed(
-                "A % in the path must be followed by two hexadecimal digits.",
-            ));
-        };
-        let byte = u8::try_from(high * 16 + low).unwrap_or_default();
-        is_nowhere |= matches!(byte, b'/' | b'\\');
-        decoded.push(byte);
-    }
-    let Ok(decoded) = String::from_utf8(decoded) else {
-        return Err(Route::Malformed("The path must be UTF-8."));
-    };
-    if decoded.chars().any(char::is_control) {
-        return Err(Route::Malformed("The path must not contain control characters."));
-    }
-    let mut segments = decoded.split('/').skip(1).peekable();
-    while let Some(segment) = segments.next() {
-        is_nowhere |= match segment {
-            "." | ".." => true,
-            "" => segments.peek().is_some(),
-            _ => segment.contains('\\'),
-        };
-    }
-    if is_nowhere {
-        return Err(Route::Nowhere);
-    }
-    Ok(decoded)
 }
 
 /// The host that a request is for. HTTP/1.0 may leave it out.

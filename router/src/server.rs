@@ -74,10 +74,10 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let base = config.public_url.as_str().trim_end_matches('/');
     let routes = Routes {
         edge,
-        photos,
         site: Arc::new(Site::load(&config, base, &graph)?),
-        feeds: Arc::new(Feeds::new(base.to_owned(), graph.clone())),
+        feeds: Arc::new(Feeds::new(base.to_owned(), graph.clone(), photos.clone())),
         sitemaps: Arc::new(Sitemaps::new(base.to_owned(), graph)),
+        photos,
     };
     let probes = Probes {
         schema: engine.schema.clone(),

@@ -17,7 +17,7 @@ use crate::components::sheet::Sheet;
 use crate::components::tile::tile_id;
 use crate::components::vote_buttons::VoteButtons;
 use crate::conversation::{CommentPage, Conversation};
-use crate::feed::Feeds;
+use crate::feed::{Feeds, VOTES_RETRY};
 use crate::graphql::{ById, ByIdFields, Byline, DateTime, Id, VoteChoice, VoteTally, schema};
 use crate::language::text;
 use crate::load::load;
@@ -130,6 +130,7 @@ pub(crate) fn PhotoPage(id: String) -> impl IntoView {
 pub(crate) fn PhotoView(id: String) -> impl IntoView {
     let id = Id::new(id);
     let ballots = expect_context::<Ballots>();
+    let is_there = StoredValue::new(false);
     let shown = id.clone();
     let photo = load(move || {
         let asked = ballots.asking();
@@ -138,6 +139,7 @@ pub(crate) fn PhotoView(id: String) -> impl IntoView {
             match api::run(operation).await {
                 Ok(PhotoById { photo }) => {
                     if let Some(photo) = &photo {
+                        is_there.try_set_value(true);
                         ballots.receive(&photo.id, photo.votes, photo.viewer_vote, asked);
                     }
                     Ok(photo)
@@ -148,22 +150,40 @@ pub(crate) fn PhotoView(id: String) -> impl IntoView {
             }
         }
     });
-    session().on_change(move || {
-        let (id, asked) = (id.clone(), ballots.asking());
-        spawn_local(async move {
-            // Without an answer the votes stay as they are; a press still sends an absolute value.
-            if let Ok(PhotoVotes { photo: Some(photo) }) =
-                api::run(PhotoVotes::build(ById { id: id.clone() })).await
-            {
-                ballots.receive(&id, photo.votes, photo.viewer_vote, asked);
+    session().on_change({
+        let id = id.clone();
+        move || recount(ballots, id.clone())
+    });
+    // The vote service may have been away.
+    let retry = set_interval_with_handle(
+        move || {
+            if is_there.get_value() && ballots.find(&id).is_none() {
+                recount(ballots, id.clone());
             }
-        });
+        },
+        VOTES_RETRY,
+    );
+    on_cleanup(move || {
+        if let Ok(retry) = retry {
+            retry.clear();
+        }
     });
     let waiting = || view! { <div class="photo-waiting" aria-busy="true"></div> }.into_any();
     photo.show(waiting, |photo| match photo {
         Some(photo) => view! { <Details photo/> }.into_any(),
         None => view! { <Removed/> }.into_any(),
     })
+}
+
+/// Asks again for the votes of a photo. Without an answer they stay as they are; a press still sends an absolute value.
+fn recount(ballots: Ballots, id: Id) {
+    let asked = ballots.asking();
+    spawn_local(async move {
+        let operation = PhotoVotes::build(ById { id: id.clone() });
+        if let Ok(PhotoVotes { photo: Some(photo) }) = api::run(operation).await {
+            ballots.receive(&id, photo.votes, photo.viewer_vote, asked);
+        }
+    });
 }
 
 #[component]
@@ -230,7 +250,7 @@ fn Details(photo: PhotoDetails) -> impl IntoView {
             <div class="photo-side">
                 <header class="photo-head">
                     <Heading title=title.clone()>
-                        <span id="photo-title">{move || shown_title.get()}</span>
+                        <span id="photo-title" dir="auto">{move || shown_title.get()}</span>
                     </Heading>
                     <p>
                         <Author author=author.clone()/> " · " <Moment at=published_at/>
@@ -253,7 +273,7 @@ fn AltText(text: String) -> impl IntoView {
     view! {
         <details class="photo-alt">
             <summary>{text!(photo.alt)}</summary>
-            <p>{text}</p>
+            <p dir="auto">{text}</p>
         </details>
     }
 }

@@ -125,7 +125,7 @@ fn PersonView(person: Person) -> impl IntoView {
         <div class="profile-head">
             <Heading title=display_name.clone()>{display_name.clone()}</Heading>
             <p class="quiet">"@" {username} " · " {text!(profile.joined)} " " <Moment at=joined_at/></p>
-            {bio.map(|bio| view! { <p class="profile-bio">{bio}</p> })}
+            {bio.map(|bio| view! { <p class="profile-bio" dir="auto">{bio}</p> })}
             <Show when=move || is_me.get()>
                 <p class="buttons">
                     <a class="button" href=Route::Settings.to_string()>{text!(settings.heading)}</a>

@@ -272,7 +272,7 @@ fn Archive(days: Load<Days>) -> impl IntoView {
                         <Picture print sizes="180px"/>
                         <span>{move || time::day_in_words(&day)}</span>
                     </a>
-                    <span class="quiet">{title} " · " {move || language::photos(count)}</span>
+                    <span class="quiet"><bdi>{title}</bdi> " · " {move || language::photos(count)}</span>
                 </li>
             }
         });
@@ -326,7 +326,7 @@ fn EmptyToday(days: Load<Days>) -> impl IntoView {
                 let tiles = photos
                     .into_iter()
                     .enumerate()
-                    .map(|(at, photo)| view! { <Tile photo place=at + 1 ranked=true/> });
+                    .map(|(at, photo)| view! { <Tile photo place=Signal::stored(at + 1) ranked=true/> });
                 view! { <div class="grid">{tiles.collect_view()}</div> }.into_any()
             },
         );

@@ -3,8 +3,7 @@
 use chrono::NaiveDate;
 use uuid::Uuid;
 
-/// The longest name that is looked up; nobody's is longer.
-const LONGEST_NAME: usize = 64;
+use crate::path::{is_day, is_name, is_photo_id, without_trailing_slash};
 
 /// What is to be seen at an address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -23,10 +22,7 @@ pub(crate) enum Shown {
 
 impl Shown {
     pub(crate) fn at(path: &str) -> Self {
-        let path = match path.strip_suffix('/') {
-            Some(trimmed) if !trimmed.is_empty() => trimmed,
-            _ => path,
-        };
+        let path = without_trailing_slash(path);
         match path {
             "/" => Self::Latest,
             "/hot" => Self::Hot(None),
@@ -57,7 +53,9 @@ impl Shown {
             return day_of(day).map(|day| Self::Hot(Some(day)));
         }
         if let Some(id) = path.strip_prefix("/p/") {
-            return id_of(id).map(Self::Photo);
+            return is_photo_id(id)
+                .then(|| id.parse().ok().map(Self::Photo))
+                .flatten();
         }
         let name = path.strip_prefix("/@")?;
         is_name(name).then(|| Self::Person(name.to_owned()))
@@ -66,27 +64,13 @@ impl Shown {
 
 /// A calendar day, and only as `YYYY-MM-DD`.
 pub(crate) fn day_of(text: &str) -> Option<NaiveDate> {
-    let is_plain = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-    is_plain.then(|| text.parse().ok()).flatten()
-}
-
-/// The id of a photo, and only in the form with hyphens: each photo has one address.
-fn id_of(text: &str) -> Option<Uuid> {
-    let is_hyphenated = text.len() == 36 && !text.contains(['{', '}']);
-    is_hyphenated.then(|| text.parse().ok()).flatten()
-}
-
-/// Whether it could be somebody's name; capitals are folded by who knows the names.
-pub(crate) fn is_name(text: &str) -> bool {
-    (1..=LONGEST_NAME).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    is_day(text).then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::Route;
 
     #[test]
     fn addresses_are_told_apart() {
@@ -100,6 +84,31 @@ mod tests {
         assert_eq!(Shown::at(&format!("/p/{id}")), Shown::Photo(id.parse().unwrap()));
         assert_eq!(Shown::at("/@ada"), Shown::Person("ada".to_owned()));
         assert_eq!(Shown::at("/login"), Shown::App("account.sign_in"));
+    }
+
+    /// The app reads the same table, in `frontend/src/route.rs`.
+    #[test]
+    fn addresses_show_the_same_as_in_the_app() {
+        let table: Vec<(String, String)> =
+            serde_json::from_str(include_str!("../../../frontend/src/routes.json")).unwrap();
+        for (path, expected) in table {
+            let shown = match Route::parse(&path) {
+                Route::Page(path) => Shown::at(&path),
+                _ => Shown::Nothing,
+            };
+            let shown = match shown {
+                Shown::Latest => "timeline /".to_owned(),
+                Shown::Hot(None) => "timeline /hot".to_owned(),
+                Shown::Hot(Some(day)) => format!("timeline /hot/{day}"),
+                Shown::Trending => "timeline /trending".to_owned(),
+                Shown::Person(name) => format!("timeline /@{name}"),
+                Shown::Photo(id) => format!("photo {id}"),
+                Shown::App(_) => "app".to_owned(),
+                Shown::AboutRanking => "about".to_owned(),
+                Shown::Nothing => "nothing".to_owned(),
+            };
+            assert_eq!(shown, expected, "{path}");
+        }
     }
 
     #[test]
@@ -117,8 +126,6 @@ mod tests {
             "/@",
             "/@a/b",
             "/@%22%3E",
-            "/hot//",
-            "//",
             "/about",
         ] {
             assert_eq!(Shown::at(path), Shown::Nothing, "{path}");

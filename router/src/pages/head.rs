@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::markup::{EAGER, ROW, tile_frame, tile_sizes};
 use super::style::Style;
+use crate::bidi::isolated;
 use crate::photos::{Photo, Print};
 
 const SITE: &str = "Proofsheet";
@@ -100,10 +101,11 @@ impl Head {
 
     /// `base` is the public URL of the site, without a slash at its end.
     pub(super) fn markup(&self, base: &str, style: &Style) -> Markup {
-        let title = format!("{} · {SITE}", self.title);
+        let (name, description) = (isolated(&self.title), isolated(&self.description));
+        let title = format!("{name} · {SITE}");
         html! {
             title { (title) }
-            meta name="description" content=(self.description);
+            meta name="description" content=(description);
             @if let Some(path) = &self.path {
                 link rel="canonical" href={ (base) (path) };
             } @else {
@@ -111,14 +113,14 @@ impl Head {
             }
             meta property="og:site_name" content=(SITE);
             meta property="og:type" content=(self.kind);
-            meta property="og:title" content=(self.title);
-            meta property="og:description" content=(self.description);
+            meta property="og:title" content=(name);
+            meta property="og:description" content=(description);
             @if let Some(path) = &self.path {
                 meta property="og:url" content={ (base) (path) };
             }
             (self.image_markup(base))
-            meta name="twitter:title" content=(self.title);
-            meta name="twitter:description" content=(self.description);
+            meta name="twitter:title" content=(name);
+            meta name="twitter:description" content=(description);
             @if let Some(Feed { title, path }) = &self.feed {
                 link rel="alternate" type="application/atom+xml" title=(title) href={ (base) (path) };
             }
@@ -158,7 +160,7 @@ fn shared(print: &Print) -> Option<SharedImage> {
         path: image.path.to_owned(),
         width: image.width,
         height: image.height,
-        alt: print.alt().to_owned(),
+        alt: isolated(print.alt()),
     })
 }
 

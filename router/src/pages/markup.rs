@@ -6,6 +6,7 @@ use chrono_tz::Tz;
 use maud::{Markup, html};
 
 use super::Draft;
+use crate::bidi::isolated;
 use crate::language::Language;
 use crate::photos::{Comment, HotDay, Nodes, Person, Photo, Print, Votes};
 
@@ -98,9 +99,9 @@ pub(super) fn profile(
     let language = draft.language;
     html! {
         div.profile-head {
-            h1.heading { (person.display_name) }
+            h1.heading dir="auto" { (person.display_name) }
             p.quiet { "@" (person.username) " · " (language.text("profile.joined")) " " (moment(language, joined_at)) }
-            @if let Some(bio) = bio { p.profile-bio { (bio) } }
+            @if let Some(bio) = bio { p.profile-bio dir="auto" { (bio) } }
         }
         (without_scripts(language))
         (grid(draft, page, false, false))
@@ -127,13 +128,13 @@ pub(super) fn photo(draft: &mut Draft, photo: &Photo) -> Markup {
                     div.photo-print {
                         (picture(print, PHOTO_SIZES, 0))
                         @if let Some(alt) = &print.alt_text {
-                            details.photo-alt { summary { (language.text("photo.alt")) } p { (alt) } }
+                            details.photo-alt { summary { (language.text("photo.alt")) } p dir="auto" { (alt) } }
                         }
                     }
                 }
                 div.photo-side {
                     header.photo-head {
-                        h1.heading { span #photo-title { (print.title) } }
+                        h1.heading { span #photo-title dir="auto" { (print.title) } }
                         p {
                             (byline(language, author.as_ref()))
                             @if let Some(at) = published_at { " · " (moment(language, *at)) }
@@ -227,7 +228,7 @@ fn tile(draft: &mut Draft, photo: &Photo, Place { at, ranked, leads }: Place) ->
                         @if ranked {
                             span.frame-number { span.visually-hidden { (language.text("grid.rank")) " " } (at + 1) " " }
                         }
-                        a href=(path) { (print.title) }
+                        a href=(path) dir="auto" { (print.title) }
                     }
                     p.tile-author { (byline(language, photo.author.as_ref())) }
                 }
@@ -286,7 +287,7 @@ fn picture(print: &Print, sizes: &str, at: usize) -> Markup {
             picture {
                 @for source in better { source type=(source.media_type) srcset=(source.srcset) sizes=(sizes); }
                 img loading=(loading) fetchpriority=[priority] decoding="async"
-                    width=(print.width) height=(print.height) alt=(print.alt())
+                    width=(print.width) height=(print.height) alt=(isolated(print.alt()))
                     sizes=(sizes) srcset=(srcset) src=(src);
             }
         }
@@ -309,7 +310,7 @@ fn score(language: Language, votes: Option<&Votes>) -> Markup {
 fn byline(language: Language, author: Option<&Person>) -> Markup {
     html! {
         @match author {
-            Some(author) => a.author href=(author.path()) { (author.display_name) },
+            Some(author) => a.author href=(author.path()) dir="auto" { (author.display_name) },
             None => span.author.quiet { (language.text("photo.somebody")) },
         }
     }
@@ -357,7 +358,7 @@ fn winners(draft: &mut Draft, days: &[HotDay]) -> Markup {
                         (picture(winner, "180px", EAGER))
                         span { (language.day(day)) }
                     }
-                    span.quiet { (winner.title) " · " (language.counted(count, "count.one_photo", "count.photos")) }
+                    span.quiet { bdi { (winner.title) } " · " (language.counted(count, "count.one_photo", "count.photos")) }
                 }
             }
         })
@@ -409,7 +410,7 @@ fn said(language: Language, comment: &Comment) -> Markup {
                 (byline(language, comment.author.as_ref())) " " (moment(language, comment.created_at))
                 @if comment.edited_at.is_some() { " " span.quiet { (language.text("comment.edited")) } }
             }
-            p.comment-body { (comment.body) }
+            p.comment-body dir="auto" { (comment.body) }
             @if comment.replies.is_some() {
                 div.comment-actions aria-hidden="true" { button.link type="button" disabled { (language.text("comment.reply")) } }
             }

@@ -99,7 +99,7 @@ async fn each_page_holds_what_the_app_would_ask_first() {
         let canonical = format!("<link rel=\"canonical\" href=\"https://photos.example{path}\">");
         assert!(page.contains(&canonical), "{path}: {page}");
         assert!(
-            page.contains("A grey bird in shallow water") && page.contains(">Ada</a>"),
+            page.contains("A grey bird in shallow water") && page.contains(" dir=\"auto\">Ada</a>"),
             "{path}"
         );
         assert!(
@@ -175,6 +175,63 @@ async fn a_shared_photo_is_described_to_other_sites() {
     assert!(
         page.contains("What a bird.") && page.contains("Is it not?"),
         "its first comments: {page}"
+    );
+}
+
+#[tokio::test]
+async fn a_text_cannot_turn_what_stands_beside_it() {
+    let (fakes, app) = (Fakes::start().await, bundle());
+    let gateway = gateway(&fakes, &app, &[]).await;
+    let turned = "a\u{202e}b";
+    let mut bad = photo();
+    bad["title"] = turned.into();
+    bad["altText"] = turned.into();
+    let photos = json!({ "nodes": [bad], "pageInfo": { "hasNextPage": false, "endCursor": null } });
+    let data = json!({ "photo": bad, "latestPhotos": photos });
+    fakes.photo.answer_with(json!({ "data": data }));
+    let page = gateway
+        .get(&format!("/p/{PHOTO}"))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    let isolated = format!("\u{2068}{turned}\u{2069}");
+    assert!(
+        page.contains(&format!("<title>{isolated} · Proofsheet</title>")),
+        "{page}"
+    );
+    for tag in [
+        "property=\"og:title\"",
+        "name=\"description\"",
+        "name=\"twitter:title\"",
+        "property=\"og:image:alt\"",
+    ] {
+        assert!(
+            page.contains(&format!("<meta {tag} content=\"{isolated}\">")),
+            "{tag}: {page}"
+        );
+    }
+    assert!(
+        page.contains(&format!("<span id=\"photo-title\" dir=\"auto\">{turned}</span>")),
+        "{page}"
+    );
+    let page = gateway.get("/").send().await.unwrap().text().await.unwrap();
+    assert!(page.contains(&format!(" dir=\"auto\">{turned}</a>")), "{page}");
+    assert!(page.contains(&format!("alt=\"{isolated}\"")), "{page}");
+    let feed = gateway
+        .get("/feeds/latest.atom")
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    assert!(feed.contains(&format!("<title>{isolated}</title>")), "{feed}");
+    assert!(
+        feed.contains("length=\"10\""),
+        "the size of the enclosure: {feed}"
     );
 }
 

@@ -12,7 +12,7 @@ use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::serve::ListenerExt as _;
 use sqlx::MySqlPool;
 use tokio::net::TcpListener;
@@ -106,7 +106,7 @@ where
         .route("/graphql", post(graphql::<Q, M>))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(state)
-        .route("/readiness", get(ready).with_state(readiness))
+        .route("/readiness", any(ready).with_state(readiness))
         .route("/health", get(|| async { "alive" }))
         .route("/metrics", get(|| async { telemetry::render_metrics() }))
 }
@@ -182,9 +182,13 @@ async fn wait_for_signal() {
     }
 }
 
-async fn ready(State(readiness): State<Readiness>) -> (StatusCode, &'static str) {
+/// A service that stops is not ready, whatever the method.
+async fn ready(State(readiness): State<Readiness>, method: Method) -> Response {
     if readiness.stop.is_cancelled() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "stopping");
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping").into_response();
+    }
+    if method != Method::GET && method != Method::HEAD {
+        return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")]).into_response();
     }
     let asked = tokio::time::timeout(
         Duration::from_secs(1),
@@ -194,6 +198,7 @@ async fn ready(State(readiness): State<Readiness>) -> (StatusCode, &'static str)
         Ok(Ok(_)) => (StatusCode::OK, "ready"),
         _ => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
     }
+    .into_response()
 }
 
 /// Takes the router's request id, or makes one, for the log and for the answer.

@@ -13,7 +13,7 @@ pub(crate) fn Author(author: Option<Byline>) -> impl IntoView {
     match author {
         Some(author) => {
             let profile = Route::from(Timeline::Person(author.username)).to_string();
-            view! { <a class="author" href=profile>{author.display_name}</a> }.into_any()
+            view! { <a class="author" href=profile dir="auto">{author.display_name}</a> }.into_any()
         }
         None => view! { <span class="author quiet">{text!(photo.somebody)}</span> }.into_any(),
     }

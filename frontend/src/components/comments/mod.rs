@@ -174,7 +174,7 @@ fn CommentView(
                     " "
                     {edited}
                 </p>
-                <p class="comment-body">{linked(&text.body)}</p>
+                <p class="comment-body" dir="auto">{linked(&text.body)}</p>
             }
             .into_any()
         }
@@ -301,6 +301,7 @@ fn Composer(
             <textarea
                 id=id.clone()
                 rows="2"
+                dir="auto"
                 placeholder=label
                 node_ref=area
                 aria-describedby=format!("{id}-error")

@@ -3,6 +3,7 @@
 use leptos::html::H1;
 use leptos::prelude::*;
 
+use crate::bidi::isolated;
 use crate::navigation::{Arrival, Navigation, focus};
 
 #[component]
@@ -15,7 +16,7 @@ pub(crate) fn Heading(
     let heading = NodeRef::<H1>::new();
     let arrival = expect_context::<Navigation>().here().arrival;
     let before = document().title();
-    Effect::new(move || document().set_title(&format!("{} · Proofsheet", title.get())));
+    Effect::new(move || document().set_title(&format!("{} · Proofsheet", isolated(&title.get()))));
     // A photo over a timeline goes, and the timeline has its name back.
     on_cleanup(move || document().set_title(&before));
     Effect::new(move || {
@@ -25,5 +26,5 @@ pub(crate) fn Heading(
             focus(&heading);
         }
     });
-    view! { <h1 class="heading" tabindex="-1" node_ref=heading>{children()}</h1> }
+    view! { <h1 class="heading" dir="auto" tabindex="-1" node_ref=heading>{children()}</h1> }
 }

@@ -29,9 +29,9 @@ pub(crate) fn PhotoGrid(
     #[prop(into)]
     empty: ViewFn,
 ) -> impl IntoView {
-    let numbered = {
+    let photos = {
         let photos = feed.photos().clone();
-        move || photos.get().into_iter().enumerate().collect::<Vec<_>>()
+        move || photos.get()
     };
     // A feed without articles is none.
     let has_photos = {
@@ -54,9 +54,15 @@ pub(crate) fn PhotoGrid(
             aria-label=move || has_photos.get().then(|| label.get())
             aria-busy=is_busy
         >
-            <For each=numbered key=|(_, photo)| photo.id.clone() let((at, photo))>
-                <Tile photo place=at + 1 ranked leads=leads && at == 0/>
-            </For>
+            // A tile's place changes when a photo before it is removed.
+            <ForEnumerate
+                each=photos
+                key=|photo| photo.id.clone()
+                children=move |at, photo| {
+                    let place = Signal::derive(move || at.get() + 1);
+                    view! { <Tile photo place ranked leads=Signal::derive(move || leads && at.get() == 0)/> }
+                }
+            />
         </div>
         <GridEnd feed empty/>
     }

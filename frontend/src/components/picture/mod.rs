@@ -40,7 +40,7 @@ pub(crate) fn Picture(
     print: Print,
     /// The `sizes` attribute: how wide it will be.
     #[prop(into)]
-    sizes: String,
+    sizes: Signal<String>,
     /// Whether it is in view at once, so that it must not wait for scrolling.
     #[prop(optional)]
     eager: bool,
@@ -65,7 +65,7 @@ pub(crate) fn Picture(
         let src = srcset.split_whitespace().next().unwrap_or_default().to_owned();
         let better = sources
             .into_iter()
-            .map(|source| view! { <source type=source.media_type srcset=source.srcset sizes=sizes.clone()/> })
+            .map(|source| view! { <source type=source.media_type srcset=source.srcset sizes=sizes/> })
             .collect_view();
         view! {
             <picture>

@@ -66,16 +66,17 @@ fn sizes((wide, high): (i32, i32), leads: bool) -> String {
 pub(crate) fn Tile(
     photo: PhotoTile,
     /// Its place on the timeline, from 1.
-    place: usize,
+    #[prop(into)]
+    place: Signal<usize>,
     /// Whether the place is a rank, to be shown.
     ranked: bool,
     /// Whether it has a row to itself.
-    #[prop(optional)]
-    leads: bool,
+    #[prop(optional, into)]
+    leads: Signal<bool>,
 ) -> impl IntoView {
     let print = photo.print();
     let (wide, high) = frame(print.width, print.height);
-    let sizes = sizes((wide, high), leads);
+    let sizes = Signal::derive(move || sizes((wide, high), leads.get()));
     let is_strip = high == 2 * wide && print.height > 2 * print.width;
     let link = Route::Photo(photo.id.inner().to_owned()).to_string();
     let PhotoTile {
@@ -102,12 +103,12 @@ pub(crate) fn Tile(
             id=tile
             tabindex="0"
             aria-labelledby=labelled_by
-            aria-posinset=place.to_string()
+            aria-posinset=move || place.get().to_string()
             aria-setsize="-1"
             style:--r=format!("{wide} / {high}")
         >
             <a class="frame" class:is-strip=is_strip href=link.clone() tabindex="-1">
-                <Picture print sizes eager=place <= 4/>
+                <Picture print sizes eager=place.get_untracked() <= 4/>
             </a>
             <div class="tile-caption">
                 <div class="tile-words">
@@ -117,12 +118,12 @@ pub(crate) fn Tile(
                                 view! {
                                     <span class="frame-number">
                                         <span class="visually-hidden">{text!(grid.rank)} " "</span>
-                                        {place}
+                                        {move || place.get()}
                                         " "
                                     </span>
                                 }
                             })}
-                        <a href=link>{title.clone()}</a>
+                        <a href=link dir="auto">{title.clone()}</a>
                     </h2>
                     <p class="tile-author">
                         <Author author=author.clone()/>

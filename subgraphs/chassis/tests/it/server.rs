@@ -90,12 +90,17 @@ async fn readiness_asks_the_database_and_health_does_not() {
     let stop = CancellationToken::new();
     let client = client(&database, stop.clone());
     assert_eq!(client.get("/readiness").await.status(), StatusCode::OK);
+    let post = client.post("/readiness", "text/plain", String::new()).await;
+    assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(post.headers()["allow"], "GET, HEAD");
     stop.cancel();
     assert_eq!(
         client.get("/readiness").await.status(),
         StatusCode::SERVICE_UNAVAILABLE,
         "stopping"
     );
+    let post = client.post("/readiness", "text/plain", String::new()).await;
+    assert_eq!(post.status(), StatusCode::SERVICE_UNAVAILABLE, "by any method");
     database.pool.close().await;
     assert_eq!(
         client.get("/readiness").await.status(),

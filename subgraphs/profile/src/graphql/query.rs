@@ -14,10 +14,14 @@ pub struct Query;
 
 #[Object]
 impl Query {
-    /// The person who has claimed the username, or from whose id the stand-in name was made.
+    /// The person who has claimed the username, or from whose id the stand-in name was made; null if there is no such
+    /// account.
     async fn user(&self, ctx: &Context<'_>, username: String) -> chassis::Result<Option<User>> {
         let id = match Handle::parse(&username) {
-            Some(Handle::Guest(id)) => Some(id),
+            Some(Handle::Guest(id)) => {
+                let is_viewer = chassis::viewer::viewer(ctx).is_some_and(|viewer| viewer.id == id);
+                (is_viewer || exists(ctx.data_unchecked(), id).await?).then_some(id)
+            }
             Some(Handle::Claimed(name)) => owner_of(ctx.data_unchecked(), &name).await?,
             None => None,
         };
@@ -60,6 +64,15 @@ async fn owner_of(pool: &MySqlPool, name: &Username) -> Result<Option<UserId>, s
     }
     let mut latest = database::read_latest(pool).await?;
     store::owner_of(&mut *latest, name).await
+}
+
+/// Whether there is a profile: every account gets one. An id that anybody can make up is no person.
+async fn exists(pool: &MySqlPool, id: UserId) -> Result<bool, sqlx::Error> {
+    if !store::present_among(pool, &[id]).await?.is_empty() {
+        return Ok(true);
+    }
+    let mut latest = database::read_latest(pool).await?;
+    Ok(!store::present_among(&mut *latest, &[id]).await?.is_empty())
 }
 
 /// How the person appears; nobody where the account was deleted.

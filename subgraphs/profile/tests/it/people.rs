@@ -213,10 +213,11 @@ async fn somebody_without_a_profile_has_a_stand_in_that_can_be_found() {
       ]
     }
     "#);
-    let found = service
-        .client
-        .graphql(USER, json!({ "name": "guest-01kanjy500fay8vvr14d2pf2db" }))
-        .await;
+    // Nobody else can find who may never have existed.
+    let name = json!({ "name": "guest-01kanjy500fay8vvr14d2pf2db" });
+    let found = service.client.graphql(USER, name.clone()).await;
+    assert_eq!(found.data()["user"], json!(null));
+    let found = service.client.of(unknown).graphql(USER, name).await;
     assert_eq!(found.data()["user"]["id"], json!(unknown));
     // The link to the stand-in goes on working once there is a name.
     service
