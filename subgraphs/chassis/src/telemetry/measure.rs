@@ -93,7 +93,7 @@ const SERVICE: [Metric; 18] = [
     ),
     Metric::Counter(
         "proofsheet_database_retries_total",
-        "Transactions that were run again, by reason: another one was in the way (`deadlock`, `lock_wait`, `changed`), the node failed (`node`), or took it back without saying so (`lost`).",
+        "Transactions and reads that were run again, by reason: another one was in the way (`deadlock`, `lock_wait`, `changed`), the node failed (`node`), or took it back without saying so (`lost`).",
     ),
     Metric::Gauge(
         "proofsheet_outbox_events",

@@ -134,6 +134,18 @@ impl Site {
         self.folder.path().join(&key[..2]).join(key)
     }
 
+    /// How many files the store has, whatever they belong to.
+    pub(crate) fn stored_files(&self) -> usize {
+        fn files_in(folder: &std::path::Path) -> usize {
+            std::fs::read_dir(folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .map(|path| if path.is_dir() { files_in(&path) } else { 1 })
+                .sum()
+        }
+        files_in(self.folder.path())
+    }
+
     pub(crate) async fn count(&self, table: &str) -> i64 {
         let sql = format!("SELECT COUNT(*) FROM {table}");
         sqlx::query_scalar(sqlx::AssertSqlSafe(sql))

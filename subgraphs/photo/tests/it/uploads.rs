@@ -245,8 +245,10 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
         )
     );
     assert_eq!(site.count("upload").await, 0);
+    assert_eq!(site.stored_files(), 0);
     let (status, _) = site.upload(user, "image/png", whole).await;
     assert_eq!(status, StatusCode::CREATED);
+    assert!(site.stored_files() > 0);
 }
 
 #[tokio::test]

@@ -42,6 +42,19 @@ async fn taking_back_a_vote_that_was_never_cast_changes_nothing() {
         shown(&app.vote(someone(), photo, "NONE").await.data()["castVote"]),
         "0/0/0 -"
     );
+    assert_eq!(app.count("SELECT COUNT(*) FROM vote WHERE value <> 0").await, 0);
+    // The photo's own delta is the only one.
+    let before = app.count("SELECT COUNT(*) FROM vote_delta").await;
+    app.vote(someone(), photo, "NONE").await.data();
+    assert_eq!(app.count("SELECT COUNT(*) FROM vote_delta").await, before);
+    // After a vote that counted, it is written once.
+    let voter = someone();
+    app.vote(voter, photo, "UP").await.data();
+    app.vote(voter, photo, "NONE").await.data();
+    let taken_back = app.count("SELECT COUNT(*) FROM vote_delta").await;
+    assert!(taken_back > before);
+    app.vote(voter, photo, "NONE").await.data();
+    assert_eq!(app.count("SELECT COUNT(*) FROM vote_delta").await, taken_back);
 }
 
 #[tokio::test]
