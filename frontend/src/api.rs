@@ -395,10 +395,19 @@ pub(crate) struct Uploaded {
     pub(crate) upload_id: String,
 }
 
-/// Why an upload was refused: `status` is HTTP's, 0 when no answer came.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why an upload was refused.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default)]
 pub(crate) struct UploadError {
+    /// HTTP's; 0 when no answer came.
+    #[serde(skip)]
     pub(crate) status: u16,
+    /// What is wrong with the file, as photo names it.
+    pub(crate) reason: Option<String>,
+    /// The format of a file that is not taken.
+    pub(crate) format: Option<String>,
+    /// In English.
+    pub(crate) message: Option<String>,
 }
 
 /// Sends a file, telling the percentage that has been sent so far. `fetch` cannot tell that, hence `XMLHttpRequest`.
@@ -408,13 +417,13 @@ pub(crate) async fn upload(
 ) -> Result<Uploaded, UploadError> {
     keep_session_fresh().await;
     match send_file(file, on_progress.clone()).await {
-        Err(UploadError { status: 401 }) if refresh().await.is_ok() => send_file(file, on_progress).await,
+        Err(UploadError { status: 401, .. }) if refresh().await.is_ok() => send_file(file, on_progress).await,
         result => result,
     }
 }
 
 async fn send_file(file: &File, on_progress: impl Fn(u8) + 'static) -> Result<Uploaded, UploadError> {
-    let unreachable = UploadError { status: 0 };
+    let unreachable = UploadError::default();
     let request = XmlHttpRequest::new().map_err(|_| unreachable.clone())?;
     let _abort = AbortUploadOnDrop(request.clone());
     let (sender, receiver) = oneshot::channel();
@@ -444,7 +453,12 @@ async fn send_file(file: &File, on_progress: impl Fn(u8) + 'static) -> Result<Up
     let status = request.status().unwrap_or(0);
     match (status, request.response_text()) {
         (201, Ok(Some(body))) => serde_json::from_str(&body).map_err(|_| unreachable),
-        _ => Err(UploadError { status }),
+        (_, body) => {
+            let body = body.ok().flatten().unwrap_or_default();
+            // A proxy answers in a language of its own.
+            let error: UploadError = serde_json::from_str(&body).unwrap_or_default();
+            Err(UploadError { status, ..error })
+        }
     }
 }
 

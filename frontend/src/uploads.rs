@@ -7,11 +7,11 @@ use leptos::task::spawn_local;
 use send_wrapper::SendWrapper;
 use web_sys::{File, Url};
 
-use crate::api::{self, ApiError, Uploaded};
+use crate::api::{self, ApiError, UploadError, Uploaded};
 use crate::graphql::{Id, schema};
 use crate::language::{Text, text};
 
-/// As photo accepts them.
+/// What the file picker offers; photo decides by the bytes. With this list iOS makes JPEG of its own format.
 pub(crate) const MEDIA_TYPES: [&str; 3] = ["image/jpeg", "image/png", "image/webp"];
 /// 25 MiB.
 const LARGEST: f64 = 25.0 * 1024.0 * 1024.0;
@@ -61,7 +61,17 @@ pub(crate) enum State {
     Unpublished(Id, ApiError),
     Publishing(Id),
     Published(Id),
-    Failed(Text),
+    Failed(Failure),
+}
+
+/// Why a file was not taken.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Failure {
+    Known(Text),
+    /// It is of this format, which is not taken.
+    Foreign(String),
+    /// What only the site has words for.
+    Other(String),
 }
 
 impl State {
@@ -206,7 +216,7 @@ impl Uploads {
         spawn_local(async move {
             state.set(match api::upload(&file, on_progress).await {
                 Ok(Uploaded { upload_id }) => State::Ready(Id::new(upload_id)),
-                Err(error) => State::Failed(why(error.status)),
+                Err(error) => State::Failed(failure_of(error)),
             });
             self.start_waiting();
         });
@@ -214,23 +224,43 @@ impl Uploads {
 }
 
 /// What can be said without sending it.
-fn refusal(file: &File) -> Option<Text> {
-    if !MEDIA_TYPES.contains(&file.type_().as_str()) {
-        return Some(text!(upload.only_pictures));
+fn refusal(file: &File) -> Option<Failure> {
+    if file.size() > LARGEST {
+        Some(Failure::Known(text!(upload.larger)))
+    } else if file.size() < 1.0 {
+        Some(Failure::Known(text!(upload.empty)))
+    } else {
+        None
     }
-    (file.size() > LARGEST).then_some(text!(upload.larger))
 }
 
-fn why(status: u16) -> Text {
-    match status {
-        0 => text!(upload.broke),
-        401 => text!(error.unauthenticated),
-        413 => text!(upload.too_large),
-        415 => text!(upload.no_picture),
-        422 => text!(upload.damaged),
-        429 | 503 => text!(upload.busy),
-        _ => text!(error.internal),
+fn failure_of(error: UploadError) -> Failure {
+    let UploadError {
+        status,
+        reason,
+        format,
+        message,
+    } = error;
+    if let Some(format) = format {
+        return Failure::Foreign(format);
     }
+    Failure::Known(match (reason.as_deref(), status) {
+        (Some("empty"), _) => text!(upload.empty),
+        (Some("not_a_picture"), _) => text!(upload.no_picture),
+        (Some("unreadable"), _) => text!(upload.damaged),
+        (Some("truncated"), _) => text!(upload.incomplete),
+        (Some("too_large"), _) => text!(upload.too_many_pixels),
+        (Some("too_much_memory"), _) => text!(upload.too_much_memory),
+        (Some("too_slow"), _) => text!(upload.too_slow),
+        (Some("cut_off"), _) | (_, 0 | 408) => text!(upload.broke),
+        (_, 401) => text!(error.unauthenticated),
+        (_, 413) => text!(upload.too_large),
+        (_, 429 | 503) => text!(upload.busy),
+        (_, 415 | 422) if message.is_some() => return Failure::Other(message.unwrap_or_default()),
+        (_, 415) => text!(upload.no_picture),
+        (_, 422) => text!(upload.damaged),
+        _ => text!(error.internal),
+    })
 }
 
 /// A file's name is a start; a camera's numbering is not.

@@ -12,7 +12,7 @@ use crate::graphql::Id;
 use crate::language::{Text, filled, text};
 use crate::pages::settings::SignedInOnly;
 use crate::route::Route;
-use crate::uploads::{Item, MEDIA_TYPES, State, Uploads};
+use crate::uploads::{Failure, Item, MEDIA_TYPES, State, Uploads};
 
 #[component]
 pub(crate) fn UploadPage() -> impl IntoView {
@@ -189,7 +189,20 @@ fn state_view(state: &State) -> AnyView {
             let words = move || filled!(upload.not_published, why = why.get());
             view! { <span class="form-error">{words}</span> }.into_any()
         }
-        State::Failed(why) => view! { <span class="form-error">{*why}</span> }.into_any(),
+        State::Failed(failure) => {
+            view! { <span class="form-error">{failure_view(failure)}</span> }.into_any()
+        }
+    }
+}
+
+fn failure_view(failure: &Failure) -> AnyView {
+    match failure {
+        Failure::Known(words) => words.into_any(),
+        Failure::Foreign(format) => {
+            let format = format.clone();
+            (move || filled!(upload.foreign, format = &format)).into_any()
+        }
+        Failure::Other(message) => view! { <span lang="en">{message.clone()}</span> }.into_any(),
     }
 }
 

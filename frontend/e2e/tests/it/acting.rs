@@ -279,13 +279,19 @@ const LEAVE: &str = "
     window.dispatchEvent(leaving);
     return leaving.defaultPrevented;";
 
+/// A browser calls the third one no picture by its name. Its bytes say otherwise.
+fn roll_of_film(name: &str) -> String {
+    let extension = if name == "third" { "bin" } else { "jpg" };
+    format!("{name}-roll-of-film.{extension}")
+}
+
 /// One broken file does not hold the others up, and says what is wrong with it.
 async fn four_of_five_files_arrive(bert: &Member<'_>) -> Result<()> {
     let browser = bert.browser().await?;
     let folder = tempfile::tempdir()?;
     let files: Vec<PathBuf> = ["first", "second", "broken", "third", "fourth"]
         .iter()
-        .map(|name| folder.path().join(format!("{name}-roll-of-film.jpg")))
+        .map(|name| folder.path().join(roll_of_film(name)))
         .collect();
     for (number, file) in (1..).zip(&files) {
         let mut jpeg = camera::picture((320, 240), 40 * number);
@@ -314,9 +320,7 @@ async fn four_of_five_files_arrive(bert: &Member<'_>) -> Result<()> {
     browser.click_in(&broken, Role::Button, "Remove").await?;
     browser.is_gone(Role::ListItem, "broken-roll-of-film.jpg").await?;
     for name in ["first", "second", "third", "fourth"] {
-        let item = browser
-            .find(Role::ListItem, &format!("{name}-roll-of-film.jpg"))
-            .await?;
+        let item = browser.find(Role::ListItem, &roll_of_film(name)).await?;
         browser.find_in(&item, Role::Link, "See it").await?;
     }
     browser.screenshots("upload-published").await?;
