@@ -231,6 +231,18 @@ fn CommentView(
     }
 }
 
+/// How many characters the service stores of a text: those of its composed form, and none where nothing can be seen.
+fn stored_length(text: &str) -> usize {
+    const VISIBLE: &str = r"[^\s\p{Default_Ignorable_Code_Point}\p{Cf}\p{Mn}\p{Me}\u2800\uFFFC]";
+    let text = text.trim();
+    if !js_sys::RegExp::new(VISIBLE, "u").test(text) {
+        return 0;
+    }
+    String::from(js_sys::JsString::from(text).normalize("NFC"))
+        .chars()
+        .count()
+}
+
 #[component]
 fn Composer(
     #[prop(into)] id: String,
@@ -250,7 +262,7 @@ fn Composer(
     let keep = move |value: Option<&str>| {
         draft.with_value(|draft| storage::write(storage::tab().as_ref(), draft, value));
     };
-    let length = move || text.with(|text| text.trim().chars().count());
+    let length = move || text.with(|text| stored_length(text));
     let is_too_long = move || length() > LONGEST;
     let too_long =
         move || is_too_long().then(|| filled!(comment.too_long, count = &shown(length() - LONGEST)));
@@ -265,7 +277,7 @@ fn Composer(
             }
             return;
         }
-        if body.is_empty() {
+        if untrack(length) == 0 {
             return;
         }
         session.require(move || {
