@@ -14,7 +14,7 @@ use hive_router::{PluginRegistry, RouterSharedState, SchemaState};
 
 use crate::config::Config;
 use crate::known::KnownPlugin;
-use crate::{choice, cost, errors, guard, introspection, traffic};
+use crate::{aliases, choice, cost, errors, guard, introspection, traffic};
 
 /// The started library.
 pub(crate) struct Engine {
@@ -35,6 +35,7 @@ impl Engine {
             // Before all others: it is what they are safe behind.
             .register::<guard::GuardPlugin>()
             .register::<KnownPlugin>()
+            .register::<aliases::AliasesPlugin>()
             .register::<choice::ChoicePlugin>()
             .register::<cost::CostPlugin>()
             .register::<introspection::IntrospectionPlugin>()

@@ -21,6 +21,7 @@ mod rate;
 mod turns;
 mod compression;
 
+mod aliases;
 mod choice;
 mod cost;
 mod errors;

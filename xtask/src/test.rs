@@ -114,6 +114,17 @@ async fn all(steps: &mut Steps, temporary: &Path, long: bool) -> Result<()> {
             run("building the tests", &mut tests)
         })
         .await?;
+    if long {
+        // The fuzz test tries it too.
+        steps
+            .run_or_stop("release router", async || {
+                run(
+                    "cargo build",
+                    &mut cargo(&["build", "--release", "--bin", "router"]),
+                )
+            })
+            .await?;
+    }
     steps.run_or_stop("bundle", async || bundle::bundle()).await?;
     steps.run("sizes", async || budget::sizes()).await;
     fast(steps).await?;

@@ -181,6 +181,16 @@ impl Fakes {
             comment: Fake::start("comment").await,
         }
     }
+
+    pub(crate) fn all(&self) -> [&Fake; 5] {
+        [
+            &self.profile,
+            &self.authentication,
+            &self.photo,
+            &self.vote,
+            &self.comment,
+        ]
+    }
 }
 
 async fn graphql(State(fake): State<Fake>, headers: HeaderMap, Json(request): Json<Value>) -> Response {

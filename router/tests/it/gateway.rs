@@ -27,9 +27,14 @@ impl Gateway {
 
     /// The same with more flags; a flag that is given wins over the usual one.
     pub(crate) async fn start_with(fakes: &Fakes, flags: &[(&str, &str)]) -> Self {
+        Self::start_program(Path::new(env!("CARGO_BIN_EXE_router")), fakes, flags).await
+    }
+
+    /// The same from another build of the router.
+    pub(crate) async fn start_program(program: &Path, fakes: &Fakes, flags: &[(&str, &str)]) -> Self {
         // A port that was free a moment ago may be taken: by another test, or by a connection.
         for _ in 0..5 {
-            let mut gateway = Self::spawn(fakes, flags);
+            let mut gateway = Self::spawn(program, fakes, flags);
             if gateway.becomes_ready().await {
                 return gateway;
             }
@@ -37,7 +42,7 @@ impl Gateway {
         panic!("the router did not start");
     }
 
-    fn spawn(fakes: &Fakes, flags: &[(&str, &str)]) -> Self {
+    fn spawn(program: &Path, fakes: &Fakes, flags: &[(&str, &str)]) -> Self {
         let (address, internal) = (free_address(), free_address());
         let supergraph = Path::new(env!("CARGO_MANIFEST_DIR")).join("../supergraph.graphql");
         let jwks = format!("{}/.well-known/jwks.json", fakes.authentication.url());
@@ -54,7 +59,7 @@ impl Gateway {
             ("--comment-url", fakes.comment.url()),
             ("--workers", "1".to_owned()),
         ];
-        let mut command = Command::new(env!("CARGO_BIN_EXE_router"));
+        let mut command = Command::new(program);
         command.arg("serve");
         for (flag, value) in usual {
             if !flags.iter().any(|(given, _)| *given == flag) {

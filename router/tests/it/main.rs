@@ -6,12 +6,15 @@
 
 mod fakes;
 mod gateway;
+mod random;
 
 mod cross_site;
 mod deletions;
+mod differential;
 mod ended_sessions;
 mod errors;
 mod feeds;
+mod fuzz;
 mod guard;
 mod http;
 mod identity;
@@ -22,3 +25,4 @@ mod site;
 mod sitemap;
 mod system;
 mod tls;
+mod upstream;

@@ -9,6 +9,7 @@ pub mod program;
 pub mod config;
 mod starting;
 pub mod server;
+mod document;
 pub mod telemetry;
 
 pub mod viewer;

@@ -23,6 +23,7 @@ use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use crate::Code;
+use crate::document;
 use crate::telemetry::{self, traces};
 use crate::tokens::TokenVerifier;
 
@@ -285,7 +286,7 @@ where
     M: ObjectType + 'static,
 {
     let started = Instant::now();
-    let Ok(request) = serde_json::from_slice::<async_graphql::Request>(&body) else {
+    let Ok(mut request) = serde_json::from_slice::<async_graphql::Request>(&body) else {
         let error = ServerError::new(
             "The body must be a JSON object with `query` and perhaps `variables`.",
             None,
@@ -304,6 +305,7 @@ where
         "graphql.operation.name" = request.operation_name,
         "otel.status_code" = Empty,
     );
+    document::correct(&mut request);
     let request = request
         .data(caller)
         .data(ClientIp(client_ip.to_owned()))

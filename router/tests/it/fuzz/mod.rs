@@ -1,0 +1,188 @@
+//! Sends random requests to a real router process: no request may end it, block it or make it grow, and none is
+//! answered as if the mistake were ours.
+//!
+//! The inputs are generated from the structure of a request (see [`input`]). One that gets an answer of a new kind, or
+//! takes more CPU time than all before it, is kept and changed further. For an hour on a release build:
+//! `FUZZ_SECONDS=3600 cargo test --test router fuzz::release -- --ignored --nocapture`, after
+//! `cargo build --release --bin router`. `FUZZ_SEED` tries others, `FUZZ_INPUT` sends one saved input again.
+
+mod input;
+mod target;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+use xtask::workspace;
+
+use input::{Generator, Input};
+use target::{Observed, Target};
+
+/// What one request may cost on the machine that the project is measured on.
+const CPU_LIMIT: Duration = Duration::from_millis(50);
+/// A development build is slower by so much.
+const DEVELOPMENT_FACTOR: u32 = 8;
+/// How much the process may grow above its size at the start, caches included.
+const MEMORY_LIMIT: u64 = 256 * 1024 * 1024;
+const MAX_FAILURES: usize = 10;
+const MAX_KEPT: usize = 1_000;
+
+#[tokio::test]
+#[ignore = "long: ./dev test --long"]
+async fn development_build() {
+    let program = Path::new(env!("CARGO_BIN_EXE_router"));
+    fuzz(program, seconds(), CPU_LIMIT * DEVELOPMENT_FACTOR).await;
+}
+
+#[tokio::test]
+#[ignore = "long: ./dev test --long"]
+async fn release_build() {
+    let program = workspace::target_dir().join("release/router");
+    assert!(
+        program.is_file(),
+        "cargo build --release --bin router makes {}",
+        program.display()
+    );
+    fuzz(&program, seconds(), CPU_LIMIT).await;
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap())
+}
+
+fn seconds() -> Duration {
+    Duration::from_secs(number("FUZZ_SECONDS").unwrap_or(60))
+}
+
+/// What the run has seen so far.
+#[derive(Default)]
+struct Report {
+    inputs: u64,
+    kinds: BTreeMap<&'static str, u64>,
+    answers: BTreeMap<String, u64>,
+    failures: Vec<String>,
+    slowest: Duration,
+    largest: u64,
+}
+
+impl Report {
+    /// Saves an input that broke a rule, so that it can be sent again.
+    fn fail(&mut self, input: &Input, why: &str) {
+        let folder = failures();
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join(format!("{}-{}", std::process::id(), self.failures.len()));
+        std::fs::write(&file, &input.bytes).unwrap();
+        let start = String::from_utf8_lossy(&input.bytes[..input.bytes.len().min(400)]).into_owned();
+        let failure = format!("{}: {why}; FUZZ_INPUT={}\n{start:?}", input.kind, file.display());
+        eprintln!("{failure}");
+        self.failures.push(failure);
+    }
+
+    fn print(&self, took: Duration) {
+        let mut text = format!(
+            "{} inputs in {:.0} s, {} a second; slowest {:.1?} of CPU; grew by {} MiB at most; {} failures\n",
+            self.inputs,
+            took.as_secs_f64(),
+            self.inputs / took.as_secs().max(1),
+            self.slowest,
+            self.largest / 1024 / 1024,
+            self.failures.len(),
+        );
+        writeln!(text, "kinds: {:?}", self.kinds).unwrap();
+        for (answer, count) in &self.answers {
+            writeln!(text, "{count:>9} {answer}").unwrap();
+        }
+        println!("{text}");
+    }
+}
+
+fn failures() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("fuzz")
+}
+
+async fn fuzz(program: &Path, duration: Duration, cpu_limit: Duration) {
+    let seed = number("FUZZ_SEED").unwrap_or(1);
+    let mut rng = StdRng::seed_from_u64(seed);
+    let generator = Generator::new();
+    let mut target = Target::start(program).await;
+    if let Some(file) = std::env::var_os("FUZZ_INPUT") {
+        let bytes = std::fs::read(file).unwrap();
+        println!("{:?}", target.send(&Input { kind: "saved", bytes }).await);
+        return;
+    }
+    // What starts late, and what is made once, is not the first input's cost.
+    for _ in 0..200 {
+        target.send(&generator.ordinary(&mut rng)).await;
+    }
+    target.remember_size();
+
+    let mut report = Report::default();
+    let mut kept: Vec<Input> = Vec::new();
+    let mut known = BTreeSet::new();
+    let started = Instant::now();
+    while started.elapsed() < duration && report.failures.len() < MAX_FAILURES {
+        let input = match kept.choose(&mut rng) {
+            Some(input) if rng.random_bool(0.4) => {
+                let other = kept.choose(&mut rng).expect("there is one");
+                generator.change(input, other, &mut rng)
+            }
+            _ => generator.input(&mut rng),
+        };
+        report.inputs += 1;
+        *report.kinds.entry(input.kind).or_default() += 1;
+        let mut observed = target.send(&input).await;
+        // Other processes may have cost it caches: only what is slow again counts.
+        for _ in 0..2 {
+            if observed.is_alive && observed.cpu > cpu_limit {
+                let again = target.send(&input).await;
+                observed.cpu = observed.cpu.min(again.cpu);
+                observed.is_alive = again.is_alive;
+            }
+        }
+        if let Some(why) = broken_rule(&observed, cpu_limit) {
+            report.fail(&input, &why);
+            if !observed.is_alive || observed.growth > MEMORY_LIMIT {
+                target = Target::start(program).await;
+            }
+            continue;
+        }
+        *report.answers.entry(observed.answer.clone()).or_default() += 1;
+        let is_new = known.insert(observed.answer);
+        if is_new || observed.cpu > report.slowest {
+            kept.push(input);
+            if kept.len() > MAX_KEPT {
+                kept.remove(rng.random_range(0..MAX_KEPT));
+            }
+        }
+        report.slowest = report.slowest.max(observed.cpu);
+        report.largest = report.largest.max(observed.growth);
+    }
+    println!("{} from seed {seed}:", program.display());
+    report.print(started.elapsed());
+    assert!(report.failures.is_empty(), "{}", report.failures.join("\n"));
+}
+
+fn broken_rule(observed: &Observed, cpu_limit: Duration) -> Option<String> {
+    if !observed.is_alive {
+        return Some("the router has ended".to_owned());
+    }
+    if observed.cpu > cpu_limit {
+        return Some(format!("{:?} of CPU time", observed.cpu));
+    }
+    if observed.growth > MEMORY_LIMIT {
+        return Some(format!("the process has grown by {} bytes", observed.growth));
+    }
+    let answer = &observed.answer;
+    // The stand-ins for the services are always away, so nothing else is the fault of the inside.
+    if answer.starts_with('5') && !answer.starts_with("503")
+        || answer.contains("INTERNAL")
+        || answer == "none"
+    {
+        return Some(format!("answered {answer}"));
+    }
+    None
+}
