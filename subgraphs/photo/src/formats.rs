@@ -137,7 +137,7 @@ fn iso_media(head: &[u8]) -> Foreign {
     let compatible = head.get(16..end).unwrap_or_default();
     let has = |brands: &[&[u8; 4]]| {
         let is_one = |brand: &[u8]| brands.iter().any(|wanted| brand == *wanted);
-        is_one(major) || compatible.chunks_exact(4).any(is_one)
+        is_one(major) || compatible.as_chunks::<4>().0.iter().any(|brand| is_one(brand))
     };
     let (name, way_out) = if major == b"crx " {
         ("Canon RAW (CR3)", WayOut::Raw)

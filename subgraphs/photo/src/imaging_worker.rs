@@ -197,7 +197,7 @@ impl ImagingWorkers {
         let (Some(mut stdout), Some(stderr)) = (worker.stdout.take(), worker.stderr.take()) else {
             return Err(failed(std::io::Error::other("a worker without its streams")));
         };
-        let talk = async {
+        let conversation = async {
             let (response, diagnostics) =
                 tokio::join!(protocol::read(&mut stdout, task), read_diagnostics(stderr));
             // After a response that cannot be read, there is nothing to wait for.
@@ -208,10 +208,10 @@ impl ImagingWorkers {
             }
             Ok::<_, std::io::Error>((response, diagnostics, worker.wait().await?))
         };
-        let Ok(talked) = tokio::time::timeout(self.limits.time, talk).await else {
+        let Ok(ended) = tokio::time::timeout(self.limits.time, conversation).await else {
             return Err(Ended::OutOfTime);
         };
-        let (response, diagnostics, status) = talked.map_err(failed)?;
+        let (response, diagnostics, status) = ended.map_err(failed)?;
         match response {
             Ok(Response {
                 missing_layers,

@@ -94,9 +94,8 @@ pub(super) enum RetryDecision {
 /// node has failed, the time may have gone into finding out which of them still work.
 pub(super) fn retry_decision(error: &sqlx::Error, at_commit: bool) -> RetryDecision {
     match Kind::of(error) {
-        Kind::Conflict => RetryDecision::Retry,
         Kind::Node if at_commit => RetryDecision::RetryAfterAmbiguousCommit,
-        Kind::Node => RetryDecision::Retry,
+        Kind::Conflict | Kind::Node => RetryDecision::Retry,
         Kind::Busy if matches!(error, sqlx::Error::PoolTimedOut) && nodes::suspicious() => {
             RetryDecision::Retry
         }

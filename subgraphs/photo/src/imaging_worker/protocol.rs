@@ -225,3 +225,92 @@ fn has_signature(name: FileName, bytes: &[u8]) -> bool {
         } => bytes.starts_with(b"\xFF\xD8\xFF"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn processed() -> Output {
+        let size = Size {
+            width: 40,
+            height: 30,
+        };
+        let files = FileName::all(size).map(|name| File {
+            name,
+            bytes: match name {
+                FileName::Rendition {
+                    format: Format::Avif, ..
+                } => b"\0\0\0\x1Cftypavif".to_vec(),
+                _ => b"\xFF\xD8\xFF\xE0".to_vec(),
+            },
+        });
+        Output::Processed(Developed {
+            size,
+            placeholder: vec![1; 20],
+            files: files.collect(),
+        })
+    }
+
+    type Change = fn(&mut Value);
+
+    /// A response whose header was changed.
+    fn response(change: impl FnOnce(&mut Value)) -> Vec<u8> {
+        let mut honest = Vec::new();
+        write(&mut honest, Vec::new(), Ok(processed())).unwrap();
+        let start = MAGIC.len() + 4;
+        let length = u32::from_be_bytes(*honest[MAGIC.len()..].first_chunk().unwrap());
+        let end = start + usize::try_from(length).unwrap();
+        let mut header = serde_json::from_slice(&honest[start..end]).unwrap();
+        change(&mut header);
+        let header = header.to_string();
+        let length = u32::try_from(header.len()).unwrap().to_be_bytes();
+        [&MAGIC[..], &length, header.as_bytes(), &honest[end..]].concat()
+    }
+
+    async fn is_believed(bytes: &[u8], task: &Task) -> bool {
+        read(&mut &*bytes, task).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn an_honest_response_is_believed() {
+        assert!(is_believed(&response(|_| ()), &Task::Process).await);
+        let mut refused = Vec::new();
+        write(&mut refused, Vec::new(), Err(PictureError::TooLarge)).unwrap();
+        assert!(is_believed(&refused, &Task::Process).await);
+    }
+
+    #[tokio::test]
+    async fn a_hostile_response_is_not_believed() {
+        let honest = response(|_| ());
+        assert!(!is_believed(&honest, &Task::Remake(Vec::new())).await);
+        for end in 0..honest.len() {
+            assert!(!is_believed(&honest[..end], &Task::Process).await, "{end}");
+        }
+        let mut avif_is_something_else = honest.clone();
+        let avif = honest.windows(4).position(|window| window == b"ftyp").unwrap();
+        avif_is_something_else[avif] = b'F';
+        let too_long_a_header = [&MAGIC[..], &u32::MAX.to_be_bytes(), &[b' '; 64]].concat();
+        let mut hostile = vec![
+            b"IMAGING\x02".to_vec(),
+            [&honest[..], b"more"].concat(),
+            avif_is_something_else,
+            too_long_a_header,
+        ];
+        let changes: [Change; 8] = [
+            |header| header["files"][0]["name"] = json!("../../etc/passwd"),
+            |header| header["files"][0] = header["files"][1].clone(),
+            |header| header["files"][0]["length"] = json!(u64::MAX),
+            |header| header["files"][0]["length"] = json!(MAX_FILES_TOTAL),
+            |header| header["files"] = json!([]),
+            |header| header["outcome"]["processed"]["size"]["width"] = json!(12_001),
+            |header| header["outcome"]["processed"]["placeholder"] = json!(vec![0; 33]),
+            |header| header["outcome"] = json!("remade"),
+        ];
+        hostile.extend(changes.map(response));
+        for (at, bytes) in hostile.iter().enumerate() {
+            assert!(!is_believed(bytes, &Task::Process).await, "{at}");
+        }
+    }
+}

@@ -175,7 +175,7 @@ async fn a_worker_ends_with_its_client_and_with_its_service() {
     let worker = service.worker().await;
     drop(connection);
     assert!(wait_until_ended(&[worker]).await);
-    assert!(service.workers().is_empty());
+    assert_eq!(service.workers(), [] as [u32; 0]);
     let uploads: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM upload")
         .fetch_one(&service.db.pool)
         .await

@@ -198,7 +198,7 @@ fn children_of(parent: u32) -> Vec<u32> {
         .collect()
 }
 
-/// State and parent of a process (proc_pid_stat(5)).
+/// State and parent of a process (`proc_pid_stat(5)`).
 fn stat(id: u32) -> Option<(String, u32)> {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
