@@ -2,8 +2,10 @@
 
 use chassis::UserId;
 use chassis::text::{InvalidText, Rule};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
+
+use crate::reserved::is_reserved;
 
 /// How stand-in names begin.
 const GUEST: &str = "guest-";
@@ -12,66 +14,10 @@ const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// So many digits of five bits hold an id of 128.
 const GUEST_DIGITS: usize = 26;
 
-/// Names that nobody may have: paths of the site, and names that would speak for it.
-const RESERVED: [&str; 57] = [
-    "about",
-    "account",
-    "accounts",
-    "admin",
-    "administrator",
-    "anonymous",
-    "api",
-    "app",
-    "assets",
-    "auth",
-    "comment",
-    "comments",
-    "contact",
-    "everyone",
-    "graphql",
-    "guest",
-    "health",
-    "help",
-    "home",
-    "hot",
-    "info",
-    "internal",
-    "latest",
-    "legal",
-    "login",
-    "logout",
-    "mail",
-    "media",
-    "metrics",
-    "mod",
-    "moderator",
-    "moderators",
-    "news",
-    "null",
-    "official",
-    "photo",
-    "photos",
-    "playground",
-    "postmaster",
-    "privacy",
-    "profile",
-    "proofsheet",
-    "readiness",
-    "register",
-    "root",
-    "search",
-    "security",
-    "settings",
-    "staff",
-    "static",
-    "status",
-    "support",
-    "system",
-    "terms",
-    "trending",
-    "upload",
-    "welcome",
-];
+/// How long a username that was given up is kept from others.
+pub const QUARANTINE: TimeDelta = TimeDelta::days(90);
+/// The most usernames that one person keeps from others in this way.
+pub const MAX_RELEASED: i64 = 10;
 
 const DISPLAY_NAME: Rule = Rule {
     field: "displayName",
@@ -88,12 +34,13 @@ const BIO: Rule = Rule {
     lines: true,
 };
 
-/// A name that can be claimed: 3 to 30 of a-z 0-9 _ -, starting with a letter, and not reserved.
+/// A name as people have it: 3 to 30 of a-z 0-9 _ -, starting with a letter. Whether it may be claimed is another
+/// question ([`Username::is_reserved`]): people keep names that were reserved after they had claimed them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, sqlx::Type)]
 #[sqlx(transparent)]
 pub struct Username(String);
 
-/// Why a name cannot be claimed by anybody.
+/// Why a name cannot be claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UsernameError {
     /// It breaks the rule of how names look.
@@ -116,10 +63,15 @@ impl Username {
         if !shaped {
             return Err(UsernameError::Malformed);
         }
-        if name.starts_with(GUEST) || RESERVED.binary_search(&name.as_str()).is_ok() {
+        if name.starts_with(GUEST) {
             return Err(UsernameError::Reserved);
         }
         Ok(Self(name))
+    }
+
+    /// Whether it is one of the site's own names, or looks like one.
+    pub fn is_reserved(&self) -> bool {
+        is_reserved(&self.0)
     }
 
     /// The name in lower case.
@@ -245,7 +197,7 @@ fn decode(digits: &str) -> Option<UserId> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Handle, Profile, RESERVED, Username, UsernameError, parse_bio, parse_display_name};
+    use super::{Handle, Profile, Username, UsernameError, parse_bio, parse_display_name};
     use chassis::UserId;
     use uuid::Uuid;
 
@@ -275,14 +227,37 @@ mod tests {
         ] {
             assert_eq!(Username::parse(bad), Err(UsernameError::Malformed), "{bad:?}");
         }
-        for taken in ["admin", "API", "media", "guest", "guest-x"] {
-            assert_eq!(Username::parse(taken), Err(UsernameError::Reserved), "{taken}");
+        assert_eq!(Username::parse("guest-x"), Err(UsernameError::Reserved));
+        for taken in ["admin", "API", "media", "guest"] {
+            assert!(Username::parse(taken).unwrap().is_reserved(), "{taken}");
         }
+        assert!(!Username::parse("ada").unwrap().is_reserved());
     }
 
     #[test]
-    fn the_reserved_names_are_sorted_because_they_are_searched_by_halves() {
-        assert!(RESERVED.is_sorted());
+    fn a_display_name_can_be_seen() {
+        for blank in [
+            "\u{34F}",
+            "\u{61C}",
+            "\u{17B4}",
+            "\u{180B}",
+            "\u{1D173}",
+            "\u{FFF9}",
+            "\u{E0020}",
+            "\u{E0100}",
+            "\u{2800}",
+            "\u{115F}\u{3164}",
+            " \u{200D} ",
+            "\u{2066}\u{2069}",
+        ] {
+            assert!(parse_display_name(blank).is_err(), "{blank:?}");
+            assert!(
+                parse_display_name(&format!("a{blank}")).is_ok() || blank.contains('\u{FFF9}'),
+                "{blank:?}"
+            );
+            assert_eq!(parse_bio(blank).unwrap(), None, "{blank:?}");
+        }
+        assert_eq!(parse_display_name("Ame\u{301}lie").unwrap(), "Am\u{e9}lie");
     }
 
     #[test]

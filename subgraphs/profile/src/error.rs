@@ -17,6 +17,14 @@ pub enum Error {
     /// Somebody else has this username.
     #[error("This username is taken.")]
     Taken,
+    /// Somebody else gave this username up a short time ago.
+    #[error("This username was in use until a short time ago and cannot be claimed yet. Choose another one.")]
+    Quarantined,
+    /// The person has given up too many names.
+    #[error(
+        "You have changed your username too often. Keep this one for a while, or take back one that you had."
+    )]
+    TooManyRenames,
 }
 
 chassis::common_errors!(Error);
@@ -26,14 +34,15 @@ impl Classify for Error {
         match self {
             Self::Common(error) => error.code(),
             Self::Username(UsernameError::Malformed) => Code::InvalidInput,
-            Self::Username(UsernameError::Reserved) | Self::Taken => Code::Conflict,
+            Self::Username(UsernameError::Reserved) | Self::Taken | Self::Quarantined => Code::Conflict,
+            Self::TooManyRenames => Code::RateLimited,
         }
     }
 
     fn field(&self) -> Option<&'static str> {
         match self {
             Self::Common(error) => error.field(),
-            Self::Username(_) | Self::Taken => Some("username"),
+            Self::Username(_) | Self::Taken | Self::Quarantined | Self::TooManyRenames => Some("username"),
         }
     }
 

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use chassis::events::{Event, EventHandler};
-use chassis::{Clock, UserId, departed};
+use chassis::{Clock, UserId, departed, transaction};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use sqlx::{MySqlConnection, MySqlPool};
 use tokio::sync::Notify;
 
+use crate::domain::QUARANTINE;
 use crate::error::Error;
 use crate::store;
 
@@ -49,8 +50,8 @@ impl EventHandler for Accounts {
             "account.deleted" => {
                 let deleted: Deleted = event.parse()?;
                 departed::record(&mut *connection, deleted.account_id, self.clock.now()).await?;
-                // One row, so it goes at once; its name is free from here on.
-                store::remove(connection, deleted.account_id).await?;
+                // One row, so it goes at once; its name is free in 90 days.
+                store::remove(connection, deleted.account_id, self.clock.now()).await?;
             }
             _ => {}
         }
@@ -64,7 +65,8 @@ impl EventHandler for Accounts {
 
 /// Removes what may have been written while a departure was recorded, or was found by the reconciler.
 pub async fn sweep(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), Error> {
-    while store::remove_departed(pool).await? == 1000 {}
+    while transaction!(pool, Error, |tx, _| Ok(store::remove_departed(tx, now).await?))? == 1000 {}
+    while store::delete_released_before(pool, now - QUARANTINE).await? == 1000 {}
     store::mark_swept(pool, now, now - GRACE).await?;
     Ok(())
 }

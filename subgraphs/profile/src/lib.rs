@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod reserved;
 pub mod domain;
 pub mod error;
 pub mod store;

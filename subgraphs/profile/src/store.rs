@@ -7,7 +7,7 @@ use chassis::database::push_ids;
 use chrono::{DateTime, Utc};
 use sqlx::{MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
 
-use crate::domain::{Changes, Profile, Username};
+use crate::domain::{Changes, MAX_RELEASED, Profile, QUARANTINE, Username};
 use crate::error::Error;
 
 /// The profiles of these people, with stand-ins for those who have none. Who departed is not among them.
@@ -98,24 +98,108 @@ pub async fn ensure(
     Ok(done.rows_affected() == 1)
 }
 
-/// Gives the name to `id`. The unique key decides between two who claim it at once.
+/// Gives the name to `id`, who then has given up the one before. The unique key decides between two who claim it at once.
 pub async fn set_username(
-    executor: impl MySqlExecutor<'_>,
+    tx: &mut MySqlConnection,
     id: UserId,
     username: &Username,
+    now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    match sqlx::query!(
+    release_username(tx, id, Some(username), now).await?;
+    let claimed = sqlx::query!(
         "UPDATE profile SET username = ? WHERE id = ?",
         username.as_str(),
         id.0
     )
-    .execute(executor)
-    .await
-    {
-        Ok(_) => Ok(()),
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(Error::Taken),
-        Err(error) => Err(error.into()),
+    .execute(&mut *tx)
+    .await;
+    match claimed {
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => return Err(Error::Taken),
+        claimed => claimed?,
+    };
+    // Only now, and with a lock: a holder who gave the name up at this moment has committed before the UPDATE went on,
+    // and a plain SELECT would not see that.
+    let row = sqlx::query!(
+        r#"SELECT owner_id AS "owner_id: UserId", released_at AS "released_at: DateTime<Utc>"
+           FROM released_username WHERE username = ? FOR UPDATE"#,
+        username.as_str(),
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some(row) = row {
+        if row.owner_id != id && row.released_at > now - QUARANTINE {
+            return Err(Error::Quarantined);
+        }
+        sqlx::query!(
+            "DELETE FROM released_username WHERE username = ?",
+            username.as_str()
+        )
+        .execute(&mut *tx)
+        .await?;
     }
+    let released = sqlx::query_scalar!(
+        "SELECT COUNT(*) FROM released_username WHERE owner_id = ? AND released_at > ?",
+        id.0,
+        now - QUARANTINE,
+    )
+    .fetch_one(tx)
+    .await?;
+    if released > MAX_RELEASED {
+        return Err(Error::TooManyRenames);
+    }
+    Ok(())
+}
+
+/// Records that `id` gives its username up, unless that is the one to keep.
+async fn release_username(
+    tx: &mut MySqlConnection,
+    id: UserId,
+    keep: Option<&Username>,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO released_username (username, owner_id, released_at)
+         SELECT username, id, ? FROM profile WHERE id = ? AND username IS NOT NULL AND NOT username <=> ?
+         ON DUPLICATE KEY UPDATE owner_id = VALUES(owner_id), released_at = VALUES(released_at)",
+        now,
+        id.0,
+        keep.map(Username::as_str),
+    )
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Whether the name was given up by somebody else than `viewer` and cannot be claimed yet.
+pub async fn is_quarantined(
+    executor: impl MySqlExecutor<'_>,
+    username: &Username,
+    viewer: Option<UserId>,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query!(
+        "SELECT 1 AS one FROM released_username WHERE username = ? AND released_at > ? AND NOT owner_id <=> ?",
+        username.as_str(),
+        now - QUARANTINE,
+        viewer.map(|viewer| viewer.0),
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(row.is_some())
+}
+
+/// Deletes usernames that were given up before `before`; at most a thousand.
+pub async fn delete_released_before(
+    executor: impl MySqlExecutor<'_>,
+    before: DateTime<Utc>,
+) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        "DELETE FROM released_username WHERE released_at < ? LIMIT 1000",
+        before
+    )
+    .execute(executor)
+    .await?;
+    Ok(done.rows_affected())
 }
 
 /// Changes what `changes` names.
@@ -136,22 +220,27 @@ pub async fn update(
     .map(drop)
 }
 
-/// Removes a profile; its name may be claimed again at once.
-pub async fn remove(connection: &mut MySqlConnection, id: UserId) -> Result<(), sqlx::Error> {
+/// Removes a profile; its name is given up.
+pub async fn remove(tx: &mut MySqlConnection, id: UserId, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    release_username(tx, id, None, now).await?;
     sqlx::query!("DELETE FROM profile WHERE id = ?", id.0)
-        .execute(connection)
+        .execute(tx)
         .await
         .map(drop)
 }
 
 /// Removes profiles of departed accounts that were written at the moment of the departure. At most a thousand.
-pub async fn remove_departed(executor: impl MySqlExecutor<'_>) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query!(
-        "DELETE FROM profile WHERE id IN (SELECT user_id FROM departed_account WHERE swept_at IS NULL) LIMIT 1000"
+pub async fn remove_departed(tx: &mut MySqlConnection, now: DateTime<Utc>) -> Result<usize, sqlx::Error> {
+    let departed = sqlx::query_scalar!(
+        r#"SELECT id AS "id: UserId" FROM profile
+           WHERE id IN (SELECT user_id FROM departed_account WHERE swept_at IS NULL) LIMIT 1000"#
     )
-    .execute(executor)
+    .fetch_all(&mut *tx)
     .await?;
-    Ok(done.rows_affected())
+    for id in &departed {
+        remove(tx, *id, now).await?;
+    }
+    Ok(departed.len())
 }
 
 /// The ids of profiles after `after` of people who joined before `joined_before`, at most a thousand.

@@ -2,7 +2,7 @@ use async_graphql::{Context, Object};
 use chassis::{Clock, Viewer, departed, transaction, viewer};
 use sqlx::{MySqlConnection, MySqlPool};
 
-use crate::domain::{self, Profile, Username};
+use crate::domain::{self, Profile, Username, UsernameError};
 use crate::error::Error;
 use crate::graphql::types::{UpdateProfileInput, User};
 use crate::store;
@@ -13,14 +13,20 @@ pub struct Mutation;
 #[Object]
 impl Mutation {
     /// 3 to 30 of a-z 0-9 _ -, starting with a letter; capitals are folded. CONFLICT on field username when it is
-    /// taken or reserved. Claiming again changes it, and frees the name before.
+    /// taken, reserved, or was somebody else's until a short time ago. Claiming again changes it; the name before is kept
+    /// from others for 90 days.
     async fn claim_username(&self, ctx: &Context<'_>, username: String) -> chassis::Result<User> {
         let (viewer, pool) = writer(ctx).await?;
         let username = Username::parse(&username).map_err(Error::from)?;
         let now = ctx.data_unchecked::<Clock>().now();
         let profile = transaction!(pool, Error, |tx, _| {
             adopt(tx, viewer, now).await?;
-            store::set_username(&mut *tx, viewer.id, &username).await?;
+            let has_it = store::owner_of(&mut *tx, &username).await? == Some(viewer.id);
+            // Whoever has a name keeps it when it becomes reserved.
+            if username.is_reserved() && !has_it {
+                return Err(UsernameError::Reserved.into());
+            }
+            store::set_username(&mut *tx, viewer.id, &username, now).await?;
             own(tx, viewer).await
         })?;
         Ok(User(profile))

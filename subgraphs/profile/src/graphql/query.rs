@@ -1,7 +1,7 @@
 use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, ID, Object};
-use chassis::UserId;
 use chassis::database;
+use chassis::{Clock, UserId};
 use sqlx::MySqlPool;
 
 use crate::domain::{Handle, Username};
@@ -31,14 +31,20 @@ impl Query {
         }
     }
 
-    /// Whether a username could be claimed right now. A name that breaks the rules, is reserved or is somebody
-    /// else's could not; one's own could.
+    /// Whether a username could be claimed right now. A name that breaks the rules, is reserved, or is or was a short
+    /// time ago somebody else's could not; one's own could.
     async fn username_available(&self, ctx: &Context<'_>, username: String) -> chassis::Result<bool> {
         let Ok(name) = Username::parse(&username) else {
             return Ok(false);
         };
-        let owner = store::owner_of(ctx.data_unchecked::<MySqlPool>(), &name).await?;
-        Ok(owner.is_none() || owner == chassis::viewer::viewer(ctx).map(|viewer| viewer.id))
+        let pool = ctx.data_unchecked::<MySqlPool>();
+        let viewer = chassis::viewer::viewer(ctx).map(|viewer| viewer.id);
+        if let Some(owner) = database::read(|| store::owner_of(pool, &name)).await? {
+            return Ok(Some(owner) == viewer);
+        }
+        let now = ctx.data_unchecked::<Clock>().now();
+        let quarantined = database::read(|| store::is_quarantined(pool, &name, viewer, now)).await?;
+        Ok(!quarantined && !name.is_reserved())
     }
 
     #[graphql(entity)]
@@ -59,11 +65,14 @@ impl Query {
 /// Who has claimed the name. Where nobody has, the latest is asked for: who has claimed it a moment ago looks at their
 /// page now, and another node of the database may know it already.
 async fn owner_of(pool: &MySqlPool, name: &Username) -> Result<Option<UserId>, sqlx::Error> {
-    if let Some(owner) = store::owner_of(pool, name).await? {
-        return Ok(Some(owner));
-    }
-    let mut latest = database::read_latest(pool).await?;
-    store::owner_of(&mut *latest, name).await
+    database::read(|| async {
+        if let Some(owner) = store::owner_of(pool, name).await? {
+            return Ok(Some(owner));
+        }
+        let mut latest = database::read_latest(pool).await?;
+        store::owner_of(&mut *latest, name).await
+    })
+    .await
 }
 
 /// Whether there is a profile: every account gets one. An id that anybody can make up is no person.

@@ -33,7 +33,7 @@ async fn an_account_gets_a_profile_once() {
 }
 
 #[tokio::test]
-async fn a_deleted_account_is_nobody_and_its_name_is_free() {
+async fn a_deleted_account_is_nobody() {
     let service = service().await;
     let (ada, bob) = (service.person(), service.person());
     service
@@ -75,12 +75,12 @@ async fn a_deleted_account_is_nobody_and_its_name_is_free() {
         "UNAUTHENTICATED"
     );
 
-    service
+    let late = service
         .client
         .of(bob)
         .graphql(CLAIM, json!({ "name": "ada" }))
-        .await
-        .data();
+        .await;
+    assert_eq!(late.error(), "CONFLICT username", "links still point at it");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Names, profiles, and who may change them.
 
 use chassis::UserId;
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use crate::{service, service_with};
@@ -26,7 +27,7 @@ async fn a_name_is_claimed_folded_found_and_changed() {
     let found = service.client.graphql(USER, json!({ "name": "ADA_l" })).await;
     assert_eq!(found.data()["user"]["id"], json!(ada));
 
-    // Once more the same, then another: the first is free again.
+    // Once more the same, then another: the first is nobody's.
     client.graphql(CLAIM, json!({ "name": "ada_l" })).await.data();
     client.graphql(CLAIM, json!({ "name": "ada" })).await.data();
     assert_eq!(
@@ -37,12 +38,111 @@ async fn a_name_is_claimed_folded_found_and_changed() {
             .data()["user"],
         Value::Null
     );
-    service
-        .client
-        .of(service.person())
-        .graphql(CLAIM, json!({ "name": "ada_l" }))
+    // A change of mind: the same person takes it back.
+    client.graphql(CLAIM, json!({ "name": "ada_l" })).await.data();
+}
+
+#[tokio::test]
+async fn a_name_that_was_given_up_is_kept_from_others_for_ninety_days() {
+    let service = service().await;
+    let (ada, bob) = (service.person(), service.client.of(service.person()));
+    let client = service.client.of(ada);
+    let available = async |name: &str| {
+        let answer = bob.graphql(AVAILABLE, json!({ "name": name })).await;
+        answer.data()["usernameAvailable"] == json!(true)
+    };
+    client.graphql(CLAIM, json!({ "name": "ada" })).await.data();
+    client.graphql(CLAIM, json!({ "name": "countess" })).await.data();
+    let deleted = service.event("account.deleted", json!({ "accountId": ada }));
+    let own = client.graphql(AVAILABLE, json!({ "name": "ada" })).await;
+    assert_eq!(own.data()["usernameAvailable"], json!(true));
+    service.client.deliver(&deleted).await;
+    for name in ["ada", "countess"] {
+        let refused = bob.graphql(CLAIM, json!({ "name": name })).await;
+        assert_eq!(refused.error(), "CONFLICT username");
+        assert!(
+            refused.0.to_string().contains("until a short time ago"),
+            "{refused:?}"
+        );
+        assert!(!available(name).await);
+        let page = service.client.graphql(USER, json!({ "name": name })).await;
+        assert_eq!(page.data()["user"], Value::Null);
+    }
+    service.clock.advance(TimeDelta::days(89));
+    profile::events::sweep(&service.profile.pool, service.clock.now())
         .await
-        .data();
+        .unwrap();
+    assert!(!available("ada").await);
+    service.clock.advance(TimeDelta::days(2));
+    assert!(available("ada").await);
+    bob.graphql(CLAIM, json!({ "name": "ada" })).await.data();
+    profile::events::sweep(&service.profile.pool, service.clock.now())
+        .await
+        .unwrap();
+    assert_eq!(service.rows("released_username").await, 0);
+    bob.graphql(CLAIM, json!({ "name": "countess" })).await.data();
+}
+
+#[tokio::test]
+async fn a_name_given_up_at_this_moment_is_not_caught() {
+    let service = service().await;
+    let ada = service.client.of(service.person());
+    for round in 0..6 {
+        let (old, new) = (format!("before{round}"), format!("after{round}"));
+        ada.graphql(CLAIM, json!({ "name": old })).await.data();
+        let catchers = (0..6).map(|_| {
+            let (client, old) = (service.client.of(service.person()), old.clone());
+            tokio::spawn(async move { client.graphql(CLAIM, json!({ "name": old })).await })
+        });
+        let catchers: Vec<_> = catchers.collect();
+        ada.graphql(CLAIM, json!({ "name": new })).await.data();
+        for catcher in catchers {
+            let answer = catcher.await.unwrap();
+            assert!(answer.0.get("errors").is_some(), "{answer:?}");
+        }
+        assert_eq!(
+            service.client.graphql(USER, json!({ "name": old })).await.data()["user"],
+            Value::Null
+        );
+        ada.graphql(CLAIM, json!({ "name": "ada" })).await.data();
+        service.clock.advance(TimeDelta::days(91));
+    }
+}
+
+#[tokio::test]
+async fn nobody_keeps_many_names_from_others() {
+    let service = service().await;
+    let ada = service.client.of(service.person());
+    for number in 0..11 {
+        ada.graphql(CLAIM, json!({ "name": format!("name{number}") }))
+            .await
+            .data();
+    }
+    let one_more = ada.graphql(CLAIM, json!({ "name": "name11" })).await;
+    assert_eq!(one_more.error(), "RATE_LIMITED username");
+    // One of theirs can be taken back, and the current one stays.
+    ada.graphql(CLAIM, json!({ "name": "name3" })).await.data();
+    service.clock.advance(TimeDelta::days(91));
+    ada.graphql(CLAIM, json!({ "name": "name11" })).await.data();
+}
+
+#[tokio::test]
+async fn whoever_has_a_name_keeps_it_when_it_becomes_reserved() {
+    let service = service().await;
+    let (ada, bob) = (service.person(), service.client.of(service.person()));
+    let client = service.client.of(ada);
+    client.graphql(CLAIM, json!({ "name": "ada" })).await.data();
+    sqlx::query("UPDATE profile SET username = 'webmaster'")
+        .execute(&service.profile.pool)
+        .await
+        .unwrap();
+    let found = bob.graphql(USER, json!({ "name": "Webmaster" })).await;
+    assert_eq!(found.data()["user"]["id"], json!(ada));
+    client.graphql(CLAIM, json!({ "name": "webmaster" })).await.data();
+    let own = client.graphql(AVAILABLE, json!({ "name": "webmaster" })).await;
+    assert_eq!(own.data()["usernameAvailable"], json!(true));
+    let refused = bob.graphql(CLAIM, json!({ "name": "webmaster" })).await;
+    assert_eq!(refused.error(), "CONFLICT username");
 }
 
 #[tokio::test]
@@ -54,7 +154,23 @@ async fn a_name_that_is_taken_reserved_or_malformed_is_refused() {
     );
     ada.graphql(CLAIM, json!({ "name": "ada" })).await.data();
 
-    for taken in ["ada", "ADA", "admin", "api", "media", "guest-1"] {
+    for taken in [
+        "ada",
+        "ADA",
+        "admin",
+        "api",
+        "media",
+        "guest-1",
+        "feeds",
+        "abuse",
+        "webmaster",
+        "www",
+        "owner",
+        "support",
+        "security",
+        "own-er",
+        "sup-port",
+    ] {
         assert_eq!(
             bob.graphql(CLAIM, json!({ "name": taken })).await.error(),
             "CONFLICT username",

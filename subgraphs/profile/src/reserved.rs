@@ -1,0 +1,138 @@
+//! Usernames that cannot be claimed: paths and addresses of the site, and names that would speak for it.
+
+/// By kind. Look-alikes of these are reserved as well (see [`looks_like`]), and everything that begins with `guest-`.
+const RESERVED: &str = "
+    about account accounts api app archive assets auth blog callback cdn comment comments contact contribute dashboard
+    developer developers docs download downloads email error errors everyone explore faq favicon feed feeds forum
+    graphql guest health home hot images img index internal latest legal license licence login logout manifest me
+    media metrics news notifications oauth page pages people photo photos picture pictures playground privacy profile
+    profiles public ranking readiness register robots rss search session sessions settings share signin signout signup
+    site sitemap sitemaps static stats status tags terms test trending upload uploads user username users version
+    vote votes welcome well-known
+
+    abuse ftp hostmaster info mail mailer-daemon marketing noc noreply no-reply postmaster sales security smtp imap pop3
+    support usenet uucp webmaster www dns ns1 ns2 localhost example
+
+    authentication backup chassis database federation gateway proofsheet router server service services subgraph system
+    xtask cron daemon bin sbin nginx mariadb mysql
+
+    admin admins administration administrator administrators billing bot ceo community copyright compliance cto
+    customer-service dmca editor editors employee founder founders help helpdesk host legal-team management manager mod
+    moderation moderator moderators mods official operator operators owner owners payment payments president press root
+    safety staff staff-team superuser sysadmin sysop team trust trust-and-safety verified verify
+
+    all anon anonymous deleted everybody false here nan nil nobody none null somebody true undefined unknown you
+    yourself
+";
+
+/// Whether nobody may claim the name. Names are of a-z 0-9 _ and -.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    let name = skeleton(name);
+    RESERVED
+        .split_whitespace()
+        .any(|word| looks_like(&name, &skeleton(word)))
+}
+
+/// Whether two skeletons look alike: 1 passes for i and for l.
+fn looks_like(name: &str, word: &str) -> bool {
+    name.len() == word.len()
+        && name
+            .bytes()
+            .zip(word.bytes())
+            .all(|(a, b)| a == b || (a == b'1' && matches!(b, b'i' | b'l')))
+}
+
+/// The name without separators, with digits and letter pairs replaced by the letter that they pass for.
+fn skeleton(name: &str) -> String {
+    name.chars()
+        .filter(|c| !matches!(c, '_' | '-'))
+        .map(|c| match c {
+            '0' => 'o',
+            '3' => 'e',
+            '4' => 'a',
+            '5' => 's',
+            '7' => 't',
+            other => other,
+        })
+        .collect::<String>()
+        .replace("rn", "m")
+        .replace("vv", "w")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_reserved;
+
+    #[test]
+    fn names_of_the_site_and_their_look_alikes_are_reserved() {
+        for name in [
+            "feeds",
+            "abuse",
+            "webmaster",
+            "www",
+            "owner",
+            "support",
+            "security",
+            "admin",
+            "sitemap",
+            "noc",
+            "hostmaster",
+            "authentication",
+            "adm1n",
+            "admin_",
+            "a-d-m-i-n",
+            "adrnin",
+            "supp0rt",
+            "sup_port",
+            "vvww",
+            "0wner",
+            "rnoderator",
+            "off1cia1",
+        ] {
+            assert!(is_reserved(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_people_are_not() {
+        for name in [
+            "ada",
+            "bert",
+            "feeder",
+            "abuser",
+            "owen",
+            "ada_admin",
+            "hotel",
+            "mona",
+            "ali",
+            "dev",
+            "photos_by_ada",
+        ] {
+            assert!(!is_reserved(name), "{name}");
+        }
+    }
+
+    /// Paths of the site are free for it: router, feeds and app use these.
+    #[test]
+    fn every_path_of_the_site_is_reserved() {
+        let sources = [
+            include_str!("../../../router/src/pages/address.rs"),
+            include_str!("../../../frontend/src/route.rs"),
+        ];
+        let paths = sources
+            .iter()
+            .flat_map(|source| source.lines())
+            .filter_map(|line| {
+                let (path, arm) = line.trim().strip_prefix("\"/")?.split_once('"')?;
+                arm.trim_start().starts_with("=>").then_some(path)
+            });
+        let words: Vec<&str> = paths
+            .flat_map(|path| path.split('/'))
+            .filter(|word| !word.is_empty())
+            .collect();
+        assert!(words.contains(&"settings"), "the paths were not found: {words:?}");
+        for word in words {
+            assert!(is_reserved(word), "{word}");
+        }
+    }
+}
