@@ -7,6 +7,8 @@
 
 use std::collections::HashSet;
 
+use chassis::text::nfc;
+
 use crate::domain::Email;
 
 /// What a password may cost and still be common: each word, walk, run or group of four digits costs one, however long, and so does
@@ -87,9 +89,9 @@ fn smallest_period(text: &[char]) -> &[char] {
 /// Words that are common for this one person.
 fn own_words(email: &Email) -> Vec<Vec<char>> {
     let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<Vec<_>>();
-    let address = email.folded();
-    let (local, domain) = address.split_once('@').unwrap_or((address, ""));
-    let mut words = vec![letters(address), letters(local), letters(domain)];
+    let address = nfc(email.as_str()).to_lowercase();
+    let (local, domain) = address.split_once('@').unwrap_or((&address, ""));
+    let mut words = vec![letters(&address), letters(local), letters(domain)];
     words.extend(address.split(|c: char| !c.is_alphanumeric()).map(letters));
     words.retain(|word| word.len() >= 3);
     words

@@ -3,7 +3,10 @@
 use std::fmt;
 
 use chassis::UserId;
+use chassis::text::{is_ignorable, nfc};
 use chrono::{DateTime, TimeDelta, Utc};
+use idna::AsciiDenyList;
+use idna::uts46::{DnsLength, Hyphens, Uts46};
 use serde::{Deserialize, Serialize};
 
 use crate::common_passwords;
@@ -57,28 +60,39 @@ const LOCAL_OCTETS: usize = 64;
 pub struct Email {
     typed: String,
     folded: String,
+    folded_before: String,
 }
 
 impl Email {
-    /// Parses the input field `email`. Any script is welcome (RFC 6531); quoted local parts are not.
+    /// Parses the input field `email` of a new account. Any script is welcome (RFC 6531); quoted local parts are not.
     pub fn parse(raw: &str) -> Result<Self, Error> {
-        let invalid = |message| Error::Invalid {
-            field: "email",
-            message,
-        };
+        let email = Self::parse_known(raw)?;
+        let (local, domain) = split(&email.typed).ok_or(NOT_AN_ADDRESS)?;
+        if local.chars().any(is_ignorable) || dns_name(domain).is_none() {
+            return Err(NOT_AN_ADDRESS);
+        }
+        if email.folded.len() > EMAIL_OCTETS {
+            return Err(TOO_LONG);
+        }
+        Ok(email)
+    }
+
+    /// Parses the address of an account that may be older than the rules for new ones.
+    pub fn parse_known(raw: &str) -> Result<Self, Error> {
         let typed = raw.trim();
         if typed.is_empty() {
-            return Err(invalid("Please enter an e-mail address."));
+            return Err(invalid_email("Please enter an e-mail address."));
         }
         if typed.len() > EMAIL_OCTETS {
-            return Err(invalid("An e-mail address has at most 254 characters."));
+            return Err(TOO_LONG);
         }
         if !looks_like_an_address(typed) {
-            return Err(invalid("This is not an e-mail address."));
+            return Err(NOT_AN_ADDRESS);
         }
         Ok(Self {
             typed: typed.to_owned(),
-            folded: typed.to_lowercase(),
+            folded: fold(typed),
+            folded_before: typed.to_lowercase(),
         })
     }
 
@@ -87,23 +101,64 @@ impl Email {
         &self.typed
     }
 
-    /// The form that is compared: e-mail addresses that differ in case only are the same.
+    /// The canonical form, which is compared: the local part in lower case with composed letters (NFC), the domain as
+    /// DNS has it (IDNA).
     pub fn folded(&self) -> &str {
         &self.folded
     }
+
+    /// The form that was compared before: the whole in lower case.
+    pub fn folded_before(&self) -> &str {
+        &self.folded_before
+    }
+}
+
+const NOT_AN_ADDRESS: Error = invalid_email("This is not an e-mail address.");
+const TOO_LONG: Error = invalid_email("An e-mail address has at most 254 characters.");
+
+const fn invalid_email(message: &'static str) -> Error {
+    Error::Invalid {
+        field: "email",
+        message,
+    }
+}
+
+fn split(address: &str) -> Option<(&str, &str)> {
+    address.split_once('@')
+}
+
+fn fold(address: &str) -> String {
+    let (local, domain) = split(address).unwrap_or((address, ""));
+    let local = nfc(&nfc(local).to_lowercase()).into_owned();
+    let domain = dns_name(domain).unwrap_or_else(|| nfc(domain).to_lowercase());
+    format!("{local}@{domain}")
+}
+
+/// The domain in the form that DNS has (`xn--…`); `None` where it cannot be a domain name.
+fn dns_name(domain: &str) -> Option<String> {
+    let name = Uts46::new()
+        .to_ascii(
+            domain.as_bytes(),
+            AsciiDenyList::STD3,
+            Hyphens::CheckFirstLast,
+            DnsLength::Verify,
+        )
+        .ok()?;
+    is_domain(&name).then(|| name.into_owned())
 }
 
 fn looks_like_an_address(text: &str) -> bool {
-    let Some((local, domain)) = text.split_once('@') else {
+    let Some((local, domain)) = split(text) else {
         return false;
     };
-    let local_fits = (1..=LOCAL_OCTETS).contains(&local.len())
+    (1..=LOCAL_OCTETS).contains(&nfc(local).len())
         && local.split('.').all(|atom| !atom.is_empty())
-        && local.chars().all(|c| c == '.' || is_atom(c));
-    let labels: Vec<&str> = domain.split('.').collect();
-    let domain_fits = (labels.len() > 1 || domain.eq_ignore_ascii_case("localhost"))
-        && labels.iter().all(|label| is_label(label));
-    local_fits && domain_fits
+        && local.chars().all(|c| c == '.' || is_atom(c))
+        && is_domain(domain)
+}
+
+fn is_domain(domain: &str) -> bool {
+    (domain.contains('.') || domain.eq_ignore_ascii_case("localhost")) && domain.split('.').all(is_label)
 }
 
 /// What an unquoted local part consists of: printable, and nothing that has a meaning in a mail header.
@@ -115,7 +170,7 @@ fn is_atom(c: char) -> bool {
 
 fn is_label(label: &str) -> bool {
     // Letters of some scripts are written with marks that are not alphanumeric by themselves.
-    (1..=63).contains(&label.len())
+    !label.is_empty()
         && label
             .chars()
             .all(|c| c.is_alphanumeric() || c == '-' || (!c.is_ascii() && is_atom(c)))
@@ -135,6 +190,7 @@ impl NewPassword {
     /// Parses the input field `field` of somebody with the address `email`.
     pub fn parse(raw: &str, email: &Email, field: &'static str) -> Result<Self, Error> {
         let invalid = |message| Error::Invalid { field, message };
+        let raw = nfc(raw);
         let length = raw.chars().count();
         if length < PASSWORD_MIN {
             return Err(invalid("A password needs at least 12 characters."));
@@ -148,17 +204,17 @@ impl NewPassword {
                 "A password must not contain line breaks or control characters.",
             ));
         }
-        if common_passwords::is_common(raw, email) {
+        if common_passwords::is_common(&raw, email) {
             return Err(invalid(
                 "This password is among the first that somebody would guess. Please choose another one.",
             ));
         }
-        Ok(Self(raw.to_owned()))
+        Ok(Self(raw.into_owned()))
     }
 
-    /// The password itself, for hashing.
-    pub fn into_inner(self) -> String {
-        self.0
+    /// The password itself, normalised (NFC), for hashing.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -206,7 +262,40 @@ mod tests {
         assert_eq!(email.folded(), "ada.lovelace+site@example.org");
         assert_eq!(
             Email::parse("ÜNAL@BÜCHER.example").unwrap().folded(),
-            "ünal@bücher.example"
+            "ünal@xn--bcher-kva.example"
+        );
+    }
+
+    #[test]
+    fn spellings_of_one_address_are_one_address() {
+        for spellings in [
+            &[
+                "jos\u{e9}@example.org",
+                "jose\u{301}@example.org",
+                "JOSE\u{301}@Example.ORG",
+            ][..],
+            &[
+                "a@b\u{fc}cher.example",
+                "a@bu\u{308}cher.example",
+                "a@xn--bcher-kva.example",
+                "a@XN--BCHER-KVA.example",
+            ],
+            &[
+                "\u{1e69}@example.org",
+                "s\u{307}\u{323}@example.org",
+                "s\u{323}\u{307}@example.org",
+            ],
+            &["a@faß.de", "a@xn--fa-hia.de"],
+            &["a@παράδειγμα.gr", "a@ΠΑΡΆΔΕΙΓΜΑ.gr", "a@xn--hxajbheg2az3al.gr"],
+        ] {
+            let folded = |text: &str| Email::parse(text).unwrap().folded().to_owned();
+            for spelling in spellings {
+                assert_eq!(folded(spelling), folded(spellings[0]), "{spelling}");
+            }
+        }
+        assert_ne!(
+            Email::parse("a@fass.de").unwrap().folded(),
+            Email::parse("a@faß.de").unwrap().folded()
         );
     }
 
@@ -254,6 +343,10 @@ mod tests {
             "a@b.c, d@e.f",
             "\u{202E}a@b.c",
             "\"a b\"@c.d",
+            "a\u{34F}b@c.d",
+            "a\u{E0100}@c.d",
+            "a@xn--a.example",
+            "a@b\u{AD}c.d",
             &long,
             &longer,
         ];
@@ -286,7 +379,7 @@ mod tests {
         #[test]
         fn the_folded_form_folds_to_itself_and_fits_its_column(text in "\\PC{1,40}@\\PC{1,40}\\.\\PC{1,9}") {
             if let Ok(email) = Email::parse(&text) {
-                proptest::prop_assert_eq!(email.folded().to_lowercase(), email.folded());
+                proptest::prop_assert_eq!(Email::parse_known(email.folded()).unwrap().folded(), email.folded());
                 proptest::prop_assert!(email.folded().chars().count() <= 254);
             }
         }

@@ -55,13 +55,19 @@ async fn present(ctx: &Context<'_>) -> Result<Option<(Account, SessionId)>, Erro
     };
     let state = state(ctx);
     let now = state.clock.now();
-    let mut account = accounts::of_session(&state.pool, viewer.id, session, now).await?;
-    if account.is_none() {
+    let account = database::read(|| async {
+        let account = accounts::of_session(&state.pool, viewer.id, session, now).await?;
+        if account.is_some() {
+            return Ok(account);
+        }
         // The session may have begun a moment ago, on another node of the database.
         let mut latest = database::read_latest(&state.pool).await?;
-        account = accounts::of_session(&mut *latest, viewer.id, session, now).await?;
-    }
-    Ok(account.map(|account| (account, session)))
+        accounts::of_session(&mut *latest, viewer.id, session, now).await
+    });
+    Ok(account
+        .await
+        .map_err(|error: sqlx::Error| Error::from(error))?
+        .map(|account| (account, session)))
 }
 
 /// Who is asking, where somebody must be.

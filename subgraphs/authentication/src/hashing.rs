@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash as Phc, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
+use chassis::text::nfc;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -45,7 +46,18 @@ pub struct Place {
 /// The right to hash now.
 pub struct Turn {
     hasher: Hasher,
-    permit: OwnedSemaphorePermit,
+    permit: Arc<OwnedSemaphorePermit>,
+}
+
+/// What comparing a password with a hash gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verified {
+    /// It is another password.
+    Wrong,
+    /// It is the password.
+    Right,
+    /// It is the password, and its hash is of the text as it was typed: from before passwords were normalised.
+    RightAsTyped,
 }
 
 impl Default for Hasher {
@@ -91,16 +103,22 @@ impl Place {
             .await
             .map_err(|_| Error::Busy)?;
         let permit = permit.map_err(|closed| Error::Hashing(closed.to_string()))?;
+        let permit = Arc::new(permit);
         Ok(Turn { hasher, permit })
     }
 }
 
 impl Turn {
-    /// A new hash of `password` with a salt of its own.
-    pub async fn hash(self, password: String) -> Result<PasswordHash, Error> {
+    /// A new hash of `password`, normalised (NFC), with a salt of its own.
+    pub async fn hash(&self, password: &str) -> Result<PasswordHash, Error> {
         let salt: [u8; 16] = rand::random();
         let output = self
-            .compute(password, salt.to_vec(), PARAMS, Params::DEFAULT_OUTPUT_LEN)
+            .compute(
+                nfc(password).into_owned(),
+                salt.to_vec(),
+                PARAMS,
+                Params::DEFAULT_OUTPUT_LEN,
+            )
             .await?;
         let output: [u8; 32] = output
             .try_into()
@@ -108,9 +126,21 @@ impl Turn {
         Ok(phc(salt, output))
     }
 
-    /// Whether `password` is the one of `hash`; never, and just as slowly, where there is no hash.
-    pub async fn verify(self, password: String, hash: Option<PasswordHash>) -> Result<bool, Error> {
-        let expected = hash.as_ref().unwrap_or(&self.hasher.0.nobody);
+    /// Whether `password` is the one of `hash`; never, and just as slowly, where there is no hash. Keyboards differ in
+    /// how they compose letters, so it is compared normalised, and then as it was typed.
+    pub async fn verify(&self, password: &str, hash: Option<&PasswordHash>) -> Result<Verified, Error> {
+        let normalised = nfc(password);
+        if self.matches(&normalised, hash).await? {
+            return Ok(Verified::Right);
+        }
+        if normalised != password && self.matches(password, hash).await? {
+            return Ok(Verified::RightAsTyped);
+        }
+        Ok(Verified::Wrong)
+    }
+
+    async fn matches(&self, password: &str, hash: Option<&PasswordHash>) -> Result<bool, Error> {
+        let expected = hash.unwrap_or(&self.hasher.0.nobody);
         let damaged = |error: &dyn std::fmt::Display| Error::Hashing(error.to_string());
         let phc = Phc::new(&expected.0).map_err(|error| damaged(&error))?;
         let params = Params::try_from(&phc).map_err(|error| damaged(&error))?;
@@ -118,20 +148,20 @@ impl Turn {
             return Err(damaged(&"it has no salt or no hash"));
         };
         let output = self
-            .compute(password, salt.to_vec(), params, expected.len())
+            .compute(password.to_owned(), salt.to_vec(), params, expected.len())
             .await?;
         Ok(hash.is_some() && bool::from(output.ct_eq(expected.as_bytes())))
     }
 
     async fn compute(
-        self,
+        &self,
         password: String,
         salt: Vec<u8>,
         params: Params,
         length: usize,
     ) -> Result<Vec<u8>, Error> {
+        let (hasher, permit) = (self.hasher.clone(), Arc::clone(&self.permit));
         let work = move || {
-            let Self { hasher, permit } = self;
             let mut memory = hasher.take_memory();
             // Rows that were hashed with other parameters may need more.
             memory.resize(params.block_count().max(memory.len()), Block::new());
@@ -186,7 +216,7 @@ fn phc(salt: [u8; 16], output: [u8; 32]) -> PasswordHash {
 
 #[cfg(test)]
 mod tests {
-    use super::Hasher;
+    use super::{Hasher, Verified};
     use crate::domain::PasswordHash;
 
     #[tokio::test]
@@ -198,7 +228,7 @@ mod tests {
             .turn()
             .await
             .unwrap()
-            .hash("plinth-otter-42".to_owned())
+            .hash("plinth-otter-42")
             .await
             .unwrap();
         assert!(
@@ -213,14 +243,21 @@ mod tests {
                 .turn()
                 .await
                 .unwrap()
-                .verify(password.to_owned(), hash.cloned())
+                .verify(password, hash)
                 .await
                 .unwrap()
         };
-        assert!(verify("plinth-otter-42", Some(&hash)).await);
-        assert!(!verify("plinth-otter-43", Some(&hash)).await);
-        assert!(!verify("plinth-otter-42", None).await);
+        assert_eq!(verify("plinth-otter-42", Some(&hash)).await, Verified::Right);
+        assert_eq!(verify("plinth-otter-43", Some(&hash)).await, Verified::Wrong);
+        assert_eq!(verify("plinth-otter-42", None).await, Verified::Wrong);
         assert_eq!(hasher.hashed(), 4);
+        // Composed and decomposed letters: as slow with an account as without.
+        assert_eq!(
+            verify("plinth-e\u{301}tre-42", Some(&hash)).await,
+            Verified::Wrong
+        );
+        assert_eq!(verify("plinth-e\u{301}tre-42", None).await, Verified::Wrong);
+        assert_eq!(hasher.hashed(), 8);
     }
 
     #[tokio::test]
@@ -234,9 +271,9 @@ mod tests {
             .turn()
             .await
             .unwrap()
-            .verify("password".to_owned(), Some(hash))
+            .verify("password", Some(&hash))
             .await;
-        assert!(verified.unwrap());
+        assert_eq!(verified.unwrap(), Verified::Right);
     }
 
     #[tokio::test]
@@ -250,7 +287,7 @@ mod tests {
                         .queue()?
                         .turn()
                         .await?
-                        .verify("plinth-otter-42".to_owned(), None)
+                        .verify("plinth-otter-42", None)
                         .await
                 })
             })

@@ -107,7 +107,7 @@ async fn main() -> anyhow::Result<()> {
 
 impl Person {
     async fn set_moderator(&self, moderator: bool) -> anyhow::Result<()> {
-        let email = Email::parse(&self.email).context("the e-mail")?;
+        let email = Email::parse_known(&self.email).context("the e-mail")?;
         let known = store::accounts::set_moderator(&self.offline.pool()?, &email, moderator).await?;
         anyhow::ensure!(known, "there is no account with the e-mail {}", email.as_str());
         Ok(())

@@ -11,10 +11,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::domain::SessionId;
+use crate::domain::{Email, SessionId};
 use crate::error::Error;
 use crate::state::State;
-use crate::store::{attempts, sessions};
+use crate::store::{accounts, attempts, sessions};
 
 /// How often each replica reads the keys again: soon enough for a key that was made elsewhere ten minutes before it signs.
 const READ_KEYS_EVERY: Duration = Duration::from_secs(30);
@@ -44,11 +44,13 @@ pub fn spawn(state: &State, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
         async move { Ok::<_, Error>(state.keys.rotate_when_due(state.clock.now()).await?) }
     });
     let reconciling = state.clone();
-    let reconciling =
-        Job::new("reconcile", RECONCILE_EVERY).spawn(state.pool.clone(), stop.clone(), move |_| {
-            let state = reconciling.clone();
-            async move { reconcile(&state.pool, &state.clock).await.map(drop) }
-        });
+    let job = Job::new("reconcile", RECONCILE_EVERY);
+    // A new release may have something to convert.
+    job.wake.notify_one();
+    let reconciling = job.spawn(state.pool.clone(), stop.clone(), move |_| {
+        let state = reconciling.clone();
+        async move { reconcile(&state.pool, &state.clock).await.map(drop) }
+    });
     vec![reading, rotating, reconciling]
 }
 
@@ -83,9 +85,35 @@ pub struct Repaired {
 pub async fn reconcile(pool: &MySqlPool, clock: &Clock) -> Result<Repaired, Error> {
     let now = clock.now();
     prune(pool, now).await?;
+    canonicalise_emails(pool).await?;
     let sessions = remove_orphans(pool).await?;
     metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "sessions").increment(sessions);
     Ok(Repaired { sessions })
+}
+
+/// Brings e-mails from before into the canonical form, so that every spelling of them finds their account.
+async fn canonicalise_emails(pool: &MySqlPool) -> Result<(), Error> {
+    loop {
+        let page = chassis::transaction!(pool, Error, |connection, _| {
+            let page = accounts::not_canonical(&mut *connection).await?;
+            for (id, email) in &page {
+                match Email::parse_known(email) {
+                    Ok(parsed) if parsed.folded() != parsed.folded_before() => {
+                        accounts::set_canonical(&mut *connection, *id, email, parsed.folded()).await?;
+                    }
+                    // It is in that form, or a hand in the database has made it.
+                    _ => {}
+                }
+            }
+            if let Some((last, _)) = page.last() {
+                accounts::mark_canonical(connection, *last).await?;
+            }
+            Ok(page.len())
+        })?;
+        if page < 1000 {
+            return Ok(());
+        }
+    }
 }
 
 async fn prune(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), Error> {

@@ -107,6 +107,12 @@ pub fn nfc(text: &str) -> Cow<'_, str> {
     ComposingNormalizer::new_nfc().normalize(text)
 }
 
+/// Whether the character is invisible by definition (`Default_Ignorable_Code_Point`), so that two texts that differ in
+/// it look the same.
+pub fn is_ignorable(c: char) -> bool {
+    CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
+}
+
 /// Characters of visible categories whose glyphs are blank: braille blank, object replacement character,
 /// Egyptian full and half blank, null notehead.
 const BLANK_GLYPHS: [char; 5] = ['\u{2800}', '\u{FFFC}', '\u{13441}', '\u{13442}', '\u{1D159}'];
@@ -124,9 +130,7 @@ fn is_visible(c: char) -> bool {
         GeneralCategory::Format => !CodePointSetData::new::<PrependedConcatenationMark>().contains(c),
         _ => false,
     };
-    !is_blank_category
-        && !BLANK_GLYPHS.contains(&c)
-        && !CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
+    !is_blank_category && !BLANK_GLYPHS.contains(&c) && !is_ignorable(c)
 }
 
 #[cfg(test)]

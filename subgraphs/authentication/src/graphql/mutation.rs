@@ -1,13 +1,14 @@
 use async_graphql::{Context, Object};
 use chassis::database;
 use chassis::viewer::require_viewer;
-use chassis::{Failure, Result};
+use chassis::{Failure, Result, UserId};
 
 use super::types::{ChangePasswordInput, Delivery, LoginInput, RegisterInput, Session};
 use super::{address, headers, origin, present, require_present, state};
 use crate::cookies::authorised_by_cookie;
 use crate::domain::{Account, Email, NewPassword, PasswordHash};
 use crate::error::Error;
+use crate::hashing::{Turn, Verified};
 use crate::sessions::{self, Tokens};
 use crate::state::State;
 use crate::store::accounts;
@@ -35,7 +36,7 @@ impl Mutation {
         if taken.is_some() {
             return Err(Error::EmailTaken.into());
         }
-        let hash = place.turn().await?.hash(password.into_inner()).await?;
+        let hash = place.turn().await?.hash(password.as_str()).await?;
         let tokens = sessions::register(state, &email, &hash, &origin).await?;
         Ok(answer(ctx, tokens))
     }
@@ -43,7 +44,7 @@ impl Mutation {
     /// UNAUTHENTICATED for a wrong e-mail or password alike.
     async fn login(&self, ctx: &Context<'_>, input: LoginInput) -> Result<Session> {
         let state = state(ctx);
-        let email = Email::parse(&input.email)?;
+        let email = Email::parse_known(&input.email)?;
         let (account, hash) = check_credentials(ctx, &email, input.password).await?;
         let tokens = sessions::start(state, account, &hash, &origin(ctx)).await?;
         Ok(answer(ctx, tokens))
@@ -95,10 +96,10 @@ impl Mutation {
     async fn change_password(&self, ctx: &Context<'_>, input: ChangePasswordInput) -> Result<Session> {
         let state = state(ctx);
         let (account, session) = require_present(ctx).await?;
-        let email = Email::parse(&account.email)?;
+        let email = Email::parse_known(&account.email)?;
         let new = NewPassword::parse(&input.new_password, &email, "newPassword")?;
         let verified = confirm(state, &account, input.current_password, "currentPassword").await?;
-        let new = state.hasher.queue()?.turn().await?.hash(new.into_inner()).await?;
+        let new = state.hasher.queue()?.turn().await?.hash(new.as_str()).await?;
         let tokens = sessions::change_password(state, account, session, &verified, &new).await?;
         Ok(answer(ctx, tokens))
     }
@@ -141,15 +142,36 @@ async fn check_credentials(
     guessing.refuse_early(&subjects).await?;
     let turn = place.turn().await?;
     guessing.count(&subjects).await?;
-    let hash = found.as_ref().map(|found| found.password_hash.clone());
-    let right = turn.verify(password, hash).await?;
+    let hash = found.as_ref().map(|found| &found.password_hash);
+    let verified = turn.verify(&password, hash).await?;
     match found {
-        Some(found) if right => {
+        Some(found) if verified != Verified::Wrong => {
             guessing.forgive(&subjects).await?;
-            Ok((found.account, found.password_hash))
+            let id = found.account.id;
+            let hash = normalise(state, &turn, (id, found.password_hash), &password, verified).await?;
+            Ok((found.account, hash))
         }
         _ => Err(Error::WrongCredentials.into()),
     }
+}
+
+/// The hash of the account's password, replaced where it is from before passwords were normalised.
+async fn normalise(
+    state: &State,
+    turn: &Turn,
+    (account, old): (UserId, PasswordHash),
+    password: &str,
+    verified: Verified,
+) -> Result<PasswordHash, Error> {
+    if verified != Verified::RightAsTyped {
+        return Ok(old);
+    }
+    let new = turn.hash(password).await?;
+    let replaced = chassis::transaction!(state.pool, Error, |connection, attempt| {
+        let replaced = accounts::replace_password_hash(connection, account, &old, &new).await?;
+        Ok(replaced || attempt.ambiguous)
+    })?;
+    Ok(if replaced { new } else { old })
 }
 
 /// As any node knows it: who has just registered signs in perhaps by way of another one.
@@ -158,8 +180,11 @@ async fn latest_by_email(
     email: &Email,
     address_key: &[u8; 32],
 ) -> Result<Option<accounts::Credentials>, Error> {
-    let mut latest = database::read_latest(&state.pool).await?;
-    Ok(accounts::by_email(&mut *latest, email, address_key).await?)
+    Ok(database::read(|| async {
+        let mut latest = database::read_latest(&state.pool).await?;
+        accounts::by_email(&mut *latest, email, address_key).await
+    })
+    .await?)
 }
 
 /// Compares the password that confirms a change of the account itself.
@@ -177,11 +202,12 @@ async fn confirm(
     let hash = accounts::password_hash(&state.pool, account.id)
         .await?
         .ok_or(Error::SessionEnded)?;
-    if !turn.verify(password, Some(hash.clone())).await? {
+    let verified = turn.verify(&password, Some(&hash)).await?;
+    if verified == Verified::Wrong {
         return Err(Error::WrongPassword { field });
     }
     state.guessing.forgive(&subjects).await?;
-    Ok(hash)
+    normalise(state, &turn, (account.id, hash), &password, verified).await
 }
 
 fn delivery(ctx: &Context<'_>) -> Delivery {

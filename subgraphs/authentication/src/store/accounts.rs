@@ -15,7 +15,8 @@ pub struct Credentials {
     pub address_is_known: bool,
 }
 
-/// The account with this e-mail, for somebody at `address` (a hash).
+/// The account with this e-mail, for somebody at `address` (a hash). Where several spellings of one address had got
+/// accounts of their own, it is the one whose spelling was typed.
 pub async fn by_email(
     executor: impl MySqlExecutor<'_>,
     email: &Email,
@@ -25,9 +26,11 @@ pub async fn by_email(
         r#"SELECT a.id AS "id: UserId", a.email, a.moderator AS "moderator: bool",
                   a.created_at AS "created_at: DateTime<Utc>", a.password_hash AS "password_hash: PasswordHash",
                   EXISTS (SELECT 1 FROM known_address k WHERE k.account_id = a.id AND k.address = ?) AS "address_is_known: bool"
-           FROM account a WHERE a.email_folded = ?"#,
+           FROM account a WHERE a.email_folded IN (?, ?) ORDER BY a.email_folded = ? DESC LIMIT 1"#,
         address,
         email.folded(),
+        email.folded_before(),
+        email.folded_before(),
     )
     .fetch_optional(executor)
     .await?;
@@ -108,7 +111,8 @@ pub async fn insert(
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "INSERT INTO account (id, email, email_folded, password_hash, created_at) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO account (id, email, email_folded, email_is_canonical, password_hash, created_at)
+         VALUES (?, ?, ?, TRUE, ?, ?)",
         id.0,
         email.as_str(),
         email.folded(),
@@ -132,6 +136,24 @@ pub async fn set_password_hash(
         .map(drop)
 }
 
+/// Replaces the password's hash, unless another one has taken the place of `old`. False in that case.
+pub async fn replace_password_hash(
+    executor: impl MySqlExecutor<'_>,
+    id: UserId,
+    old: &PasswordHash,
+    new: &PasswordHash,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "UPDATE account SET password_hash = ? WHERE id = ? AND password_hash = ?",
+        new.0,
+        id.0,
+        old.0,
+    )
+    .execute(executor)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Makes the account a moderator, or not. False when there is no such account.
 pub async fn set_moderator(
     executor: impl MySqlExecutor<'_>,
@@ -139,14 +161,55 @@ pub async fn set_moderator(
     moderator: bool,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
-        "UPDATE account SET moderator = ? WHERE email_folded = ?",
+        "UPDATE account SET moderator = ? WHERE email_folded IN (?, ?) ORDER BY email_folded = ? DESC LIMIT 1",
         moderator,
-        email.folded()
+        email.folded(),
+        email.folded_before(),
+        email.folded_before(),
     )
     .execute(executor)
     .await?;
     // sqlx counts the rows that were found, also where nothing changed.
     Ok(done.rows_affected() == 1)
+}
+
+/// Accounts whose e-mail may not be in the canonical form, with that e-mail; at most a thousand.
+pub async fn not_canonical(executor: impl MySqlExecutor<'_>) -> Result<Vec<(UserId, String)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT id AS "id: UserId", email FROM account WHERE email_is_canonical = FALSE ORDER BY id LIMIT 1000"#
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.email)).collect())
+}
+
+/// Brings the account's e-mail into the canonical form. One that another account has keeps its own.
+pub async fn set_canonical(
+    executor: impl MySqlExecutor<'_>,
+    id: UserId,
+    email: &str,
+    folded: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE IGNORE account SET email_folded = ? WHERE id = ? AND email = ?",
+        folded,
+        id.0,
+        email,
+    )
+    .execute(executor)
+    .await
+    .map(drop)
+}
+
+/// Notes that the e-mails of the accounts up to `last` need not be looked at again.
+pub async fn mark_canonical(executor: impl MySqlExecutor<'_>, last: UserId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE account SET email_is_canonical = TRUE WHERE email_is_canonical = FALSE AND id <= ?",
+        last.0
+    )
+    .execute(executor)
+    .await
+    .map(drop)
 }
 
 /// Deletes the account's row.

@@ -17,6 +17,7 @@ mod lost;
 mod refresh;
 mod sign_in;
 mod tokens;
+mod unicode;
 
 use authentication::config::Config;
 use authentication::state::State;
