@@ -21,7 +21,7 @@ impl Query {
     }
 
     async fn broken(&self) -> chassis::Result<String> {
-        Err(sqlx::Error::Protocol("table photo_secret at /var/lib".to_owned()))?
+        Err(sqlx::Error::Decode("table photo_secret at /var/lib".into()))?
     }
 
     async fn busy(&self) -> chassis::Result<String> {
