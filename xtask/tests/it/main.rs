@@ -2,6 +2,7 @@
 
 mod images;
 mod observe;
+mod packages;
 mod prometheus;
 mod stack;
 mod system;

@@ -12,7 +12,7 @@ use xtask::workspace::target_dir;
 
 /// One of its programs.
 pub(crate) fn program(name: &str) -> PathBuf {
-    let ours = target_dir().join("tools/prometheus/usr/bin").join(name);
+    let ours = target_dir().join("tools/debian/usr/bin").join(name);
     if ours.is_file() {
         return ours;
     }
