@@ -3,6 +3,7 @@
 mod budget;
 mod bundle;
 mod compose;
+mod fresh;
 mod licences;
 mod prepare;
 mod seed;

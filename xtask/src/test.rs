@@ -12,7 +12,7 @@ use xtask::system::TemporaryDatabase;
 use xtask::workspace::target_dir;
 
 use crate::tools::{cargo, command, run};
-use crate::{budget, bundle, compose, licences, prepare};
+use crate::{budget, bundle, compose, fresh, licences, prepare};
 
 /// The integration test targets, each named after its crate, in the order in which they run.
 const TARGETS: [&str; 12] = [
@@ -46,6 +46,18 @@ pub(crate) struct Arguments {
     /// Runs the tests too that take minutes: a cluster that scales, refuses, and keeps strangers out.
     #[arg(long)]
     long: bool,
+    /// Runs `./dev up` and `./dev test` on a fresh Debian 12 and 13, or on one of them. Needs root, and hours. With
+    /// names: only these steps, on the machine that the last run left.
+    #[arg(
+        long,
+        value_name = "RELEASE",
+        num_args = 0..=1,
+        require_equals = true,
+        value_delimiter = ',',
+        default_missing_value = "12,13",
+        conflicts_with = "long"
+    )]
+    fresh: Vec<fresh::Release>,
 }
 
 /// The fast part: nothing but the compiler is needed.
@@ -56,6 +68,9 @@ pub(crate) async fn check() -> Result<()> {
 }
 
 pub(crate) async fn test(arguments: &Arguments) -> Result<()> {
+    if !arguments.fresh.is_empty() {
+        return fresh::test(&arguments.fresh, &arguments.names);
+    }
     let mut steps = Steps::new(&arguments.names);
     // What tests leave in the temporary folder, killed ones too, goes with it.
     let temporary = tempfile::Builder::new().prefix("proofsheet-test-").tempdir()?;
@@ -202,7 +217,7 @@ fn cargo_test(selection: &[&str], environment: &[(&str, String)]) -> Result<()> 
 }
 
 /// The count in cargo's closing line: `test result: ok. 12 passed; 0 failed; …`.
-fn tests_passed(line: &str) -> Option<u32> {
+pub(crate) fn tests_passed(line: &str) -> Option<u32> {
     line.strip_prefix("test result: ")?
         .split_once(". ")?
         .1
