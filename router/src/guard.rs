@@ -29,6 +29,13 @@ pub const MAX_TOKENS: usize = 1_000;
 pub const MAX_NESTING: usize = 40;
 /// Selections after fragments are expanded, over all operations and fragments of the document.
 pub const MAX_SELECTIONS: usize = 2_000;
+/// Bytes of a document. The library keeps a thousand of them, each several times over.
+pub const MAX_DOCUMENT_LENGTH: usize = 32 * 1024;
+/// Aliases in a document as it is written. `router.yaml` gives the library the same number.
+pub const MAX_ALIASES: usize = 15;
+/// Selections under one name that differ in their fields or arguments. Each pair is an error of its own for the library,
+/// which would keep ten megabytes of them for a request of three kilobytes.
+pub const MAX_REPEATS: usize = 32;
 /// Bytes of a name in a document.
 pub const MAX_NAME_LENGTH: usize = 128;
 /// Bytes of a number in a document.
@@ -56,6 +63,14 @@ pub enum Refused {
         "This operation selects too much: the limit is {MAX_SELECTIONS} selections after fragments are expanded."
     )]
     Selections,
+    #[error("This operation is too long: the limit is {} KiB.", MAX_DOCUMENT_LENGTH / 1024)]
+    Length,
+    #[error("This operation has too many aliases: the limit is {MAX_ALIASES}.")]
+    Aliases,
+    #[error(
+        "Different fields or arguments are selected as \"{0}\" too often: the limit is {MAX_REPEATS} selections of one name."
+    )]
+    Repeats(String),
     #[error("A name in this operation is too long: the limit is {MAX_NAME_LENGTH} bytes.")]
     NameLength,
     #[error("A number in this operation is out of range, or longer than {MAX_NUMBER_LENGTH} characters.")]
@@ -83,6 +98,9 @@ impl Refused {
             Self::Tokens => "tokens",
             Self::Nesting => "nesting",
             Self::Selections => "selections",
+            Self::Length => "length",
+            Self::Aliases => "aliases",
+            Self::Repeats(_) => "repeats",
             Self::NameLength => "name_length",
             Self::Number => "number",
             Self::FragmentCycle(_) => "fragment_cycle",
@@ -165,6 +183,9 @@ pub fn check_json(text: &[u8]) -> Result<(), Refused> {
 ///
 /// Names the limit that the document exceeds, or the name that it may not use.
 pub fn check_document(source: &str) -> Result<(), Refused> {
+    if source.len() > MAX_DOCUMENT_LENGTH {
+        return Err(Refused::Length);
+    }
     let tokens = match spanned_tokens(source) {
         Ok(tokens) => tokens,
         Err(error) if error.contains("Recursion limit exceeded") => return Err(Refused::Nesting),
@@ -210,6 +231,14 @@ enum Bracket {
     Values,
 }
 
+/// How often a name is selected, and as what at first.
+struct Selected<'d> {
+    field: &'d str,
+    arguments: &'d str,
+    count: usize,
+    differs: bool,
+}
+
 /// Finds the definitions of a document in its tokens. Where the document does not follow the grammar anything may be
 /// found: the parser refuses it.
 struct Scan<'d> {
@@ -220,6 +249,8 @@ struct Scan<'d> {
     /// Between the name of a definition and its selections.
     is_in_header: bool,
     definitions: Vec<Definition<'d>>,
+    aliases: usize,
+    selected: HashMap<&'d str, Selected<'d>>,
 }
 
 impl<'d> Scan<'d> {
@@ -231,6 +262,8 @@ impl<'d> Scan<'d> {
             open: Vec::new(),
             is_in_header: false,
             definitions: Vec::new(),
+            aliases: 0,
+            selected: HashMap::new(),
         }
     }
 
@@ -338,6 +371,10 @@ impl<'d> Scan<'d> {
         if self.text(self.at + 1) == Some(":") {
             field = self.name(self.at + 2).unwrap_or(text);
             self.at += 2;
+            self.aliases += 1;
+            if self.aliases > MAX_ALIASES {
+                return Err(Refused::Aliases);
+            }
             if text != field && (text.starts_with("__") || text.starts_with(LIBRARY_ALIAS)) {
                 return Err(Refused::ReservedAlias(text.to_owned()));
             }
@@ -348,10 +385,42 @@ impl<'d> Scan<'d> {
         if field.starts_with("__") && !META_FIELDS.contains(&field) {
             return Err(Refused::ReservedField(field.to_owned()));
         }
+        let arguments = self.arguments();
+        let selected = self.selected.entry(text).or_insert(Selected {
+            field,
+            arguments,
+            count: 0,
+            differs: false,
+        });
+        selected.count += 1;
+        selected.differs |= (selected.field, selected.arguments) != (field, arguments);
+        if selected.differs && selected.count > MAX_REPEATS {
+            return Err(Refused::Repeats(text.to_owned()));
+        }
         if let Some(definition) = self.definitions.last_mut() {
             definition.selections += 1;
         }
         Ok(())
+    }
+
+    /// The arguments of the field, as they are written.
+    fn arguments(&self) -> &'d str {
+        let mut depth = 0_usize;
+        let mut end = 0;
+        let start = self.tokens.get(self.at + 1).map_or(0, |(_, range)| range.start);
+        for (kind, range) in self.tokens.iter().skip(self.at + 1) {
+            end = range.end;
+            match &self.source[range.clone()] {
+                "(" if *kind == TokenKind::Punctuator => depth += 1,
+                ")" if *kind == TokenKind::Punctuator => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+        let text = self.source.get(start..end).unwrap_or_default();
+        if text.starts_with('(') { text } else { "" }
     }
 }
 
@@ -661,6 +730,38 @@ mod tests {
             );
         }
         assert_eq!(refusal("{ a(b: 1.5e3, c: -0) }"), None);
+    }
+
+    #[test]
+    fn conflicts_have_a_limit() {
+        let users = |count: usize| -> String {
+            let fields: String = (0..count)
+                .map(|i| format!("user(username: \"{i}\") {{ id }} "))
+                .collect();
+            format!("{{ {fields} }}")
+        };
+        assert_eq!(refusal(&users(MAX_REPEATS)), None);
+        assert_eq!(refusal(&users(MAX_REPEATS + 1)), Some("repeats"));
+        let plain = "title ".repeat(MAX_REPEATS);
+        assert_eq!(
+            refusal(&format!("{{ a {{ {plain} title: name }} }}")),
+            Some("repeats")
+        );
+        assert_eq!(
+            refusal(&format!("{{ a {{ {plain} title }} }}")),
+            None,
+            "nothing differs"
+        );
+        let same = "user(username: \")\", a: [(1)]) { id } ".repeat(60);
+        assert_eq!(refusal(&format!("{{ {same} }}")), None, "nothing differs");
+        assert_eq!(
+            refusal(&format!("{{ {} }}", "a: b ".repeat(MAX_ALIASES + 1))),
+            Some("aliases")
+        );
+        assert_eq!(
+            refusal(&format!("{{ a(b: \"{}\") }}", "x".repeat(MAX_DOCUMENT_LENGTH))),
+            Some("length")
+        );
     }
 
     #[test]

@@ -182,3 +182,17 @@ async fn a_whole_float_is_an_integer() {
     assert!(ask("5e0").await.get("errors").is_none());
     assert_refused(&ask("5.5").await, "5.5");
 }
+
+#[tokio::test]
+async fn conflicts_are_refused_before_each_pair_is_an_error() {
+    let fakes = Fakes::start().await;
+    let mut gateway = Gateway::start(&fakes).await;
+    let title_or_date = "a: title a: createdAt ".repeat(160);
+    let query = format!("{{ photo(id: \"{PHOTO}\") {{ {title_or_date} }} }}");
+    refused(&gateway, &query, "15").await;
+    let users: String = (0..100)
+        .map(|i| format!("user(username: \"{i}\") {{ id }} "))
+        .collect();
+    refused(&gateway, &format!("{{ {users} }}"), "32 selections of one name").await;
+    assert_alive(&mut gateway).await;
+}
