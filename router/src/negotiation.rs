@@ -52,7 +52,7 @@ pub(crate) fn negotiate(method: &Method, headers: &mut HeaderMap) -> Result<(), 
     let is_json = is_json(headers);
     // Browsers send GET, and POST of the three types that forms have, without asking first. What type they see in an
     // unusual Content-Type is not worth guessing: anything but plain JSON needs our header.
-    if !(method == Method::POST && is_json) && !headers.contains_key(CSRF_HEADER) {
+    if (method != Method::POST || !is_json) && !headers.contains_key(CSRF_HEADER) {
         return Err(CROSS_SITE);
     }
     if method == Method::POST && !is_json {

@@ -5,7 +5,7 @@
 use std::net::Ipv6Addr;
 
 use hive_router::ntex::http::header::{HOST, HeaderValue};
-use hive_router::ntex::http::uri::{PathAndQuery, Scheme, Uri};
+use hive_router::ntex::http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use hive_router::ntex::http::{Method, Version};
 use hive_router::ntex::service::{Service, ServiceCtx};
 use hive_router::ntex::web::{self, DefaultError, HttpRequest, WebRequest, WebResponse};
@@ -100,18 +100,13 @@ impl Route {
             "/metrics" => return Self::Metrics,
             _ => {}
         }
-        let below: [(&str, fn(String) -> Self); 4] = [
-            ("/media/", Self::Media),
-            ("/playground/", Self::Playground),
-            ("/feeds/", Self::Feed),
-            ("/sitemaps/", Self::Sitemap),
-        ];
-        for (prefix, route) in below {
-            if let Some(name) = path.strip_prefix(prefix) {
-                return route(name.to_owned());
-            }
-        }
-        Self::Page(path)
+        let below = |prefix: &str| path.strip_prefix(prefix).map(ToOwned::to_owned);
+        below("/media/")
+            .map(Self::Media)
+            .or_else(|| below("/playground/").map(Self::Playground))
+            .or_else(|| below("/feeds/").map(Self::Feed))
+            .or_else(|| below("/sitemaps/").map(Self::Sitemap))
+            .unwrap_or(Self::Page(path))
     }
 
     /// The value of the metrics' label `area`.
@@ -158,7 +153,7 @@ fn host(request: &WebRequest<DefaultError>) -> Result<Option<String>, &'static s
         return Err("The target must be an http or https address.");
     }
     let version = request.version();
-    let host = match (uri.authority().map(|authority| authority.as_str()), header) {
+    let host = match (uri.authority().map(Authority::as_str), header) {
         (None, None) if version < Version::HTTP_11 => return Ok(None),
         (Some(_), None) if version == Version::HTTP_11 => return Err(ONE_HOST),
         (None, None) => return Err(ONE_HOST),

@@ -167,14 +167,14 @@ impl Turn {
             memory.resize(params.block_count().max(memory.len()), Block::new());
             let blocks = &mut memory[..params.block_count()];
             let mut output = vec![0; length];
-            let hashed = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            let outcome = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
                 .hash_password_into_with_memory(password.as_bytes(), &salt, &mut output, blocks);
             hasher.give_back(memory);
             hasher.0.hashed.fetch_add(1, Ordering::Relaxed);
             metrics::counter!("proofsheet_password_hashes_total").increment(1);
             // Held until here even if the request that wanted this has been given up: that is what bounds the memory.
             drop(permit);
-            hashed
+            outcome
                 .map(|()| output)
                 .map_err(|error| Error::Hashing(error.to_string()))
         };

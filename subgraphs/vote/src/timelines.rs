@@ -121,14 +121,12 @@ impl Timelines {
             Place::Beyond(_) => 0..1,
         };
         let now = self.clock.now();
-        let found = match snapshots::pinned(&self.pool, cursor, positions.clone(), now).await? {
-            Some(snapshot) => Some(snapshot),
+        let mut found = snapshots::pinned(&self.pool, cursor, positions.clone(), now).await?;
+        if found.is_none() {
             // Another node may have it already.
-            None => {
-                let mut latest = database::read_latest(&self.pool).await?;
-                snapshots::pinned(&mut *latest, cursor, positions, now).await?
-            }
-        };
+            let mut latest = database::read_latest(&self.pool).await?;
+            found = snapshots::pinned(&mut *latest, cursor, positions, now).await?;
+        }
         let snapshot = found.ok_or(PageError::After)?;
         let issued = match cursor.place {
             Place::At(position) => position < snapshot.length,
