@@ -21,7 +21,7 @@ use crate::system::Site;
 const SEED: u64 = 1;
 const PASSWORD: &str = "correct horse battery staple";
 /// An access token lives for ten minutes.
-const TOKEN_RENEWAL: Duration = Duration::from_secs(8 * 60);
+const TOKEN_RENEWAL: Duration = Duration::from_mins(8);
 const MAX_REPORTED: usize = 5;
 
 #[tokio::test]
@@ -189,13 +189,13 @@ async fn compare(count: u64) {
     let mut report = String::new();
     for (operation, token) in mismatches.iter().take(MAX_REPORTED) {
         let (operation, outcome) = comparison.smallest(operation.clone(), token.as_deref()).await;
-        report.push_str(&format!(
+        report.extend([format!(
             "\n{}: {operation}\nvariables: {}\nrouter:    {}\nreference: {}\n",
             outcome.verdict,
             operation.variables(),
             outcome.response,
             outcome.expected,
-        ));
+        )]);
     }
     assert!(
         mismatches.is_empty(),

@@ -283,7 +283,7 @@ impl Writer<'_> {
     fn keyed(&mut self, on: &str, name: &str, arguments: Vec<(String, String)>) -> Field {
         let mut signature = name.to_owned();
         for (argument, value) in &arguments {
-            signature.push_str(&format!(" {argument}:{value}"));
+            signature.extend([" ", argument.as_str(), ":", value.as_str()]);
         }
         let mut keys: Vec<Option<&'static str>> = ALIASES.sample(self.rng, 4).copied().map(Some).collect();
         keys.insert(if self.rng.random_bool(0.88) { 0 } else { 4 }, None);
@@ -459,12 +459,12 @@ impl Operation {
     fn body(&self) -> String {
         let mut body = block(&self.selections);
         for fragment in &self.fragments {
-            body.push_str(&format!(
+            body.extend([format!(
                 " fragment {} on {}{}",
                 fragment.name,
                 fragment.on,
                 block(&fragment.selections)
-            ));
+            )]);
         }
         body
     }

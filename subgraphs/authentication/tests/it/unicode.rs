@@ -9,7 +9,7 @@ const COMPOSED: &str = "plinth-\u{e9}tre-42";
 const DECOMPOSED: &str = "plinth-e\u{301}tre-42";
 
 /// A hash of the text as it was typed, as releases before normalisation made them.
-async fn hash_as_typed(password: &str) -> String {
+fn hash_as_typed(password: &str) -> String {
     use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
     use argon2::{Algorithm, Argon2, Params, Version};
     let (salt, mut output) = ([7; 16], [0; 32]);
@@ -44,7 +44,7 @@ async fn a_hash_from_before_still_verifies_and_is_replaced() {
     let service = Service::new().await;
     let session = service.register("ada@example.org").await;
     sqlx::query("UPDATE account SET password_hash = ?")
-        .bind(hash_as_typed(DECOMPOSED).await)
+        .bind(hash_as_typed(DECOMPOSED))
         .execute(&service.database.pool)
         .await
         .unwrap();
@@ -56,7 +56,7 @@ async fn a_hash_from_before_still_verifies_and_is_replaced() {
     }
     // Also where the password confirms a change.
     sqlx::query("UPDATE account SET password_hash = ?")
-        .bind(hash_as_typed(DECOMPOSED).await)
+        .bind(hash_as_typed(DECOMPOSED))
         .execute(&service.database.pool)
         .await
         .unwrap();
