@@ -70,7 +70,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     let (Some(line), None) = (lines.next(), lines.next()) else {
         return false;
     };
-    let Some(Ok(content_type)) = line.to_str().ok().map(MediaType::parse) else {
+    let Some(Ok(content_type)) = line.to_str().ok().map(|line| MediaType::parse(line.trim())) else {
         return false;
     };
     content_type.essence() == JSON_TYPE

@@ -1,7 +1,7 @@
 //! Pictures are decoded and encoded in a process of their own, one for each picture, which a sandbox shuts in.
 //!
 //! Whatever a picture does to a decoder, only that process ends. It is this program again, with the subcommand
-//! `imaging-worker`: [`child`] is its side, [`protocol`] what both say, [`sandbox`] what it gives up first.
+//! `imaging-worker`: [`child`] is its side, `protocol` what both say, `sandbox` what it gives up first.
 //!
 //! Memory is the budget: [`MAX_CONCURRENT_DECODES`] workers run at once, each with its share. A worker that its share
 //! is too little for is started again with all shares, while no other one runs.

@@ -8,6 +8,9 @@ use xtask::workspace::root;
 
 /// All that somebody sees who opens the repository. A new entry needs a reason to be visible.
 const VISIBLE: [&str; 16] = [
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
     "Cargo.lock",
     "Cargo.toml",
     "LICENSE",
