@@ -61,7 +61,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Chosen by measuring: `docs/operations.md` has the figures.
+    /// Chosen by measuring: `docs/failures.md` has the figures.
     pub const DEFAULT: Self = Self {
         memory: 224 * 1024 * 1024,
         cpu: Duration::from_secs(60),

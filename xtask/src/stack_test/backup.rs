@@ -45,7 +45,7 @@ impl Engine {
         self.docker(&["exec", &container, "/service", task]).await
     }
 
-    /// Removes the stack with its database and its photos, and restores both, by the commands of docs/operations.md.
+    /// Removes the stack with its database and its photos, and restores both, by the commands of docs/backup.md.
     pub(super) async fn restore(&self, visit: &Visit<'_>) -> Result<String> {
         self.shipped().await?;
         let before = self.backup("list").await?.lines().count();

@@ -56,7 +56,7 @@ impl Engine {
         ensure!(pages.is_empty(), "it pages about a healthy site: {pages:?}");
         self.scale("comment", 0).await?;
         let began = Instant::now();
-        let gone = "PartGone comment".to_owned();
+        let gone = "ServiceDown comment".to_owned();
         self.until("somebody is paged", async || {
             Ok(self.pages().await?.contains(&gone))
         })
@@ -64,7 +64,7 @@ impl Engine {
         let after = began.elapsed().as_secs_f64();
         let pages = self.pages().await?;
         self.scale("comment", 1).await?;
-        let is_right = |page: &String| *page == gone || page.starts_with("OutboxIsOld");
+        let is_right = |page: &String| *page == gone || page.starts_with("EventDeliveryStalled");
         ensure!(pages.iter().all(is_right), "{pages:?}");
         self.until("all is well again", async || Ok(self.pages().await?.is_empty()))
             .await?;

@@ -1,5 +1,6 @@
 //! What `./dev` promises: it starts everything, says clearly why it cannot, and leaves nothing behind.
 
+mod docs;
 mod images;
 mod observe;
 mod packages;

@@ -68,19 +68,19 @@ fn every_alert_is_tested_and_has_a_section_in_the_guide() {
     let tests =
         ["alerts_test.yml", "slow_alerts_test.yml"].map(|file| read(&format!("compose/observe/{file}")));
     let tests = tests.concat();
-    let guide = read("docs/operations.md");
+    let guide = read("docs/alerts.md");
     let names = values(&alerts, "alert:");
     assert!(names.len() > 10);
     assert_eq!(values(&alerts, "runbook_url:").len(), names.len());
     for name in names {
         let anchor = name.to_lowercase();
         assert!(
-            alerts.contains(&format!("runbook_url: docs/operations.md#{anchor}\n")),
+            alerts.contains(&format!("runbook_url: docs/alerts.md#{anchor}\n")),
             "{name}"
         );
         assert!(
             guide.lines().any(|line| line == format!("### {name}")),
-            "docs/operations.md says nothing of {name}"
+            "docs/alerts.md says nothing of {name}"
         );
         let expected: Vec<&str> = tests.split(&format!("alertname: {name}\n")).skip(1).collect();
         let fires = |text: &&str| text.trim_start().starts_with("exp_alerts:\n");

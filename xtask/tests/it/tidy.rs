@@ -15,6 +15,7 @@ const VISIBLE: [&str; 19] = [
     "Cargo.toml",
     "LICENSE",
     "README.md",
+    "SECURITY.md",
     "compose",
     "dev",
     "docs",
