@@ -32,7 +32,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const REFRESH_AFTER_MS: u64 = 9 * 60 * 1000;
 /// Where every tab finds when to refresh; absent when signed out.
 pub(crate) const SESSION_KEY: &str = "proofsheet.session";
-/// Tells the server that this is our app and not a form on somebody's page.
+/// Proves to the server that the request does not come from another site's form.
 const APP_HEADER: &str = "x-proofsheet";
 
 /// Why a request failed. The wording that people read is the app's own, from `code` and `field`.
@@ -126,7 +126,7 @@ fn decode<T: DeserializeOwned>(answer: Answer) -> Result<T, ApiError> {
     data.ok_or_else(|| error.unwrap_or(Code::Internal.into()))
 }
 
-/// What was answered, and the first error beside it.
+/// The data of a response, and its first error.
 struct Answer {
     data: Option<Box<RawValue>>,
     error: Option<ApiError>,
@@ -178,7 +178,7 @@ fn is_all_holes(data: &RawValue) -> bool {
         .is_ok_and(|roots| roots.values().all(Option::is_none))
 }
 
-/// Of the browser's own making, so that nobody can guess them.
+/// Random bits from the browser's cryptographic generator.
 pub(crate) fn random_bits() -> u128 {
     let mut bytes = [0_u8; 16];
     let crypto = window()
@@ -350,7 +350,7 @@ async fn refresh_among_tabs() -> Result<(), ApiError> {
             } else {
                 Ok(())
             };
-            // Nobody waits any more: then nobody needs the result.
+            // The receiver may be gone; the result is then dropped.
             let _ = sender.send(result);
             Ok(JsValue::UNDEFINED)
         })
@@ -402,7 +402,7 @@ pub(crate) struct UploadError {
     /// HTTP's; 0 when no answer came.
     #[serde(skip)]
     pub(crate) status: u16,
-    /// What is wrong with the file, as photo names it.
+    /// The photo service's reason for refusing the file.
     pub(crate) reason: Option<String>,
     /// The format of a file that is not taken.
     pub(crate) format: Option<String>,
@@ -471,7 +471,7 @@ fn percent(part: f64, whole: f64) -> u8 {
     (part * 100.0 / whole) as u8
 }
 
-/// Stops an upload that nobody waits for any more; without effect on one that ended.
+/// Aborts an upload whose future was dropped; without effect on a finished one.
 struct AbortUploadOnDrop(XmlHttpRequest);
 
 impl Drop for AbortUploadOnDrop {

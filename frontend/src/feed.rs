@@ -185,7 +185,7 @@ impl Feed {
         } else {
             Status::AtEnd
         };
-        // Where somebody has scrolled already, what came with the page must be there at once.
+        // If the visitor has scrolled already, all tiles of the rendered page must exist at once.
         let at_once = if scrolled() { new.len() } else { IN_VIEW };
         self.show(new, at_once, then);
     }

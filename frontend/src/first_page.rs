@@ -1,7 +1,8 @@
-//! What the router put into the page, so that the first photos do not wait for the app: see `frontend/index.html`.
+//! The responses that the router embedded in the page, so that the first photos do not wait for the app: see
+//! `frontend/index.html`.
 //!
-//! The page holds the answers to the app's first operations, and a plain picture of what they show. The app draws the
-//! same from the same answers and takes the picture away, in one step that nobody sees.
+//! The page holds the responses to the app's first operations, and HTML rendered from them. The app renders the same
+//! content and removes that HTML in one step, without a visible change.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -12,7 +13,7 @@ use serde_json::value::RawValue;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlImageElement};
 
-/// An operation that was answered before it was asked. It was asked by nobody: it holds no votes of the viewer's.
+/// An operation with its response, as of an anonymous visitor: it holds no votes of the viewer.
 #[derive(Deserialize)]
 struct Answered {
     operation: String,
@@ -20,7 +21,7 @@ struct Answered {
     data: Box<RawValue>,
 }
 
-/// What a request asks.
+/// The request of an embedded response.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Asked {
@@ -87,7 +88,7 @@ pub(crate) fn is_over() {
     PRINTS.take();
 }
 
-/// Whether there are answers that were given to nobody in particular.
+/// Whether the page has embedded responses.
 pub(crate) fn was_answered() -> bool {
     WAS_ANSWERED.get()
 }

@@ -69,7 +69,7 @@ impl Language {
             .unwrap_or_default()
     }
 
-    /// Whether a tag is of this language, whatever the region: "de-AT" is German.
+    /// Whether a tag is of this language in any region: "de-AT" is German.
     fn covers(self, tag: &str) -> bool {
         tag.split('-')
             .next()
@@ -92,7 +92,7 @@ enum Form {
     Other,
 }
 
-/// What the browser asks for, the dearest first.
+/// The browser's languages, the preferred one first.
 pub(crate) fn wanted() -> Vec<String> {
     let languages = window().navigator().languages();
     languages.iter().filter_map(|tag| tag.as_string()).collect()
@@ -350,7 +350,7 @@ mod tests {
             .collect()
     }
 
-    /// What stands in the braces of every `view!` of a source; one inside another comes twice.
+    /// The bodies of all `view!` macros in a source file; nested ones appear twice.
     fn views(source: &str) -> impl Iterator<Item = &str> {
         const START: &str = "view! {";
         source.match_indices(START).map(|(at, _)| {

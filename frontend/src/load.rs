@@ -9,7 +9,7 @@ use leptos::task::spawn_local_scoped_with_cancellation;
 use crate::api::ApiError;
 use crate::components::error_card::ErrorCard;
 
-/// What a page asked for: nothing yet, the answer, or the reason why not.
+/// The state of a query: loading, loaded, or failed.
 pub(crate) struct Load<T: Send + Sync + 'static> {
     answer: RwSignal<Option<Result<T, ApiError>>>,
     again: Trigger,

@@ -186,7 +186,7 @@ impl Navigation {
     }
 }
 
-/// What an entry of the browser's history carries: its number, and the timeline beneath a photo.
+/// The state of a history entry: its number, and the timeline beneath a photo.
 #[derive(Default)]
 struct State {
     entry: u32,

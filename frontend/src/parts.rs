@@ -43,7 +43,7 @@ pub(crate) fn expect_photo() {
     set_timeout(fetch, SETTLED);
 }
 
-/// What is filled in to have an account, and to change it.
+/// The forms for creating and changing an account.
 pub(crate) struct Account {
     pub(crate) login: Draw<Option<String>>,
     pub(crate) register: Draw<Option<String>>,

@@ -1,5 +1,4 @@
-//! What the path of an address means, as far as the app and the router must agree on it. The router compiles this file
-//! too.
+//! The parts of path parsing that the app and the router must agree on. The router compiles this file too.
 
 /// Longer than any username or stand-in.
 const MAX_NAME_LENGTH: usize = 64;

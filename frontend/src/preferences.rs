@@ -1,4 +1,4 @@
-//! What a visitor set for this browser.
+//! The visitor's preferences in this browser.
 
 use leptos::prelude::*;
 

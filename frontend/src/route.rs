@@ -35,7 +35,7 @@ pub(crate) enum Timeline {
 }
 
 impl Route {
-    /// Reads a path and its query string; what nobody knows is [`Route::NotFound`].
+    /// Parses a path and its query string; an unknown path is [`Route::NotFound`].
     pub(crate) fn parse(path: &str, query: &str) -> Self {
         let Ok(path) = path::decode(path) else {
             return Self::NotFound;
@@ -78,7 +78,7 @@ impl Route {
     }
 }
 
-/// Only a path on this site: an address that somebody else wrote must not lead away after signing in.
+/// Accepts only a path on this site: a crafted link must not redirect to another site after sign-in.
 fn next_in(query: &str) -> Option<String> {
     let next = query
         .trim_start_matches('?')

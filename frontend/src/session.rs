@@ -1,4 +1,4 @@
-//! Who is looking.
+//! The session of the viewer.
 
 use cynic::{MutationBuilder, QueryBuilder};
 use leptos::ev;
@@ -17,7 +17,7 @@ pub(crate) struct Session {
     intent: RwSignal<Option<Intent>>,
 }
 
-/// What to do once somebody has signed in.
+/// The action to continue with after sign-in.
 type Intent = Callback<()>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl Session {
             }
             let is_somebody = viewer.is_some();
             self.who.set(viewer.map_or(Who::Nobody, Who::Somebody));
-            // What came with the page holds nobody's votes.
+            // The embedded responses hold no votes of the viewer.
             if is_somebody && first_page::was_answered() {
                 self.changes.update(|changes| *changes += 1);
             }
@@ -151,7 +151,7 @@ impl Session {
         }
     }
 
-    /// Who is looking at this moment, for something that is done once.
+    /// The viewer at this moment, without tracking changes.
     pub(crate) fn viewer_now(self) -> Option<Viewer> {
         untrack(|| self.viewer())
     }

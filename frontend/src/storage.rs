@@ -1,4 +1,4 @@
-//! What the browser keeps for us. With storage switched off everything still works, it only forgets.
+//! The browser's local storage. If it is switched off, the app works and forgets its settings.
 
 use leptos::prelude::{document, window};
 use web_sys::Storage;

@@ -11,7 +11,8 @@ use crate::api::{self, ApiError, UploadError, Uploaded};
 use crate::graphql::{Id, schema};
 use crate::language::{Text, text};
 
-/// What the file picker offers; photo decides by the bytes. With this list iOS makes JPEG of its own format.
+/// The types that the file picker offers; the photo service decides by the bytes. With this list iOS converts HEIC to
+/// JPEG.
 pub(crate) const MEDIA_TYPES: [&str; 3] = ["image/jpeg", "image/png", "image/webp"];
 /// 25 MiB.
 const LARGEST: f64 = 25.0 * 1024.0 * 1024.0;
@@ -70,7 +71,7 @@ pub(crate) enum Failure {
     Known(Text),
     /// It is of this format, which is not taken.
     Foreign(String),
-    /// What only the site has words for.
+    /// A message from the server.
     Other(String),
 }
 
@@ -223,7 +224,7 @@ impl Uploads {
     }
 }
 
-/// What can be said without sending it.
+/// The reasons to refuse a file before it is sent.
 fn refusal(file: &File) -> Option<Failure> {
     if file.size() > LARGEST {
         Some(Failure::Known(text!(upload.larger)))

@@ -62,7 +62,7 @@ impl Ballot {
         }
     }
 
-    /// What the viewer has chosen, be it not counted yet.
+    /// The viewer's choice, also while it is not confirmed.
     pub(crate) fn choice(&self) -> VoteChoice {
         self.wanted
     }
@@ -107,7 +107,7 @@ impl Ballot {
         self.settled_choice = choice;
     }
 
-    /// What was sent has been counted.
+    /// The server has confirmed the vote.
     fn count(&mut self, tally: VoteTally, choice: VoteChoice, now: Asked) {
         self.counted = now;
         self.settled = tally;
@@ -115,7 +115,7 @@ impl Ballot {
         self.in_flight = None;
     }
 
-    /// What was sent failed: everything returns to what the server last said.
+    /// The vote failed: restores the last state from the server.
     fn roll_back(&mut self) {
         self.wanted = self.settled_choice;
         self.in_flight = None;

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ImageFormat, Rgb, RgbImage};
 
-/// What the picture shows once it is upright: sky above, meadow below.
+/// The upright picture: sky above, meadow below.
 pub const SKY: Rgb<u8> = Rgb([90, 150, 220]);
 pub const MEADOW: Rgb<u8> = Rgb([70, 140, 60]);
 /// Upright: width and height.

@@ -1,4 +1,4 @@
-//! What the journeys need: a browser whose elements are found as people find them, and a camera.
+//! Tools for the end-to-end tests: a browser that finds elements by role and name, and a camera that makes photos.
 
 pub mod axe;
 pub mod browser;

@@ -144,7 +144,7 @@ pub(crate) fn PhotoView(id: String) -> impl IntoView {
                     }
                     Ok(photo)
                 }
-                // What is no id is nobody's address either.
+                // A malformed id is shown as a missing photo.
                 Err(error) if error.code == Code::InvalidInput || error.code == Code::NotFound => Ok(None),
                 Err(error) => Err(error),
             }
@@ -267,7 +267,7 @@ fn Details(photo: PhotoDetails) -> impl IntoView {
     }
 }
 
-/// What the picture shows, for those who see it too.
+/// The description of the picture, as visible text.
 #[component]
 fn AltText(text: String) -> impl IntoView {
     view! {
@@ -278,7 +278,7 @@ fn AltText(text: String) -> impl IntoView {
     }
 }
 
-/// What an author can do with a photo: describe it anew, and remove it.
+/// The author's controls: edit the description, delete the photo.
 #[component]
 fn OwnerTools(id: Id, title: RwSignal<String>, alt: RwSignal<Option<String>>) -> impl IntoView {
     let (editing, deleting) = (RwSignal::new(false), RwSignal::new(false));

@@ -1,4 +1,4 @@
-//! What a person can change about their account and about this browser.
+//! The settings of the account and of this browser.
 
 use cynic::{MutationBuilder, QueryBuilder};
 use leptos::prelude::*;

@@ -197,7 +197,7 @@ pub(crate) fn TimelinePage(timeline: Timeline) -> impl IntoView {
     }
 }
 
-/// The feed of a timeline, whose votes are asked for again when somebody signs in or out.
+/// The feed of a timeline. It reloads the viewer's votes after sign-in and sign-out.
 pub(crate) fn open_feed(timeline: &Timeline) -> Feed {
     let arrival = expect_context::<Navigation>().here().arrival;
     let feed = expect_context::<Feeds>().open(timeline.clone(), arrival, fetch);

@@ -1,4 +1,4 @@
-//! What is on a page: found by role and name, pressed, filled in, listened to.
+//! Finds elements on a page by role and name, clicks them, fills them in, and waits for live regions.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -121,8 +121,8 @@ impl Browser {
         self.click_on(&self.find_in(place, role, name).await?).await
     }
 
-    /// What the bars could cover is brought to the middle first. What lies on a bar is in view always, and to ask for it
-    /// would move the page.
+    /// Scrolls the element to the middle first, because the bars could cover it. An element on a bar is always in view,
+    /// and scrolling to it would move the page.
     async fn click_on(&self, element: &WebElement) -> Result<()> {
         let to_the_middle = "const { top, bottom } = element.getBoundingClientRect();
             const isCovered = top < 72 || bottom > innerHeight - 72;

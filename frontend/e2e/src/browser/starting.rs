@@ -1,4 +1,4 @@
-//! Starting Chromium, set up as somebody has it.
+//! Starts Chromium with the settings of a visitor.
 
 use std::process::Stdio;
 
@@ -29,7 +29,7 @@ const ARGUMENTS: [&str; 11] = [
 /// Chromium's number for what a site is not allowed.
 const BLOCKED: u8 = 2;
 
-/// What somebody switched off in their browser.
+/// A browser feature that the visitor has switched off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Without {
     Cookies,
@@ -37,10 +37,10 @@ pub enum Without {
     WebAssembly,
 }
 
-/// How somebody set up their browser.
+/// The visitor's browser settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Habits<'a> {
-    /// What `navigator.languages` begins with.
+    /// The first of `navigator.languages`.
     pub language: &'a str,
     pub without: Option<Without>,
 }
@@ -54,7 +54,7 @@ impl Default for Habits<'_> {
     }
 }
 
-/// What chromedriver is told about the browser to open.
+/// The WebDriver capabilities for these settings.
 pub(super) fn capabilities(habits: Habits<'_>) -> Result<ChromeCapabilities> {
     let mut capabilities = DesiredCapabilities::chrome();
     capabilities.set_browser_log_level(LoggingPrefsLogLevel::All)?;

@@ -1,5 +1,4 @@
-//! What surrounds a page: the size of its window, the taste of the person, the network. And pictures of how it looks
-//! there.
+//! The environment of a page: window size, colour scheme, network. Also takes screenshots.
 
 use std::path::{Path, PathBuf};
 

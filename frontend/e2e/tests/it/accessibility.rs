@@ -1,6 +1,6 @@
-//! Whether everybody can use it: every route and every state, by axe-core in both themes, and what axe-core cannot see: that
-//! the page fits a narrow window and a magnified one, that targets are large enough, and that nothing moves for those who
-//! asked for that. What is found is told all at once.
+//! Whether everybody can use it: every route and every state, by axe-core in both themes, and what axe-core cannot see:
+//! that the page fits a narrow window and a magnified one, that targets are large enough, and that nothing moves for
+//! those who asked for that. All findings are reported together.
 
 use anyhow::{Result, ensure};
 use e2e::axe;
@@ -12,10 +12,10 @@ use crate::site::{Member, Site};
 
 /// A window of 320 pixels is one of 1280 at 400 %; 640 by 450 is one of 1280 by 900 at 200 %.
 const SMALL_WINDOWS: [(u32, u32); 2] = [(320, 640), (640, 450)];
-/// A phone, on which somebody reads letters of twice the size.
+/// A phone whose text size is doubled.
 const PHONE: (u32, u32) = (360, 740);
 
-/// What is too small to be hit. Links within a sentence may be as high as their line, and what is not drawn has no size.
+/// Targets that are too small. Links within a sentence may be as high as their line; invisible elements have no size.
 const SMALL_TARGETS: &str = "
     const isInSentence = element => {
         const parent = element.parentElement;
@@ -34,7 +34,7 @@ const SMALL_TARGETS: &str = "
         })
         .filter(Boolean);";
 
-/// What would move although one asked for nothing to.
+/// Animations that run despite `prefers-reduced-motion`.
 const MOVING: &str = "
     const lasts = time => time.split(', ').some(part => parseFloat(part) > 0);
     return [...document.querySelectorAll('*')]
@@ -44,7 +44,7 @@ const MOVING: &str = "
         })
         .map(element => element.tagName + '.' + element.className);";
 
-/// What was found wrong so far.
+/// The findings so far.
 #[derive(Default)]
 struct Findings(Vec<String>);
 

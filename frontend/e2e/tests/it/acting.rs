@@ -1,4 +1,4 @@
-//! What people do: vote, comment, upload. It is counted once, and nothing that they typed is lost.
+//! Voting, commenting and uploading: each takes effect once, and no typed text is lost.
 
 use std::path::PathBuf;
 
@@ -89,7 +89,7 @@ const WIRE: &str = "
         wire.most = Math.max(wire.most, wire.underway);
         try {
             const answer = await send(...request);
-            // The vote was counted; that nobody hears of it is what happens in a tunnel.
+            // The server counts the vote, and its response is lost.
             if (wire.lose > 0) { wire.lose -= 1; throw new TypeError('lost'); }
             return answer;
         } finally {
@@ -131,7 +131,7 @@ async fn a_vote_survives_a_lost_answer(site: &Site, bert: &Member<'_>, photo: &s
     browser.run::<()>("wire.lose = 1").await?;
     browser.run_on::<bool>(&tile, STORM).await?;
     browser.reads("Your vote was not counted.").await?;
-    // What is shown is what the site last said, whatever it has counted since.
+    // The page shows the last response, even if the server has counted more since.
     browser.has(&down, "aria-pressed", "false").await?;
     browser.screenshots("vote-not-counted").await?;
     browser.click(Role::Button, "Retry").await?;
@@ -142,7 +142,7 @@ async fn a_vote_survives_a_lost_answer(site: &Site, bert: &Member<'_>, photo: &s
     browser.closes_content().await
 }
 
-/// What a tab shows may be old; what it sends is what its reader wants.
+/// A tab may show a stale vote; a click sends the vote that its button names.
 async fn two_tabs_vote_once(site: &Site, bert: &Member<'_>, photo: &str) -> Result<()> {
     let browser = bert.browser().await?;
     browser.visit("/").await?;

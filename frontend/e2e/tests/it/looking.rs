@@ -43,7 +43,7 @@ async fn everybody_finds_their_way() -> Result<()> {
     journeys.finish()
 }
 
-/// What one left is found as it was: the page, its place, and the tile that had the focus.
+/// Going back restores the page, its scroll position, and the focused tile.
 async fn back_and_forward(site: &Site) -> Result<()> {
     let browser = site.visitor().await?;
     browser.visit("/").await?;
@@ -85,7 +85,7 @@ async fn back_and_forward(site: &Site) -> Result<()> {
     browser.find(Role::Article, "Frame 3").await?;
     browser.is_scrolled_to(place).await?;
 
-    // Whoever is given the address of a photo sees it on a page of its own.
+    // The address of a photo opens it on its own page.
     browser.visit(&photo).await?;
     browser.find(Role::Heading, "Frame 3").await?;
     browser.is_gone(Role::Dialog, "Photo").await?;
@@ -327,7 +327,7 @@ async fn in_german(site: &Site) -> Result<()> {
     browser.closes_content().await
 }
 
-/// What the router sends is a page already: it can be read, and its links work.
+/// The router's HTML is readable and its links work without the app.
 async fn without_the_app(site: &Site) -> Result<()> {
     for without in [Without::Scripts, Without::WebAssembly] {
         let habits = Habits {
@@ -349,7 +349,7 @@ async fn without_the_app(site: &Site) -> Result<()> {
     Ok(())
 }
 
-/// What is new announces itself, and moves nothing until somebody wants to see it.
+/// New photos are announced, and nothing moves until the visitor asks for them.
 async fn news_wait_to_be_asked(site: &Site, ada: &Member<'_>) -> Result<()> {
     let browser = site.visitor().await?;
     // The page asks now and then; here, more often than now and then.

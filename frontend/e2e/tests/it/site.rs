@@ -1,4 +1,4 @@
-//! What a journey finds when it begins: people and photos, put there through the public API.
+//! The content that a test starts with: users and photos, created through the public API.
 
 use anyhow::{Context, Result, ensure};
 use e2e::browser::{Browser, Habits, Role};
@@ -12,7 +12,7 @@ pub(crate) struct Site {
     url: String,
 }
 
-/// Somebody who has an account and a username.
+/// A user with an account and a username.
 pub(crate) struct Member<'a> {
     site: &'a Site,
     name: &'a str,
@@ -57,7 +57,7 @@ impl Site {
         })
     }
 
-    /// Opens a browser that nobody has signed in with.
+    /// Opens a browser that is not signed in.
     pub(crate) async fn visitor(&self) -> Result<Browser> {
         Browser::open(&self.url).await
     }

@@ -96,7 +96,7 @@ async fn upload(browser: &Browser, file: PathBuf) -> Result<String> {
     browser.click(Role::Link, "See it").await?;
     browser.find(Role::Heading, "Harbour at dusk").await?;
     browser.screenshots("photo").await?;
-    // Nobody votes on a photo of their own.
+    // Authors cannot vote on their own photos.
     browser.is_gone(Role::Button, "Upvote").await?;
     browser.path().await
 }
@@ -185,7 +185,7 @@ async fn comment(guest: &Browser, host: &Browser, photo: &str) -> Result<()> {
     let replying = host.find(Role::ListItem, "What a sky!").await?;
     host.click_in(&replying, Role::Button, "Send").await?;
     host.announces("Comment posted.").await?;
-    // What is being typed survives a reload.
+    // Unsent text survives a reload.
     host.fill("Your comment", "Unfinished").await?;
     host.reload().await?;
     let kept = host.find(Role::Textbox, "Your comment").await?;

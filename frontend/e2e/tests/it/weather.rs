@@ -1,5 +1,5 @@
-//! Bad weather: a part of the site is down, or the network is. What is there stays; what is missing is a hole and not a
-//! blank; and everything comes back by itself or with one press.
+//! A service or the network is down. Loaded content stays, missing fields are marked, and everything recovers by itself
+//! or after one click.
 
 use anyhow::Result;
 use e2e::browser::Role;
@@ -100,7 +100,7 @@ async fn the_network_is_away(site: &Site, bert: &Member<'_>, photo: &str) -> Res
     browser.screenshots("offline").await?;
     browser.click_in(&tile, Role::Button, "Upvote").await?;
     browser.reads("Your vote was not counted.").await?;
-    // What is not here yet cannot be shown, and says so where it would be.
+    // Content that is not loaded yet shows an error in its place.
     browser.click_in(&tile, Role::Link, "Frame 2").await?;
     let sheet = browser.find(Role::Dialog, "Photo").await?;
     browser.find_in(&sheet, Role::Button, "Retry").await?;

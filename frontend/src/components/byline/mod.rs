@@ -1,4 +1,4 @@
-//! Who made it, and when.
+//! The author of a photo and the time of publication.
 
 use leptos::prelude::*;
 

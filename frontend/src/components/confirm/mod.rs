@@ -9,7 +9,6 @@ use crate::language::{Text, text};
 #[component]
 pub(crate) fn Confirm(
     question: Text,
-    /// What it means.
     consequence: Text,
     /// The verb on the button.
     yes: Text,

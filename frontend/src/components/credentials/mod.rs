@@ -1,4 +1,4 @@
-//! The two forms that let somebody in. Pages and the sign-in sheet show the same ones.
+//! The sign-in and registration forms, used by pages and by the sign-in sheet.
 
 use leptos::prelude::*;
 
@@ -85,8 +85,8 @@ pub(crate) fn RegisterForm(#[prop(into)] on_done: Callback<Viewer>) -> impl Into
     }
 }
 
-/// Nobody stays signed in without cookies: that is better said before than found out after. Browsers that drop cookies
-/// refuse the storage too, and tell that more truly than `navigator.cookieEnabled`.
+/// Warns before sign-in that cookies are off, because the session would be lost. Tests the storage: browsers that drop
+/// cookies refuse it too, and `navigator.cookieEnabled` is less reliable.
 fn without_cookies() -> impl IntoView {
     let are_off = storage::local().is_none();
     are_off.then(|| view! { <p class="form-error">{text!(account.cookies_off)}</p> })
@@ -106,7 +106,7 @@ fn email_words(error: &ApiError) -> Text {
     }
 }
 
-/// Why a password was refused that somebody chose.
+/// The reason why a new password was refused.
 pub(crate) fn new_password_words(_: &ApiError) -> Text {
     text!(account.password_refused)
 }

@@ -1,4 +1,4 @@
-//! What failed, in words, with a way to try again.
+//! An error message with a retry button.
 
 use leptos::prelude::*;
 

@@ -10,7 +10,7 @@ use crate::api::ApiError;
 use crate::components::error_card::words;
 use crate::language::{Text, text};
 
-/// What a field is for. The browser picks the keyboard and offers what it remembers.
+/// The purpose of a field: selects the keyboard and the browser's autofill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Text,
@@ -164,7 +164,7 @@ impl Attempt {
         })
     }
 
-    /// What failed and is no field's fault. `fields` are those that show their own errors.
+    /// The error to show beside the form: none if it belongs to one of `fields`, which show their own.
     pub(crate) fn rest(
         self,
         fields: &'static [&'static str],

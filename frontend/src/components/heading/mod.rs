@@ -8,7 +8,7 @@ use crate::navigation::{Arrival, Navigation, focus};
 
 #[component]
 pub(crate) fn Heading(
-    /// What the tab shows.
+    /// The title of the browser tab.
     #[prop(into)]
     title: Signal<String>,
     children: Children,

@@ -25,7 +25,7 @@ pub(crate) fn PhotoGrid(
     /// Whether the first photo leads at full width.
     #[prop(optional)]
     leads: bool,
-    /// What to show when there is nothing.
+    /// The text for an empty grid.
     #[prop(into)]
     empty: ViewFn,
 ) -> impl IntoView {

@@ -17,7 +17,7 @@ pub(crate) struct ImageSource {
     srcset: String,
 }
 
-/// What it takes to draw a photo.
+/// The data for drawing a photo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Print {
     pub(crate) width: i32,
@@ -126,7 +126,7 @@ fn take_over(print: TakenOver, frame: NodeRef<Div>, (loaded, broken): (RwSignal<
     });
 }
 
-/// What is seen until the image is there.
+/// The placeholder while the image loads.
 #[component]
 fn Placeholder(hash: String) -> impl IntoView {
     let canvas = NodeRef::<Canvas>::new();
