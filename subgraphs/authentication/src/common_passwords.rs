@@ -11,8 +11,8 @@ use chassis::text::nfc;
 
 use crate::domain::Email;
 
-/// What a password may cost and still be common: each word, walk, run or group of four digits costs one, however long, and so does
-/// each character that nothing explains. A repetition costs nothing.
+/// The largest cost of a common password: each word, walk, run or group of four digits costs one, however long, and so
+/// does each character that nothing explains. A repetition costs nothing.
 const CHEAP: usize = 3;
 
 /// Words of at least four letters, in lower case, look-alikes undone.
@@ -66,7 +66,7 @@ const ROWS: [&str; 13] = [
     "йцукенгшщзхъфывапролджэячсмитьбю",
 ];
 
-/// Whether `password` is one that would be guessed early for somebody with the address `email`.
+/// Whether `password` is one that an attacker would guess early for the address `email`.
 pub(crate) fn is_common(password: &str, email: &Email) -> bool {
     // Case, spaces and punctuation are what people add to make a rule happy.
     let raw: Vec<char> = password

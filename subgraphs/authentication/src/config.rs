@@ -18,7 +18,7 @@ pub struct Config {
     /// How people reach the site. With https, cookies are Secure and carry the `__Host-` prefix.
     #[arg(long, env = "PUBLIC_URL", default_value = "http://localhost:4999")]
     pub public_url: Url,
-    /// Who is told of new and deleted accounts: `name=http://host:port`, separated by commas.
+    /// Subscribers to this service's events: `name=http://host:port`, separated by commas.
     #[arg(long = "subscribers", env = "EVENT_SUBSCRIBERS", value_delimiter = ',')]
     pub subscribers: Vec<Subscriber>,
 }
@@ -35,7 +35,7 @@ impl Config {
     }
 }
 
-/// What keeps the signing keys secret in the database.
+/// The secret that encrypts the signing keys in the database.
 #[derive(Debug, Clone, clap::Args)]
 pub struct KeyConfig {
     /// Encrypts the signing keys in the database; at least 32 characters, random. Prefer the file.
@@ -61,7 +61,7 @@ pub struct LimitConfig {
     /// Registrations from one address in a minute.
     #[arg(long, env = "REGISTRATIONS_PER_ADDRESS", default_value_t = 200)]
     pub registrations_per_address: u32,
-    /// Wrong passwords from one address in a minute, whatever the account.
+    /// Wrong passwords from one address in a minute, over all accounts.
     #[arg(long, env = "LOGIN_FAILURES_PER_ADDRESS", default_value_t = 100)]
     pub login_failures_per_address: u32,
     /// Wrong passwords for one account from one address in 15 minutes.

@@ -27,7 +27,7 @@ chassis::id_newtype! {
 /// A person, as this service knows them.
 #[derive(Debug, Clone)]
 pub struct Account {
-    /// Who: the `sub` of their tokens.
+    /// The `sub` of the account's tokens.
     pub id: UserId,
     /// As they typed it.
     pub email: String,
@@ -42,7 +42,7 @@ pub struct Account {
 pub struct LoginSession {
     /// The `sid` of its tokens.
     pub id: SessionId,
-    /// What the device called itself.
+    /// The `User-Agent` of the device.
     pub user_agent: Option<String>,
     /// When they signed in.
     pub created_at: DateTime<Utc>,
@@ -161,7 +161,7 @@ fn is_domain(domain: &str) -> bool {
     (domain.contains('.') || domain.eq_ignore_ascii_case("localhost")) && domain.split('.').all(is_label)
 }
 
-/// What an unquoted local part consists of: printable, and nothing that has a meaning in a mail header.
+/// Whether a character may be in an unquoted local part: printable, and without a meaning in a mail header.
 fn is_atom(c: char) -> bool {
     let special = "()<>[]:;@\\,\"".contains(c);
     let invisible = matches!(c, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}');
@@ -187,7 +187,7 @@ const PASSWORD_MAX: usize = 256;
 pub struct NewPassword(String);
 
 impl NewPassword {
-    /// Parses the input field `field` of somebody with the address `email`.
+    /// Parses the input field `field` of an account with the address `email`.
     pub fn parse(raw: &str, email: &Email, field: &'static str) -> Result<Self, Error> {
         let invalid = |message| Error::Invalid { field, message };
         let raw = nfc(raw);
@@ -235,11 +235,10 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-/// What other services learn of an account.
+/// The data of an account that other services receive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KnownAccount {
-    /// Who.
     pub account_id: UserId,
     /// When they registered.
     pub created_at: DateTime<Utc>,

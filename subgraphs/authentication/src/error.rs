@@ -1,4 +1,4 @@
-//! What can go wrong, and what a client is told of it.
+//! Errors of this service, and the codes and messages that clients get.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use crate::keys::KeyError;
 /// Every failure of this service.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nobody is signed in.
+    /// The request is not signed in.
     #[error(transparent)]
     NoViewer(#[from] NoViewer),
     /// The token is valid, but its session was ended: signed out, replaced, or the account is gone.
     #[error("This session has ended. Please sign in again.")]
     SessionEnded,
-    /// One answer for an unknown e-mail and a wrong password, so that nobody learns who has an account.
+    /// The same error for an unknown e-mail and a wrong password, so that it does not reveal which accounts exist.
     #[error("This e-mail and password do not belong together.")]
     WrongCredentials,
     /// The password that confirms a change is wrong.
@@ -36,7 +36,7 @@ pub enum Error {
         /// The rule.
         message: &'static str,
     },
-    /// Somebody has an account with this e-mail.
+    /// The e-mail belongs to an existing account.
     #[error("There is already an account with this e-mail.")]
     EmailTaken,
     /// Too many tries from one address, or on one account.

@@ -44,8 +44,8 @@ fn origin(ctx: &Context<'_>) -> Origin {
     }
 }
 
-/// Who is asking, if their session goes on. An access token outlives its session by up to ten minutes; the service
-/// that knows the sessions need not be deceived by it.
+/// The caller's account and session, if the session has not ended. An access token outlives its session by up to ten
+/// minutes; this service knows the sessions, so it checks.
 async fn present(ctx: &Context<'_>) -> Result<Option<(Account, SessionId)>, Error> {
     let Some(viewer) = viewer(ctx) else {
         return Ok(None);
@@ -70,7 +70,7 @@ async fn present(ctx: &Context<'_>) -> Result<Option<(Account, SessionId)>, Erro
         .map(|account| (account, session)))
 }
 
-/// Who is asking, where somebody must be.
+/// The caller's account and session, or `UNAUTHENTICATED`.
 async fn require_present(ctx: &Context<'_>) -> Result<(Account, SessionId), Error> {
     require_viewer(ctx)?;
     present(ctx).await?.ok_or(Error::SessionEnded)

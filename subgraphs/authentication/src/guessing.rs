@@ -54,7 +54,7 @@ impl Guessing {
         }
     }
 
-    /// Wrong passwords from one address, whatever the account.
+    /// Wrong passwords from one address, over all accounts.
     pub fn logins_from(&self, address: &Address) -> Subject {
         self.subject(
             &["login from", &address.0],
@@ -141,11 +141,11 @@ impl Guessing {
         Ok(())
     }
 
-    /// Counts a try before it is made, so that tries at the same moment cannot all pass. What succeeded is taken back.
+    /// Counts an attempt before it is made, so that concurrent attempts cannot all pass. A success is refunded.
     pub async fn count(&self, subjects: &[Subject]) -> Result<(), Error> {
         let now = self.clock.now();
         let full = chassis::transaction!(self.pool, Error, |connection, _| {
-            // Every login locks its rows in the same order (address, both, account), so nobody waits in a circle.
+            // Every login locks its rows in the same order (address, both, account), so no deadlock occurs.
             for subject in subjects {
                 let tries =
                     attempts::count(&mut *connection, &subject.key, now, now + subject.window).await?;
@@ -178,7 +178,7 @@ fn too_many(wait: TimeDelta) -> Error {
     }
 }
 
-/// Where somebody is, as far as it is counted.
+/// The client address, as the throttle counts it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address(String);
 

@@ -32,7 +32,7 @@ struct Inner {
     waiting: Arc<Semaphore>,
     /// One block of memory per turn, used again and again: load cannot make it more.
     memory: Mutex<Vec<Vec<Block>>>,
-    /// The hash of a password that nobody has, so that an unknown e-mail costs as much as a wrong password.
+    /// A hash that no password matches, so that an unknown e-mail takes as long as a wrong password.
     nobody: PasswordHash,
     hashed: AtomicU64,
 }
@@ -49,7 +49,7 @@ pub struct Turn {
     permit: Arc<OwnedSemaphorePermit>,
 }
 
-/// What comparing a password with a hash gave.
+/// The result of comparing a password with a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verified {
     /// It is another password.
@@ -74,8 +74,8 @@ impl Default for Hasher {
 }
 
 impl Hasher {
-    /// A place among those who wait, or word at once that too many do. Taken before anything else is done for a
-    /// request, so that whoever cannot be served in time costs nothing.
+    /// A place in the queue, or an error at once if the queue is full. Taken first, so that a request that cannot be
+    /// served in time costs nothing.
     pub fn queue(&self) -> Result<Place, Error> {
         let permit = Arc::clone(&self.0.waiting).try_acquire_owned();
         let permit = permit.map_err(|_| Error::Busy)?;

@@ -1,4 +1,4 @@
-//! What other services ask about accounts, and the keys that anybody may read.
+//! The internal API about accounts, and the public keys.
 
 use axum::extract::{Path, Query, State as Extract};
 use axum::http::{StatusCode, header};

@@ -36,7 +36,7 @@ pub enum KeyError {
         "the signing keys in the database cannot be opened with this KEY_SECRET: give the secret that they were made under"
     )]
     Sealed,
-    /// What was unsealed is no Ed25519 key.
+    /// The decrypted value is no Ed25519 key.
     #[error("a signing key cannot be used")]
     Unusable(#[from] jsonwebtoken::errors::Error),
     /// The table is empty: it was emptied by hand while this process ran.
@@ -285,7 +285,7 @@ impl KeyRing {
         })
     }
 
-    /// Makes the next key when it is time, and removes those that nobody needs any more.
+    /// Makes the next key when it is due, and removes expired ones.
     pub async fn rotate_when_due(&self, now: DateTime<Utc>) -> Result<(), KeyError> {
         rotate_when_due(&self.0.pool, &self.0.sealer, now).await?;
         self.reload().await
@@ -348,7 +348,7 @@ async fn add(
 pub enum TakeOver {
     /// After everybody has had time to read it: no token is refused.
     WithOverlap,
-    /// Now, and all others are withdrawn: for a key that leaked. Whoever is signed in renews their token.
+    /// Now, and all other keys are withdrawn: for a leaked key. Signed-in clients renew their tokens.
     AtOnce,
 }
 

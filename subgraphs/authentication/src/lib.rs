@@ -1,7 +1,7 @@
-//! Accounts, passwords and login sessions, and the keys that sign everybody's access tokens.
+//! Accounts, passwords and login sessions, and the keys that sign access tokens.
 //!
-//! What the other services know of all this is public keys, the `sub` of a token, and which accounts came and went: any
-//! other issuer of such tokens can take this one's place.
+//! The other services know only the public keys, the `sub` of a token, and which accounts were created and deleted, so
+//! any other issuer of such tokens can replace this one.
 
 mod common_passwords;
 pub mod config;

@@ -25,8 +25,8 @@ enum Arguments {
         offline: Offline,
         #[command(flatten)]
         key: KeyConfig,
-        /// For a key that leaked: withdraw all others. Every access token stops working within five minutes, and
-        /// whoever is signed in gets a new one without noticing much.
+        /// For a leaked key: withdraw all others. Every access token stops working within five minutes; signed-in
+        /// clients get a new one.
         #[arg(long)]
         at_once: bool,
     },

@@ -1,8 +1,8 @@
 //! Starting, renewing and ending login sessions.
 //!
-//! The refresh tokens of a session form generations. Using a token of generation n answers one of n + 1. As long as no
-//! token of n + 1 was used, n may come again (a second tab, an answer that was lost) and gets another of n + 1. Once one
-//! was used, whoever still shows n has a copy that should not exist: the session ends, for the thief and for its owner.
+//! The refresh tokens of a session form generations. Using a token of generation n returns one of n + 1. While no token
+//! of n + 1 has been used, n may be used again (a second tab, a lost response) and returns another one of n + 1. After
+//! that, a use of n proves that a copy exists: the session ends.
 
 use std::fmt;
 
@@ -68,7 +68,7 @@ pub struct Tokens {
 /// Where a session is started from.
 #[derive(Debug, Clone)]
 pub struct Origin {
-    /// What the device calls itself.
+    /// The `User-Agent` of the device.
     pub user_agent: Option<String>,
     /// The address, hashed.
     pub address: [u8; 32],
@@ -195,7 +195,7 @@ async fn open(
     attempts::remember_address(&mut *connection, account.id, &origin.address, now).await
 }
 
-/// What became of a refresh token.
+/// The result of using a refresh token.
 enum Renewal {
     Renewed(Account, SessionId),
     Refused,
@@ -207,7 +207,7 @@ pub async fn renew(state: &State, presented: &str) -> Result<Tokens, Error> {
     let now = state.clock.now();
     let expires_at = now + REFRESH_TOKEN_LIVES;
     let (presented, successor) = (hash(presented), RefreshToken::random());
-    // The token may have been handed out a moment ago, on another node: not finding it would sign somebody out.
+    // Another node may have issued the token a moment ago: not finding it would sign the user out.
     let renewal = chassis::transaction!(state.pool, Error, View::Latest, |connection, _| {
         let Some(known) = sessions::token(&mut *connection, &presented, now).await? else {
             return Ok(Renewal::Refused);
@@ -236,7 +236,7 @@ pub async fn renew(state: &State, presented: &str) -> Result<Tokens, Error> {
         Renewal::Refused => Err(Error::RefreshRefused),
         Renewal::Replayed(account, session) => {
             state.outbox.wake();
-            // Somebody has a copy of this login's tokens, or had.
+            // A copy of this session's tokens exists or existed.
             tracing::warn!(account = %account.id, %session, "a refresh token was replayed; its session was ended");
             metrics::counter!("proofsheet_refresh_token_replays_total").increment(1);
             Err(Error::RefreshRefused)

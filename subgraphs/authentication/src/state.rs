@@ -1,4 +1,4 @@
-//! What requests and jobs share.
+//! State that requests and jobs share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::keys::{KeyError, KeyRing};
 #[derive(Clone)]
 pub struct State(Arc<Parts>);
 
-/// What a [`State`] gives access to.
+/// The parts of a [`State`].
 pub struct Parts {
     /// The schema of this service.
     pub pool: MySqlPool,

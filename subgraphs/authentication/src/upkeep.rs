@@ -1,4 +1,4 @@
-//! What happens without anybody asking: keys rotate, and what has run out is removed.
+//! Background jobs: rotate the signing keys, delete expired rows.
 
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ fn spawn_reading_keys(state: State, stop: CancellationToken) -> JoinHandle<()> {
     })
 }
 
-/// What a run of the reconciler found wrong and put right.
+/// The repairs of one run of the reconciler.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Repaired {
     /// Sessions without an account.

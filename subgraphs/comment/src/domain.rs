@@ -29,7 +29,7 @@ const BODY: Rule = Rule {
 /// Bytes; a UUID has 36.
 const LONGEST_KEY: usize = 64;
 
-/// What somebody wrote: 1 to 2000 characters of plain text.
+/// The text of a comment: 1 to 2000 characters of plain text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body(String);
 
@@ -45,7 +45,7 @@ impl Body {
     }
 }
 
-/// What a client calls one attempt to write, however often it has to repeat it.
+/// The client's idempotency key of one comment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientKey(String);
 
@@ -78,7 +78,7 @@ pub struct Comment {
     pub photo_id: PhotoId,
     /// The top-level comment that it answers.
     pub reply_to: Option<CommentId>,
-    /// Who wrote it; nobody once it is deleted.
+    /// The author; `None` once the comment is deleted.
     pub author_id: Option<UserId>,
     /// The text; empty once it is deleted.
     pub body: String,
@@ -97,7 +97,7 @@ pub enum List {
     OfPhoto(PhotoId),
     /// The replies to a comment, oldest first.
     OfComment(CommentId),
-    /// What a person wrote, comments and replies, newest first.
+    /// A user's comments and replies, newest first.
     OfUser(UserId),
 }
 
@@ -164,13 +164,13 @@ impl ListPage {
     }
 }
 
-/// What this service knows of a photo.
+/// A photo, as this service knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KnownPhoto {
     /// The photo.
     pub photo_id: PhotoId,
-    /// Who published it, and may delete what is written under it.
+    /// The photo's author, who may delete its comments.
     pub author_id: UserId,
     /// When.
     pub published_at: DateTime<Utc>,

@@ -1,4 +1,4 @@
-//! What can go wrong here, and what a client is told of it.
+//! Errors of this service, and the codes and messages that clients get.
 
 use chassis::error::Common;
 use chassis::{Classify, Code};
@@ -8,7 +8,7 @@ use crate::domain::InvalidKey;
 /// Every failure of this service.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// What can go wrong in every service.
+    /// An error that every service has.
     #[error(transparent)]
     Common(#[from] Common),
     /// The idempotency key breaks its rule.
@@ -32,7 +32,7 @@ pub enum Error {
     /// The comment that is answered is about another photo.
     #[error("The comment that you reply to belongs to another photo.")]
     OtherPhoto,
-    /// Somebody else wrote it.
+    /// The comment has another author.
     #[error("Only its author may change a comment.")]
     NotAuthor,
     /// Neither the author, nor the photo's, nor a moderator.

@@ -1,4 +1,4 @@
-//! What this service does about events of photo and authentication, and the sweep behind them.
+//! Handles events of photo and authentication, and sweeps expired rows.
 
 use std::sync::Arc;
 
@@ -91,7 +91,7 @@ pub async fn sweep(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Forgets what nobody asks for any more.
+/// Deletes rows that are no longer needed.
 pub async fn forget(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), Error> {
     chassis::events::inbox::forget_old(pool, now).await?;
     while !store::forget_keys(pool, now - KEYS_LIVE).await? {}

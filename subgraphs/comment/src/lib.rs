@@ -37,7 +37,7 @@ use photos::Photos;
 /// The tables of this service's own.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
-/// What this service runs on. Cheap to clone.
+/// The service's state. Cheap to clone.
 #[derive(Clone)]
 pub struct Comments {
     /// Its schema.

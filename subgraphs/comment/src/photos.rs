@@ -8,7 +8,7 @@ use crate::domain::{KnownPhoto, PhotoId};
 use crate::error::Error;
 use crate::store;
 
-/// What this service knows of photos, and whom it asks about others.
+/// Looks up photos, in this service's copy or by the photo service.
 #[derive(Debug, Clone)]
 pub struct Photos {
     /// Where it keeps what it knows.

@@ -11,7 +11,7 @@ use crate::domain::{KnownPhoto, PhotoId};
 use crate::error::Error;
 use crate::{events, store};
 
-/// What is younger may not be everywhere yet, so nothing is concluded from its absence.
+/// Rows younger than this are skipped: they may not have reached the other service yet.
 const SETTLED: TimeDelta = TimeDelta::minutes(15);
 
 /// How much was repaired.

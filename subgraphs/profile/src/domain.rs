@@ -80,17 +80,17 @@ impl Username {
     }
 }
 
-/// Whom a name in an address points at.
+/// The user that a name in an address refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Handle {
-    /// Whoever has claimed it.
+    /// The user who has claimed it.
     Claimed(Username),
     /// The person from whose id it was made.
     Guest(UserId),
 }
 
 impl Handle {
-    /// Reads a name; `None` where nobody can have it.
+    /// Parses a name; `None` if it cannot be a username.
     pub fn parse(raw: &str) -> Option<Self> {
         let name = raw.to_ascii_lowercase();
         match name.strip_prefix(GUEST) {
@@ -109,14 +109,14 @@ pub struct Profile {
     pub username: Option<Username>,
     /// The chosen display name.
     pub display_name: Option<String>,
-    /// What the person says about themself.
+    /// The user's text about themself.
     pub bio: Option<String>,
     /// When the account was made, or first seen.
     pub joined_at: DateTime<Utc>,
 }
 
 impl Profile {
-    /// What is shown of somebody who has no profile (yet).
+    /// The profile of a user without a row.
     pub fn stand_in(id: UserId) -> Self {
         Self {
             id,
@@ -127,8 +127,8 @@ impl Profile {
         }
     }
 
-    /// The claimed name, else the stand-in. That is longer than a claimed name can be, and holds the whole id:
-    /// a link to somebody who has not chosen a name yet needs no row anywhere.
+    /// The claimed name, else the stand-in. That is longer than a claimed name can be, and holds the whole id: a link
+    /// to a user without a name needs no row.
     pub fn username(&self) -> String {
         match &self.username {
             Some(name) => name.0.clone(),
@@ -155,7 +155,7 @@ pub fn joined_at(id: UserId) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanoseconds)
 }
 
-/// What `updateProfile` changes: `None` leaves a value as it is.
+/// The changes of `updateProfile`: `None` leaves a value as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     /// The new display name.
@@ -189,7 +189,7 @@ fn decode(digits: &str) -> Option<UserId> {
     let mut bits: u128 = 0;
     for digit in digits.bytes() {
         let value = DIGITS.iter().position(|known| *known == digit)?;
-        // The first digit has two bits more than an id: a name that used them would be nobody's.
+        // The first digit has two bits more than an id: a name that uses them has no owner.
         bits = bits.checked_mul(32)? | value as u128;
     }
     Some(UserId(Uuid::from_u128(bits)))

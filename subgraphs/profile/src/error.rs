@@ -1,4 +1,4 @@
-//! What can go wrong here, and what a client is told of it.
+//! Errors of this service, and the codes and messages that clients get.
 
 use chassis::error::Common;
 use chassis::{Classify, Code};
@@ -8,16 +8,16 @@ use crate::domain::UsernameError;
 /// Every failure of this service.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// What can go wrong in every service.
+    /// An error that every service has.
     #[error(transparent)]
     Common(#[from] Common),
-    /// Nobody can have this username.
+    /// The username is malformed or reserved.
     #[error(transparent)]
     Username(#[from] UsernameError),
-    /// Somebody else has this username.
+    /// Another user has this username.
     #[error("This username is taken.")]
     Taken,
-    /// Somebody else gave this username up a short time ago.
+    /// Another user gave this username up recently.
     #[error("This username was in use until a short time ago and cannot be claimed yet. Choose another one.")]
     Quarantined,
     /// The person has given up too many names.

@@ -1,4 +1,4 @@
-//! What this service does about events of the authentication service.
+//! Handles events of the authentication service.
 
 use std::sync::Arc;
 

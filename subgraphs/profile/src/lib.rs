@@ -1,7 +1,7 @@
 //! The profile service: usernames, display names and bios; the entity `User`, and `Viewer.user`.
 //!
-//! It knows nothing of passwords and works with any issuer of tokens. Whoever it has never heard of is shown by a
-//! stand-in that is made from their id.
+//! It knows nothing of passwords and works with any issuer of tokens. A user without a row gets a default profile
+//! derived from their id.
 
 #![forbid(unsafe_code)]
 
@@ -38,7 +38,7 @@ use graphql::query::Query;
 /// The tables of this service's own.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
-/// What this service runs on. Cheap to clone.
+/// The service's state. Cheap to clone.
 #[derive(Clone)]
 pub struct Profile {
     /// Its schema.

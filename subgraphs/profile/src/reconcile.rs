@@ -9,7 +9,7 @@ use sqlx::MySqlPool;
 use crate::error::Error;
 use crate::{events, store};
 
-/// What is younger may still be on its way to the other service's eyes, so nothing is concluded from its absence.
+/// Rows younger than this are skipped: they may not have reached the other service yet.
 const SETTLED: TimeDelta = TimeDelta::minutes(15);
 
 /// How much was repaired.

@@ -25,7 +25,7 @@ const RESERVED: &str = "
     yourself
 ";
 
-/// Whether nobody may claim the name. Names are of a-z 0-9 _ and -.
+/// Whether the name cannot be claimed. Names consist of a-z, 0-9, _ and -.
 pub(crate) fn is_reserved(name: &str) -> bool {
     let name = skeleton(name);
     RESERVED

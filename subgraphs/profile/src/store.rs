@@ -10,7 +10,7 @@ use sqlx::{MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
 use crate::domain::{Changes, MAX_RELEASED, Profile, QUARANTINE, Username};
 use crate::error::Error;
 
-/// The profiles of these people, with stand-ins for those who have none. Who departed is not among them.
+/// The profiles of these users, with default profiles for those without a row. Deleted accounts are left out.
 pub async fn profiles_by_ids(
     pool: &MySqlPool,
     ids: &[UserId],
@@ -52,7 +52,7 @@ async fn departed_among(
     query.build_query_scalar().fetch_all(executor).await
 }
 
-/// Who has claimed the name.
+/// The user who has claimed the name.
 pub async fn owner_of(
     executor: impl MySqlExecutor<'_>,
     username: &Username,
@@ -78,8 +78,8 @@ pub async fn profile(executor: impl MySqlExecutor<'_>, id: UserId) -> Result<Opt
     .await
 }
 
-/// Makes a profile for somebody who has none and has not departed; keeps the earlier time of joining otherwise.
-/// True when the profile is new.
+/// Creates a profile for a user who has none and whose account is not deleted; otherwise keeps the earlier time of
+/// joining. True when the profile is new.
 pub async fn ensure(
     executor: impl MySqlExecutor<'_>,
     id: UserId,
@@ -170,7 +170,7 @@ async fn release_username(
     .map(drop)
 }
 
-/// Whether the name was given up by somebody else than `viewer` and cannot be claimed yet.
+/// Whether another user than `viewer` gave the name up and it cannot be claimed yet.
 pub async fn is_quarantined(
     executor: impl MySqlExecutor<'_>,
     username: &Username,

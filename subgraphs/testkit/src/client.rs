@@ -129,7 +129,7 @@ pub(crate) async fn json_of(response: Response<Body>) -> Value {
     serde_json::from_slice(&bytes).expect("a JSON body")
 }
 
-/// What a GraphQL operation answered.
+/// The response to a GraphQL operation.
 #[derive(Debug, Clone)]
 pub struct Answer(pub Value);
 

@@ -22,7 +22,6 @@ impl TestClock {
         Clock::from_fn(move || *now.lock().expect("no test panics while it holds the lock"))
     }
 
-    /// What it tells.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock().now()
     }

@@ -25,7 +25,7 @@ const KEY: [u8; 48] = {
 pub struct Issuer;
 
 impl Issuer {
-    /// Who is believed: this issuer.
+    /// The configuration of a service that trusts this issuer.
     pub fn config() -> TokenConfig {
         TokenConfig {
             jwks_url: "http://127.0.0.1:9/jwks.json".parse().expect("a valid URL"),

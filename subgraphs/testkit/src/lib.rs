@@ -1,5 +1,5 @@
-//! What the integration tests of the subgraphs share: databases of their own, signed viewers, a clock that
-//! can be set, a client that speaks to a service through its HTTP routes, and other services for it to ask.
+//! Shared tools for the subgraphs' integration tests: a database per test, signed viewers, a settable clock, a client
+//! for a service's HTTP routes, and fake services.
 
 mod clock;
 mod client;

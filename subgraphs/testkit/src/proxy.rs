@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
-/// What goes missing, together with its connection.
+/// The message that is lost, together with its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
     /// The statement: the database never hears of it.
@@ -138,7 +138,7 @@ impl State {
         }
     }
 
-    /// What becomes of these bytes of a client.
+    /// The loss that these bytes of a client trigger.
     fn loss(&self, sent: &[u8]) -> Option<Loss> {
         let mut plan = self.plan.lock().expect("no test panics here");
         let waiting = plan.as_mut()?;

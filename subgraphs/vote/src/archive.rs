@@ -10,8 +10,8 @@ use crate::error::Error;
 use crate::store::days;
 use crate::{domain, fold};
 
-/// Records the winners of the days that are over at `now` and have none yet; under a lease only while it is held, so
-/// that nobody who was stopped for a while records who was best then.
+/// Records the winners of the days that are over at `now` and have none yet; with a lease only while it is held, so
+/// that a process that was stopped for a while does not record an old ranking.
 pub async fn close_days(
     pool: &MySqlPool,
     now: DateTime<Utc>,
@@ -22,8 +22,8 @@ pub async fn close_days(
     if days::unclosed(pool, today).await?.is_empty() {
         return Ok(());
     }
-    // The last votes of the day count, whether or not the fold had its turn. It may also name days that only had
-    // photos which nobody folded, so they are asked for again.
+    // The last votes of the day count, whether or not the fold had its turn. It may also name new days, so they are
+    // read again.
     fold::run(pool).await?;
     for day in days::unclosed(pool, today).await? {
         transaction!(pool, Error, |tx, _| {

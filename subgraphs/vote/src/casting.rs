@@ -21,7 +21,7 @@ pub struct Casting {
 }
 
 impl Casting {
-    /// Sets `user`'s vote on a photo of somebody else, and returns the photo's tally with it.
+    /// Sets `user`'s vote on another user's photo, and returns the photo's new tally.
     pub async fn cast(&self, user: UserId, photo: PhotoId, choice: Choice) -> Result<Tally, Error> {
         let standing = match database::read(|| photos::standing(&self.pool, photo)).await? {
             Some(standing) => standing,

@@ -14,7 +14,7 @@ chassis::id_newtype! {
     PhotoId
 }
 
-/// What somebody wants their vote on a photo to be.
+/// A vote on a photo: up, down or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
     /// For the photo.
@@ -55,13 +55,13 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// What the timelines rank by.
+    /// The score that timelines rank by.
     pub fn score(self) -> i64 {
         self.up - self.down
     }
 }
 
-/// What photo tells of a published photo, in its event and when it is asked.
+/// A published photo, in the photo service's event and internal API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PublishedPhoto {
@@ -75,12 +75,12 @@ pub struct PublishedPhoto {
     pub hot_day: NaiveDate,
 }
 
-/// What is known here of a photo.
+/// A photo, as this service knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// It can be voted on, by anybody but its author.
     Listed {
-        /// Who may not vote on it.
+        /// The author, who may not vote on it.
         author: UserId,
     },
     /// It was deleted.

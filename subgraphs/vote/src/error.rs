@@ -1,4 +1,4 @@
-//! What can go wrong here, and what a client is told of it.
+//! Errors of this service, and the codes and messages that clients get.
 
 use chassis::error::Common;
 use chassis::{Classify, Code};
@@ -8,7 +8,7 @@ use crate::domain::InvalidDay;
 /// Every failure of this service.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// What can go wrong in every service.
+    /// An error that every service has.
     #[error(transparent)]
     Common(#[from] Common),
     /// The day is malformed.

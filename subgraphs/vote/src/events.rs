@@ -1,4 +1,4 @@
-//! What this service does about events of the photo and the authentication service.
+//! Handles events of the photo and authentication services.
 
 use std::sync::Arc;
 

@@ -49,7 +49,7 @@ use timelines::Timelines;
 /// The tables of this service's own.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
-/// What this service runs on. Cheap to clone.
+/// The service's state. Cheap to clone.
 #[derive(Clone)]
 pub struct Vote {
     /// Its schema.

@@ -16,7 +16,7 @@ use crate::store::photos::{self, Removal};
 use crate::store::votes;
 use crate::{events, recount};
 
-/// What is younger may not have been heard of everywhere, so nothing is concluded from its absence.
+/// Rows younger than this are skipped: they may not have reached the other service yet.
 const SETTLED: TimeDelta = TimeDelta::minutes(15);
 
 /// How much was repaired.
@@ -32,7 +32,7 @@ pub struct Repaired {
     pub tallies: u64,
 }
 
-/// Whom to compare with.
+/// The services to compare with.
 #[derive(Clone)]
 pub struct Others {
     /// The photo service.

@@ -11,7 +11,7 @@ use crate::fold;
 use crate::store::deltas::{self, Delta};
 use crate::store::{photos, votes};
 
-/// What a recount found.
+/// The result of a recount.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Recount {
     /// Photos that were compared.

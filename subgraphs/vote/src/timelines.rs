@@ -1,7 +1,7 @@
 //! Pages of the ranked timelines, stable while votes and photos arrive.
 //!
-//! The first page belongs to a snapshot of the order: the one of the current version, or a new one where nobody has
-//! read that version yet. Cursors name the snapshot, so the pages after it come from the same order, on any replica.
+//! The first page belongs to a snapshot of the order: the one of the current version, or a new one if that version has
+//! none. Cursors name the snapshot, so the pages after it come from the same order, on any replica.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;

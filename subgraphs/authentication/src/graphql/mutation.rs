@@ -71,7 +71,7 @@ impl Mutation {
     /// Ends this session, or all of the account's.
     async fn logout(&self, ctx: &Context<'_>, #[graphql(default = false)] everywhere: bool) -> Result<bool> {
         let state = state(ctx);
-        // Whatever the outcome, this browser is signed out.
+        // This browser is signed out in any case.
         state.cookies.clear(ctx);
         let account = if let Some((account, session)) = present(ctx).await? {
             sessions::end(state, account.id, session).await?;

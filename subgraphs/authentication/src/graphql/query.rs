@@ -9,7 +9,7 @@ pub struct Query;
 
 #[Object]
 impl Query {
-    /// Who is asking; null when signed out.
+    /// The signed-in viewer; null when signed out.
     async fn viewer(&self, ctx: &Context<'_>) -> Result<Option<Viewer>> {
         Ok(present(ctx)
             .await?

@@ -100,7 +100,7 @@ impl Session {
     }
 }
 
-/// What a new account needs.
+/// The input for a new account.
 #[derive(InputObject)]
 pub(super) struct RegisterInput {
     /// Compares without case.
@@ -109,14 +109,14 @@ pub(super) struct RegisterInput {
     pub(super) password: String,
 }
 
-/// What signing in needs.
+/// The input for signing in.
 #[derive(InputObject)]
 pub(super) struct LoginInput {
     pub(super) email: String,
     pub(super) password: String,
 }
 
-/// What a change of password needs.
+/// The input for changing a password.
 #[derive(InputObject)]
 pub(super) struct ChangePasswordInput {
     pub(super) current_password: String,

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::domain::{Account, Email, KnownAccount, PasswordHash, SessionId};
 
-/// What signing in needs to know of an account.
+/// The columns that sign-in needs.
 pub struct Credentials {
     /// The account.
     pub account: Account,
@@ -15,8 +15,8 @@ pub struct Credentials {
     pub address_is_known: bool,
 }
 
-/// The account with this e-mail, for somebody at `address` (a hash). Where several spellings of one address had got
-/// accounts of their own, it is the one whose spelling was typed.
+/// The account with this e-mail, for a client at `address` (a hash). If several spellings of one address have accounts,
+/// the one with the typed spelling.
 pub async fn by_email(
     executor: impl MySqlExecutor<'_>,
     email: &Email,
@@ -91,8 +91,8 @@ pub async fn password_hash(
     .await
 }
 
-/// The hash of the account's password, with a lock on the account until the transaction ends: whoever starts, replaces
-/// or ends sessions of one account does so one after another.
+/// The hash of the account's password, with a lock on the account until the transaction ends: sessions of one account
+/// start, renew and end one after another.
 pub async fn lock(executor: impl MySqlExecutor<'_>, id: UserId) -> Result<Option<PasswordHash>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT password_hash AS "password_hash: PasswordHash" FROM account WHERE id = ? FOR UPDATE"#,

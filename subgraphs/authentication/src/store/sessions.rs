@@ -10,7 +10,7 @@ pub struct NewSession<'a> {
     pub id: SessionId,
     /// Whose.
     pub account: UserId,
-    /// What the device calls itself.
+    /// The `User-Agent` of the device.
     pub user_agent: Option<&'a str>,
     /// Now.
     pub now: DateTime<Utc>,

@@ -190,7 +190,7 @@ async fn a_deleted_account_is_gone_with_all_that_it_can_do() {
         1
     );
 
-    // The address is free again, for somebody else.
+    // The address can be registered again.
     let again = register(&service.client, "ADA@example.org", PASSWORD)
         .await
         .data()["register"]

@@ -99,7 +99,7 @@ async fn signing_in_again_replaces_the_browsers_login() {
     let (replaced, answer) = with_cookies(&browser, LOGIN).await;
     answer.data();
     assert_ne!(cookies, replaced);
-    // The old cookies are overwritten, so nobody can end that login any more: it ended here.
+    // The old cookies are overwritten, so their session must end here.
     assert_eq!(service.count("SELECT COUNT(*) FROM session").await, 1);
     assert_eq!(viewer(&signed_in(&service.client, &first)).await, Value::Null);
 }

@@ -1,4 +1,4 @@
-//! Whatever ends a session tells the other services, in the same transaction.
+//! Every way to end a session sends an event in the same transaction.
 
 use std::collections::BTreeSet;
 

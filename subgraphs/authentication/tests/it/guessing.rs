@@ -45,7 +45,7 @@ async fn guesses_at_the_same_moment_are_counted_each() {
         )
     });
     futures::future::join_all(guesses).await;
-    // A busy machine may have had no time for some; they go on until nobody is compared any more.
+    // On a busy machine some attempts may have timed out; continue until the limit refuses them.
     let mut last = String::new();
     for _ in 0..40 {
         last = login(&other.client, "ada@example.org", WRONG).await.error();
@@ -172,6 +172,6 @@ async fn the_confirming_password_cannot_be_compared_either() {
         );
     }
     assert_eq!(delete_account(&client, PASSWORD).await.error(), "RATE_LIMITED");
-    // That is no way to keep somebody from signing in.
+    // The attack does not lock the owner out.
     login(&service.client, "ada@example.org", PASSWORD).await.data();
 }

@@ -97,7 +97,7 @@ async fn keys_rotate_with_overlap_on_every_replica() {
     one.state.keys.rotate_when_due(service.clock.now()).await.unwrap();
     assert_eq!(kids(&one).await, both);
 
-    // Long after its last token the old key goes, and so does whatever it signs.
+    // Long after its last token the old key is removed, and its signatures are refused.
     service
         .clock
         .set(start + TimeDelta::days(30) + TimeDelta::hours(2));

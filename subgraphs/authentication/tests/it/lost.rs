@@ -34,7 +34,7 @@ async fn accounts_and_sessions_survive_whatever_commit_is_lost() {
                 viewer(&signed_in(&service.client, &renewed)).await["email"],
                 email.as_str()
             );
-            // The next one is good as well: nobody was taken for a thief.
+            // The next one works too: no replay was detected.
             refresh(&service.client, &text(&renewed["refreshToken"]))
                 .await
                 .data();

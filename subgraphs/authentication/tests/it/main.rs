@@ -1,6 +1,6 @@
 //! Through the routes of the service, on a real MariaDB.
 
-/// A JSON snapshot with its keys in order, whatever order this build of serde keeps them in.
+/// A JSON snapshot with its keys in order, independent of how this build of serde orders them.
 macro_rules! assert_sorted_snapshot {
     ($($argument:tt)*) => {
         insta::with_settings!({ sort_maps => true }, { insta::assert_json_snapshot!($($argument)*) })

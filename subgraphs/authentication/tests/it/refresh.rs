@@ -80,7 +80,7 @@ async fn two_tabs_at_once_both_go_on() {
     }
     let token = text(&first["refreshToken"]);
     let last = refresh(&service.client, &token).await.data()["refreshSession"].clone();
-    // Once a successor was used, it is a theft whoever asks first.
+    // Once a successor was used, a use of the old token is a replay.
     renew(&service, &last).await;
     let (left, right) = tokio::join!(refresh(&service.client, &token), refresh(&other.client, &token));
     assert_eq!(

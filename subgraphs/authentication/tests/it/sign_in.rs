@@ -192,7 +192,7 @@ async fn two_hundred_logins_at_once_are_served_or_refused_quickly() {
         }
     }
     assert!(served >= 2, "{served} were served");
-    // What was refused cost no hash, and no try.
+    // A refused request costs no hash and no attempt.
     login(&service.client, "ada@example.org", PASSWORD).await.data();
 }
 

@@ -95,7 +95,7 @@ impl Mutation {
     }
 }
 
-/// Who writes, and where to.
+/// The viewer, whose account must exist, and the pool.
 async fn writer<'c>(ctx: &Context<'c>) -> chassis::Result<(&'c Viewer, &'c MySqlPool)> {
     let viewer = viewer::require_viewer(ctx)?;
     let pool = ctx.data_unchecked::<MySqlPool>();

@@ -11,7 +11,7 @@ use crate::loaders::Comments;
 /// A page of comments.
 pub type CommentConnection = NodeConnection<Comment, Total>;
 
-/// What a photo has here.
+/// The fields that this service adds to a photo.
 pub struct Photo(pub PhotoId);
 
 #[Object]
@@ -40,7 +40,7 @@ impl Photo {
     }
 }
 
-/// What a person has here.
+/// The fields that this service adds to a user.
 pub struct User(pub UserId);
 
 #[Object]
@@ -60,7 +60,7 @@ impl User {
     }
 }
 
-/// What somebody wrote under a photo.
+/// A comment under a photo, or a reply.
 pub struct Comment(pub domain::Comment);
 
 #[Object]

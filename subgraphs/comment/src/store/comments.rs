@@ -32,7 +32,7 @@ pub async fn comment(
 pub struct Parent {
     /// The photo that it is about.
     pub photo_id: PhotoId,
-    /// What it answers itself.
+    /// The comment that it replies to.
     pub reply_to: Option<CommentId>,
     /// Whether it is a tombstone.
     pub deleted: bool,
@@ -98,7 +98,7 @@ pub async fn take_key(
     .await
 }
 
-/// What a key is bound to: the photo, the comment that is answered, and the text.
+/// The input that an idempotency key is bound to: the photo, the parent comment, and the text.
 fn input_hash(comment: &Comment) -> [u8; 32] {
     Sha256::new()
         .chain_update(comment.photo_id.0)
@@ -202,7 +202,7 @@ pub async fn remove_of_photo(connection: &mut MySqlConnection, photo: PhotoId) -
 
 /// Removes tombstones without replies that are older than `before`, up to [`BATCH`]. True when all are gone.
 ///
-/// Nobody can reply to a tombstone, so one that has been bare for longer than any request lasts stays bare.
+/// A tombstone accepts no replies, so one that has been bare for longer than any request lasts stays bare.
 pub async fn remove_bare_tombstones(pool: &MySqlPool, before: DateTime<Utc>) -> Result<bool, sqlx::Error> {
     let bare = sqlx::query_scalar!(
         r#"SELECT t.id AS "id: CommentId" FROM comment t

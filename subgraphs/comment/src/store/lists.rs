@@ -116,7 +116,7 @@ fn padded(branches: usize) -> usize {
     }
 }
 
-/// An empty page: the nil id is nobody's.
+/// An empty page: no user has the nil id.
 fn nobodys(kind: Kind) -> ListPage {
     let list = match kind {
         Kind::Photo => List::OfPhoto(PhotoId(Uuid::nil())),

@@ -1,4 +1,4 @@
-//! What this service has heard of photos.
+//! The photos that this service knows.
 
 use chassis::UserId;
 use chassis::database::push_ids;
@@ -8,7 +8,7 @@ use sqlx::{MySqlConnection, MySqlExecutor, QueryBuilder};
 
 use crate::domain::{KnownPhoto, PhotoId};
 
-/// What is known of a photo: its author, that it was deleted, or nothing.
+/// The author of a photo; distinguishes deleted and unknown photos.
 pub async fn photo_author(
     executor: impl MySqlExecutor<'_>,
     id: PhotoId,

@@ -1,4 +1,4 @@
-//! Who may delete, what stays, and what goes.
+//! Permissions to delete, and the effects of deleting.
 
 use chrono::TimeDelta;
 use serde_json::json;

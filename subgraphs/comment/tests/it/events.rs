@@ -1,4 +1,4 @@
-//! What the events of others do: repeated, in any order, and while being killed.
+//! Events of other services: repeated, in any order, and interrupted.
 
 use axum::http::StatusCode;
 use chrono::TimeDelta;
@@ -67,7 +67,7 @@ async fn a_deletion_beats_a_late_publication() {
         .await;
     service.deliver("photo.published", item(photo, bob)).await;
     assert_eq!(service.rows("known_photo").await, 0);
-    // The tombstone answers; nobody is asked.
+    // The tombstone answers; the photo service is not called.
     assert_eq!(
         service
             .try_add(bob, json!({ "photoId": photo, "body": "late" }))
@@ -112,7 +112,7 @@ async fn a_deleted_account_leaves_tombstones_only_where_others_replied() {
     );
     assert_eq!(service.rows("comment_key").await, 0);
 
-    // The token lives on; what it asks for is refused, whatever it asks.
+    // The token is still valid; every write with it is refused.
     assert_eq!(
         service
             .try_add(ada, json!({ "photoId": "7", "body": "" }))

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use testkit::{Answer, Client, INTERNAL_SECRET, Issuer, TestClock, TestDatabase};
 use tokio_util::sync::CancellationToken;
 
-/// What the made-up photo service (and the made-up authentication service) knows.
+/// The data of the fake photo and authentication services.
 #[derive(Default)]
 struct Elsewhere {
     photos: Vec<(PhotoId, UserId)>,

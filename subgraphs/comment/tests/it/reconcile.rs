@@ -17,7 +17,7 @@ async fn lost_events_are_made_up_for_and_nothing_young_is_judged() {
     service.add(bob, lost, "goes with the photo").await;
     service.add(ada, kept, "goes with its author").await;
     service.add(bob, kept, "stays").await;
-    // What happened elsewhere, and was never told.
+    // Changes in other services whose events were lost.
     {
         let mut elsewhere = service.elsewhere.lock().unwrap();
         elsewhere
@@ -57,7 +57,7 @@ async fn lost_events_are_made_up_for_and_nothing_young_is_judged() {
     );
     assert_eq!(service.texts(lost).await, (vec![], 0, 0));
 
-    // What is taken away by hand comes back; comments under a photo that only they remember go.
+    // Rows deleted by hand are restored; comments under a photo that does not exist are deleted.
     sqlx::query("DELETE FROM known_photo")
         .execute(pool)
         .await

@@ -290,7 +290,7 @@ async fn the_author_edits() {
         edited.data()["editComment"],
         json!({ "body": "before", "editedAt": "2026-11-22T12:00:05.001+00:00", "author": { "id": ada } })
     );
-    // Neither the photo's author nor a moderator writes in somebody else's name.
+    // Neither the photo's author nor a moderator can edit another author's comment.
     assert_eq!(edit(bob, "x").await.error(), "FORBIDDEN");
     let moderator = service
         .client

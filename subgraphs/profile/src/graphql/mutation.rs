@@ -13,8 +13,8 @@ pub struct Mutation;
 #[Object]
 impl Mutation {
     /// 3 to 30 of a-z 0-9 _ -, starting with a letter; capitals are folded. CONFLICT on field username when it is
-    /// taken, reserved, or was somebody else's until a short time ago. Claiming again changes it; the name before is kept
-    /// from others for 90 days.
+    /// taken, reserved, or was another user's until recently. Claiming again changes it; the name before is kept from
+    /// others for 90 days.
     async fn claim_username(&self, ctx: &Context<'_>, username: String) -> chassis::Result<User> {
         let (viewer, pool) = writer(ctx).await?;
         let username = Username::parse(&username).map_err(Error::from)?;
@@ -22,7 +22,7 @@ impl Mutation {
         let profile = transaction!(pool, Error, |tx, _| {
             adopt(tx, viewer, now).await?;
             let has_it = store::owner_of(&mut *tx, &username).await? == Some(viewer.id);
-            // Whoever has a name keeps it when it becomes reserved.
+            // An owner keeps a name that becomes reserved.
             if username.is_reserved() && !has_it {
                 return Err(UsernameError::Reserved.into());
             }
@@ -46,7 +46,7 @@ impl Mutation {
     }
 }
 
-/// Who writes, and where to.
+/// The viewer, whose account must exist, and the pool.
 async fn writer<'c>(ctx: &Context<'c>) -> chassis::Result<(&'c Viewer, &'c MySqlPool)> {
     let viewer = viewer::require_viewer(ctx)?;
     let pool = ctx.data_unchecked::<MySqlPool>();
@@ -54,7 +54,7 @@ async fn writer<'c>(ctx: &Context<'c>) -> chassis::Result<(&'c Viewer, &'c MySql
     Ok((viewer, pool))
 }
 
-/// Makes a profile at the first sight of somebody: an issuer that is not ours announces nobody.
+/// Creates the profile on a user's first request, because an external issuer sends no events.
 async fn adopt(
     tx: &mut MySqlConnection,
     viewer: &Viewer,

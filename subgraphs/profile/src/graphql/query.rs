@@ -31,8 +31,8 @@ impl Query {
         }
     }
 
-    /// Whether a username could be claimed right now. A name that breaks the rules, is reserved, or is or was a short
-    /// time ago somebody else's could not; one's own could.
+    /// Whether a username could be claimed right now. A name that breaks the rules, is reserved, or is or recently was
+    /// another user's is not; the viewer's own is.
     async fn username_available(&self, ctx: &Context<'_>, username: String) -> chassis::Result<bool> {
         let Ok(name) = Username::parse(&username) else {
             return Ok(false);
@@ -62,8 +62,8 @@ impl Query {
     }
 }
 
-/// Who has claimed the name. Where nobody has, the latest is asked for: who has claimed it a moment ago looks at their
-/// page now, and another node of the database may know it already.
+/// The user who has claimed the name. If none is found, reads again with the latest state: the user may have claimed it
+/// a moment ago on another node.
 async fn owner_of(pool: &MySqlPool, name: &Username) -> Result<Option<UserId>, sqlx::Error> {
     database::read(|| async {
         if let Some(owner) = store::owner_of(pool, name).await? {
@@ -84,7 +84,7 @@ async fn exists(pool: &MySqlPool, id: UserId) -> Result<bool, sqlx::Error> {
     Ok(!store::present_among(&mut *latest, &[id]).await?.is_empty())
 }
 
-/// How the person appears; nobody where the account was deleted.
+/// The user; `None` if the account was deleted.
 pub(super) async fn user(ctx: &Context<'_>, id: UserId) -> chassis::Result<Option<User>> {
     let profile = ctx.data_unchecked::<DataLoader<Profiles>>().load_one(id).await;
     Ok(profile?.map(User))

@@ -1,4 +1,4 @@
-//! What the events of the authentication service do, in any order.
+//! Events of the authentication service, in any order.
 
 use axum::http::StatusCode;
 use chrono::TimeDelta;
@@ -27,7 +27,7 @@ async fn an_account_gets_a_profile_once() {
         answer.data()["_entities"][0]["joinedAt"],
         json!("2026-11-22T11:00:00.500+00:00")
     );
-    // What concerns others is acknowledged as well.
+    // Events for other services are acknowledged too.
     let other = service.event("photo.published", json!({ "anything": 1 }));
     assert_eq!(service.client.deliver(&other).await, StatusCode::NO_CONTENT);
 }

@@ -27,7 +27,7 @@ async fn a_name_is_claimed_folded_found_and_changed() {
     let found = service.client.graphql(USER, json!({ "name": "ADA_l" })).await;
     assert_eq!(found.data()["user"]["id"], json!(ada));
 
-    // Once more the same, then another: the first is nobody's.
+    // Claiming it again changes nothing; claiming another one frees the first.
     client.graphql(CLAIM, json!({ "name": "ada_l" })).await.data();
     client.graphql(CLAIM, json!({ "name": "ada" })).await.data();
     assert_eq!(
@@ -329,7 +329,7 @@ async fn somebody_without_a_profile_has_a_stand_in_that_can_be_found() {
       ]
     }
     "#);
-    // Nobody else can find who may never have existed.
+    // Other viewers cannot find a user who may not exist.
     let name = json!({ "name": "guest-01kanjy500fay8vvr14d2pf2db" });
     let found = service.client.graphql(USER, name.clone()).await;
     assert_eq!(found.data()["user"], json!(null));

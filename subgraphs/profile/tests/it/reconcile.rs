@@ -70,7 +70,7 @@ async fn lost_events_are_made_up_for_and_nothing_young_is_judged() {
         .await
         .data();
 
-    // At once: the accounts without a profile get one; nobody is taken for gone.
+    // Accounts without a profile get one at once; no account is treated as deleted.
     let repaired = profile::reconcile::run(pool, Some(&accounts), service.clock.now())
         .await
         .unwrap();

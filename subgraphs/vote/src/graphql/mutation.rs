@@ -11,9 +11,8 @@ pub struct Mutation;
 
 #[Object]
 impl Mutation {
-    /// Sets the viewer's vote on a photo to an absolute value: safe to repeat.
-    /// FORBIDDEN on one's own photo. The answer already counts this vote. Select id, votes and
-    /// viewerVote here: other fields need other services to be up.
+    /// Sets the viewer's vote on a photo to an absolute value: safe to repeat. FORBIDDEN on the viewer's own photo. The
+    /// response counts this vote. Select id, votes and viewerVote here: other fields need other services to be up.
     async fn cast_vote(&self, ctx: &Context<'_>, photo_id: ID, vote: VoteChoice) -> chassis::Result<Photo> {
         let viewer = viewer::require_viewer(ctx)?;
         departed::require_present(ctx.data_unchecked::<MySqlPool>(), viewer).await?;

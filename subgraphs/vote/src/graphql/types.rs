@@ -12,8 +12,7 @@ use crate::domain::{self, Choice, InvalidDay, PhotoId, Tally};
 use crate::error::Error;
 use crate::loaders::{Tallies, Votes};
 
-// As an argument it holds whatever was written there: async-graphql could only say that a value is invalid, and not
-// in which field.
+// As an argument it holds the raw text: async-graphql could only say that a value is invalid, and not in which field.
 /// A day as it is written.
 pub struct Date(String);
 
@@ -45,7 +44,7 @@ impl ScalarType for Date {
     }
 }
 
-/// What somebody's vote on a photo is, or shall be.
+/// The viewer's vote on a photo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "Choice")]
 pub enum VoteChoice {

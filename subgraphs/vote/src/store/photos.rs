@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{days, deltas};
 use crate::domain::{PhotoId, PublishedPhoto, Standing};
 
-/// What is known of the photo; `None` where only votes, or nothing at all, have been heard of.
+/// The state of the photo; `None` if it is unknown or only its votes are known.
 pub async fn standing(
     executor: impl MySqlExecutor<'_>,
     photo: PhotoId,
@@ -52,7 +52,7 @@ pub async fn adopt(
     deltas::announce(connection, photo.photo_id, delta).await
 }
 
-/// What is known when a photo goes.
+/// The data of a photo's removal.
 pub struct Removal {
     /// Which.
     pub photo: PhotoId,

@@ -54,7 +54,7 @@ struct Row {
 pub enum Current {
     /// It never had a photo.
     Empty,
-    /// Nobody has made a snapshot of this version yet, or only one that is about to expire.
+    /// This version has no snapshot, or only one that is about to expire.
     Unread,
     /// This is it, with its first chunk.
     Snapshot(Snapshot),
@@ -247,7 +247,7 @@ async fn tail(connection: &mut MySqlConnection, last: PhotoId) -> Result<Option<
     .await
 }
 
-/// What Trending has below `rank` right now, best first.
+/// The photos below `rank` in Trending now, best first.
 pub async fn trending_below(
     executor: impl MySqlExecutor<'_>,
     rank: &Rank,

@@ -26,8 +26,8 @@ pub struct Ballot {
     pub delta: Uuid,
 }
 
-/// Sets somebody's vote and appends what that changes. Repeating it, also after a commit whose answer was lost,
-/// changes nothing more.
+/// Sets a user's vote and appends the delta. Repeating it, also after a commit whose response was lost, changes nothing
+/// more.
 pub async fn cast(connection: &mut MySqlConnection, ballot: &Ballot) -> Result<(), sqlx::Error> {
     // Locks this one row, be it old or new, and keeps the old value beside the new one. A locking SELECT before it
     // would lock the gap of a row that is not there yet, and two new voters would wait for each other.
@@ -54,8 +54,8 @@ pub async fn cast(connection: &mut MySqlConnection, ballot: &Ballot) -> Result<(
     .map(drop)
 }
 
-/// The exact tallies of those of `photos` that are known here, with whether they are listed. What was folded and what
-/// was not are read in one statement, so no vote is counted twice or missed.
+/// The exact tallies of those of `photos` that are known here, with whether they are listed. One statement reads folded
+/// and unfolded votes, so none is counted twice or missed.
 pub async fn tallies(
     executor: impl MySqlExecutor<'_>,
     photos: &[PhotoId],
@@ -139,7 +139,7 @@ pub async fn unswept_accounts(
     .await
 }
 
-/// Who voted, after `after`, in the order of their ids; at most a thousand.
+/// The voters after `after`, ordered by id; at most a thousand.
 pub async fn voters_after(
     executor: impl MySqlExecutor<'_>,
     after: UserId,

@@ -121,7 +121,7 @@ async fn a_winner_who_went_while_the_day_closed_is_replaced_by_the_sweep() {
     app.clock.advance(TimeDelta::days(1));
     app.fold().await;
     app.delete(photos[1]).await;
-    // What two transactions can leave that did not see each other.
+    // The state that two concurrent transactions can leave.
     sqlx::query("UPDATE hot_day SET winner_id = ?, closed_at = UTC_TIMESTAMP(6)")
         .bind(photos[1])
         .execute(&mut app.admin().await)

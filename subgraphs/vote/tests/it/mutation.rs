@@ -11,7 +11,7 @@ async fn a_vote_is_absolute_and_counted_at_once() {
     let mut said = Vec::new();
     for choice in ["UP", "UP", "DOWN", "DOWN", "NONE", "NONE", "DOWN", "UP"] {
         said.push(shown(&app.vote(voter, photo, choice).await.data()["castVote"]));
-        // The fold moves votes from one table to another; nobody sees it.
+        // The fold moves votes between tables without a visible change.
         if said.len() % 3 == 0 {
             app.fold().await;
         }
@@ -223,7 +223,7 @@ async fn a_storm_of_one_persons_clicks_leaves_one_vote() {
         for answer in join_all(clicks).await {
             answer.unwrap().data();
         }
-        // Whatever came last, the tally is that one vote.
+        // The tally is the last vote.
         let after = app.tally(voter, photo).await;
         assert!(
             ["1/0/1 UP", "0/1/-1 DOWN", "0/0/0 -"].contains(&after.as_str()),

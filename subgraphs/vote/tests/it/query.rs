@@ -110,7 +110,7 @@ async fn a_cursor_that_we_did_not_issue_is_refused() {
     );
 }
 
-/// What the release before signatures issued, and what can be written in its form.
+/// Cursors from the release before signatures, and forgeries in their format.
 #[tokio::test]
 async fn a_cursor_without_our_signature_is_refused() {
     use base64::Engine as _;

@@ -254,7 +254,7 @@ pub(crate) struct Neighbours {
 
 #[derive(Default)]
 pub(crate) struct Truth {
-    /// What the photo service would say; deleted where there is no photo.
+    /// The responses of the fake photo service; `None` is a deleted photo.
     pub(crate) photos: BTreeMap<PhotoId, Option<PublishedPhoto>>,
     pub(crate) gone_accounts: HashSet<UserId>,
     pub(crate) down: bool,

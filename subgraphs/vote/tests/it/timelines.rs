@@ -113,7 +113,7 @@ async fn a_page_comes_from_the_order_in_which_its_reader_began() {
     app.fold().await;
     let started = walk(&app.client, List::Hot, 100).await;
     let first = leaf(&app.client, List::Hot, 3, None).await;
-    // The last becomes the first, and somebody publishes; whoever began before sees neither.
+    // The last photo becomes the first, and a new one is published; a scroll that began before sees neither.
     app.vote(someone(), photos[0], "UP").await.data();
     let new = app.publish(someone()).await;
     app.fold().await;
