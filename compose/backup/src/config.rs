@@ -23,7 +23,7 @@ pub struct VaultConfig {
     /// The region of the bucket.
     #[arg(long, env = "BACKUP_S3_REGION", default_value = "us-east-1")]
     pub backup_s3_region: String,
-    /// Who we are to the S3 service.
+    /// The access key id at the S3 service.
     #[arg(long, env = "BACKUP_S3_ACCESS_KEY_ID", hide_env_values = true)]
     pub backup_s3_access_key_id: Option<Secret>,
     /// A file that holds the access key id.
@@ -38,7 +38,7 @@ pub struct VaultConfig {
     /// The key that backups are encrypted with; without one they are not. Prefer the file.
     #[arg(long, env = "BACKUP_KEY", hide_env_values = true)]
     pub backup_key: Option<Secret>,
-    /// A file that holds the key. Keep a copy of it elsewhere: nobody can read the backups without it.
+    /// A file that holds the key. Keep a copy of it elsewhere: backups cannot be read without it.
     #[arg(long, env = "BACKUP_KEY_FILE")]
     pub backup_key_file: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! What can go wrong, in sentences that say what to do.
+//! Errors, with messages that say what to do.
 
 use std::error::Error as StdError;
 use std::io::ErrorKind;

@@ -101,7 +101,7 @@ impl Shipped {
             .collect())
     }
 
-    /// What it holds, and of which log that is.
+    /// The content of the piece, and the log that it is from.
     pub async fn read(&self, vault: &Vault) -> Result<(Origin, Vec<u8>), Error> {
         let path = self.path.as_ref();
         let damaged = |why| Error::Damaged(path.to_owned(), why);
@@ -136,7 +136,7 @@ pub struct Shipper {
     named: DateTime<Utc>,
 }
 
-/// What was fetched and not written yet.
+/// Log data that was fetched and is not written yet.
 #[derive(Debug)]
 pub struct Fetched {
     pieces: Vec<(Origin, u64, u64, Vec<u8>)>,
@@ -159,7 +159,7 @@ impl Shipper {
             at: None,
             named: DateTime::UNIX_EPOCH,
         };
-        // What was shipped before a hole that the full backup has covered is not gone on with.
+        // Shipping does not continue from before a gap that the full backup covers.
         if let Some(newest) = shipped.last().filter(|newest| newest.last >= copied) {
             new.last = newest.last;
             new.named = newest.at;
@@ -244,7 +244,7 @@ impl Shipper {
     pub async fn write(&mut self, fetched: Fetched) -> Result<u64, Error> {
         let before = self.last;
         for (origin, first, last, bytes) in fetched.pieces {
-            // Names have to go up, whatever the clock does.
+            // Names must ascend even if the clock goes back.
             let now = Utc::now().max(self.named + chrono::TimeDelta::milliseconds(1));
             let path = format!("{LOGS}/{}/{}_{first}-{last}.log", self.cluster, now.format(NAME));
             let head = Head {

@@ -53,7 +53,7 @@ struct Run {
     schedule: RunConfig,
 }
 
-/// What is backed up, and where to.
+/// The source and the destination of backups.
 #[derive(Debug, Args)]
 struct Site {
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! What a full backup says of itself.
+//! The manifest of a full backup.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use database_agent::memory::NodeId;

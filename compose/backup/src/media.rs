@@ -32,7 +32,7 @@ const AT_ONCE: usize = 4;
 pub struct Known {
     /// Where the photo service has it.
     pub path: String,
-    /// What it holds.
+    /// The content of the file.
     #[serde(flatten)]
     pub print: Print,
     /// Whether it is encrypted in the vault.
@@ -68,7 +68,7 @@ pub struct Media {
     store: Store,
     vault: Vault,
     known: BTreeMap<String, Known>,
-    /// What the photo service does not have any more, and since when that is known.
+    /// Files that the photo service has removed, and when that was noticed.
     gone: BTreeMap<String, Instant>,
 }
 
@@ -90,7 +90,7 @@ impl Media {
     async fn remember(&mut self) -> Result<(), Error> {
         let manifests = Manifest::all(&self.vault).await?;
         for manifest in &manifests {
-            // What the newest one does not have was removed before it.
+            // Files that the newest list lacks were removed before it.
             for file in self.known.values_mut() {
                 file.removed = true;
             }
@@ -110,7 +110,7 @@ impl Media {
             Ok(files) => self
                 .known
                 .extend(files.into_iter().map(|file| (file.path.clone(), file))),
-            // What it listed is copied again.
+            // The files in the damaged list are copied again.
             Err(error @ (Error::Damaged(..) | Error::WrongKey(_) | Error::KeyMissing(_))) => {
                 tracing::warn!("a list of files cannot be read: {error}");
             }
@@ -212,7 +212,7 @@ impl Media {
             .map_err(Error::Media)
     }
 
-    /// What is in the vault of all that the photo service has now.
+    /// The photo service's current files that are in the vault.
     pub fn present(&self) -> Vec<String> {
         let present = self.known.values().filter(|file| !file.removed);
         present.map(|file| file.path.clone()).collect()
@@ -289,9 +289,9 @@ pub fn changed_at(location: &Path) -> Option<DateTime<Utc>> {
     time_of(&format!("{seconds}Z"))
 }
 
-/// Every file that a restore of `base` to a moment needs: what it lists, and what came later. What came after that
-/// moment is among them, because a file is copied a little later than it was written; the photo service removes what
-/// no row belongs to.
+/// Every file that a restore of `base` to a moment needs: the files in its list, and later ones. Files from after the
+/// moment are included, because a file is copied a little later than it was written; the photo service removes files
+/// without a row.
 pub async fn needed(vault: &Vault, base: &Manifest, to: Moment) -> Result<BTreeMap<String, Known>, Error> {
     let listed = parse_list(&base.media.path, &vault.unpack_item(&base.media).await?)?;
     let mut files: BTreeMap<_, _> = listed.into_iter().map(|file| (file.path.clone(), file)).collect();

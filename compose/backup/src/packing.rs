@@ -20,7 +20,7 @@ const TAG: usize = 16;
 /// Fast, and what is slow here anyway is the disk.
 const LEVEL: i32 = 3;
 
-/// What backups are encrypted with.
+/// The encryption key of backups.
 #[derive(Clone)]
 pub struct Key([u8; 32]);
 
@@ -211,7 +211,7 @@ impl Unpacker {
 struct Sealer {
     stream: EncryptorBE32<XChaCha20Poly1305>,
     waiting: Vec<u8>,
-    /// What has to be stored before anything else.
+    /// The header, which is stored first.
     head: Vec<u8>,
 }
 

@@ -57,7 +57,7 @@ impl Moment {
     }
 }
 
-/// What the logs lead to.
+/// The result of planning a replay.
 #[derive(Clone, Debug)]
 pub struct Replay {
     /// Binary logs, in their order.
@@ -139,7 +139,7 @@ impl Assembly<'_> {
 
     fn add(&mut self, piece: &Shipped, origin: &Origin, bytes: Vec<u8>) -> Result<(), Error> {
         match &mut self.segment {
-            // What two processes shipped at the same time overlaps.
+            // Pieces that two processes shipped at the same time overlap.
             Some((so_far, whole)) => {
                 let known = usize::try_from(so_far.to - origin.from).unwrap_or(usize::MAX);
                 if let Some(new) = bytes.get(known..) {

@@ -23,7 +23,7 @@ use crate::server::{Server, program_failed};
 use crate::vault::Vault;
 use chassis::objects::StoreConfig;
 
-/// What to restore.
+/// The options of a restore.
 #[derive(Clone, Debug)]
 pub struct Order {
     /// As of when.
@@ -34,7 +34,7 @@ pub struct Order {
     pub slot: u32,
 }
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Clone, Debug)]
 pub struct Restored {
     /// The full backup that it began with.
@@ -80,7 +80,7 @@ pub async fn restore(vault: &Vault, media: &StoreConfig, order: &Order) -> Resul
 
 /// Where it is put together, before it takes its place.
 const WORK: &str = "restoring";
-/// A file system of its own has this folder in it, and nobody's data.
+/// The root folder of a file system contains this folder, which holds no data.
 const LOST: &str = "lost+found";
 
 fn refuse_full(folder: &Path) -> Result<(), Error> {
@@ -208,7 +208,7 @@ async fn take_place(order: &Order, work: &Path, cluster: Uuid, seqno: i64) -> Re
         id,
         memory: Some(Memory::of_bootstrapper(None, &start)),
     };
-    // MariaDB's files have reached the disk when it stops; what mbstream wrote and nobody changed has not.
+    // MariaDB syncs its files when it stops; files that mbstream wrote and MariaDB did not change are not synced yet.
     let synced = Command::new("sync").status().await.map_err(Error::io("sync"))?;
     if !synced.success() {
         return Err(program_failed("sync", synced, b""));

@@ -1,4 +1,4 @@
-//! A MariaDB of one's own, which nobody else reaches, to replay logs on a restored copy.
+//! A private MariaDB without network access, which replays logs on a restored copy.
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -17,7 +17,7 @@ use crate::error::Error;
 /// A large copy takes its time to recover.
 const START: Duration = Duration::from_mins(10);
 const STOP: Duration = Duration::from_mins(10);
-/// Who replays. The account is removed at the end.
+/// The account that replays the logs. It is removed at the end.
 const USER: &str = "restore";
 
 /// A running MariaDB.
@@ -172,7 +172,7 @@ impl Server {
         let (pipe, writer) = std::io::pipe().map_err(Error::io("mariadb-binlog"))?;
         let reading = Command::new(find("mariadb-binlog", "mariadb-client")?)
             .arg("--no-defaults")
-            // What a node did for itself alone is none of the cluster's.
+            // Transactions that a node ran for itself alone are not the cluster's.
             .arg(format!("--do-domain-ids={DOMAIN}"))
             .args(files)
             .stdin(Stdio::null())

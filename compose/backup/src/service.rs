@@ -37,7 +37,7 @@ const CHECK: Duration = Duration::from_mins(1);
 /// So many failures in a row are no accident.
 const HEALTHY: u32 = 3;
 
-/// What the tasks of the service share.
+/// State that the service's tasks share.
 struct Service {
     vault: Vault,
     source: Source,
@@ -92,7 +92,7 @@ pub async fn run(
     });
     let shipping = tokio::spawn(async move { service.keep_shipping().await });
     stop.cancelled().await;
-    // What is half-written is nothing, and the next start begins again.
+    // An incomplete backup is discarded; the next start begins again.
     for task in [full, shipping] {
         task.abort();
         let _ = task.await;
@@ -149,7 +149,7 @@ impl Service {
                     tracing::error!("no full backup was made: {error}; trying again in a minute");
                     self.note_trouble(&error);
                     if error.is_of_full_store() {
-                        // What is too old goes after a backup; now it is in the way of one.
+                        // Expired data is removed after a backup; here it is removed early to make room.
                         self.prune().await;
                     }
                     tokio::time::sleep(AGAIN).await;
@@ -256,7 +256,7 @@ impl Service {
             .as_ref()
             .map(|newest| (newest.cluster, newest.transaction, newest.began_at()))
         else {
-            // What logs would follow is not there yet.
+            // There is no full backup yet that logs could continue.
             return Ok(false);
         };
         let current = match shipper {

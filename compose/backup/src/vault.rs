@@ -24,9 +24,9 @@ pub struct Item {
     pub path: String,
     /// How it is packed.
     pub packing: Packing,
-    /// What was packed.
+    /// The fingerprint of the packed data.
     pub content: Print,
-    /// What lies there.
+    /// The fingerprint of the stored object.
     pub stored: Print,
 }
 
@@ -153,7 +153,7 @@ impl Vault {
         })
     }
 
-    /// What is under `folder`, in the order of the names.
+    /// The objects under `folder`, ordered by name.
     pub async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>, Error> {
         let objects = self.store.objects.list(Some(&Path::from(folder)));
         let mut objects: Vec<_> = objects.try_collect().await.map_err(Error::Store)?;

@@ -7,12 +7,12 @@ use crate::media;
 use crate::replay::{Moment, assemble};
 use crate::vault::Vault;
 
-/// What was found.
+/// The result of a verification.
 #[derive(Debug, Default)]
 pub struct Report {
     /// A line for each thing that was read.
     pub fine: Vec<String>,
-    /// What cannot be restored, and why.
+    /// Parts that cannot be restored, with the reasons.
     pub faults: Vec<String>,
 }
 

@@ -65,9 +65,9 @@ enum Ended {
 /// Secrets, read.
 #[derive(Debug)]
 pub struct Secrets {
-    /// What the agents share.
+    /// The secret that the agents share.
     pub cluster: Secret,
-    /// What copies log in with.
+    /// The password of the user that copies nodes.
     pub copy_password: Secret,
     /// The services' own.
     pub accounts: Vec<Account>,

@@ -1,7 +1,7 @@
-//! What a node gives to backups: a copy of its database while it runs, and its binary logs.
+//! Serves backups: a copy of the database while it runs, and its binary logs.
 //!
-//! The questions are sealed like those between agents, so whoever backs up knows the cluster's secret. The copy is too
-//! long for one sealed answer: it comes in frames, and the last one seals all before it.
+//! Requests are signed like those between agents, so the client knows the cluster's secret. The copy is too long for
+//! one signed response: it comes in frames, and the last one signs all before it.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -62,10 +62,10 @@ pub enum BackupError {
     /// The node cannot be reached, or refuses.
     #[error(transparent)]
     Peer(#[from] PeerError),
-    /// What came is not what was sent.
+    /// The received data differs from the sent data.
     #[error("the copy from {0} broke off")]
     BrokeOff(SocketAddr),
-    /// Somebody is in between.
+    /// The signature is wrong: the sender does not know the secret.
     #[error("the copy from {0} carries no genuine seal: it is not used")]
     Forged(SocketAddr),
 }
@@ -105,7 +105,7 @@ pub struct Piece {
     pub length: u64,
 }
 
-/// What a finished copy is of.
+/// The position of a finished copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copied {
     /// The cluster.
@@ -204,7 +204,7 @@ fn look_at(path: &Path, name: &str, end: Option<u64>) -> std::io::Result<Log> {
 
 fn read_piece(data: &Path, piece: &Piece) -> Result<Vec<u8>, BackupError> {
     let failed = |error| BackupError::Io(piece.name.clone(), error);
-    // Nothing but a log is read, whatever the name says.
+    // Only binary logs can be read: the name is checked.
     let number = piece.name.strip_prefix("binlog.").unwrap_or_default();
     if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(failed(std::io::ErrorKind::InvalidInput.into()));
@@ -218,7 +218,7 @@ fn read_piece(data: &Path, piece: &Piece) -> Result<Vec<u8>, BackupError> {
     Ok(bytes)
 }
 
-/// What a frame holds.
+/// The kinds of frames.
 const DATA: u8 = 0;
 const END: u8 = 1;
 const FAILED: u8 = 2;
@@ -393,7 +393,7 @@ async fn pump(
     }
 }
 
-/// What mariadb-backup said.
+/// The output of mariadb-backup.
 #[derive(Default)]
 struct Said {
     transaction: Option<u64>,
@@ -506,7 +506,7 @@ impl Copy {
         }
     }
 
-    /// What was copied, once all of it has come and is genuine.
+    /// The position of the copy, once it is complete and verified.
     pub fn copied(&self) -> Option<&Copied> {
         self.copied.as_ref()
     }

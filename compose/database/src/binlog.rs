@@ -3,8 +3,8 @@
 //! The format is MariaDB's, version 4: four bytes that mark the file, then events. An event begins with its time (4
 //! bytes), kind (1), server (4), length with this header (4), end (4) and flags (2), all little-endian.
 
-/// Replication numbers the cluster's transactions in this domain, alike on every node. What a node did for itself alone
-/// has another one.
+/// Replication numbers the cluster's transactions in this domain, alike on every node. Transactions that a node runs
+/// for itself alone have another domain.
 pub const DOMAIN: u32 = 1;
 
 /// How long the mark is that a file begins with.

@@ -65,7 +65,7 @@ pub struct Config {
     pub log: LogConfig,
 }
 
-/// What MariaDB is given of the machine.
+/// Resources for MariaDB.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Server {
     /// Memory for pages of tables.
@@ -79,7 +79,7 @@ pub struct Server {
     pub max_connections: u32,
 }
 
-/// What the agents show each other.
+/// The secret of the cluster's agents.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ClusterSecret {
     /// The secret that all agents of the cluster share. Prefer the file.
@@ -100,7 +100,7 @@ impl ClusterSecret {
     }
 }
 
-/// What mariadb-backup logs in with when it copies a node for another.
+/// The password with which mariadb-backup copies a node for another.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CopyPassword {
     /// The password of the user `sst`. Prefer the file.

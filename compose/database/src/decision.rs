@@ -1,9 +1,9 @@
-//! What a node does with what it knows. Pure functions: the model in `tests/it` runs them through every order of
-//! crashes, restarts and silence of a small cluster.
+//! Decides a node's next step from its state and its peers'. Pure functions: the model in `tests/it` runs them through
+//! every order of crashes, restarts and silence of a small cluster.
 //!
-//! The rule that all of it serves: an acknowledged write is on a member of the last membership. So while nobody runs,
-//! the cluster starts only when all of those are back (and everyone whom they let in since), from the one that has
-//! the most, after all have agreed.
+//! The rule behind all of it: an acknowledged write is on a member of the last membership. So while no node runs, the
+//! cluster starts only when all of those members are back (and every node that they have admitted since), from the one
+//! with the newest data, after all have agreed.
 
 mod agreement;
 mod reasons;
@@ -18,7 +18,7 @@ pub use self::agreement::{Objection, Promise, Proposal, consider};
 pub use self::reasons::{Refusal, Slots, Waiting};
 use crate::memory::{Bootstrap, Expected, Memory, NodeId, Slot};
 
-/// What is on a volume.
+/// The state of a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Data {
@@ -45,7 +45,7 @@ impl Data {
     }
 }
 
-/// What a node is at.
+/// The stage of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
@@ -53,12 +53,12 @@ pub enum Stage {
     Recovering,
     /// Its database is stopped, and it looks for a way to start it.
     Deciding {
-        /// What it asks the others to agree on, when it does.
+        /// The ballot that it asks the others to agree on, if any.
         ballot: Option<u64>,
     },
     /// All have agreed that it starts the cluster.
     Bootstrapping {
-        /// What they agreed on.
+        /// The ballot that they agreed on.
         ballot: u64,
     },
     /// Its database starts, towards a cluster that runs.
@@ -71,18 +71,15 @@ pub enum Stage {
     Stopping,
 }
 
-/// What one node knows of itself, and tells the others.
+/// A node's state, as it tells the others.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Node {
     /// The identity of its volume.
     pub id: NodeId,
     /// Its number in the service.
     pub slot: Slot,
-    /// What it has.
     pub data: Data,
-    /// What it remembers.
     pub memory: Option<Memory>,
-    /// What it is at.
     pub stage: Stage,
 }
 
@@ -100,14 +97,14 @@ impl Node {
         self.data.seqno()
     }
 
-    /// Whether it never had anything. A founder that died before its cluster had a name is like that too: nobody
-    /// joins a cluster without one.
+    /// Whether it never had anything. A founder that died before its cluster had a name counts as new: no node joins a
+    /// cluster without one.
     fn is_new(&self) -> bool {
         let unnamed = self.memory.as_ref().is_none_or(|memory| memory.cluster.is_none());
         self.data == Data::Empty && unnamed
     }
 
-    /// Whether it had data once, and has none now although nobody was replacing it.
+    /// Whether it had data once and has none now, although no copy was in progress.
     fn has_lost_data(&self) -> bool {
         let joining = self.memory.as_ref().is_some_and(|memory| memory.joining);
         self.seqno().is_none() && !joining && !self.is_new()
@@ -127,7 +124,7 @@ impl Node {
     }
 }
 
-/// What else a decision depends on.
+/// The other inputs of a decision.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Around {
     /// How many addresses were found that did not answer.
@@ -140,7 +137,7 @@ pub struct Around {
     pub waited: bool,
 }
 
-/// What a node does next.
+/// The next step of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Start the cluster, once all of these have agreed.
@@ -152,7 +149,7 @@ pub enum Decision {
     },
     /// Ask again soon.
     Wait(Waiting),
-    /// Ask again soon too, but somebody has to do something first.
+    /// Retry soon too, but an operator has to act first.
     Refuse(Refusal),
 }
 
@@ -161,7 +158,7 @@ pub enum Decision {
 pub struct Plan {
     /// Everyone who takes part, the node itself too.
     pub participants: BTreeMap<NodeId, Slot>,
-    /// What the one with the newest membership remembers; none when the cluster is founded.
+    /// The cluster record with the newest membership; none when the cluster is founded.
     pub newest: Option<Memory>,
     /// Whether an operator gave up those who are missing.
     pub forced: bool,
@@ -263,7 +260,7 @@ fn join(own: &Node, peers: &[Node]) -> Option<Decision> {
     }
     let mut members = running.members.clone();
     members.remove(&own.id);
-    // Whoever runs is a member, even where the membership that tells so is not remembered yet.
+    // A running node is a member, even if its membership is not recorded yet.
     members.extend(
         peers
             .iter()
@@ -296,7 +293,7 @@ fn without_data(own: &Node, peers: &[Node], around: Around) -> Decision {
     let missing = (2..=around.founders)
         .filter(|slot| !empty.contains_key(slot))
         .count();
-    // Whoever is silent, or sits in our slot, may have the data of a cluster that exists.
+    // A silent node, or one in the same slot, may have the data of an existing cluster.
     if missing > 0 || around.silent > 0 || peers.len() != empty.len() || empty.contains_key(&1) {
         return Decision::Wait(Waiting::Founders {
             wanted: around.founders,
@@ -313,7 +310,7 @@ fn without_data(own: &Node, peers: &[Node], around: Around) -> Decision {
     })
 }
 
-/// Nobody runs: all of the last members are needed, and the one with the most starts.
+/// No node runs: all of the last members are needed, and the one with the newest data starts.
 fn restart(own: &Node, peers: &[Node], around: Around) -> Decision {
     if let Some(starting) = peers
         .iter()
@@ -405,7 +402,7 @@ fn needed(newest: &Memory, everyone: &BTreeMap<NodeId, &Node>) -> BTreeMap<NodeI
     needed
 }
 
-/// Two lines of starts that went on beside each other: nobody but a person can choose.
+/// Two histories of starts that diverged: only an operator can choose.
 fn split(own: &Node, everyone: &BTreeMap<NodeId, &Node>, newest: &Memory) -> Option<Decision> {
     let last = newest.history.last()?;
     let same_start = |node: &&&Node| {

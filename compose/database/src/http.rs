@@ -1,4 +1,4 @@
-//! What the agent answers: `/health`, `/status` and `/metrics` to anyone, `/peer/…` to those who know the secret.
+//! The agent's HTTP routes: `/health`, `/status` and `/metrics` are open, `/peer/…` needs the secret.
 
 use std::sync::Arc;
 

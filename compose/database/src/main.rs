@@ -33,7 +33,7 @@ enum Task {
     },
     /// Let this node start the cluster although nodes with newer data may be missing. It holds once, for 15 minutes.
     ///
-    /// What only the missing nodes have is given up: when one of them comes back, it refuses to start.
+    /// Writes that only the missing nodes have are given up: when one of them comes back, it refuses to start.
     ForceBootstrap {
         /// The folder that outlives the container.
         #[arg(long, env = "DATABASE_VOLUME", default_value = "/var/lib/proofsheet")]

@@ -27,7 +27,6 @@ pub enum ServerError {
     /// It is not installed.
     #[error("{program} is missing; Debian's package {package} has it")]
     NotInstalled {
-        /// What is missing.
         program: &'static str,
         /// Where it comes from.
         package: &'static str,
@@ -58,7 +57,7 @@ pub enum ServerError {
 /// How much a volume holds, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Space {
-    /// What can still be written.
+    /// Bytes that can still be written.
     pub free: u64,
     /// All of it.
     pub total: u64,
@@ -120,7 +119,7 @@ impl Volume {
         self.root.join("tmp")
     }
 
-    /// What the agent remembers.
+    /// The file with the agent's record of the cluster.
     pub fn record(&self) -> PathBuf {
         self.root.join("agent.json")
     }
@@ -389,7 +388,7 @@ pub async fn recover(volume: &Volume, joining: bool) -> Result<Data, ServerError
     let output = Command::new(program)
         .arg(format!("--defaults-file={}", volume.configuration().display()))
         .arg("--wsrep-recover")
-        // It connects to nobody, but reads the option.
+        // It makes no connection, but reads the option.
         .arg("--wsrep-cluster-address=gcomm://")
         .stdin(Stdio::null())
         .kill_on_drop(true)

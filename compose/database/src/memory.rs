@@ -1,4 +1,4 @@
-//! What a node remembers of its cluster: enough to know, after everything has stopped, whose data is the newest.
+//! A node's record of its cluster: enough to know, after everything has stopped, which node has the newest data.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -93,16 +93,16 @@ pub struct Expected {
 /// Older starts than these many are forgotten: a node that missed so many is copied anew.
 const STARTS: usize = 500;
 
-/// What a node knows of its cluster, as of the last time that it was part of it.
+/// A node's record of its cluster, as of the last time that it was a member.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Memory {
     /// The cluster; none while its first start is not finished.
     pub cluster: Option<Uuid>,
     /// The last membership that is known.
     pub view: ViewId,
-    /// Who was in it.
+    /// The members.
     pub members: BTreeMap<NodeId, Slot>,
-    /// Who may have come since.
+    /// Nodes that may have joined since.
     pub expected: BTreeMap<NodeId, Expected>,
     /// Every start of the whole cluster, oldest first.
     pub history: Vec<Bootstrap>,
@@ -132,7 +132,7 @@ impl Memory {
         self.expected.insert(id, Expected { slot, since });
     }
 
-    /// What `own` remembers from the moment that the members of the running cluster have let it in.
+    /// The record of `own` once the members of the running cluster have admitted it.
     pub fn of_joiner(own: NodeId, members: &[Self]) -> Option<Self> {
         let mut memory = members.iter().max_by_key(|memory| memory.view)?.clone();
         for other in members {
@@ -145,8 +145,8 @@ impl Memory {
         Some(memory)
     }
 
-    /// What a node remembers from the moment that it starts the whole cluster. Until a membership is known, all who
-    /// agreed are needed again.
+    /// The record of a node once it starts the whole cluster. Until a membership is known, all nodes that agreed are
+    /// needed again.
     pub fn of_bootstrapper(newest: Option<&Self>, start: &Start) -> Self {
         let mut memory = newest.cloned().unwrap_or_default();
         memory.cluster = memory.cluster.or(start.cluster);
@@ -180,7 +180,7 @@ pub struct Start {
     pub seqno: i64,
     /// Whether an operator gave up those who are missing.
     pub forced: bool,
-    /// Who agreed, and the node itself.
+    /// The nodes that agreed, and the node itself.
     pub participants: BTreeMap<NodeId, Slot>,
 }
 
@@ -204,7 +204,7 @@ pub enum RecordError {
         /// Why.
         source: io::Error,
     },
-    /// Somebody edited it, or the disk did.
+    /// The file was edited or damaged.
     #[error(
         "{path} is damaged ({source}). It says which nodes may hold newer data, so this node does not start without it. \
          If another node runs, move this volume's contents away and let the node join empty; else restore the file, or \

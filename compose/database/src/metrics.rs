@@ -1,4 +1,4 @@
-//! What `/metrics` tells: the node's state and MariaDB's, in Prometheus' text format. There is nothing secret in it.
+//! Renders `/metrics`: the state of the node and of MariaDB, in Prometheus' text format, without secrets.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};

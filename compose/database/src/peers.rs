@@ -23,7 +23,7 @@ const LOOKUP: Duration = Duration::from_secs(3);
 /// A request that any process may answer.
 pub const ANYBODY: &str = "any";
 
-/// What an agent tells of itself.
+/// The response of an agent about itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Answer {
     /// The name of its cluster.
@@ -61,7 +61,7 @@ pub enum PeerError {
     /// Nothing came back.
     #[error("{0} does not answer")]
     Silent(SocketAddr, #[source] reqwest::Error),
-    /// What came back was not sealed with our secret, or our seal was not taken.
+    /// The response was not signed with this node's secret, or the peer refused this node's signature.
     #[error("{0} does not share this node's cluster secret: it is ignored")]
     Stranger(SocketAddr),
     /// It refuses.
@@ -75,7 +75,7 @@ pub enum PeerError {
 /// Everyone who was found.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Who answered, and where.
+    /// The peers that answered, by address.
     pub answers: BTreeMap<SocketAddr, Answer>,
     /// Addresses and names that gave nothing.
     pub silent: BTreeSet<String>,
@@ -88,12 +88,12 @@ pub struct Client {
     secret: Secret,
     names: Vec<String>,
     port: u16,
-    /// What each name gave last.
+    /// The last addresses of each name.
     known: Mutex<HashMap<String, Vec<SocketAddr>>>,
-    /// Who answered at the last question. Swarm takes an address out of its name when it tells the node to stop, and
-    /// nodes that stop must see each other.
+    /// The peers that answered the last request. Swarm takes an address out of its name when it tells the node to stop,
+    /// and nodes that stop must see each other.
     heard: Mutex<BTreeSet<SocketAddr>>,
-    /// What was complained about already.
+    /// Warnings that have been logged already.
     told: Mutex<HashSet<String>>,
 }
 
@@ -129,7 +129,7 @@ impl Client {
                 }
                 Err(error) => {
                     self.heard().remove(&address);
-                    // Without a name it has gone, and nobody expects it.
+                    // An address without a name is gone and not expected.
                     if !named.contains(&address) {
                         continue;
                     }
@@ -187,7 +187,7 @@ impl Client {
                     known.insert(name.clone(), found);
                 }
                 Err(reason) => {
-                    // Whoever was there before can still be asked, and yet there may be somebody else.
+                    // Earlier addresses can still be asked, but other nodes may exist.
                     silent.insert(name.clone());
                     let known = self.known.lock().expect("no panic while locked");
                     let before = known.get(name).map_or(&[][..], Vec::as_slice);

@@ -1,4 +1,4 @@
-//! What the agent asks its own MariaDB.
+//! The agent's statements to its own MariaDB.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,11 +23,11 @@ pub struct View {
     pub cluster: Uuid,
     /// Galera's number of the membership.
     pub number: u64,
-    /// Who is in it.
+    /// The members.
     pub members: BTreeMap<NodeId, Slot>,
 }
 
-/// What MariaDB says of itself: its status variables.
+/// MariaDB's status variables.
 pub type Status = BTreeMap<String, String>;
 
 /// Connects when it is first used.
@@ -107,7 +107,7 @@ pub async fn weigh(pool: &MySqlPool, weight: u8) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Whether the accounts of services may write. What the other nodes write comes in all the same.
+/// Whether the accounts of services may write. Writes of the other nodes are still applied.
 pub async fn refuse_writes(pool: &MySqlPool, refuse: bool) -> Result<(), sqlx::Error> {
     let statement = if refuse {
         "SET GLOBAL read_only = ON"
@@ -164,7 +164,7 @@ fn account_statements(accounts: &[Account], copy_password: &Secret) -> Vec<Strin
     let mut statements = vec![
         format!("CREATE USER IF NOT EXISTS 'sst'@'localhost' IDENTIFIED BY '{copy_password}'"),
         format!("ALTER USER 'sst'@'localhost' IDENTIFIED BY '{copy_password}'"),
-        // What mariadb-backup needs to copy a running node.
+        // The privileges that mariadb-backup needs to copy a running node.
         "GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR, REPLICA MONITOR ON *.* TO 'sst'@'localhost'"
             .to_owned(),
     ];

@@ -1,4 +1,4 @@
-//! What the agent's tasks share: what the node is, what it remembers, and what it has agreed to.
+//! State that the agent's tasks share: the node's stage, its record of the cluster, and its promises.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard};
@@ -28,7 +28,7 @@ const NONCES: usize = 100_000;
 pub struct Shared {
     /// The flags.
     pub config: Config,
-    /// What the agents share.
+    /// The secret that the agents share.
     pub secret: Secret,
     /// This process.
     pub boot: u64,
@@ -49,7 +49,7 @@ struct State {
     data: Data,
     stage: Stage,
     promise: Option<(Promise, Instant)>,
-    /// Who was let in last.
+    /// The node that was admitted last.
     admitted: Option<(NodeId, Instant)>,
     says: String,
     status: Status,
@@ -61,7 +61,7 @@ struct State {
     deaths: u64,
 }
 
-/// What the agent counts of itself.
+/// The agent's counters.
 #[derive(Clone, Copy, Debug)]
 pub struct Counts {
     /// Whether an operator is needed before this node starts.
@@ -87,7 +87,7 @@ pub enum RegisterError {
     /// One node joins at a time.
     #[error("another node was let in a moment ago")]
     Busy,
-    /// What must be durable is not.
+    /// The record could not be made durable.
     #[error("this node cannot write its memory: {0}")]
     Record(#[from] RecordError),
 }
@@ -144,7 +144,7 @@ impl Shared {
         }
     }
 
-    /// What it answers a peer.
+    /// The response to a peer.
     pub fn answer(&self) -> Answer {
         Answer {
             cluster: self.config.cluster.clone(),
@@ -155,12 +155,10 @@ impl Shared {
         }
     }
 
-    /// What it remembers.
     pub fn memory(&self) -> Option<Memory> {
         self.state().record.memory.clone()
     }
 
-    /// What it is at.
     pub fn stage(&self) -> Stage {
         self.state().stage
     }
@@ -170,7 +168,6 @@ impl Shared {
         self.state().stage = stage;
     }
 
-    /// What it has.
     pub fn set_data(&self, data: Data) {
         self.state().data = data;
     }
@@ -218,7 +215,7 @@ impl Shared {
         self.state().deaths += 1;
     }
 
-    /// What is counted for `/metrics`.
+    /// The counters for `/metrics`.
     pub fn counts(&self) -> Counts {
         let state = self.state();
         Counts {
@@ -270,7 +267,6 @@ impl Shared {
         nonce.len() == 32 && state.nonces.insert(nonce.to_owned())
     }
 
-    /// What it has agreed to.
     pub fn promise(&self) -> Option<Promise> {
         self.state().promise.map(|(promise, _)| promise)
     }
@@ -369,7 +365,7 @@ impl Shared {
         self.memory().ok_or(RegisterError::NotAMember)
     }
 
-    /// Lets in one node at a time: until it tells that it joins, nobody else.
+    /// Admits one node at a time: no other until that one reports that it joins.
     fn admit(&self, newcomer: NodeId) -> Result<(), RegisterError> {
         let mut state = self.state();
         let busy = state

@@ -33,7 +33,6 @@ pub enum ConfigError {
     Invalid {
         /// The setting.
         name: &'static str,
-        /// What is wrong with it.
         reason: String,
     },
 }
@@ -153,7 +152,7 @@ pub struct TokenConfig {
     pub token_type: String,
 }
 
-/// What one service shows another.
+/// The secret between services.
 #[derive(Debug, Clone, clap::Args)]
 pub struct InternalConfig {
     /// The secret that guards `/events` and `/internal`. Prefer the file.

@@ -39,8 +39,8 @@ const ATTEMPTS: u32 = 5;
 /// No try begins when the first one is longer ago: a request must be answered within two seconds.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// Every connection's session: strict about values, and no statement of a request runs for much more than a second. Who
-/// waits for a lock gives up first, because that may be tried again.
+/// Every connection's session: strict about values, and no statement of a request runs for much more than a second.
+/// Lock waits time out first, because they can be retried.
 const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', \
                        max_statement_time = 1.2, innodb_lock_wait_timeout = 1";
 
@@ -140,10 +140,10 @@ macro_rules! transaction {
     }};
 }
 
-/// What a transaction reads from.
+/// The consistency of a transaction's reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum View {
-    /// What the node has that the connection leads to. It may be some milliseconds behind another one.
+    /// The state of the connection's node. It may be some milliseconds behind another one.
     OfTheNode,
     /// All that was acknowledged before on any node. The node waits until it has got that, so this is for those who
     /// read what the same person has just written, perhaps by way of another node.
@@ -308,7 +308,7 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// What the next try should know.
+    /// The state for the next attempt.
     pub fn attempt(&self) -> Attempt {
         Attempt {
             ambiguous: self.ambiguous,
@@ -344,7 +344,7 @@ where
         Err(error) => (error, false),
         Ok(value) => match commit(&mut open).await {
             Ok(()) => {
-                // It is committed, whatever becomes of the connection.
+                // It is committed, even if the connection fails now.
                 open.ended = last_answer(&mut open, WRITABLE).await.is_ok();
                 return Ok(value);
             }
@@ -372,7 +372,7 @@ async fn take_back(connection: &mut MySqlConnection) -> Result<bool, sqlx::Error
     .await
 }
 
-/// What the last of the statements answers. Without an answer it is not known how many were carried out.
+/// The result of the last statement. Without one, the number of executed statements is unknown.
 async fn last_answer(
     connection: &mut MySqlConnection,
     statements: &'static str,
@@ -401,7 +401,7 @@ pub fn push_ids(query: &mut QueryBuilder<MySql>, ids: impl IntoIterator<Item = i
         9..=24 => 24,
         more => more.next_multiple_of(50),
     };
-    // `IN ()` is not SQL; the nil id is nobody's.
+    // `IN ()` is not SQL; no row has the nil id.
     ids.resize(length, ids.last().copied().unwrap_or_default());
     query.push("(");
     let mut list = query.separated(", ");

@@ -47,8 +47,8 @@ pub async fn require_present(pool: &MySqlPool, viewer: &Viewer) -> Result<(), Pr
     Ok(())
 }
 
-/// The same inside the transaction of a write: until it ends, nobody can record that the account is gone, so
-/// whoever records it afterwards finds what was written. On one database node; the sweep covers several.
+/// The same inside the transaction of a write: until it ends, the account's deletion cannot be recorded, so recording
+/// it later finds the write. On one database node; the sweep covers several.
 pub async fn require_present_until_commit(
     connection: &mut MySqlConnection,
     viewer: &Viewer,

@@ -11,11 +11,10 @@ use async_graphql_value::Value;
 
 /// Corrects a request that can be parsed.
 ///
-/// - async-graphql takes an absent variable for null. What names one is left out instead, so that the default of an
-///   argument applies, and an input field stays absent.
-/// - It answers null for an object whose selections are all skipped. Where that may happen, `__typename` is selected
-///   too.
-/// - The router declares variables of selections that it does not send. Those are not declared then.
+/// - async-graphql treats an absent variable as null. The argument or field that names one is removed, so that the default
+///   of an argument applies, and an input field stays absent.
+/// - It returns null for an object whose selections are all skipped. Where that may happen, `__typename` is selected too.
+/// - The router declares variables of selections that it does not send. Those declarations are removed.
 pub(crate) fn correct(request: &mut Request) {
     let Ok(mut document) = parse_query(&request.query) else {
         return;

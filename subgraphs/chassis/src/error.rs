@@ -12,18 +12,18 @@ use crate::text::InvalidText;
 use crate::viewer::NoViewer;
 use crate::{InvalidId, database, telemetry};
 
-/// What a client can act on; sent as `extensions.code`.
+/// The error codes that clients act on; sent as `extensions.code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
-    /// Nobody is signed in, or the password is wrong.
+    /// The request is not signed in, or the password is wrong.
     Unauthenticated,
-    /// Somebody is signed in who may not do this.
+    /// The viewer may not do this.
     Forbidden,
     /// There is no such thing.
     NotFound,
     /// The input breaks a rule; `extensions.field` says which input.
     InvalidInput,
-    /// Somebody else was first; `extensions.field` says with what.
+    /// The value is taken or has changed; `extensions.field` says which.
     Conflict,
     /// Too many of these; `extensions.retryAfterSeconds` says when to come back.
     RateLimited,
@@ -49,9 +49,9 @@ impl Code {
     }
 }
 
-/// What a subgraph's error type says about each of its variants.
+/// The classification of a subgraph's errors.
 pub trait Classify: StdError + Send + Sync + 'static {
-    /// What the client is told.
+    /// The code that the client gets.
     fn code(&self) -> Code;
 
     /// The innermost argument or input field that is at fault.
@@ -80,10 +80,10 @@ impl Classify for sqlx::Error {
     }
 }
 
-/// What can go wrong in every service. A service's own error has it as the variant `Common`.
+/// Errors that every service has. A service's own error has them as the variant `Common`.
 #[derive(Debug, thiserror::Error)]
 pub enum Common {
-    /// Nobody is signed in.
+    /// The request is not signed in.
     #[error(transparent)]
     NoViewer(#[from] NoViewer),
     /// The account was deleted, or that could not be looked up.
@@ -191,7 +191,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// What the client is told.
+    /// The code that the client gets.
     pub fn code(&self) -> Code {
         self.code
     }

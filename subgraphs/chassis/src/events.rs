@@ -26,7 +26,7 @@ pub struct Event {
     pub kind: String,
     /// When it happened.
     pub occurred_at: DateTime<Utc>,
-    /// What its kind says.
+    /// The payload; its kind defines the shape.
     pub data: Value,
 }
 

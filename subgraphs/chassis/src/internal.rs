@@ -1,4 +1,4 @@
-//! What services ask each other beside the graph, behind a shared secret: `/internal/…` and `/events`.
+//! The internal API between services, behind a shared secret: `/internal/…` and `/events`.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// Puts `routes` behind the secret: 403 without it.
 pub fn guarded(routes: Router, secret: Secret) -> Router {
-    // Only around these routes: a layer would also answer 403 for paths that nobody has.
+    // Only around these routes: a layer would also return 403 for unknown paths.
     routes.route_layer(middleware::from_fn_with_state(secret, require_secret))
 }
 
@@ -54,19 +54,13 @@ pub enum InternalError {
     /// It could not be reached in time, or its answer has no sense.
     #[error("{url}: {source}")]
     Unreachable {
-        /// What was asked for.
         url: Url,
         /// Why there is no answer.
         source: reqwest::Error,
     },
     /// It answered with an unexpected status.
     #[error("{url} answered {status}")]
-    Status {
-        /// What was asked for.
-        url: Url,
-        /// What it said.
-        status: reqwest::StatusCode,
-    },
+    Status { url: Url, status: reqwest::StatusCode },
 }
 
 impl Classify for InternalError {
@@ -91,7 +85,7 @@ pub struct Ids<I> {
     pub ids: Vec<I>,
 }
 
-/// What another service knows about one thing.
+/// The response of another service about one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Known<T> {
     /// It is there.

@@ -1,17 +1,17 @@
-//! Leases: who does a job of which there must be one at a time.
+//! Leases: at most one process runs a job.
 //!
-//! A holder that was stopped for a while, or cut off, may believe that it still holds a lease which another one has
-//! taken. So what a holder does is either harmless when two do it (delivering what receivers know by its id, deleting
-//! what is gone already), or its transaction confirms the lease ([`Held::confirm`]): then it commits only while nobody
-//! else has taken it.
+//! A holder that was stopped for a while, or cut off, may believe that it still holds a lease that another one has
+//! taken. So a job either does no harm when two run it (delivering events that receivers recognise by id, deleting rows
+//! that are gone already), or its transaction confirms the lease ([`Held::confirm`]) and commits only while no other
+//! holder has taken it.
 
 use std::time::Duration;
 
 use sqlx::{MySqlConnection, MySqlPool};
 use uuid::Uuid;
 
-/// A lease that somebody holds, or believes to hold. Each holder has an id of its own, which is never used again: it
-/// tells one holder's time from another's.
+/// A lease that a process holds, or believes to hold. Each holder has an id that is never reused: it distinguishes the
+/// terms of two holders.
 #[derive(Debug, Clone, Copy)]
 pub struct Held {
     name: &'static str,
@@ -20,7 +20,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// What `holder` would hold.
+    /// The lease that `holder` would hold.
     pub fn new(name: &'static str, holder: Uuid, term: Duration) -> Self {
         Self { name, holder, term }
     }

@@ -1,7 +1,7 @@
-//! What every subgraph process needs: configuration, the HTTP server, who is asking, errors, pages, the
-//! database, and events between services.
+//! Shared code of every service: configuration, the HTTP server, the viewer, errors, pagination, the database, and
+//! events between services.
 //!
-//! The entry test for a module: two subgraphs already contain it, and its name is no noun of the domain.
+//! The test for adding a module: two subgraphs contain it already, and its name is no noun of the domain.
 
 #![forbid(unsafe_code)]
 
@@ -35,7 +35,7 @@ pub use error::{Classify, Code, Failure};
 pub use id::InvalidId;
 pub use viewer::{UserId, Viewer};
 
-/// What resolvers return.
+/// The result type of resolvers.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 // `id_newtype!` names these through `$crate`; the derives need `serde` and `sqlx` in the crate that calls it.

@@ -24,7 +24,7 @@ pub struct StoreConfig {
     /// The region of the bucket.
     #[arg(long, env = "S3_REGION", default_value = "us-east-1")]
     pub s3_region: String,
-    /// Who we are to the S3 service.
+    /// The access key id at the S3 service.
     #[arg(long, env = "S3_ACCESS_KEY_ID", hide_env_values = true)]
     pub s3_access_key_id: Option<Secret>,
     /// A file that holds the access key id.
@@ -71,9 +71,9 @@ pub struct Place<'a> {
     pub endpoint: Option<&'a Url>,
     /// The region of the bucket.
     pub region: &'a str,
-    /// Who we are to the S3 service.
+    /// The access key id at the S3 service.
     pub id: Given<'a>,
-    /// What shows it.
+    /// The secret access key.
     pub secret: Given<'a>,
 }
 
@@ -97,7 +97,7 @@ impl Given<'_> {
 /// A store. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
-    /// What is in it.
+    /// The store's client.
     pub objects: Arc<dyn ObjectStore>,
     /// The folder that it is, if it is one.
     pub folder: Option<Arc<FsPath>>,
@@ -150,7 +150,7 @@ impl Store {
             .with_secret_access_key(place.secret.read()?.expose())
             .with_retry(retry);
         if let Some(endpoint) = place.endpoint {
-            // A service of one's own on a private network may well have no certificate.
+            // A self-hosted store on a private network may have no certificate.
             builder = builder
                 .with_endpoint(endpoint.as_str().trim_end_matches('/'))
                 .with_allow_http(endpoint.scheme() == "http");

@@ -140,7 +140,7 @@ pub trait Cursor: Serialize + DeserializeOwned {
     /// Which kind of list this is a place in. A cursor of another kind is refused.
     const KIND: &'static str;
 
-    /// What the client gets: opaque text, the signature before the values.
+    /// Encodes the cursor: opaque text, the signature before the values.
     fn encode(&self, list: &ListKey) -> String {
         // A struct of numbers, ids and times always serialises.
         let json = serde_json::to_vec(self).unwrap_or_default();

@@ -23,7 +23,7 @@ use crate::{Clock, database, server, starting, telemetry};
 /// ends by itself.
 const JOBS_END: Duration = Duration::from_secs(5);
 
-/// What one service's program has for itself.
+/// The parts of a program that differ between services.
 pub trait Program: 'static {
     /// Where it listens unless it is told otherwise.
     const LISTEN: &'static str;
@@ -51,7 +51,7 @@ pub trait Program: 'static {
     ) -> impl Future<Output = anyhow::Result<serde_json::Value>>;
 }
 
-/// What every service can be asked to do.
+/// The commands of every service.
 #[derive(Debug, Subcommand)]
 pub enum Task<P: Program> {
     /// Answer requests until SIGTERM.
@@ -88,7 +88,7 @@ pub struct Reconcile<S: Args> {
     own: S,
 }
 
-/// What a task needs that talks to the database and to nobody else.
+/// The options of a command that uses only the database.
 #[derive(Debug, Args)]
 pub struct Offline {
     #[command(flatten)]
@@ -109,7 +109,7 @@ impl Offline {
 #[derive(Debug, Args)]
 pub struct Nothing {}
 
-/// What everything in a service that serves stands on.
+/// The resources of a running service.
 pub struct Ground {
     /// The service's schema.
     pub pool: MySqlPool,
@@ -135,9 +135,8 @@ impl Ground {
 
 /// A service that has started.
 pub struct Served {
-    /// What it answers.
     pub routes: Router,
-    /// What runs beside that, and ends after SIGTERM.
+    /// Background jobs, which end after SIGTERM.
     pub jobs: Vec<JoinHandle<()>>,
 }
 
@@ -146,7 +145,7 @@ pub struct Served {
 pub struct Peers {
     /// Shared, because its connections are.
     pub http: reqwest::Client,
-    /// What services show each other.
+    /// The secret between services.
     pub secret: Secret,
 }
 
@@ -168,7 +167,7 @@ impl Peers {
 pub struct Asking<S: Args> {
     #[command(flatten)]
     internal: InternalConfig,
-    /// Whom it asks, and whatever else it needs.
+    /// The services that it calls, and the other options.
     #[command(flatten)]
     pub own: S,
 }
@@ -257,7 +256,7 @@ async fn serve<P: Program>(settings: Serve<P::Serve>) -> anyhow::Result<()> {
     jobs.push(watching);
     jobs.extend(ended);
     server::serve(listener, routes, stop).await?;
-    // Whoever has given up its lease need not be waited for by another replica.
+    // A job that releases its lease saves another replica the wait for its expiry.
     let _ = tokio::time::timeout(JOBS_END, futures::future::join_all(jobs)).await;
     telemetry::traces::finish().await;
     Ok(())

@@ -112,7 +112,7 @@ where
         .route("/metrics", get(|| async { telemetry::render_metrics() }))
 }
 
-/// Takes the address. Whoever connects waits until somebody serves.
+/// Takes the address. Connections wait until the server accepts them.
 pub fn bind(listen: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     let listener = std::net::TcpListener::bind(listen)
         .map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}")))?;
@@ -183,7 +183,7 @@ async fn wait_for_signal() {
     }
 }
 
-/// A service that stops is not ready, whatever the method.
+/// A stopping service is not ready, for any method.
 async fn ready(State(readiness): State<Readiness>, method: Method) -> Response {
     if readiness.stop.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping").into_response();
@@ -252,7 +252,7 @@ async fn observed(request: Request, next: Next) -> Response {
     response
 }
 
-/// Asked every few seconds by whoever watches the process; counted among requests they would hide these.
+/// Monitoring requests these every few seconds; counting them would hide real requests.
 const PROBES: [&str; 3] = ["/health", "/readiness", "/metrics"];
 
 /// A client may make up methods, so only those that we know get a line of their own.
@@ -329,7 +329,7 @@ where
     answer(&response)
 }
 
-/// What the router asks for: how it names its operations is its own affair.
+/// The kind of a GraphQL request from the router, by its content.
 fn kind(query: &str) -> &'static str {
     if query.trim_start().starts_with("mutation") {
         "mutation"
@@ -360,7 +360,7 @@ fn count_errors(response: &GraphqlResponse, span: &Span) {
     }
 }
 
-/// What async-graphql itself refuses (parsing, validation, limits) has no code yet: it is always the input.
+/// Adds a code to errors of async-graphql itself (parsing, validation, limits): the input is always the cause.
 fn coded(mut response: GraphqlResponse) -> GraphqlResponse {
     for error in &mut response.errors {
         let extensions = error.extensions.get_or_insert_default();

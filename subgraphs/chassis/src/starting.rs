@@ -1,9 +1,9 @@
-//! What a service does before its schema is there.
+//! The start of a service before its schema is ready.
 //!
 //! A new release and its migrations are deployed at the same time. Until the migrations are done the new program is not
-//! healthy, so that whoever replaces the old one by it waits. On a new site, or while the database is away, there is
-//! nothing to take over from: the program is then alive, and not ready. With a password that the database refuses it is
-//! not healthy either: the old program still has the right one.
+//! healthy, so that the orchestrator does not replace the old one yet. On a new site, or while the database is down,
+//! there is nothing to take over from: the program is then alive, and not ready. With a password that the database
+//! refuses it is not healthy either: the old program still has the right one.
 
 use std::future::IntoFuture as _;
 use std::net::TcpListener;
@@ -34,7 +34,7 @@ pub(crate) async fn wait_for_schema(
     listener: &TcpListener,
     stop: &CancellationToken,
 ) -> std::io::Result<()> {
-    // Whoever starts beside a healthy database answers nothing but its own routes.
+    // With a healthy database the service serves only its own routes at once.
     let looked = tokio::time::timeout(PAUSE, database::schema_state(pool, subgraph)).await;
     if matches!(looked, Ok(Ok(SchemaState::Current))) {
         return Ok(());
@@ -105,7 +105,7 @@ fn routes(may_not_replace: Arc<AtomicBool>) -> Router {
         .fallback(async || not_ready())
 }
 
-/// What clients of the graph read as "try again".
+/// The response that clients of the graph read as "try again".
 fn not_ready() -> Response {
     let error = json!({
         "message": "This part of the site is starting. Please try again.",

@@ -10,7 +10,7 @@ use icu_properties::{CodePointMapData, CodePointSetData};
 
 use crate::{Classify, Code};
 
-/// What a text must be like. Lengths count Unicode scalar values, as the columns of the database do.
+/// The rules for a text. Lengths count Unicode scalar values, as the columns of the database do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
     /// The argument or input field that holds it.

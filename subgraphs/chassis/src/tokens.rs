@@ -109,7 +109,7 @@ impl TokenVerifier {
         self.inner.keys.lock().await.set = Some(Arc::new(set));
     }
 
-    /// Who sent a request with these headers. A bad token makes its sender anonymous.
+    /// The sender of a request with these headers. A bad token makes it anonymous.
     pub async fn caller(&self, headers: &HeaderMap) -> Caller {
         let Some(token) = headers
             .get(header::AUTHORIZATION)
@@ -123,7 +123,7 @@ impl TokenVerifier {
         self.verify(token).await
     }
 
-    /// Who a token speaks for.
+    /// Verifies a token and returns its subject.
     pub async fn verify(&self, token: &str) -> Caller {
         let Ok(token_header) = jsonwebtoken::decode_header(token) else {
             return Caller::Anonymous;

@@ -1,4 +1,4 @@
-//! Who is asking.
+//! The viewer: the signed-in user of a request.
 
 use async_graphql::Context;
 use uuid::Uuid;
@@ -10,10 +10,9 @@ crate::id_newtype! {
     UserId
 }
 
-/// Somebody whose access token is valid.
+/// A user with a valid access token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Viewer {
-    /// Who.
     pub id: UserId,
     /// The login session that the token belongs to, where the issuer names it.
     pub session: Option<Uuid>,
@@ -21,10 +20,10 @@ pub struct Viewer {
     pub moderator: bool,
 }
 
-/// What a request's token says about its sender.
+/// The sender of a request, by its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
-    /// No token, or one that is not valid: forged, expired, for somebody else.
+    /// No token, or an invalid one: forged, expired, for another audience.
     Anonymous,
     /// A valid token.
     Viewer(Viewer),
@@ -60,7 +59,7 @@ impl Classify for NoViewer {
     }
 }
 
-/// Who is asking, if anybody is signed in.
+/// The viewer, if the request is signed in.
 pub fn viewer<'c>(ctx: &Context<'c>) -> Option<&'c Viewer> {
     match ctx.data_opt::<Caller>() {
         Some(Caller::Viewer(viewer)) => Some(viewer),
@@ -68,9 +67,9 @@ pub fn viewer<'c>(ctx: &Context<'c>) -> Option<&'c Viewer> {
     }
 }
 
-/// Who is asking, where somebody must be signed in.
+/// The viewer, or [`NoViewer`].
 ///
-/// Writes also ask [`crate::departed::require_present`], because a token may outlive its account.
+/// Writes also check [`crate::departed::require_present`], because a token may outlive its account.
 pub fn require_viewer<'c>(ctx: &Context<'c>) -> Result<&'c Viewer, NoViewer> {
     match ctx.data_opt::<Caller>() {
         Some(Caller::Viewer(viewer)) => Ok(viewer),

@@ -24,7 +24,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// A job that nobody wakes.
+    /// A job that runs only on schedule.
     pub fn new(name: &'static str, every: Duration) -> Self {
         Self {
             name,

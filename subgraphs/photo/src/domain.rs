@@ -1,4 +1,4 @@
-//! What a photo is, and which files belong to it: no async, no SQL, no GraphQL.
+//! Photos and their files: no async, no SQL, no GraphQL.
 
 use std::fmt;
 
@@ -37,7 +37,7 @@ impl Title {
     }
 }
 
-/// What the picture shows, for people who cannot see it: up to 1000 characters, perhaps on several lines.
+/// A description of the picture for people who cannot see it: up to 1000 characters, on one or more lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AltText(String);
 
@@ -107,7 +107,7 @@ pub struct Upload {
 pub struct FileKey(pub Uuid);
 
 impl FileKey {
-    /// A key that nobody can guess.
+    /// A random key that cannot be guessed.
     pub fn random() -> Self {
         Self(Uuid::new_v4())
     }

@@ -4,10 +4,10 @@ use chassis::{Classify, Code};
 /// Everything that can go wrong here.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// What can go wrong in every service.
+    /// An error that every service has.
     #[error(transparent)]
     Common(#[from] Common),
-    /// Somebody else's upload is answered like this too: an upload is private, and so is its existence.
+    /// The same error for another user's upload: an upload is private, and so is its existence.
     #[error("There is no such upload. Uploads that are not published disappear after a day.")]
     NoUpload,
     #[error("There is no such photo.")]

@@ -1,4 +1,4 @@
-//! What this service tells others, and what it does about what they tell.
+//! Sends and handles events.
 
 use std::sync::Arc;
 

@@ -22,7 +22,8 @@ use crate::error::Error;
 /// How many files are written at once for one picture.
 const WRITES: usize = 4;
 
-/// How long a bucket that does not answer is asked again, while somebody waits: a stumble passes, an outage is said.
+/// How long a bucket that does not answer is asked again, while a request waits: a short failure passes, an outage is
+/// reported.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// The store. Cheap to clone. Listing and removing go past `object_store` where it is a folder: that hides what a write
@@ -30,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 #[derive(Debug, Clone)]
 pub struct Files(Store);
 
-/// What is in the store under one key.
+/// The files in the store under one key.
 #[derive(Debug, Clone)]
 pub struct Found {
     /// The files that we know the names of.
@@ -119,7 +120,7 @@ impl Files {
         Ok(())
     }
 
-    /// What is under `key`.
+    /// The names of the files under `key`.
     pub async fn names(&self, key: FileKey) -> Result<Vec<FileName>, Error> {
         let mut found = self
             .found_under(Path::from_iter([shard_of(key), key.to_string()]))

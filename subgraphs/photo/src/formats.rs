@@ -1,6 +1,6 @@
-//! What a file is, by its first bytes: a picture that is taken, or a known format that is not.
+//! Detects the format of a file by its first bytes: an accepted picture, or a known format that is refused.
 //!
-//! Names and media types say nothing: phones, browsers and mail programs make them up.
+//! Names and media types are ignored: phones, browsers and mail programs make them up.
 
 use darkroom::Kind;
 
@@ -9,7 +9,7 @@ pub const HEAD: usize = 1024;
 /// A file with fewer bytes than this cannot be a picture.
 const SHORTEST_PICTURE: usize = 12;
 
-/// What the first bytes of a file say.
+/// The format that the first bytes of a file indicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sniffed {
     Picture(Kind),
@@ -27,14 +27,14 @@ pub struct Foreign {
     pub way_out: WayOut,
 }
 
-/// What helps somebody who has only such a file.
+/// The advice for a file in a refused format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WayOut {
     /// Any program that opens it saves it in another format.
     Export,
-    /// What an iPhone makes.
+    /// The format of iPhones.
     Heic,
-    /// What a camera makes.
+    /// The formats of cameras.
     Raw,
     /// It has no pixels yet.
     Draw,
@@ -43,7 +43,7 @@ pub enum WayOut {
 }
 
 impl WayOut {
-    /// What to do, in a sentence.
+    /// The advice, as a sentence.
     pub const fn advice(self) -> &'static str {
         match self {
             Self::Export => "Save or export it as JPEG, PNG or WebP, then upload that.",

@@ -1,4 +1,4 @@
-//! What other services ask: which photos there are.
+//! The internal API: other services look up photos.
 
 use axum::extract::{Path, Query, State as Shared};
 use axum::http::StatusCode;
@@ -30,7 +30,7 @@ pub fn routes(state: State, secret: Secret) -> Router {
     internal::guarded(routes, secret)
 }
 
-/// What others need to know about a photo.
+/// A photo, as other services see it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Item {

@@ -39,7 +39,7 @@ struct Settings {
     /// The site's time zone, by its name in the IANA database: when a day ends.
     #[arg(long, env = "TIME_ZONE", default_value = "UTC")]
     time_zone: chrono_tz::Tz,
-    /// Who gets this service's events: `name=http://host:port`, separated by commas.
+    /// Subscribers to this service's events: `name=http://host:port`, separated by commas.
     #[arg(long, env = "EVENT_SUBSCRIBERS", value_delimiter = ',')]
     subscribers: Vec<Subscriber>,
     #[command(flatten)]

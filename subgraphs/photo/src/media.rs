@@ -161,7 +161,7 @@ fn missing() -> Response {
     response
 }
 
-/// Whatever got into the store, a browser shows it as a picture or not at all.
+/// Makes browsers show a stored file as a picture or not at all.
 fn protect(headers: &mut HeaderMap) {
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,

@@ -31,13 +31,13 @@ pub struct Report {
     pub orphaned_folders: u64,
     /// Files that a row should have had: made again from the master.
     pub missing_files: u64,
-    /// Uploads that nobody published in time: removed.
+    /// Uploads that were not published in time: removed.
     pub expired_uploads: u64,
     /// Authors whose account is gone without our having heard of it.
     pub departed_authors: u64,
     /// Photos of accounts that had been swept: removed.
     pub returned_photos: u64,
-    /// Photos and uploads that miss files and have nothing left to make them from. Somebody has to restore a backup.
+    /// Photos and uploads that miss files and have nothing left to make them from. An operator has to restore a backup.
     #[serde(skip)]
     pub beyond_repair: Vec<PhotoId>,
 }
@@ -67,7 +67,7 @@ impl Report {
     }
 }
 
-/// Compares everything once. Without `accounts` nobody can say who is gone, and that part is left out.
+/// Compares everything once. Without `accounts` deleted accounts are unknown, and that part is skipped.
 pub async fn reconcile(state: &State, accounts: Option<&InternalClient>) -> Result<Report, Error> {
     let mut report = Report::default();
     if let Some(accounts) = accounts {
@@ -75,7 +75,7 @@ pub async fn reconcile(state: &State, accounts: Option<&InternalClient>) -> Resu
         let authors = |after| sweeping::authors_after(&state.pool, after, now - YOUNG_PHOTOS);
         match departed::reconcile(&state.pool, accounts, now, authors).await {
             Ok(departed) => report.departed_authors = departed,
-            // What has nothing to do with accounts is compared all the same.
+            // The parts that do not need accounts are still compared.
             Err(failure) => {
                 tracing::warn!(
                     error = error::chain(&failure),

@@ -115,7 +115,7 @@ impl Site {
         self.path(&format!("node-{slot}.log"))
     }
 
-    /// What the agent of a node said.
+    /// The log of a node's agent.
     pub(crate) fn said(&self, slot: u32) -> String {
         fs::read_to_string(self.log(slot)).unwrap_or_default()
     }

@@ -130,7 +130,7 @@ async fn a_copy_that_breaks_off_leaves_nothing_behind() {
     let said = site.backup(&["list"]).unwrap_err();
     assert!(said.contains("there is no full backup"), "{said}");
 
-    // Whoever wanted the copy dies.
+    // The client of the copy is killed.
     let halfway = site.begin_backup();
     halfway.kill();
     wait_until("the agent has noticed", || ended(&site) == 2);

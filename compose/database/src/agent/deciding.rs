@@ -16,7 +16,7 @@ use crate::state::Shared;
 /// An operator's flag speaks of the situation in which it was set.
 const FLAG_AGE: Duration = Duration::from_mins(15);
 
-/// What was agreed with the others.
+/// The start plan that the nodes agreed on.
 pub(super) struct Course {
     pub(super) mode: Mode,
     pub(super) stage: Stage,
@@ -31,8 +31,8 @@ impl Agent {
         self.shared.forget_promise();
         self.shared.set_stage(Stage::Deciding { ballot: None });
         loop {
-            // Names and peers may take their time; SIGTERM does not wait for them. Whatever was written down before
-            // holds whether or not MariaDB starts.
+            // Names and peers may take their time; SIGTERM does not wait for them. State that was written before holds
+            // whether or not MariaDB starts.
             let attempted = tokio::select! {
                 attempted = self.attempt(began) => attempted?,
                 () = self.stop.cancelled() => return Ok(None),
@@ -154,7 +154,7 @@ impl Agent {
         let Some(memory) = Memory::of_joiner(own.id, &memories) else {
             return Ok(None);
         };
-        // The membership moved on meanwhile: somebody in it may not know of this node yet.
+        // The membership moved on meanwhile: a member may not know of this node yet.
         if memory
             .members
             .keys()
@@ -162,7 +162,7 @@ impl Agent {
         {
             return Ok(None);
         }
-        // From here on nobody else is let in.
+        // From here on no other node is admitted.
         shared.set_stage(Stage::Joining);
         shared.remember(|current| *current = Some(memory))?;
         shared.forget_promise();

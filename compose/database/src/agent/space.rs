@@ -51,7 +51,7 @@ impl Agent {
         }
     }
 
-    /// Whether the node should leave for want of space. If nobody else could go on, it stays and takes no writes.
+    /// Whether the node should leave for want of space. If no other node could continue, it stays and refuses writes.
     pub(super) async fn lacks_space(&self, watch: &mut Watch) -> bool {
         let shared = &self.shared;
         let Ok(space) = shared.volume.space() else {

@@ -26,7 +26,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// A node that has everything and is not in step after this long was forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(20);
 
-/// What a look at MariaDB came to.
+/// The result of checking MariaDB.
 pub(super) enum Verdict {
     Stay,
     /// It had better be started anew, and why.
@@ -78,8 +78,8 @@ impl Agent {
         let member = shared.stage() == Stage::Primary;
         let _ = tokio::time::timeout(TURN, self.wait_for_turn()).await;
         if member {
-            // Those who stay go on without this node: it has to know who they are, up to the last moment.
-            // Who was cut off and came back since the last look did not register.
+            // The remaining nodes continue without this one: it must know them up to the last moment. A node that was
+            // cut off and came back since the last check has not registered.
             let _ = shared.look_at_membership().await;
             // On a full volume every write waits for space, and being sent away would wait with it.
             if !shared.lacks_space() {
@@ -92,7 +92,7 @@ impl Agent {
     }
 
     /// The services look every second how each node is, and leave one that is out of step where another is in step: so
-    /// nobody is at work here when MariaDB ends. When others leave as well, nobody is to be spared anything.
+    /// no service uses this node when MariaDB ends. When the other nodes leave too, waiting has no use.
     async fn send_away(&self) {
         let shared = &self.shared;
         let found = shared.client.ask_all().await;
@@ -109,8 +109,8 @@ impl Agent {
         }
     }
 
-    /// Nodes that leave at the very same time look to the others like nodes that were cut off, and leave them without
-    /// a majority. So they leave one after the other: whoever has its turn already, then the highest slot.
+    /// Nodes that leave at the very same time look to the others like nodes that were cut off, and leave them without a
+    /// majority. So they leave one after the other: first a node that has begun to leave, then the highest slot.
     async fn wait_for_turn(&self) {
         let shared = &self.shared;
         shared.set_stage(Stage::Stopping);
@@ -331,7 +331,7 @@ impl Agent {
     }
 }
 
-/// What is known of a running MariaDB.
+/// The observed state of a running MariaDB.
 pub(super) struct Watch {
     accounts: Accounts,
     /// Whether it counts in full when the nodes vote on who goes on.
@@ -343,10 +343,10 @@ pub(super) struct Watch {
     pub(super) read_only: bool,
 }
 
-/// What is left to do about the accounts of the services.
+/// The pending work on the services' accounts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Accounts {
-    /// Bring them up to date: nobody else has.
+    /// Update them: no other node has.
     Renew,
     /// Make them if any is missing.
     Look,
@@ -354,7 +354,7 @@ enum Accounts {
     Made,
 }
 
-/// What tells a node that was forgotten from one that catches up.
+/// Distinguishes a forgotten node from one that catches up.
 #[derive(Default)]
 struct Forgotten {
     /// Where the others stood at the last look.
@@ -366,7 +366,7 @@ struct Forgotten {
 impl Forgotten {
     /// Notes where this node and the newest of the others stand. Whether it has had everything for too long.
     fn look(&mut self, ours: Option<i64>, others: Option<i64>, now: Instant) -> bool {
-        // What the others had a moment ago: while they write, they are always a little ahead.
+        // The other nodes' positions a moment ago: while they write, they are always a little ahead.
         let before = std::mem::replace(&mut self.others_had, others);
         if before.is_none() || ours < before {
             self.since = None;

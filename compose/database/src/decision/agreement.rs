@@ -9,10 +9,10 @@ use uuid::Uuid;
 use super::{Node, Stage};
 use crate::memory::{NodeId, Slot, ViewId};
 
-/// What a node that wants to start the cluster asks each of the others.
+/// The request of a node that wants to start the cluster to each of the others.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Proposal {
-    /// Who wants to.
+    /// The node that wants to start the cluster.
     pub by: NodeId,
     /// Its process: another one knows nothing of this.
     pub boot: u64,
@@ -22,17 +22,17 @@ pub struct Proposal {
     pub slot: Slot,
     /// Its cluster; none when it founds one.
     pub cluster: Option<Uuid>,
-    /// What it has.
+    /// Its position.
     pub seqno: i64,
     /// The newest membership that it knows of; none when it founds the cluster.
     pub newest: Option<ViewId>,
-    /// Who takes part.
+    /// The nodes that take part.
     pub participants: BTreeSet<NodeId>,
     /// Whether an operator gave up the others.
     pub forced: bool,
 }
 
-/// What a node has agreed to. It holds until the other one runs, or is seen to have given up.
+/// A node's promise. It holds until the other node runs, or is seen to have given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Promise {
     /// To whom.

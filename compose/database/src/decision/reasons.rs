@@ -42,7 +42,7 @@ pub enum Waiting {
     Founders {
         /// How many it takes.
         wanted: u32,
-        /// How many slots nobody answers for.
+        /// The number of slots without an answering node.
         missing: usize,
         /// How many addresses do not answer.
         silent: usize,
@@ -53,7 +53,7 @@ pub enum Waiting {
     /// Members of the last membership are missing.
     #[error("nobody runs; waiting for {0}, which may have newer data")]
     Missing(Slots),
-    /// Somebody has not stopped yet.
+    /// A node has not stopped yet.
     #[error("nobody has a majority; waiting for {0} to stop and recover its position")]
     Unsettled(Slots),
     /// Another one starts the cluster.
@@ -61,7 +61,7 @@ pub enum Waiting {
     Better(Slots),
 }
 
-/// What keeps a node from starting, and what to do about it.
+/// A reason why a node does not start, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Two clusters meet.
@@ -93,9 +93,9 @@ pub enum Refusal {
         "the data on this volume are of cluster {data}, but the agent's memory beside them is of cluster {memory}: put back what belongs together"
     )]
     Exchanged {
-        /// What the data say.
+        /// The cluster of the data.
         data: Uuid,
-        /// What the memory says.
+        /// The cluster of the record.
         memory: Uuid,
     },
     /// The data is older or newer than any memory of it.
@@ -128,9 +128,8 @@ pub enum Refusal {
          is nowhere else"
     )]
     Missing {
-        /// Who.
         missing: Slots,
-        /// What the nodes that are there have.
+        /// The newest position among the present nodes.
         seqno: i64,
     },
     /// The operator's flag is on the wrong node.

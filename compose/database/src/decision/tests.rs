@@ -49,7 +49,7 @@ fn empty(slot: Slot) -> Node {
     }
 }
 
-/// What `node` is after it has started the cluster with what `plan` says, and has written.
+/// The state of `node` after it has started the cluster by `plan` and has written.
 fn started(node: &Node, plan: &Plan, id: u128, written: i64) -> Node {
     let start = Start {
         id: Uuid::from_u128(id),
@@ -175,7 +175,7 @@ fn a_cluster_is_founded_once_and_by_all() {
             .newest
             .is_none()
     );
-    // Two of three are not enough, nor is somebody who does not answer.
+    // Two of three are not enough, nor is a node that does not answer.
     let waits = |decision| matches!(decision, Decision::Wait(Waiting::Founders { .. }));
     assert!(waits(decide(&one, std::slice::from_ref(&two), around())));
     let silent = Around {

@@ -81,7 +81,7 @@ async fn rows(pool: &MySqlPool) -> BTreeSet<i64> {
     unreachable!("it returns or fails")
 }
 
-/// What a node has once it has applied all that it has received.
+/// The rows of a node after it has applied everything that it received.
 async fn all_rows(pool: &MySqlPool) -> Result<BTreeSet<i64>, sqlx::Error> {
     let mut connection = pool.acquire().await?;
     sqlx::raw_sql("SET SESSION wsrep_sync_wait = 1")
@@ -212,7 +212,7 @@ async fn a_cluster_scales_to_one_and_back() {
         .await
         .unwrap();
 
-    // It remembers itself alone, so it needs nobody to start again.
+    // Its record names only itself, so it can start alone.
     lab.kill(1);
     lab.start(1);
     let took = blocking(|| lab.wait_in_step(&[1], LONG));

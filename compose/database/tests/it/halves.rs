@@ -103,7 +103,7 @@ async fn a_transaction_that_a_node_takes_back_leaves_no_half() {
                         given.fetch_add(1, Ordering::Relaxed);
                     }
                 } else {
-                    // Who was too slow again and again has not done anything.
+                    // An attempt that timed out repeatedly has had no effect.
                     let _ = take(any(&pools)).await;
                 }
                 let pause = rand::rng().random_range(0..20);

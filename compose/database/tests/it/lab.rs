@@ -27,7 +27,7 @@ pub(crate) struct Lab {
     nodes: u32,
     pub(crate) folder: TempDir,
     agents: Vec<Option<Child>>,
-    /// What gives a slot a wrong clock.
+    /// The command prefix that gives a slot a wrong clock.
     clocks: Vec<Vec<String>>,
     _alone: MutexGuard<'static, ()>,
 }
@@ -139,7 +139,7 @@ impl Lab {
 
     /// Starts the agent of a slot with a clock that is off by so much.
     pub(crate) fn start_in_time(&mut self, slot: u32, offset: &str) {
-        // What is waited for goes by the steady clock, which is right on such a machine too.
+        // Timeouts use the monotonic clock, which stays right.
         let flags = ["faketime", "-m", "--exclude-monotonic", "-f", offset];
         self.clocks[slot as usize - 1] = flags.map(str::to_owned).to_vec();
         self.start(slot);
@@ -197,7 +197,7 @@ impl Lab {
         }
     }
 
-    /// What an agent says of itself; nothing while it does not run.
+    /// The status of an agent; `None` while it does not run.
     pub(crate) fn status(&self, slot: u32) -> Option<Value> {
         let mut command = self.network.command(slot);
         command.args([env!("CARGO_BIN_EXE_database-agent"), "status"]);

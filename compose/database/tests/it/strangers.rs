@@ -21,7 +21,7 @@ fn secret() -> Secret {
     Secret::new("the secret of the cluster")
 }
 
-/// What a liar says: that it has more than anybody, and that it runs.
+/// A false response: it claims the newest data and to be running.
 fn lie() -> Vec<u8> {
     let answer = Answer {
         cluster: "proofsheet".to_owned(),

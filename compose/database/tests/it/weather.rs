@@ -1,4 +1,4 @@
-//! Bad weather: a full disk, names that nobody knows, strangers on the same network, clocks that are wrong.
+//! Faults of the environment: a full disk, unresolvable names, foreign agents on the network, wrong clocks.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use xtask::disk::SmallDisk;
 use crate::cluster::{LONG, Writer, blocking, every_node_has, make_table, three_nodes};
 use crate::lab::{Lab, wait_until};
 
-/// What each slot's names lead to: its own `hosts`, and a name server that never answers.
+/// Name resolution for each slot: its own `hosts`, and a name server that never answers.
 struct Names {
     folders: Vec<PathBuf>,
 }
@@ -30,7 +30,7 @@ impl Names {
         names
     }
 
-    /// `db.test` leads to these slots; to none when nobody knows it.
+    /// Makes `db.test` resolve to these slots, or to none.
     fn know(&self, lab: &Lab, slots: &[u32]) {
         let mut lines = String::new();
         for slot in slots {
@@ -101,7 +101,7 @@ async fn a_node_whose_disk_is_full_leaves_and_comes_back() {
     );
     every_node_has(&lab, &[1, 2, 3], &written.rows).await;
 
-    // Nobody else could go on: reads are answered, writes are not.
+    // No other node could continue: it answers reads and refuses writes.
     blocking(|| lab.stop(&[1, 2]));
     blocking(|| lab.wait_in_step(&[3], LONG));
     disk.fill(lab.free(3) - (60 << 20)).unwrap();
@@ -150,7 +150,7 @@ async fn names_that_nobody_knows_stop_no_node_that_runs() {
 
     names.know(&lab, &[]);
     let writer = Writer::start(&lab, &[1, 2], 0);
-    // One that has data and finds nobody starts nothing, however long it takes.
+    // A node with data that finds no peers never starts the cluster.
     lab.start_with(3, &by_name);
     blocking(|| {
         wait_until("slot 3 misses the name", LONG, || {
@@ -283,8 +283,8 @@ async fn a_wrong_clock_changes_nothing() {
     every_node_has(&lab, &[1, 2, 3], &kept).await;
 }
 
-/// Whoever was cut off while it was copied to comes back to a group that does not know any more that it was joining:
-/// Galera rejects its word that it has everything, and never calls it in step.
+/// A node that was cut off while it copied returns to a group that no longer knows that it was joining: Galera rejects
+/// its report that it is complete, and never marks it as synced.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: ./dev test --long"]
 async fn a_joiner_that_the_others_have_forgotten_joins_anew() {

@@ -1,4 +1,4 @@
-//! What a database error means for the client and for a repetition.
+//! Classifies database errors: the client's error code, and whether to retry.
 
 use sqlx::mysql::MySqlDatabaseError;
 
@@ -66,7 +66,7 @@ impl Kind {
     }
 }
 
-/// What a client is told about a database error.
+/// The client's error code for a database error.
 pub fn code(error: &sqlx::Error) -> Code {
     match Kind::of(error) {
         Kind::Defect => Code::Internal,
@@ -78,7 +78,7 @@ pub fn code(error: &sqlx::Error) -> Code {
     }
 }
 
-/// What to do about a transaction or a read that failed.
+/// The retry decision for a failed transaction or read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RetryDecision {
     /// The whole may succeed if it is run again.

@@ -1,8 +1,8 @@
 //! Bringing a schema up to date: by one process at a time, and so that it can be killed anywhere.
 //!
-//! A statement that changes tables commits by itself, so a migration is no transaction. How many of its statements are
-//! done is noted after each of them; whoever comes after a process that was killed goes on there. Only the statement at
-//! which it was killed may or may not have happened: what says that its work is there already counts as done.
+//! A statement that changes tables commits by itself, so a migration is no transaction. The number of executed
+//! statements is recorded after each one; the next process continues there after a kill. Only the statement at the kill
+//! may or may not have run: an error that says that its effect exists already counts as success.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ pub enum MigrationError {
         /// Why.
         source: sqlx::Error,
     },
-    /// Somebody else migrates, and does not come to an end.
+    /// Another process migrates and does not finish.
     #[error("another process has been migrating this schema for more than {PATIENCE:?}")]
     Busy,
     /// This process was held up for so long that another one has begun.
@@ -67,8 +67,8 @@ pub enum MigrationError {
 
 /// Runs the chassis' migrations and then the subgraph's, without the time limits of requests.
 ///
-/// A schema that has had later ones is left as it is: migrations expand first and contract a release later, so that each
-/// program works on its own schema and on the next one's.
+/// A schema with later migrations is left as it is: migrations expand first and contract a release later, so each
+/// program works on its own schema and on the next release's.
 pub async fn migrate(url: &Secret, subgraph: &Migrator) -> Result<(), MigrationError> {
     migrate_with(url, subgraph, TERM).await
 }

@@ -82,7 +82,7 @@ impl Health {
     }
 }
 
-/// What the hooks of a pool and the watcher of its nodes tell each other.
+/// State shared by the hooks of a pool and the watcher of its nodes.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
     /// A connection is being opened: the next one goes elsewhere.

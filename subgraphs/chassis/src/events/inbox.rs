@@ -13,7 +13,7 @@ use crate::config::Secret;
 use crate::ended_sessions::{self, SESSION_ENDED, SessionsEnded};
 use crate::{Clock, Failure, internal};
 
-/// What a service does about the events that it gets.
+/// Handles the events that a service receives.
 pub trait EventHandler: Send + Sync + 'static {
     /// The service's error type.
     type Error: crate::Classify + From<sqlx::Error>;
@@ -25,7 +25,7 @@ pub trait EventHandler: Send + Sync + 'static {
         event: &Event,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Called after the commit: wakes whoever has work now.
+    /// Called after the commit: wakes the jobs that have work now.
     fn applied(&self) {}
 }
 

@@ -16,7 +16,7 @@ use crate::config::Secret;
 use crate::internal::InternalClient;
 use crate::worker::Job;
 
-/// Who gets this service's events: `name=http://host:port`.
+/// A subscriber to this service's events: `name=http://host:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscriber {
     /// Of its deliveries in the database; it must not change with the address.

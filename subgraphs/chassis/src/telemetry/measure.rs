@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 pub enum Metric {
     /// Only ever goes up.
     Counter(&'static str, &'static str),
-    /// What is so now.
+    /// A current value.
     Gauge(&'static str, &'static str),
     /// How often which durations came.
     Histogram(&'static str, &'static str),
@@ -29,7 +29,7 @@ const SECONDS: [f64; 12] = [
 /// How often the state of the database's pool and of the outbox is looked at.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// What every process has.
+/// Metrics of every process.
 const PROCESS: [Metric; 5] = [
     Metric::Gauge(
         "process_start_time_seconds",
@@ -53,7 +53,7 @@ const PROCESS: [Metric; 5] = [
     ),
 ];
 
-/// What every service has.
+/// Metrics of every service.
 const SERVICE: [Metric; 18] = [
     Metric::Counter(
         "proofsheet_http_requests_total",
@@ -129,7 +129,7 @@ const SERVICE: [Metric; 18] = [
     ),
 ];
 
-/// Says what metrics mean, for whoever looks at `/metrics`.
+/// Registers the help texts for `/metrics`.
 pub fn describe(metrics: &[Metric]) {
     for metric in metrics {
         match *metric {
@@ -155,7 +155,7 @@ fn handle() -> &'static PrometheusHandle {
             .expect("there are limits")
             .build_recorder();
         let handle = recorder.handle();
-        // Only this function sets a recorder, so it fails only if somebody else's was there before; then ours is empty.
+        // Only this function sets a recorder. If another one exists, ours stays empty.
         let _ = metrics::set_global_recorder(recorder);
         describe(&PROCESS);
         handle
@@ -183,7 +183,7 @@ fn record_process() {
         .as_deref()
         .and_then(processor_ticks)
     {
-        // Linux counts in hundredths of a second here, whatever the kernel itself counts in.
+        // Linux reports hundredths of a second here, independent of the kernel's tick.
         metrics::counter!("process_cpu_seconds_total").absolute(ticks / 100);
     }
 }
@@ -256,8 +256,8 @@ async fn look_at_pool(pool: &MySqlPool) {
     }
 }
 
-/// How many deliveries wait, and for how many seconds the first of them has. Ids of events begin with their time. An event
-/// whose last delivery is gone may stay for a while: it waits for nobody.
+/// How many deliveries wait, and for how many seconds the first of them has. Ids of events begin with their time. An
+/// event whose last delivery is gone may stay for a while: it has no pending delivery.
 #[expect(clippy::cast_precision_loss, reason = "these numbers are far from 2^53")]
 async fn outbox(connection: &mut sqlx::MySqlConnection) -> Result<(f64, f64), sqlx::Error> {
     let waiting: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM outbox_delivery")

@@ -18,7 +18,7 @@ use tracing_subscriber::filter::dynamic_filter_fn;
 use tracing_subscriber::layer;
 use tracing_subscriber::registry::LookupSpan;
 
-/// What the library's statements are logged under.
+/// The log target of the library's statements.
 const STATEMENTS: &str = "sqlx::query";
 
 /// Makes spans of the statements of requests that are traced. The library does not even describe the others.
@@ -66,7 +66,7 @@ impl<S: Subscriber> Layer<S> for Statements {
     }
 }
 
-/// What the library says of a statement.
+/// The fields of the library's log event.
 #[derive(Default)]
 struct Statement {
     summary: String,

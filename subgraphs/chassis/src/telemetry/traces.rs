@@ -97,13 +97,13 @@ pub async fn finish() {
 /// Makes `span` part of the trace that a request's header names, if it names one.
 pub fn follow(span: &Span, traceparent: Option<&str>) {
     if let Some(context) = traceparent.and_then(parse) {
-        // It fails only where nobody collects.
+        // It fails only without a collector.
         let _ = span.set_parent(Context::new().with_remote_span_context(context));
     }
 }
 
 /// The same for a request of a stranger: the trace is theirs, but whether it is collected is decided here, so that
-/// nobody can make us collect everything. One in `1 / ratio` is.
+/// clients cannot force sampling. One in `1 / ratio` is.
 pub fn follow_stranger(span: &Span, traceparent: Option<&str>, ratio: f64) {
     let Some(theirs) = traceparent.and_then(parse) else {
         return;
@@ -120,17 +120,17 @@ pub fn follow_stranger(span: &Span, traceparent: Option<&str>, ratio: f64) {
     let _ = span.set_parent(Context::new().with_remote_span_context(ours));
 }
 
-/// What to send as [`HEADER`] on behalf of `span`.
+/// The value of [`HEADER`] for `span`.
 pub fn header_of(span: &Span) -> Option<String> {
     header(span.context().span().span_context())
 }
 
-/// What to send as [`HEADER`] on behalf of whatever runs now.
+/// The value of [`HEADER`] for the current span.
 pub fn current_header() -> Option<String> {
     header(Context::current().span().span_context())
 }
 
-/// The trace that whatever runs now belongs to.
+/// The id of the current trace.
 pub fn trace_id() -> Option<String> {
     let context = Context::current();
     let span = context.span();

@@ -97,7 +97,7 @@ async fn who_slept_past_its_lease_writes_nothing() {
         .await
         .unwrap();
     assert_eq!(value, 1);
-    // Whoever is only late, and has not been followed by anybody, goes on.
+    // A late holder whose lease was not taken continues.
     tokio::time::sleep(term * 2).await;
     assert!(add(pool, holders[1], Duration::ZERO).await);
 }
@@ -122,7 +122,7 @@ async fn a_job_keeps_its_lease_while_it_runs_and_stops_when_it_has_lost_it() {
         !other.renew(&database.pool).await.unwrap(),
         "longer than its term, and still held"
     );
-    // Somebody else has had it meanwhile.
+    // Another holder has had it in the meantime.
     sqlx::query("DELETE FROM lease")
         .execute(&database.pool)
         .await

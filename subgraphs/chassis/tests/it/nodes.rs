@@ -89,7 +89,7 @@ async fn a_node_that_hangs_is_avoided_until_it_answers_again() {
     let nodes = Nodes::new().await;
     nodes.proxies[1].freeze(true);
     tokio::time::sleep(Duration::from_secs(3)).await;
-    // What is held open to it does not make anybody wait: it is given up when it does not answer.
+    // Its open connections do not make requests wait: they are closed when they do not answer.
     let spread = nodes.spread().await;
     assert!(spread[0] > 0 && spread[2] > 0, "{spread:?}");
     let begun = Instant::now();

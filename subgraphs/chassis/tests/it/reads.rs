@@ -27,7 +27,7 @@ async fn a_read_that_loses_its_connection_is_repeated_on_another() {
     assert_eq!(number(&pool).await.unwrap_err().code(), Code::Unavailable);
 }
 
-/// What the server answers while it shuts down, is cut off, or is out of something; and what is a defect of ours.
+/// Errors of a server that shuts down, is cut off or out of resources, and errors that are defects of the program.
 #[tokio::test]
 async fn every_error_of_a_failing_node_is_unavailable_and_a_defect_is_internal() {
     let database = super::database().await;

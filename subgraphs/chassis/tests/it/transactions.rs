@@ -120,7 +120,7 @@ async fn what_has_changed_since_it_was_read_is_tried_again() {
     assert_eq!((tries, value(&database).await), (2, 2));
 }
 
-/// What a node of a cluster does to a transaction that is in the way of another node's, while a statement is prepared.
+/// Simulates a cluster node that rolls back a conflicting transaction while a statement is prepared.
 async fn take_back(tx: &mut sqlx::MySqlConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql("ROLLBACK").execute(tx).await.map(drop)
 }
@@ -213,7 +213,7 @@ async fn a_commit_whose_answer_is_lost_is_repeated_as_ambiguous() {
         let mut seen = Vec::new();
         transaction!(pool, sqlx::Error, |tx, attempt| {
             seen.push(attempt.ambiguous);
-            // What is safe to repeat: it sets an absolute value.
+            // Safe to repeat: it sets an absolute value.
             sqlx::query("UPDATE counter SET value = ? WHERE name = 'a'")
                 .bind(expected)
                 .execute(tx)
@@ -224,7 +224,7 @@ async fn a_commit_whose_answer_is_lost_is_repeated_as_ambiguous() {
         assert_eq!(seen, [false, true], "{loss:?}");
         assert_eq!(value(&database).await, expected);
     }
-    // What is lost before the commit is repeated as well, and is not ambiguous.
+    // A loss before the commit is retried too, and is not ambiguous.
     proxy.lose(testkit::Loss::Answer, "SELECT 42", 0);
     let mut seen = Vec::new();
     transaction!(pool, sqlx::Error, |tx, attempt| {

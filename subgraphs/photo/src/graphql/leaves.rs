@@ -28,7 +28,7 @@ pub(super) struct Renditions {
     pub size: Size,
 }
 
-/// What an img or a source element needs.
+/// The attributes of an img or a source element.
 // Only describes the type to the schema, as the next one does: `leaf_list!` resolves it.
 #[derive(SimpleObject)]
 struct ImageSource {

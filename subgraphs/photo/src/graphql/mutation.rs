@@ -11,8 +11,8 @@ use crate::error::Error;
 use crate::events;
 use crate::store::{self, sweeping, uploads};
 
-/// What can be changed here. Each of these needs what the same person has made just before, perhaps by way of another
-/// node of the database: so they read the latest.
+/// The mutations. Each depends on the user's previous change, perhaps made through another database node, so they read
+/// the latest state.
 #[derive(Debug, Default)]
 pub struct Mutation;
 
@@ -24,7 +24,7 @@ struct PublishPhotoInput {
     alt_text: Option<String>,
 }
 
-/// What is left out stays as it is; an altText of null or without characters takes it away.
+/// An omitted field stays as it is; an altText of null or without characters removes it.
 #[derive(Debug, InputObject)]
 struct UpdatePhotoInput {
     id: ID,
@@ -135,7 +135,7 @@ impl Mutation {
     }
 }
 
-/// Who is asking, when they may write at all.
+/// The state and the viewer, whose account must exist.
 async fn writer<'c>(ctx: &Context<'c>) -> Result<(&'c State, &'c Viewer), Error> {
     let viewer = viewer::require_viewer(ctx)?;
     let state = ctx.data_unchecked::<State>();

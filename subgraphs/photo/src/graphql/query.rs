@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::loaders::Photos;
 use crate::store;
 
-/// What can be read here.
+/// The queries.
 #[derive(Debug, Default)]
 pub struct Query;
 
@@ -23,7 +23,7 @@ impl Query {
         if let Some(photo) = load(ctx, id).await? {
             return Ok(Some(photo));
         }
-        // Who has published a moment ago looks at the photo now, and another node of the database may have it already.
+        // The author may have published it a moment ago through another database node.
         let state = ctx.data_unchecked::<State>();
         let mut found = database::read(|| async {
             let mut latest = database::read_latest(&state.pool).await?;

@@ -26,7 +26,7 @@ impl Photo {
         &self.0.title
     }
 
-    /// What the picture shows, for people who cannot see it.
+    /// A description of the picture for people who cannot see it.
     async fn alt_text(&self) -> Option<&str> {
         self.0.alt_text.as_deref()
     }

@@ -1,4 +1,4 @@
-//! What has to go, and what the reconciler compares. Every statement that removes takes at most a thousand rows.
+//! Deletions, and the queries of the reconciler. Every statement that removes takes at most a thousand rows.
 
 use chassis::UserId;
 use chassis::database::push_ids;

@@ -1,4 +1,4 @@
-//! What others tell, and what they ask.
+//! Events from other services, and the internal API.
 
 use axum::http::StatusCode;
 use chassis::events::Event;
@@ -166,7 +166,7 @@ async fn other_services_ask_which_photos_there_are() {
     .await;
     assert_eq!(gone, json!({ "ids": [ids[2], stranger] }));
 
-    // What is hidden because its author is gone is gone for others too.
+    // A photo hidden with its author's account is gone for other services too.
     chassis::departed::record(&site.db.pool, user, site.clock.now() + TimeDelta::seconds(1))
         .await
         .unwrap();

@@ -100,7 +100,7 @@ async fn bad_input_is_named() {
         (&upload, "a\u{0}b", "", "INVALID_INPUT title"),
         (&upload, "T", "bell \u{7}", "INVALID_INPUT altText"),
         (&upload, "T", &"x".repeat(1001), "INVALID_INPUT altText"),
-        // What is not there is said after what is wrong.
+        // Invalid input is reported before a missing photo.
         (&unknown, "", "", "INVALID_INPUT title"),
         (&unknown, "T", "", "NOT_FOUND"),
     ] {

@@ -1,4 +1,4 @@
-//! What becomes of all kinds of pictures: through the door, and out of the folder.
+//! Uploads all kinds of pictures and checks the stored files.
 
 use std::io::Cursor;
 

@@ -203,7 +203,7 @@ async fn a_server_keeps_what_a_folder_keeps(server: &S3Server) {
         (206, &"4".parse().unwrap())
     );
 
-    // What is lost is made again, and what is deleted is gone.
+    // Lost files are made again, and deleted ones are gone.
     server.lose(key, "320.avif").await;
     assert_eq!(files.names(key).await.unwrap().len(), 4);
     let report = reconcile(&site.state, None).await.unwrap();

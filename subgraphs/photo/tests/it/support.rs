@@ -41,7 +41,7 @@ impl Site {
     pub(crate) fn on(db: TestDatabase, change: impl FnOnce(&mut State)) -> Self {
         let clock = TestClock::default();
         let folder = tempfile::tempdir().unwrap();
-        // Nobody listens there: what is sent stays in the outbox, where tests look at it.
+        // No server listens there: events stay in the outbox, where tests read them.
         let subscribers = vec!["vote=http://127.0.0.1:9".parse().unwrap()];
         let mut state = State {
             pool: db.pool.clone(),
@@ -134,7 +134,7 @@ impl Site {
         self.folder.path().join(&key[..2]).join(key)
     }
 
-    /// How many files the store has, whatever they belong to.
+    /// The number of all files in the store.
     pub(crate) fn stored_files(&self) -> usize {
         fn files_in(folder: &std::path::Path) -> usize {
             std::fs::read_dir(folder)

@@ -97,7 +97,7 @@ async fn lost_files_are_made_again_while_there_is_something_to_make_them_from() 
         photo::reconcile::Report::default()
     );
 
-    // With both gone there is nothing left, and somebody must be told.
+    // With both gone the photo cannot be repaired, and the operator is told.
     std::fs::remove_file(folder.join("master.jpg")).unwrap();
     std::fs::remove_file(folder.join("400.jpg")).unwrap();
     let report = reconcile(&site.state, None).await.unwrap();

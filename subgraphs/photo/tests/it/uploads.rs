@@ -329,7 +329,7 @@ async fn who_takes_all_places_is_sent_away() {
     };
     let client = site.client.of(user);
     let mut waiting = Vec::new();
-    // Whoever comes while one of these is refused finds a place again; so they are added until nobody does.
+    // Refused uploads free their slots again, so uploads are added until one is refused.
     let refused = loop {
         let response = client
             .post("/media/uploads", "image/png", png(&picture(30, 30)))
@@ -348,7 +348,7 @@ async fn who_takes_all_places_is_sent_away() {
         (status, &answer["code"]),
         (StatusCode::SERVICE_UNAVAILABLE, &Value::from("UNAVAILABLE"))
     );
-    // Somebody else is not in the way of it.
+    // Another user is not affected.
     assert_eq!(
         site.upload(somebody(), "image/png", png(&picture(30, 31)))
             .await

@@ -45,7 +45,7 @@ impl World {
         }
     }
 
-    /// What was received becomes durable.
+    /// Makes received writes durable.
     pub(super) fn flush(&mut self, node: usize) {
         let Some(running) = self.running_mut(node) else {
             return;
@@ -175,7 +175,7 @@ impl World {
                 running.view = Some(next);
             }
         }
-        // Somebody who is in step has to be left to copy from; a membership without one serves nobody.
+        // A synced member must remain as donor; a membership without one serves no requests.
     }
 
     /// Has a node count in full; all of its membership know of it at once.
@@ -196,7 +196,7 @@ impl World {
         }
     }
 
-    /// Who a node can copy from. MariaDB ends when there is nobody.
+    /// The donor for a node. MariaDB ends if there is none.
     pub(super) fn donor(&self, node: usize) -> Option<usize> {
         let view = self.running_at(node)?.view.as_ref()?;
         (0..NODES).find(|donor| {

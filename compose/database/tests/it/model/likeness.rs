@@ -34,7 +34,7 @@ impl World {
         hasher.finish()
     }
 
-    /// How often a process was started does not matter, only whether somebody speaks of the one that runs now.
+    /// How often a process was started does not matter, only whether a message is about the one that runs now.
     fn forget_processes(&mut self) {
         let current: Vec<u8> = self.machines.iter().map(|machine| machine.incarnation).collect();
         for machine in &mut self.machines {
@@ -58,7 +58,7 @@ impl World {
         }
     }
 
-    /// Starts that everybody's data went through, and that all remember, tell nobody apart, but for the last of them.
+    /// Starts in the history of every node do not distinguish states, except the last one.
     fn forget_common_starts(&mut self) {
         let mut common: Option<Vec<Bootstrap>> = None;
         let mut went_through = usize::MAX;

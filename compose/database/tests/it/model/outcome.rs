@@ -1,4 +1,4 @@
-//! What must hold in every world of the model, and how each ends once nothing more fails.
+//! Invariants of every state of the model, and the outcome once nothing more fails.
 
 use std::collections::HashSet;
 
@@ -38,7 +38,7 @@ impl World {
         Err("not all nodes are in step")
     }
 
-    /// What a node does by itself.
+    /// The next step of a node without outside events.
     pub(super) fn next_step(&self, node: usize) -> Event {
         match &self.machines[node].process {
             Process::Down => Event::Begin(node),
@@ -52,7 +52,7 @@ impl World {
         }
     }
 
-    /// Whether an acknowledged write is missing somewhere. What was received becomes durable in time.
+    /// Whether an acknowledged write is missing somewhere. Received writes become durable in time.
     pub(super) fn lacks_a_write(&self) -> bool {
         (0..NODES).any(|node| {
             let received = self.running_at(node).map_or(&[][..], |running| &running.pending);

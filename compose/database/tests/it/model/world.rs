@@ -19,9 +19,9 @@ pub(super) struct Member {
     pub(super) weight: u8,
 }
 
-/// What a node that is still being copied to counts.
+/// The weight of a node that is still copying.
 pub(super) const JOINING: u8 = 1;
-/// What one in step counts.
+/// The weight of a synced node.
 pub(super) const IN_STEP: u8 = 100;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,7 +35,7 @@ pub(super) enum Process {
     Running(Running),
 }
 
-/// What was agreed on and has not been done yet.
+/// An agreed step that has not been taken yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Next {
     Bootstrap(Box<Agreed>),
@@ -81,13 +81,13 @@ pub(super) struct Machine {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct World {
     pub(super) machines: Vec<Machine>,
-    /// Which node hears nobody.
+    /// The node that is cut off.
     pub(super) cut: Option<usize>,
     pub(super) founders: u32,
     pub(super) acknowledged: Vec<u8>,
     pub(super) starts: u8,
     pub(super) faults: u8,
-    /// What went wrong, for the one who reads the failure.
+    /// The violated invariant, for the failure message.
     pub(super) violation: Option<&'static str>,
 }
 
@@ -128,7 +128,7 @@ pub(super) fn slot(node: usize) -> Slot {
 }
 
 impl World {
-    /// Empty volumes, nobody started.
+    /// Empty volumes, no node started.
     pub(super) fn empty(founders: u32) -> Self {
         let machine = Machine {
             process: Process::Down,
