@@ -15,7 +15,6 @@ const VISIBLE: [&str; 19] = [
     "Cargo.toml",
     "LICENSE",
     "README.md",
-    "SECURITY.md",
     "compose",
     "dev",
     "docs",

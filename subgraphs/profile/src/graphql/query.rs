@@ -31,8 +31,8 @@ impl Query {
         }
     }
 
-    /// Whether a username could be claimed right now. A name that breaks the rules, is reserved, or is or recently was
-    /// another user's is not; the viewer's own is.
+    /// Whether the viewer could claim a username right now. False if it breaks the rules, is reserved, or is or recently was
+    /// another user's; true for the viewer's own.
     async fn username_available(&self, ctx: &Context<'_>, username: String) -> chassis::Result<bool> {
         let Ok(name) = Username::parse(&username) else {
             return Ok(false);
