@@ -66,7 +66,7 @@ pub enum BackupError {
     #[error("the copy from {0} broke off")]
     BrokeOff(SocketAddr),
     /// The signature is wrong: the sender does not know the secret.
-    #[error("the copy from {0} carries no genuine seal: it is not used")]
+    #[error("the copy from {0} is not signed with the cluster's secret: it is not used")]
     Forged(SocketAddr),
 }
 

@@ -50,7 +50,7 @@ pub enum ServerError {
         said: String,
     },
     /// The position could not be read.
-    #[error("mariadbd --wsrep-recover told no position; it said at the end:\n{0}")]
+    #[error("mariadbd --wsrep-recover reported no position; its last output:\n{0}")]
     NoPosition(String),
 }
 

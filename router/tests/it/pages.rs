@@ -353,9 +353,9 @@ async fn what_is_not_there_is_said_to_be_so() {
     fakes.photo.answer_with(json!({ "data": { "photo": null } }));
     fakes.profile.answer_with(json!({ "data": { "user": null } }));
     for (path, words) in [
-        (format!("/p/{PHOTO}").as_str(), "This photo is not here"),
+        (format!("/p/{PHOTO}").as_str(), "This photo does not exist"),
         ("/p/heron", "There is nothing here"),
-        ("/@nobody", "Nobody here has that name"),
+        ("/@nobody", "No user has this name"),
         ("/nowhere", "There is nothing here"),
         ("/hot/2026-02-31", "There is nothing here"),
     ] {
@@ -416,7 +416,10 @@ async fn one_service_down_leaves_a_hole_and_the_photos() {
     );
     let (status, page) = fresh(&gateway, &format!("/p/{PHOTO}")).await;
     assert_eq!(status, 200);
-    assert!(page.contains("The comments are resting."), "{page}");
+    assert!(
+        page.contains("Comments are unavailable right now. Try again in a minute."),
+        "{page}"
+    );
 }
 
 #[tokio::test]

@@ -205,9 +205,7 @@ impl NewPassword {
             ));
         }
         if common_passwords::is_common(&raw, email) {
-            return Err(invalid(
-                "This password is among the first that somebody would guess. Please choose another one.",
-            ));
+            return Err(invalid("This password is too common. Choose another one."));
         }
         Ok(Self(raw.into_owned()))
     }

@@ -40,13 +40,13 @@ pub enum Error {
     #[error("There is already an account with this e-mail.")]
     EmailTaken,
     /// Too many tries from one address, or on one account.
-    #[error("Too many tries. Please wait a while.")]
+    #[error("Too many attempts. Wait a few minutes, then try again.")]
     TooManyTries {
         /// When the next one may be made.
         retry_after: Duration,
     },
     /// More passwords wait to be hashed than can be hashed in time.
-    #[error("Very many people are signing in right now. Please try again in a moment.")]
+    #[error("Sign-in is busy right now. Try again in a moment.")]
     Busy,
     /// Hashing failed: a damaged row, or a thread that could not run.
     #[error("a password could not be hashed: {0}")]

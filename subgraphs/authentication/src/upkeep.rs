@@ -30,7 +30,7 @@ const METRICS: [Metric; 2] = [
     ),
     Metric::Counter(
         "proofsheet_refresh_token_replays_total",
-        "Sessions that ended because somebody showed an old refresh token again.",
+        "Sessions that ended because an old refresh token was used again.",
     ),
 ];
 

@@ -46,7 +46,7 @@ pub enum NoViewer {
     #[error("This session has ended. Please sign in again.")]
     SessionEnded,
     /// The issuer's keys cannot be had.
-    #[error("the issuer's keys cannot be had")]
+    #[error("cannot get the issuer's keys")]
     Unverified,
 }
 

@@ -123,7 +123,7 @@ pub fn spawn_jobs(
         async move {
             let repaired = reconcile::run(&pool, &photos, accounts.as_ref(), now).await?;
             if repaired != reconcile::Repaired::default() {
-                tracing::warn!(?repaired, "the reconciler repaired what events had not told");
+                tracing::warn!(?repaired, "the reconciler repaired the effects of missed events");
             }
             Ok::<_, Error>(())
         }

@@ -18,7 +18,7 @@ pub enum Error {
     #[error("There is no such photo.")]
     NoSuchPhoto,
     /// The photo is the viewer's.
-    #[error("One cannot vote on one's own photo.")]
+    #[error("You cannot vote on your own photo.")]
     OwnPhoto,
     /// Another worker folded the same deltas first.
     #[error("another worker folds as well")]

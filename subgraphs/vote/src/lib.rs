@@ -147,7 +147,7 @@ pub fn spawn_jobs(service: &Vote, stop: &CancellationToken) -> Vec<JoinHandle<()
         spawn(service, stop, compare, |vote, _| async move {
             let repaired = reconcile::run(&vote.pool, &vote.clock, &vote.others).await?;
             if repaired != Repaired::default() {
-                tracing::warn!(?repaired, "the reconciler repaired what events had not told");
+                tracing::warn!(?repaired, "the reconciler repaired the effects of missed events");
             }
             Ok(())
         }),

@@ -51,10 +51,10 @@ pub enum Waiting {
     #[error("this volume has no data; waiting for {0} to start the cluster")]
     Data(Slots),
     /// Members of the last membership are missing.
-    #[error("nobody runs; waiting for {0}, which may have newer data")]
+    #[error("no node runs; waiting for {0}, which may have newer data")]
     Missing(Slots),
     /// A node has not stopped yet.
-    #[error("nobody has a majority; waiting for {0} to stop and recover its position")]
+    #[error("no node has a majority; waiting for {0} to stop and recover its position")]
     Unsettled(Slots),
     /// Another one starts the cluster.
     #[error("waiting for {0} to start the cluster: it has the newest data")]
@@ -123,7 +123,7 @@ pub enum Refusal {
     Split(Slots),
     /// Members of the last membership do not come back.
     #[error(
-        "nobody runs, and {missing} may have newer data than seqno {seqno}, which is what is here. Start it (or them). \
+        "no node runs, and {missing} may have newer data than seqno {seqno}, which is what is here. Start it (or them). \
          Only if it is lost for good: run `database-agent force-bootstrap` in this container, which gives up whatever \
          is nowhere else"
     )]

@@ -313,7 +313,7 @@ async fn two_of_three_wait_for_the_third_until_an_operator_gives_it_up() {
     lab.start(3);
     let refused = |lab: &Lab| {
         lab.says(2)
-            .starts_with("refusing to start: nobody runs, and the node in slot 1")
+            .starts_with("refusing to start: no node runs, and the node in slot 1")
     };
     let took = blocking(|| wait_until("slot 2 refuses", LONG, || refused(&lab)));
     println!(

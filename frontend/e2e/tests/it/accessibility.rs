@@ -135,7 +135,7 @@ async fn signed_out(guest: &Browser, findings: &mut Findings, photo: &str) -> Re
         ("/hot", "Rank 1 Frame 5"),
         ("/trending", "Rank 1 Frame 5"),
         ("/@ada", "Frame 5"),
-        ("/@nobody-here", "Nobody here has that name"),
+        ("/@nobody-here", "No user has this name"),
         ("/login", "Sign in"),
         ("/register", "Create an account"),
         ("/upload", "Upload photos"),
@@ -144,7 +144,7 @@ async fn signed_out(guest: &Browser, findings: &mut Findings, photo: &str) -> Re
         ("/nowhere", "There is nothing here"),
         (
             "/p/0190a0b0-0000-7000-8000-000000000000",
-            "This photo is not here",
+            "This photo does not exist",
         ),
     ] {
         findings.visit(guest, path, heading).await?;

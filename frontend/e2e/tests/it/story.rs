@@ -214,7 +214,7 @@ async fn delete(owner: &Browser, guest: &Browser, photo: &str) -> Result<()> {
     owner.is_at("/").await?;
     owner.is_gone(Role::Link, "Harbour at dusk").await?;
     owner.visit(photo).await?;
-    owner.find(Role::Heading, "This photo is not here").await?;
+    owner.find(Role::Heading, "This photo does not exist").await?;
     owner.screenshots("removed").await
 }
 

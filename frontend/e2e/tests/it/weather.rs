@@ -50,7 +50,9 @@ async fn comments_are_away(system: &System, site: &Site, bert: &Member<'_>, phot
         .await?;
     browser.screenshots("latest-without-comments").await?;
     browser.visit(&format!("/p/{photo}")).await?;
-    browser.reads("The comments are resting.").await?;
+    browser
+        .reads("Comments are unavailable right now. Try again in a minute.")
+        .await?;
     browser.click(Role::Button, "Upvote").await?;
     browser.announces("Upvoted. Score 1.").await?;
     browser.screenshots("photo-without-comments").await?;
@@ -76,7 +78,9 @@ async fn votes_are_away(system: &System, bert: &Member<'_>) -> Result<()> {
     browser.screenshots("latest-without-votes").await?;
     // An order by votes is nothing without them: this page says so, and offers another try.
     browser.click(Role::Link, "Trending").await?;
-    browser.reads("A part of the site is resting.").await?;
+    browser
+        .reads("This is unavailable right now. Try again in a minute.")
+        .await?;
     browser.screenshots("trending-without-votes").await?;
     system.start_service("vote").await?;
     browser
@@ -104,7 +108,9 @@ async fn the_network_is_away(site: &Site, bert: &Member<'_>, photo: &str) -> Res
     browser.click_in(&tile, Role::Link, "Frame 2").await?;
     let sheet = browser.find(Role::Dialog, "Photo").await?;
     browser.find_in(&sheet, Role::Button, "Retry").await?;
-    browser.reads("No answer came. Are you online?").await?;
+    browser
+        .reads("The site does not answer. Check your connection, then try again.")
+        .await?;
     browser.screenshots("offline-photo").await?;
 
     browser.is_offline(false).await?;

@@ -97,7 +97,7 @@ pub(super) struct Response {
 pub(super) enum InvalidResponse {
     #[error("it could not be read to its end")]
     Read(#[from] std::io::Error),
-    #[error("its header has no sense")]
+    #[error("its header is invalid")]
     Header(#[from] serde_json::Error),
     #[error("{0}")]
     Content(&'static str),
