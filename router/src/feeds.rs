@@ -298,7 +298,7 @@ fn entry(
         title: atom::Text::plain(isolated(&photo.print.title)),
         // The photo's own id, which outlives any address of it.
         id: photo.id.urn().to_string(),
-        updated: published,
+        updated: photo.updated_at.map_or(published, |at| at.fixed_offset()),
         published: Some(published),
         authors: vec![author(photo.author.as_ref(), base)],
         links: [link("alternate", page, "text/html")]

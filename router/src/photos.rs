@@ -15,6 +15,8 @@ pub(crate) struct Photo {
     pub(crate) votes: Option<Votes>,
     pub(crate) comment_count: Option<u64>,
     pub(crate) published_at: Option<DateTime<Utc>>,
+    /// When the texts were last changed.
+    pub(crate) updated_at: Option<DateTime<Utc>>,
     pub(crate) comments: Option<Comments>,
 }
 

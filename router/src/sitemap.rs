@@ -90,7 +90,7 @@ struct Photos {
 #[serde(rename_all = "camelCase")]
 struct Photo {
     id: Uuid,
-    published_at: Option<DateTime<Utc>>,
+    updated_at: Option<DateTime<Utc>>,
 }
 
 impl Name {
@@ -171,7 +171,7 @@ impl Sitemaps {
                 }
                 let photos = photos
                     .into_iter()
-                    .map(|photo| (format!("/p/{}", photo.id), photo.published_at));
+                    .map(|photo| (format!("/p/{}", photo.id), photo.updated_at));
                 Ok(self.urls(photos))
             }
         }

@@ -222,7 +222,7 @@ pub(crate) fn photo() -> Value {
     json!({
         "__typename": "Photo", "id": PHOTO, "title": "A heron", "altText": "A grey bird in shallow water",
         "width": 3000, "height": 2000, "placeholder": "3OcRJYB4d3h/iIeHeEh3eIhw+j2w",
-        "publishedAt": "2026-11-22T10:00:00Z",
+        "publishedAt": "2026-11-22T10:00:00Z", "updatedAt": "2026-11-22T11:30:00Z",
         "sources": [
             { "mediaType": "image/avif", "srcset": "/media/a/640.avif 640w, /media/a/1280.avif 1280w" },
             { "mediaType": "image/jpeg", "srcset": "/media/a/640.jpg 640w, /media/a/1280.jpg 1280w, /media/a/2048.jpg 2048w" },

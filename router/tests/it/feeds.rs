@@ -86,8 +86,11 @@ async fn every_timeline_and_person_has_one() {
         assert_eq!(entry.id, format!("urn:uuid:{PHOTO}"));
         assert_eq!(entry.title.value, "A heron");
         assert_eq!(entry.authors[0].name, "Ada");
-        assert_eq!(entry.updated.to_rfc3339(), "2026-11-22T10:00:00+00:00");
-        assert_eq!(entry.published, Some(entry.updated));
+        let published = entry.published.unwrap().to_rfc3339();
+        assert_eq!(published, "2026-11-22T10:00:00+00:00");
+        // Its title was changed since.
+        assert_eq!(entry.updated.to_rfc3339(), "2026-11-22T11:30:00+00:00");
+        assert_eq!(feed.updated, entry.updated);
         let content = entry.content.as_ref().unwrap().value.as_deref().unwrap();
         assert!(
             content.contains("src=\"https://photos.example/media/a/1280.jpg\""),

@@ -75,6 +75,8 @@ pub struct Photo {
     /// `ThumbHash`.
     pub placeholder: Vec<u8>,
     pub published_at: DateTime<Utc>,
+    /// When the author last changed the texts.
+    pub edited_at: Option<DateTime<Utc>>,
     /// The day in the site's time zone on which it was published.
     pub hot_day: NaiveDate,
 }

@@ -10,6 +10,10 @@ pub enum Error {
     /// The same error for another user's upload: an upload is private, and so is its existence.
     #[error("There is no such upload. Uploads that are not published disappear after a day.")]
     NoUpload,
+    #[error(
+        "This upload was already published with another title or description. Change them on the photo's page."
+    )]
+    PublishedDifferently,
     #[error("There is no such photo.")]
     NoPhoto,
     #[error("Only its author may change a photo.")]
@@ -33,6 +37,7 @@ impl Classify for Error {
         match self {
             Self::Common(error) => error.code(),
             Self::NoUpload | Self::NoPhoto => Code::NotFound,
+            Self::PublishedDifferently => Code::Conflict,
             Self::NotTheAuthor | Self::NeitherAuthorNorModerator => Code::Forbidden,
             Self::Files(_) | Self::Folder(_) | Self::Worker(_) => Code::Unavailable,
             Self::Thread(_) => Code::Internal,
@@ -42,6 +47,7 @@ impl Classify for Error {
     fn field(&self) -> Option<&'static str> {
         match self {
             Self::Common(error) => error.field(),
+            Self::PublishedDifferently => Some("uploadId"),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use chassis::config::Secret;
 use chassis::database;
-use chassis::internal::{self, Ids, Listing};
+use chassis::internal::{self, Ids, Known, Listing};
 use chassis::{Code, Failure, UserId};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -59,7 +59,7 @@ struct ListQuery {
 
 async fn list(Shared(state): Shared<State>, Query(query): Query<ListQuery>) -> Result<Response, Refused> {
     let limit = query.limit.unwrap_or(MOST).clamp(1, MOST);
-    let photos = store::listing(&state.pool, query.after, limit).await?;
+    let photos = database::read(|| store::listing(&state.pool, query.after, limit)).await?;
     let full = u32::try_from(photos.len()).is_ok_and(|found| found == limit);
     let next = photos.last().map(|photo| photo.id).filter(|_| full);
     let items: Vec<_> = photos.into_iter().map(Item::from).collect();
@@ -68,25 +68,26 @@ async fn list(Shared(state): Shared<State>, Query(query): Query<ListQuery>) -> R
 
 async fn look_up(Shared(state): Shared<State>, Path(id): Path<PhotoId>) -> Result<Response, Refused> {
     // The latest, because others ask about photos that are so new that no event has told of them.
-    let mut latest = database::read_latest(&state.pool).await?;
-    let found = store::by_ids(&mut *latest, &[id]).await?.pop();
-    if let Some(photo) = found {
-        return Ok(Json(Item::from(photo)).into_response());
-    }
-    // A row that is there and hidden belongs to a deleted account.
-    let deleted = store::is_deleted(&mut *latest, id).await? || store::exists(&mut *latest, id).await?;
-    Ok(if deleted {
-        StatusCode::GONE
-    } else {
-        StatusCode::NOT_FOUND
-    }
-    .into_response())
+    let known = database::read(|| async {
+        let mut latest = database::read_latest(&state.pool).await?;
+        if let Some(photo) = store::by_ids(&mut *latest, &[id]).await?.pop() {
+            return Ok::<_, sqlx::Error>(Known::Present(photo));
+        }
+        // A row that is there and hidden belongs to a deleted account.
+        let deleted = store::is_deleted(&mut *latest, id).await? || store::exists(&mut *latest, id).await?;
+        Ok(if deleted { Known::Deleted } else { Known::Unknown })
+    });
+    Ok(match known.await? {
+        Known::Present(photo) => Json(Item::from(photo)).into_response(),
+        Known::Deleted => StatusCode::GONE.into_response(),
+        Known::Unknown => StatusCode::NOT_FOUND.into_response(),
+    })
 }
 
 async fn gone(Shared(state): Shared<State>, Json(asked): Json<Ids<PhotoId>>) -> Result<Response, Refused> {
     let mut gone = asked.ids;
     for batch in gone.clone().chunks(MOST as usize) {
-        let there: std::collections::HashSet<_> = store::by_ids(&state.pool, batch)
+        let there: std::collections::HashSet<_> = database::read(|| store::by_ids(&state.pool, batch))
             .await?
             .into_iter()
             .map(|photo| photo.id)

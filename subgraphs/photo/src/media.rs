@@ -101,11 +101,13 @@ async fn answer(files: &Files, asked: Asked) -> Result<Response, object_store::E
             }
             Wanted::Nothing => {
                 let total = format!("bytes */{}", found.meta.size);
-                return Ok((
-                    StatusCode::RANGE_NOT_SATISFIABLE,
-                    [(header::CONTENT_RANGE, total)],
-                )
-                    .into_response());
+                let refused = [
+                    (header::CONTENT_RANGE, total.as_str()),
+                    (header::CACHE_CONTROL, "no-store"),
+                ];
+                let mut response = (StatusCode::RANGE_NOT_SATISFIABLE, refused).into_response();
+                protect(response.headers_mut());
+                return Ok(response);
             }
         }
     }
@@ -174,12 +176,11 @@ fn protect(headers: &mut HeaderMap) {
 }
 
 fn matches(headers: &HeaderMap, name: header::HeaderName, etag: &str) -> bool {
-    let given = headers
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    given
-        .split(',')
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
         .map(str::trim)
         .any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
 }
@@ -197,17 +198,18 @@ enum Wanted {
 
 /// Reads a `Range` header (RFC 9110, section 14.1.2) of one range; anything else is answered with the whole.
 fn byte_range(header: &str, size: u64) -> Wanted {
-    let Some((first, last)) = header
-        .strip_prefix("bytes=")
-        .and_then(|range| range.split_once('-'))
-    else {
+    let range = header
+        .split_once('=')
+        .filter(|(unit, _)| unit.eq_ignore_ascii_case("bytes"))
+        .and_then(|(_, range)| range.split_once('-'));
+    let Some((first, last)) = range else {
         return Wanted::Whole;
     };
     let (first, last) = (first.trim(), last.trim());
-    let range = match (first.parse::<u64>(), last.parse::<u64>()) {
-        (Ok(first), Ok(last)) if first <= last => first..last.saturating_add(1).min(size),
-        (Ok(first), Err(_)) if last.is_empty() => first..size,
-        (Err(_), Ok(count)) if first.is_empty() => size.saturating_sub(count)..size,
+    let range = match (number(first), number(last)) {
+        (Some(first), Some(last)) if first <= last => first..last.saturating_add(1).min(size),
+        (Some(first), None) if last.is_empty() => first..size,
+        (None, Some(count)) if first.is_empty() => size.saturating_sub(count)..size,
         _ => return Wanted::Whole,
     };
     if range.start < range.end {
@@ -215,6 +217,12 @@ fn byte_range(header: &str, size: u64) -> Wanted {
     } else {
         Wanted::Nothing
     }
+}
+
+/// Digits alone; one that is larger than any file counts as the largest.
+fn number(text: &str) -> Option<u64> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -231,7 +239,13 @@ mod tests {
             byte_range("bytes=0-18446744073709551615", 100),
             Wanted::Part(0..100)
         );
+        assert_eq!(
+            byte_range("bytes=0-99999999999999999999", 100),
+            Wanted::Part(0..100)
+        );
+        assert_eq!(byte_range("Bytes=0-9", 100), Wanted::Part(0..10));
         assert_eq!(byte_range("bytes=100-", 100), Wanted::Nothing);
+        assert_eq!(byte_range("bytes=99999999999999999999-", 100), Wanted::Nothing);
         assert_eq!(byte_range("bytes=-0", 100), Wanted::Nothing);
         for whole in [
             "",
@@ -242,6 +256,8 @@ mod tests {
             "bytes=0-1,5-6",
             "items=0-1",
             "bytes=a-b",
+            "bytes=+1-5",
+            "bytes=-+5",
         ] {
             assert_eq!(byte_range(whole, 100), Wanted::Whole, "{whole}");
         }

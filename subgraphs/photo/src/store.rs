@@ -10,6 +10,7 @@ use chassis::database::push_ids;
 use chassis::pagination::{Cursor, Page};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use sqlx::{MySql, MySqlExecutor, QueryBuilder};
 use uuid::Uuid;
 
@@ -66,7 +67,8 @@ pub async fn latest(executor: impl MySqlExecutor<'_>, page: &Page<Place>) -> Res
     sqlx::query_as!(
         Photo,
         r#"SELECT id AS "id: PhotoId", author_id AS "author_id: UserId", file_key AS "file_key: FileKey", title, alt_text,
-                  width, height, placeholder, published_at AS "published_at: DateTime<Utc>", hot_day
+                  width, height, placeholder, published_at AS "published_at: DateTime<Utc>",
+                  edited_at AS "edited_at: DateTime<Utc>", hot_day
            FROM photo
            WHERE (published_at < ? OR (published_at = ? AND id < ?))
              AND NOT EXISTS (SELECT 1 FROM departed_account d WHERE d.user_id = photo.author_id)
@@ -80,8 +82,7 @@ pub async fn latest(executor: impl MySqlExecutor<'_>, page: &Page<Place>) -> Res
     .await
 }
 
-const COLUMNS: &str =
-    "id, author_id, file_key, title, alt_text, width, height, placeholder, published_at, hot_day FROM photo";
+const COLUMNS: &str = "id, author_id, file_key, title, alt_text, width, height, placeholder, published_at, edited_at, hot_day FROM photo";
 const AUTHOR_PRESENT: &str =
     " AND NOT EXISTS (SELECT 1 FROM departed_account d WHERE d.user_id = photo.author_id)";
 
@@ -142,7 +143,8 @@ pub async fn listing(
     sqlx::query_as!(
         Photo,
         r#"SELECT id AS "id: PhotoId", author_id AS "author_id: UserId", file_key AS "file_key: FileKey", title, alt_text,
-                  width, height, placeholder, published_at AS "published_at: DateTime<Utc>", hot_day
+                  width, height, placeholder, published_at AS "published_at: DateTime<Utc>",
+                  edited_at AS "edited_at: DateTime<Utc>", hot_day
            FROM photo
            WHERE id > ? AND NOT EXISTS (SELECT 1 FROM departed_account d WHERE d.user_id = photo.author_id)
            ORDER BY id LIMIT ?"#,
@@ -158,7 +160,8 @@ pub async fn lock(executor: impl MySqlExecutor<'_>, id: PhotoId) -> Result<Optio
     sqlx::query_as!(
         Photo,
         r#"SELECT id AS "id: PhotoId", author_id AS "author_id: UserId", file_key AS "file_key: FileKey", title, alt_text,
-                  width, height, placeholder, published_at AS "published_at: DateTime<Utc>", hot_day
+                  width, height, placeholder, published_at AS "published_at: DateTime<Utc>",
+                  edited_at AS "edited_at: DateTime<Utc>", hot_day
            FROM photo
            WHERE id = ? AND NOT EXISTS (SELECT 1 FROM departed_account d WHERE d.user_id = photo.author_id)
            FOR UPDATE"#,
@@ -168,11 +171,12 @@ pub async fn lock(executor: impl MySqlExecutor<'_>, id: PhotoId) -> Result<Optio
     .await
 }
 
-/// Adds a photo.
+/// Adds a photo as it was published.
 pub async fn insert(executor: impl MySqlExecutor<'_>, photo: &Photo) -> Result<(), sqlx::Error> {
+    let input = input_hash(&photo.title, photo.alt_text.as_deref());
     sqlx::query!(
-        "INSERT INTO photo (id, author_id, file_key, title, alt_text, width, height, placeholder, published_at, hot_day)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO photo (id, author_id, file_key, title, alt_text, width, height, placeholder, published_at, hot_day, input_hash)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         photo.id.0,
         photo.author_id.0,
         photo.file_key.0,
@@ -183,18 +187,48 @@ pub async fn insert(executor: impl MySqlExecutor<'_>, photo: &Photo) -> Result<(
         photo.placeholder,
         photo.published_at,
         photo.hot_day,
+        &input[..],
     )
     .execute(executor)
     .await
     .map(drop)
 }
 
+/// Whether the photo was published with these texts. The release before did not record them: any match then.
+pub async fn was_published_with(
+    executor: impl MySqlExecutor<'_>,
+    id: PhotoId,
+    title: &str,
+    alt_text: Option<&str>,
+) -> Result<bool, sqlx::Error> {
+    let input = input_hash(title, alt_text);
+    let row = sqlx::query!(
+        "SELECT 1 AS one FROM photo WHERE id = ? AND COALESCE(input_hash = ?, TRUE)",
+        id.0,
+        &input[..],
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(row.is_some())
+}
+
+fn input_hash(title: &str, alt_text: Option<&str>) -> [u8; 32] {
+    // No title holds a zero, so the two texts do not run together.
+    Sha256::new()
+        .chain_update(title)
+        .chain_update([0])
+        .chain_update(alt_text.unwrap_or_default())
+        .finalize()
+        .into()
+}
+
 /// Writes what an author may change.
 pub async fn update_texts(executor: impl MySqlExecutor<'_>, photo: &Photo) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE photo SET title = ?, alt_text = ? WHERE id = ?",
+        "UPDATE photo SET title = ?, alt_text = ?, edited_at = ? WHERE id = ?",
         photo.title,
         photo.alt_text,
+        photo.edited_at,
         photo.id.0
     )
     .execute(executor)

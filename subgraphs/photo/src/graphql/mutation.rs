@@ -34,7 +34,8 @@ struct UpdatePhotoInput {
 
 #[Object]
 impl Mutation {
-    /// Publishes an upload made with POST /media/uploads. Repeated by its owner it answers the same photo.
+    /// Publishes an upload made with POST /media/uploads. Repeated by its owner it answers the same photo; CONFLICT on
+    /// field uploadId when it was published with another title or altText.
     async fn publish_photo(&self, ctx: &Context<'_>, input: PublishPhotoInput) -> Result<Photo> {
         let (state, viewer) = writer(ctx).await?;
         let id = PhotoId::parse(&input.upload_id, "uploadId")?;
@@ -65,6 +66,7 @@ impl Mutation {
                         height: upload.height,
                         placeholder: upload.placeholder,
                         published_at: now,
+                        edited_at: None,
                         hot_day: domain::hot_day(now, state.zone),
                     };
                     store::insert(&mut *tx, &photo).await?;
@@ -72,10 +74,17 @@ impl Mutation {
                     Ok(photo)
                 }
                 // Published before, by this person: the photo has the upload's id.
-                None => store::lock(&mut *tx, id)
-                    .await?
-                    .filter(|photo| photo.author_id == viewer.id)
-                    .ok_or(Error::NoUpload),
+                None => {
+                    let photo = store::lock(&mut *tx, id)
+                        .await?
+                        .filter(|photo| photo.author_id == viewer.id)
+                        .ok_or(Error::NoUpload)?;
+                    let alt_text = alt_text.as_ref().map(AltText::as_str);
+                    if !store::was_published_with(&mut *tx, id, title.as_str(), alt_text).await? {
+                        return Err(Error::PublishedDifferently);
+                    }
+                    Ok(photo)
+                }
             }
         })?;
         state.outbox.wake();
@@ -93,18 +102,25 @@ impl Mutation {
             MaybeUndefined::Value(text) => Some(AltText::parse(text)?),
         };
 
+        let now = state.clock.now();
+
         let photo = transaction!(state.pool, Error, View::Latest, |tx, _| {
             let mut photo = store::lock(&mut *tx, id).await?.ok_or(Error::NoPhoto)?;
             if photo.author_id != viewer.id {
                 return Err(Error::NotTheAuthor);
             }
+            let before = (photo.title.clone(), photo.alt_text.clone());
             if let Some(title) = &title {
                 title.as_str().clone_into(&mut photo.title);
             }
             if let Some(alt_text) = &alt_text {
                 photo.alt_text = alt_text.as_ref().map(|text| text.as_str().to_owned());
             }
-            store::update_texts(&mut *tx, &photo).await?;
+            if before != (photo.title.clone(), photo.alt_text.clone()) {
+                // Clocks of two replicas differ, and feeds must not see an earlier time.
+                photo.edited_at = Some(now.max(photo.edited_at.unwrap_or(photo.published_at)));
+                store::update_texts(&mut *tx, &photo).await?;
+            }
             Ok(photo)
         })?;
         Ok(Photo(photo))

@@ -66,6 +66,11 @@ impl Photo {
         self.0.published_at
     }
 
+    /// When the title or the description was last changed; publishedAt until then.
+    async fn updated_at(&self) -> DateTime<Utc> {
+        self.0.edited_at.unwrap_or(self.0.published_at)
+    }
+
     async fn author(&self) -> Option<User> {
         Some(User(self.0.author_id))
     }

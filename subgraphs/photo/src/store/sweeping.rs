@@ -43,7 +43,8 @@ pub async fn lock_photos_of(
     sqlx::query_as!(
         Photo,
         r#"SELECT id AS "id: PhotoId", author_id AS "author_id: UserId", file_key AS "file_key: FileKey", title, alt_text,
-                  width, height, placeholder, published_at AS "published_at: DateTime<Utc>", hot_day
+                  width, height, placeholder, published_at AS "published_at: DateTime<Utc>",
+                  edited_at AS "edited_at: DateTime<Utc>", hot_day
            FROM photo WHERE author_id = ? ORDER BY published_at, id LIMIT ? FOR UPDATE"#,
         author.0,
         limit,

@@ -1,4 +1,5 @@
 use chassis::departed;
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -20,10 +21,80 @@ async fn publishing_again_answers_the_same_photo() {
         "a photo has its upload's id"
     );
     assert_eq!(first.data()["publishPhoto"]["author"]["id"], user.to_string());
-    let second = site.publish(user, &upload, "Second").await;
+    let second = site.publish(user, &upload, "First").await;
     assert_eq!(second.data()["publishPhoto"], first.data()["publishPhoto"]);
+    // A repetition is one after an edit as well, and answers the photo as it is now.
+    let edit = json!({ "input": { "id": upload, "title": "Edited" } });
+    site.client.of(user).graphql(UPDATE, edit).await.data();
+    let third = site.publish(user, &upload, " First ").await;
+    assert_eq!(third.data()["publishPhoto"]["title"], "Edited");
     assert_eq!(site.outbox().await.len(), 1, "and it is published once");
     assert_eq!((site.count("photo").await, site.count("upload").await), (1, 0));
+}
+
+#[tokio::test]
+async fn publishing_again_with_another_input_is_a_conflict() {
+    let site = Site::new().await;
+    let (user, other) = (somebody(), somebody());
+    let upload = site.uploaded(user, 0).await;
+    let input = |title: &str, alt_text: Option<&str>| json!({ "input": { "uploadId": upload, "title": title, "altText": alt_text } });
+    let publish = async |user, title, alt_text| {
+        let client = site.client.of(user);
+        client.graphql(PUBLISH, input(title, alt_text)).await
+    };
+    let first = publish(user, "First", Some("A wall")).await;
+    assert_eq!(first.data()["publishPhoto"]["altText"], "A wall");
+    for (title, alt_text) in [
+        ("Second", Some("A wall")),
+        ("First", None),
+        ("First", Some("Another")),
+        ("FirstA wall", None),
+    ] {
+        let answer = publish(user, title, alt_text).await;
+        assert_eq!(answer.error(), "CONFLICT uploadId", "{title} {alt_text:?}");
+        assert_eq!(publish(other, title, alt_text).await.error(), "NOT_FOUND");
+    }
+    let again = publish(user, "First", Some("A wall")).await;
+    assert_eq!(again.data()["publishPhoto"], first.data()["publishPhoto"]);
+    // What the release before published answers whatever the input is.
+    sqlx::query("UPDATE photo SET input_hash = NULL")
+        .execute(&site.db.pool)
+        .await
+        .unwrap();
+    let old = publish(user, "Second", None).await;
+    assert_eq!(old.data()["publishPhoto"], first.data()["publishPhoto"]);
+}
+
+#[tokio::test]
+async fn updated_at_moves_with_the_texts_alone() {
+    let site = Site::new().await;
+    let user = somebody();
+    let photo = site.published(user, 0).await.to_string();
+    let times = async || {
+        let query = "query ($id: ID!) { photo(id: $id) { publishedAt updatedAt } }";
+        let answer = site.client.graphql(query, json!({ "id": photo })).await;
+        answer.data()["photo"].clone()
+    };
+    let update = async |mut input: Value| {
+        site.clock.advance(TimeDelta::minutes(1));
+        input["id"] = photo.as_str().into();
+        let client = site.client.of(user);
+        client.graphql(UPDATE, json!({ "input": input })).await.data();
+        times().await["updatedAt"].clone()
+    };
+    let published = times().await;
+    assert_eq!(published["updatedAt"], published["publishedAt"]);
+    let title = update(json!({ "title": "New" })).await;
+    assert_ne!(title, published["updatedAt"]);
+    for same in [json!({}), json!({ "title": " New " }), json!({ "altText": null })] {
+        assert_eq!(update(same.clone()).await, title, "{same}");
+    }
+    let alt_text = update(json!({ "altText": "A wall" })).await;
+    assert!(alt_text.as_str() > title.as_str());
+    assert_eq!(times().await["publishedAt"], published["publishedAt"]);
+    // A replica whose clock is behind does not turn it back.
+    site.clock.advance(TimeDelta::minutes(-60));
+    assert_eq!(update(json!({ "title": "Newer" })).await, alt_text);
 }
 
 #[tokio::test]

@@ -72,6 +72,73 @@ async fn renditions_are_served_for_ever_and_as_pictures_only() {
 }
 
 #[tokio::test]
+async fn each_format_has_a_tag_of_its_own_and_conditions_go_by_it() {
+    let site = Site::new().await;
+    let (base, _) = uploaded(&site).await;
+    let (avif, jpeg) = (format!("{base}/320.avif"), format!("{base}/320.jpg"));
+    let tag = async |path: &str| {
+        let (_, headers, _) = send(&site, "HEAD", path, &[]).await;
+        headers[header::ETAG].to_str().unwrap().to_owned()
+    };
+    let (of_avif, of_jpeg) = (tag(&avif).await, tag(&jpeg).await);
+    assert_ne!(of_avif, of_jpeg);
+
+    let (fresh, stale) = (StatusCode::NOT_MODIFIED, StatusCode::OK);
+    let weak = format!("\"x\", W/{of_jpeg}");
+    for (method, headers, expected) in [
+        ("GET", &[("if-none-match", "*")][..], fresh),
+        ("HEAD", &[("if-none-match", "*")], fresh),
+        ("GET", &[("if-none-match", &weak)], fresh),
+        (
+            "GET",
+            &[("if-none-match", "\"x\""), ("if-none-match", &of_jpeg)],
+            fresh,
+        ),
+        (
+            "GET",
+            &[("if-none-match", &of_jpeg), ("range", "bytes=0-9")],
+            fresh,
+        ),
+        ("GET", &[("if-none-match", &of_avif)], stale),
+        ("GET", &[("if-none-match", "\"*\"")], stale),
+        ("HEAD", &[("range", "bytes=0-9")], stale),
+        // A weak tag does not do for a part.
+        (
+            "GET",
+            &[("range", "bytes=0-9"), ("if-range", &format!("W/{of_jpeg}"))],
+            stale,
+        ),
+    ] {
+        let (status, answered, body) = send(&site, method, &jpeg, headers).await;
+        assert_eq!(status, expected, "{method} {headers:?}");
+        assert_eq!(answered[header::ETAG], of_jpeg);
+        assert_eq!(body.is_empty(), expected == fresh || method == "HEAD");
+    }
+    // What is not there has no version that could be fresh.
+    let (status, _, _) = send(&site, "GET", &format!("{base}/1.jpg"), &[("if-none-match", "*")]).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let (status, headers, _) = send(&site, "GET", &jpeg, &[("range", "bytes=99999999-")]).await;
+    assert_eq!(status, StatusCode::RANGE_NOT_SATISFIABLE);
+    assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+}
+
+#[tokio::test]
+async fn other_methods_are_told_which_are_allowed() {
+    let site = Site::new().await;
+    let (base, _) = uploaded(&site).await;
+    for (path, allowed) in [
+        (format!("{base}/320.jpg"), "GET,HEAD"),
+        ("/media/uploads".to_owned(), "POST"),
+    ] {
+        for method in ["PUT", "PATCH", "DELETE", "OPTIONS"] {
+            let (status, headers, _) = send(&site, method, &path, &[]).await;
+            assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+            assert_eq!(headers[header::ALLOW], allowed, "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_part_can_be_had() {
     let site = Site::new().await;
     let (base, _) = uploaded(&site).await;
