@@ -158,8 +158,12 @@ fn looks_like_an_address(text: &str) -> bool {
 }
 
 fn is_domain(domain: &str) -> bool {
-    (domain.contains('.') || domain.eq_ignore_ascii_case("localhost")) && domain.split('.').all(is_label)
+    (domain.contains(IDNA_DOTS) || domain.eq_ignore_ascii_case("localhost"))
+        && domain.split(IDNA_DOTS).all(is_label)
 }
+
+/// What separates labels (UTS 46): keyboards of East Asia type the others.
+const IDNA_DOTS: [char; 4] = ['.', '\u{3002}', '\u{FF0E}', '\u{FF61}'];
 
 /// Whether a character may be in an unquoted local part: printable, and without a meaning in a mail header.
 fn is_atom(c: char) -> bool {
@@ -276,6 +280,8 @@ mod tests {
                 "a@bu\u{308}cher.example",
                 "a@xn--bcher-kva.example",
                 "a@XN--BCHER-KVA.example",
+                "a@b\u{fc}cher\u{3002}example",
+                "a@ｂücher．ｅxample",
             ],
             &[
                 "\u{1e69}@example.org",

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use chassis::config::Secret;
-use chassis::{Clock, UserId};
+use chassis::{Clock, UserId, database};
 use chrono::TimeDelta;
 use sha2::{Digest as _, Sha256};
 use sqlx::MySqlPool;
@@ -132,7 +132,7 @@ impl Guessing {
     pub async fn refuse_early(&self, subjects: &[Subject]) -> Result<(), Error> {
         let now = self.clock.now();
         for subject in subjects {
-            if let Some(window) = attempts::window(&self.pool, &subject.key, now).await?
+            if let Some(window) = database::read(|| attempts::window(&self.pool, &subject.key, now)).await?
                 && window.tries >= subject.max
             {
                 return Err(too_many(window.ends_at - now));

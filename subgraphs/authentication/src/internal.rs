@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use chassis::config::Secret;
+use chassis::database;
 use chassis::internal::{Ids, Listing, guarded};
 use chassis::{Failure, UserId};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -59,7 +60,8 @@ async fn list(
     if !(1..=MOST).contains(&limit) {
         return Err(StatusCode::BAD_REQUEST);
     }
-    let items = accounts::list(&state.pool, page.after.unwrap_or_default(), limit)
+    let after = page.after.unwrap_or_default();
+    let items = database::read(|| accounts::list(&state.pool, after, limit))
         .await
         .map_err(failed)?;
     let full = u32::try_from(items.len()).is_ok_and(|length| length == limit);
@@ -72,13 +74,16 @@ async fn look_up(
     Path(id): Path<Uuid>,
 ) -> Result<Json<KnownAccount>, StatusCode> {
     let id = UserId(id);
-    if let Some(account) = accounts::by_id(&state.pool, id).await.map_err(failed)? {
+    if let Some(account) = database::read(|| accounts::by_id(&state.pool, id))
+        .await
+        .map_err(failed)?
+    {
         return Ok(Json(KnownAccount {
             account_id: account.id,
             created_at: account.created_at,
         }));
     }
-    let departed = chassis::departed::is_departed(&state.pool, id)
+    let departed = database::read(|| chassis::departed::is_departed(&state.pool, id))
         .await
         .map_err(failed)?;
     Err(if departed {
@@ -96,8 +101,10 @@ async fn gone(
     if asked.ids.len() > MOST as usize {
         return Err(StatusCode::BAD_REQUEST);
     }
-    let present = accounts::present(&state.pool, &asked.ids).await.map_err(failed)?;
-    let departed = accounts::departed(&state.pool, &asked.ids)
+    let present = database::read(|| accounts::present(&state.pool, &asked.ids))
+        .await
+        .map_err(failed)?;
+    let departed = database::read(|| accounts::departed(&state.pool, &asked.ids))
         .await
         .map_err(failed)?;
     let settled = state.clock.now() - SETTLED;

@@ -8,7 +8,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chassis::database::View;
+use chassis::database::{self, View};
 use chassis::ended_sessions::{SESSION_ENDED, SessionsEnded};
 use chassis::events::Event;
 use chassis::{UserId, departed};
@@ -289,7 +289,8 @@ pub async fn change_password(
 /// Ends the session that a refresh token belongs to, and tells whose it was. None when there is no such session.
 pub async fn end_by_token(state: &State, presented: &str) -> Result<Option<UserId>, Error> {
     let now = state.clock.now();
-    let Some(known) = sessions::token(&state.pool, &hash(presented), now).await? else {
+    let hash = hash(presented);
+    let Some(known) = database::read(|| sessions::token(&state.pool, &hash, now)).await? else {
         return Ok(None);
     };
     let ended = end(state, known.account.id, known.session).await?;

@@ -10,8 +10,9 @@ const RESERVED: &str = "
     site sitemap sitemaps static stats status tags terms test trending upload uploads user username users version
     vote votes welcome well-known
 
-    abuse ftp hostmaster info mail mailer-daemon marketing noc noreply no-reply postmaster sales security smtp imap pop3
-    support usenet uucp webmaster www dns ns1 ns2 localhost example
+    abuse autoconfig autodiscover broadcasthost ftp hostmaster info isatap localdomain mail mailer-daemon marketing noc noreply no-reply postmaster sales security smtp imap pop3
+    spam ssladmin ssladministrator sslwebmaster support usenet uucp web webmail webmaster wpad www dns ns1 ns2 localhost
+    example
 
     authentication backup chassis database federation gateway proofsheet router server service services subgraph system
     xtask cron daemon bin sbin nginx mariadb mysql
@@ -25,21 +26,31 @@ const RESERVED: &str = "
     yourself
 ";
 
+/// The site's own name is reserved as a part of other names too.
+const SITE: &str = "proofsheet";
+
+/// In shorter words i and l are told apart, because people have names like Ali and Lila.
+const LONG_WORD: usize = 5;
+
 /// Whether the name cannot be claimed. Names consist of a-z, 0-9, _ and -.
 pub(crate) fn is_reserved(name: &str) -> bool {
     let name = skeleton(name);
-    RESERVED
-        .split_whitespace()
-        .any(|word| looks_like(&name, &skeleton(word)))
+    let speaks_for_the_site = name
+        .as_bytes()
+        .windows(SITE.len())
+        .any(|part| looks_like(part, SITE.as_bytes()));
+    speaks_for_the_site
+        || RESERVED
+            .split_whitespace()
+            .any(|word| looks_like(name.as_bytes(), skeleton(word).as_bytes()))
 }
 
-/// Whether two skeletons look alike: 1 passes for i and for l.
-fn looks_like(name: &str, word: &str) -> bool {
-    name.len() == word.len()
-        && name
-            .bytes()
-            .zip(word.bytes())
-            .all(|(a, b)| a == b || (a == b'1' && matches!(b, b'i' | b'l')))
+/// Whether two skeletons look alike: 1 passes for i and for l, and in long words these pass for each other.
+fn looks_like(name: &[u8], word: &[u8]) -> bool {
+    let is_stroke = |letter| matches!(letter, b'i' | b'l');
+    let passes_for =
+        |a, b| a == b || (is_stroke(b) && (a == b'1' || (word.len() >= LONG_WORD && is_stroke(a))));
+    name.len() == word.len() && name.iter().zip(word).all(|(&a, &b)| passes_for(a, b))
 }
 
 /// The name without separators, with digits and letter pairs replaced by the letter that they pass for.
@@ -48,15 +59,20 @@ fn skeleton(name: &str) -> String {
         .filter(|c| !matches!(c, '_' | '-'))
         .map(|c| match c {
             '0' => 'o',
+            '2' => 'z',
             '3' => 'e',
             '4' => 'a',
             '5' => 's',
             '7' => 't',
+            '8' => 'b',
+            '9' => 'g',
             other => other,
         })
         .collect::<String>()
         .replace("rn", "m")
+        .replace("nn", "m")
         .replace("vv", "w")
+        .replace("cl", "d")
 }
 
 #[cfg(test)]
@@ -88,6 +104,13 @@ mod tests {
             "0wner",
             "rnoderator",
             "off1cia1",
+            "admln",
+            "aclmin",
+            "adnnin",
+            "8illing",
+            "officiai",
+            "proofsheet_support",
+            "the-pr00fsheet-team",
         ] {
             assert!(is_reserved(name), "{name}");
         }
@@ -105,6 +128,9 @@ mod tests {
             "hotel",
             "mona",
             "ali",
+            "mall",
+            "clara",
+            "hanna",
             "dev",
             "photos_by_ada",
         ] {

@@ -30,7 +30,7 @@ impl Mutation {
             .count(&[state.guessing.registrations_from(&address(ctx))])
             .await?;
         // The unique key decides; asking first only saves the hashing.
-        let taken = accounts::by_email(&state.pool, &email, &origin.address)
+        let taken = database::read(|| accounts::by_email(&state.pool, &email, &origin.address))
             .await
             .map_err(Error::from)?;
         if taken.is_some() {
@@ -199,7 +199,7 @@ async fn confirm(
     state.guessing.refuse_early(&subjects).await?;
     let turn = place.turn().await?;
     state.guessing.count(&subjects).await?;
-    let hash = accounts::password_hash(&state.pool, account.id)
+    let hash = database::read(|| accounts::password_hash(&state.pool, account.id))
         .await?
         .ok_or(Error::SessionEnded)?;
     let verified = turn.verify(&password, Some(&hash)).await?;

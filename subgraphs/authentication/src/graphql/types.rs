@@ -1,5 +1,6 @@
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use chassis::Result;
+use chassis::database;
 use chrono::{DateTime, Utc};
 
 use super::state;
@@ -31,7 +32,8 @@ impl Viewer {
     /// Where this account is signed in, the login that was used last first.
     async fn sessions(&self, ctx: &Context<'_>) -> Result<Option<Vec<LoginSession>>> {
         let state = state(ctx);
-        let rows = sessions::of_account(&state.pool, self.account.id, state.clock.now())
+        let now = state.clock.now();
+        let rows = database::read(|| sessions::of_account(&state.pool, self.account.id, now))
             .await
             .map_err(Error::from)?;
         Ok(Some(

@@ -21,9 +21,9 @@ impl Mutation {
         let now = ctx.data_unchecked::<Clock>().now();
         let profile = transaction!(pool, Error, |tx, _| {
             adopt(tx, viewer, now).await?;
-            let has_it = store::owner_of(&mut *tx, &username).await? == Some(viewer.id);
-            // An owner keeps a name that becomes reserved.
-            if username.is_reserved() && !has_it {
+            // A name that becomes reserved stays with its owner. For other names nothing is read before the claim: a
+            // snapshot that is older than another claim would fail this one (MariaDB's innodb_snapshot_isolation).
+            if username.is_reserved() && store::owner_of(&mut *tx, &username).await? != Some(viewer.id) {
                 return Err(UsernameError::Reserved.into());
             }
             store::set_username(&mut *tx, viewer.id, &username, now).await?;

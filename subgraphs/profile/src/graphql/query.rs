@@ -77,11 +77,14 @@ async fn owner_of(pool: &MySqlPool, name: &Username) -> Result<Option<UserId>, s
 
 /// Whether there is a profile: every account gets one. An id that anybody can make up is no person.
 async fn exists(pool: &MySqlPool, id: UserId) -> Result<bool, sqlx::Error> {
-    if !store::present_among(pool, &[id]).await?.is_empty() {
-        return Ok(true);
-    }
-    let mut latest = database::read_latest(pool).await?;
-    Ok(!store::present_among(&mut *latest, &[id]).await?.is_empty())
+    database::read(|| async {
+        if !store::present_among(pool, &[id]).await?.is_empty() {
+            return Ok(true);
+        }
+        let mut latest = database::read_latest(pool).await?;
+        Ok(!store::present_among(&mut *latest, &[id]).await?.is_empty())
+    })
+    .await
 }
 
 /// The user; `None` if the account was deleted.
