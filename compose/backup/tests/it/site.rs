@@ -290,15 +290,15 @@ impl Site {
     }
 
     fn ask_service(&self, path: &str) -> (u16, String) {
+        const ASK: &str = r#"exec 3<>/dev/tcp/127.0.0.1/5006
+            printf 'GET %s HTTP/1.0\r\nHost: backup\r\n\r\n' "$0" >&3
+            cat <&3"#;
         let mut command = self.network.command(1);
-        let output = command
-            .args(["curl", "--silent", "--write-out", "\n%{http_code}"])
-            .arg(format!("http://127.0.0.1:5006{path}"))
-            .output()
-            .unwrap();
+        let output = command.args(["bash", "-c", ASK, path]).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let (text, code) = said.rsplit_once('\n').unwrap_or_default();
-        (code.parse().unwrap_or(0), text.to_owned())
+        let (head, text) = said.split_once("\r\n\r\n").unwrap_or_default();
+        let code = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        (code.unwrap_or(0), text.to_owned())
     }
 
     pub(crate) fn service_health(&self) -> u16 {

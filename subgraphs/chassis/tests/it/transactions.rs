@@ -148,7 +148,11 @@ async fn no_half_of_a_transaction_is_left_that_the_server_has_taken_back() {
 #[tokio::test]
 async fn a_connection_that_was_in_a_transaction_may_write_again() {
     let database = counting().await;
-    let pool = chassis::database::pool(&database.url(), 1).unwrap();
+    // One connection, and time to open it on a busy machine.
+    let pool = chassis::database::pool_options(1)
+        .acquire_timeout(Duration::from_secs(30))
+        .connect_lazy(database.url().expose())
+        .unwrap();
     for outcome in [Ok(()), Err(sqlx::Error::RowNotFound)] {
         let _ = transaction!(pool, sqlx::Error, |tx, _| {
             add_one(tx).await?;
@@ -160,14 +164,18 @@ async fn a_connection_that_was_in_a_transaction_may_write_again() {
         add_one(&mut pool.acquire().await.unwrap()).await.unwrap();
     }
     // One that was given up half-way.
-    let given_up = async {
+    let half_way = tokio::sync::Notify::new();
+    let working = async {
         transaction!(pool, sqlx::Error, |tx, _| {
             add_one(tx).await?;
+            half_way.notify_one();
             std::future::pending::<Result<(), sqlx::Error>>().await
         })
     };
-    let given_up = tokio::time::timeout(Duration::from_millis(200), given_up).await;
-    assert!(given_up.is_err());
+    tokio::select! {
+        done = working => panic!("it cannot have ended: {done:?}"),
+        () = half_way.notified() => {}
+    }
     add_one(&mut pool.acquire().await.unwrap()).await.unwrap();
     assert_eq!(value(&database).await, 4);
 }
@@ -177,15 +185,19 @@ async fn who_waits_too_long_for_a_lock_tries_again() {
     let database = counting().await;
     let mut other = database.pool.begin().await.unwrap();
     add_one(&mut other).await.unwrap();
+    let second_try = tokio::sync::Notify::new();
     let mut tries = 0;
     let waiting = async {
         transaction!(database.pool, sqlx::Error, |tx, _| {
             tries += 1;
+            if tries == 2 {
+                second_try.notify_one();
+            }
             add_one(tx).await
         })
     };
     let (waited, ()) = tokio::join!(waiting, async {
-        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        second_try.notified().await;
         other.commit().await.unwrap();
     });
     waited.unwrap();
@@ -197,8 +209,10 @@ async fn a_lock_that_stays_is_not_waited_for_longer_than_a_request_lasts() {
     let database = counting().await;
     let mut other = database.pool.begin().await.unwrap();
     add_one(&mut other).await.unwrap();
+    // A service's pool: the one of tests waits up to 30 s for a connection, once for each try.
+    let pool = chassis::database::pool(&database.url(), 1).unwrap();
     let begun = std::time::Instant::now();
-    let waited = transaction!(database.pool, sqlx::Error, |tx, _| add_one(tx).await);
+    let waited = transaction!(pool, sqlx::Error, |tx, _| add_one(tx).await);
     assert!(waited.is_err());
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
 }
