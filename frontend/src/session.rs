@@ -11,7 +11,7 @@ use crate::graphql::{Id, schema};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Session {
-    who: RwSignal<Who>,
+    state: RwSignal<ViewerState>,
     /// Counts sign-ins and sign-outs, so that what depends on the viewer can be asked for again.
     changes: RwSignal<u32>,
     intent: RwSignal<Option<Intent>>,
@@ -21,11 +21,11 @@ pub(crate) struct Session {
 type Intent = Callback<()>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Who {
-    /// The answer is not here yet.
-    Unknown,
-    Nobody,
-    Somebody(Viewer),
+pub(crate) enum ViewerState {
+    /// The response has not arrived yet.
+    Loading,
+    Anonymous,
+    SignedIn(Viewer),
 }
 
 #[derive(cynic::QueryFragment, Clone, Debug, PartialEq, Eq)]
@@ -98,10 +98,10 @@ pub(crate) struct Logout {
 }
 
 impl Session {
-    /// Asks who is looking, and listens to the other tabs.
+    /// Loads the viewer, and listens to the other tabs.
     pub(crate) fn provide() -> Self {
         let session = Self {
-            who: RwSignal::new(Who::Unknown),
+            state: RwSignal::new(ViewerState::Loading),
             changes: RwSignal::new(0),
             intent: RwSignal::new(None),
         };
@@ -110,7 +110,7 @@ impl Session {
         Effect::new(move |first: Option<()>| {
             api::SESSION_ENDED.track();
             if first.is_some() {
-                session.change(Who::Nobody);
+                session.change(ViewerState::Anonymous);
             }
         });
         let _ = window_event_listener(ev::storage, move |event| {
@@ -131,23 +131,24 @@ impl Session {
             if viewer.is_some() && !api::session_known() {
                 api::remember_session(true);
             }
-            let is_somebody = viewer.is_some();
-            self.who.set(viewer.map_or(Who::Nobody, Who::Somebody));
+            let is_signed_in = viewer.is_some();
+            self.state
+                .set(viewer.map_or(ViewerState::Anonymous, ViewerState::SignedIn));
             // The embedded responses hold no votes of the viewer.
-            if is_somebody && first_page::was_answered() {
+            if is_signed_in && first_page::was_answered() {
                 self.changes.update(|changes| *changes += 1);
             }
         });
     }
 
-    pub(crate) fn who(self) -> Signal<Who> {
-        self.who.into()
+    pub(crate) fn state(self) -> Signal<ViewerState> {
+        self.state.into()
     }
 
     pub(crate) fn viewer(self) -> Option<Viewer> {
-        match self.who.get() {
-            Who::Somebody(viewer) => Some(viewer),
-            Who::Unknown | Who::Nobody => None,
+        match self.state.get() {
+            ViewerState::SignedIn(viewer) => Some(viewer),
+            ViewerState::Loading | ViewerState::Anonymous => None,
         }
     }
 
@@ -158,8 +159,9 @@ impl Session {
 
     /// Whether the viewer is that person.
     pub(crate) fn is(self, user: &Id) -> bool {
-        self.who
-            .with(|who| matches!(who, Who::Somebody(Viewer { user: Some(me), .. }) if me.id == *user))
+        self.who.with(
+            |state| matches!(state, ViewerState::SignedIn(Viewer { user: Some(me), .. }) if me.id == *user),
+        )
     }
 
     /// Calls after every sign-in and sign-out, for as long as the current view is there.
@@ -193,13 +195,13 @@ impl Session {
     /// The session is over: signed out, or the account is gone.
     pub(crate) fn end(self) {
         api::remember_session(false);
-        self.change(Who::Nobody);
+        self.change(ViewerState::Anonymous);
     }
 
     /// The viewer has a new name, or a new bio.
     pub(crate) fn renamed(self, user: Me) {
-        self.who.update(|who| {
-            if let Who::Somebody(viewer) = who {
+        self.state.update(|state| {
+            if let ViewerState::SignedIn(viewer) = state {
                 viewer.user = Some(user);
             }
         });
@@ -207,9 +209,11 @@ impl Session {
 
     /// Does it now, or opens the sign-in sheet and does it afterwards.
     pub(crate) fn require(self, intent: impl Fn() + Send + Sync + 'static) {
-        match self.who.get_untracked() {
-            Who::Somebody(_) => intent(),
-            Who::Unknown | Who::Nobody => self.intent.set(Some(Callback::new(move |()| intent()))),
+        match self.state.get_untracked() {
+            ViewerState::SignedIn(_) => intent(),
+            ViewerState::Loading | ViewerState::Anonymous => {
+                self.intent.set(Some(Callback::new(move |()| intent())))
+            }
         }
     }
 
@@ -224,15 +228,15 @@ impl Session {
 
     fn begin(self, viewer: Viewer) -> Viewer {
         api::remember_session(true);
-        self.change(Who::Somebody(viewer.clone()));
+        self.change(ViewerState::SignedIn(viewer.clone()));
         if let Some(intent) = self.intent.try_update(Option::take).flatten() {
             intent.run(());
         }
         viewer
     }
 
-    fn change(self, who: Who) {
-        self.who.set(who);
+    fn change(self, state: ViewerState) {
+        self.state.set(state);
         self.changes.update(|changes| *changes += 1);
     }
 }

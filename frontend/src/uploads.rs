@@ -15,8 +15,8 @@ use crate::language::{Text, text};
 /// JPEG.
 pub(crate) const MEDIA_TYPES: [&str; 3] = ["image/jpeg", "image/png", "image/webp"];
 /// 25 MiB.
-const LARGEST: f64 = 25.0 * 1024.0 * 1024.0;
-const AT_ONCE: usize = 3;
+const MAX_FILE_SIZE: f64 = 25.0 * 1024.0 * 1024.0;
+const MAX_CONCURRENT_UPLOADS: usize = 3;
 
 #[derive(cynic::QueryVariables)]
 pub(crate) struct PublishPhotoVariables {
@@ -199,7 +199,7 @@ impl Uploads {
         let waiting = items
             .into_iter()
             .filter(|item| item.state.with_untracked(|state| *state == State::Waiting));
-        for item in waiting.take(AT_ONCE.saturating_sub(sending)) {
+        for item in waiting.take(MAX_CONCURRENT_UPLOADS.saturating_sub(sending)) {
             self.send(&item);
         }
     }
@@ -226,7 +226,7 @@ impl Uploads {
 
 /// The reasons to refuse a file before it is sent.
 fn refusal(file: &File) -> Option<Failure> {
-    if file.size() > LARGEST {
+    if file.size() > MAX_FILE_SIZE {
         Some(Failure::Known(text!(upload.larger)))
     } else if file.size() < 1.0 {
         Some(Failure::Known(text!(upload.empty)))

@@ -25,7 +25,7 @@ const FEW: usize = 100;
 /// A file has to be gone for so long before that is noted.
 const GONE_FOR: Duration = Duration::from_secs(60);
 /// How many files are copied at once.
-const AT_ONCE: usize = 4;
+const MAX_CONCURRENT_COPIES: usize = 4;
 
 /// A file in the vault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,7 +143,7 @@ impl Media {
             .map(|object| copy_one(self.store.clone(), self.vault.clone(), object.location.clone()))
             .collect();
         let copied: Vec<Option<Known>> = futures::stream::iter(tasks)
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(MAX_CONCURRENT_COPIES)
             .try_collect()
             .await?;
         let copied: Vec<Known> = copied.into_iter().flatten().collect();
@@ -345,7 +345,7 @@ pub async fn restore(
                 .map_err(Error::Media)?;
             Ok(1)
         })
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(MAX_CONCURRENT_COPIES)
         .try_fold(0, |sum, one: u64| async move { Ok(sum + one) })
         .await
 }

@@ -216,7 +216,7 @@ struct Sealer {
 }
 
 /// A segment is encrypted unless there are 2^32 of them, which are 256 TiB.
-const ENOUGH: &str = "fewer than 2^32 segments";
+const SEGMENT_LIMIT_HOLDS: &str = "fewer than 2^32 segments";
 
 impl Sealer {
     fn new(key: &Key) -> Self {
@@ -234,7 +234,7 @@ impl Sealer {
         // The last segment is sealed as such, so one is kept back.
         let whole = self.waiting.len().saturating_sub(1) / SEGMENT * SEGMENT;
         for segment in self.waiting[..whole].chunks(SEGMENT) {
-            sealed.extend(self.stream.encrypt_next(segment).expect(ENOUGH));
+            sealed.extend(self.stream.encrypt_next(segment).expect(SEGMENT_LIMIT_HOLDS));
         }
         self.waiting.drain(..whole);
         sealed
@@ -242,7 +242,11 @@ impl Sealer {
 
     fn finish(mut self, rest: &[u8]) -> Vec<u8> {
         let mut sealed = self.push(rest);
-        sealed.extend(self.stream.encrypt_last(&*self.waiting).expect(ENOUGH));
+        sealed.extend(
+            self.stream
+                .encrypt_last(&*self.waiting)
+                .expect(SEGMENT_LIMIT_HOLDS),
+        );
         sealed
     }
 }

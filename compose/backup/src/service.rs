@@ -29,7 +29,7 @@ use crate::vault::Vault;
 /// After a failure, a full backup is tried again.
 const AGAIN: Duration = Duration::from_mins(1);
 /// How often it is looked whether a full backup is due.
-const LOOK: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// Logs wait so long for new files of photos, so that no row is there without its files; then they go ahead.
 const FILES_FIRST: Duration = Duration::from_secs(15);
 /// How often it is made sure that the store takes anything.
@@ -127,7 +127,7 @@ impl Service {
             let last = self.newest.borrow().as_ref().map(Manifest::began_at);
             let wanted = last.is_none_or(|last| last.timestamp() < self.wanted.load(Ordering::Relaxed));
             if !wanted && !is_due(Utc::now(), last, self.run.time_zone, self.run.at) {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
                 continue;
             }
             let began = Instant::now();

@@ -26,7 +26,7 @@ const TICK: Duration = Duration::from_millis(400);
 /// A sentence that did not change is said again.
 const REPEAT: Duration = Duration::from_secs(60);
 /// How often MariaDB may end by itself, one after the other, without having been in step for a minute in between.
-const TRIES: u32 = 10;
+const MAX_RESTARTS: u32 = 10;
 
 /// The agent cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +45,7 @@ pub enum AgentError {
     Client(#[from] reqwest::Error),
     /// It ends again and again.
     #[error(
-        "MariaDB ended {TRIES} times in a row, the last time with {0}; its last lines above say why. The agent gives up"
+        "MariaDB ended {MAX_RESTARTS} times in a row, the last time with {0}; its last lines above say why. The agent gives up"
     )]
     EndsAgainAndAgain(String),
 }
@@ -143,7 +143,7 @@ impl Agent {
                 Err(error) => {
                     failures += 1;
                     self.say(&format!("the position cannot be recovered: {error}"), true);
-                    if failures >= TRIES {
+                    if failures >= MAX_RESTARTS {
                         return Err(error.into());
                     }
                     self.pause(failures).await;
@@ -177,7 +177,7 @@ impl Agent {
                         &format!("MariaDB ended by itself ({status}), for the {failures}. time in a row"),
                         true,
                     );
-                    if failures >= TRIES {
+                    if failures >= MAX_RESTARTS {
                         return Err(AgentError::EndsAgainAndAgain(status.to_string()));
                     }
                     self.pause(failures).await;

@@ -38,7 +38,7 @@ const BEGINNING: u64 = 64 * 1024;
 /// A piece of a log is there within this.
 const SENDING: Duration = Duration::from_secs(30);
 /// MariaDB answers a plain statement within this.
-const ASKING: Duration = Duration::from_secs(10);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// So much of a copy is sent at once.
 const FRAME: usize = 256 * 1024;
 /// A copy that sends nothing for so long has died. MariaDB may have to wait for a long statement before it begins.
@@ -156,9 +156,11 @@ async fn logs(shared: &Shared) -> Result<Logs, BackupError> {
 }
 
 async fn asked<T>(question: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, BackupError> {
-    match tokio::time::timeout(ASKING, question).await {
+    match tokio::time::timeout(STATEMENT_TIMEOUT, question).await {
         Ok(answer) => answer.map_err(|error| BackupError::Database(error.to_string())),
-        Err(_) => Err(BackupError::Database(format!("no answer within {ASKING:?}"))),
+        Err(_) => Err(BackupError::Database(format!(
+            "no answer within {STATEMENT_TIMEOUT:?}"
+        ))),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::sql::{self, Status};
 use crate::state::Shared;
 
 /// A MariaDB that takes longer counts as one that does not answer.
-const ASKING: Duration = Duration::from_millis(1500);
+const STATUS_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// The names of all stages.
 const STAGES: [&str; 7] = [
@@ -96,7 +96,7 @@ enum Kind {
 pub async fn text(shared: &Shared) -> String {
     let mut text = Text::default();
     of_the_agent(&mut text, shared);
-    let asked = tokio::time::timeout(ASKING, sql::all_status(&shared.sql)).await;
+    let asked = tokio::time::timeout(STATUS_TIMEOUT, sql::all_status(&shared.sql)).await;
     let status = asked.ok().and_then(Result::ok);
     of_mariadb(&mut text, status.as_ref(), shared.config.server.max_connections);
     text.0

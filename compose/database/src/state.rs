@@ -15,7 +15,7 @@ use crate::peers::{Answer, Client, Farewell, Registration};
 use crate::sql::{self, Status};
 
 /// The membership is asked of a MariaDB that may hang.
-const ASKING: Duration = Duration::from_millis(1500);
+const MEMBERSHIP_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Within this, a node that was let in tells everybody who asks that it joins.
 const ADMISSION: Duration = Duration::from_secs(3);
@@ -320,7 +320,7 @@ impl Shared {
     /// Reads the membership from MariaDB and remembers it. Only a node that is in step may: one that is still being
     /// copied to does not know where the data are.
     pub async fn look_at_membership(&self) -> Result<(), RegisterError> {
-        let view = tokio::time::timeout(ASKING, sql::view(&self.sql))
+        let view = tokio::time::timeout(MEMBERSHIP_TIMEOUT, sql::view(&self.sql))
             .await
             .ok()
             .and_then(Result::ok)
@@ -336,7 +336,7 @@ impl Shared {
 
     /// Has the node count in full among the others.
     pub async fn weigh_in(&self) -> Result<(), RegisterError> {
-        tokio::time::timeout(ASKING, sql::weigh(&self.sql, WEIGHT_IN_STEP))
+        tokio::time::timeout(MEMBERSHIP_TIMEOUT, sql::weigh(&self.sql, WEIGHT_IN_STEP))
             .await
             .ok()
             .and_then(Result::ok)

@@ -17,7 +17,7 @@ use crate::navigation::Navigation;
 use crate::pages::welcome::UsernameForm;
 use crate::preferences::{Preferences, Theme};
 use crate::route::{Route, Timeline};
-use crate::session::{Me, SignedIn, Viewer, Who, session};
+use crate::session::{Me, SignedIn, Viewer, ViewerState, session};
 
 #[derive(cynic::QueryVariables)]
 pub(crate) struct UpdateProfileVariables {
@@ -83,10 +83,10 @@ struct LoginSession {
 #[component]
 pub(crate) fn SignedInOnly(children: ChildrenFn) -> impl IntoView {
     let session = session();
-    let is_known = Memo::new(move |_| match session.who().get() {
-        Who::Unknown => None,
-        Who::Nobody => Some(false),
-        Who::Somebody(_) => Some(true),
+    let is_known = Memo::new(move |_| match session.state().get() {
+        ViewerState::Loading => None,
+        ViewerState::Anonymous => Some(false),
+        ViewerState::SignedIn(_) => Some(true),
     });
     move || {
         match is_known.get() {

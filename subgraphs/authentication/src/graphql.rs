@@ -46,7 +46,7 @@ fn origin(ctx: &Context<'_>) -> Origin {
 
 /// The caller's account and session, if the session has not ended. An access token outlives its session by up to ten
 /// minutes; this service knows the sessions, so it checks.
-async fn present(ctx: &Context<'_>) -> Result<Option<(Account, SessionId)>, Error> {
+async fn active_account(ctx: &Context<'_>) -> Result<Option<(Account, SessionId)>, Error> {
     let Some(viewer) = viewer(ctx) else {
         return Ok(None);
     };
@@ -71,7 +71,7 @@ async fn present(ctx: &Context<'_>) -> Result<Option<(Account, SessionId)>, Erro
 }
 
 /// The caller's account and session, or `UNAUTHENTICATED`.
-async fn require_present(ctx: &Context<'_>) -> Result<(Account, SessionId), Error> {
+async fn require_active_account(ctx: &Context<'_>) -> Result<(Account, SessionId), Error> {
     require_viewer(ctx)?;
-    present(ctx).await?.ok_or(Error::SessionEnded)
+    active_account(ctx).await?.ok_or(Error::SessionEnded)
 }

@@ -14,9 +14,9 @@ use crate::domain::PasswordHash;
 use crate::error::Error;
 
 /// How many passwords are hashed at once. Each takes 19 MiB and one core.
-const AT_ONCE: usize = 2;
+const MAX_CONCURRENT_HASHES: usize = 2;
 /// How long a request waits for its turn, out of the two seconds that it may take in all.
-const PATIENCE: Duration = Duration::from_secs(1);
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many requests may wait. More could not be served within their patience anyhow.
 const MAX_WAITING: usize = 64;
 
@@ -28,7 +28,7 @@ const PARAMS: Params = Params::DEFAULT;
 pub struct Hasher(Arc<Inner>);
 
 struct Inner {
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     /// One block of memory per turn, used again and again: load cannot make it more.
     memory: Mutex<Vec<Vec<Block>>>,
@@ -64,9 +64,9 @@ impl Default for Hasher {
     fn default() -> Self {
         let blank = || vec![Block::new(); PARAMS.block_count()];
         Self(Arc::new(Inner {
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            permits: Arc::new(Semaphore::new(MAX_CONCURRENT_HASHES)),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
-            memory: Mutex::new((0..AT_ONCE).map(|_| blank()).collect()),
+            memory: Mutex::new((0..MAX_CONCURRENT_HASHES).map(|_| blank()).collect()),
             nobody: phc(rand::random(), rand::random()),
             hashed: AtomicU64::new(0),
         }))
@@ -98,8 +98,8 @@ impl Place {
             hasher,
             permit: _place,
         } = self;
-        let turn = Arc::clone(&hasher.0.turns).acquire_owned();
-        let permit = tokio::time::timeout(PATIENCE, turn)
+        let turn = Arc::clone(&hasher.0.permits).acquire_owned();
+        let permit = tokio::time::timeout(QUEUE_TIMEOUT, turn)
             .await
             .map_err(|_| Error::Busy)?;
         let permit = permit.map_err(|closed| Error::Hashing(closed.to_string()))?;
@@ -298,6 +298,9 @@ mod tests {
         }
         assert!(served >= 2, "{served}");
         assert_eq!(hasher.hashed(), served);
-        assert_eq!(hasher.0.memory.lock().unwrap().len(), super::AT_ONCE);
+        assert_eq!(
+            hasher.0.memory.lock().unwrap().len(),
+            super::MAX_CONCURRENT_HASHES
+        );
     }
 }

@@ -19,10 +19,10 @@ use crate::state::State;
 use crate::store::accounts;
 
 /// The most items of one page, and ids of one question.
-const MOST: u32 = 1000;
+const MAX_PAGE_SIZE: u32 = 1000;
 /// An id that was never heard of is called gone only when it is older than this: a younger account may be on its way
 /// here from another node of the database.
-const SETTLED: TimeDelta = TimeDelta::minutes(15);
+const SETTLE_TIME: TimeDelta = TimeDelta::minutes(15);
 
 /// The routes beside GraphQL.
 pub fn routes(state: State, secret: Secret) -> Router {
@@ -56,8 +56,8 @@ async fn list(
     Extract(state): Extract<State>,
     Query(page): Query<Page>,
 ) -> Result<Json<Listing<KnownAccount, UserId>>, StatusCode> {
-    let limit = page.limit.unwrap_or(MOST);
-    if !(1..=MOST).contains(&limit) {
+    let limit = page.limit.unwrap_or(MAX_PAGE_SIZE);
+    if !(1..=MAX_PAGE_SIZE).contains(&limit) {
         return Err(StatusCode::BAD_REQUEST);
     }
     let after = page.after.unwrap_or_default();
@@ -83,7 +83,7 @@ async fn look_up(
             created_at: account.created_at,
         }));
     }
-    let departed = database::read(|| chassis::departed::is_departed(&state.pool, id))
+    let departed = database::read(|| chassis::deleted_accounts::is_deleted(&state.pool, id))
         .await
         .map_err(failed)?;
     Err(if departed {
@@ -98,7 +98,7 @@ async fn gone(
     Extract(state): Extract<State>,
     Json(asked): Json<Ids<UserId>>,
 ) -> Result<Json<Ids<UserId>>, StatusCode> {
-    if asked.ids.len() > MOST as usize {
+    if asked.ids.len() > MAX_PAGE_SIZE as usize {
         return Err(StatusCode::BAD_REQUEST);
     }
     let present = database::read(|| accounts::present(&state.pool, &asked.ids))
@@ -107,7 +107,7 @@ async fn gone(
     let departed = database::read(|| accounts::departed(&state.pool, &asked.ids))
         .await
         .map_err(failed)?;
-    let settled = state.clock.now() - SETTLED;
+    let settled = state.clock.now() - SETTLE_TIME;
     let ids = asked
         .ids
         .into_iter()

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chassis::database::{self, View};
 use chassis::ended_sessions::{SESSION_ENDED, SessionsEnded};
 use chassis::events::Event;
-use chassis::{UserId, departed};
+use chassis::{UserId, deleted_accounts};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -339,8 +339,8 @@ pub async fn delete_account(state: &State, account: &Account, verified: &Passwor
         announce_ended(state, &mut *connection, &ended, now).await?;
         attempts::forget_addresses(&mut *connection, account.id).await?;
         accounts::delete(&mut *connection, account.id).await?;
-        departed::record(&mut *connection, account.id, now).await?;
-        departed::mark_swept(&mut *connection, account.id, now).await?;
+        deleted_accounts::record(&mut *connection, account.id, now).await?;
+        deleted_accounts::mark_swept(&mut *connection, account.id, now).await?;
         state.outbox.publish(connection, &event).await?;
         Ok(())
     })?;

@@ -37,7 +37,7 @@ const LIFETIME: Duration = Duration::from_secs(300);
 /// The most times that one transaction is tried.
 const ATTEMPTS: u32 = 5;
 /// No try begins when the first one is longer ago: a request must be answered within two seconds.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+const RETRY_WINDOW: Duration = Duration::from_millis(1_500);
 
 /// Every connection's session: strict about values, and no statement of a request runs for much more than a second.
 /// Lock waits time out first, because they can be retried.
@@ -324,7 +324,7 @@ impl Retry {
         if error.database().is_some_and(is_of_the_node) {
             nodes::suspect();
         }
-        if decision == RetryDecision::Fail || self.tries >= ATTEMPTS || self.begun.elapsed() > PATIENCE {
+        if decision == RetryDecision::Fail || self.tries >= ATTEMPTS || self.begun.elapsed() > RETRY_WINDOW {
             return Err(error);
         }
         self.ambiguous |= decision == RetryDecision::RetryAfterAmbiguousCommit;

@@ -3,7 +3,7 @@
 //! The issuer's event `session.ended` reaches one replica of each service, which records the ids in a table. Every
 //! replica reloads that table several times a second, so that a read costs no statement and no replica has to be told.
 //! Writes check the table itself, in the statement that also checks for a deleted account
-//! ([`crate::departed::require_present`]).
+//! ([`crate::deleted_accounts::require_active_account`]).
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};

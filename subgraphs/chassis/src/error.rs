@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::departed::{PresenceError, ReconcileError};
+use crate::deleted_accounts::{AccountError, ReconcileError};
 use crate::events::MalformedEvent;
 use crate::internal::InternalError;
 use crate::pagination::PageError;
@@ -88,7 +88,7 @@ pub enum Common {
     NoViewer(#[from] NoViewer),
     /// The account was deleted, or that could not be looked up.
     #[error(transparent)]
-    Presence(#[from] PresenceError),
+    Account(#[from] AccountError),
     /// An id is malformed.
     #[error(transparent)]
     Id(#[from] InvalidId),
@@ -119,7 +119,7 @@ impl Classify for Common {
     fn code(&self) -> Code {
         match self {
             Self::NoViewer(error) => error.code(),
-            Self::Presence(error) => error.code(),
+            Self::Account(error) => error.code(),
             Self::Id(error) => error.code(),
             Self::Text(error) => error.code(),
             Self::Page(error) => error.code(),
@@ -142,7 +142,7 @@ impl Classify for Common {
 
     fn database(&self) -> Option<&sqlx::Error> {
         match self {
-            Self::Presence(error) => error.database(),
+            Self::Account(error) => error.database(),
             Self::Reconcile(error) => error.database(),
             Self::Database(error) => Some(error),
             Self::Loader(error) => Some(error),
@@ -158,12 +158,12 @@ macro_rules! common_errors {
         $crate::common_errors! {
             $error:
             $crate::viewer::NoViewer,
-            $crate::departed::PresenceError,
+            $crate::deleted_accounts::AccountError,
             $crate::InvalidId,
             $crate::text::InvalidText,
             $crate::pagination::PageError,
             $crate::internal::InternalError,
-            $crate::departed::ReconcileError,
+            $crate::deleted_accounts::ReconcileError,
             $crate::events::MalformedEvent,
             $crate::reexport::sqlx::Error,
             ::std::sync::Arc<$crate::reexport::sqlx::Error>,

@@ -14,7 +14,7 @@ pub mod telemetry;
 
 pub mod viewer;
 pub mod tokens;
-pub mod departed;
+pub mod deleted_accounts;
 pub mod ended_sessions;
 
 pub mod error;

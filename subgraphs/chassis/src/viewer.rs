@@ -41,7 +41,7 @@ pub enum NoViewer {
     SignedOut,
     /// The account was deleted; its token has not expired yet.
     #[error("This account was deleted.")]
-    Departed,
+    AccountDeleted,
     /// The login session has ended; its token has not expired yet.
     #[error("This session has ended. Please sign in again.")]
     SessionEnded,
@@ -53,7 +53,7 @@ pub enum NoViewer {
 impl Classify for NoViewer {
     fn code(&self) -> Code {
         match self {
-            Self::SignedOut | Self::Departed | Self::SessionEnded => Code::Unauthenticated,
+            Self::SignedOut | Self::AccountDeleted | Self::SessionEnded => Code::Unauthenticated,
             Self::Unverified => Code::Unavailable,
         }
     }
@@ -69,7 +69,7 @@ pub fn viewer<'c>(ctx: &Context<'c>) -> Option<&'c Viewer> {
 
 /// The viewer, or [`NoViewer`].
 ///
-/// Writes also check [`crate::departed::require_present`], because a token may outlive its account.
+/// Writes also check [`crate::deleted_accounts::require_active_account`], because a token may outlive its account.
 pub fn require_viewer<'c>(ctx: &Context<'c>) -> Result<&'c Viewer, NoViewer> {
     match ctx.data_opt::<Caller>() {
         Some(Caller::Viewer(viewer)) => Ok(viewer),

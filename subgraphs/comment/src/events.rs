@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chassis::events::{Event, EventHandler};
-use chassis::{Clock, UserId, departed, transaction};
+use chassis::{Clock, UserId, deleted_accounts, transaction};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use sqlx::{MySqlConnection, MySqlPool};
@@ -58,7 +58,7 @@ impl EventHandler for Effects {
             }
             "account.deleted" => {
                 let deleted: AccountDeleted = event.parse()?;
-                departed::record(&mut *connection, deleted.account_id, now).await?;
+                deleted_accounts::record(&mut *connection, deleted.account_id, now).await?;
                 store::delete_of_author(connection, deleted.account_id, now).await?;
             }
             _ => {}
@@ -81,11 +81,11 @@ pub async fn sweep(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), Error> {
         while !transaction!(pool, Error, |tx, _| Ok(store::remove_of_photo(tx, photo).await?))? {}
         store::mark_photo_swept(pool, photo, now, now - GRACE).await?;
     }
-    for author in departed::unswept(pool).await? {
+    for author in deleted_accounts::unswept(pool).await? {
         while !transaction!(pool, Error, |tx, _| Ok(
             store::delete_of_author(tx, author, now).await?
         ))? {}
-        departed::mark_swept_if_recorded_before(pool, author, now, now - GRACE).await?;
+        deleted_accounts::mark_swept_if_recorded_before(pool, author, now, now - GRACE).await?;
     }
     while !store::remove_bare_tombstones(pool, now - GRACE).await? {}
     Ok(())

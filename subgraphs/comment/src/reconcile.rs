@@ -1,7 +1,7 @@
 //! Compares what this service knows with photo and authentication, and repairs what a lost event left behind.
 
 use chassis::internal::InternalClient;
-use chassis::{departed, transaction};
+use chassis::{deleted_accounts, transaction};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::MySqlPool;
@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::{events, store};
 
 /// Rows younger than this are skipped: they may not have reached the other service yet.
-const SETTLED: TimeDelta = TimeDelta::minutes(15);
+const SETTLE_TIME: TimeDelta = TimeDelta::minutes(15);
 
 /// How much was repaired.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -37,8 +37,8 @@ pub async fn run(
         deleted_photos: record_deleted(pool, photos, now).await?,
         departed: match accounts {
             Some(accounts) => {
-                let authors = |after| store::authors_after(pool, after, now - SETTLED);
-                departed::reconcile(pool, accounts, now, authors).await?
+                let authors = |after| store::authors_after(pool, after, now - SETTLE_TIME);
+                deleted_accounts::reconcile(pool, accounts, now, authors).await?
             }
             None => 0,
         },
@@ -79,7 +79,7 @@ async fn record_deleted(pool: &MySqlPool, photos: &InternalClient, now: DateTime
     let mut recorded = 0;
     let mut after = PhotoId(Uuid::nil());
     loop {
-        let ids = store::photos_after(pool, after, now - SETTLED).await?;
+        let ids = store::photos_after(pool, after, now - SETTLE_TIME).await?;
         let Some(last) = ids.last() else {
             return Ok(recorded);
         };

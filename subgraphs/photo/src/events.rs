@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chassis::UserId;
-use chassis::departed;
+use chassis::deleted_accounts;
 use chassis::events::{Event, EventHandler};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -52,7 +52,7 @@ impl EventHandler for Handler {
         if event.kind == "account.deleted" {
             let account: AccountDeleted = event.parse()?;
             // From here on that person's photos are hidden; the sweeper removes them, however many they are.
-            departed::record(connection, account.account_id, event.occurred_at).await?;
+            deleted_accounts::record(connection, account.account_id, event.occurred_at).await?;
         }
         Ok(())
     }

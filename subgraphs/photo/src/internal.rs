@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::store;
 
 /// The most photos on one page of the listing, and in one question.
-const MOST: u32 = 1000;
+const MAX_PAGE_SIZE: u32 = 1000;
 
 /// The routes, behind the secret.
 pub fn routes(state: State, secret: Secret) -> Router {
@@ -58,7 +58,7 @@ struct ListQuery {
 }
 
 async fn list(Shared(state): Shared<State>, Query(query): Query<ListQuery>) -> Result<Response, Refused> {
-    let limit = query.limit.unwrap_or(MOST).clamp(1, MOST);
+    let limit = query.limit.unwrap_or(MAX_PAGE_SIZE).clamp(1, MAX_PAGE_SIZE);
     let photos = database::read(|| store::listing(&state.pool, query.after, limit)).await?;
     let full = u32::try_from(photos.len()).is_ok_and(|found| found == limit);
     let next = photos.last().map(|photo| photo.id).filter(|_| full);
@@ -86,7 +86,7 @@ async fn look_up(Shared(state): Shared<State>, Path(id): Path<PhotoId>) -> Resul
 
 async fn gone(Shared(state): Shared<State>, Json(asked): Json<Ids<PhotoId>>) -> Result<Response, Refused> {
     let mut gone = asked.ids;
-    for batch in gone.clone().chunks(MOST as usize) {
+    for batch in gone.clone().chunks(MAX_PAGE_SIZE as usize) {
         let there: std::collections::HashSet<_> = database::read(|| store::by_ids(&state.pool, batch))
             .await?
             .into_iter()

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::files::Files;
 
 /// Files up to this size are read in one go.
-const AT_ONCE: u64 = 512 * 1024;
+const MAX_UNSTREAMED_SIZE: u64 = 512 * 1024;
 
 /// The route.
 pub fn routes(files: Files) -> Router {
@@ -149,7 +149,7 @@ async fn answer(files: &Files, asked: Asked) -> Result<Response, object_store::E
 }
 
 async fn body(found: GetResult, length: u64) -> Result<Body, object_store::Error> {
-    if length <= AT_ONCE {
+    if length <= MAX_UNSTREAMED_SIZE {
         Ok(found.bytes().await?.into())
     } else {
         Ok(Body::from_stream(found.into_stream()))

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use chassis::internal::InternalClient;
-use chassis::{departed, error};
+use chassis::{deleted_accounts, error};
 use chrono::TimeDelta;
 use darkroom::File;
 use serde::Serialize;
@@ -73,7 +73,7 @@ pub async fn reconcile(state: &State, accounts: Option<&InternalClient>) -> Resu
     if let Some(accounts) = accounts {
         let now = state.clock.now();
         let authors = |after| sweeping::authors_after(&state.pool, after, now - YOUNG_PHOTOS);
-        match departed::reconcile(&state.pool, accounts, now, authors).await {
+        match deleted_accounts::reconcile(&state.pool, accounts, now, authors).await {
             Ok(departed) => report.departed_authors = departed,
             // The parts that do not need accounts are still compared.
             Err(failure) => {

@@ -3,7 +3,7 @@
 //! Every step can be killed and begun again: rows go in the transaction that notes their files as garbage, and a
 //! garbage row goes after its files.
 
-use chassis::{UserId, departed, transaction};
+use chassis::{UserId, deleted_accounts, transaction};
 
 use crate::State;
 use crate::error::Error;
@@ -17,13 +17,13 @@ const FOLDERS: u32 = 100;
 
 /// Sweeps until nothing is left to sweep. Returns how many uploads were discarded.
 pub async fn sweep(state: &State) -> Result<u64, Error> {
-    let gone = departed::unswept(&state.pool).await?;
+    let gone = deleted_accounts::unswept(&state.pool).await?;
     for &author in &gone {
         sweep_photos_of(state, author).await?;
     }
     let uploads = discard_uploads(state).await?;
     for &author in &gone {
-        departed::mark_swept(&state.pool, author, state.clock.now()).await?;
+        deleted_accounts::mark_swept(&state.pool, author, state.clock.now()).await?;
     }
     empty_garbage(state).await?;
     Ok(uploads)

@@ -17,7 +17,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chassis::departed;
+use chassis::deleted_accounts;
 use chassis::telemetry::measure::{Metric, describe};
 use chassis::tokens::TokenVerifier;
 use chassis::viewer::{Caller, NoViewer};
@@ -280,7 +280,7 @@ async fn accept(
         Caller::SessionEnded => return Err(NoViewer::SessionEnded.into()),
         Caller::Unverified => return Err(NoViewer::Unverified.into()),
     };
-    departed::require_present(&state.pool, &viewer)
+    deleted_accounts::require_active_account(&state.pool, &viewer)
         .await
         .map_err(Error::from)?;
     if text(headers, &header::CONTENT_TYPE).is_some_and(is_form) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chassis::events::{Event, EventHandler};
-use chassis::{Clock, UserId, departed, transaction};
+use chassis::{Clock, UserId, deleted_accounts, transaction};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use sqlx::{MySqlConnection, MySqlPool};
@@ -49,7 +49,7 @@ impl EventHandler for Accounts {
             }
             "account.deleted" => {
                 let deleted: Deleted = event.parse()?;
-                departed::record(&mut *connection, deleted.account_id, self.clock.now()).await?;
+                deleted_accounts::record(&mut *connection, deleted.account_id, self.clock.now()).await?;
                 // One row, so it goes at once; its name is free in 90 days.
                 store::remove(connection, deleted.account_id, self.clock.now()).await?;
             }

@@ -1,7 +1,7 @@
 //! Compares the profiles with the accounts, and repairs what an event that was lost left behind.
 
 use chassis::internal::InternalClient;
-use chassis::{UserId, departed};
+use chassis::{UserId, deleted_accounts};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::MySqlPool;
@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::{events, store};
 
 /// Rows younger than this are skipped: they may not have reached the other service yet.
-const SETTLED: TimeDelta = TimeDelta::minutes(15);
+const SETTLE_TIME: TimeDelta = TimeDelta::minutes(15);
 
 /// How much was repaired.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -36,8 +36,8 @@ pub async fn run(
 ) -> Result<Repaired, Error> {
     let mut repaired = Repaired::default();
     if let Some(accounts) = accounts {
-        let people = |after| store::ids_after(pool, after, now - SETTLED);
-        repaired.departed = departed::reconcile(pool, accounts, now, people).await?;
+        let people = |after| store::ids_after(pool, after, now - SETTLE_TIME);
+        repaired.departed = deleted_accounts::reconcile(pool, accounts, now, people).await?;
         repaired.profiles = adopt(pool, accounts).await?;
     }
     events::sweep(pool, now).await?;
@@ -55,7 +55,7 @@ async fn adopt(pool: &MySqlPool, accounts: &InternalClient) -> Result<u64, Error
         let page = accounts
             .list::<Account, UserId>("/internal/accounts", after.as_ref())
             .await
-            .map_err(departed::ReconcileError::from)?;
+            .map_err(deleted_accounts::ReconcileError::from)?;
         let ids: Vec<_> = page.items.iter().map(|account| account.account_id).collect();
         let present = store::present_among(pool, &ids).await?;
         for account in page

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chassis::events::{Event, EventHandler};
-use chassis::{Clock, UserId, departed, transaction};
+use chassis::{Clock, UserId, deleted_accounts, transaction};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use sqlx::{MySqlConnection, MySqlPool};
@@ -63,7 +63,7 @@ impl EventHandler for Inbox {
             }
             "account.deleted" => {
                 let deleted: AccountDeleted = event.parse()?;
-                departed::record(connection, deleted.account_id, now).await?;
+                deleted_accounts::record(connection, deleted.account_id, now).await?;
             }
             _ => {}
         }
@@ -114,7 +114,7 @@ async fn sweep_accounts(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), Erro
                 votes::remove_of_user(tx, user, now).await?
             ))? > 0
             {}
-            departed::mark_swept_if_recorded_before(pool, user, now, now - GRACE).await?;
+            deleted_accounts::mark_swept_if_recorded_before(pool, user, now, now - GRACE).await?;
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use chassis::internal::{InternalClient, Known};
-use chassis::{Clock, departed, transaction};
+use chassis::{Clock, deleted_accounts, transaction};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::MySqlPool;
@@ -17,7 +17,7 @@ use crate::store::votes;
 use crate::{events, recount};
 
 /// Rows younger than this are skipped: they may not have reached the other service yet.
-const SETTLED: TimeDelta = TimeDelta::minutes(15);
+const SETTLE_TIME: TimeDelta = TimeDelta::minutes(15);
 
 /// How much was repaired.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -50,7 +50,7 @@ pub async fn run(pool: &MySqlPool, clock: &Clock, others: &Others) -> Result<Rep
     };
     if let Some(accounts) = &others.accounts {
         let voters = |after| votes::voters_after(pool, after);
-        repaired.departed = departed::reconcile(pool, accounts, clock.now(), voters).await?;
+        repaired.departed = deleted_accounts::reconcile(pool, accounts, clock.now(), voters).await?;
     }
     events::sweep(pool, clock.now()).await?;
     repaired.tallies = recount::run(pool, clock).await?.differed;
@@ -105,7 +105,7 @@ async fn remove_gone(pool: &MySqlPool, clock: &Clock, others: &InternalClient) -
             let now = clock.now();
             let young = listed
                 .get(&photo)
-                .is_none_or(|published_at| *published_at > now - SETTLED);
+                .is_none_or(|published_at| *published_at > now - SETTLE_TIME);
             // Of a young photo only a plain "deleted" counts.
             if young && !deleted_for_sure(others, photo).await? {
                 continue;

@@ -1,7 +1,7 @@
 //! Debian's Chromium, driven by its own chromedriver.
 //!
 //! Elements are found by role and accessible name, as the browser computes them: what a journey can press, a screen
-//! reader can name. Every look-up waits until it is answered, and gives up after `PATIENCE`.
+//! reader can name. Every look-up waits until it is answered, and gives up after `WAIT_TIMEOUT`.
 
 mod elements;
 mod starting;
@@ -25,7 +25,7 @@ pub use thirtyfour::Key;
 pub use window::THEMES;
 
 /// Longer than anything takes on a machine that compiles at the same time.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// One person's browser: its own cookies, its own storage.
@@ -140,7 +140,7 @@ impl Browser {
     where
         F: Future<Output = Result<Option<T>>>,
     {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_TIMEOUT;
         let mut last = ask().await;
         while !matches!(last, Ok(Some(_))) && Instant::now() < deadline {
             sleep(LOOK_AGAIN).await;
@@ -159,7 +159,7 @@ impl Browser {
             .join(format!("failed-{}.png", self.driver.session_id()));
         self.driver.screenshot(&picture).await?;
         let page = self.driver.find(By::Tag("body")).await?.text().await?;
-        let seconds = PATIENCE.as_secs();
+        let seconds = WAIT_TIMEOUT.as_secs();
         bail!(
             "waited {seconds} s for {what}{error}; {} (see {}) said:\n{page}",
             self.path().await?,

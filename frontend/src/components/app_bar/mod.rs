@@ -6,7 +6,7 @@ use crate::components::icon::{Glyph, Icon};
 use crate::language::{Text, text};
 use crate::navigation::{Navigation, Place};
 use crate::route::{Route, Timeline};
-use crate::session::{Who, session};
+use crate::session::{ViewerState, session};
 
 /// The name of the site, which is the same in every language.
 const NAME: &str = "Proofsheet";
@@ -35,9 +35,9 @@ pub(crate) fn AppBar() -> impl IntoView {
             </a>
         }
     };
-    let account = move || match session.who().get() {
-        Who::Unknown => ().into_any(),
-        Who::Nobody => {
+    let account = move || match session.state().get() {
+        ViewerState::Loading => ().into_any(),
+        ViewerState::Anonymous => {
             let next = here.get().as_next();
             view! {
                 <a
@@ -53,7 +53,7 @@ pub(crate) fn AppBar() -> impl IntoView {
             }
             .into_any()
         }
-        Who::Somebody(viewer) => {
+        ViewerState::SignedIn(viewer) => {
             let (name, profile): (Signal<String>, Route) = match viewer.user {
                 Some(me) if me.has_chosen_username() => {
                     (me.display_name.into(), Timeline::Person(me.username).into())

@@ -14,7 +14,7 @@ use crate::navigation::focus;
 use crate::session::session;
 use crate::storage;
 
-const LONGEST: usize = 2000;
+const MAX_LENGTH: usize = 2000;
 
 #[component]
 pub(crate) fn Comments(conversation: Conversation) -> impl IntoView {
@@ -263,9 +263,9 @@ fn Composer(
         draft.with_value(|draft| storage::write(storage::tab().as_ref(), draft, value));
     };
     let length = move || text.with(|text| stored_length(text));
-    let is_too_long = move || length() > LONGEST;
+    let is_too_long = move || length() > MAX_LENGTH;
     let too_long =
-        move || is_too_long().then(|| filled!(comment.too_long, count = &shown(length() - LONGEST)));
+        move || is_too_long().then(|| filled!(comment.too_long, count = &shown(length() - MAX_LENGTH)));
     let notices = expect_context::<Notices>();
     let send = move || {
         let body = text.get_untracked().trim().to_owned();
@@ -353,7 +353,7 @@ fn Composer(
                         }
                     })}
                 <span class="composer-count quiet" class:form-error=is_too_long>
-                    {move || format!("{} / {}", shown(length()), shown(LONGEST))}
+                    {move || format!("{} / {}", shown(length()), shown(MAX_LENGTH))}
                 </span>
             </div>
         </form>

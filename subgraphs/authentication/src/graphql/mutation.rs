@@ -4,7 +4,7 @@ use chassis::viewer::require_viewer;
 use chassis::{Failure, Result, UserId};
 
 use super::types::{ChangePasswordInput, Delivery, LoginInput, RegisterInput, Session};
-use super::{address, headers, origin, present, require_present, state};
+use super::{active_account, address, headers, origin, require_active_account, state};
 use crate::cookies::authorised_by_cookie;
 use crate::domain::{Account, Email, NewPassword, PasswordHash};
 use crate::error::Error;
@@ -73,7 +73,7 @@ impl Mutation {
         let state = state(ctx);
         // This browser is signed out in any case.
         state.cookies.clear(ctx);
-        let account = if let Some((account, session)) = present(ctx).await? {
+        let account = if let Some((account, session)) = active_account(ctx).await? {
             sessions::end(state, account.id, session).await?;
             account.id
         } else {
@@ -95,7 +95,7 @@ impl Mutation {
     /// Ends the account's other sessions.
     async fn change_password(&self, ctx: &Context<'_>, input: ChangePasswordInput) -> Result<Session> {
         let state = state(ctx);
-        let (account, session) = require_present(ctx).await?;
+        let (account, session) = require_active_account(ctx).await?;
         let email = Email::parse_known(&account.email)?;
         let new = NewPassword::parse(&input.new_password, &email, "newPassword")?;
         let verified = confirm(state, &account, input.current_password, "currentPassword").await?;
@@ -107,7 +107,7 @@ impl Mutation {
     /// Deletes the account, its profile, photos, votes and comments, everywhere.
     async fn delete_account(&self, ctx: &Context<'_>, password: String) -> Result<bool> {
         let state = state(ctx);
-        let (account, _) = require_present(ctx).await?;
+        let (account, _) = require_active_account(ctx).await?;
         let verified = confirm(state, &account, password, "password").await?;
         sessions::delete_account(state, &account, &verified).await?;
         state.cookies.clear(ctx);

@@ -1,7 +1,7 @@
 use async_graphql::{Context, ID, Object};
 use chassis::{Result, UserId};
 
-use super::present;
+use super::active_account;
 use super::types::Viewer;
 
 /// The root of all reading.
@@ -11,7 +11,7 @@ pub struct Query;
 impl Query {
     /// The signed-in viewer; null when signed out.
     async fn viewer(&self, ctx: &Context<'_>) -> Result<Option<Viewer>> {
-        Ok(present(ctx)
+        Ok(active_account(ctx)
             .await?
             .map(|(account, session)| Viewer { account, session }))
     }
@@ -22,7 +22,7 @@ impl Query {
         let Ok(id) = UserId::parse(&id, "id") else {
             return Ok(None);
         };
-        let present = present(ctx).await?;
+        let present = active_account(ctx).await?;
         Ok(present
             .filter(|(account, _)| account.id == id)
             .map(|(account, session)| Viewer { account, session }))

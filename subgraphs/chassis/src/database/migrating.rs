@@ -17,7 +17,7 @@ use crate::config::Secret;
 /// How long the lease is held without being renewed: as long as a process that was killed makes others wait.
 const TERM: Duration = Duration::from_secs(30);
 /// How long to wait for another process that migrates.
-const PATIENCE: Duration = Duration::from_secs(600);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Not `GET_LOCK`, which Galera does not replicate; and not the table of the other leases, which migrations make.
 const TABLES: [&str; 2] = [
@@ -58,7 +58,7 @@ pub enum MigrationError {
         source: sqlx::Error,
     },
     /// Another process migrates and does not finish.
-    #[error("another process has been migrating this schema for more than {PATIENCE:?}")]
+    #[error("another process has been migrating this schema for more than {LOCK_TIMEOUT:?}")]
     Busy,
     /// This process was held up for so long that another one has begun.
     #[error("the lease of this migration was lost to another process: run it again")]
@@ -115,7 +115,7 @@ async fn wait_for_lease(
         }
         Ok(())
     };
-    tokio::time::timeout(PATIENCE, waiting)
+    tokio::time::timeout(LOCK_TIMEOUT, waiting)
         .await
         .map_err(|_| MigrationError::Busy)?
 }

@@ -25,7 +25,7 @@ const SUSPICION: Duration = Duration::from_secs(5);
 /// How long a connection may take to say how its node is: a part of the time that a request waits for one.
 const ANSWER: Duration = Duration::from_millis(100);
 /// How often the watcher looks.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long it waits for a node, and for the name service.
 const LOOKING: Duration = Duration::from_millis(500);
 
@@ -214,7 +214,7 @@ async fn look_again_and_again<R>(
 ) where
     R: Future<Output = io::Result<Vec<SocketAddr>>>,
 {
-    let mut every = tokio::time::interval(LOOK);
+    let mut every = tokio::time::interval(POLL_INTERVAL);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut known: BTreeSet<SocketAddr> = BTreeSet::new();
     let mut probes = HashMap::new();

@@ -6,7 +6,7 @@ use chassis::ended_sessions::{self, EndedSessions, SESSION_ENDED, SessionsEnded}
 use chassis::events::{Event, EventHandler, inbox};
 use chassis::tokens::TokenVerifier;
 use chassis::viewer::{Caller, NoViewer};
-use chassis::{UserId, Viewer, departed};
+use chassis::{UserId, Viewer, deleted_accounts};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use sqlx::MySqlConnection;
@@ -96,16 +96,18 @@ async fn a_write_is_refused_without_waiting_for_the_copy() {
     let (database, clock) = (super::database().await, TestClock::default());
     let session = Uuid::new_v4();
     for viewer in [viewer(Some(session)), viewer(None)] {
-        departed::require_present(&database.pool, &viewer).await.unwrap();
+        deleted_accounts::require_active_account(&database.pool, &viewer)
+            .await
+            .unwrap();
     }
     deliver(&database, &clock, ended(&[Uuid::new_v4(), session])).await;
-    let refused = departed::require_present(&database.pool, &viewer(Some(session))).await;
+    let refused = deleted_accounts::require_active_account(&database.pool, &viewer(Some(session))).await;
     assert!(matches!(
         refused,
-        Err(departed::PresenceError::Departed(NoViewer::SessionEnded))
+        Err(deleted_accounts::AccountError::Refused(NoViewer::SessionEnded))
     ));
     // Another issuer's tokens may name no session.
-    departed::require_present(&database.pool, &viewer(None))
+    deleted_accounts::require_active_account(&database.pool, &viewer(None))
         .await
         .unwrap();
 }

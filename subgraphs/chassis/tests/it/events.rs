@@ -9,7 +9,7 @@ use axum::response::IntoResponse as _;
 use chassis::config::Secret;
 use chassis::events::outbox::Subscriber;
 use chassis::events::{Event, EventHandler, Outbox, inbox};
-use chassis::{departed, transaction};
+use chassis::{deleted_accounts, transaction};
 use serde_json::json;
 use sqlx::{MySqlConnection, MySqlPool};
 use testkit::{Client, INTERNAL_SECRET, TestClock, TestDatabase};
@@ -365,15 +365,17 @@ async fn a_departed_account_stays_departed() {
     let database = super::database().await;
     let now = TestClock::default().now();
     let user = chassis::UserId::new(now);
-    assert!(!departed::is_departed(&database.pool, user).await.unwrap());
-    assert!(departed::record(&database.pool, user, now).await.unwrap());
+    assert!(!deleted_accounts::is_deleted(&database.pool, user).await.unwrap());
+    assert!(deleted_accounts::record(&database.pool, user, now).await.unwrap());
     assert!(
-        !departed::record(&database.pool, user, now).await.unwrap(),
+        !deleted_accounts::record(&database.pool, user, now).await.unwrap(),
         "no news the second time"
     );
-    assert!(departed::is_departed(&database.pool, user).await.unwrap());
-    assert_eq!(departed::unswept(&database.pool).await.unwrap(), [user]);
-    departed::mark_swept(&database.pool, user, now).await.unwrap();
-    assert_eq!(departed::unswept(&database.pool).await.unwrap(), []);
-    assert!(departed::is_departed(&database.pool, user).await.unwrap());
+    assert!(deleted_accounts::is_deleted(&database.pool, user).await.unwrap());
+    assert_eq!(deleted_accounts::unswept(&database.pool).await.unwrap(), [user]);
+    deleted_accounts::mark_swept(&database.pool, user, now)
+        .await
+        .unwrap();
+    assert_eq!(deleted_accounts::unswept(&database.pool).await.unwrap(), []);
+    assert!(deleted_accounts::is_deleted(&database.pool, user).await.unwrap());
 }

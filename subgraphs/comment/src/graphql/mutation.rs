@@ -1,7 +1,7 @@
 use async_graphql::{Context, ID, Object};
 use chassis::database::{self, View};
 use chassis::internal::Known;
-use chassis::{Clock, Viewer, departed, transaction, viewer};
+use chassis::{Clock, Viewer, deleted_accounts, transaction, viewer};
 use sqlx::{MySqlConnection, MySqlPool};
 
 use crate::domain::{self, Body, ClientKey, CommentId};
@@ -64,7 +64,7 @@ impl Mutation {
         }
         let now = ctx.data_unchecked::<Clock>().now();
         let edited = transaction!(pool, Error, View::Latest, |tx, _| {
-            departed::require_present_until_commit(tx, viewer).await?;
+            deleted_accounts::require_active_account_until_commit(tx, viewer).await?;
             store::edit(&mut *tx, id, &body, now).await?;
             existing(tx, id).await
         })?;
@@ -99,7 +99,7 @@ impl Mutation {
 async fn writer<'c>(ctx: &Context<'c>) -> chassis::Result<(&'c Viewer, &'c MySqlPool)> {
     let viewer = viewer::require_viewer(ctx)?;
     let pool = ctx.data_unchecked::<MySqlPool>();
-    departed::require_present(pool, viewer).await?;
+    deleted_accounts::require_active_account(pool, viewer).await?;
     Ok((viewer, pool))
 }
 
@@ -129,7 +129,7 @@ async fn write(
     comment: &domain::Comment,
     key: Option<&ClientKey>,
 ) -> Result<CommentId, Error> {
-    departed::require_present_until_commit(tx, viewer).await?;
+    deleted_accounts::require_active_account_until_commit(tx, viewer).await?;
     if let Some(key) = key
         && let Some(owner) = store::take_key(tx, viewer.id, key, comment).await?
     {

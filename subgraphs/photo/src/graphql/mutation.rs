@@ -1,6 +1,6 @@
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object};
 use chassis::database::View;
-use chassis::departed;
+use chassis::deleted_accounts;
 use chassis::viewer::{self, NoViewer};
 use chassis::{Result, Viewer, transaction};
 
@@ -52,7 +52,7 @@ impl Mutation {
             // Before anything is read: what is read then is not older than what is locked now.
             let upload = uploads::take(tx, viewer.id, id, now).await?;
             if uploads::lock_departed(&mut *tx, viewer.id).await? {
-                return Err(NoViewer::Departed.into());
+                return Err(NoViewer::AccountDeleted.into());
             }
             match upload {
                 Some(upload) => {
@@ -155,6 +155,6 @@ impl Mutation {
 async fn writer<'c>(ctx: &Context<'c>) -> Result<(&'c State, &'c Viewer), Error> {
     let viewer = viewer::require_viewer(ctx)?;
     let state = ctx.data_unchecked::<State>();
-    departed::require_present(&state.pool, viewer).await?;
+    deleted_accounts::require_active_account(&state.pool, viewer).await?;
     Ok((state, viewer))
 }

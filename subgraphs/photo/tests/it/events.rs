@@ -51,7 +51,10 @@ async fn a_deleted_account_takes_its_photos_along() {
         .filter(|(kind, _)| kind == "photo.deleted")
         .count();
     assert_eq!(deleted, 3);
-    assert_eq!(chassis::departed::unswept(&site.db.pool).await.unwrap(), []);
+    assert_eq!(
+        chassis::deleted_accounts::unswept(&site.db.pool).await.unwrap(),
+        []
+    );
     site.sweep().await;
     assert_eq!(site.outbox().await.len(), 4 + 3, "and nothing is told twice");
 }
@@ -167,7 +170,7 @@ async fn other_services_ask_which_photos_there_are() {
     assert_eq!(gone, json!({ "ids": [ids[2], stranger] }));
 
     // A photo hidden with its author's account is gone for other services too.
-    chassis::departed::record(&site.db.pool, user, site.clock.now() + TimeDelta::seconds(1))
+    chassis::deleted_accounts::record(&site.db.pool, user, site.clock.now() + TimeDelta::seconds(1))
         .await
         .unwrap();
     assert_eq!(

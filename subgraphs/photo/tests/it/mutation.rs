@@ -1,4 +1,4 @@
-use chassis::departed;
+use chassis::deleted_accounts;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -324,7 +324,7 @@ async fn a_deleted_account_changes_nothing() {
     let user = somebody();
     let photo = site.published(user, 0).await;
     let upload = site.uploaded(user, 1).await;
-    departed::record(&site.db.pool, user, site.clock.now())
+    deleted_accounts::record(&site.db.pool, user, site.clock.now())
         .await
         .unwrap();
     assert_eq!(

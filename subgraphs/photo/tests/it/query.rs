@@ -1,4 +1,4 @@
-use chassis::departed;
+use chassis::deleted_accounts;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -297,7 +297,7 @@ async fn photos_of_a_deleted_account_are_hidden_before_they_are_swept() {
     let (leaver, stayer) = (somebody(), somebody());
     let photo = site.published(leaver, 0).await;
     site.published(stayer, 1).await;
-    departed::record(&site.db.pool, leaver, site.clock.now())
+    deleted_accounts::record(&site.db.pool, leaver, site.clock.now())
         .await
         .unwrap();
 

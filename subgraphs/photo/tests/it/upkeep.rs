@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use axum::routing::post;
 use axum::{Json, Router};
-use chassis::departed;
+use chassis::deleted_accounts;
 use chassis::internal::InternalClient;
 use chrono::TimeDelta;
 use photo::domain::FileKey;
@@ -140,7 +140,7 @@ async fn a_lost_deletion_of_an_account_is_noticed() {
     site.clock.advance(TimeDelta::minutes(16));
     let report = reconcile(&site.state, Some(&accounts)).await.unwrap();
     assert_eq!((report.departed_authors, site.count("photo").await), (1, 1));
-    assert!(departed::is_departed(&site.db.pool, leaver).await.unwrap());
+    assert!(deleted_accounts::is_deleted(&site.db.pool, leaver).await.unwrap());
 }
 
 #[tokio::test]
@@ -160,10 +160,10 @@ async fn a_photo_that_came_after_its_authors_end_is_removed() {
     let site = Site::new().await;
     let user = somebody();
     let photo = site.published(user, 0).await;
-    departed::record(&site.db.pool, user, site.clock.now())
+    deleted_accounts::record(&site.db.pool, user, site.clock.now())
         .await
         .unwrap();
-    departed::mark_swept(&site.db.pool, user, site.clock.now())
+    deleted_accounts::mark_swept(&site.db.pool, user, site.clock.now())
         .await
         .unwrap();
     let folder = site.folder_of(photo).await;

@@ -2,7 +2,7 @@
 
 use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
-use chassis::departed;
+use chassis::deleted_accounts;
 use chassis::events::Event;
 use chrono::TimeDelta;
 use futures::stream::{self, StreamExt as _};
@@ -55,7 +55,7 @@ async fn who_is_signed_out_or_deleted_is_refused() {
     assert_eq!(forged.status(), StatusCode::UNAUTHORIZED);
 
     let user = somebody();
-    departed::record(&site.db.pool, user, site.clock.now())
+    deleted_accounts::record(&site.db.pool, user, site.clock.now())
         .await
         .unwrap();
     let (status, answer) = site.upload(user, "image/png", png(&picture(9, 9))).await;

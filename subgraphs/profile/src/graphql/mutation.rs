@@ -1,5 +1,5 @@
 use async_graphql::{Context, Object};
-use chassis::{Clock, Viewer, departed, transaction, viewer};
+use chassis::{Clock, Viewer, deleted_accounts, transaction, viewer};
 use sqlx::{MySqlConnection, MySqlPool};
 
 use crate::domain::{self, Profile, Username, UsernameError};
@@ -50,7 +50,7 @@ impl Mutation {
 async fn writer<'c>(ctx: &Context<'c>) -> chassis::Result<(&'c Viewer, &'c MySqlPool)> {
     let viewer = viewer::require_viewer(ctx)?;
     let pool = ctx.data_unchecked::<MySqlPool>();
-    departed::require_present(pool, viewer).await?;
+    deleted_accounts::require_active_account(pool, viewer).await?;
     Ok((viewer, pool))
 }
 
@@ -60,7 +60,7 @@ async fn adopt(
     viewer: &Viewer,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<(), Error> {
-    departed::require_present_until_commit(tx, viewer).await?;
+    deleted_accounts::require_active_account_until_commit(tx, viewer).await?;
     let joined_at = domain::joined_at(viewer.id).unwrap_or(now);
     store::ensure(tx, viewer.id, joined_at).await?;
     Ok(())

@@ -1,5 +1,5 @@
 use async_graphql::{Context, ID, Object};
-use chassis::{departed, viewer};
+use chassis::{deleted_accounts, viewer};
 use sqlx::MySqlPool;
 
 use crate::casting::Casting;
@@ -15,7 +15,7 @@ impl Mutation {
     /// response counts this vote. Select id, votes and viewerVote here: other fields need other services to be up.
     async fn cast_vote(&self, ctx: &Context<'_>, photo_id: ID, vote: VoteChoice) -> chassis::Result<Photo> {
         let viewer = viewer::require_viewer(ctx)?;
-        departed::require_present(ctx.data_unchecked::<MySqlPool>(), viewer).await?;
+        deleted_accounts::require_active_account(ctx.data_unchecked::<MySqlPool>(), viewer).await?;
         let photo = PhotoId::parse(&photo_id, "photoId")?;
         let tally = ctx
             .data_unchecked::<Casting>()

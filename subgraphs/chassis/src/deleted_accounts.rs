@@ -10,36 +10,36 @@ use crate::{Classify, Code, database};
 
 /// Why a write is refused, or could not be decided.
 #[derive(Debug, thiserror::Error)]
-pub enum PresenceError {
+pub enum AccountError {
     /// The account was deleted, or the login session has ended.
     #[error(transparent)]
-    Departed(#[from] NoViewer),
+    Refused(#[from] NoViewer),
     /// The database failed.
     #[error("cannot look up whether the account is still there")]
     Database(#[from] sqlx::Error),
 }
 
-impl Classify for PresenceError {
+impl Classify for AccountError {
     fn code(&self) -> Code {
         match self {
-            Self::Departed(error) => error.code(),
+            Self::Refused(error) => error.code(),
             Self::Database(error) => error.code(),
         }
     }
 
     fn database(&self) -> Option<&sqlx::Error> {
         match self {
-            Self::Departed(_) => None,
+            Self::Refused(_) => None,
             Self::Database(error) => Some(error),
         }
     }
 }
 
 /// Refuses a viewer whose account was deleted or whose login session has ended. Every mutation asks this first.
-pub async fn require_present(pool: &MySqlPool, viewer: &Viewer) -> Result<(), PresenceError> {
+pub async fn require_active_account(pool: &MySqlPool, viewer: &Viewer) -> Result<(), AccountError> {
     let (deleted, ended) = database::read(|| refusals(pool, viewer)).await?;
     if deleted {
-        return Err(NoViewer::Departed.into());
+        return Err(NoViewer::AccountDeleted.into());
     }
     if ended {
         return Err(NoViewer::SessionEnded.into());
@@ -49,10 +49,10 @@ pub async fn require_present(pool: &MySqlPool, viewer: &Viewer) -> Result<(), Pr
 
 /// The same inside the transaction of a write: until it ends, the account's deletion cannot be recorded, so recording
 /// it later finds the write. On one database node; the sweep covers several.
-pub async fn require_present_until_commit(
+pub async fn require_active_account_until_commit(
     connection: &mut MySqlConnection,
     viewer: &Viewer,
-) -> Result<(), PresenceError> {
+) -> Result<(), AccountError> {
     let row = sqlx::query!(
         "SELECT 1 AS one FROM departed_account WHERE user_id = ? LOCK IN SHARE MODE",
         viewer.id.0,
@@ -60,7 +60,7 @@ pub async fn require_present_until_commit(
     .fetch_optional(connection)
     .await?;
     if row.is_some() {
-        return Err(NoViewer::Departed.into());
+        return Err(NoViewer::AccountDeleted.into());
     }
     Ok(())
 }
@@ -79,7 +79,7 @@ async fn refusals(executor: impl MySqlExecutor<'_>, viewer: &Viewer) -> Result<(
 }
 
 /// Whether the account was deleted.
-pub async fn is_departed(executor: impl MySqlExecutor<'_>, user: UserId) -> Result<bool, sqlx::Error> {
+pub async fn is_deleted(executor: impl MySqlExecutor<'_>, user: UserId) -> Result<bool, sqlx::Error> {
     let row = sqlx::query!("SELECT 1 AS one FROM departed_account WHERE user_id = ?", user.0)
         .fetch_optional(executor)
         .await?;
@@ -102,7 +102,7 @@ pub async fn record(
     Ok(done.rows_affected() == 1)
 }
 
-/// Departed accounts of which rows may still be here, oldest first, at most a hundred.
+/// Deleted accounts of which rows may still be here, oldest first, at most a hundred.
 pub async fn unswept(executor: impl MySqlExecutor<'_>) -> Result<Vec<UserId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT user_id AS "user_id: UserId" FROM departed_account WHERE swept_at IS NULL ORDER BY departed_at LIMIT 100"#
