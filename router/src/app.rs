@@ -12,9 +12,9 @@ use hive_router::ntex::http::StatusCode;
 use hive_router::ntex::util::Bytes;
 use hive_router::ntex::web::{HttpRequest, HttpResponse};
 
-use crate::answers::Refusal;
 use crate::config::Config;
 use crate::document::{Document, HTML, IMMUTABLE};
+use crate::error_response::Refusal;
 use crate::graph::Graph;
 use crate::language::Language;
 use crate::pages::{APP_POLICY, Pages};

@@ -19,7 +19,6 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// What to do.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Serve until SIGTERM.
@@ -89,7 +88,7 @@ pub struct Config {
 
     #[command(flatten)]
     pub traces: TraceConfig,
-    /// Which share of all requests is traced, from 0 to 1. What a client wants in this matter is not asked.
+    /// The share of requests that is traced, from 0 to 1. The client's sampling flag is ignored.
     #[arg(long, env = "TRACE_RATIO", default_value_t = 0.05, value_parser = parse_ratio)]
     pub trace_ratio: f64,
     /// How log lines look.
@@ -158,7 +157,7 @@ pub struct Limits {
     #[arg(long, env = "RATE_LIMIT_UPLOADS", default_value_t = 300)]
     pub rate_limit_uploads: u32,
     /// GraphQL operations of all addresses that are worked on at once, by default sixteen per core; 0 is no limit.
-    /// Whoever comes then is told to come back.
+    /// Operations beyond the limit are refused with `Retry-After`.
     #[arg(long, env = "OPERATIONS_AT_ONCE")]
     pub operations_at_once: Option<usize>,
 }

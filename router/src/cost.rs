@@ -34,7 +34,7 @@ use hive_router::{GraphQLError, PlanExecutionOutput};
 
 /// The most that one operation may cost. A full timeline of 100 photos with everything comes to about 1,400, a
 /// photo with 20 comments and 20 replies to each to about 1,000.
-pub(crate) const MOST: u64 = 2_000;
+pub(crate) const MAX_COST: u64 = 2_000;
 /// A page's own query.
 const PAGE: u64 = 100;
 /// A list that is no page: formats, sizes, sessions.
@@ -42,7 +42,7 @@ const LIST: u64 = 4;
 /// These pages are fetched together for all their parents, in one query.
 const TOGETHER: [(&str, &str); 1] = [("Comment", "replies")];
 
-/// What the estimate needs to know of the schema.
+/// The parts of the schema that the estimate uses.
 #[derive(Default)]
 struct Shapes(HashMap<String, HashMap<String, Shape>>);
 
@@ -194,7 +194,7 @@ fn estimate(operation: &OperationDefinition, shapes: &Shapes, variables: &impl V
     estimate.cost
 }
 
-/// Refuses what is estimated to cost more than [`MOST`].
+/// Refuses what is estimated to cost more than [`MAX_COST`].
 #[derive(Default)]
 pub(crate) struct CostPlugin {
     shapes: RwLock<Arc<Shapes>>,
@@ -237,12 +237,12 @@ impl RouterPlugin for CostPlugin {
     ) -> OnGraphqlAnalysisHookResult {
         let shapes = self.shapes.read().unwrap_or_else(PoisonError::into_inner).clone();
         let cost = estimate(payload.filtered_operation_for_plan, &shapes, payload);
-        if cost <= MOST {
+        if cost <= MAX_COST {
             return OnGraphqlAnalysisHookResult::Proceed;
         }
         metrics::counter!("proofsheet_router_refused_by_cost_total").increment(1);
         let message = format!(
-            "This operation asks for too much at once: its estimated cost is {cost}, and {MOST} is the limit. Ask \
+            "This operation asks for too much at once: its estimated cost is {cost}, and {MAX_COST} is the limit. Ask \
              for smaller pages, or for pages inside pages with operations of their own."
         );
         let error = GraphQLError::from_message_and_code(message, "INVALID_INPUT");
@@ -323,7 +323,7 @@ mod tests {
             }} }} }} }}"
         );
         assert_eq!(cost(&photo), 1 + 6 + 101 + 20 * (2 + 1 + 20 * 2));
-        assert!(cost(&timeline) <= MOST && cost(&photo) <= MOST);
+        assert!(cost(&timeline) <= MAX_COST && cost(&photo) <= MAX_COST);
     }
 
     #[test]
@@ -336,7 +336,7 @@ mod tests {
             "{ photo(id: 1) { comments(first: 100) { nodes { replies(first: 100) { nodes { author { username } } } } } } }",
         ] {
             assert!(
-                cost(operation) > MOST,
+                cost(operation) > MAX_COST,
                 "{operation} costs only {}",
                 cost(operation)
             );
@@ -344,7 +344,7 @@ mod tests {
         assert!(
             cost(
                 "{ latestPhotos(first: 5) { nodes { comments(first: 3) { nodes { author { username } } } } } }"
-            ) <= MOST
+            ) <= MAX_COST
         );
     }
 }

@@ -126,7 +126,7 @@ impl Document {
         &self.plain
     }
 
-    /// What it takes up in memory at most.
+    /// An upper bound of its size in memory, in bytes.
     pub(crate) fn size(&self) -> usize {
         2 * self.plain.len()
     }
@@ -265,7 +265,7 @@ fn quality(header: &str, coding: Coding) -> f32 {
         }
     }
     match coding {
-        // Unless it is excluded it is always there, but nobody prefers it.
+        // Unless it is excluded it is always there, but no client prefers it.
         Coding::Identity => any.unwrap_or(0.0).min(0.001),
         Coding::Brotli | Coding::Gzip => any.unwrap_or(0.0),
     }

@@ -1,8 +1,8 @@
-//! What every request passes first and last: who sends it, whether it may ask now, and the headers that
-//! services and browsers rely on.
+//! The outermost layer of every request: client address, rate limit, and the headers that services and browsers rely
+//! on.
 //!
-//! Services believe some headers (`x-client-ip`, `x-authorised-by`), so what a client sends under those names is
-//! thrown away here, and what we know is put in their place.
+//! Services trust some headers (`x-client-ip`, `x-authorised-by`), so the client's values are dropped here and
+//! replaced.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -22,21 +22,21 @@ use hive_router::telemetry::logging::request_id::REQUEST_IDENTIFIERS;
 use ipnet::IpNet;
 use url::Url;
 
-use crate::answers::Refusal;
 use crate::client;
+use crate::concurrency_limit::{ConcurrencyLimit, Permit};
 use crate::config::Config;
+use crate::error_response::Refusal;
 use crate::identity::{Identifier, Source};
 use crate::media;
 use crate::negotiation::negotiate;
 use crate::rate::RateLimit;
 use crate::route::Route;
-use crate::turns::{Turn, Turns};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_CLIENT_IP: HeaderName = HeaderName::from_static("x-client-ip");
 const X_AUTHORISED_BY: HeaderName = HeaderName::from_static("x-authorised-by");
-/// What services believe when it comes from us, or from each other.
-const OURS: [&str; 3] = ["x-client-ip", "x-authorised-by", "x-internal-secret"];
+/// Headers that services trust when the router or another service sets them.
+const INTERNAL_HEADERS: [&str; 3] = ["x-client-ip", "x-authorised-by", "x-internal-secret"];
 
 /// For this host only: others below it may not be ours to speak for.
 const TWO_YEARS: &str = "max-age=63072000";
@@ -49,7 +49,7 @@ pub(crate) struct Edge {
     https: bool,
     graphql: RateLimit,
     uploads: RateLimit,
-    operations: Turns,
+    operations: ConcurrencyLimit,
 }
 
 pub(crate) const NOT_ALLOWED: Refusal = Refusal::new(
@@ -67,7 +67,7 @@ impl Edge {
             https: config.public_url.scheme() == "https",
             graphql: RateLimit::new(config.limits.rate_limit_graphql),
             uploads: RateLimit::new(config.limits.rate_limit_uploads),
-            operations: Turns::new(config.limits.operations_at_once),
+            operations: ConcurrencyLimit::new(config.limits.operations_at_once),
         }
     }
 
@@ -78,12 +78,12 @@ impl Edge {
         request: &mut WebRequest<DefaultError>,
         route: &Route,
         id: &str,
-    ) -> Result<Option<Turn<'_>>, Refusal> {
+    ) -> Result<Option<Permit<'_>>, Refusal> {
         join_cookies(request);
         let method = request.method().clone();
         let address = self.address(request);
         let headers = request.headers_mut();
-        for name in OURS {
+        for name in INTERNAL_HEADERS {
             headers.remove(name);
         }
         set(headers, X_REQUEST_ID, id);
@@ -284,7 +284,7 @@ fn record(response: &WebResponse, route: &Route, id: &str, took: Duration) {
     metrics::histogram!("proofsheet_router_request_duration_seconds", "area" => route.area()).record(took);
     let request = response.request();
     let (method, path) = (request.method(), request.path());
-    // Who is told to come back later is no failure, and in a crowd there are many.
+    // A response with `Retry-After` is no failure, and under load there are many.
     if status.is_server_error() && !response.headers().contains_key(RETRY_AFTER) {
         tracing::warn!(request_id = id, %method, path, status = status.as_u16(), ?took, "answered");
     } else {

@@ -13,8 +13,8 @@ use hive_router::telemetry::Telemetry;
 use hive_router::{PluginRegistry, RouterSharedState, SchemaState};
 
 use crate::config::Config;
-use crate::known::KnownPlugin;
-use crate::{aliases, choice, cost, errors, guard, introspection, traffic};
+use crate::operation_allowlist::AllowlistPlugin;
+use crate::{aliases, cost, errors, guard, introspection, require_operation_name, traffic};
 
 /// The started library.
 pub(crate) struct Engine {
@@ -34,9 +34,9 @@ impl Engine {
         let plugins = PluginRegistry::new()
             // Before all others: it is what they are safe behind.
             .register::<guard::GuardPlugin>()
-            .register::<KnownPlugin>()
+            .register::<AllowlistPlugin>()
             .register::<aliases::AliasesPlugin>()
-            .register::<choice::ChoicePlugin>()
+            .register::<require_operation_name::RequireOperationNamePlugin>()
             .register::<cost::CostPlugin>()
             .register::<introspection::IntrospectionPlugin>()
             .register::<errors::ErrorsPlugin>()
@@ -85,7 +85,7 @@ fn settings(config: &Config) -> anyhow::Result<HiveRouterConfig> {
         .set_override("log.level", "info")?
         .set_override("log.filter", config.log_filter.as_str())?
         .set_override(
-            format!("plugins.{}.enabled", KnownPlugin::NAME),
+            format!("plugins.{}.enabled", AllowlistPlugin::NAME),
             config.only_known_operations,
         )?;
     if let Some(endpoint) = config.traces.endpoint() {

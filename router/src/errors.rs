@@ -1,8 +1,8 @@
 //! Every error that a client sees has one of eight codes, and tells nothing of how we are built.
 //!
-//! The messages of the services are meant for people, so they pass. What the library says of itself is
-//! translated: limits are explained, outages are UNAVAILABLE, and the rest is INTERNAL without a cause, which
-//! the log has under the same request id.
+//! The messages of the services are meant for people, so they pass. The library's own errors are translated: limits are
+//! explained, outages are UNAVAILABLE, and the rest is INTERNAL without a cause, which the log has under the same
+//! request id.
 
 use hive_router::GraphQLError;
 use hive_router::async_trait;
@@ -24,7 +24,7 @@ const CODES: [&str; 8] = [
     "INTERNAL",
 ];
 
-/// What may stand in `extensions` beside the code.
+/// The allowed `extensions` beside the code.
 const EXTENSIONS: [&str; 3] = ["field", "requestId", "retryAfterSeconds"];
 
 /// Rewrites errors on their way out.
@@ -42,7 +42,7 @@ struct Limits {
     body: u64,
 }
 
-/// What an error becomes.
+/// The client's form of an error.
 #[derive(Debug, PartialEq, Eq)]
 enum Meaning {
     /// It is one of ours already.
@@ -209,7 +209,7 @@ impl ErrorsPlugin {
             }
             Meaning::Unavailable => {
                 tracing::warn!(code, cause = error.message, "a subgraph is unavailable");
-                "A part of the site does not answer right now. Please try again."
+                "A part of the site is unavailable right now. Try again in a minute."
                     .clone_into(&mut error.message);
                 "UNAVAILABLE"
             }

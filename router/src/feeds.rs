@@ -16,9 +16,9 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::answers::Refusal;
 use crate::bidi::isolated;
 use crate::document::Document;
+use crate::error_response::Refusal;
 use crate::graph::{Graph, NoAnswer};
 use crate::media::PhotoService;
 use crate::path::is_name;
@@ -29,8 +29,8 @@ const ENTRIES: u32 = 50;
 /// The widest picture in a feed: readers show it in a column, and some keep it.
 const WIDTH: u32 = 1280;
 /// How long a feed is the answer for everybody, and how many are kept.
-const KEPT: Duration = Duration::from_secs(5);
-const MOST_KEPT: u64 = 500;
+const CACHE_TTL: Duration = Duration::from_secs(5);
+const MAX_CACHED_FEEDS: u64 = 500;
 /// How many sizes of files are cached, and how long a feed waits for those that are not.
 const MAX_LENGTHS: u64 = 50_000;
 const LENGTHS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -41,7 +41,7 @@ pub(crate) const UNAVAILABLE: Refusal = Refusal {
     ..Refusal::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "UNAVAILABLE",
-        "This cannot be had right now. Please try again.",
+        "This is unavailable right now. Try again in a minute.",
     )
 };
 
@@ -64,7 +64,7 @@ enum Name {
     Person(String),
 }
 
-/// What a feed is about.
+/// The subject of a feed.
 struct Channel {
     title: String,
     subtitle: Option<String>,
@@ -116,8 +116,8 @@ impl Feeds {
     /// `base` is the public URL without a slash at its end.
     pub(crate) fn new(base: String, graph: Arc<Graph>, photos: Arc<PhotoService>) -> Self {
         let kept = Cache::builder()
-            .time_to_live(KEPT)
-            .max_capacity(MOST_KEPT)
+            .time_to_live(CACHE_TTL)
+            .max_capacity(MAX_CACHED_FEEDS)
             .build();
         Self {
             base,

@@ -19,9 +19,9 @@ use crate::operations::{OF_THE_APP, OF_THE_ROUTER, Operations};
 
 /// So many questions may be under way at once; who comes then does without an answer. A crowd that opens a thousand
 /// different photos must not take the graph away from those who vote.
-const AT_ONCE: usize = 64;
+const MAX_CONCURRENT_REQUESTS: usize = 64;
 /// An answer that takes longer is none; the one who waits may have less patience.
-const LONGEST: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The graph, for everybody.
 pub(crate) struct Graph {
@@ -31,19 +31,19 @@ pub(crate) struct Graph {
     room: Semaphore,
 }
 
-/// What was answered.
+/// The response of the graph.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// As it came, for the app to read.
     pub(crate) data: Box<RawValue>,
-    /// What is missing in it, if anything is.
+    /// The reason why the response is incomplete, if it is.
     complaint: Option<NoAnswer>,
 }
 
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoAnswer {
-    /// What was asked for does not exist.
+    /// The requested object does not exist.
     NotThere,
     /// It may exist, but cannot be had now.
     Unavailable,
@@ -85,7 +85,7 @@ impl Envelope {
     fn complaint(&self) -> Option<NoAnswer> {
         let code = self.errors.first()?["extensions"]["code"].as_str();
         Some(match code {
-            // What is no id, no day or no name is nobody's address either.
+            // A malformed id, day or name is treated as missing.
             Some("NOT_FOUND" | "INVALID_INPUT") => NoAnswer::NotThere,
             _ => NoAnswer::Unavailable,
         })
@@ -98,14 +98,14 @@ impl Graph {
         let client = reqwest::Client::builder()
             // It is this machine's own; no proxy that the environment names stands between.
             .no_proxy()
-            .timeout(LONGEST)
+            .timeout(REQUEST_TIMEOUT)
             .build()
             .context("cannot make an HTTP client")?;
         Ok(Self {
             client,
             url,
             operations: Operations::parse(&[OF_THE_APP, OF_THE_ROUTER])?,
-            room: Semaphore::new(AT_ONCE),
+            room: Semaphore::new(MAX_CONCURRENT_REQUESTS),
         })
     }
 

@@ -177,7 +177,7 @@ pub fn check_json(text: &[u8]) -> Result<(), Refused> {
 
 /// Checks a document: its length, its nesting, its names, and what its fragments expand to.
 ///
-/// What is no document passes: the library's parser explains what is wrong, and nothing runs.
+/// Text that is no document passes: the library's parser reports the error, and nothing runs.
 ///
 /// # Errors
 ///
@@ -424,7 +424,7 @@ impl<'d> Scan<'d> {
     }
 }
 
-/// What a definition comes to with its fragments in the place of their names.
+/// The size of a definition with its fragments expanded.
 #[derive(Clone, Copy, Default)]
 struct Size {
     selections: usize,

@@ -1,7 +1,7 @@
-//! Who a request speaks for: a bearer token, or the app's cookie.
+//! The identity of a request: a bearer token, or the app's cookie.
 //!
-//! The library can check tokens too, but it looks neither at `typ` nor at uploads, and hands a bad token on to
-//! the subgraphs. Here the rule is the same as theirs, by the same code: whoever shows a bad token is anonymous.
+//! The library can check tokens too, but it looks neither at `typ` nor at uploads, and hands a bad token on to the
+//! subgraphs. Here the rule is the same as theirs, by the same code: a bad token makes the request anonymous.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use moka::sync::Cache;
 use url::Url;
 
 /// A token longer than this is none of ours.
-const LONGEST_TOKEN: usize = 4096;
+const MAX_TOKEN_LENGTH: usize = 4096;
 /// For so long a good token is believed without another look; so much later than `exp` it may still pass here,
 /// and the subgraphs look again.
 const BELIEVED: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ pub(crate) enum Source {
     Cookie,
 }
 
-/// A token that is good, or that nobody can check right now.
+/// A token that is valid, or cannot be checked right now.
 #[derive(Debug, Clone)]
 pub(crate) struct Credential {
     pub(crate) token: String,
@@ -84,7 +84,7 @@ fn presented(headers: &HeaderMap, cookie: &str) -> Option<Credential> {
         None => (cookie_value(headers, cookie)?, Source::Cookie),
     };
     let well_formed = !token.is_empty()
-        && token.len() <= LONGEST_TOKEN
+        && token.len() <= MAX_TOKEN_LENGTH
         && token
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));

@@ -10,7 +10,7 @@ use hive_router::ntex::web::HttpRequest;
 
 use crate::bidi::isolated;
 
-/// The cookie in which the app keeps what somebody chose: `frontend/src/preferences.rs`.
+/// The cookie in which the app keeps the chosen language: `frontend/src/preferences.rs`.
 const CHOICE: &str = "proofsheet.language";
 
 /// A language that the app speaks.
@@ -49,7 +49,7 @@ const GERMAN_MONTHS: [&str; 12] = [
 impl Language {
     pub(crate) const ALL: [Self; 2] = [Self::English, Self::German];
 
-    /// What the sender of a request chose; else the first that the browser asks for and we have.
+    /// The language that the visitor chose; else the first of the browser's languages that exists.
     pub(crate) fn of(request: &HttpRequest) -> Self {
         let headers = |name| {
             let values = request.headers().get_all(name);
@@ -82,7 +82,7 @@ impl Language {
         Some(best?.1)
     }
 
-    /// By its tag, whatever the region: "de-AT" is German.
+    /// Finds a language by its tag, ignoring the region: "de-AT" is German.
     fn named(tag: &str) -> Option<Self> {
         let language = tag.split('-').next()?;
         Self::ALL

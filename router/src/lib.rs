@@ -18,15 +18,15 @@ mod negotiation;
 mod identity;
 mod client;
 mod rate;
-mod turns;
+mod concurrency_limit;
 mod compression;
 
 mod aliases;
-mod choice;
+mod require_operation_name;
 mod cost;
 mod errors;
 mod introspection;
-mod known;
+mod operation_allowlist;
 mod operations;
 mod traffic;
 mod traces;
@@ -45,6 +45,6 @@ mod graph;
 mod photos;
 mod document;
 mod media;
-mod answers;
+mod error_response;
 
 pub use server::{healthcheck, serve};

@@ -1,4 +1,4 @@
-//! What the router measures; `/metrics` says it in these words.
+//! The router's metrics, with their help texts.
 
 use chassis::telemetry::measure::{Metric, describe};
 
@@ -17,7 +17,7 @@ const METRICS: [Metric; 14] = [
     ),
     Metric::Counter(
         "proofsheet_router_turned_away_total",
-        "Operations that were refused because more came than are worked on at once.",
+        "Operations that were refused because the concurrency limit was reached.",
     ),
     Metric::Counter(
         "proofsheet_router_operations_total",
@@ -49,7 +49,7 @@ const METRICS: [Metric; 14] = [
     ),
     Metric::Counter(
         "proofsheet_router_refused_by_cost_total",
-        "Operations that were refused because they ask for too much at once.",
+        "Operations that were refused because their estimated cost is too high.",
     ),
     Metric::Counter(
         "proofsheet_router_pages_without_answer_total",

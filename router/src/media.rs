@@ -19,14 +19,14 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use url::Url;
 
-use crate::answers::Refusal;
+use crate::error_response::Refusal;
 use crate::negotiation::CSRF_HEADER;
 use crate::traces::TRACEPARENT;
 
 /// The largest photo that we take, in bytes.
 const LARGEST_UPLOAD: u64 = 25 * 1024 * 1024;
 /// So much of a refused upload is read and thrown away, so that its sender gets to see the answer.
-const MOST_DISCARDED: u64 = 64 * 1024 * 1024;
+const MAX_DISCARDED_BYTES: u64 = 64 * 1024 * 1024;
 /// A transfer in which nothing moves for this long is given up.
 const IDLE: Duration = Duration::from_secs(30);
 /// An upload, with its decoding and encoding, may take this long.
@@ -81,7 +81,7 @@ const CUT_OFF: Refusal = Refusal::new(
 const UNREACHABLE: Refusal = Refusal::new(
     StatusCode::SERVICE_UNAVAILABLE,
     "UNAVAILABLE",
-    "Photos cannot be reached right now. Please try again.",
+    "Photos are unavailable right now. Try again in a minute.",
 );
 const NOT_FOUND: Refusal = Refusal::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing here.");
 
@@ -139,9 +139,9 @@ pub(crate) async fn upload(
     }
 }
 
-/// What can be refused before any byte of the file is read.
+/// Refuses an upload by its headers, before any byte of the file is read.
 fn refused(headers: &HeaderMap) -> Option<Refusal> {
-    // The edge has turned whatever was good into a bearer token, and said if it was a cookie.
+    // The edge has turned valid credentials into a bearer token, and marked those from a cookie.
     if !headers.contains_key(AUTHORIZATION) {
         return Some(SIGNED_OUT);
     }
@@ -235,7 +235,7 @@ async fn receive(
 
 /// Reads what is left of a refused upload: a client that is still sending would not look at the answer.
 pub(crate) async fn discard(payload: &mut Payload) {
-    let mut left = MOST_DISCARDED;
+    let mut left = MAX_DISCARDED_BYTES;
     while let Ok(Some(Ok(chunk))) = timeout(IDLE, payload.recv()).await {
         match left.checked_sub(chunk.len() as u64) {
             Some(rest) => left = rest,

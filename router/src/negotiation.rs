@@ -9,13 +9,13 @@ use hive_router::ntex::http::{HeaderMap, Method, StatusCode};
 use mediatype::names::{APPLICATION, CHARSET, EVENT_STREAM, JSON, MIXED, MULTIPART, TEXT};
 use mediatype::{MediaType, Name, ReadParams as _};
 
-use crate::answers::Refusal;
+use crate::error_response::Refusal;
 
 /// The header that no other site can send without the browser's asking us.
 pub(crate) const CSRF_HEADER: &str = "x-proofsheet";
 
 const JSON_TYPE: MediaType = MediaType::new(APPLICATION, JSON);
-/// What an operation can be answered with, the preferred one first, and whether the library streams it.
+/// The media types of responses, the preferred one first, and whether the library streams it.
 static OFFERED: [(MediaType, bool); 4] = [
     (JSON_TYPE, false),
     (
@@ -50,8 +50,8 @@ const NOT_ACCEPTABLE: Refusal = Refusal::new(
 /// Checks the headers of an operation, and leaves in `Accept` the one type that was agreed on.
 pub(crate) fn negotiate(method: &Method, headers: &mut HeaderMap) -> Result<(), Refusal> {
     let is_json = is_json(headers);
-    // Browsers send GET, and POST of the three types that forms have, without asking first. What type they see in an
-    // unusual Content-Type is not worth guessing: anything but plain JSON needs our header.
+    // Browsers send GET, and POST of the three types that forms have, without a preflight. Browsers differ in how they
+    // read an unusual Content-Type, so anything but plain JSON needs our header.
     if (method != Method::POST || !is_json) && !headers.contains_key(CSRF_HEADER) {
         return Err(CROSS_SITE);
     }

@@ -8,7 +8,7 @@ use hive_router::query_planner::utils::parsing::safe_parse_operation;
 
 /// Written by a test of the app, which sends nothing else.
 pub(crate) const OF_THE_APP: &str = include_str!("../../frontend/operations.graphql");
-/// What pages of the app do not ask for.
+/// The router's own operations, which the app does not send.
 pub(crate) const OF_THE_ROUTER: &str = include_str!("operations.graphql");
 
 /// Texts by name.

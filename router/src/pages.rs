@@ -1,9 +1,9 @@
-//! The app's pages, with what they show already in them: nobody waits for WebAssembly to see the first photos, and
-//! those who run no scripts, or only fetch the page to link to it, see them too.
+//! Renders the app's pages with their content, so that the first photos do not wait for WebAssembly, and visitors
+//! without scripts and link previews see them too.
 //!
-//! What a page shows is the answer to the operations that the app would send first, given to nobody in particular. So a
-//! page is the same for everybody who reads the same language: it is written once a second at most, however many people
-//! ask for it. When the graph does not answer soon, the app comes without.
+//! A page shows the responses to the operations that the app would send first, as an anonymous visitor. So a page is
+//! the same for all readers of a language: it is rendered at most once a second, for any number of requests. When the
+//! graph does not answer in time, the app is served without content.
 
 mod address;
 mod head;
@@ -37,7 +37,7 @@ use markup::{Day, PHOTO_SIZES, Timeline};
 use style::Style;
 use template::Template;
 
-/// Nothing but our own files runs, and nobody may frame us. The app is WebAssembly. A page adds its style element.
+/// Only the site's own files run, and no site may frame it. The app is WebAssembly. A page adds its style element.
 pub(crate) const APP_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
     img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; \
     base-uri 'none'; frame-ancestors 'none'";
@@ -45,12 +45,12 @@ pub(crate) const APP_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm
 /// As many photos as the app asks for at once: `PAGE_SIZE` in `frontend/src/feed.rs`.
 const PAGE_SIZE: u32 = 24;
 const PODIUM: u32 = 3;
-/// Who waits longer than this for the photos gets the app, which asks for them itself.
-const DEADLINE: Duration = Duration::from_millis(800);
+/// After this time the app is served without content, and queries the photos itself.
+const GRAPH_TIMEOUT: Duration = Duration::from_millis(800);
 /// How long a page is the answer for everybody.
-const KEPT: Duration = Duration::from_secs(1);
+const CACHE_TTL: Duration = Duration::from_secs(1);
 /// The pages that are kept take up no more than this, in bytes.
-const MOST_KEPT: u64 = 64 * 1024 * 1024;
+const MAX_CACHE_SIZE: u64 = 64 * 1024 * 1024;
 
 /// The pages of the app.
 pub(crate) struct Pages {
@@ -68,13 +68,13 @@ struct Edition {
     template: Option<Template>,
 }
 
-/// What comes together while a page is written.
+/// The state of a page while it is rendered.
 struct Draft {
     language: Language,
     style: Style,
 }
 
-/// What one page says.
+/// The content of a page.
 struct Content {
     status: StatusCode,
     head: Head,
@@ -83,7 +83,7 @@ struct Content {
     answers: Vec<Answered>,
 }
 
-/// What the app would ask, and the answer, as `frontend/src/first_page.rs` reads it.
+/// An operation of the app and its response, as `frontend/src/first_page.rs` reads it.
 #[derive(Serialize)]
 struct Answered {
     operation: &'static str,
@@ -143,9 +143,9 @@ impl Pages {
             tracing::warn!("the app's page has no place for content: it is served as it is");
         }
         let kept = Cache::builder()
-            .time_to_live(KEPT)
+            .time_to_live(CACHE_TTL)
             .weigher(|_, page: &Arc<Document>| u32::try_from(page.size()).unwrap_or(u32::MAX))
-            .max_capacity(MOST_KEPT)
+            .max_capacity(MAX_CACHE_SIZE)
             .build();
         Self {
             editions,
@@ -186,7 +186,7 @@ impl Pages {
                 .with_policy(APP_POLICY.to_owned())
                 .with_status(status);
         };
-        let content = timeout(DEADLINE, self.content(shown, Draft::new(language))).await;
+        let content = timeout(GRAPH_TIMEOUT, self.content(shown, Draft::new(language))).await;
         match content.unwrap_or(Err(NoAnswer::Unavailable)) {
             Ok(content) => self.filled(template, shown, &content),
             Err(NoAnswer::NotThere) => self.filled(template, shown, &not_there(shown, Draft::new(language))),
@@ -453,7 +453,7 @@ impl Content {
     }
 }
 
-/// What only the app can show.
+/// A page that only the app can render.
 fn app_page(head: Head, draft: Draft) -> Content {
     Content::new(head, markup::app_only(draft.language), draft)
 }

@@ -20,7 +20,7 @@ pub(crate) struct Photo {
     pub(crate) comments: Option<Comments>,
 }
 
-/// What it takes to show a picture.
+/// The data for showing a picture.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Print {
@@ -134,7 +134,7 @@ impl Person {
 }
 
 impl Print {
-    /// What it shows, in words.
+    /// The description of the picture.
     pub(crate) fn alt(&self) -> &str {
         self.alt_text.as_deref().unwrap_or(&self.title)
     }

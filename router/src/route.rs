@@ -14,7 +14,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::path::{PathError, decode};
 
-/// What is escaped in a canonical path: all that RFC 3986 does not allow in one.
+/// The characters that a canonical path escapes: all that RFC 3986 does not allow in one.
 const ESCAPED: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -205,7 +205,7 @@ fn is_host(text: &str) -> bool {
     is_name && port.is_none_or(is_port)
 }
 
-/// Decides before everything else. What comes after sees the path in one canonical form and a valid Host header.
+/// Decides before everything else. Later layers see the path in one canonical form and a valid Host header.
 #[derive(Clone, Copy)]
 pub(crate) struct RouteService;
 

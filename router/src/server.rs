@@ -1,5 +1,5 @@
 //! Runs the HTTP servers, and ends them in order: one for everybody, one for operators, one for the router itself, and
-//! where the router speaks https one that sends there whoever comes by http.
+//! with TLS one that redirects HTTP to HTTPS.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use hive_router::plugins::plugins_service::PluginService;
 use hive_router::{RouterPaths, SchemaState, build_http_service_config, configure_ntex_app};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::answers::Refusal;
 use crate::app::{NOT_FOUND, Site};
 use crate::compression::CompressGraphql;
 use crate::config::{Config, HealthcheckConfig};
 use crate::edge::{self, Edge, EdgeService};
 use crate::engine::Engine;
+use crate::error_response::Refusal;
 use crate::feeds::Feeds;
 use crate::graph::Graph;
 use crate::measures;
@@ -38,7 +38,7 @@ use crate::traces::TraceService;
 /// photos off on slow lines.
 const SLOWEST_READER: Seconds = Seconds(30);
 
-/// What readiness depends on.
+/// The conditions of readiness.
 #[derive(Clone)]
 struct Probes {
     schema: Arc<SchemaState>,
@@ -112,7 +112,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the public server hands out beside GraphQL.
+/// The handlers of the public server beside GraphQL.
 #[derive(Clone)]
 struct Routes {
     edge: Arc<Edge>,
@@ -248,7 +248,7 @@ async fn to_https(
     }
 }
 
-/// The graph for the router's own questions, and its URL: within this machine, on a port that nobody else is told.
+/// The graph for the router's own questions, and its URL: on the loopback address, on a port that is not published.
 fn own_server(engine: &Engine) -> anyhow::Result<(ntex::server::Server, String)> {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on the loopback address")?;
@@ -317,7 +317,7 @@ fn alive() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain").body("ok\n")
 }
 
-/// Not ready is not ready, whatever the method.
+/// The status is the same for every method.
 async fn readiness(request: &HttpRequest, probes: &Probes) -> HttpResponse {
     let draining = probes.draining.load(Ordering::Relaxed);
     if draining || !probes.schema.is_ready(request).await {

@@ -16,20 +16,20 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::answers::Refusal;
 use crate::document::Document;
+use crate::error_response::Refusal;
 use crate::feeds::UNAVAILABLE;
 use crate::graph::{Graph, NoAnswer};
 use crate::pages::day_of;
 use crate::photos::Nodes;
 
 /// The protocol allows no more addresses in one file.
-const MOST: usize = 50_000;
+const MAX_URLS: usize = 50_000;
 /// A day of so many photos takes hundreds of questions; who crawls is patient.
 const DEADLINE: Duration = Duration::from_secs(25);
-const KEPT: Duration = Duration::from_secs(60);
+const CACHE_TTL: Duration = Duration::from_secs(60);
 /// So many days are kept.
-const MOST_KEPT: u64 = 100;
+const MAX_CACHED_SITEMAPS: u64 = 100;
 
 const XML: &str = "application/xml; charset=utf-8";
 const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
@@ -37,7 +37,7 @@ const PROTOCOL: &str = "http://www.sitemaps.org/schemas/sitemap/0.9";
 
 /// The pages that are always there.
 const PAGES: [&str; 4] = ["/", "/hot", "/trending", "/about/ranking"];
-/// What has nothing to index.
+/// Paths without anything to index.
 const NOT_TO_BE_READ: [&str; 9] = [
     "/graphql",
     "/login",
@@ -106,8 +106,8 @@ impl Sitemaps {
     /// `base` is the public URL without a slash at its end.
     pub(crate) fn new(base: String, graph: Arc<Graph>) -> Self {
         let kept = Cache::builder()
-            .time_to_live(KEPT)
-            .max_capacity(MOST_KEPT)
+            .time_to_live(CACHE_TTL)
+            .max_capacity(MAX_CACHED_SITEMAPS)
             .build();
         Self {
             robots: Document::new("text/plain; charset=utf-8", robots_text(&base)),
@@ -117,7 +117,7 @@ impl Sitemaps {
         }
     }
 
-    /// What may be read, for robots.
+    /// Renders `robots.txt`.
     pub(crate) fn robots(&self, request: &HttpRequest) -> HttpResponse {
         self.robots.answer(request)
     }
@@ -143,7 +143,7 @@ impl Sitemaps {
         }
     }
 
-    /// What could not be written is not kept: the next one who asks tries again.
+    /// A failure is not cached: the next request tries again.
     async fn named(&self, name: Name) -> Result<Arc<Document>, NoAnswer> {
         let written = async {
             let text = timeout(DEADLINE, self.write(name)).await;
@@ -185,7 +185,7 @@ impl Sitemaps {
         root: impl Fn(D) -> Option<Nodes<T>>,
     ) -> Result<Vec<T>, NoAnswer> {
         let mut items = Vec::new();
-        while items.len() < MOST {
+        while items.len() < MAX_URLS {
             let page = self.graph.ask(operation, &variables).await?.read(&root)?;
             let next = page
                 .page_info
@@ -204,7 +204,7 @@ impl Sitemaps {
     fn index_text(&self, paths: impl Iterator<Item = String>) -> String {
         document(&html! {
             sitemapindex xmlns=(PROTOCOL) {
-                @for path in paths.take(MOST) {
+                @for path in paths.take(MAX_URLS) {
                     sitemap { loc { (self.base) (path) } }
                 }
             }
@@ -214,7 +214,7 @@ impl Sitemaps {
     fn urls(&self, pages: impl Iterator<Item = (String, Option<DateTime<Utc>>)>) -> String {
         document(&html! {
             urlset xmlns=(PROTOCOL) {
-                @for (path, changed) in pages.take(MOST) {
+                @for (path, changed) in pages.take(MAX_URLS) {
                     url {
                         loc { (self.base) (path) }
                         @if let Some(changed) = changed { lastmod { (changed.format("%Y-%m-%dT%H:%M:%SZ")) } }

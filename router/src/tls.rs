@@ -1,8 +1,7 @@
 //! https: a certificate and its key, from two files that are looked at again while the router serves.
 //!
-//! Whoever renews the pair writes the files, or exchanges what a link leads to, and is done: connections that are open
-//! keep what they began with, and new ones are shown the new certificate. A pair that cannot be used is refused, and
-//! the one before stays.
+//! To renew the pair, replace the files or the target of a symbolic link. Open connections continue; new ones get the
+//! new certificate. An unusable pair is rejected, and the previous one stays in use.
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -28,7 +27,7 @@ const EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Certificate {
     files: Files,
-    /// What the files held when the router started.
+    /// The pair in the files when the router started.
     first: Pair,
     current: RwLock<Arc<CertifiedKey>>,
 }
@@ -39,7 +38,7 @@ struct Files {
     key: Box<Path>,
 }
 
-/// What is in both files.
+/// The contents of both files.
 #[derive(Clone, PartialEq, Eq)]
 struct Pair {
     certificate: Vec<u8>,
@@ -85,8 +84,8 @@ impl Certificate {
             .with_cert_resolver(self.clone())
     }
 
-    /// Looks at the files for ever. A change counts once it was seen twice, because nobody writes two files at the same
-    /// moment.
+    /// Looks at the files for ever. A change counts once it was seen twice, because two files are not written at the
+    /// same moment.
     pub(crate) async fn watch(self: Arc<Self>) {
         self.announce("https");
         let mut settled: Look = Ok(self.first.clone());
@@ -126,7 +125,7 @@ impl Certificate {
             .clone()
     }
 
-    /// Says until when the certificate is good, to the log and to whoever watches the metrics.
+    /// Reports the expiry of the certificate in the log and in the metrics.
     fn announce(&self, what: &str) {
         let Ok(end) = end(&self.current()) else { return };
         let until = end.to_rfc3339();

@@ -113,7 +113,7 @@ impl RouterPlugin for TrafficPlugin {
     fn on_plugin_init(payload: OnPluginInitPayload<Self>) -> OnPluginInitResult<Self> {
         let operations =
             Operations::parse(&[OF_THE_APP, OF_THE_ROUTER]).map_err(|error| error.to_string())?;
-        // What was planned before has already taken some of the time.
+        // Planning has already used some of the time.
         let deadline = payload.router_config().traffic_shaping.router.request_timeout;
         payload.initialize_plugin(Self {
             names: operations.into_names().collect(),

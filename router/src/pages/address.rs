@@ -1,11 +1,11 @@
-//! What an address shows: the same table as the app's own, in `frontend/src/route.rs`.
+//! Maps an address to a page: the same table as the app's, in `frontend/src/route.rs`.
 
 use chrono::NaiveDate;
 use uuid::Uuid;
 
 use crate::path::{is_day, is_name, is_photo_id, without_trailing_slash};
 
-/// What is to be seen at an address.
+/// The page at an address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Shown {
     Latest,
@@ -15,7 +15,7 @@ pub(crate) enum Shown {
     Photo(Uuid),
     Person(String),
     AboutRanking,
-    /// A page that only the app can show, and that is nobody else's business, by the key of its title.
+    /// A private page that only the app can render, by the key of its title.
     App(&'static str),
     Nothing,
 }

@@ -1,4 +1,4 @@
-//! What the head of a page says about it: to the browser, to those who link to it, and to readers of feeds.
+//! The head of a page: metadata for browsers, link previews and feed readers.
 
 use maud::{Markup, html};
 
@@ -46,7 +46,7 @@ struct Preload {
     media: Option<&'static str>,
 }
 
-/// What a reader of feeds may follow.
+/// A feed that the page links to.
 struct Feed {
     title: String,
     path: String,

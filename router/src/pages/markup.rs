@@ -1,4 +1,4 @@
-//! What a page shows before the app runs, and without it: the elements and classes that the app's components make
+//! The HTML of a page before the app runs, and without it: the elements and classes that the app's components make
 //! (`frontend/src/components`, `frontend/src/pages`), so that nothing moves when the app draws the same.
 
 use chrono::{DateTime, Days, NaiveDate, Utc};

@@ -1,6 +1,6 @@
 //! The app's `index.html`, and the places in it that a page fills.
 
-/// What lies between the places.
+/// The text between the placeholders.
 pub(super) struct Template {
     before_head: String,
     /// The head of a page that has none of its own.

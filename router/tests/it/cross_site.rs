@@ -1,4 +1,4 @@
-//! What another site's page could make a browser send is refused.
+//! Requests that another site's page could make a browser send are refused.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What is deleted goes everywhere, whoever is down or killed meanwhile; and what is taken away by hand is repaired.
+//! Deletions reach every service, also when services are down or killed meanwhile; rows removed by hand are repaired.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::system::Site;
 
 const ONE_OF_IT: &str = "query ($id: ID!) { photo(id: $id) { title votes { score } commentCount } }";
 
-/// Somebody with a bearer token, beside the browser that [`Site`] is.
+/// A user with a bearer token, beside the browser that [`Site`] is.
 struct Person {
     site: Site,
     token: String,

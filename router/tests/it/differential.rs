@@ -82,7 +82,7 @@ async fn send(input: &mut ChildStdin, line: &Value) {
     input.write_all(format!("{line}\n").as_bytes()).await.unwrap();
 }
 
-/// What both sides say to one operation.
+/// The responses of both sides to one operation.
 struct Outcome {
     verdict: String,
     response: Value,

@@ -61,7 +61,7 @@ impl Client<'_> {
             .await
     }
 
-    /// What each service says to a write with the token: its error code, or `OK`.
+    /// The result of a write with the token in each service: its error code, or `OK`.
     async fn write(&self, login: &Login, service: &str) -> String {
         let (query, variables) = match service {
             "upload" => {
@@ -102,7 +102,7 @@ impl Client<'_> {
         }
     }
 
-    /// What the token shows of its person: whether anything.
+    /// Whether `viewer` returns the token's user.
     async fn shows_the_viewer(&self, login: &Login) -> bool {
         let query = "query ($id: ID!) { viewer { email user { id } } photo(id: $id) { viewerVote } }";
         let answer = self

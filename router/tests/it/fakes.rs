@@ -38,7 +38,7 @@ fn public_key() -> Jwk {
     jwk
 }
 
-/// What a token says, ready to be changed by a forger.
+/// The parts of a token, for forging.
 #[derive(Clone)]
 pub(crate) struct Token {
     pub(crate) header: Header,
@@ -260,7 +260,7 @@ fn root(variables: &Value) -> Value {
     })
 }
 
-/// What one service adds to an entity, and nothing of another's.
+/// The fields that one service adds to an entity.
 fn entity(service: &str, representation: &Value) -> Value {
     let mut entity = match (service, representation["__typename"].as_str()) {
         ("profile", _) => json!({ "username": "ada", "displayName": "Ada" }),

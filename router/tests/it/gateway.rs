@@ -127,7 +127,7 @@ impl Gateway {
             .json(&json!({ "query": query }))
     }
 
-    /// What an operation answers.
+    /// The response to an operation.
     pub(crate) async fn query(&self, query: &str) -> Value {
         self.operation(query).send().await.unwrap().json().await.unwrap()
     }

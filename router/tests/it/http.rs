@@ -11,7 +11,7 @@ use crate::pages::bundle;
 
 const QUERY: &str = r#"{"query":"{ viewer { email } }"}"#;
 
-/// What is answered to these bytes: the status, and everything.
+/// The response to these bytes: the status, and the whole text.
 async fn raw(address: std::net::SocketAddr, request: &str) -> (u16, String) {
     let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
     connection.write_all(request.as_bytes()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Who a request speaks for, and which headers reach whom.
+//! The identity of a request, and the headers that reach services.
 
 use crate::fakes::{Fakes, Token};
 use crate::gateway::{Gateway, header};
@@ -57,7 +57,7 @@ async fn a_bearer_reaches_every_service_and_a_cookie_becomes_one() {
     assert_eq!(seen.header("user-agent"), Some("Netscape"));
 }
 
-/// What forgers try, and what was good once or elsewhere.
+/// Forged tokens, and tokens that are expired or for another audience.
 fn bad_tokens(good: &Token) -> Vec<(&'static str, String)> {
     let unsigned = {
         let encode = |part: &str| {

@@ -39,7 +39,7 @@ fn between<'t>(text: &'t str, start: &str, end: &str) -> &'t str {
     rest.split_once(end).expect(end).0
 }
 
-/// What the app finds answered.
+/// The embedded responses.
 fn answered(page: &str) -> Value {
     let json = between(
         page,

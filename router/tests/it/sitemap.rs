@@ -1,4 +1,4 @@
-//! What crawlers read.
+//! `robots.txt` and sitemaps.
 
 use quick_xml::Reader;
 use quick_xml::events::Event;

@@ -10,7 +10,7 @@ use xtask::system::{Options, System};
 
 use crate::{feeds, pages, sitemap};
 
-/// What the app asks for on its first page.
+/// The app's first operation.
 const TIMELINE: &str = "query ($first: Int!) { latestPhotos(first: $first) {
     nodes {
       id title width height placeholder
@@ -243,7 +243,7 @@ async fn nobody_has_published_anything(site: &Site) {
 }
 
 async fn pages_feeds_and_sitemaps_show_them(site: &Site, photos: &[String]) {
-    // What was there before the photos is kept for a moment.
+    // The earlier page stays cached for a moment.
     tokio::time::sleep(Duration::from_secs(6)).await;
     let query = "{ viewer { user { username } } }";
     let data = site.data(query, json!({})).await;

@@ -18,7 +18,7 @@ use crate::system::Site;
 
 const NAME: &str = "photos.example";
 /// A new pair is taken within three seconds; other tests are running too.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The files of a certificate and its key.
 struct Files(TempDir);
@@ -130,7 +130,7 @@ impl Secured {
     }
 
     async fn becomes(&self, pair: &Pair) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + WAIT_TIMEOUT;
         while self.shown(&[&self.first, pair]).await != pair.der {
             assert!(Instant::now() < until, "the new certificate is not used");
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -209,7 +209,7 @@ async fn a_slow_line_gets_the_whole_photo() {
     let mut size = 0;
     while let Some(part) = photo.chunk().await.unwrap() {
         if size == 0 {
-            // Nobody reads, so the router has to wait, longer than the library would by itself.
+            // The client does not read, so the router has to wait, longer than the library would by itself.
             tokio::time::sleep(Duration::from_secs(6)).await;
         }
         size += part.len();

@@ -29,7 +29,7 @@ impl Config {
         if travel_in_clear(&self.public_url) {
             tracing::warn!(
                 public_url = %self.public_url,
-                "the site is served over http: whoever is on the way can read passwords and cookies; use https, or only a network that you trust"
+                "the site is served over http: anyone on the network path can read passwords and cookies; use https, or only a network that you trust"
             );
         }
     }

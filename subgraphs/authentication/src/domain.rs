@@ -162,7 +162,7 @@ fn is_domain(domain: &str) -> bool {
         && domain.split(IDNA_DOTS).all(is_label)
 }
 
-/// What separates labels (UTS 46): keyboards of East Asia type the others.
+/// The label separators (UTS 46): East Asian keyboards type the other ones.
 const IDNA_DOTS: [char; 4] = ['.', '\u{3002}', '\u{FF0E}', '\u{FF61}'];
 
 /// Whether a character may be in an unquoted local part: printable, and without a meaning in a mail header.

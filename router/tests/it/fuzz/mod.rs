@@ -22,7 +22,7 @@ use xtask::workspace;
 use input::{Generator, Input};
 use target::{Observed, Target};
 
-/// What one request may cost on the machine that the project is measured on.
+/// The CPU time limit of one request on the project's test machine.
 const CPU_LIMIT: Duration = Duration::from_millis(50);
 /// A development build is slower by so much.
 const DEVELOPMENT_FACTOR: u32 = 8;
@@ -58,7 +58,7 @@ fn seconds() -> Duration {
     Duration::from_secs(number("FUZZ_SECONDS").unwrap_or(60))
 }
 
-/// What the run has seen so far.
+/// The results of the run so far.
 #[derive(Default)]
 struct Report {
     inputs: u64,
@@ -114,7 +114,7 @@ async fn fuzz(program: &Path, duration: Duration, cpu_limit: Duration) {
         println!("{:?}", target.send(&Input { kind: "saved", bytes }).await);
         return;
     }
-    // What starts late, and what is made once, is not the first input's cost.
+    // Lazy initialisation must not count as the first input's cost.
     for _ in 0..200 {
         target.send(&generator.ordinary(&mut rng)).await;
     }

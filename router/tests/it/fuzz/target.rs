@@ -13,7 +13,7 @@ use crate::fakes::Fakes;
 use crate::gateway::Gateway;
 
 /// Longer than every timeout of the router.
-const PATIENCE: Duration = Duration::from_secs(30);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) struct Target {
     fakes: Fakes,
@@ -23,7 +23,7 @@ pub(super) struct Target {
     sent: u64,
 }
 
-/// What one input did.
+/// The effects of one input.
 #[derive(Debug)]
 pub(super) struct Observed {
     pub(super) is_alive: bool,
@@ -68,11 +68,11 @@ impl Target {
             }
         }
         let before = self.cpu();
-        let answer = tokio::time::timeout(PATIENCE, self.exchange(&input.bytes)).await;
+        let answer = tokio::time::timeout(RESPONSE_TIMEOUT, self.exchange(&input.bytes)).await;
         let answer = match answer {
             Ok(Some(answer)) => answer,
             // A connection that was closed meanwhile says nothing of the input.
-            Ok(None) => match tokio::time::timeout(PATIENCE, self.exchange(&input.bytes)).await {
+            Ok(None) => match tokio::time::timeout(RESPONSE_TIMEOUT, self.exchange(&input.bytes)).await {
                 Ok(answer) => answer.unwrap_or_else(|| "none".to_owned()),
                 Err(_) => "none".to_owned(),
             },

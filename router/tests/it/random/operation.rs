@@ -128,7 +128,7 @@ struct Writer<'a> {
     name: Option<&'static str>,
     variables: Vec<Variable>,
     fragments: Vec<Fragment>,
-    /// What a response key of a type stands for: the same everywhere, so that all selections can be merged.
+    /// The meaning of each response key of a type: the same everywhere, so that all selections can be merged.
     keys: BTreeMap<(String, String), String>,
     aliases: usize,
     directives: usize,

@@ -1,7 +1,7 @@
-//! Answers the operations that are known, and no others: for a site that is not to be a public API.
+//! Executes only the operations on the allowlist (trusted documents): for a site without a public API.
 //!
-//! Only with `--only-known-operations`. An operation is known by its text, whatever its layout; so is everything
-//! that the router asks for itself.
+//! Active only with `--only-known-operations`. An operation is recognised by its text, regardless of whitespace. The
+//! router's own operations are allowed too.
 
 use std::collections::HashSet;
 
@@ -16,17 +16,17 @@ use hive_router::plugins::plugin_trait::{RouterPlugin, StartHookPayload as _};
 
 use crate::operations::{OF_THE_APP, OF_THE_ROUTER, Operations, normal};
 
-/// Refuses what nobody knows.
-pub(crate) struct KnownPlugin {
+/// Refuses operations that are not on the allowlist.
+pub(crate) struct AllowlistPlugin {
     texts: HashSet<String>,
 }
 
-impl KnownPlugin {
+impl AllowlistPlugin {
     pub(crate) const NAME: &'static str = "known";
 }
 
 #[async_trait]
-impl RouterPlugin for KnownPlugin {
+impl RouterPlugin for AllowlistPlugin {
     type Config = ();
 
     fn plugin_name() -> &'static str {

@@ -1,4 +1,4 @@
-//! Refuses a document of several operations that does not say which one is meant. The library would run the first.
+//! Refuses a document of several operations without `operationName`. The library would run the first.
 
 use hive_router::async_trait;
 use hive_router::graphql_tools::parser::query::{Definition, parse_query};
@@ -11,12 +11,12 @@ use hive_router::plugins::plugin_trait::{FromGraphQLErrorToResponse as _, Router
 use hive_router::sonic_rs::Value;
 use hive_router::{GraphQLError, PlanExecutionOutput};
 
-/// Wants `operationName` where there is a choice.
+/// Requires `operationName` if the document has several operations.
 #[derive(Default)]
-pub(crate) struct ChoicePlugin;
+pub(crate) struct RequireOperationNamePlugin;
 
-/// Whether there is more than one operation.
-fn is_a_choice(document: &str) -> bool {
+/// Whether the document has more than one operation.
+fn has_several_operations(document: &str) -> bool {
     parse_query::<&str>(document).is_ok_and(|document| {
         let operations = document
             .definitions
@@ -27,7 +27,7 @@ fn is_a_choice(document: &str) -> bool {
 }
 
 #[async_trait]
-impl RouterPlugin for ChoicePlugin {
+impl RouterPlugin for RequireOperationNamePlugin {
     type Config = ();
 
     fn plugin_name() -> &'static str {
@@ -43,7 +43,8 @@ impl RouterPlugin for ChoicePlugin {
         payload: &mut OnGraphqlAnalysisHookPayload<'exec>,
     ) -> OnGraphqlAnalysisHookResult {
         let params = payload.graphql_params;
-        let is_open = params.operation_name.is_none() && params.query.as_deref().is_some_and(is_a_choice);
+        let is_open =
+            params.operation_name.is_none() && params.query.as_deref().is_some_and(has_several_operations);
         if !is_open {
             return OnGraphqlAnalysisHookResult::Proceed;
         }
@@ -61,11 +62,15 @@ impl RouterPlugin for ChoicePlugin {
 
 #[cfg(test)]
 mod tests {
-    use super::is_a_choice;
+    use super::has_several_operations;
 
     #[test]
     fn fragments_are_no_operations() {
-        assert!(!is_a_choice("{ viewer { ...V } } fragment V on Viewer { id }"));
-        assert!(is_a_choice("query A { viewer { id } } query B { viewer { id } }"));
+        assert!(!has_several_operations(
+            "{ viewer { ...V } } fragment V on Viewer { id }"
+        ));
+        assert!(has_several_operations(
+            "query A { viewer { id } } query B { viewer { id } }"
+        ));
     }
 }
