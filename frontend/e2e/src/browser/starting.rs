@@ -54,7 +54,7 @@ impl Default for Habits<'_> {
     }
 }
 
-/// The WebDriver capabilities for these settings.
+/// The capabilities that chromedriver gets for these settings.
 pub(super) fn capabilities(habits: Habits<'_>) -> Result<ChromeCapabilities> {
     let mut capabilities = DesiredCapabilities::chrome();
     capabilities.set_browser_log_level(LoggingPrefsLogLevel::All)?;
