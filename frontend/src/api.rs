@@ -60,6 +60,9 @@ pub(crate) enum Code {
     /// The browser would not keep what signing in brings. Never sent by a server.
     #[serde(skip)]
     NoCookies,
+    /// A field was left empty. Never sent by a server.
+    #[serde(skip)]
+    Missing,
     #[serde(other)]
     Internal,
 }
@@ -327,7 +330,7 @@ async fn keep_session_fresh() {
 }
 
 /// Joins the refresh that is under way in this tab, or begins one.
-async fn refresh() -> Result<(), ApiError> {
+pub(crate) async fn refresh() -> Result<(), ApiError> {
     let shared = REFRESHING.with_borrow_mut(|refreshing| {
         refreshing
             .get_or_insert_with(|| refresh_among_tabs().boxed_local().shared())

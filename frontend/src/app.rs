@@ -30,13 +30,15 @@ pub(crate) fn App() -> impl IntoView {
     let session = Session::provide();
     Ballots::provide(session, notices);
     Feeds::provide();
-    Uploads::provide();
+    Uploads::provide(session, navigation);
 
     parts::expect_photo();
 
     let place = navigation.place();
     let timeline = navigation.timeline();
-    let page = Memo::new(move |_| place.with(|place| (place.route.clone(), place.beneath.is_some())));
+    let photo = navigation.photo_over_timeline();
+    let is_over_timeline = Memo::new(move |_| photo.get().is_some());
+    let page = Memo::new(move |_| (!is_over_timeline.get()).then(|| place.with(|place| place.route.clone())));
     view! {
         <a class="skip-link" href="#main">
             {text!(app.skip)}
@@ -45,19 +47,31 @@ pub(crate) fn App() -> impl IntoView {
         <OfflineBanner/>
         <main id="main" class="main" tabindex="-1">
             {move || timeline.get().0.map(timeline_page)}
-            {move || {
-                let (route, is_over_timeline) = page.get();
-                other_page(route, is_over_timeline)
-            }}
+            {move || page.get().map(other_page)}
+            <Show when=move || is_over_timeline.get()>
+                <PhotoOverlay id=photo/>
+            </Show>
         </main>
         <footer class="footer">
             <a href=Route::AboutRanking.to_string()>{text!(app.how_ranking_works)}</a>
             <a href="/playground">{text!(app.playground)}</a>
             <LanguageSwitch/>
         </footer>
+        <DropVeil/>
         <SignInSheet/>
         <Shortcuts/>
         <NoticeBoard/>
+    }
+}
+
+/// Shows that the window takes the files that are held over it.
+#[component]
+fn DropVeil() -> impl IntoView {
+    let uploads = expect_context::<Uploads>();
+    view! {
+        <Show when=move || uploads.is_hovered()>
+            <p class="drop-veil">{text!(upload.drop)}</p>
+        </Show>
     }
 }
 
@@ -69,15 +83,15 @@ fn timeline_page(timeline: Timeline) -> AnyView {
 }
 
 /// Everything but the timelines, which stay where they are beneath a photo.
-fn other_page(route: Route, is_over_timeline: bool) -> AnyView {
+fn other_page(route: Route) -> AnyView {
     match route {
         Route::Timeline(_) => ().into_any(),
-        Route::Photo(id) if is_over_timeline => view! { <PhotoOverlay id/> }.into_any(),
         Route::Photo(id) => view! { <PhotoPage id/> }.into_any(),
         Route::Upload => later(parts::upload, ()),
         Route::Login { next } => later(async || Ok(parts::account().await?.login), next),
         Route::Register { next } => later(async || Ok(parts::account().await?.register), next),
-        Route::Welcome => later(async || Ok(parts::account().await?.welcome), ()),
+        Route::Welcome { next } => later(async || Ok(parts::account().await?.welcome), next),
+        Route::Goodbye => later(async || Ok(parts::account().await?.goodbye), ()),
         Route::Settings => later(async || Ok(parts::account().await?.settings), ()),
         Route::AboutRanking => later(parts::about_ranking, ()),
         Route::NotFound => view! { <NotFoundPage/> }.into_any(),

@@ -1,6 +1,9 @@
 //! The comments on one photo, in two levels. A comment shows at once as being sent, and stays with Retry when it fails.
 
+use std::time::Duration;
+
 use cynic::{MutationBuilder, QueryBuilder};
+use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
@@ -144,6 +147,9 @@ pub(crate) struct DeleteComment {
     delete_comment: Id,
 }
 
+/// For this long a deletion can be undone.
+const UNDO: Duration = Duration::from_secs(6);
+
 /// A comment as it is shown, from the moment that it is sent.
 #[derive(Clone)]
 pub(crate) struct Entry {
@@ -158,6 +164,9 @@ pub(crate) enum Standing {
     Posted,
     Sending,
     Failed(ApiError),
+    /// Deleted as far as one sees, which can be undone for a moment.
+    Deleting,
+    Deleted,
 }
 
 impl Entry {
@@ -415,11 +424,52 @@ impl Conversation {
         Ok(())
     }
 
-    pub(crate) async fn delete(self, entry: Entry) -> Result<(), ApiError> {
-        api::run(DeleteComment::build(ById { id: entry.id() })).await?;
-        self.drop_entry(&entry);
-        self.count.try_update(|count| *count -= 1);
-        Ok(())
+    /// Deletes a comment, unless that is undone within a few seconds.
+    pub(crate) fn delete(self, entry: Entry) {
+        entry.standing.set(Standing::Deleting);
+        self.count.update(|count| *count -= 1);
+        self.notices.announce(text!(comment.deleted).get());
+        let finish = move || {
+            // Undone, or done already.
+            if entry.standing.get_untracked() == Standing::Deleting {
+                entry.standing.set(Standing::Deleted);
+                self.send_deletion(entry.clone());
+            }
+        };
+        // Who leaves meanwhile does not undo it.
+        let leaving = window_event_listener(ev::pagehide, {
+            let finish = finish.clone();
+            move |_| finish()
+        });
+        set_timeout(
+            move || {
+                finish();
+                leaving.remove();
+            },
+            UNDO,
+        );
+    }
+
+    pub(crate) fn undo_deletion(self, entry: &Entry) {
+        entry.standing.set(Standing::Posted);
+        self.count.update(|count| *count += 1);
+    }
+
+    fn send_deletion(self, entry: Entry) {
+        spawn_local(async move {
+            match api::run(DeleteComment::build(ById { id: entry.id() })).await {
+                // The photo may have been closed meanwhile.
+                Ok(_) if self.threads.is_disposed() => {}
+                Ok(_) => self.drop_entry(&entry),
+                Err(error) => {
+                    entry.standing.set(Standing::Posted);
+                    self.count.try_update(|count| *count += 1);
+                    let text = filled!(comment.not_deleted, why = words(&error).get());
+                    self.notices
+                        .offer(text, move || self.send_deletion(entry.clone()));
+                }
+            }
+        });
     }
 
     /// Takes an entry out of the list; one that has replies leaves a tombstone.

@@ -9,16 +9,18 @@ use leptos::task::spawn_local;
 
 use crate::api::{ApiError, Code};
 use crate::components::tile::PhotoTile;
+use crate::first_page;
 use crate::graphql::{Id, PageInfo, schema};
 use crate::navigation::Arrival;
 use crate::route::Timeline;
+use crate::session::session;
 use crate::votes::{Asked, Ballots};
 
 /// Photos asked for at once.
 pub(crate) const PAGE_SIZE: i32 = 24;
 /// The most that one request may ask for.
 const MOST_AT_ONCE: i32 = 100;
-/// The photos that a window shows before it is scrolled.
+/// The photos that a phone shows before it is scrolled.
 const IN_VIEW: usize = 6;
 /// When votes that could not be had are asked for again.
 pub(crate) const VOTES_RETRY: Duration = Duration::from_secs(10);
@@ -51,6 +53,8 @@ pub(crate) struct Feed {
     cursor: ArcRwSignal<Option<String>>,
     pages: ArcRwSignal<u32>,
     ballots: Ballots,
+    /// The sign-ins and sign-outs that its votes know of.
+    session_changes: ArcRwSignal<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +76,7 @@ impl Feed {
             cursor: ArcRwSignal::new(None),
             pages: ArcRwSignal::new(0),
             ballots,
+            session_changes: ArcRwSignal::new(session().changes()),
         }
     }
 
@@ -127,6 +132,7 @@ impl Feed {
         if known == 0 {
             return;
         }
+        self.session_changes.set(session().changes());
         let feed = self.clone();
         spawn_local(async move {
             let asked = feed.ballots.asking();
@@ -186,7 +192,11 @@ impl Feed {
             Status::AtEnd
         };
         // If the visitor has scrolled already, all tiles of the rendered page must exist at once.
-        let at_once = if scrolled() { new.len() } else { IN_VIEW };
+        let at_once = if scrolled() {
+            new.len()
+        } else {
+            first_page::tiles_in_view().max(IN_VIEW)
+        };
         self.show(new, at_once, then);
     }
 
@@ -195,6 +205,7 @@ impl Feed {
         let at_once = at_once.min(new.len());
         self.photos.update(|photos| photos.extend(new.drain(..at_once)));
         if new.is_empty() {
+            first_page::is_drawn();
             self.status.set(then);
             self.recount_while_votes_are_missing();
             return;
@@ -213,12 +224,14 @@ impl Feed {
 #[derive(Clone, Copy)]
 pub(crate) struct Feeds {
     by_timeline: StoredValue<HashMap<Timeline, Feed>>,
+    opened: Trigger,
 }
 
 impl Feeds {
     pub(crate) fn provide() {
         provide_context(Self {
             by_timeline: StoredValue::new(HashMap::new()),
+            opened: Trigger::new(),
         });
     }
 
@@ -226,14 +239,43 @@ impl Feeds {
     pub(crate) fn open(self, timeline: Timeline, arrival: Arrival, fetch: Fetch) -> Feed {
         let kept = self.by_timeline.with_value(|feeds| feeds.get(&timeline).cloned());
         if let (Arrival::History, Some(feed)) = (arrival, kept) {
+            if feed.session_changes.get_untracked() != session().changes() {
+                feed.recount();
+            }
             return feed;
         }
         let feed = Feed::new(timeline.clone(), fetch, expect_context());
         self.by_timeline.update_value(|feeds| {
             feeds.insert(timeline, feed.clone());
         });
+        self.opened.notify();
         feed.load_more();
         feed
+    }
+
+    /// What was read may name people or photos that are gone.
+    pub(crate) fn clear(self) {
+        self.by_timeline.update_value(HashMap::clear);
+    }
+
+    /// The timeline as far as it has been read; what reads it is told when one is opened.
+    pub(crate) fn find(self, timeline: &Timeline) -> Option<Feed> {
+        self.opened.track();
+        self.by_timeline.with_value(|feeds| feeds.get(timeline).cloned())
+    }
+
+    /// A photo has a new title or description.
+    pub(crate) fn describe(self, photo: &Id, title: &str, alt_text: Option<&str>) {
+        self.by_timeline.with_value(|feeds| {
+            for feed in feeds.values() {
+                feed.photos.update(|photos| {
+                    for tile in photos.iter_mut().filter(|tile| tile.id == *photo) {
+                        title.clone_into(&mut tile.title);
+                        tile.alt_text = alt_text.map(str::to_owned);
+                    }
+                });
+            }
+        });
     }
 
     /// A photo is gone from all of them.

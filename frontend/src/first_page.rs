@@ -13,6 +13,10 @@ use serde_json::value::RawValue;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlImageElement};
 
+use crate::graphql::VoteChoice;
+use crate::navigation::current_route;
+use crate::route::Route;
+
 /// An operation with its response, as of an anonymous visitor: it holds no votes of the viewer.
 #[derive(Deserialize)]
 struct Answered {
@@ -53,9 +57,16 @@ pub(crate) struct TakenOver {
     pub(crate) image: HtmlImageElement,
 }
 
+/// About as high as a row of photos.
+const ROW: f64 = 320.0;
+
 thread_local! {
     static ANSWERED: RefCell<Vec<Answered>> = const { RefCell::new(Vec::new()) };
     static WAS_ANSWERED: Cell<bool> = const { Cell::new(false) };
+    /// The arrow that was pressed before the app ran.
+    static PRESSED: Cell<Option<(String, VoteChoice)>> = const { Cell::new(None) };
+    /// How many photos of a timeline were in view.
+    static TILES_IN_VIEW: Cell<usize> = const { Cell::new(0) };
     /// The pictures that are on the screen already, by the `srcset` of their image.
     static PRINTS: RefCell<HashMap<String, TakenOver>> = RefCell::default();
 }
@@ -80,12 +91,65 @@ pub(crate) fn take_over() {
         });
         PRINTS.set(prints.collect());
     }
+    PRESSED.set(pressed_in(&paint));
+    if let Ok(tiles) = paint.query_selector_all(".tile") {
+        let window = window().inner_height().ok().and_then(|height| height.as_f64());
+        let is_near = |at: &u32| {
+            let tile = tiles.get(*at).and_then(|tile| tile.dyn_into::<Element>().ok());
+            tile.is_some_and(|tile| tile.get_bounding_client_rect().top() < window.unwrap_or(0.0) + ROW)
+        };
+        TILES_IN_VIEW.set((0..tiles.length()).take_while(is_near).count());
+    }
+    // The page keeps its height, and so its place, until the app has drawn all of it.
+    keep_height(document.body().map(|body| body.scroll_height()));
     paint.remove();
+}
+
+/// The arrow that `theme.js` has marked, and its photo.
+fn pressed_in(paint: &Element) -> Option<(String, VoteChoice)> {
+    let arrow = paint.query_selector(".vote[aria-pressed]").ok()??;
+    let label = arrow.closest("article").ok()??.get_attribute("aria-labelledby")?;
+    let photo = match current_route() {
+        Route::Photo(id) => id,
+        _ => label.strip_prefix("photo-")?.strip_suffix("-title")?.to_owned(),
+    };
+    let choice = if arrow.class_list().contains("vote-up") {
+        VoteChoice::Up
+    } else {
+        VoteChoice::Down
+    };
+    Some((photo, choice))
+}
+
+/// The arrow that was pressed before the app ran, once.
+pub(crate) fn pressed() -> Option<(String, VoteChoice)> {
+    PRESSED.take()
+}
+
+/// The photos that were in view, and those of the row below.
+pub(crate) fn tiles_in_view() -> usize {
+    TILES_IN_VIEW.get()
+}
+
+/// All that came with the page is drawn: the page is as high as that.
+pub(crate) fn is_drawn() {
+    keep_height(None);
+}
+
+fn keep_height(height: Option<i32>) {
+    if let Some(body) = document().body() {
+        let style = body.style();
+        let _ = match height {
+            Some(height) => style.set_property("min-height", &format!("{height}px")),
+            None => style.remove_property("min-height").map(drop),
+        };
+    }
 }
 
 /// Pictures drawn later have nothing to take over.
 pub(crate) fn is_over() {
     PRINTS.take();
+    is_drawn();
 }
 
 /// Whether the page has embedded responses.

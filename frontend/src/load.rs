@@ -56,6 +56,11 @@ impl<T: Clone + Send + Sync + 'static> Load<T> {
         }
     }
 
+    /// The answer or the failure.
+    pub(crate) fn answer(self) -> RwSignal<Option<Result<T, ApiError>>> {
+        self.answer
+    }
+
     /// The answer, once it is here.
     pub(crate) fn get(self) -> Option<T> {
         self.answer

@@ -10,7 +10,9 @@ use leptos::prelude::*;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Element, HtmlElement, MouseEvent, ScrollRestoration};
 
+use crate::graphql::Id;
 use crate::route::{Route, Timeline};
+use crate::storage;
 
 /// Paths on this origin that the server owns.
 const OF_THE_SERVER: [&str; 4] = ["/media/", "/playground", "/feeds/", "/graphql"];
@@ -21,8 +23,20 @@ pub(crate) struct Navigation {
     entry: StoredValue<u32>,
     /// Counts how often a timeline was started anew in place.
     renewals: RwSignal<u32>,
-    /// How far each entry of the history was scrolled when it was left.
-    scrolled: StoredValue<HashMap<u32, f64>>,
+    /// Whether the next photo is opened to comment on it.
+    comments: StoredValue<bool>,
+    /// Where each entry of the history was left.
+    left: StoredValue<HashMap<u32, Left>>,
+    /// How far the page still has to be scrolled, once it is that long.
+    restoring: StoredValue<Option<f64>>,
+}
+
+/// How an entry of the history was left.
+#[derive(Clone, Default)]
+struct Left {
+    scrolled: f64,
+    /// The element that had the focus, or the nearest one around it with an id.
+    focused: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,21 +74,26 @@ impl Navigation {
         let state = State::read(&history().state().unwrap_or_default());
         let here = Place {
             route: current_route(),
-            beneath: None,
+            beneath: state.beneath.clone(),
             arrival: Arrival::Load,
         };
         let navigation = Self {
             place: RwSignal::new(here),
             renewals: RwSignal::new(0),
             entry: StoredValue::new(state.entry),
-            scrolled: StoredValue::new(HashMap::new()),
+            comments: StoredValue::new(false),
+            left: StoredValue::new(HashMap::new()),
+            restoring: StoredValue::new(None),
         };
-        // After a reload nothing lies beneath the photo any more.
-        State {
-            beneath: None,
-            ..state
+        navigation.restoring.set_value(kept_scroll(state.entry));
+        // A tab that is reloaded, or thrown away and opened again, finds its place.
+        let _ = window_event_listener(ev::pagehide, move |_| navigation.keep_scroll());
+        let _ = window_event_listener(ev::visibilitychange, move |_| navigation.keep_scroll());
+        // A reader who moves on by hand is where they want to be.
+        for event in ["wheel", "touchmove", "keydown"] {
+            let _ = window_event_listener_untyped(event, move |_| navigation.restoring.set_value(None));
         }
-        .replace(None);
+        state.replace(None);
         let _ = window_event_listener(ev::popstate, move |event| {
             navigation.returned(State::read(&event.state()));
         });
@@ -109,6 +128,7 @@ impl Navigation {
             return;
         }
         self.remember_scroll();
+        self.restoring.set_value(None);
         let beneath = if matches!(route, Route::Photo(_)) {
             here.timeline()
         } else {
@@ -131,6 +151,15 @@ impl Navigation {
         }
     }
 
+    /// Goes back to where a link led here from; there instead of here when none did.
+    pub(crate) fn back_or_replace(self, route: Route) {
+        if self.here().arrival == Arrival::Link && self.entry.get_value() > 0 {
+            let _ = history().back();
+        } else {
+            self.replace(route);
+        }
+    }
+
     /// Goes there instead of here, so that back skips this page.
     pub(crate) fn replace(self, route: Route) {
         State {
@@ -144,6 +173,43 @@ impl Navigation {
             arrival: Arrival::Link,
         });
         request_animation_frame(|| scroll_to(0.0));
+    }
+
+    /// The photo that is opened next is opened to comment on it.
+    pub(crate) fn expect_comment(self) {
+        self.comments.set_value(true);
+    }
+
+    /// Whether the photo was opened to comment on it; told once.
+    pub(crate) fn wants_comment(self) -> bool {
+        let wanted = self.comments.get_value();
+        self.comments.set_value(false);
+        wanted
+    }
+
+    /// The photo that is shown over a timeline.
+    pub(crate) fn photo_over_timeline(self) -> Memo<Option<String>> {
+        Memo::new(move |_| {
+            self.place.with(|place| match &place.route {
+                Route::Photo(id) if place.beneath.is_some() => Some(id.clone()),
+                _ => None,
+            })
+        })
+    }
+
+    /// Shows another photo of the timeline beneath, in place of this one: back leads to the timeline.
+    pub(crate) fn show_photo(self, id: &Id) {
+        let place = Place {
+            route: Route::Photo(id.inner().to_owned()),
+            arrival: Arrival::Link,
+            ..self.here()
+        };
+        State {
+            entry: self.entry.get_value(),
+            beneath: place.beneath.clone(),
+        }
+        .replace(Some(&place.route));
+        self.place.set(place);
     }
 
     /// Goes back to the timeline beneath, or to the front page when there is none.
@@ -162,28 +228,89 @@ impl Navigation {
         scroll_to(0.0);
     }
 
+    /// Whether more of the page has to be there before the reader is back where they were.
+    pub(crate) fn restore_scroll(self) -> bool {
+        let Some(position) = self.restoring.get_value() else {
+            return false;
+        };
+        scroll_to(position);
+        let is_there = window().scroll_y().unwrap_or(0.0) >= position - 1.0;
+        if is_there {
+            self.restoring.set_value(None);
+        }
+        !is_there
+    }
+
     fn returned(self, state: State) {
         self.remember_scroll();
         self.entry.set_value(state.entry);
-        let scrolled = self
-            .scrolled
-            .with_value(|scrolled| scrolled.get(&state.entry).copied().unwrap_or(0.0));
+        let left = self.left.with_value(|left| left.get(&state.entry).cloned());
+        let Left { scrolled, focused } = left.unwrap_or_else(|| Left {
+            scrolled: kept_scroll(state.entry).unwrap_or(0.0),
+            focused: None,
+        });
+        self.restoring.set_value((scrolled > 0.0).then_some(scrolled));
         self.place.set(Place {
             route: current_route(),
             beneath: state.beneath,
             arrival: Arrival::History,
         });
         // Two frames: effects draw what is kept in the first, and the second knows its height.
-        request_animation_frame(move || request_animation_frame(move || scroll_to(scrolled)));
+        request_animation_frame(move || {
+            request_animation_frame(move || {
+                scroll_to(scrolled);
+                let before = focused.and_then(|id| document().get_element_by_id(&id));
+                let target = before.or_else(|| document().get_element_by_id("main"));
+                if is_focus_lost()
+                    && let Some(target) = target.and_then(|target| target.dyn_into().ok())
+                {
+                    focus(&target);
+                }
+            });
+        });
     }
 
     fn remember_scroll(self) {
-        let position = window().scroll_y().unwrap_or(0.0);
+        let focused = document()
+            .active_element()
+            .and_then(|element| element.closest("[id]").ok().flatten())
+            .map(|element| element.id());
+        let left = Left {
+            scrolled: window().scroll_y().unwrap_or(0.0),
+            focused,
+        };
         let entry = self.entry.get_value();
-        self.scrolled.update_value(|scrolled| {
-            scrolled.insert(entry, position);
+        self.left.update_value(|all| {
+            all.insert(entry, left);
         });
+        self.keep_scroll();
     }
+
+    /// Keeps the scroll position over a reload.
+    fn keep_scroll(self) {
+        let position = window().scroll_y().unwrap_or(0.0);
+        let position = self.restoring.get_value().unwrap_or(position);
+        let key = scroll_key(self.entry.get_value());
+        let value = (position > 0.0).then(|| position.to_string());
+        storage::write(storage::tab().as_ref(), &key, value.as_deref());
+    }
+}
+
+fn scroll_key(entry: u32) -> String {
+    format!("scroll:{entry}")
+}
+
+fn kept_scroll(entry: u32) -> Option<f64> {
+    storage::read(storage::tab().as_ref(), &scroll_key(entry))?
+        .parse()
+        .ok()
+}
+
+/// Whether nothing has the focus: what had it may be gone.
+pub(crate) fn is_focus_lost() -> bool {
+    document()
+        .active_element()
+        .is_none_or(|element| element.tag_name() == "BODY")
 }
 
 /// The state of a history entry: its number, and the timeline beneath a photo.

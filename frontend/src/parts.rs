@@ -18,8 +18,8 @@ use leptos::wasm_split::{SplitLoaderError, wasm_split};
 use crate::api::{ApiError, Code};
 use crate::load::load;
 use crate::pages::about_ranking::AboutRankingPage;
-use crate::pages::photo::PhotoView;
-use crate::pages::settings::SettingsPage;
+use crate::pages::photo::{PhotoView, Shown};
+use crate::pages::settings::{GoodbyePage, SettingsPage};
 use crate::pages::sign_in::{LoginPage, RegisterPage};
 use crate::pages::upload::UploadPage;
 use crate::pages::welcome::WelcomePage;
@@ -33,8 +33,8 @@ type Draw<T> = fn(T) -> AnyView;
 
 /// A photo and what is said about it.
 #[wasm_split(photo, wasm_split_path = leptos::wasm_split, fallible)]
-pub(crate) fn photo() -> Result<Draw<String>, ApiError> {
-    Ok(|id| view! { <PhotoView id/> }.into_any())
+pub(crate) fn photo() -> Result<Draw<Shown>, ApiError> {
+    Ok(|shown| view! { <PhotoView shown/> }.into_any())
 }
 
 /// Most visitors open a photo soon: once the page has settled, its part is fetched so that it opens at once.
@@ -47,7 +47,8 @@ pub(crate) fn expect_photo() {
 pub(crate) struct Account {
     pub(crate) login: Draw<Option<String>>,
     pub(crate) register: Draw<Option<String>>,
-    pub(crate) welcome: Draw<()>,
+    pub(crate) welcome: Draw<Option<String>>,
+    pub(crate) goodbye: Draw<()>,
     pub(crate) settings: Draw<()>,
 }
 
@@ -56,7 +57,8 @@ pub(crate) fn account() -> Result<Account, ApiError> {
     Ok(Account {
         login: |next| view! { <LoginPage next/> }.into_any(),
         register: |next| view! { <RegisterPage next/> }.into_any(),
-        welcome: |()| view! { <WelcomePage/> }.into_any(),
+        welcome: |next| view! { <WelcomePage next/> }.into_any(),
+        goodbye: |()| view! { <GoodbyePage/> }.into_any(),
         settings: |()| view! { <SettingsPage/> }.into_any(),
     })
 }
@@ -84,7 +86,11 @@ pub(crate) async fn fetch_for(route: Route) {
         Route::Photo(_) => drop(photo().await),
         Route::Upload => drop(upload().await),
         Route::AboutRanking => drop(about_ranking().await),
-        Route::Login { .. } | Route::Register { .. } | Route::Welcome | Route::Settings => {
+        Route::Login { .. }
+        | Route::Register { .. }
+        | Route::Welcome { .. }
+        | Route::Settings
+        | Route::Goodbye => {
             drop(account().await);
         }
     }
@@ -96,7 +102,20 @@ where
     T: Clone + Send + Sync + 'static,
     F: Future<Output = Result<Draw<T>, ApiError>> + 'static,
 {
+    later_than(|| ().into_any(), fetch, what)
+}
+
+/// As [`later`], with something to show until then.
+pub(crate) fn later_than<T, F>(
+    waiting: impl Fn() -> AnyView + Send + 'static,
+    fetch: impl Fn() -> F + 'static,
+    what: T,
+) -> AnyView
+where
+    T: Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Draw<T>, ApiError>> + 'static,
+{
     load(fetch)
-        .show(|| ().into_any(), move |draw| draw(what.clone()))
+        .show(waiting, move |draw| draw(what.clone()))
         .into_any()
 }

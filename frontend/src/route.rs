@@ -18,8 +18,12 @@ pub(crate) enum Route {
     Register {
         next: Option<String>,
     },
-    Welcome,
+    Welcome {
+        next: Option<String>,
+    },
     Settings,
+    /// After the account was deleted.
+    Goodbye,
     AboutRanking,
     NotFound,
 }
@@ -49,7 +53,8 @@ impl Route {
             "/upload" => Self::Upload,
             "/login" => Self::Login { next: next() },
             "/register" => Self::Register { next: next() },
-            "/welcome" => Self::Welcome,
+            "/welcome" => Self::Welcome { next: next() },
+            "/goodbye" => Self::Goodbye,
             "/settings" => Self::Settings,
             "/about/ranking" => Self::AboutRanking,
             _ => Self::parse_named(path).unwrap_or(Self::NotFound),
@@ -71,8 +76,8 @@ impl Route {
     /// The page to come back to after signing in, unless one is signing in already.
     pub(crate) fn as_next(&self) -> Option<String> {
         match self {
-            Self::Login { next } | Self::Register { next } => next.clone(),
-            Self::Timeline(Timeline::Latest) | Self::NotFound => None,
+            Self::Login { next } | Self::Register { next } | Self::Welcome { next } => next.clone(),
+            Self::Timeline(Timeline::Latest) | Self::NotFound | Self::Goodbye => None,
             route => Some(route.to_string()),
         }
     }
@@ -101,7 +106,8 @@ impl fmt::Display for Route {
             Self::Upload => f.write_str("/upload"),
             Self::Login { next } => with_next(f, "/login", next),
             Self::Register { next } => with_next(f, "/register", next),
-            Self::Welcome => f.write_str("/welcome"),
+            Self::Welcome { next } => with_next(f, "/welcome", next),
+            Self::Goodbye => f.write_str("/goodbye"),
             Self::Settings => f.write_str("/settings"),
             Self::AboutRanking => f.write_str("/about/ranking"),
             Self::NotFound => f.write_str("/404"),

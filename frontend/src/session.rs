@@ -8,6 +8,7 @@ use leptos::task::spawn_local;
 use crate::api::{self, ApiError, Code};
 use crate::first_page;
 use crate::graphql::{Id, schema};
+use crate::language::Text;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Session {
@@ -18,7 +19,12 @@ pub(crate) struct Session {
 }
 
 /// The action to continue with after sign-in.
-type Intent = Callback<()>;
+#[derive(Clone, Copy)]
+pub(crate) struct Intent {
+    /// What the sign-in is for, as its heading.
+    pub(crate) purpose: Text,
+    run: Callback<()>,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ViewerState {
@@ -125,7 +131,15 @@ impl Session {
 
     fn ask(self) {
         spawn_local(async move {
-            let answer = api::run(WhoIsLooking::build(())).await;
+            let ask = || api::run(WhoIsLooking::build(()));
+            let mut answer = ask().await;
+            // The access token may be gone before its time.
+            if matches!(&answer, Ok(WhoIsLooking { viewer: None }))
+                && api::session_known()
+                && api::refresh().await.is_ok()
+            {
+                answer = ask().await;
+            }
             // Without an answer one can look, which needs no account.
             let viewer = answer.ok().and_then(|answer| answer.viewer);
             if viewer.is_some() && !api::session_known() {
@@ -134,6 +148,9 @@ impl Session {
             let is_signed_in = viewer.is_some();
             self.state
                 .set(viewer.map_or(ViewerState::Anonymous, ViewerState::SignedIn));
+            if is_signed_in {
+                self.run_intent();
+            }
             // The embedded responses hold no votes of the viewer.
             if is_signed_in && first_page::was_answered() {
                 self.changes.update(|changes| *changes += 1);
@@ -143,6 +160,11 @@ impl Session {
 
     pub(crate) fn state(self) -> Signal<ViewerState> {
         self.state.into()
+    }
+
+    /// Counts sign-ins and sign-outs.
+    pub(crate) fn changes(self) -> u32 {
+        self.changes.get_untracked()
     }
 
     pub(crate) fn viewer(self) -> Option<Viewer> {
@@ -159,7 +181,7 @@ impl Session {
 
     /// Whether the viewer is that person.
     pub(crate) fn is(self, user: &Id) -> bool {
-        self.who.with(
+        self.state.with(
             |state| matches!(state, ViewerState::SignedIn(Viewer { user: Some(me), .. }) if me.id == *user),
         )
     }
@@ -208,18 +230,27 @@ impl Session {
     }
 
     /// Does it now, or opens the sign-in sheet and does it afterwards.
-    pub(crate) fn require(self, intent: impl Fn() + Send + Sync + 'static) {
+    pub(crate) fn require(self, purpose: Text, intent: impl Fn() + Send + Sync + 'static) {
         match self.state.get_untracked() {
             ViewerState::SignedIn(_) => intent(),
-            ViewerState::Loading | ViewerState::Anonymous => {
-                self.intent.set(Some(Callback::new(move |()| intent())))
-            }
+            ViewerState::Loading | ViewerState::Anonymous => self.intent.set(Some(Intent {
+                purpose,
+                run: Callback::new(move |()| intent()),
+            })),
         }
     }
 
-    /// Whether something waits for a sign-in.
-    pub(crate) fn is_wanted(self) -> bool {
-        self.intent.with(Option::is_some)
+    /// What waits for a sign-in. While it is not known who is looking, it may not need one.
+    pub(crate) fn wanted(self) -> Option<Intent> {
+        self.intent
+            .get()
+            .filter(|_| self.state.with(|state| *state == ViewerState::Anonymous))
+    }
+
+    fn run_intent(self) {
+        if let Some(intent) = self.intent.try_update(Option::take).flatten() {
+            intent.run.run(());
+        }
     }
 
     pub(crate) fn dismiss(self) {
@@ -229,9 +260,7 @@ impl Session {
     fn begin(self, viewer: Viewer) -> Viewer {
         api::remember_session(true);
         self.change(ViewerState::SignedIn(viewer.clone()));
-        if let Some(intent) = self.intent.try_update(Option::take).flatten() {
-            intent.run(());
-        }
+        self.run_intent();
         viewer
     }
 

@@ -5,11 +5,14 @@ use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use send_wrapper::SendWrapper;
-use web_sys::{File, Url};
+use web_sys::{File, FileList, Url};
 
-use crate::api::{self, ApiError, UploadError, Uploaded};
+use crate::api::{self, ApiError, Code, UploadError, Uploaded};
 use crate::graphql::{Id, schema};
 use crate::language::{Text, text};
+use crate::navigation::Navigation;
+use crate::route::Route;
+use crate::session::Session;
 
 /// The types that the file picker offers; the photo service decides by the bytes. With this list iOS converts HEIC to
 /// JPEG.
@@ -44,6 +47,8 @@ pub(crate) struct Item {
     pub(crate) name: String,
     /// An address of the file in this browser, to show it before it is anywhere else.
     pub(crate) preview: String,
+    /// What the file's name suggests.
+    pub(crate) suggestion: String,
     pub(crate) title: RwSignal<String>,
     pub(crate) alt: RwSignal<String>,
     pub(crate) state: RwSignal<State>,
@@ -67,12 +72,28 @@ pub(crate) enum State {
 
 /// Why a file was not taken.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Failure {
+pub(crate) struct Failure {
+    pub(crate) reason: Reason,
+    /// Whether the same file may be taken another time.
+    pub(crate) may_pass: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Reason {
     Known(Text),
     /// It is of this format, which is not taken.
     Foreign(String),
     /// A message from the server.
     Other(String),
+}
+
+impl Failure {
+    fn for_good(reason: Reason) -> Self {
+        Self {
+            reason,
+            may_pass: false,
+        }
+    }
 }
 
 impl State {
@@ -100,11 +121,17 @@ pub(crate) struct Uploads {
     next: StoredValue<u32>,
     /// Signals of items live as long as the app does.
     owner: StoredValue<Owner>,
+    /// Whether files are held over the window.
+    is_hovered: RwSignal<bool>,
+    session: Session,
 }
 
 impl Uploads {
-    pub(crate) fn provide() {
+    /// Takes files that are dropped anywhere in the window, or pasted outside of a text.
+    pub(crate) fn provide(session: Session, navigation: Navigation) {
         let uploads = Self {
+            is_hovered: RwSignal::new(false),
+            session,
             items: RwSignal::new(Vec::new()),
             next: StoredValue::new(0),
             owner: StoredValue::new(Owner::current().expect("called while the app mounts")),
@@ -118,7 +145,56 @@ impl Uploads {
                 event.prevent_default();
             }
         });
+        let take = move |files: Option<FileList>| {
+            let files = listed(files);
+            let has_files = !files.is_empty();
+            if has_files {
+                uploads.add(files);
+                if navigation.here().route != Route::Upload {
+                    navigation.go(Route::Upload);
+                }
+            }
+            has_files
+        };
+        let _ = window_event_listener(ev::dragover, move |event| {
+            let types = event.data_transfer().map(|data| data.types());
+            if types.is_some_and(|types| types.includes(&"Files".into(), 0)) {
+                event.prevent_default();
+                uploads.is_hovered.set(true);
+            }
+        });
+        let _ = window_event_listener(ev::dragleave, move |event| {
+            if event.related_target().is_none() {
+                uploads.is_hovered.set(false);
+            }
+        });
+        let _ = window_event_listener(ev::drop, move |event| {
+            uploads.is_hovered.set(false);
+            if take(event.data_transfer().and_then(|data| data.files())) {
+                event.prevent_default();
+            }
+        });
+        let _ = window_event_listener(ev::paste, move |event| {
+            if take(event.clipboard_data().and_then(|data| data.files())) {
+                event.prevent_default();
+            }
+        });
+        // What was dropped before the sign-in is sent after it.
+        session.on_change(move || uploads.start_waiting());
         provide_context(uploads);
+    }
+
+    pub(crate) fn is_hovered(self) -> bool {
+        self.is_hovered.get()
+    }
+
+    /// The files that are not published yet, and can be.
+    pub(crate) fn unfinished(self) -> usize {
+        self.items
+            .get()
+            .iter()
+            .filter(|item| item.state.with(State::is_unfinished))
+            .count()
     }
 
     pub(crate) fn items(self) -> Vec<Item> {
@@ -133,7 +209,8 @@ impl Uploads {
                 key,
                 name: file.name(),
                 preview: Url::create_object_url_with_blob(&file).unwrap_or_default(),
-                title: RwSignal::new(title_from(&file.name())),
+                suggestion: title_from(&file.name()),
+                title: RwSignal::new(String::new()),
                 alt: RwSignal::new(String::new()),
                 state: RwSignal::new(refusal(&file).map_or(State::Waiting, State::Failed)),
                 file: SendWrapper::new(file),
@@ -157,11 +234,19 @@ impl Uploads {
         self.start_waiting();
     }
 
-    /// Publishes a file, or all that are ready.
+    /// Publishes a file that has a title.
     pub(crate) fn publish(item: &Item) {
         let Some(upload) = item.state.with_untracked(|state| state.publishable().cloned()) else {
             return;
         };
+        if !has_title(item) {
+            let error = ApiError {
+                field: Some("title".to_owned()),
+                ..ApiError::from(Code::Missing)
+            };
+            item.state.set(State::Unpublished(upload, error));
+            return;
+        }
         item.state.set(State::Publishing(upload.clone()));
         let state = item.state;
         let alt = item.alt.get_untracked().trim().to_owned();
@@ -178,8 +263,17 @@ impl Uploads {
         });
     }
 
+    /// Publishes all that are ready; none while one of them has no title, which is told then.
     pub(crate) fn publish_all(self) {
-        self.items.get_untracked().iter().for_each(Self::publish);
+        let ready = |item: &Item| item.state.with_untracked(|state| state.publishable().is_some());
+        let (titled, untitled): (Vec<_>, Vec<_>) = self
+            .items
+            .get_untracked()
+            .into_iter()
+            .filter(ready)
+            .partition(has_title);
+        let publish = if untitled.is_empty() { titled } else { untitled };
+        publish.iter().for_each(Self::publish);
     }
 
     pub(crate) fn publishable(self) -> usize {
@@ -191,6 +285,9 @@ impl Uploads {
     }
 
     fn start_waiting(self) {
+        if self.session.viewer_now().is_none() {
+            return;
+        }
         let items = self.items.get_untracked();
         let sending = items
             .iter()
@@ -224,12 +321,21 @@ impl Uploads {
     }
 }
 
+fn has_title(item: &Item) -> bool {
+    item.title.with_untracked(|title| !title.trim().is_empty())
+}
+
+pub(crate) fn listed(list: Option<FileList>) -> Vec<File> {
+    list.map(|list| (0..list.length()).filter_map(|at| list.item(at)).collect())
+        .unwrap_or_default()
+}
+
 /// The reasons to refuse a file before it is sent.
 fn refusal(file: &File) -> Option<Failure> {
     if file.size() > MAX_FILE_SIZE {
-        Some(Failure::Known(text!(upload.larger)))
+        Some(Failure::for_good(Reason::Known(text!(upload.larger))))
     } else if file.size() < 1.0 {
-        Some(Failure::Known(text!(upload.empty)))
+        Some(Failure::for_good(Reason::Known(text!(upload.empty))))
     } else {
         None
     }
@@ -243,9 +349,10 @@ fn failure_of(error: UploadError) -> Failure {
         message,
     } = error;
     if let Some(format) = format {
-        return Failure::Foreign(format);
+        return Failure::for_good(Reason::Foreign(format));
     }
-    Failure::Known(match (reason.as_deref(), status) {
+    let may_pass = !matches!(status, 413 | 415 | 422);
+    let reason = Reason::Known(match (reason.as_deref(), status) {
         (Some("empty"), _) => text!(upload.empty),
         (Some("not_a_picture"), _) => text!(upload.no_picture),
         (Some("unreadable"), _) => text!(upload.damaged),
@@ -257,11 +364,14 @@ fn failure_of(error: UploadError) -> Failure {
         (_, 401) => text!(error.unauthenticated),
         (_, 413) => text!(upload.too_large),
         (_, 429 | 503) => text!(upload.busy),
-        (_, 415 | 422) if message.is_some() => return Failure::Other(message.unwrap_or_default()),
+        (_, 415 | 422) if message.is_some() => {
+            return Failure::for_good(Reason::Other(message.unwrap_or_default()));
+        }
         (_, 415) => text!(upload.no_picture),
         (_, 422) => text!(upload.damaged),
         _ => text!(error.internal),
-    })
+    });
+    Failure { reason, may_pass }
 }
 
 /// A file's name is a start; a camera's numbering is not.

@@ -6,12 +6,12 @@ use cynic::MutationBuilder;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
-use crate::api;
 use crate::components::error_card::words;
 use crate::components::notices::Notices;
 use crate::graphql::{Id, VoteChoice, VoteTally, schema};
-use crate::language::{filled, number};
+use crate::language::{filled, number, text};
 use crate::session::Session;
+use crate::{api, first_page};
 
 #[derive(cynic::QueryVariables)]
 pub(crate) struct CastVoteVariables {
@@ -143,13 +143,17 @@ pub(crate) struct Ballots {
 
 impl Ballots {
     pub(crate) fn provide(session: Session, notices: Notices) {
-        provide_context(Self {
+        let ballots = Self {
             by_photo: StoredValue::new(HashMap::new()),
             arrival: Trigger::new(),
             now: StoredValue::new(Asked::default()),
             session,
             notices,
-        });
+        };
+        provide_context(ballots);
+        if let Some((photo, arrow)) = first_page::pressed() {
+            ballots.press(Id::new(photo), arrow);
+        }
     }
 
     /// To be noted before a question is sent whose answer goes to [`Ballots::receive`].
@@ -194,7 +198,7 @@ impl Ballots {
 
     /// The viewer pressed an arrow. Signed out, the intent waits for the sign-in.
     pub(crate) fn press(self, photo: Id, arrow: VoteChoice) {
-        self.session.require(move || {
+        self.session.require(text!(account.to_vote), move || {
             let Some(ballot) = self.find(&photo) else { return };
             ballot.update(|ballot| ballot.press(arrow));
             let shown = ballot.get_untracked();

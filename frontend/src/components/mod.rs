@@ -13,6 +13,7 @@ pub(crate) mod language_switch;
 pub(crate) mod notices;
 pub(crate) mod offline_banner;
 pub(crate) mod photo_grid;
+pub(crate) mod photo_stage;
 pub(crate) mod picture;
 pub(crate) mod sheet;
 pub(crate) mod shortcuts;

@@ -4,28 +4,32 @@ use cynic::{MutationBuilder, QueryBuilder};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
-use crate::api::{self, Code};
+use crate::api::{self, ApiError, Code};
 use crate::components::byline::{Author, Moment};
 use crate::components::comments::Comments;
 use crate::components::confirm::Confirm;
-use crate::components::error_card::words;
-use crate::components::field::{Attempt, Field, Kind, SendButton};
+use crate::components::error_card::{ErrorCard, words};
+use crate::components::field::{Attempt, Field, Kind, SendButton, required};
 use crate::components::heading::Heading;
 use crate::components::notices::Notices;
+use crate::components::photo_stage::{PhotoStage, Steps};
 use crate::components::picture::{ImageSource, Picture, Print};
 use crate::components::sheet::Sheet;
-use crate::components::tile::tile_id;
+use crate::components::tile::{PhotoTile, tile_id};
 use crate::components::vote_buttons::VoteButtons;
 use crate::conversation::{CommentPage, Conversation};
-use crate::feed::{Feeds, VOTES_RETRY};
+use crate::feed::{Feeds, Status, VOTES_RETRY};
 use crate::graphql::{ById, ByIdFields, Byline, DateTime, Id, VoteChoice, VoteTally, schema};
 use crate::language::text;
 use crate::load::load;
 use crate::navigation::{Navigation, focus};
-use crate::parts::{self, later};
+use crate::parts::{self, later, later_than};
 use crate::route::Timeline;
 use crate::session::session;
 use crate::votes::Ballots;
+
+/// The next page of the timeline is asked for when so few photos of it are left.
+const AHEAD: usize = 5;
 
 #[derive(cynic::QueryFragment)]
 #[cynic(graphql_type = "Query", variables = "ById")]
@@ -96,45 +100,171 @@ pub(crate) struct DeletePhoto {
     delete_photo: Id,
 }
 
-/// Over a timeline, which waits beneath, scrolled as it was. It opens at once: what it shows is fetched inside it, and
-/// says there too that it cannot be had.
+/// A photo to show, and what the timeline that it was opened from knows of it.
+#[derive(Clone)]
+pub(crate) struct Shown {
+    id: Id,
+    tile: Option<PhotoTile>,
+    /// The address of the tile's picture, which is decoded already.
+    thumbnail: Option<String>,
+    steps: Option<Steps>,
+    /// The photos before and after it on the timeline.
+    neighbours: Memo<[Option<PhotoTile>; 2]>,
+}
+
+/// Over a timeline, which waits beneath, scrolled as it was. It opens at once: with what the tile shows, until the rest
+/// is here.
 #[component]
-pub(crate) fn PhotoOverlay(id: String) -> impl IntoView {
+pub(crate) fn PhotoOverlay(id: Memo<Option<String>>) -> impl IntoView {
     let navigation = expect_context::<Navigation>();
-    let tile = tile_id(&Id::new(id.clone()));
+    let feeds = expect_context::<Feeds>();
+    let feed = move || feeds.find(&navigation.here().beneath?);
+    let neighbours = Memo::new(move |_| {
+        let (Some(id), Some(feed)) = (id.get(), feed()) else {
+            return [None, None];
+        };
+        let (left, neighbours) = feed.photos().with(|photos| {
+            let at = photos.iter().position(|photo| photo.id.inner() == id);
+            let places = at.map(|at| [at.checked_sub(1), Some(at + 1)]);
+            let tile = |at: Option<usize>| at.and_then(|at| photos.get(at).cloned());
+            let left = at.map_or(photos.len(), |at| photos.len() - at);
+            (left, places.unwrap_or_default().map(tile))
+        });
+        // The next page is here before it is needed.
+        if left <= AHEAD && feed.status().get() == Status::Ready {
+            feed.load_more();
+        }
+        neighbours
+    });
+    let steps = Steps {
+        has_previous: Signal::derive(move || neighbours.with(|[previous, _]| previous.is_some())),
+        has_next: Signal::derive(move || neighbours.with(|[_, next]| next.is_some())),
+        go: Callback::new(move |by: i32| {
+            let [previous, next] = neighbours.get_untracked();
+            if let Some(photo) = if by < 0 { previous } else { next } {
+                navigation.show_photo(&photo.id);
+            }
+        }),
+    };
+    let opened = id.get_untracked();
+    let last = StoredValue::new(opened.clone());
     // Two frames: in the first the sheet gives the focus back to the link that opened it.
     on_cleanup(move || {
+        let last = last.get_value();
+        let tile = tile_id(&Id::new(last.clone().unwrap_or_default()));
+        let has_moved = last != opened;
         request_animation_frame(move || {
             request_animation_frame(move || {
-                if let Some(tile) = document().get_element_by_id(&tile) {
-                    focus(&wasm_bindgen::JsCast::unchecked_into(tile));
+                let tile = document().get_element_by_id(&tile);
+                let Some(tile) = tile.map(wasm_bindgen::JsCast::unchecked_into::<web_sys::HtmlElement>)
+                else {
+                    return;
+                };
+                if has_moved {
+                    // Where somebody leafed on, the tile of the last photo comes into view.
+                    let _ = tile.focus();
+                } else {
+                    focus(&tile);
                 }
             });
         });
     });
+    let photo = move || {
+        let id = Id::new(id.get()?);
+        last.set_value(Some(id.inner().to_owned()));
+        let tile = untrack(|| {
+            let photos = feed()?.photos().get();
+            photos.into_iter().find(|photo| photo.id == id)
+        });
+        let shown = Shown {
+            thumbnail: decoded_picture(&tile_id(&id)),
+            id,
+            tile,
+            steps: Some(steps),
+            neighbours,
+        };
+        let preview = shown.clone();
+        let waiting = move || view! { <Preview shown=preview.clone()/> }.into_any();
+        Some(later_than(waiting, parts::photo, shown))
+    };
     view! {
-        <Sheet label=text!(photo.label) class="photo-sheet" on_close=move |()| navigation.close_photo()>
-            {later(parts::photo, id)}
+        <Sheet label=text!(photo.label) class="viewer" on_close=move |()| navigation.close_photo()>
+            {photo}
         </Sheet>
     }
 }
 
+/// The picture that is on the screen in a tile.
+fn decoded_picture(tile: &str) -> Option<String> {
+    let image = document()
+        .get_element_by_id(tile)?
+        .query_selector("picture img")
+        .ok()??;
+    let image: web_sys::HtmlImageElement = wasm_bindgen::JsCast::unchecked_into(image);
+    (image.complete() && image.natural_width() > 0).then(|| image.current_src())
+}
+
+/// What the tile shows, in its new place, while the rest of the viewer is on its way.
+#[component]
+fn Preview(shown: Shown) -> impl IntoView {
+    let Shown { tile, thumbnail, .. } = shown;
+    tile.map(|tile| {
+        let print = tile.print();
+        let (ratio, sizes) = (print.ratio(), print.stage_sizes());
+        let title = tile.title.clone();
+        view! {
+            <article class="photo">
+                <div class="photo-stage" style:--r=ratio>
+                    <div class="photo-area">
+                        <div class="photo-print">
+                            <Picture print sizes eager=true thumbnail/>
+                        </div>
+                    </div>
+                    <div class="photo-tools"></div>
+                </div>
+                <div class="photo-side">
+                    <header class="photo-head">
+                        <Heading title=title.clone()>
+                            <span dir="auto">{title}</span>
+                        </Heading>
+                        <p>
+                            <Author author=tile.author.clone()/>
+                        </p>
+                        <div class="photo-votes">
+                            <VoteButtons photo=tile.id title=tile.title author=tile.author/>
+                        </div>
+                    </header>
+                </div>
+            </article>
+        }
+    })
+}
+
 #[component]
 pub(crate) fn PhotoPage(id: String) -> impl IntoView {
+    let shown = Shown {
+        id: Id::new(id),
+        tile: None,
+        thumbnail: None,
+        steps: None,
+        neighbours: Memo::new(|_| [None, None]),
+    };
     view! {
-        <div class="photo-page">{later(parts::photo, id)}</div>
+        <div class="photo-page">{later(parts::photo, shown)}</div>
     }
 }
 
 #[component]
-pub(crate) fn PhotoView(id: String) -> impl IntoView {
-    let id = Id::new(id);
+pub(crate) fn PhotoView(shown: Shown) -> impl IntoView {
+    let Shown { id, tile, .. } = shown.clone();
     let ballots = expect_context::<Ballots>();
     let is_there = StoredValue::new(false);
-    let shown = id.clone();
+    let asked_for = id.clone();
     let photo = load(move || {
         let asked = ballots.asking();
-        let operation = PhotoById::build(ById { id: shown.clone() });
+        let operation = PhotoById::build(ById {
+            id: asked_for.clone(),
+        });
         async move {
             match api::run(operation).await {
                 Ok(PhotoById { photo }) => {
@@ -168,11 +298,30 @@ pub(crate) fn PhotoView(id: String) -> impl IntoView {
             retry.clear();
         }
     });
-    let waiting = || view! { <div class="photo-waiting" aria-busy="true"></div> }.into_any();
-    photo.show(waiting, |photo| match photo {
-        Some(photo) => view! { <Details photo/> }.into_any(),
-        None => view! { <Removed/> }.into_any(),
+    let Some(tile) = tile else {
+        let waiting = || view! { <div class="photo-waiting" aria-busy="true"></div> }.into_any();
+        return photo
+            .show(waiting, move |photo| match photo {
+                Some(details) => {
+                    let rest = Signal::stored(Some(Ok(details.clone())));
+                    let known = Known::from(details);
+                    view! { <Details known shown=shown.clone() rest retry=|()| ()/> }.into_any()
+                }
+                None => view! { <Removed/> }.into_any(),
+            })
+            .into_any();
+    };
+    let is_removed = Memo::new(move |_| photo.answer().with(|answer| matches!(answer, Some(Ok(None)))));
+    let rest = Signal::derive(move || photo.answer().get().and_then(Result::transpose));
+    let known = Known::from(tile);
+    (move || {
+        if is_removed.get() {
+            return view! { <Removed/> }.into_any();
+        }
+        view! { <Details known=known.clone() shown=shown.clone() rest retry=move |()| photo.retry()/> }
+            .into_any()
     })
+    .into_any()
 }
 
 /// Asks again for the votes of a photo. Without an answer they stay as they are; a press still sends an absolute value.
@@ -199,82 +348,127 @@ fn Removed() -> impl IntoView {
     }
 }
 
+/// What is drawn at once: a tile knows as much.
+#[derive(Clone)]
+struct Known {
+    id: Id,
+    title: String,
+    alt_text: Option<String>,
+    author: Option<Byline>,
+    print: Print,
+}
+
+impl From<PhotoTile> for Known {
+    fn from(tile: PhotoTile) -> Self {
+        Self {
+            print: tile.print(),
+            id: tile.id,
+            title: tile.title,
+            alt_text: tile.alt_text,
+            author: tile.author,
+        }
+    }
+}
+
+impl From<PhotoDetails> for Known {
+    fn from(photo: PhotoDetails) -> Self {
+        Self {
+            print: Print {
+                width: photo.width,
+                height: photo.height,
+                placeholder: photo.placeholder,
+                sources: photo.sources,
+                alt: photo.alt_text.clone().unwrap_or_else(|| photo.title.clone()),
+            },
+            id: photo.id,
+            title: photo.title,
+            alt_text: photo.alt_text,
+            author: photo.author,
+        }
+    }
+}
+
 #[component]
-fn Details(photo: PhotoDetails) -> impl IntoView {
+fn Details(
+    known: Known,
+    shown: Shown,
+    /// The whole photo, once it is here.
+    #[prop(into)]
+    rest: Signal<Option<Result<PhotoDetails, ApiError>>>,
+    #[prop(into)] retry: Callback<()>,
+) -> impl IntoView {
     let session = session();
-    let PhotoDetails {
+    let Known {
         id,
         title,
         alt_text,
-        width,
-        height,
-        placeholder,
-        sources,
-        published_at,
         author,
+        print,
+    } = known;
+    let Shown {
+        thumbnail,
+        steps,
+        neighbours,
         ..
-    } = photo;
+    } = shown;
+    let (shown_title, shown_alt) = (RwSignal::new(title.clone()), RwSignal::new(alt_text));
     let author_id = author.as_ref().map(|author| author.id.clone());
-    let (shown_title, shown_alt) = (RwSignal::new(title.clone()), RwSignal::new(alt_text.clone()));
-    let print = Print {
-        width,
-        height,
-        placeholder,
-        sources,
-        alt: alt_text.unwrap_or_else(|| title.clone()),
-    };
-    let ratio = print.ratio();
-    let comments = photo.comments.map(|page| {
-        let conversation = Conversation::new(
-            id.clone(),
-            author_id.clone(),
-            photo.comment_count.unwrap_or(0),
-            page,
-        );
-        view! { <Comments conversation/> }
-    });
-    let no_comments = comments
-        .is_none()
-        .then(|| view! { <p class="quiet">{text!(photo.comments_away)}</p> });
     let owner_id = author_id.clone();
     let is_own = Memo::new(move |_| owner_id.as_ref().is_some_and(|author| session.is(author)));
     let owned = id.clone();
+    let published_at = move || {
+        let at = rest.get()?.ok()?.published_at;
+        Some(view! { " · " <Moment at/> })
+    };
+    let conversation = move || {
+        let photo = match rest.get()? {
+            Ok(photo) => photo,
+            Err(error) => return Some(view! { <ErrorCard error retry/> }.into_any()),
+        };
+        let Some(page) = photo.comments else {
+            return Some(view! { <p class="quiet">{text!(photo.comments_away)}</p> }.into_any());
+        };
+        let count = photo.comment_count.unwrap_or(0);
+        let conversation = Conversation::new(photo.id, author_id.clone(), count, page);
+        Some(view! { <Comments conversation/> }.into_any())
+    };
+    // Fetched once this photo is here, so that they do not hold it up.
+    let preloaded = move || {
+        rest.with(Option::is_some).then(|| {
+            neighbours
+                .get()
+                .into_iter()
+                .flatten()
+                .map(|tile| {
+                    let print = tile.print();
+                    let sizes = print.stage_sizes();
+                    view! { <Picture print sizes eager=true/> }
+                })
+                .collect_view()
+        })
+    };
     view! {
         <article class="photo" aria-labelledby="photo-title">
-            <div class="photo-stage" style:--r=ratio>
-                <div class="photo-print">
-                    <Picture print sizes="(min-width: 1000px) 70vw, 100vw" eager=true/>
-                    {move || shown_alt.get().map(|text| view! { <AltText text/> })}
-                </div>
-            </div>
+            <PhotoStage print thumbnail alt=shown_alt.into() steps/>
             <div class="photo-side">
                 <header class="photo-head">
-                    <Heading title=title.clone()>
+                    <Heading title=shown_title>
                         <span id="photo-title" dir="auto">{move || shown_title.get()}</span>
                     </Heading>
                     <p>
-                        <Author author=author.clone()/> " · " <Moment at=published_at/>
+                        <Author author=author.clone()/> {published_at}
                     </p>
-                    <VoteButtons photo=id title author/>
+                    <div class="photo-votes">
+                        <VoteButtons photo=id title author/>
+                    </div>
                     <Show when=move || is_own.get()>
                         <OwnerTools id=owned.clone() title=shown_title alt=shown_alt/>
                     </Show>
                 </header>
-                {comments}
-                {no_comments}
+                {conversation}
             </div>
+            <div hidden>{preloaded}</div>
         </article>
-    }
-}
-
-/// The description of the picture, as visible text.
-#[component]
-fn AltText(text: String) -> impl IntoView {
-    view! {
-        <details class="photo-alt">
-            <summary>{text!(photo.alt)}</summary>
-            <p dir="auto">{text}</p>
-        </details>
     }
 }
 
@@ -334,8 +528,13 @@ fn DescribeForm(
     let new_title = RwSignal::new(title.get_untracked());
     let new_alt = RwSignal::new(alt.get_untracked().unwrap_or_default());
     let attempt = Attempt::new();
+    let feeds = expect_context::<Feeds>();
     let send = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
+        if !attempt.accepts(&[("title", required(new_title))]) {
+            return;
+        }
+        let edited = id.clone();
         let variables = UpdatePhotoVariables {
             id: id.clone(),
             title: new_title.get_untracked().trim().to_owned(),
@@ -344,8 +543,10 @@ fn DescribeForm(
         attempt.send(
             api::run(UpdatePhoto::build(variables)),
             move |UpdatePhoto { update_photo }| {
-                title.set(update_photo.title);
-                alt.set(update_photo.alt_text);
+                let Described { title: new, alt_text } = update_photo;
+                feeds.describe(&edited, &new, alt_text.as_deref());
+                title.set(new);
+                alt.set(alt_text);
                 on_done.run(());
             },
         );

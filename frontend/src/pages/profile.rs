@@ -89,6 +89,9 @@ pub(crate) fn ProfilePage(username: String) -> impl IntoView {
             <div class="page">
                 <Heading title=text!(profile.not_found)>{text!(profile.nobody)}</Heading>
                 <p>{text!(profile.nobody_words)}</p>
+                <p>
+                    <a href=Timeline::Latest.to_string()>{text!(photo.see_latest)}</a>
+                </p>
             </div>
         }
         .into_any(),

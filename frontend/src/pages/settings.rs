@@ -7,9 +7,10 @@ use crate::api::{self, ApiError, Code};
 use crate::components::byline::Moment;
 use crate::components::credentials::{LoginForm, new_password_words};
 use crate::components::error_card::words;
-use crate::components::field::{Attempt, Field, Kind, SendButton};
+use crate::components::field::{Attempt, Field, Kind, SendButton, required};
 use crate::components::heading::Heading;
 use crate::components::notices::Notices;
+use crate::feed::Feeds;
 use crate::graphql::{DateTime, Id, schema};
 use crate::language::{Language, Text, text};
 use crate::load::load;
@@ -83,6 +84,7 @@ struct LoginSession {
 #[component]
 pub(crate) fn SignedInOnly(children: ChildrenFn) -> impl IntoView {
     let session = session();
+    let next = expect_context::<Navigation>().here().route.as_next();
     let is_known = Memo::new(move |_| match session.state().get() {
         ViewerState::Loading => None,
         ViewerState::Anonymous => Some(false),
@@ -94,7 +96,7 @@ pub(crate) fn SignedInOnly(children: ChildrenFn) -> impl IntoView {
         Some(true) => children(),
         Some(false) => view! {
             <p>
-                {text!(account.needed)} " " <a href=Route::Register { next: None }.to_string()>{text!(account.create_one)}</a> "."
+                {text!(account.needed)} " " <a href=Route::Register { next: next.clone() }.to_string()>{text!(account.create_one)}</a> "."
             </p>
             <LoginForm on_done=|_| ()/>
         }
@@ -234,6 +236,9 @@ fn ProfileForm(me: Me) -> impl IntoView {
     let send = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
         saved.set(false);
+        if !attempt.accepts(&[("displayName", required(name))]) {
+            return;
+        }
         let variables = UpdateProfileVariables {
             display_name: name.get_untracked(),
             bio: bio.get_untracked(),
@@ -277,6 +282,12 @@ fn PasswordForm() -> impl IntoView {
     let send = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
         saved.set(false);
+        if !attempt.accepts(&[
+            ("currentPassword", required(current)),
+            ("newPassword", required(new)),
+        ]) {
+            return;
+        }
         let variables = ChangePasswordVariables {
             current_password: current.get_untracked(),
             new_password: new.get_untracked(),
@@ -357,15 +368,20 @@ fn SessionList() -> impl IntoView {
 #[component]
 fn DeleteForm() -> impl IntoView {
     let (session, navigation) = (session(), expect_context::<Navigation>());
+    let feeds = expect_context::<Feeds>();
     let (password, attempt) = (RwSignal::new(String::new()), Attempt::new());
     let send = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
+        if !attempt.accepts(&[("password", required(password))]) {
+            return;
+        }
         let variables = DeleteAccountVariables {
             password: password.get_untracked(),
         };
         attempt.send(api::run(DeleteAccount::build(variables)), move |_| {
             session.end();
-            navigation.go(Timeline::Latest.into());
+            feeds.clear();
+            navigation.replace(Route::Goodbye);
         });
     };
     view! {
@@ -381,6 +397,20 @@ fn DeleteForm() -> impl IntoView {
             {attempt.rest(&["password"], wrong_password_words)}
             <SendButton attempt label=text!(settings.delete_mine) danger=true/>
         </form>
+    }
+}
+
+/// Where the deletion of an account ends.
+#[component]
+pub(crate) fn GoodbyePage() -> impl IntoView {
+    view! {
+        <div class="page">
+            <Heading title=text!(settings.gone_title)>{text!(settings.gone_heading)}</Heading>
+            <p>{text!(settings.gone_words)}</p>
+            <p>
+                <a href=Timeline::Latest.to_string()>{text!(photo.see_latest)}</a>
+            </p>
+        </div>
     }
 }
 

@@ -12,7 +12,7 @@ use crate::route::{Route, Timeline};
 pub(crate) fn LoginPage(next: Option<String>) -> impl IntoView {
     let navigation = expect_context::<Navigation>();
     let register = Route::Register { next: next.clone() }.to_string();
-    let done = move |_| navigation.replace(after(next.as_deref()));
+    let done = move |_| navigation.back_or_replace(after(next.as_deref()));
     view! {
         <div class="page">
             <Heading title=text!(account.sign_in)>{text!(account.sign_in)}</Heading>
@@ -25,12 +25,13 @@ pub(crate) fn LoginPage(next: Option<String>) -> impl IntoView {
 #[component]
 pub(crate) fn RegisterPage(next: Option<String>) -> impl IntoView {
     let navigation = expect_context::<Navigation>();
-    let login = Route::Login { next }.to_string();
+    let login = Route::Login { next: next.clone() }.to_string();
+    let done = move |_| navigation.replace(Route::Welcome { next: next.clone() });
     view! {
         <div class="page">
             <Heading title=text!(account.join)>{text!(account.create_heading)}</Heading>
             <p>{text!(account.why)}</p>
-            <RegisterForm on_done=move |_| navigation.replace(Route::Welcome)/>
+            <RegisterForm on_done=done/>
             <p>{text!(account.have_one)} " " <a href=login>{text!(account.sign_in)}</a></p>
         </div>
     }

@@ -1,8 +1,7 @@
 //! Publishing photos: choose, drop or paste; describe; publish.
 
-use leptos::ev;
 use leptos::prelude::*;
-use web_sys::{File, FileList};
+use wasm_bindgen::JsCast;
 
 use crate::components::error_card::words;
 use crate::components::field::{Field, Kind};
@@ -10,9 +9,11 @@ use crate::components::heading::Heading;
 use crate::components::icon::{Glyph, Icon};
 use crate::graphql::Id;
 use crate::language::{Text, filled, text};
+use crate::navigation::{focus, is_focus_lost};
 use crate::pages::settings::SignedInOnly;
-use crate::route::Route;
-use crate::uploads::{Failure, Item, MEDIA_TYPES, State, Uploads};
+use crate::route::{Route, Timeline};
+use crate::session::session;
+use crate::uploads::{Item, MEDIA_TYPES, Reason, State, Uploads, listed};
 
 #[component]
 pub(crate) fn UploadPage() -> impl IntoView {
@@ -29,27 +30,25 @@ pub(crate) fn UploadPage() -> impl IntoView {
 #[component]
 fn Queue() -> impl IntoView {
     let uploads = expect_context::<Uploads>();
-    let hovered = RwSignal::new(false);
-    let pasting = window_event_listener(ev::paste, move |event| {
-        uploads.add(files(event.clipboard_data().and_then(|data| data.files())));
-    });
-    on_cleanup(move || pasting.remove());
+    let see_all = move || {
+        let published = uploads
+            .items()
+            .iter()
+            .filter(|item| item.state.with(|state| matches!(state, State::Published(_))))
+            .count();
+        let me = session().viewer().and_then(|viewer| viewer.user)?;
+        let profile = Route::from(Timeline::Person(me.username)).to_string();
+        (published > 1).then(|| {
+            view! {
+                <p>
+                    <a href=profile>{move || filled!(upload.see_all, count = &published.to_string())}</a>
+                </p>
+            }
+        })
+    };
     let is_empty = move || uploads.items().is_empty();
     view! {
-        <div
-            class="drop-zone"
-            class:is-hovered=move || hovered.get()
-            on:dragover=move |event| {
-                event.prevent_default();
-                hovered.set(true);
-            }
-            on:dragleave=move |_| hovered.set(false)
-            on:drop=move |event| {
-                event.prevent_default();
-                hovered.set(false);
-                uploads.add(files(event.data_transfer().and_then(|data| data.files())));
-            }
-        >
+        <div class="drop-zone">
             <Glyph icon=Icon::Upload/>
             <label class="button button-action" for="files">
                 {text!(upload.choose)}
@@ -61,7 +60,7 @@ fn Queue() -> impl IntoView {
                 multiple=true
                 accept=MEDIA_TYPES.join(",")
                 on:change:target=move |event| {
-                    uploads.add(files(event.target().files()));
+                    uploads.add(listed(event.target().files()));
                     // So that choosing the same file again is noticed.
                     event.target().set_value("");
                 }
@@ -83,6 +82,7 @@ fn Queue() -> impl IntoView {
                 <QueueItem uploads item/>
             </For>
         </ol>
+        {see_all}
         <Show when=move || !is_empty()>
             <p class="quiet">{text!(upload.private)}</p>
         </Show>
@@ -95,6 +95,7 @@ fn QueueItem(uploads: Uploads, item: Item) -> impl IntoView {
         key,
         name,
         preview,
+        suggestion,
         title,
         alt,
         state,
@@ -107,7 +108,20 @@ fn QueueItem(uploads: Uploads, item: Item) -> impl IntoView {
             _ => None,
         })
     };
-    let is_done = Memo::new(move |_| matches!(state.get(), State::Published(_)));
+    // A file that is published or can never be has no form.
+    let has_form = Memo::new(move |_| !matches!(state.get(), State::Published(_) | State::Failed(_)));
+    let may_pass = Memo::new(move |_| matches!(state.get(), State::Failed(failure) if failure.may_pass));
+    let failed = Memo::new(move |_| matches!(state.get(), State::Failed(_)));
+    let suggestion = StoredValue::new(suggestion);
+    let suggests = move || title.with(String::is_empty) && suggestion.with_value(|words| !words.is_empty());
+    let name_shown = move || match state.get() {
+        State::Published(_) => title.get(),
+        _ => name.clone(),
+    };
+    let remove = move || {
+        uploads.remove(&item.get_value());
+        focus_lost("#files");
+    };
     let can_publish = move || matches!(state.get(), State::Ready(_) | State::Unpublished(..));
     let publish = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
@@ -117,18 +131,28 @@ fn QueueItem(uploads: Uploads, item: Item) -> impl IntoView {
         <li class="queue-item">
             <img class="queue-preview" src=preview alt=""/>
             <form class="form queue-form" novalidate=true on:submit=publish>
-                <p class="queue-name quiet">{name}</p>
+                <p class="queue-name quiet" dir="auto">{name_shown}</p>
                 <p class="queue-state" role="status">
                     {move || state_view(&state.get())}
                 </p>
-                <Show when=move || !is_done.get()>
+                <Show when=move || has_form.get()>
                     <Field
                         id=format!("title-{key}")
                         label=text!(photo.title)
                         kind=Kind::Text
                         value=title
+                        hint=text!(upload.title_hint)
                         error=field_error("title", text!(photo.title_error))
                     />
+                    <Show when=suggests>
+                        <button
+                            class="link queue-suggestion"
+                            type="button"
+                            on:click=move |_| title.set(suggestion.get_value())
+                        >
+                            {move || filled!(upload.use_name, name = &suggestion.get_value())}
+                        </button>
+                    </Show>
                     <Field
                         id=format!("alt-{key}")
                         label=text!(photo.shows)
@@ -146,12 +170,19 @@ fn QueueItem(uploads: Uploads, item: Item) -> impl IntoView {
                         >
                             {text!(upload.publish)}
                         </button>
-                        <Show when=move || matches!(state.get(), State::Failed(_))>
+                        <button class="button" type="button" on:click=move |_| remove()>
+                            {text!(upload.remove)}
+                        </button>
+                    </div>
+                </Show>
+                <Show when=move || failed.get()>
+                    <div class="buttons">
+                        <Show when=move || may_pass.get()>
                             <button class="button" type="button" on:click=move |_| uploads.retry(&item.get_value())>
                                 {text!(error.retry)}
                             </button>
                         </Show>
-                        <button class="button" type="button" on:click=move |_| uploads.remove(&item.get_value())>
+                        <button class="button" type="button" on:click=move |_| remove()>
                             {text!(upload.remove)}
                         </button>
                     </div>
@@ -190,31 +221,43 @@ fn state_view(state: &State) -> AnyView {
             view! { <span class="form-error">{words}</span> }.into_any()
         }
         State::Failed(failure) => {
-            view! { <span class="form-error">{failure_view(failure)}</span> }.into_any()
+            view! { <span class="form-error">{failure_view(&failure.reason)}</span> }.into_any()
         }
     }
 }
 
-fn failure_view(failure: &Failure) -> AnyView {
-    match failure {
-        Failure::Known(words) => words.into_any(),
-        Failure::Foreign(format) => {
+fn failure_view(reason: &Reason) -> AnyView {
+    match reason {
+        Reason::Known(words) => words.into_any(),
+        Reason::Foreign(format) => {
             let format = format.clone();
             (move || filled!(upload.foreign, format = &format)).into_any()
         }
-        Failure::Other(message) => view! { <span lang="en">{message.clone()}</span> }.into_any(),
+        Reason::Other(message) => view! { <span lang="en">{message.clone()}</span> }.into_any(),
     }
 }
 
 #[component]
 fn Finished(id: Id) -> impl IntoView {
+    let link = format!("published-{}", id.inner());
+    let selector = format!("[id='{link}']");
+    // The button that published it is gone.
+    Effect::new(move || focus_lost(&selector));
     view! {
         <span class="good">{text!(upload.published)} " "</span>
-        <a href=Route::Photo(id.inner().to_owned()).to_string()>{text!(upload.see_it)}</a>
+        <a id=link href=Route::Photo(id.inner().to_owned()).to_string()>{text!(upload.see_it)}</a>
     }
 }
 
-fn files(list: Option<FileList>) -> Vec<File> {
-    list.map(|list| (0..list.length()).filter_map(|at| list.item(at)).collect())
-        .unwrap_or_default()
+/// Gives the focus to this element if what had it is gone.
+fn focus_lost(selector: &str) {
+    let selector = selector.to_owned();
+    request_animation_frame(move || {
+        let target = document().query_selector(&selector).ok().flatten();
+        if is_focus_lost()
+            && let Some(target) = target.and_then(|target| target.dyn_into().ok())
+        {
+            focus(&target);
+        }
+    });
 }

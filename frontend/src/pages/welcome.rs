@@ -5,14 +5,14 @@ use leptos::prelude::*;
 
 use crate::api::{self, ApiError, Code};
 use crate::components::error_card::words;
-use crate::components::field::{Attempt, Field, Kind, SendButton};
+use crate::components::field::{Attempt, Field, Kind, SendButton, required};
 use crate::components::heading::Heading;
 use crate::graphql::schema;
 use crate::language::{Text, text};
 use crate::load::load;
 use crate::navigation::Navigation;
 use crate::pages::settings::SignedInOnly;
-use crate::route::Timeline;
+use crate::route::{Route, Timeline};
 use crate::session::{Me, session};
 
 #[derive(cynic::QueryVariables)]
@@ -35,9 +35,14 @@ pub(crate) struct ClaimUsername {
 }
 
 #[component]
-pub(crate) fn WelcomePage() -> impl IntoView {
+pub(crate) fn WelcomePage(next: Option<String>) -> impl IntoView {
     let navigation = expect_context::<Navigation>();
-    let done = move |me: Me| navigation.replace(Timeline::Person(me.username).into());
+    let done = Callback::new(move |me: Me| {
+        navigation.replace(match &next {
+            Some(path) => Route::parse(path, ""),
+            None => Timeline::Person(me.username).into(),
+        });
+    });
     view! {
         <div class="page">
             <Heading title=text!(username.welcome)>{text!(username.heading)}</Heading>
@@ -73,11 +78,26 @@ pub(crate) fn UsernameForm(
     });
     let verdict = move || match available.get() {
         Some((asked, Some(true))) if asked == chosen() => Some(text!(username.free)),
-        Some((asked, Some(false))) if asked == chosen() => Some(text!(username.taken)),
         _ => None,
     };
+    let refused = attempt.on("username", username_words);
+    // Told while one types, except that the first letters are too few yet.
+    let error = Signal::derive(move || {
+        let chosen = chosen();
+        let is_taken = matches!(available.get(), Some((asked, Some(false))) if asked == chosen);
+        if is_taken {
+            Some(text!(username.taken).get().to_owned())
+        } else if chosen.len() > 2 && !is_username(&chosen) {
+            Some(text!(username.error).get().to_owned())
+        } else {
+            refused.get()
+        }
+    });
     let send = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
+        if !attempt.accepts(&[("username", required(username))]) {
+            return;
+        }
         let username = untrack(chosen);
         attempt.send(
             api::run(ClaimUsername::build(ByUsername { username })),
@@ -95,9 +115,9 @@ pub(crate) fn UsernameForm(
                 kind=Kind::Username
                 value=username
                 hint=text!(username.hint)
-                error=attempt.on("username", username_words)
+                error
             />
-            <p class="quiet" role="status">
+            <p class="good" role="status">
                 {verdict}
             </p>
             {attempt.rest(&["username"], words)}

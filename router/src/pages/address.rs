@@ -31,6 +31,7 @@ impl Shown {
             "/login" => Self::App("account.sign_in"),
             "/register" => Self::App("account.join"),
             "/welcome" => Self::App("username.welcome"),
+            "/goodbye" => Self::App("settings.gone_title"),
             "/settings" => Self::App("settings.heading"),
             "/about/ranking" => Self::AboutRanking,
             _ => Self::named(path).unwrap_or(Self::Nothing),

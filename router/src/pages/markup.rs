@@ -14,8 +14,6 @@ use crate::photos::{Comment, HotDay, Nodes, Person, Photo, Print, Votes};
 pub(super) const ROW: u32 = 240;
 /// So many photos are in view at once, or nearly.
 pub(super) const EAGER: usize = 4;
-/// How wide the picture of a photo's own page is.
-pub(super) const PHOTO_SIZES: &str = "(min-width: 1000px) 70vw, 100vw";
 const LONGEST_COMMENT: u32 = 2000;
 
 /// The icons, as `frontend/src/components/icon` draws them.
@@ -33,6 +31,8 @@ pub(super) struct Timeline<'p> {
     /// Today, or a day of the archive; none on the other timelines.
     pub(super) day: Option<Day>,
     pub(super) page: &'p Nodes<Photo>,
+    /// The address without a query.
+    pub(super) path: &'p str,
     pub(super) archive: &'p [HotDay],
     /// The best of the last day that had photos, while today has none.
     pub(super) podium: Option<(NaiveDate, &'p [Photo])>,
@@ -56,6 +56,7 @@ pub(super) fn timeline(draft: &mut Draft, timeline: &Timeline<'_>) -> Markup {
         ranked,
         day,
         page,
+        path,
         archive,
         podium,
     } = timeline;
@@ -67,7 +68,7 @@ pub(super) fn timeline(draft: &mut Draft, timeline: &Timeline<'_>) -> Markup {
             @if let Some(day) = day { (day_links(language, *day)) }
         }
         (without_scripts(language))
-        (grid(draft, page, *ranked, day.is_some()))
+        (grid(draft, page, path, Ranks { are_shown: *ranked, first_leads: day.is_some() && *ranked }))
         @if page.nodes.iter().flatten().next().is_none() {
             @match day {
                 Some(Day { is_named: false, time_zone, .. }) => {
@@ -104,7 +105,7 @@ pub(super) fn profile(
             @if let Some(bio) = bio { p.profile-bio dir="auto" { (bio) } }
         }
         (without_scripts(language))
-        (grid(draft, page, false, false))
+        (grid(draft, page, &person.path(), Ranks { are_shown: false, first_leads: false }))
         @if page.nodes.iter().flatten().next().is_none() { p.empty { (language.text("timeline.none")) } }
     }
 }
@@ -125,8 +126,8 @@ pub(super) fn photo(draft: &mut Draft, photo: &Photo) -> Markup {
         div.photo-page {
             article.photo aria-labelledby="photo-title" {
                 div class={ "photo-stage " (frame) } {
-                    div.photo-print {
-                        (picture(print, PHOTO_SIZES, 0))
+                    div.photo-area { div.photo-print { (picture(print, &photo_sizes(print), 0)) } }
+                    div.photo-tools {
                         @if let Some(alt) = &print.alt_text {
                             details.photo-alt { summary { (language.text("photo.alt")) } p dir="auto" { (alt) } }
                         }
@@ -139,7 +140,7 @@ pub(super) fn photo(draft: &mut Draft, photo: &Photo) -> Markup {
                             (byline(language, author.as_ref()))
                             @if let Some(at) = published_at { " · " (moment(language, *at)) }
                         }
-                        (score(language, votes.as_ref()))
+                        div.photo-votes { (score(language, votes.as_ref())) }
                     }
                     (without_scripts(language))
                     @if let Some(comments) = comments {
@@ -190,7 +191,22 @@ fn upload_first(language: Language) -> Markup {
     html! { a href="/upload" { (language.text("timeline.upload_first")) } }
 }
 
-fn grid(draft: &mut Draft, page: &Nodes<Photo>, ranked: bool, leads: bool) -> Markup {
+/// What the order of a timeline's photos means.
+struct Ranks {
+    are_shown: bool,
+    first_leads: bool,
+}
+
+fn grid(draft: &mut Draft, page: &Nodes<Photo>, path: &str, ranks: Ranks) -> Markup {
+    let Ranks {
+        are_shown: ranked,
+        first_leads: leads,
+    } = ranks;
+    let next = page
+        .page_info
+        .end_cursor
+        .as_ref()
+        .filter(|_| page.page_info.has_next_page);
     let photos: Vec<&Photo> = page.nodes.iter().flatten().collect();
     html! {
         div.grid.grid-leads[leads] {
@@ -200,6 +216,14 @@ fn grid(draft: &mut Draft, page: &Nodes<Photo>, ranked: bool, leads: bool) -> Ma
         div {}
         @if !photos.is_empty() && !page.page_info.has_next_page {
             p.grid-end.quiet { (draft.language.text("grid.end")) }
+        }
+        // The app loads more by itself.
+        @if let Some(cursor) = next {
+            noscript {
+                p.grid-end {
+                    a.button rel="next" href={ (path) "?after=" (cursor) } { (draft.language.text("grid.more")) }
+                }
+            }
         }
     }
 }
@@ -215,12 +239,14 @@ struct Place {
 fn tile(draft: &mut Draft, photo: &Photo, Place { at, ranked, leads }: Place) -> Markup {
     let print = &photo.print;
     let (wide, high) = tile_frame(print);
+    // A portrait would leave most of the row empty.
+    let leads = leads && wide > high;
     let language = draft.language;
     let frame = draft.style.frame(print, (wide, high));
     let is_strip = u64::from(print.height) > 2 * u64::from(print.width);
     let (path, label) = (photo.path(), format!("photo-{}-title", photo.id));
     html! {
-        article class={ "tile " (frame) } aria-labelledby=(label) {
+        article.leads[leads] class={ "tile " (frame) } aria-labelledby=(label) {
             a.frame.is-strip[is_strip] href=(path) tabindex="-1" { (picture(print, &tile_sizes(print, leads), at)) }
             div.tile-caption {
                 div.tile-words {
@@ -268,6 +294,13 @@ pub(super) fn tile_sizes(print: &Print, leads: bool) -> String {
     format!("(min-width: 600px) {width}px, 100vw")
 }
 
+/// How wide the picture of a photo's own page is, in the words of the app's `Print::stage_sizes`.
+pub(super) fn photo_sizes(Print { width, height, .. }: &Print) -> String {
+    format!(
+        "(min-width: 1000px) min(100vw - 380px, 100vh * {width} / {height}), min(100vw, 70vh * {width} / {height})"
+    )
+}
+
 /// A picture that is seen as soon as it is there, without the app to say that it has loaded.
 fn picture(print: &Print, sizes: &str, at: usize) -> Markup {
     let (plain, better) = match print.sources.split_last() {
@@ -294,14 +327,14 @@ fn picture(print: &Print, sizes: &str, at: usize) -> Markup {
     }
 }
 
-/// The score where the app shows it. The arrows only keep their place: they can be pressed once the app runs.
+/// The score where the app shows it. An arrow that is pressed is kept for the app (`frontend/theme.js`).
 fn score(language: Language, votes: Option<&Votes>) -> Markup {
     html! {
         @if let Some(Votes { score }) = votes {
             div.votes {
-                span.vote aria-hidden="true" { (glyph(UP)) }
+                span.vote.vote-up aria-hidden="true" { (glyph(UP)) }
                 span.score { span.visually-hidden { (language.text("vote.score")) " " } (score.to_string().replace('-', "−")) }
-                span.vote aria-hidden="true" { (glyph(DOWN)) }
+                span.vote.vote-down aria-hidden="true" { (glyph(DOWN)) }
             }
         }
     }

@@ -162,7 +162,8 @@ async fn signed_out(guest: &Browser, findings: &mut Findings, photo: &str) -> Re
     findings.look(guest, "the sign-in sheet").await?;
     guest.click(Role::Button, "Create an account").await?;
     guest.click(Role::Button, "Create account").await?;
-    guest.reads("That does not look like an e-mail address.").await?;
+    guest.reads("Please fill this in.").await?;
+    guest.has_focus(Role::Textbox, "E-mail").await?;
     findings.look(guest, "the sheet with a refused account").await?;
     guest.visit("/").await?;
     guest.find(Role::Article, "Frame 5").await?;
@@ -189,8 +190,8 @@ async fn signed_in(ada: &Member<'_>, findings: &mut Findings, photo: &str) -> Re
     std::fs::write(&files[1], "no picture")?;
     findings.visit(&browser, "/upload", "Upload photos").await?;
     browser.choose("Choose photos", &files).await?;
-    browser.reads("Location removed").await?;
-    browser.find(Role::Button, "Retry").await?;
+    browser.reads("No location inside").await?;
+    browser.reads("It is not a JPEG, PNG or WebP picture").await?;
     findings.look(&browser, "uploads").await?;
     // With work in flight the browser asks before it leaves.
     for _ in &files {

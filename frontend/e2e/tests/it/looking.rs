@@ -19,6 +19,11 @@ async fn everybody_finds_their_way() -> Result<()> {
 
     let mut journeys = Journeys::default();
     journeys.walk("back and forward", back_and_forward(&site)).await;
+    journeys.walk("leafing", leafing_through_photos(&site)).await;
+    journeys
+        .walk("the bar", the_bar_holds_its_labels(&site, &bert))
+        .await;
+    journeys.walk("a reload", a_reload_keeps_the_place(&site)).await;
     journeys.walk("by keyboard alone", by_keyboard_alone(&bert)).await;
     journeys
         .walk("shortcuts off", shortcuts_can_be_turned_off(&site))
@@ -92,13 +97,130 @@ async fn back_and_forward(site: &Site) -> Result<()> {
     browser.closes_content().await
 }
 
+/// An opened photo leads to the ones beside it, can be looked at closely, and closes onto the timeline.
+async fn leafing_through_photos(site: &Site) -> Result<()> {
+    let browser = site.visitor().await?;
+    browser.visit("/").await?;
+    let tile = browser.find(Role::Article, "Frame 10").await?;
+    // The picture of the tile is there in the frame that opens the viewer.
+    let at_once = "document.getElementById(element.id).querySelector('.frame').click();
+        return new Promise(requestAnimationFrame).then(() => {
+            const image = document.querySelector('dialog .photo-print img');
+            return image !== null && image.complete && image.naturalWidth > 0;
+        });";
+    browser
+        .wait_for("a loaded tile", async || {
+            let loaded =
+                "const image = element.querySelector('img'); return image.complete && image.naturalWidth > 0";
+            Ok(browser.run_on::<bool>(&tile, loaded).await?.then_some(()))
+        })
+        .await?;
+    ensure!(
+        browser.run_on::<bool>(&tile, at_once).await?,
+        "the viewer opened empty"
+    );
+    browser.has_focus(Role::Heading, "Frame 10").await?;
+    let dark = "return getComputedStyle(document.querySelector('dialog')).colorScheme === 'dark'
+        && document.querySelector('.photo-stage').clientHeight === innerHeight";
+    browser.holds("a dark stage as high as the window", dark).await?;
+
+    browser.press(Key::Right).await?;
+    browser.has_focus(Role::Heading, "Frame 9").await?;
+    browser.press("j").await?;
+    browser.has_focus(Role::Heading, "Frame 8").await?;
+    browser.press("k").await?;
+    browser.has_focus(Role::Heading, "Frame 9").await?;
+    browser.click(Role::Button, "Next photo").await?;
+    browser.find(Role::Heading, "Frame 8").await?;
+    browser.click(Role::Button, "Previous photo").await?;
+    browser.find(Role::Heading, "Frame 9").await?;
+    browser.find(Role::Button, "Upvote").await?;
+
+    let path = browser.path().await?;
+    browser.press("z").await?;
+    let enlarged = "return document.querySelector('.photo-area').classList.contains('is-enlarged')";
+    browser.holds("an enlarged photo", enlarged).await?;
+    browser.press(Key::Right).await?;
+    ensure!(browser.path().await? == path, "an arrow left an enlarged photo");
+    browser.screenshots("viewer-enlarged").await?;
+    browser.press("z").await?;
+    browser
+        .holds("a fitted photo", &enlarged.replace("return ", "return !"))
+        .await?;
+    browser.press("f").await?;
+    browser
+        .holds("the whole screen", "return document.fullscreenElement !== null")
+        .await?;
+    browser.press("f").await?;
+    browser
+        .holds("a window again", "return document.fullscreenElement === null")
+        .await?;
+
+    // A reload stays in the viewer, and the way back leads to the timeline.
+    browser.reload().await?;
+    browser.find(Role::Dialog, "Photo").await?;
+    browser.find(Role::Heading, "Frame 9").await?;
+    browser.press(Key::Left).await?;
+    browser.find(Role::Heading, "Frame 10").await?;
+    browser.press(Key::Escape).await?;
+    browser.is_at("/").await?;
+    browser.has_focus(Role::Article, "Frame 10").await?;
+    browser.closes_content().await
+}
+
+/// Whatever the width, no label of the bar lies on another or is cut.
+async fn the_bar_holds_its_labels(site: &Site, bert: &Member<'_>) -> Result<()> {
+    let overlap = "const parts = [...document.querySelectorAll('header.bar > .wordmark, header.bar a')]
+            .filter(part => part.getBoundingClientRect().width > 0 && part.getBoundingClientRect().top < 60)
+            .map(part => part.getBoundingClientRect()).sort((a, b) => a.left - b.left);
+        return parts.every((part, at) => at === 0 || part.left >= parts[at - 1].right - 1)
+            && parts.every(part => part.right <= innerWidth + 1)";
+    for language in ["en", "de"] {
+        let habits = Habits {
+            language,
+            ..Habits::default()
+        };
+        let guest = site.visitor_with(habits).await?;
+        guest.visit("/").await?;
+        for width in [320, 390, 600, 640, 700, 740, 768, 900, 1024, 1280] {
+            guest.resize(width, 600).await?;
+            guest
+                .holds(&format!("labels side by side at {width} in {language}"), overlap)
+                .await?;
+        }
+        guest.closes_content().await?;
+    }
+    let browser = bert.browser().await?;
+    for width in [320, 390, 600, 640, 700, 740, 768, 900, 1024, 1280] {
+        browser.resize(width, 600).await?;
+        browser
+            .holds(&format!("labels side by side at {width}, signed in"), overlap)
+            .await?;
+    }
+    browser.closes_content().await
+}
+
+/// A reload, and a tab that was thrown away, come back to the same place.
+async fn a_reload_keeps_the_place(site: &Site) -> Result<()> {
+    let browser = site.visitor().await?;
+    browser.resize(390, 844).await?;
+    browser.visit("/").await?;
+    browser.find(Role::Article, "Frame 1").await?;
+    browser.run::<()>("window.scrollTo(0, 1200)").await?;
+    browser.reload().await?;
+    browser.is_scrolled_to(1200.0).await?;
+    // Signing in comes back to it too.
+    browser.resize_back().await?;
+    browser.closes_content().await
+}
+
 async fn by_keyboard_alone(bert: &Member<'_>) -> Result<()> {
     let browser = bert.browser().await?;
     browser.visit("/").await?;
     browser.find(Role::Article, "Frame 12").await?;
     browser.find(Role::Link, "Settings").await?;
     for stop in [
-        "Skip to the photos",
+        "Skip to content",
         "Proofsheet",
         "Latest",
         "Hot",
@@ -112,7 +234,7 @@ async fn by_keyboard_alone(bert: &Member<'_>) -> Result<()> {
     browser.visit("/").await?;
     browser.find(Role::Article, "Frame 12").await?;
     browser.press(Key::Tab).await?;
-    browser.has_focus(Role::Link, "Skip to the photos").await?;
+    browser.has_focus(Role::Link, "Skip to content").await?;
     browser.press(Key::Enter).await?;
     browser.press(Key::Tab).await?;
     browser.has_focus(Role::Article, "Frame 12").await?;
@@ -133,10 +255,13 @@ async fn by_keyboard_alone(bert: &Member<'_>) -> Result<()> {
     let down = browser.find_in(&tile, Role::Button, "Downvote").await?;
     browser.has(&down, "aria-pressed", "false").await?;
 
-    browser.press("c").await?;
+    browser.press(Key::Enter).await?;
     browser.find(Role::Dialog, "Photo").await?;
     browser.has_focus(Role::Heading, "Frame 11").await?;
+    browser.press(Key::Escape).await?;
+    browser.has_focus(Role::Article, "Frame 11").await?;
     browser.press("c").await?;
+    browser.find(Role::Dialog, "Photo").await?;
     browser.has_focus(Role::Textbox, "Your comment").await?;
     // Here a letter is a letter.
     browser.press("just a draft").await?;
@@ -182,7 +307,7 @@ async fn shortcuts_can_be_turned_off(site: &Site) -> Result<()> {
     browser.press("j").await?;
     // Had the letter moved the focus, this would not be the first stop.
     browser.press(Key::Tab).await?;
-    browser.has_focus(Role::Link, "Skip to the photos").await?;
+    browser.has_focus(Role::Link, "Skip to content").await?;
     browser.closes_content().await
 }
 
@@ -244,6 +369,17 @@ async fn without_pictures(site: &Site) -> Result<()> {
         .await?;
     ensure!(height > 100.0, "the frame fell to {height} pixels");
     browser.screenshots("without-pictures").await?;
+    // When the network is back, so are they.
+    browser.blocks(&[]).await?;
+    browser
+        .run::<()>("window.dispatchEvent(new Event('online'))")
+        .await?;
+    browser
+        .wait_for("the picture", async || {
+            let there = "return element.complete && element.naturalWidth > 0";
+            Ok(browser.run_on::<bool>(&image, there).await?.then_some(()))
+        })
+        .await?;
     browser.closes_content().await
 }
 
@@ -344,6 +480,8 @@ async fn without_the_app(site: &Site) -> Result<()> {
         browser.find(Role::Heading, "Frame 12").await?;
         browser.click(Role::Link, "Trending").await?;
         browser.find(Role::Heading, "Trending").await?;
+        browser.visit("/@nobody-here").await?;
+        browser.find(Role::Link, "See the latest photos").await?;
         browser.close().await?;
     }
     Ok(())

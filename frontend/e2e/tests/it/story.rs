@@ -86,7 +86,7 @@ async fn upload(browser: &Browser, file: PathBuf) -> Result<String> {
     browser.reads("It is not a JPEG, PNG or WebP picture").await?;
     browser.click(Role::Button, "Remove").await?;
     browser.choose("Choose photos", &[file]).await?;
-    browser.reads("Location removed").await?;
+    browser.reads("No location inside").await?;
     browser.fill("Title", "Harbour at dusk").await?;
     browser
         .fill("What it shows (optional)", "A meadow under a clear sky.")

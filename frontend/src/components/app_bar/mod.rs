@@ -3,10 +3,11 @@
 use leptos::prelude::*;
 
 use crate::components::icon::{Glyph, Icon};
-use crate::language::{Text, text};
+use crate::language::{Text, number, text};
 use crate::navigation::{Navigation, Place};
 use crate::route::{Route, Timeline};
 use crate::session::{ViewerState, session};
+use crate::uploads::Uploads;
 
 /// The name of the site, which is the same in every language.
 const NAME: &str = "Proofsheet";
@@ -14,6 +15,7 @@ const NAME: &str = "Proofsheet";
 #[component]
 pub(crate) fn AppBar() -> impl IntoView {
     let session = session();
+    let uploads = expect_context::<Uploads>();
     let place = expect_context::<Navigation>().place();
     let here = Memo::new(move |_| place.with(|place| place.route.clone()));
     let is_current = move |route: Route| move || (here.get() == route).then_some("page");
@@ -58,7 +60,12 @@ pub(crate) fn AppBar() -> impl IntoView {
                 Some(me) if me.has_chosen_username() => {
                     (me.display_name.into(), Timeline::Person(me.username).into())
                 }
-                _ => (text!(bar.choose_username).into(), Route::Welcome),
+                _ => (
+                    text!(bar.choose_username).into(),
+                    Route::Welcome {
+                        next: here.get().as_next(),
+                    },
+                ),
             };
             view! {
                 <a class="bar-link" href=profile.to_string() title=name aria-current=is_current(profile)>
@@ -71,6 +78,12 @@ pub(crate) fn AppBar() -> impl IntoView {
             }
             .into_any()
         }
+    };
+    // Uploads go on while one looks around.
+    let waiting = move || {
+        let count = uploads.unfinished();
+        let count = i32::try_from(count).unwrap_or(i32::MAX);
+        (count > 0).then(|| view! { <span class="bar-count">{move || number(count)}</span> })
     };
     view! {
         <header class="bar">
@@ -86,6 +99,7 @@ pub(crate) fn AppBar() -> impl IntoView {
                 <a class="bar-link" href=Route::Upload.to_string() aria-current=is_current(Route::Upload)>
                     <Glyph icon=Icon::Upload/>
                     <span class="bar-text">{text!(bar.upload)}</span>
+                    {waiting}
                 </a>
                 {account}
             </nav>

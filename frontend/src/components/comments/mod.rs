@@ -3,6 +3,7 @@
 use leptos::html::{Li, Textarea};
 use leptos::prelude::*;
 use linkify::{LinkFinder, LinkKind};
+use wasm_bindgen::JsCast;
 
 use crate::components::byline::{Author, Moment};
 use crate::components::error_card::words;
@@ -10,7 +11,7 @@ use crate::components::field::Attempt;
 use crate::components::notices::Notices;
 use crate::conversation::{Conversation, Entry, Standing, Thread};
 use crate::language::{Text, filled, number, text};
-use crate::navigation::focus;
+use crate::navigation::{Navigation, focus, is_focus_lost};
 use crate::session::session;
 use crate::storage;
 
@@ -20,9 +21,10 @@ const MAX_LENGTH: usize = 2000;
 pub(crate) fn Comments(conversation: Conversation) -> impl IntoView {
     let attempt = Attempt::new();
     let photo = conversation.photo();
+    let wants_comment = expect_context::<Navigation>().wants_comment();
     view! {
         <section class="comments" aria-labelledby="comments-heading">
-            <h2 class="comments-heading" id="comments-heading">
+            <h2 class="comments-heading" id="comments-heading" tabindex="-1">
                 {text!(comment.heading)}
                 " "
                 <span class="quiet">{move || number(conversation.count())}</span>
@@ -31,6 +33,7 @@ pub(crate) fn Comments(conversation: Conversation) -> impl IntoView {
                 id="new-comment"
                 label=text!(comment.yours)
                 draft=format!("draft:{}", photo.inner())
+                focused=wants_comment
                 on_send=move |body| conversation.say(body, None)
             />
             <Show when=move || conversation.threads().is_empty()>
@@ -123,28 +126,44 @@ fn CommentView(
     } = entry.clone();
     let entry = StoredValue::new(entry);
     let reply_to = StoredValue::new(reply_to);
-    // The focus follows what one has just posted.
+    let focus_item = move || {
+        if let Some(item) = item.get_untracked() {
+            focus(&item);
+        }
+    };
+    // The focus follows what was just posted, deleted or brought back.
     Effect::new({
         let standing = standing.clone();
         move |before: Option<Standing>| {
             let now = standing.get();
-            if (before, &now) == (Some(Standing::Sending), &Standing::Posted)
-                && let Some(item) = item.get_untracked()
-            {
-                focus(&item);
+            let has_changed = before.is_some_and(|before| before != now);
+            if has_changed && matches!(now, Standing::Posted | Standing::Deleting) {
+                focus_item();
             }
             now
         }
     });
+    on_cleanup(|| {
+        request_animation_frame(|| {
+            let heading = document().get_element_by_id("comments-heading");
+            if is_focus_lost()
+                && let Some(heading) = heading.and_then(|heading| heading.dyn_into().ok())
+            {
+                focus(&heading);
+            }
+        });
+    });
     let is_sending = {
         let standing = standing.clone();
-        move || standing.with(|standing| *standing != Standing::Posted)
+        move || standing.with(|standing| matches!(standing, Standing::Sending | Standing::Failed(_)))
     };
     let text = {
         let comment = comment.clone();
+        let standing = standing.clone();
+        let is_deleted = Memo::new(move |_| matches!(standing.get(), Standing::Deleting | Standing::Deleted));
         move || {
             let text = comment.get();
-            if text.deleted {
+            if text.deleted || is_deleted.get() {
                 return view! { <p class="quiet">{text!(comment.deleted)}</p> }.into_any();
             }
             if editing.get() {
@@ -152,11 +171,15 @@ fn CommentView(
                     <Composer
                         id=format!("edit-{}", text.id.inner())
                         label=text!(comment.edit_yours)
+                        action=text!(photo.save)
                         draft=format!("draft:edit:{}", text.id.inner())
                         initial=text.body
                         focused=true
                         on_send=move |body| {
-                            attempt.send(conversation.edit(entry.get_value(), body), move |()| editing.set(false));
+                            attempt.send(conversation.edit(entry.get_value(), body), move |()| {
+                                editing.set(false);
+                                request_animation_frame(focus_item);
+                            });
                         }
                         on_cancel=move |()| editing.set(false)
                     />
@@ -188,7 +211,7 @@ fn CommentView(
                     let reply_to = reply_to
                         .get_value()
                         .map(|head| head.comment.with_untracked(|head| head.id.clone()));
-                    session().require(move || conversation.send(entry.get_value(), reply_to.clone()));
+                    session().require(text!(account.to_comment), move || conversation.send(entry.get_value(), reply_to.clone()));
                 };
                 view! {
                     <span class="form-error">{words(&error)}</span>
@@ -197,6 +220,12 @@ fn CommentView(
                 }
                 .into_any()
             }
+            Standing::Deleting => view! {
+                <button class="link" on:click=move |_| conversation.undo_deletion(&entry.get_value())>{text!(comment.undo)}</button>
+            }
+            .into_any(),
+            Standing::Deleted => ().into_any(),
+            Standing::Posted if editing.get() => ().into_any(),
             Standing::Posted => {
                 let reply = on_reply.filter(|_| !text.deleted);
                 view! {
@@ -208,10 +237,7 @@ fn CommentView(
                         .may_delete(&text)
                         .then(|| {
                             view! {
-                                <button
-                                    class="link"
-                                    on:click=move |_| attempt.send(conversation.delete(entry.get_value()), |()| ())
-                                >
+                                <button class="link" on:click=move |_| conversation.delete(entry.get_value())>
                                     {text!(comment.delete)}
                                 </button>
                             }
@@ -247,6 +273,9 @@ fn stored_length(text: &str) -> usize {
 fn Composer(
     #[prop(into)] id: String,
     label: Text,
+    /// What the button says.
+    #[prop(default = text!(comment.send))]
+    action: Text,
     /// Where an unfinished text waits for a reload.
     draft: String,
     #[prop(optional, into)] initial: String,
@@ -280,7 +309,7 @@ fn Composer(
         if untrack(length) == 0 {
             return;
         }
-        session.require(move || {
+        session.require(text!(account.to_comment), move || {
             on_send.run(body.clone());
             text.try_set(String::new());
             draft.try_with_value(|draft| storage::write(storage::tab().as_ref(), draft, None));
@@ -335,7 +364,7 @@ fn Composer(
                     type="submit"
                     aria-disabled=move || (length() == 0 || is_too_long()).then_some("true")
                 >
-                    {text!(comment.send)}
+                    {action}
                 </button>
                 {on_cancel
                     .map(|cancel| {

@@ -22,15 +22,15 @@ pub(crate) fn Confirm(
             <p>{consequence}</p>
             {attempt.any()}
             <div class="buttons">
+                <button class="button" on:click=move |_| on_no.run(())>
+                    {text!(photo.keep)}
+                </button>
                 <button
                     class="button button-action button-danger"
                     aria-disabled=move || attempt.is_busy().then_some("true")
                     on:click=move |_| on_yes.run(())
                 >
                     {yes}
-                </button>
-                <button class="button" on:click=move |_| on_no.run(())>
-                    {text!(photo.keep)}
                 </button>
             </div>
         </Sheet>

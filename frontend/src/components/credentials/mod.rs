@@ -4,11 +4,13 @@ use leptos::prelude::*;
 
 use crate::api::{ApiError, Code};
 use crate::components::error_card::words;
-use crate::components::field::{Attempt, Field, Kind, SendButton};
+use crate::components::field::{Attempt, Field, Kind, SendButton, required};
 use crate::language::{Text, text};
 use crate::session::{Credentials, Viewer, session};
 use crate::storage;
 
+/// As the authentication service demands.
+const SHORTEST_PASSWORD: usize = 12;
 const FIELDS: &[&str] = &["email", "password"];
 
 #[component]
@@ -21,6 +23,9 @@ pub(crate) fn LoginForm(#[prop(into)] on_done: Callback<Viewer>) -> impl IntoVie
     let session = session();
     let send = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
+        if !attempt.accepts(&[("email", required(email)), ("password", required(password))]) {
+            return;
+        }
         let credentials = Credentials {
             email: email.get(),
             password: password.get(),
@@ -54,6 +59,16 @@ pub(crate) fn RegisterForm(#[prop(into)] on_done: Callback<Viewer>) -> impl Into
     let session = session();
     let send = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
+        let is_refused = |is_refused: bool| is_refused.then_some(Code::InvalidInput);
+        let no_address = email.with(|email| !email.trim().contains('@'));
+        let too_short = password.with(|password| password.chars().count() < SHORTEST_PASSWORD);
+        let fields = [
+            ("email", required(email).or(is_refused(no_address))),
+            ("password", required(password).or(is_refused(too_short))),
+        ];
+        if !attempt.accepts(&fields) {
+            return;
+        }
         let credentials = Credentials {
             email: email.get(),
             password: password.get(),

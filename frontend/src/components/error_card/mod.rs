@@ -17,6 +17,7 @@ pub(crate) fn words(error: &ApiError) -> Text {
         Code::Unavailable => text!(error.unavailable),
         Code::Internal => text!(error.internal),
         Code::Unreachable => text!(error.unreachable),
+        Code::Missing => text!(error.missing),
         Code::NoCookies => text!(error.no_cookies),
     }
 }
@@ -26,6 +27,7 @@ pub(crate) fn ErrorCard(error: ApiError, #[prop(into)] retry: Callback<()>) -> i
     let request = error
         .request_id
         .clone()
+        .filter(|_| error.code == Code::Internal)
         .map(|id| view! { <p class="error-card-request">{text!(error.request)} " " <code>{id}</code></p> });
     view! {
         <section class="error-card" role="alert">

@@ -5,8 +5,11 @@ use std::future::Future;
 use futures::future::FutureExt;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use send_wrapper::SendWrapper;
+use wasm_bindgen::JsCast;
+use web_sys::HtmlElement;
 
-use crate::api::ApiError;
+use crate::api::{ApiError, Code};
 use crate::components::error_card::words;
 use crate::language::{Text, text};
 
@@ -65,6 +68,7 @@ pub(crate) fn Field(
             <textarea
                 id=id.clone()
                 rows="3"
+                dir="auto"
                 aria-describedby=described_by
                 aria-invalid=invalid
                 prop:value=move || value.get()
@@ -73,10 +77,13 @@ pub(crate) fn Field(
         }
         .into_any()
     } else {
-        view! {
+        let shown = RwSignal::new(false);
+        let is_password = kind.input_type() == "password";
+        let input = view! {
             <input
                 id=id.clone()
-                type=kind.input_type()
+                type=move || if shown.get() { "text" } else { kind.input_type() }
+                dir=(kind == Kind::Text).then_some("auto")
                 autocomplete=kind.autocomplete()
                 autocapitalize=(kind != Kind::Text).then_some("none")
                 spellcheck=spellcheck
@@ -86,8 +93,27 @@ pub(crate) fn Field(
                 prop:value=move || value.get()
                 on:input:target=move |event| value.set(event.target().value())
             />
+        };
+        if is_password {
+            let toggle = move || {
+                if shown.get() {
+                    text!(account.hide_password)
+                } else {
+                    text!(account.show_password)
+                }
+            };
+            view! {
+                <div class="password">
+                    {input}
+                    <button class="button" type="button" on:click=move |_| shown.update(|shown| *shown = !*shown)>
+                        {move || toggle().get()}
+                    </button>
+                </div>
+            }
+            .into_any()
+        } else {
+            input.into_any()
         }
-        .into_any()
     };
     view! {
         <div class="field">
@@ -107,19 +133,37 @@ pub(crate) fn Field(
 #[derive(Clone, Copy)]
 pub(crate) struct Attempt {
     busy: RwSignal<bool>,
-    error: RwSignal<Option<ApiError>>,
+    /// What is wrong with single fields, before or after it was sent, and what failed otherwise.
+    errors: RwSignal<Vec<ApiError>>,
 }
 
 impl Attempt {
     pub(crate) fn new() -> Self {
         Self {
             busy: RwSignal::new(false),
-            error: RwSignal::new(None),
+            errors: RwSignal::new(Vec::new()),
         }
     }
 
     pub(crate) fn is_busy(self) -> bool {
         self.busy.get()
+    }
+
+    /// Whether all fields can be sent. Otherwise each says what is wrong with it, and the first has the focus.
+    pub(crate) fn accepts(self, fields: &[(&'static str, Option<Code>)]) -> bool {
+        let wrong = fields.iter().filter_map(|(field, code)| {
+            Some(ApiError {
+                field: Some((*field).to_owned()),
+                ..ApiError::from((*code)?)
+            })
+        });
+        let wrong: Vec<_> = wrong.collect();
+        let accepts = wrong.is_empty();
+        self.errors.set(wrong);
+        if !accepts {
+            focus_first_invalid();
+        }
+        accepts
     }
 
     /// Sends, and goes on with the answer. A second press while one is under way does nothing.
@@ -132,7 +176,7 @@ impl Attempt {
             return;
         }
         self.busy.set(true);
-        self.error.set(None);
+        self.errors.set(Vec::new());
         // Boxed, so that the machinery of waiting is compiled once and not for every form.
         let sending = async move {
             let result = request.await;
@@ -141,7 +185,11 @@ impl Attempt {
             match result {
                 Ok(value) => then(value),
                 Err(error) => {
-                    self.error.try_set(Some(error));
+                    let is_about_field = error.field.is_some();
+                    self.errors.try_set(vec![error]);
+                    if is_about_field {
+                        focus_first_invalid();
+                    }
                 }
             }
         };
@@ -155,11 +203,13 @@ impl Attempt {
         words: impl Fn(&ApiError) -> Text + Send + Sync + 'static,
     ) -> Signal<Option<String>> {
         Signal::derive(move || {
-            self.error.with(|error| {
-                error
-                    .as_ref()
-                    .filter(|error| error.is_about(field))
-                    .map(|error| words(error).get().to_owned())
+            self.errors.with(|errors| {
+                let error = errors.iter().find(|error| error.is_about(field))?;
+                let words = match error.code {
+                    Code::Missing => text!(error.missing),
+                    _ => words(error),
+                };
+                Some(words.get().to_owned())
             })
         })
     }
@@ -171,13 +221,13 @@ impl Attempt {
         words: impl Fn(&ApiError) -> Text + Send + Sync + 'static,
     ) -> impl IntoView {
         move || {
-            let error = self
-                .error
-                .get()
-                .filter(|error| !fields.iter().any(|field| error.is_about(field)))?;
+            let mut errors = self.errors.get().into_iter();
+            let error = errors.find(|error| !fields.iter().any(|field| error.is_about(field)))?;
+            // Support can do something with it where the site is at fault.
             let request = error
                 .request_id
                 .clone()
+                .filter(|_| error.code == Code::Internal)
                 .map(|id| view! { <span class="quiet">" " {text!(error.request)} " " {id}</span> });
             Some(view! { <p class="form-error" role="alert">{words(&error)} {request}</p> })
         }
@@ -187,6 +237,29 @@ impl Attempt {
     pub(crate) fn any(self) -> impl IntoView {
         self.rest(&[], words)
     }
+}
+
+/// What a field lacks that must not be empty.
+pub(crate) fn required(value: RwSignal<String>) -> Option<Code> {
+    value
+        .with_untracked(|value| value.trim().is_empty())
+        .then_some(Code::Missing)
+}
+
+/// Moves the focus to what has to be mended, once it is drawn.
+fn focus_first_invalid() {
+    let form = document()
+        .active_element()
+        .and_then(|element| element.closest("form").ok().flatten());
+    let Some(form) = form.map(SendWrapper::new) else {
+        return;
+    };
+    request_animation_frame(move || {
+        let field = form.query_selector("[aria-invalid=true]").ok().flatten();
+        if let Some(field) = field.and_then(|field| field.dyn_into::<HtmlElement>().ok()) {
+            let _ = field.focus();
+        }
+    });
 }
 
 /// The button that sends a form.

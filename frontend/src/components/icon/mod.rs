@@ -15,6 +15,8 @@ pub(crate) enum Icon {
     Trending,
     Previous,
     Next,
+    Zoom,
+    FullScreen,
 }
 
 impl Icon {
@@ -35,6 +37,10 @@ impl Icon {
             Self::Trending => "M4 17l5.5-6 4 3.500L20 7M14.5 7H20v5.5",
             Self::Previous => "M14.5 5.5 8 12l6.5 6.5",
             Self::Next => "M9.5 5.5 16 12l-6.5 6.5",
+            Self::Zoom => {
+                "M10.5 4a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13zM15.500 15.5 20 20M7.5 10.5h6M10.5 7.5v6"
+            }
+            Self::FullScreen => "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
         }
     }
 }

@@ -8,10 +8,13 @@ use crate::language::text;
 #[component]
 pub(crate) fn OfflineBanner() -> impl IntoView {
     let online = RwSignal::new(window().navigator().on_line());
-    let _ = window_event_listener(ev::online, move |_| online.set(true));
-    let _ = window_event_listener(ev::offline, move |_| online.set(false));
+    let listeners = [
+        window_event_listener(ev::online, move |_| online.set(true)),
+        window_event_listener(ev::offline, move |_| online.set(false)),
+    ];
+    on_cleanup(move || listeners.into_iter().for_each(WindowListenerHandle::remove));
     view! {
-        <div role="status">
+        <div class="offline" role="status">
             <Show when=move || !online.get()>
                 <p class="offline-banner">
                     {text!(error.offline)}

@@ -9,9 +9,10 @@ use wasm_bindgen::closure::Closure;
 use web_sys::{Element, IntersectionObserver, IntersectionObserverEntry, IntersectionObserverInit};
 
 use crate::components::error_card::ErrorCard;
-use crate::components::tile::Tile;
+use crate::components::tile::{Tile, tile_id};
 use crate::feed::{Feed, Status};
 use crate::language::text;
+use crate::navigation::{Navigation, focus};
 
 /// How far below the window the next page is asked for.
 const AHEAD: &str = "1200px";
@@ -71,10 +72,37 @@ pub(crate) fn PhotoGrid(
 #[component]
 fn GridEnd(feed: Feed, empty: ViewFn) -> impl IntoView {
     let sentinel = NodeRef::<Div>::new();
+    let navigation = expect_context::<Navigation>();
+    // The first of the photos that a press of the button brings takes the focus from it.
+    let awaited = StoredValue::new(None::<usize>);
+    {
+        let photos = feed.photos().clone();
+        Effect::new(move || {
+            let photos = photos.get();
+            if let Some(photo) = awaited.get_value().and_then(|at| photos.get(at)) {
+                awaited.set_value(None);
+                let tile = tile_id(&photo.id);
+                request_animation_frame(move || {
+                    let tile = document().get_element_by_id(&tile);
+                    if let Some(tile) = tile.and_then(|tile| tile.dyn_into().ok()) {
+                        focus(&tile);
+                    }
+                });
+            }
+        });
+    }
     {
         let feed = feed.clone();
         Effect::new(move || {
             let Some(sentinel) = sentinel.get() else { return };
+            if matches!(feed.status().get(), Status::Ready | Status::AtEnd) {
+                let feed = feed.clone();
+                request_animation_frame(move || {
+                    if navigation.restore_scroll() {
+                        feed.load_more();
+                    }
+                });
+            }
             // A new observer reports at once, so that a page too short to scroll goes on loading.
             if feed.loads_by_scrolling() {
                 let feed = feed.clone();
@@ -95,7 +123,13 @@ fn GridEnd(feed: Feed, empty: ViewFn) -> impl IntoView {
             Status::Ready if feed.loads_by_scrolling() => ().into_any(),
             Status::Ready => view! {
                 <p class="grid-end">
-                    <button class="button" on:click=move |_| feed.load_more()>
+                    <button
+                        class="button"
+                        on:click=move |_| {
+                            awaited.set_value(Some(feed.photos().with_untracked(Vec::len)));
+                            feed.load_more();
+                        }
+                    >
                         {text!(grid.more)}
                     </button>
                 </p>

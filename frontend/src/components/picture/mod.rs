@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use leptos::ev;
 use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{Clamped, JsCast};
-use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
+use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, HtmlImageElement, ImageData};
 
 use crate::first_page::{self, TakenOver};
 use crate::graphql::schema;
+
+/// How often a picture that failed is fetched again.
+const FETCH_AGAIN: Duration = Duration::from_secs(20);
 
 #[derive(cynic::QueryFragment, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ImageSource {
@@ -33,6 +37,23 @@ impl Print {
     pub(crate) fn ratio(&self) -> String {
         format!("{} / {}", self.width, self.height)
     }
+
+    /// The `sizes` attribute on the photo's own page. The router says the same (`router/src/pages/markup.rs`), or the
+    /// picture would be fetched twice.
+    pub(crate) fn stage_sizes(&self) -> String {
+        let Self { width, height, .. } = self;
+        format!(
+            "(min-width: 1000px) min(100vw - 380px, 100vh * {width} / {height}), min(100vw, 70vh * {width} / {height})"
+        )
+    }
+
+    /// The width of the widest file.
+    pub(crate) fn widest(&self) -> f64 {
+        let widths = self.sources.iter().flat_map(|source| source.srcset.split(','));
+        widths
+            .filter_map(|file| file.trim().rsplit_once(' ')?.1.strip_suffix('w')?.parse().ok())
+            .fold(1.0, f64::max)
+    }
 }
 
 #[component]
@@ -44,6 +65,9 @@ pub(crate) fn Picture(
     /// Whether it is in view at once, so that it must not wait for scrolling.
     #[prop(optional)]
     eager: bool,
+    /// The address of a smaller picture that is decoded already.
+    #[prop(default = None)]
+    thumbnail: Option<String>,
 ) -> impl IntoView {
     let ratio = print.ratio();
     let Print {
@@ -58,6 +82,11 @@ pub(crate) fn Picture(
     let fallback = sources.pop();
     let srcset = fallback.map(|source| source.srcset).unwrap_or_default();
     let frame = NodeRef::<Div>::new();
+    Effect::new(move || {
+        if broken.get() {
+            fetch_again(frame);
+        }
+    });
     let picture = if let Some(print) = first_page::print(&srcset) {
         take_over(print, frame, (loaded, broken));
         ().into_any()
@@ -80,14 +109,23 @@ pub(crate) fn Picture(
                     sizes=sizes
                     srcset=srcset
                     src=src
-                    on:load=move |_| loaded.set(true)
+                    on:load=move |_| {
+                        loaded.set(true);
+                        broken.set(false);
+                    }
                     on:error=move |_| broken.set(true)
                 />
             </picture>
         }
         .into_any()
     };
-    let placeholder = (!loaded.get_untracked()).then(|| view! { <Placeholder hash=placeholder/> });
+    let placeholder = match thumbnail {
+        _ if loaded.get_untracked() => None,
+        Some(address) => Some(
+            view! { <img class="picture-placeholder" src=address decoding="sync" alt="" aria-hidden="true"/> }.into_any(),
+        ),
+        None => Some(view! { <Placeholder hash=placeholder/> }.into_any()),
+    };
     view! {
         <div
             class="picture"
@@ -109,19 +147,41 @@ fn take_over(print: TakenOver, frame: NodeRef<Div>, (loaded, broken): (RwSignal<
     loaded.set(image.complete() && is_decodable);
     broken.set(image.complete() && !is_decodable);
     // A picture loads again when its window needs another size of it, and may outlive its frame.
-    let watch = |event: &str, told: RwSignal<bool>| {
+    let watch = |event: &str, is_there: bool| {
         let tell = Closure::<dyn Fn()>::new(move || {
-            told.try_set(true);
+            loaded.try_set(is_there);
+            broken.try_set(!is_there);
         })
         .into_js_value();
         let _ = image.add_event_listener_with_callback(event, tell.unchecked_ref());
     };
-    watch("load", loaded);
-    watch("error", broken);
+    watch("load", true);
+    watch("error", false);
     let picture = StoredValue::new_local(picture);
     Effect::new(move || {
         if let Some(frame) = frame.get() {
             let _ = frame.append_child(&picture.get_value());
+        }
+    });
+}
+
+/// Fetches a picture that failed once more when the network is back, and now and then in case it never was away.
+fn fetch_again(frame: NodeRef<Div>) {
+    let fetch = move || {
+        let image = frame
+            .get_untracked()
+            .and_then(|frame| frame.query_selector("picture img").ok().flatten())
+            .and_then(|image| image.dyn_into::<HtmlImageElement>().ok());
+        if let Some(image) = image {
+            image.set_src(&image.src());
+        }
+    };
+    let online = window_event_listener(ev::online, move |_| fetch());
+    let timer = set_interval_with_handle(fetch, FETCH_AGAIN);
+    on_cleanup(move || {
+        online.remove();
+        if let Ok(timer) = timer {
+            timer.clear();
         }
     });
 }

@@ -8,6 +8,7 @@ use web_sys::{Element, HtmlElement};
 
 use crate::components::icon::{Glyph, Icon};
 use crate::components::notices::NoticeBoard;
+use crate::components::offline_banner::OfflineBanner;
 use crate::language::{Text, text};
 use crate::navigation::focus;
 
@@ -55,13 +56,14 @@ pub(crate) fn Sheet(
             }
             on:click=beside
         >
+            // What is said to the page is out of reach while this is open.
+            <OfflineBanner/>
             <div class="sheet-body">
                 {children()}
                 // Last, so that the focus begins with what the sheet is for.
                 <button class="icon-button sheet-close" aria-label=text!(error.close) on:click=move |_| on_close.run(())>
                     <Glyph icon=Icon::Close/>
                 </button>
-                // The one of the page is out of reach while this is open.
                 <NoticeBoard/>
             </div>
         </dialog>

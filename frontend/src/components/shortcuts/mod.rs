@@ -11,12 +11,15 @@ use crate::navigation::Navigation;
 use crate::preferences::Preferences;
 use crate::route::Timeline;
 
-const KEYS: [(&str, Text); 9] = [
+const KEYS: [(&str, Text); 12] = [
     ("J", text!(shortcuts.next_photo)),
     ("K", text!(shortcuts.previous_photo)),
+    ("Enter", text!(shortcuts.open)),
     ("U", text!(shortcuts.upvote)),
     ("D", text!(shortcuts.downvote)),
     ("C", text!(shortcuts.comment)),
+    ("Z", text!(shortcuts.zoom)),
+    ("F", text!(shortcuts.full_screen)),
     ("G L", text!(shortcuts.to_latest)),
     ("G H", text!(shortcuts.to_hot)),
     ("G T", text!(shortcuts.to_trending)),
@@ -31,20 +34,30 @@ pub(crate) fn Shortcuts() -> impl IntoView {
     let helping = RwSignal::new(false);
     let after_g = StoredValue::new(false);
     let listener = window_event_listener(ev::keydown, move |event| {
-        let Some(key) = plain_key(&event).filter(|_| enabled.get_untracked()) else {
+        let Some(key) = plain_key(&event) else { return };
+        // What has the focus is opened, as a link is; this is no letter that could be meant otherwise.
+        if key == "enter" && focused_tile().is_some_and(|tile| is_focused(&tile)) {
+            event.prevent_default();
+            press(".tile-title a");
+        }
+        if !enabled.get_untracked() {
             return;
-        };
+        }
         let goes = after_g.get_value();
         after_g.set_value(key == "g");
         match key.as_str() {
             "l" if goes => navigation.go(Timeline::Latest.into()),
             "h" if goes => navigation.go(Timeline::Hot(None).into()),
             "t" if goes => navigation.go(Timeline::Trending.into()),
+            "j" if is_viewing() => press(".photo-next"),
+            "k" if is_viewing() => press(".photo-previous"),
             "j" => step(1),
             "k" => step(-1),
+            "z" => press(".photo-zoom"),
+            "f" => press(".photo-full-screen"),
             "u" => press(".vote-up"),
             "d" => press(".vote-down"),
-            "c" => comment(),
+            "c" => comment(navigation),
             "?" => helping.set(true),
             _ => return,
         }
@@ -84,16 +97,29 @@ fn plain_key(event: &KeyboardEvent) -> Option<String> {
     (!is_typing && !is_combined).then(|| event.key().to_ascii_lowercase())
 }
 
+fn viewer() -> Option<Element> {
+    document().query_selector(".photo").ok().flatten()
+}
+
+fn is_viewing() -> bool {
+    viewer().is_some()
+}
+
+fn focused_tile() -> Option<Element> {
+    document()
+        .active_element()?
+        .closest("article.tile")
+        .ok()
+        .flatten()
+}
+
+fn is_focused(element: &Element) -> bool {
+    document().active_element().as_ref() == Some(element)
+}
+
 /// The opened photo if there is one, else the tile that has the focus.
 fn photo_in_hand() -> Option<Element> {
-    let opened = document().query_selector(".photo").ok().flatten();
-    opened.or_else(|| {
-        document()
-            .active_element()?
-            .closest("article.tile")
-            .ok()
-            .flatten()
-    })
+    viewer().or_else(focused_tile)
 }
 
 fn press(button: &str) {
@@ -103,8 +129,8 @@ fn press(button: &str) {
     }
 }
 
-/// Opens the photo, or goes to where one comments on it.
-fn comment() {
+/// Goes to where one comments on the photo, which is opened first.
+fn comment(navigation: Navigation) {
     let Some(photo) = photo_in_hand() else { return };
     let composer = photo
         .query_selector("#new-comment")
@@ -116,7 +142,10 @@ fn comment() {
             // It fails for an element that cannot take the focus only.
             let _ = composer.focus();
         }
-        None => press(".tile-title a"),
+        None => {
+            navigation.expect_comment();
+            press(".tile-title a");
+        }
     }
 }
 

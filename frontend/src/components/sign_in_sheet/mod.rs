@@ -11,7 +11,7 @@ use crate::session::session;
 pub(crate) fn SignInSheet() -> impl IntoView {
     let session = session();
     let registers = RwSignal::new(false);
-    let wanted = Memo::new(move |_| session.is_wanted());
+    let purpose = Memo::new(move |_| session.wanted().map(|intent| intent.purpose));
     // Signing in has run the intent, and with it gone the sheet goes.
     let done = move |_| session.dismiss();
     let forms = move || {
@@ -26,7 +26,7 @@ pub(crate) fn SignInSheet() -> impl IntoView {
             .into_any()
         } else {
             view! {
-                <h2>{text!(account.sign_in_to_go_on)}</h2>
+                <h2>{move || purpose.get()}</h2>
                 <LoginForm on_done=done/>
                 <p>
                     {text!(account.new_here)} " " <button class="link" on:click=move |_| registers.set(true)>{text!(account.create_heading)}</button>
@@ -36,7 +36,7 @@ pub(crate) fn SignInSheet() -> impl IntoView {
         }
     };
     view! {
-        <Show when=move || wanted.get()>
+        <Show when=move || purpose.get().is_some()>
             <Sheet label=text!(account.sign_in) on_close=move |()| session.dismiss()>
                 {forms}
             </Sheet>

@@ -15,19 +15,19 @@ use crate::route::Route;
 pub(crate) struct PhotoTile {
     pub(crate) id: Id,
     pub(crate) title: String,
-    alt_text: Option<String>,
+    pub(crate) alt_text: Option<String>,
     width: i32,
     height: i32,
     placeholder: String,
     sources: Vec<ImageSource>,
-    author: Option<Byline>,
+    pub(crate) author: Option<Byline>,
     pub(crate) votes: Option<VoteTally>,
     pub(crate) viewer_vote: Option<VoteChoice>,
     comment_count: Option<i32>,
 }
 
 impl PhotoTile {
-    fn print(&self) -> Print {
+    pub(crate) fn print(&self) -> Print {
         Print {
             width: self.width,
             height: self.height,
@@ -76,6 +76,8 @@ pub(crate) fn Tile(
 ) -> impl IntoView {
     let print = photo.print();
     let (wide, high) = frame(print.width, print.height);
+    // A portrait would leave most of the row empty.
+    let leads = Memo::new(move |_| leads.get() && wide > high);
     let sizes = Signal::derive(move || sizes((wide, high), leads.get()));
     let is_strip = high == 2 * wide && print.height > 2 * print.width;
     let link = Route::Photo(photo.id.inner().to_owned()).to_string();
@@ -100,6 +102,7 @@ pub(crate) fn Tile(
     view! {
         <article
             class="tile"
+            class:leads=leads
             id=tile
             tabindex="0"
             aria-labelledby=labelled_by
@@ -123,7 +126,7 @@ pub(crate) fn Tile(
                                     </span>
                                 }
                             })}
-                        <a href=link dir="auto">{title.clone()}</a>
+                        <a href=link dir="auto" title=title.clone()>{title.clone()}</a>
                     </h2>
                     <p class="tile-author">
                         <Author author=author.clone()/>
