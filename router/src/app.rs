@@ -38,6 +38,17 @@ struct App {
     pages: Pages,
 }
 
+/// The longest cursor of a timeline, with room to spare.
+const MAX_CURSOR: usize = 512;
+
+/// The cursor in a query string. Cursors need no escapes in an address.
+fn after_in(query: &str) -> Option<String> {
+    let cursor = query.split('&').find_map(|pair| pair.strip_prefix("after="))?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    let is_cursor = (1..=MAX_CURSOR).contains(&cursor.len()) && cursor.bytes().all(is_plain);
+    is_cursor.then(|| cursor.to_owned())
+}
+
 impl Site {
     /// Reads the folders that were given. `base` is the public URL without a slash at its end.
     pub(crate) fn load(config: &Config, base: &str, graph: &Arc<Graph>) -> anyhow::Result<Self> {
@@ -160,7 +171,10 @@ impl Site {
         match files.0.get(name) {
             Some(file) if name != "index.html" => file.answer(request),
             None if name.starts_with("assets/") => NOT_FOUND.as_json(),
-            _ => pages.at(path, Language::of(request)).await.answer(request),
+            _ => {
+                let after = after_in(request.query_string());
+                pages.at(path, after, Language::of(request)).await.answer(request)
+            }
         }
     }
 

@@ -33,7 +33,7 @@ use crate::graph::{Graph, NoAnswer};
 use crate::language::Language;
 use crate::photos::{HotDay, Nodes, Person, Photo};
 use head::Head;
-use markup::{Day, PHOTO_SIZES, Timeline};
+use markup::{Day, Timeline, photo_sizes};
 use style::Style;
 use template::Template;
 
@@ -59,8 +59,11 @@ pub(crate) struct Pages {
     /// Where the days of Hot begin and end.
     time_zone: Tz,
     graph: Arc<Graph>,
-    kept: Cache<(Shown, Language), Arc<Document>>,
+    kept: Cache<(Shown, After, Language), Arc<Document>>,
 }
+
+/// The cursor after which a timeline goes on, for those who run no scripts.
+pub(crate) type After = Option<String>;
 
 /// The app's page in one language.
 struct Edition {
@@ -157,25 +160,29 @@ impl Pages {
     }
 
     /// The page at this path. Those who ask for the same one at the same time wait for the same answer.
-    pub(crate) async fn at(&self, path: &str, language: Language) -> Arc<Document> {
-        self.shown(Shown::at(path), language).await
+    pub(crate) async fn at(&self, path: &str, after: After, language: Language) -> Arc<Document> {
+        self.shown(Shown::at(path), after, language).await
     }
 
     /// The page of an address that is none.
     pub(crate) async fn nowhere(&self, language: Language) -> Arc<Document> {
-        self.shown(Shown::Nothing, language).await
+        self.shown(Shown::Nothing, None, language).await
     }
 
-    async fn shown(&self, shown: Shown, language: Language) -> Arc<Document> {
-        let key = (shown.clone(), language);
+    async fn shown(&self, shown: Shown, after: After, language: Language) -> Arc<Document> {
+        let key = (shown.clone(), after.clone(), language);
         self.kept
             .get_with(key, async {
-                Arc::new(self.write(&shown, language).await.in_a_language())
+                Arc::new(
+                    self.write(&shown, after.as_deref(), language)
+                        .await
+                        .in_a_language(),
+                )
             })
             .await
     }
 
-    async fn write(&self, shown: &Shown, language: Language) -> Document {
+    async fn write(&self, shown: &Shown, after: Option<&str>, language: Language) -> Document {
         let Edition { page, template } = &self.editions[language as usize];
         let Some(template) = template else {
             let status = match shown {
@@ -186,7 +193,7 @@ impl Pages {
                 .with_policy(APP_POLICY.to_owned())
                 .with_status(status);
         };
-        let content = timeout(GRAPH_TIMEOUT, self.content(shown, Draft::new(language))).await;
+        let content = timeout(GRAPH_TIMEOUT, self.content(shown, after, Draft::new(language))).await;
         match content.unwrap_or(Err(NoAnswer::Unavailable)) {
             Ok(content) => self.filled(template, shown, &content),
             Err(NoAnswer::NotThere) => self.filled(template, shown, &not_there(shown, Draft::new(language))),
@@ -217,13 +224,28 @@ impl Pages {
             .with_status(*status)
     }
 
-    async fn content(&self, shown: &Shown, draft: Draft) -> Result<Content, NoAnswer> {
+    async fn content(&self, shown: &Shown, after: Option<&str>, draft: Draft) -> Result<Content, NoAnswer> {
+        let mut content = self.first_content(shown, after, draft).await?;
+        if after.is_some() {
+            // The app begins at the beginning, and those who look for pages find them one by one.
+            content.answers.clear();
+            content.head = content.head.unlisted();
+        }
+        Ok(content)
+    }
+
+    async fn first_content(
+        &self,
+        shown: &Shown,
+        after: Option<&str>,
+        draft: Draft,
+    ) -> Result<Content, NoAnswer> {
         let text = |key| draft.language.text(key);
         match shown {
-            Shown::Latest | Shown::Trending => self.timeline(shown, draft).await,
-            Shown::Hot(day) => self.hot(*day, draft).await,
+            Shown::Latest | Shown::Trending => self.timeline(shown, after, draft).await,
+            Shown::Hot(day) => self.hot(*day, after, draft).await,
             Shown::Photo(id) => self.photo(*id, draft).await,
-            Shown::Person(username) => self.person(username, draft).await,
+            Shown::Person(username) => self.person(username, after, draft).await,
             Shown::AboutRanking => {
                 let head = Head::new(text("app.how_ranking_works"), text("page.about_ranking_words"));
                 Ok(app_page(head.at("/about/ranking".to_owned()), draft))
@@ -236,7 +258,12 @@ impl Pages {
         }
     }
 
-    async fn timeline(&self, shown: &Shown, mut draft: Draft) -> Result<Content, NoAnswer> {
+    async fn timeline(
+        &self,
+        shown: &Shown,
+        after: Option<&str>,
+        mut draft: Draft,
+    ) -> Result<Content, NoAnswer> {
         let (operation, title, words, path, feed) = match shown {
             Shown::Trending => (
                 "TrendingPhotos",
@@ -255,16 +282,18 @@ impl Pages {
         };
         let [title, words] = [title, words].map(|key| draft.language.text(key));
         let (page, answered) = self
-            .photos(operation, json!({ "first": PAGE_SIZE, "after": null }))
+            .photos(operation, json!({ "first": PAGE_SIZE, "after": after }))
             .await?;
         let main = markup::timeline(
             &mut draft,
             &Timeline {
                 title,
                 words,
-                ranked: operation == "TrendingPhotos",
+                // Further on, the first is not the first.
+                ranked: operation == "TrendingPhotos" && after.is_none(),
                 day: None,
                 page: &page,
+                path,
                 archive: &[],
                 podium: None,
             },
@@ -276,11 +305,15 @@ impl Pages {
         Ok(Content::new(head, main, draft).with([answered]))
     }
 
-    async fn hot(&self, named: Option<NaiveDate>, mut draft: Draft) -> Result<Content, NoAnswer> {
-        let of_day =
-            |day: Option<NaiveDate>, first: u32| json!({ "day": day, "first": first, "after": null });
+    async fn hot(
+        &self,
+        named: Option<NaiveDate>,
+        after: Option<&str>,
+        mut draft: Draft,
+    ) -> Result<Content, NoAnswer> {
+        let of_day = |day: Option<NaiveDate>, first: u32, after: Option<&str>| json!({ "day": day, "first": first, "after": after });
         let (photos, days) = join(
-            self.photos("HotPhotos", of_day(named, PAGE_SIZE)),
+            self.photos("HotPhotos", of_day(named, PAGE_SIZE, after)),
             self.graph.ask("HotDays", &json!({})),
         )
         .await;
@@ -302,7 +335,9 @@ impl Pages {
         if named.is_none()
             && page.nodes.iter().flatten().next().is_none()
             && let Some(last) = archive.iter().find(|day| day.winner.is_some())
-            && let Ok((best, answered)) = self.photos("HotPhotos", of_day(Some(last.day), PODIUM)).await
+            && let Ok((best, answered)) = self
+                .photos("HotPhotos", of_day(Some(last.day), PODIUM, None))
+                .await
         {
             podium = Some((last.day, best.into_present()));
             answers.push(answered);
@@ -318,13 +353,14 @@ impl Pages {
             None => language.filled("timeline.hot_words", self.time_zone.name()),
             Some(_) => language.text("timeline.hot_day_words").to_owned(),
         };
+        let path = named.map_or_else(|| "/hot".to_owned(), |day| format!("/hot/{day}"));
         let today = Utc::now().with_timezone(&self.time_zone).date_naive();
         let main = markup::timeline(
             &mut draft,
             &Timeline {
                 title: &title,
                 words: &words,
-                ranked: true,
+                ranked: after.is_none(),
                 day: Some(Day {
                     shown: named.unwrap_or(today),
                     today,
@@ -332,11 +368,11 @@ impl Pages {
                     is_named: named.is_some(),
                 }),
                 page: &page,
+                path: &path,
                 archive: &archive,
                 podium: podium.as_ref().map(|(day, photos)| (*day, photos.as_slice())),
             },
         );
-        let path = named.map_or_else(|| "/hot".to_owned(), |day| format!("/hot/{day}"));
         let photos = page.into_present();
         let mut head = Head::new(&title, &words)
             .with_photos(&photos, true)
@@ -363,7 +399,7 @@ impl Pages {
         let mut head = Head::new(&photo.print.title, &description)
             .at(photo.path())
             .of_kind("article")
-            .with_picture(&photo.print, PHOTO_SIZES);
+            .with_picture(&photo.print, &photo_sizes(&photo.print));
         if let Some(author) = author {
             head = head.with_feed(photos_by(language, author), feed_of(author));
         }
@@ -374,9 +410,14 @@ impl Pages {
         }]))
     }
 
-    async fn person(&self, username: &str, mut draft: Draft) -> Result<Content, NoAnswer> {
+    async fn person(
+        &self,
+        username: &str,
+        after: Option<&str>,
+        mut draft: Draft,
+    ) -> Result<Content, NoAnswer> {
         let who = json!({ "username": username });
-        let which = json!({ "username": username, "first": PAGE_SIZE, "after": null });
+        let which = json!({ "username": username, "first": PAGE_SIZE, "after": after });
         let (profile, photos) = join(
             self.graph.ask("Profile", &who),
             self.graph.ask("PhotosOf", &which),

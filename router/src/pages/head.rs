@@ -70,6 +70,12 @@ impl Head {
         self
     }
 
+    /// Not to be known by its address.
+    pub(super) fn unlisted(mut self) -> Self {
+        self.path = None;
+        self
+    }
+
     pub(super) fn of_kind(mut self, kind: &'static str) -> Self {
         self.kind = kind;
         self
