@@ -19,21 +19,31 @@ import viewer from './operations/7-viewer.graphql';
 
 const variables = (value) => JSON.stringify(value, null, 2);
 
+// The router refuses what another site could send; this header shows that we are not another site.
+const fetcher = createGraphiQLFetcher({ url: '/graphql', headers: { 'x-proofsheet': '1' } });
+
+// So that every tab can be run as it is.
+const newest = await fetch('/graphql', {
+  method: 'POST',
+  headers: { 'content-type': 'application/json', 'x-proofsheet': '1' },
+  body: JSON.stringify({ query: 'query Newest { latestPhotos(first: 1) { nodes { id } } }', operationName: 'Newest' }),
+})
+  .then((answer) => answer.json())
+  .then((answer) => answer.data.latestPhotos.nodes[0].id)
+  .catch(() => '00000000-0000-0000-0000-000000000000');
+
 const tabs = [
   { query: latest },
   { query: hot },
-  { query: photo, variables: variables({ id: '' }) },
+  { query: photo, variables: variables({ id: newest }) },
   {
     query: register,
     variables: variables({ input: { email: 'ada@example.org', password: 'a long sentence is a good password' } }),
   },
   { query: claimUsername, variables: variables({ username: 'ada' }) },
-  { query: vote, variables: variables({ photoId: '', vote: 'UP' }) },
+  { query: vote, variables: variables({ photoId: newest, vote: 'UP' }) },
   { query: viewer },
 ];
-
-// The router refuses what another site could send; this header shows that we are not another site.
-const fetcher = createGraphiQLFetcher({ url: '/graphql', headers: { 'x-proofsheet': '1' } });
 
 createRoot(document.getElementById('playground')).render(
   <GraphiQL fetcher={fetcher} defaultTabs={tabs} defaultEditorToolsVisibility="variables" />,
