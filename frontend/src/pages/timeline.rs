@@ -175,7 +175,17 @@ pub(crate) fn TimelinePage(timeline: Timeline) -> impl IntoView {
         match days.filter(|_| is_today) {
         Some(days) => view! { <EmptyToday days/> }.into_any(),
         None if hot.is_some() => {
-            view! { <p class="empty">{text!(timeline.none_that_day)}</p> }.into_any()
+            let is_future = hot
+                .as_ref()
+                .and_then(Option::as_ref)
+                .is_some_and(|day| day.0 > time::today().0);
+            let words = if is_future {
+                text!(timeline.not_begun)
+            } else {
+                text!(timeline.none_that_day)
+            };
+            let today = Timeline::Hot(None).to_string();
+            view! { <p class="empty">{words} " " <a href=today>{text!(timeline.see_today)}</a></p> }.into_any()
         }
         None => view! {
             <p class="empty">

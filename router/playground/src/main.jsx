@@ -1,6 +1,7 @@
 // GraphiQL with our operations in its tabs. Everything comes from this origin, so it works without the internet.
 
 import './policy.js';
+import './tabs.js';
 import './workers.js';
 
 import { createGraphiQLFetcher } from '@graphiql/toolkit';

@@ -82,7 +82,12 @@ pub(super) fn timeline(draft: &mut Draft, timeline: &Timeline<'_>) -> Markup {
                         }
                     }
                 }
-                Some(_) => p.empty { (language.text("timeline.none_that_day")) },
+                Some(Day { shown, today, .. }) => {
+                    p.empty {
+                        (language.text(if shown > today { "timeline.not_begun" } else { "timeline.none_that_day" }))
+                        " " a href="/hot" { (language.text("timeline.see_today")) }
+                    }
+                }
                 None => p.empty { (language.text("timeline.none")) " " (upload_first(language)) },
             }
         }

@@ -98,6 +98,7 @@ async fn everybody_can_use_every_page_in_every_state() -> Result<()> {
     ada.say(&photos[4], "A remark with https://example.org in it.")
         .await?;
     signed_out(&guest, &mut findings, &photos[4]).await?;
+    playground(&guest, &mut findings).await?;
     guest.closes_content().await?;
     signed_in(&ada, &mut findings, &photos[4]).await?;
     system.stop().await;
@@ -177,6 +178,25 @@ async fn signed_out(guest: &Browser, findings: &mut Findings, photo: &str) -> Re
     guest.find(Role::Button, "Retry").await?;
     findings.look(guest, "offline").await?;
     guest.is_offline(false).await
+}
+
+/// Its editor is not ours, but its page is: it can be used, on a phone too, and every tab can be run as it is.
+async fn playground(guest: &Browser, findings: &mut Findings) -> Result<()> {
+    guest.visit("/playground").await?;
+    guest.find(Role::Heading, "API playground").await?;
+    guest.find(Role::Link, "← Proofsheet").await?;
+    guest.click(Role::Button, "PhotoPage").await?;
+    guest.click(Role::Button, "Execute query (Ctrl-Enter)").await?;
+    guest.reads("Frame 5").await?;
+    for theme in THEMES {
+        guest.prefers(theme).await?;
+        findings
+            .0
+            .extend(axe::complaints(guest, &format!("the playground, {theme}")).await?);
+    }
+    guest.resize(PHONE.0, PHONE.1).await?;
+    guest.fits("the playground on a phone").await?;
+    guest.resize_back().await
 }
 
 async fn signed_in(ada: &Member<'_>, findings: &mut Findings, photo: &str) -> Result<()> {

@@ -409,9 +409,7 @@ async fn without_cookies(site: &Site, bert: &Member<'_>) -> Result<()> {
     let tile = browser.find(Role::Article, "Frame 12").await?;
     browser.click_in(&tile, Role::Button, "Upvote").await?;
     browser.find(Role::Dialog, "Sign in").await?;
-    browser
-        .reads("This browser keeps no cookies of this site")
-        .await?;
+    browser.reads("This browser blocks cookies for this site").await?;
     browser.screenshots("without-cookies").await?;
     bert.fill_in(&browser).await?;
     browser.reads("Please sign in again.").await?;
