@@ -30,7 +30,7 @@ pub(crate) fn App() -> impl IntoView {
     let session = Session::provide();
     Ballots::provide(session, notices);
     Feeds::provide();
-    Uploads::provide(session, navigation);
+    Uploads::provide(navigation);
 
     parts::expect_photo();
 

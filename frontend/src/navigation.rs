@@ -291,7 +291,9 @@ impl Navigation {
         let position = window().scroll_y().unwrap_or(0.0);
         let position = self.restoring.get_value().unwrap_or(position);
         let key = scroll_key(self.entry.get_value());
-        let value = (position > 0.0).then(|| position.to_string());
+        // Written and read by the browser: the code for floating-point numbers is large.
+        let value = js_sys::Number::from(position).to_fixed(0).map(String::from);
+        let value = value.ok().filter(|_| position > 0.0);
         storage::write(storage::tab().as_ref(), &key, value.as_deref());
     }
 }
@@ -301,9 +303,8 @@ fn scroll_key(entry: u32) -> String {
 }
 
 fn kept_scroll(entry: u32) -> Option<f64> {
-    storage::read(storage::tab().as_ref(), &scroll_key(entry))?
-        .parse()
-        .ok()
+    let kept = storage::read(storage::tab().as_ref(), &scroll_key(entry))?;
+    Some(js_sys::Number::parse_float(&kept)).filter(|position| position.is_finite())
 }
 
 /// Whether nothing has the focus: what had it may be gone.

@@ -12,7 +12,6 @@ use crate::graphql::{Id, schema};
 use crate::language::{Text, text};
 use crate::navigation::Navigation;
 use crate::route::Route;
-use crate::session::Session;
 
 /// The types that the file picker offers; the photo service decides by the bytes. With this list iOS converts HEIC to
 /// JPEG.
@@ -123,15 +122,16 @@ pub(crate) struct Uploads {
     owner: StoredValue<Owner>,
     /// Whether files are held over the window.
     is_hovered: RwSignal<bool>,
-    session: Session,
+    /// Files that wait for the upload page, whose code is a part of its own.
+    dropped: RwSignal<Vec<SendWrapper<File>>>,
 }
 
 impl Uploads {
     /// Takes files that are dropped anywhere in the window, or pasted outside of a text.
-    pub(crate) fn provide(session: Session, navigation: Navigation) {
+    pub(crate) fn provide(navigation: Navigation) {
         let uploads = Self {
             is_hovered: RwSignal::new(false),
-            session,
+            dropped: RwSignal::new(Vec::new()),
             items: RwSignal::new(Vec::new()),
             next: StoredValue::new(0),
             owner: StoredValue::new(Owner::current().expect("called while the app mounts")),
@@ -149,7 +149,9 @@ impl Uploads {
             let files = listed(files);
             let has_files = !files.is_empty();
             if has_files {
-                uploads.add(files);
+                uploads
+                    .dropped
+                    .update(|dropped| dropped.extend(files.into_iter().map(SendWrapper::new)));
                 if navigation.here().route != Route::Upload {
                     navigation.go(Route::Upload);
                 }
@@ -179,9 +181,17 @@ impl Uploads {
                 event.prevent_default();
             }
         });
-        // What was dropped before the sign-in is sent after it.
-        session.on_change(move || uploads.start_waiting());
         provide_context(uploads);
+    }
+
+    /// Adds what was dropped so far, and what will be while the page is open.
+    pub(crate) fn take_dropped(self) {
+        Effect::new(move || {
+            if self.dropped.with(|dropped| !dropped.is_empty()) {
+                let files = self.dropped.try_update(std::mem::take).unwrap_or_default();
+                self.add(files.into_iter().map(SendWrapper::take).collect());
+            }
+        });
     }
 
     pub(crate) fn is_hovered(self) -> bool {
@@ -285,9 +295,6 @@ impl Uploads {
     }
 
     fn start_waiting(self) {
-        if self.session.viewer_now().is_none() {
-            return;
-        }
         let items = self.items.get_untracked();
         let sending = items
             .iter()

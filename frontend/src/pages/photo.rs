@@ -107,9 +107,6 @@ pub(crate) struct Shown {
     tile: Option<PhotoTile>,
     /// The address of the tile's picture, which is decoded already.
     thumbnail: Option<String>,
-    steps: Option<Steps>,
-    /// The photos before and after it on the timeline.
-    neighbours: Memo<[Option<PhotoTile>; 2]>,
 }
 
 /// Over a timeline, which waits beneath, scrolled as it was. It opens at once: with what the tile shows, until the rest
@@ -119,33 +116,6 @@ pub(crate) fn PhotoOverlay(id: Memo<Option<String>>) -> impl IntoView {
     let navigation = expect_context::<Navigation>();
     let feeds = expect_context::<Feeds>();
     let feed = move || feeds.find(&navigation.here().beneath?);
-    let neighbours = Memo::new(move |_| {
-        let (Some(id), Some(feed)) = (id.get(), feed()) else {
-            return [None, None];
-        };
-        let (left, neighbours) = feed.photos().with(|photos| {
-            let at = photos.iter().position(|photo| photo.id.inner() == id);
-            let places = at.map(|at| [at.checked_sub(1), Some(at + 1)]);
-            let tile = |at: Option<usize>| at.and_then(|at| photos.get(at).cloned());
-            let left = at.map_or(photos.len(), |at| photos.len() - at);
-            (left, places.unwrap_or_default().map(tile))
-        });
-        // The next page is here before it is needed.
-        if left <= AHEAD && feed.status().get() == Status::Ready {
-            feed.load_more();
-        }
-        neighbours
-    });
-    let steps = Steps {
-        has_previous: Signal::derive(move || neighbours.with(|[previous, _]| previous.is_some())),
-        has_next: Signal::derive(move || neighbours.with(|[_, next]| next.is_some())),
-        go: Callback::new(move |by: i32| {
-            let [previous, next] = neighbours.get_untracked();
-            if let Some(photo) = if by < 0 { previous } else { next } {
-                navigation.show_photo(&photo.id);
-            }
-        }),
-    };
     let opened = id.get_untracked();
     let last = StoredValue::new(opened.clone());
     // Two frames: in the first the sheet gives the focus back to the link that opened it.
@@ -180,8 +150,6 @@ pub(crate) fn PhotoOverlay(id: Memo<Option<String>>) -> impl IntoView {
             thumbnail: decoded_picture(&tile_id(&id)),
             id,
             tile,
-            steps: Some(steps),
-            neighbours,
         };
         let preview = shown.clone();
         let waiting = move || view! { <Preview shown=preview.clone()/> }.into_any();
@@ -246,8 +214,6 @@ pub(crate) fn PhotoPage(id: String) -> impl IntoView {
         id: Id::new(id),
         tile: None,
         thumbnail: None,
-        steps: None,
-        neighbours: Memo::new(|_| [None, None]),
     };
     view! {
         <div class="photo-page">{later(parts::photo, shown)}</div>
@@ -388,6 +354,30 @@ impl From<PhotoDetails> for Known {
     }
 }
 
+/// The photos before and after this one on the timeline beneath.
+fn neighbours(id: &Id) -> Memo<[Option<PhotoTile>; 2]> {
+    let feeds = expect_context::<Feeds>();
+    let timeline = expect_context::<Navigation>().here().beneath;
+    let id = id.clone();
+    Memo::new(move |_| {
+        let Some(feed) = timeline.as_ref().and_then(|timeline| feeds.find(timeline)) else {
+            return [None, None];
+        };
+        let (left, neighbours) = feed.photos().with(|photos| {
+            let at = photos.iter().position(|photo| photo.id == id);
+            let places = at.map(|at| [at.checked_sub(1), Some(at + 1)]);
+            let tile = |at: Option<usize>| at.and_then(|at| photos.get(at).cloned());
+            let left = at.map_or(photos.len(), |at| photos.len() - at);
+            (left, places.unwrap_or_default().map(tile))
+        });
+        // The next page is here before it is needed.
+        if left <= AHEAD && feed.status().get() == Status::Ready {
+            feed.load_more();
+        }
+        neighbours
+    })
+}
+
 #[component]
 fn Details(
     known: Known,
@@ -405,12 +395,18 @@ fn Details(
         author,
         print,
     } = known;
-    let Shown {
-        thumbnail,
-        steps,
-        neighbours,
-        ..
-    } = shown;
+    let neighbours = neighbours(&shown.id);
+    let navigation = expect_context::<Navigation>();
+    let steps = navigation.here().beneath.map(|_| Steps {
+        has_previous: Signal::derive(move || neighbours.with(|[previous, _]| previous.is_some())),
+        has_next: Signal::derive(move || neighbours.with(|[_, next]| next.is_some())),
+        go: Callback::new(move |by: i32| {
+            let [previous, next] = neighbours.get_untracked();
+            if let Some(photo) = if by < 0 { previous } else { next } {
+                navigation.show_photo(&photo.id);
+            }
+        }),
+    });
     let (shown_title, shown_alt) = (RwSignal::new(title.clone()), RwSignal::new(alt_text));
     let author_id = author.as_ref().map(|author| author.id.clone());
     let owner_id = author_id.clone();
@@ -449,7 +445,7 @@ fn Details(
     };
     view! {
         <article class="photo" aria-labelledby="photo-title">
-            <PhotoStage print thumbnail alt=shown_alt.into() steps/>
+            <PhotoStage print thumbnail=shown.thumbnail alt=shown_alt.into() steps/>
             <div class="photo-side">
                 <header class="photo-head">
                     <Heading title=shown_title>

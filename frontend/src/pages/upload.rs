@@ -30,6 +30,7 @@ pub(crate) fn UploadPage() -> impl IntoView {
 #[component]
 fn Queue() -> impl IntoView {
     let uploads = expect_context::<Uploads>();
+    uploads.take_dropped();
     let see_all = move || {
         let published = uploads
             .items()

@@ -165,6 +165,12 @@ async fn leafing_through_photos(site: &Site) -> Result<()> {
     browser.press(Key::Escape).await?;
     browser.is_at("/").await?;
     browser.has_focus(Role::Article, "Frame 10").await?;
+    browser
+        .holds(
+            "the timeline's title",
+            "return document.title === 'Latest · Proofsheet'",
+        )
+        .await?;
     browser.closes_content().await
 }
 
