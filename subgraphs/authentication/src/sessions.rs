@@ -153,7 +153,7 @@ pub async fn start(
             return Err(Error::WrongCredentials);
         }
         open(state, &mut *connection, &account, session, &refresh, origin, now).await?;
-        let ended = sessions::end_oldest(&mut *connection, account.id, MAX_SESSIONS).await?;
+        let ended = sessions::end_oldest(&mut *connection, account.id, session, MAX_SESSIONS).await?;
         announce_ended(state, connection, &ended, now).await?;
         Ok(())
     })?;

@@ -190,11 +190,12 @@ pub async fn of_account(
 // These statements are not checked when the service is compiled: the database describes what RETURNING gives only when it
 // runs them.
 
-/// Ends the least recently used sessions of an account beyond the newest `keep`, and returns their ids. Call it with the
-/// account locked.
+/// Ends the least recently used sessions of an account until `keep` are left, and returns their ids. `new` is not among
+/// them, whatever the clocks of the replicas say. Call it with the account locked.
 pub async fn end_oldest(
     connection: &mut sqlx::MySqlConnection,
     account: UserId,
+    new: SessionId,
     keep: i64,
 ) -> Result<Vec<SessionId>, sqlx::Error> {
     let count = sqlx::query_scalar!("SELECT COUNT(*) FROM session WHERE account_id = ?", account.0)
@@ -204,9 +205,10 @@ pub async fn end_oldest(
         return Ok(Vec::new());
     }
     sqlx::query_scalar(
-        "DELETE FROM session WHERE account_id = ? ORDER BY last_used_at, id LIMIT ? RETURNING id",
+        "DELETE FROM session WHERE account_id = ? AND id <> ? ORDER BY last_used_at, id LIMIT ? RETURNING id",
     )
     .bind(account.0)
+    .bind(new.0)
     .bind(count - keep)
     .fetch_all(&mut *connection)
     .await
