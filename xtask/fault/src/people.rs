@@ -130,8 +130,19 @@ impl Person {
                 self.refresh().await;
             }
             50..52 => self.register().await,
+            52..72 => self.look().await,
             _ => self.vote(account).await,
         }
+    }
+
+    /// Looks at a timeline. Parts may be missing while something is broken; the site notes what must not happen.
+    async fn look(&mut self) {
+        const PAGE: &str =
+            "{ nodes { id title updatedAt author { username } votes { up down } commentCount } }";
+        let timelines = ["latestPhotos", "hotPhotos", "trendingPhotos"];
+        let timeline = timelines.choose(&mut self.rng).copied().unwrap_or("latestPhotos");
+        self.ask(&format!("{{ {timeline}(first: 24) {PAGE} }}"), json!({}))
+            .await;
     }
 
     fn unique(&mut self, what: &str) -> String {

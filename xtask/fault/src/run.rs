@@ -159,6 +159,11 @@ impl Ground {
                 records: Vec::new(),
             });
         }
+        findings.extend(world.site.take_internal_errors().into_iter().map(|what| Finding {
+            kind: Kind::Wrong,
+            what,
+            records: Vec::new(),
+        }));
         let gone = deletions.finish().await?;
         check_sessions(&mut persons).await;
         let records = history.records();

@@ -1,5 +1,6 @@
 //! A client of the public API that tells what it knows of each answer, and no more.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -24,6 +25,8 @@ const REFUSALS: [&str; 6] = [
 pub(crate) struct Site {
     client: reqwest::Client,
     url: String,
+    /// Errors with the code INTERNAL, which no fault of another part excuses.
+    internal_errors: Arc<Mutex<Vec<String>>>,
 }
 
 /// An answer: the value of the field that was asked for, null unless the outcome is good.
@@ -93,7 +96,11 @@ impl Answer {
 impl Site {
     pub(crate) fn new(url: String) -> Result<Self> {
         let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
-        Ok(Self { client, url })
+        Ok(Self {
+            client,
+            url,
+            internal_errors: Arc::default(),
+        })
     }
 
     /// Sends an operation with one field.
@@ -110,9 +117,37 @@ impl Site {
             Err(error) => return Answer::broken(&error),
         };
         match answer.json().await {
-            Ok(body) => Answer::read(&body),
+            Ok(body) => {
+                self.note_internal_errors(operation, &body);
+                Answer::read(&body)
+            }
             Err(_) => Answer::unknown("the answer is no JSON"),
         }
+    }
+
+    fn note_internal_errors(&self, operation: &str, body: &Value) {
+        let errors = body["errors"].as_array().into_iter().flatten();
+        let internal = errors
+            .filter(|error| {
+                error["extensions"]["code"]
+                    .as_str()
+                    .is_none_or(|code| code == "INTERNAL")
+            })
+            .map(|error| format!("{error} in answer to {operation}"));
+        self.internal_errors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(internal);
+    }
+
+    /// The errors with the code INTERNAL since the last call.
+    pub(crate) fn take_internal_errors(&self) -> Vec<String> {
+        std::mem::take(
+            &mut *self
+                .internal_errors
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     /// Uploads a picture; the value is the upload's id.
