@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::lab::{Lab, wait_until};
 
 /// Far more than it takes: a busy machine is no failure.
-pub(crate) const LONG: Duration = Duration::from_secs(180);
+pub(crate) const LONG: Duration = Duration::from_secs(300);
 
 /// Inserts rows at nodes in turn, and keeps the numbers of those that were acknowledged.
 pub(crate) struct Writer {
