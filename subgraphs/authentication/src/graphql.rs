@@ -15,7 +15,7 @@ use chassis::viewer::{require_viewer, viewer};
 
 use crate::domain::{Account, SessionId, shorten_user_agent};
 use crate::error::Error;
-use crate::guessing::Address;
+use crate::login_throttle::Address;
 use crate::sessions::Origin;
 use crate::state::State;
 use crate::store::accounts;
@@ -39,7 +39,7 @@ fn origin(ctx: &Context<'_>) -> Origin {
         .map(|value| String::from_utf8_lossy(value.as_bytes()));
     Origin {
         user_agent: user_agent.and_then(|text| shorten_user_agent(&text)),
-        address: state.guessing.address_key(&address(ctx)),
+        address: state.login_throttle.address_key(&address(ctx)),
         replaces: state.cookies.refresh_token(headers).map(str::to_owned),
     }
 }

@@ -10,14 +10,14 @@ pub mod error;
 
 pub mod cookies;
 pub mod graphql;
-pub mod guessing;
+pub mod login_throttle;
 pub mod hashing;
 pub mod internal;
 pub mod keys;
 pub mod sessions;
 pub mod state;
 pub mod store;
-pub mod upkeep;
+pub mod jobs;
 
 use async_graphql::{EmptySubscription, Schema, SchemaBuilder};
 use axum::Router;

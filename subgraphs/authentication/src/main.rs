@@ -5,7 +5,7 @@ use authentication::config::{Config, KeyConfig};
 use authentication::domain::Email;
 use authentication::keys::{self, Sealer, TakeOver};
 use authentication::state::State;
-use authentication::{MIGRATOR, routes, schema, store, upkeep};
+use authentication::{MIGRATOR, jobs, routes, schema, store};
 use chassis::Clock;
 use chassis::program::{self, Ground, Nothing, Offline, Program, Served, Task};
 use chassis::server::{self, Readiness};
@@ -64,7 +64,7 @@ impl Program for Service {
         config.warn_of_plain_http();
         let state = State::open_when_there(&config, &ground).await?;
         let (peers, stop) = (ground.peers, ground.stop);
-        let mut jobs = upkeep::spawn(&state, &stop);
+        let mut jobs = jobs::spawn(&state, &stop);
         let relay = state
             .outbox
             .spawn_relay(state.pool.clone(), &peers.http, &peers.secret, stop.clone());
@@ -78,7 +78,7 @@ impl Program for Service {
         clock: Clock,
         Nothing {}: Nothing,
     ) -> anyhow::Result<serde_json::Value> {
-        let repaired = upkeep::reconcile(&pool, &clock).await?;
+        let repaired = jobs::reconcile(&pool, &clock).await?;
         Ok(serde_json::json!({ "repaired": repaired }))
     }
 }

@@ -11,9 +11,9 @@ use sqlx::MySqlPool;
 
 use crate::config::Config;
 use crate::cookies::Cookies;
-use crate::guessing::Guessing;
 use crate::hashing::Hasher;
 use crate::keys::{KeyError, KeyRing};
+use crate::login_throttle::LoginThrottle;
 
 /// The service's parts. Cheap to clone.
 #[derive(Clone)]
@@ -30,7 +30,7 @@ pub struct Parts {
     /// Hashes passwords.
     pub hasher: Hasher,
     /// Counts wrong guesses.
-    pub guessing: Guessing,
+    pub login_throttle: LoginThrottle,
     /// Writes and reads cookies.
     pub cookies: Cookies,
     /// Tells the others of accounts.
@@ -48,7 +48,7 @@ impl State {
     ) -> Result<Self, KeyError> {
         let keys = KeyRing::open(pool.clone(), key_secret, tokens.clone(), clock.now()).await?;
         Ok(Self(Arc::new(Parts {
-            guessing: Guessing::new(pool.clone(), clock.clone(), config.limits, key_secret),
+            login_throttle: LoginThrottle::new(pool.clone(), clock.clone(), config.limits, key_secret),
             keys,
             hasher: Hasher::default(),
             cookies: Cookies::of(&config.public_url),

@@ -26,8 +26,8 @@ impl Mutation {
         let origin = origin(ctx);
         let place = state.hasher.queue()?;
         state
-            .guessing
-            .count(&[state.guessing.registrations_from(&address(ctx))])
+            .login_throttle
+            .count(&[state.login_throttle.registrations_from(&address(ctx))])
             .await?;
         // The unique key decides; asking first only saves the hashing.
         let taken = database::read(|| accounts::by_email(&state.pool, &email, &origin.address))
@@ -123,30 +123,30 @@ async fn check_credentials(
     password: String,
 ) -> Result<(Account, PasswordHash), Failure> {
     let state = state(ctx);
-    let guessing = &state.guessing;
+    let login_throttle = &state.login_throttle;
     let place = state.hasher.queue()?;
     let address = address(ctx);
-    let address_key = guessing.address_key(&address);
+    let address_key = login_throttle.address_key(&address);
     let found = latest_by_email(state, email, &address_key).await?;
     let known = found.as_ref().is_some_and(|found| found.address_is_known);
     let all_together = if known {
-        guessing.logins_by_acquaintances(email)
+        login_throttle.logins_from_known_addresses(email)
     } else {
-        guessing.logins_by_strangers(email)
+        login_throttle.logins_from_unknown_addresses(email)
     };
-    let subjects = [
-        guessing.logins_from(&address),
-        guessing.logins_to(email, &address),
+    let buckets = [
+        login_throttle.logins_from(&address),
+        login_throttle.logins_to(email, &address),
         all_together,
     ];
-    guessing.refuse_early(&subjects).await?;
+    login_throttle.refuse_early(&buckets).await?;
     let turn = place.turn().await?;
-    guessing.count(&subjects).await?;
+    login_throttle.count(&buckets).await?;
     let hash = found.as_ref().map(|found| &found.password_hash);
     let verified = turn.verify(&password, hash).await?;
     match found {
         Some(found) if verified != Verified::Wrong => {
-            guessing.forgive(&subjects).await?;
+            login_throttle.refund(&buckets).await?;
             let id = found.account.id;
             let hash = normalise(state, &turn, (id, found.password_hash), &password, verified).await?;
             Ok((found.account, hash))
@@ -195,10 +195,10 @@ async fn confirm(
     field: &'static str,
 ) -> Result<PasswordHash, Error> {
     let place = state.hasher.queue()?;
-    let subjects = [state.guessing.confirmations(account.id)];
-    state.guessing.refuse_early(&subjects).await?;
+    let buckets = [state.login_throttle.confirmations(account.id)];
+    state.login_throttle.refuse_early(&buckets).await?;
     let turn = place.turn().await?;
-    state.guessing.count(&subjects).await?;
+    state.login_throttle.count(&buckets).await?;
     let hash = database::read(|| accounts::password_hash(&state.pool, account.id))
         .await?
         .ok_or(Error::SessionEnded)?;
@@ -206,7 +206,7 @@ async fn confirm(
     if verified == Verified::Wrong {
         return Err(Error::WrongPassword { field });
     }
-    state.guessing.forgive(&subjects).await?;
+    state.login_throttle.refund(&buckets).await?;
     normalise(state, &turn, (account.id, hash), &password, verified).await
 }
 

@@ -51,7 +51,7 @@ pub async fn count(
 }
 
 /// Takes one try back.
-pub async fn forgive(executor: impl MySqlExecutor<'_>, subject: &[u8]) -> Result<(), sqlx::Error> {
+pub async fn refund(executor: impl MySqlExecutor<'_>, subject: &[u8]) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE attempt SET tries = tries - 1 WHERE subject = ? AND tries > 0",
         subject

@@ -1,4 +1,4 @@
-use authentication::upkeep::{Repaired, reconcile};
+use authentication::jobs::{Repaired, reconcile};
 use axum::http::StatusCode;
 use chassis::internal::SECRET_HEADER;
 use chrono::TimeDelta;

@@ -10,7 +10,7 @@ macro_rules! assert_sorted_snapshot {
 mod account;
 mod cookies;
 mod ended;
-mod guessing;
+mod login_throttle;
 mod internal;
 mod keys;
 mod lost;

@@ -101,7 +101,7 @@ async fn a_login_lives_thirty_days_from_its_last_use() {
     service.clock.advance(TimeDelta::days(30));
     assert_eq!(refused(&service, &third).await, "UNAUTHENTICATED");
     assert_eq!(viewer(&signed_in(&service.client, &third)).await, Value::Null);
-    authentication::upkeep::reconcile(&service.database.pool, &service.clock.clock())
+    authentication::jobs::reconcile(&service.database.pool, &service.clock.clock())
         .await
         .unwrap();
     assert_eq!(service.count("SELECT COUNT(*) FROM session").await, 0);

@@ -138,7 +138,7 @@ async fn accounts_from_before_stay_reachable() {
         assert_eq!(email_of(first).await, json!(first));
         assert_eq!(email_of(second).await, json!(second));
         assert_eq!(email_of("ADA@example.org").await, json!("ada@example.org"));
-        authentication::upkeep::reconcile(&service.database.pool, &service.clock.clock())
+        authentication::jobs::reconcile(&service.database.pool, &service.clock.clock())
             .await
             .unwrap();
     }

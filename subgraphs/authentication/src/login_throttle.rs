@@ -1,9 +1,9 @@
-//! Slows guessing down: how often something may be tried from one address and on one account.
+//! The login throttle: limits attempts from one address and on one account.
 //!
-//! Counted in the database, so that all replicas count together, and once per GraphQL field, so that aliases do not
-//! multiply tries. A window does not move when it is full: however long an attack goes on, the next window comes. And
-//! an address from which an account was signed in to before has a count of its own, so that strangers who use up an
-//! account's tries do not lock its owner out.
+//! It counts in the database, so that all replicas count together, and once per GraphQL field, so that aliases do not
+//! multiply attempts. A window does not move when it is full: during an attack the next window still begins. An address
+//! from which the account has signed in before has a bucket of its own, so that attempts from other addresses do not
+//! lock the owner out.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -22,25 +22,25 @@ use crate::store::attempts;
 const MINUTE: TimeDelta = TimeDelta::minutes(1);
 const QUARTER: TimeDelta = TimeDelta::minutes(15);
 
-/// Something that is counted, and how much of it is too much.
+/// A counter with its limit and window.
 #[derive(Debug, Clone)]
-pub struct Subject {
+pub struct Bucket {
     key: [u8; 32],
     max: u32,
     window: TimeDelta,
 }
 
-/// The counters.
+/// The throttle's buckets, in the database.
 #[derive(Clone)]
-pub struct Guessing {
+pub struct LoginThrottle {
     pool: MySqlPool,
     clock: Clock,
     limits: LimitConfig,
     pepper: [u8; 32],
 }
 
-impl Guessing {
-    /// Counters in this database. The secret keeps the rows from saying whose they are.
+impl LoginThrottle {
+    /// Uses this database. The secret makes the rows' keys unreadable.
     pub fn new(pool: MySqlPool, clock: Clock, limits: LimitConfig, secret: &Secret) -> Self {
         let pepper = Sha256::new()
             .chain_update(b"proofsheet attempts v1\0")
@@ -55,41 +55,41 @@ impl Guessing {
     }
 
     /// Wrong passwords from one address, over all accounts.
-    pub fn logins_from(&self, address: &Address) -> Subject {
-        self.subject(
+    pub fn logins_from(&self, address: &Address) -> Bucket {
+        self.bucket(
             &["login from", &address.0],
             self.limits.login_failures_per_address,
             MINUTE,
         )
     }
 
-    /// Wrong passwords for one account from addresses that never signed in to it.
-    pub fn logins_by_strangers(&self, email: &Email) -> Subject {
-        self.subject(
+    /// Wrong passwords for one account from addresses that have not signed in to it before.
+    pub fn logins_from_unknown_addresses(&self, email: &Email) -> Bucket {
+        self.bucket(
             &["login by strangers", email.folded()],
             self.limits.login_failures_by_strangers,
             QUARTER,
         )
     }
 
-    /// Wrong passwords for one account from addresses that did. Without a limit beyond that of each address, and
-    /// counted only so that such a login takes as many steps, and as long, as any other.
-    pub fn logins_by_acquaintances(&self, email: &Email) -> Subject {
-        self.subject(&["login by acquaintances", email.folded()], u32::MAX, QUARTER)
+    /// Wrong passwords for one account from addresses that have signed in to it before. It has no limit: it only makes
+    /// such a login take as many steps, and as long, as any other.
+    pub fn logins_from_known_addresses(&self, email: &Email) -> Bucket {
+        self.bucket(&["login by acquaintances", email.folded()], u32::MAX, QUARTER)
     }
 
     /// Wrong passwords for one account from one address.
-    pub fn logins_to(&self, email: &Email, address: &Address) -> Subject {
-        self.subject(
+    pub fn logins_to(&self, email: &Email, address: &Address) -> Bucket {
+        self.bucket(
             &["login to", email.folded(), &address.0],
             self.limits.login_failures_per_account,
             QUARTER,
         )
     }
 
-    /// Wrong passwords where a signed-in person confirms a change: only who holds a session of the account can use it up.
-    pub fn confirmations(&self, account: UserId) -> Subject {
-        self.subject(
+    /// Wrong passwords when a signed-in user confirms a change: only a session of the account can use it up.
+    pub fn confirmations(&self, account: UserId) -> Bucket {
+        self.bucket(
             &["confirm", &account.to_string()],
             self.limits.login_failures_per_account,
             QUARTER,
@@ -97,21 +97,21 @@ impl Guessing {
     }
 
     /// Registrations from one address, also those that fail.
-    pub fn registrations_from(&self, address: &Address) -> Subject {
-        self.subject(
+    pub fn registrations_from(&self, address: &Address) -> Bucket {
+        self.bucket(
             &["register from", &address.0],
             self.limits.registrations_per_address,
             MINUTE,
         )
     }
 
-    /// How an address is remembered.
+    /// The stored form of an address.
     pub fn address_key(&self, address: &Address) -> [u8; 32] {
         self.key(&["address", &address.0])
     }
 
-    fn subject(&self, parts: &[&str], max: u32, window: TimeDelta) -> Subject {
-        Subject {
+    fn bucket(&self, parts: &[&str], max: u32, window: TimeDelta) -> Bucket {
+        Bucket {
             key: self.key(parts),
             max,
             window,
@@ -128,12 +128,13 @@ impl Guessing {
         hash.finalize().into()
     }
 
-    /// Refuses, without counting, what [`Guessing::count`] would refuse anyhow: cheaply, before anybody waits.
-    pub async fn refuse_early(&self, subjects: &[Subject]) -> Result<(), Error> {
+    /// Refuses, without counting, attempts that [`LoginThrottle::count`] would refuse: cheaply, before the request
+    /// queues.
+    pub async fn refuse_early(&self, buckets: &[Bucket]) -> Result<(), Error> {
         let now = self.clock.now();
-        for subject in subjects {
-            if let Some(window) = database::read(|| attempts::window(&self.pool, &subject.key, now)).await?
-                && window.tries >= subject.max
+        for bucket in buckets {
+            if let Some(window) = database::read(|| attempts::window(&self.pool, &bucket.key, now)).await?
+                && window.tries >= bucket.max
             {
                 return Err(too_many(window.ends_at - now));
             }
@@ -142,16 +143,15 @@ impl Guessing {
     }
 
     /// Counts an attempt before it is made, so that concurrent attempts cannot all pass. A success is refunded.
-    pub async fn count(&self, subjects: &[Subject]) -> Result<(), Error> {
+    pub async fn count(&self, buckets: &[Bucket]) -> Result<(), Error> {
         let now = self.clock.now();
         let full = chassis::transaction!(self.pool, Error, |connection, _| {
             // Every login locks its rows in the same order (address, both, account), so no deadlock occurs.
-            for subject in subjects {
-                let tries =
-                    attempts::count(&mut *connection, &subject.key, now, now + subject.window).await?;
-                if tries > u64::from(subject.max) {
-                    let window = attempts::window(&mut *connection, &subject.key, now).await?;
-                    return Ok(Some(window.map_or(subject.window, |window| window.ends_at - now)));
+            for bucket in buckets {
+                let tries = attempts::count(&mut *connection, &bucket.key, now, now + bucket.window).await?;
+                if tries > u64::from(bucket.max) {
+                    let window = attempts::window(&mut *connection, &bucket.key, now).await?;
+                    return Ok(Some(window.map_or(bucket.window, |window| window.ends_at - now)));
                 }
             }
             Ok(None)
@@ -159,11 +159,11 @@ impl Guessing {
         full.map_or(Ok(()), |wait| Err(too_many(wait)))
     }
 
-    /// Takes a try back that succeeded.
-    pub async fn forgive(&self, subjects: &[Subject]) -> Result<(), Error> {
+    /// Refunds a successful attempt.
+    pub async fn refund(&self, buckets: &[Bucket]) -> Result<(), Error> {
         chassis::transaction!(self.pool, Error, |connection, _| {
-            for subject in subjects {
-                attempts::forgive(&mut *connection, &subject.key).await?;
+            for bucket in buckets {
+                attempts::refund(&mut *connection, &bucket.key).await?;
             }
             Ok(())
         })
@@ -171,7 +171,7 @@ impl Guessing {
 }
 
 fn too_many(wait: TimeDelta) -> Error {
-    // Rounded up: who waits as long as we say must not be refused again.
+    // Rounded up: a client that waits for this time must not be refused again.
     let seconds = (wait.num_milliseconds().max(0) + 999) / 1000;
     Error::TooManyTries {
         retry_after: Duration::from_secs(u64::try_from(seconds).unwrap_or(1)),
@@ -183,7 +183,7 @@ fn too_many(wait: TimeDelta) -> Error {
 pub struct Address(String);
 
 impl Address {
-    /// From what the router says. Everybody has a whole /64 of IPv6 addresses, so that counts as one.
+    /// Parses the router's client address. A client has a whole /64 of IPv6 addresses, so that counts as one.
     pub fn new(client_ip: &str) -> Self {
         Self(match client_ip.parse() {
             Ok(IpAddr::V6(ip)) => match ip.to_ipv4_mapped() {
