@@ -436,7 +436,7 @@ impl Conversation {
                 self.send_deletion(entry.clone());
             }
         };
-        // Who leaves meanwhile does not undo it.
+        // Leaving the page does not undo it.
         let leaving = window_event_listener(ev::pagehide, {
             let finish = finish.clone();
             move |_| finish()

@@ -253,7 +253,7 @@ impl Feeds {
         feed
     }
 
-    /// What was read may name people or photos that are gone.
+    /// The loaded data may name users or photos that are gone.
     pub(crate) fn clear(self) {
         self.by_timeline.update_value(HashMap::clear);
     }

@@ -21,7 +21,7 @@ pub(crate) struct Session {
 /// The action to continue with after sign-in.
 #[derive(Clone, Copy)]
 pub(crate) struct Intent {
-    /// What the sign-in is for, as its heading.
+    /// The heading of the sign-in sheet.
     pub(crate) purpose: Text,
     run: Callback<()>,
 }
@@ -240,7 +240,7 @@ impl Session {
         }
     }
 
-    /// What waits for a sign-in. While it is not known who is looking, it may not need one.
+    /// The action that waits for sign-in. While the session loads, it may not need one.
     pub(crate) fn wanted(self) -> Option<Intent> {
         self.intent
             .get()

@@ -46,7 +46,7 @@ pub(crate) struct Item {
     pub(crate) name: String,
     /// An address of the file in this browser, to show it before it is anywhere else.
     pub(crate) preview: String,
-    /// What the file's name suggests.
+    /// The title derived from the file name.
     pub(crate) suggestion: String,
     pub(crate) title: RwSignal<String>,
     pub(crate) alt: RwSignal<String>,

@@ -131,7 +131,7 @@ pub(crate) fn PhotoOverlay(id: Memo<Option<String>>) -> impl IntoView {
                     return;
                 };
                 if has_moved {
-                    // Where somebody leafed on, the tile of the last photo comes into view.
+                    // After paging in the viewer, the tile of the last photo scrolls into view.
                     let _ = tile.focus();
                 } else {
                     focus(&tile);
@@ -172,7 +172,7 @@ fn decoded_picture(tile: &str) -> Option<String> {
     (image.complete() && image.natural_width() > 0).then(|| image.current_src())
 }
 
-/// What the tile shows, in its new place, while the rest of the viewer is on its way.
+/// The tile's content, in its new place, while the rest of the viewer loads.
 #[component]
 fn Preview(shown: Shown) -> impl IntoView {
     let Shown { tile, thumbnail, .. } = shown;
@@ -314,7 +314,7 @@ fn Removed() -> impl IntoView {
     }
 }
 
-/// What is drawn at once: a tile knows as much.
+/// The data that is drawn at once, taken from the tile.
 #[derive(Clone)]
 struct Known {
     id: Id,

@@ -196,7 +196,7 @@ fn upload_first(language: Language) -> Markup {
     html! { a href="/upload" { (language.text("timeline.upload_first")) } }
 }
 
-/// What the order of a timeline's photos means.
+/// The explanation of a timeline's order.
 struct Ranks {
     are_shown: bool,
     first_leads: bool,

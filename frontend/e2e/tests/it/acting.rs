@@ -203,7 +203,7 @@ async fn comment_reply_edit_delete(site: &Site, bert: &Member<'_>, photo: &str) 
     site.comes_to(&browser, photo, (0, 0, 2)).await?;
     browser.screenshots("comment-with-reply").await?;
 
-    // What was deleted by mistake comes back.
+    // An undone deletion restores the comment.
     browser.click_in(&said, Role::Button, "Delete").await?;
     browser.reads("This comment was deleted.").await?;
     browser.click_in(&said, Role::Button, "Undo").await?;

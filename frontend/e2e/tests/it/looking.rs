@@ -174,7 +174,7 @@ async fn leafing_through_photos(site: &Site) -> Result<()> {
     browser.closes_content().await
 }
 
-/// Whatever the width, no label of the bar lies on another or is cut.
+/// At every width, no label of the bar overlaps another or is cut.
 async fn the_bar_holds_its_labels(site: &Site, bert: &Member<'_>) -> Result<()> {
     let overlap = "const parts = [...document.querySelectorAll('header.bar > .wordmark, header.bar a')]
             .filter(part => part.getBoundingClientRect().width > 0 && part.getBoundingClientRect().top < 60)

@@ -273,7 +273,7 @@ fn stored_length(text: &str) -> usize {
 fn Composer(
     #[prop(into)] id: String,
     label: Text,
-    /// What the button says.
+    /// The label of the button.
     #[prop(default = text!(comment.send))]
     action: Text,
     /// Where an unfinished text waits for a reload.

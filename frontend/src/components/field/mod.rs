@@ -133,7 +133,7 @@ pub(crate) fn Field(
 #[derive(Clone, Copy)]
 pub(crate) struct Attempt {
     busy: RwSignal<bool>,
-    /// What is wrong with single fields, before or after it was sent, and what failed otherwise.
+    /// The errors of single fields, before or after sending, and other errors.
     errors: RwSignal<Vec<ApiError>>,
 }
 
@@ -239,7 +239,7 @@ impl Attempt {
     }
 }
 
-/// What a field lacks that must not be empty.
+/// The error of a required field that is empty.
 pub(crate) fn required(value: RwSignal<String>) -> Option<Code> {
     value
         .with_untracked(|value| value.trim().is_empty())

@@ -19,7 +19,7 @@ const STILL: f64 = 8.0;
 /// A swipe is at least this long.
 const SWIPE: f64 = 60.0;
 const DOUBLE_TAP_MS: f64 = 300.0;
-/// What an arrow key moves an enlarged photo by.
+/// The distance by which an arrow key moves an enlarged photo.
 const ARROW: f64 = 120.0;
 
 /// Goes to the photo that many places further on, where the viewer has a timeline to follow.
@@ -30,7 +30,7 @@ pub(crate) struct Steps {
     pub(crate) go: Callback<i32>,
 }
 
-/// What the fingers are doing.
+/// The current gesture.
 #[derive(Clone, Default)]
 struct Gesture {
     pointers: Vec<(i32, (f64, f64))>,
@@ -279,7 +279,7 @@ pub(crate) fn PhotoStage(
     }
 }
 
-/// What the picture shows, for those who see it too.
+/// The description of the picture, as visible text.
 #[component]
 pub(crate) fn AltText(text: String) -> impl IntoView {
     view! {

@@ -56,7 +56,7 @@ pub(crate) fn Sheet(
             }
             on:click=beside
         >
-            // What is said to the page is out of reach while this is open.
+            // Announcements of the page are not reachable while the sheet is open.
             <OfflineBanner/>
             <div class="sheet-body">
                 {children()}

@@ -35,7 +35,7 @@ pub(crate) fn Shortcuts() -> impl IntoView {
     let after_g = StoredValue::new(false);
     let listener = window_event_listener(ev::keydown, move |event| {
         let Some(key) = plain_key(&event) else { return };
-        // What has the focus is opened, as a link is; this is no letter that could be meant otherwise.
+        // Opens the focused element, as a link; Enter has no other meaning here.
         if key == "enter" && focused_tile().is_some_and(|tile| is_focused(&tile)) {
             event.prevent_default();
             press(".tile-title a");

@@ -191,7 +191,7 @@ pub async fn of_account(
 // runs them.
 
 /// Ends the least recently used sessions of an account until `keep` are left, and returns their ids. `new` is not among
-/// them, whatever the clocks of the replicas say. Call it with the account locked.
+/// them, independent of the replicas' clocks. Call it with the account locked.
 pub async fn end_oldest(
     connection: &mut sqlx::MySqlConnection,
     account: UserId,
