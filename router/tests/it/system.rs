@@ -164,6 +164,7 @@ async fn the_whole_system() {
     photos_are_served_for_ever(&site, &photos[0]).await;
     pages_feeds_and_sitemaps_show_them(&site, &photos).await;
     bad_scalars_are_invalid_input(&site).await;
+    absent_variables_are_absent(&site, &photos[0]).await;
     one_service_stopped_leaves_a_hole(&system, &site, photos.len()).await;
     system.stop().await;
 }
@@ -327,6 +328,80 @@ async fn bad_scalars_are_invalid_input(site: &Site) {
         let extensions = &answer["errors"][0]["extensions"];
         assert_eq!(extensions["code"], "INVALID_INPUT", "{query}: {answer:#}");
         assert!(extensions["field"].is_string(), "{query}: {answer:#}");
+    }
+}
+
+/// An absent variable is not null: defaults apply, and what a change does not name stays.
+async fn absent_variables_are_absent(site: &Site, photo: &str) {
+    for list in ["latestPhotos", "trendingPhotos"] {
+        let query = format!("query ($n: Int) {{ {list}(first: $n) {{ nodes {{ id }} }} }}");
+        for (variables, expected) in [(json!({}), 6), (json!({ "n": 3 }), 3)] {
+            let data = site.data(&query, variables.clone()).await;
+            assert_eq!(
+                data[list]["nodes"].as_array().unwrap().len(),
+                expected,
+                "{list} {variables}"
+            );
+        }
+        let answer = site.send(&query, json!({ "n": null })).await;
+        assert_eq!(
+            answer["errors"][0]["extensions"]["code"], "INVALID_INPUT",
+            "{answer}"
+        );
+    }
+    let query = "query ($n: Int) { latestPhotos(first: $n) { nodes { id @include(if: true) ...P } } }
+                 fragment P on Photo { comments(first: $n) { totalCount } author { photos(first: $n) { nodes { id } } } }";
+    let data = site.data(query, json!({ "n": 2 })).await;
+    let nodes = &data["latestPhotos"]["nodes"];
+    assert_eq!(nodes.as_array().unwrap().len(), 2);
+    assert_eq!(nodes[0]["author"]["photos"]["nodes"].as_array().unwrap().len(), 2);
+
+    let change = "mutation ($i: ID!, $t: String, $x: String) {
+        updatePhoto(input: { id: $i, title: $t, altText: $x }) { title altText } }";
+    for (variables, title, description) in [
+        (
+            json!({ "i": photo, "t": "Heron", "x": "A grey heron" }),
+            "Heron",
+            json!("A grey heron"),
+        ),
+        (
+            json!({ "i": photo, "t": "Egret" }),
+            "Egret",
+            json!("A grey heron"),
+        ),
+        (json!({ "i": photo }), "Egret", json!("A grey heron")),
+        (
+            json!({ "i": photo, "x": "A white heron" }),
+            "Egret",
+            json!("A white heron"),
+        ),
+        (
+            json!({ "i": photo, "t": "Photo 0", "x": null }),
+            "Photo 0",
+            Value::Null,
+        ),
+    ] {
+        let data = site.data(change, variables.clone()).await;
+        let expected = json!({ "title": title, "altText": description });
+        assert_eq!(data["updatePhoto"], expected, "{variables}");
+    }
+
+    let change = "mutation ($name: String, $bio: String) {
+        updateProfile(input: { displayName: $name, bio: $bio }) { displayName bio } }";
+    for (variables, name, bio) in [
+        (
+            json!({ "name": "Ada", "bio": "Herons." }),
+            json!("Ada"),
+            json!("Herons."),
+        ),
+        (json!({ "name": "Ada L." }), json!("Ada L."), json!("Herons.")),
+        (json!({ "bio": "Egrets." }), json!("Ada L."), json!("Egrets.")),
+        (json!({}), json!("Ada L."), json!("Egrets.")),
+        (json!({ "bio": null }), json!("Ada L."), Value::Null),
+    ] {
+        let data = site.data(change, variables.clone()).await;
+        let expected = json!({ "displayName": name, "bio": bio });
+        assert_eq!(data["updateProfile"], expected, "{variables}");
     }
 }
 

@@ -1,26 +1,31 @@
 //! Corrects operations where async-graphql departs from the specification (`docs/upstream.md`).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{
-    DocumentOperations, ExecutableDocument, Field, OperationDefinition, Selection, SelectionSet,
+    Directive, DocumentOperations, ExecutableDocument, Field, OperationDefinition, Selection, SelectionSet,
 };
 use async_graphql::{Name, Positioned, Request, Variables};
-use async_graphql_value::Value;
+use async_graphql_value::{ConstValue, Value};
 
 /// Corrects a request that can be parsed.
 ///
 /// - async-graphql treats an absent variable as null. The argument or field that names one is removed, so that the default
 ///   of an argument applies, and an input field stays absent.
-/// - It returns null for an object whose selections are all skipped. Where that may happen, `__typename` is selected too.
+/// - It returns null for an object whose selections are all skipped, or whose only field failed. Where the first may happen,
+///   or every field has arguments that can be wrong, `__typename` is selected too.
+/// - Its validation ignores that a nullable variable may stand where an argument has a default (specification, 5.8.5).
+///   A variable with a value is declared as non-null.
 /// - The router declares variables of selections that it does not send. Those declarations are removed.
+/// - Its validation does not see uses in the conditions of `__typename`. Their values stand there instead.
 pub(crate) fn correct(request: &mut Request) {
     let Ok(mut document) = parse_query(&request.query) else {
         return;
     };
     let mut correction = Correction {
         absent: absent(&mut document, &request.variables),
+        values: values(&mut document, &request.variables),
         used: HashSet::new(),
     };
     for fragment in document.fragments.values_mut() {
@@ -33,6 +38,7 @@ pub(crate) fn correct(request: &mut Request) {
         operation
             .variable_definitions
             .retain(|definition| correction.used.contains(&definition.node.name.node));
+        require_given(operation, &request.variables);
     }
     request.set_parsed_query(document);
 }
@@ -58,14 +64,43 @@ fn absent(document: &mut ExecutableDocument, variables: &Variables) -> HashSet<N
         .collect()
 }
 
+/// What the variables stand for.
+fn values(document: &mut ExecutableDocument, variables: &Variables) -> HashMap<Name, ConstValue> {
+    let definitions = operations(document)
+        .into_iter()
+        .flat_map(|operation| &operation.variable_definitions);
+    definitions
+        .filter_map(|definition| {
+            let name = &definition.node.name.node;
+            let value = variables.get(name).or(definition.node.default_value());
+            Some((name.clone(), value?.clone()))
+        })
+        .collect()
+}
+
+fn require_given(operation: &mut OperationDefinition, variables: &Variables) {
+    for definition in &mut operation.variable_definitions {
+        let value = variables.get(&definition.node.name.node);
+        if value.is_some_and(|value| *value != ConstValue::Null) {
+            definition.node.var_type.node.nullable = false;
+        }
+    }
+}
+
 struct Correction {
     absent: HashSet<Name>,
+    values: HashMap<Name, ConstValue>,
     used: HashSet<Name>,
 }
 
 impl Correction {
     fn selections(&mut self, selections: &mut Positioned<SelectionSet>) {
         for selection in &mut selections.node.items {
+            if let Selection::Field(field) = &mut selection.node
+                && field.node.name.node == "__typename"
+            {
+                self.insert_values(&mut field.node.directives);
+            }
             for directive in selection.node.directives() {
                 for (_, value) in &directive.node.arguments {
                     self.note_use(&value.node);
@@ -90,6 +125,19 @@ impl Correction {
         for (_, value) in &mut field.arguments {
             self.leave_out_absent(&mut value.node);
             self.note_use(&value.node);
+        }
+    }
+
+    fn insert_values(&self, directives: &mut [Positioned<Directive>]) {
+        let arguments = directives
+            .iter_mut()
+            .flat_map(|directive| &mut directive.node.arguments);
+        for (_, argument) in arguments {
+            if let Value::Variable(name) = &argument.node
+                && let Some(value) = self.values.get(name)
+            {
+                argument.node = value.clone().into_value();
+            }
         }
     }
 
@@ -120,14 +168,15 @@ impl Correction {
     }
 }
 
-/// Whether each selection may be skipped.
+/// Whether each selection may be skipped, or is a field whose arguments can be wrong.
 fn may_be_empty(selections: &SelectionSet) -> bool {
     !selections.items.is_empty()
         && selections.items.iter().all(|selection| {
             !selection.node.directives().is_empty()
                 || match &selection.node {
                     Selection::InlineFragment(fragment) => may_be_empty(&fragment.node.selection_set.node),
-                    Selection::Field(_) | Selection::FragmentSpread(_) => false,
+                    Selection::Field(field) => !field.node.arguments.is_empty(),
+                    Selection::FragmentSpread(_) => false,
                 }
         })
 }
@@ -165,8 +214,16 @@ mod tests {
             first
         }
 
+        async fn sum(&self, #[graphql(default_with = "vec![7]")] values: Vec<i32>) -> i32 {
+            values.iter().sum()
+        }
+
         async fn change(&self, change: Change) -> String {
             format!("{:?}", change.text)
+        }
+
+        async fn fails(&self, first: i32) -> async_graphql::Result<Option<i32>> {
+            Err(first.to_string().into())
         }
 
         async fn inner(&self) -> Option<Query> {
@@ -184,8 +241,17 @@ mod tests {
     }
 
     const PAGE: &str = "query ($first: Int) { page(first: $first) }";
+    const PAGE_OR_12: &str = "query ($first: Int = 12) { page(first: $first) }";
+    const IN_FRAGMENT: &str =
+        "query ($first: Int) { ...F inner { ...F } } fragment F on Query { page(first: $first) }";
+    const LISTED: &str = "query ($values: [Int!]) { sum(values: $values) }";
     const CHANGE: &str = "query ($text: String) { change(change: { text: $text }) }";
     const SKIPPED: &str = "query ($yes: Boolean!) { inner { page @skip(if: $yes) } }";
+    const FAILED: &str = "{ inner { fails(first: 7) } }";
+    const ONLY_TYPE_NAME: &str =
+        "query ($yes: Boolean! = true) { inner { __typename @skip(if: $yes) } page }";
+    const TYPE_NAME_TWICE: &str =
+        "query ($yes: Boolean!) { inner { page @skip(if: $yes) a: __typename @include(if: $yes) } }";
     const UNUSED: &str = "query ($yes: Boolean!) { page }";
 
     #[tokio::test]
@@ -193,6 +259,20 @@ mod tests {
         for (query, variables, expected) in [
             (PAGE, json!({}), json!({ "page": 24 })),
             (PAGE, json!({ "first": 3 }), json!({ "page": 3 })),
+            (PAGE_OR_12, json!({}), json!({ "page": 12 })),
+            (PAGE_OR_12, json!({ "first": 3 }), json!({ "page": 3 })),
+            (
+                IN_FRAGMENT,
+                json!({}),
+                json!({ "page": 24, "inner": { "page": 24 } }),
+            ),
+            (
+                IN_FRAGMENT,
+                json!({ "first": 3 }),
+                json!({ "page": 3, "inner": { "page": 3 } }),
+            ),
+            (LISTED, json!({}), json!({ "sum": 7 })),
+            (LISTED, json!({ "values": [1, 2] }), json!({ "sum": 3 })),
             (CHANGE, json!({}), json!({ "change": "Undefined" })),
             (CHANGE, json!({ "text": null }), json!({ "change": "Null" })),
             (
@@ -201,6 +281,22 @@ mod tests {
                 json!({ "inner": { "__typename": "Query" } }),
             ),
             (UNUSED, json!({ "yes": true }), json!({ "page": 24 })),
+            (FAILED, json!({}), json!({ "inner": { "__typename": "Query" } })),
+            (
+                ONLY_TYPE_NAME,
+                json!({}),
+                json!({ "inner": { "__typename": "Query" }, "page": 24 }),
+            ),
+            (
+                ONLY_TYPE_NAME,
+                json!({ "yes": false }),
+                json!({ "inner": { "__typename": "Query" }, "page": 24 }),
+            ),
+            (
+                TYPE_NAME_TWICE,
+                json!({ "yes": true }),
+                json!({ "inner": { "a": "Query", "__typename": "Query" } }),
+            ),
         ] {
             let response = run(query, variables, true).await;
             assert_eq!(response.data.into_json().unwrap(), expected, "{query}");
@@ -211,9 +307,12 @@ mod tests {
     #[tokio::test]
     async fn async_graphql_still_needs_the_correction() {
         assert_ne!(run(PAGE, json!({}), false).await.errors, []);
+        assert_ne!(run(PAGE, json!({ "first": 3 }), false).await.errors, []);
+        assert_ne!(run(ONLY_TYPE_NAME, json!({}), false).await.errors, []);
         for (query, variables, wrong) in [
             (CHANGE, json!({}), json!({ "change": "Null" })),
             (SKIPPED, json!({ "yes": true }), json!({ "inner": null })),
+            (FAILED, json!({}), json!({ "inner": null })),
         ] {
             let response = run(query, variables, false).await;
             assert_eq!(response.data.into_json().unwrap(), wrong, "{query}");
