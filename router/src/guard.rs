@@ -8,6 +8,8 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt::Write as _;
+use std::hash::{BuildHasher as _, RandomState};
 
 use hive_router::GraphQLError;
 use hive_router::async_trait;
@@ -36,6 +38,8 @@ pub const MAX_ALIASES: usize = 15;
 /// Selections under one name that differ in their fields or arguments. Each pair is an error of its own for the library,
 /// which would keep ten megabytes of them for a request of three kilobytes.
 pub const MAX_REPEATS: usize = 32;
+/// Selections under one name, whether they differ or not: the library compares each with each.
+pub const MAX_SELECTIONS_OF_NAME: usize = 500;
 /// Bytes of a name in a document.
 pub const MAX_NAME_LENGTH: usize = 128;
 /// Bytes of a number in a document.
@@ -71,6 +75,8 @@ pub enum Refused {
         "Different fields or arguments are selected as \"{0}\" too often: the limit is {MAX_REPEATS} selections of one name."
     )]
     Repeats(String),
+    #[error("\"{0}\" is selected too often: the limit is {MAX_SELECTIONS_OF_NAME} selections of one name.")]
+    SelectionsOfName(String),
     #[error("A name in this operation is too long: the limit is {MAX_NAME_LENGTH} bytes.")]
     NameLength,
     #[error("A number in this operation is out of range, or longer than {MAX_NUMBER_LENGTH} characters.")]
@@ -101,6 +107,7 @@ impl Refused {
             Self::Length => "length",
             Self::Aliases => "aliases",
             Self::Repeats(_) => "repeats",
+            Self::SelectionsOfName(_) => "selections_of_name",
             Self::NameLength => "name_length",
             Self::Number => "number",
             Self::FragmentCycle(_) => "fragment_cycle",
@@ -397,6 +404,9 @@ impl<'d> Scan<'d> {
         if selected.differs && selected.count > MAX_REPEATS {
             return Err(Refused::Repeats(text.to_owned()));
         }
+        if selected.count > MAX_SELECTIONS_OF_NAME {
+            return Err(Refused::SelectionsOfName(text.to_owned()));
+        }
         if let Some(definition) = self.definitions.last_mut() {
             definition.selections += 1;
         }
@@ -547,7 +557,18 @@ fn mend_number(value: &mut Value) {
 
 /// Puts the checks before the library's parsers.
 #[derive(Default)]
-pub(crate) struct GuardPlugin;
+pub(crate) struct GuardPlugin {
+    key: RandomState,
+}
+
+impl GuardPlugin {
+    /// Appends a comment that nobody outside can foretell. The library finds parsed and validated documents in its caches
+    /// by a hash without a key, so a document could be made that is taken for another one.
+    fn tag(&self, document: &mut String) {
+        let tag = self.key.hash_one(document.as_str());
+        let _ = write!(document, "\n#{tag:016x}");
+    }
+}
 
 #[async_trait]
 impl RouterPlugin for GuardPlugin {
@@ -571,8 +592,11 @@ impl RouterPlugin for GuardPlugin {
         }
         payload.on_end(|mut payload| {
             let GraphQLParams { query, variables, .. } = &mut payload.graphql_params;
-            if let Err(refused) = check_document(query.as_deref().unwrap_or_default()) {
-                return payload.end_with_graphql_error(refused.into_error(), StatusCode::OK);
+            if let Some(document) = query {
+                if let Err(refused) = check_document(document) {
+                    return payload.end_with_graphql_error(refused.into_error(), StatusCode::OK);
+                }
+                self.tag(document);
             }
             mend_numbers(variables);
             payload.proceed()
@@ -721,10 +745,21 @@ mod tests {
 
     #[test]
     fn tokens_have_a_limit_and_a_size() {
-        assert_eq!(refusal(&format!("{{ {} }}", "a ".repeat(MAX_TOKENS - 2))), None);
         assert_eq!(
-            refusal(&format!("{{ {} }}", "a ".repeat(MAX_TOKENS - 1))),
+            refusal(&format!("{{ {} }}", "a b ".repeat(MAX_TOKENS / 2 - 1))),
+            None
+        );
+        assert_eq!(
+            refusal(&format!("{{ {} c }}", "a b ".repeat(MAX_TOKENS / 2 - 1))),
             Some("tokens")
+        );
+        assert_eq!(
+            refusal(&format!("{{ {} }}", "a ".repeat(MAX_SELECTIONS_OF_NAME))),
+            None
+        );
+        assert_eq!(
+            refusal(&format!("{{ {} }}", "a ".repeat(MAX_SELECTIONS_OF_NAME + 1))),
+            Some("selections_of_name")
         );
         assert_eq!(
             refusal(&format!("{{ {} }}", "a".repeat(MAX_NAME_LENGTH + 1))),
@@ -770,6 +805,31 @@ mod tests {
             refusal(&format!("{{ a(b: \"{}\") }}", "x".repeat(MAX_DOCUMENT_LENGTH))),
             Some("length")
         );
+    }
+
+    #[test]
+    fn a_document_is_tagged_without_a_change_of_meaning() {
+        use hive_router::query_planner::utils::parsing::safe_parse_operation;
+
+        let (one, other) = (GuardPlugin::default(), GuardPlugin::default());
+        for document in [
+            "{ a }",
+            "{ a } # b",
+            "{ a(b: \"\"\"#\"\"\") }",
+            "",
+            "{ a",
+            "{ a(b: \"c",
+        ] {
+            let tagged = |plugin: &GuardPlugin| {
+                let mut document = document.to_owned();
+                plugin.tag(&mut document);
+                document
+            };
+            assert_eq!(tagged(&one), tagged(&one));
+            assert_ne!(tagged(&one), tagged(&other));
+            let text = |document: &str| safe_parse_operation(document).ok().map(|tree| tree.to_string());
+            assert_eq!(text(&tagged(&one)), text(document), "{document}");
+        }
     }
 
     #[test]

@@ -39,66 +39,67 @@ const LIST_FIELDS: [&str; 8] = [
 #[derive(Default)]
 pub(crate) struct IntrospectionPlugin;
 
-struct Walk<'d> {
-    fragments: HashMap<&'d str, &'d SelectionSet>,
-    left: u32,
-}
-
-impl<'d> Walk<'d> {
-    fn of(document: &'d Document) -> Self {
-        let fragments = document
-            .definitions
-            .iter()
-            .filter_map(|definition| match definition {
-                Definition::Fragment(fragment) => Some((fragment.name.as_str(), &fragment.selection_set)),
-                Definition::Operation(_) => None,
-            });
-        Self {
-            fragments: fragments.collect(),
-            left: SELECTIONS,
+/// Whether some description in this document is deeper than [`LISTS`], or too long to tell.
+fn is_excessive(document: &Document) -> bool {
+    let mut fragments = HashMap::new();
+    let mut operations = Vec::new();
+    for definition in &document.definitions {
+        match definition {
+            Definition::Fragment(fragment) => {
+                fragments.insert(fragment.name.as_str(), &fragment.selection_set);
+            }
+            Definition::Operation(OperationDefinition::SelectionSet(selections)) => {
+                operations.push(selections)
+            }
+            Definition::Operation(OperationDefinition::Query(query)) => operations.push(&query.selection_set),
+            Definition::Operation(OperationDefinition::Mutation(mutation)) => {
+                operations.push(&mutation.selection_set);
+            }
+            Definition::Operation(OperationDefinition::Subscription(subscription)) => {
+                operations.push(&subscription.selection_set);
+            }
         }
     }
-
-    /// Whether a description in this selection is deeper than [`LISTS`], or too long to tell. Outside of one only
-    /// the root is looked at, because nowhere else can one begin.
-    fn is_excessive(&mut self, selections: &'d SelectionSet, lists: Option<u32>) -> bool {
-        selections.items.iter().any(|selection| {
-            let Some(left) = self.left.checked_sub(1) else {
-                return true;
-            };
-            self.left = left;
-            match selection {
-                Selection::Field(field) => {
-                    let lists = match lists {
-                        Some(lists) => lists + u32::from(LIST_FIELDS.contains(&field.name.as_str())),
-                        None if ["__schema", "__type"].contains(&field.name.as_str()) => 0,
-                        None => return false,
-                    };
-                    lists > LISTS || self.is_excessive(&field.selection_set, Some(lists))
-                }
-                Selection::InlineFragment(fragment) => self.is_excessive(&fragment.selection_set, lists),
-                Selection::FragmentSpread(spread) => {
-                    let fragment = self.fragments.get(spread.fragment_name.as_str()).copied();
-                    fragment.is_some_and(|fragment| self.is_excessive(fragment, lists))
-                }
-            }
-        })
-    }
+    operations
+        .into_iter()
+        .any(|selections| is_operation_excessive(selections, &fragments))
 }
 
-fn is_excessive(document: &Document) -> bool {
-    document.definitions.iter().any(|definition| {
-        let Definition::Operation(operation) = definition else {
-            return false;
-        };
-        let selections = match operation {
-            OperationDefinition::SelectionSet(selections) => selections,
-            OperationDefinition::Query(query) => &query.selection_set,
-            OperationDefinition::Mutation(mutation) => &mutation.selection_set,
-            OperationDefinition::Subscription(subscription) => &subscription.selection_set,
-        };
-        Walk::of(document).is_excessive(selections, None)
-    })
+/// Without recursion, so that no document can overflow the stack here.
+fn is_operation_excessive(operation: &SelectionSet, fragments: &HashMap<&str, &SelectionSet>) -> bool {
+    let mut left = SELECTIONS;
+    // Each with the number of lists around it. Outside of a description only the root is looked at, because nowhere else
+    // can one begin.
+    let mut open: Vec<(&SelectionSet, Option<u32>)> = vec![(operation, None)];
+    while let Some((selections, lists)) = open.pop() {
+        for selection in &selections.items {
+            let Some(rest) = left.checked_sub(1) else {
+                return true;
+            };
+            left = rest;
+            match selection {
+                Selection::Field(field) => {
+                    let name = field.name.as_str();
+                    let lists = match lists {
+                        Some(lists) => lists + u32::from(LIST_FIELDS.contains(&name)),
+                        None if ["__schema", "__type"].contains(&name) => 0,
+                        None => continue,
+                    };
+                    if lists > LISTS {
+                        return true;
+                    }
+                    open.push((&field.selection_set, Some(lists)));
+                }
+                Selection::InlineFragment(fragment) => open.push((&fragment.selection_set, lists)),
+                Selection::FragmentSpread(spread) => {
+                    if let Some(fragment) = fragments.get(spread.fragment_name.as_str()) {
+                        open.push((fragment, lists));
+                    }
+                }
+            }
+        }
+    }
+    false
 }
 
 #[async_trait]
@@ -156,6 +157,7 @@ mod tests {
             "{ ...Root } fragment Root on Query { __type(name: \"A\") { ...A } }
              fragment A on __Type { fields { type { fields { type { ... { fields { args { name } } } } } } } }",
             "{ __schema { types { ...A } } } fragment A on __Type { ofType { ...A } }",
+            "{ ...A } fragment A on Query { ...A }",
         ] {
             assert!(is_excessive(&parse_operation(circles)), "{circles}");
         }

@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 
 use hive_router::ntex::http::header::{HOST, HeaderValue};
 use hive_router::ntex::http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use hive_router::ntex::http::{Method, Version};
+use hive_router::ntex::http::{Method, Payload, Version};
 use hive_router::ntex::service::{Service, ServiceCtx};
 use hive_router::ntex::web::{self, DefaultError, HttpRequest, WebRequest, WebResponse};
 use hive_router::ntex::{Middleware, SharedCfg};
@@ -235,6 +235,10 @@ where
         mut request: WebRequest<DefaultError>,
         ctx: ServiceCtx<'_, Self>,
     ) -> Result<Self::Response, Self::Error> {
+        // The content of a GET means nothing (RFC 9110, 9.3.1), and that of a request to upgrade does not end.
+        if [Method::GET, Method::HEAD].contains(request.method()) {
+            request.set_payload(Payload::None);
+        }
         let route = decide(&mut request);
         request.extensions_mut().insert(route);
         ctx.call(&self.0, request).await

@@ -38,6 +38,10 @@ use crate::traces::TraceService;
 /// photos off on slow lines.
 const SLOWEST_READER: Seconds = Seconds(30);
 
+/// Stack of a worker, in bytes. The library walks documents by recursion. Within the limits of `guard.rs` the usual two
+/// megabytes suffice, in a development build too; the rest is for what the limits do not foresee.
+const STACK_SIZE: usize = 16 * 1024 * 1024;
+
 /// The conditions of readiness.
 #[derive(Clone)]
 struct Probes {
@@ -48,7 +52,11 @@ struct Probes {
 
 /// Serves until SIGTERM or SIGINT.
 pub fn serve(config: Config) -> anyhow::Result<()> {
-    System::new("router", ntex::rt::DefaultRuntime).block_on(run(config))
+    System::build()
+        .name("router")
+        .stack_size(STACK_SIZE)
+        .build(ntex::rt::DefaultRuntime)
+        .block_on(run(config))
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {

@@ -469,3 +469,102 @@ async fn who_drains_is_not_ready_by_any_method() {
         }
     }
 }
+
+/// Shapes that other servers take as operations.
+#[tokio::test]
+async fn an_operation_is_one_json_object() {
+    let fakes = Fakes::start().await;
+    let mut gateway = Gateway::start(&fakes).await;
+    let ours = "X-Proofsheet: 1\r\n";
+    let json = "Content-Type: application/json\r\n";
+    let deep = "[".repeat(20_000);
+    let multipart = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"operations\"\r\n\r\n{{\"query\":\"{{a}}\",\"variables\":{deep}\r\n--b--"
+    );
+    for (headers, body, status) in [
+        (json.to_owned(), format!("[{QUERY}]"), 400),
+        (json.to_owned(), format!("[{QUERY},{QUERY}]"), 400),
+        (json.to_owned(), "[]".to_owned(), 400),
+        (json.to_owned(), "null".to_owned(), 400),
+        (json.to_owned(), String::new(), 400),
+        (json.to_owned(), format!("\u{feff}{QUERY}"), 400),
+        (json.to_owned(), format!("{QUERY}{QUERY}"), 400),
+        (
+            json.to_owned(),
+            QUERY.replace("\"query\"", "\"query\":\"{a}\",\"query\""),
+            400,
+        ),
+        (json.to_owned(), QUERY.replace('}', ",\"variables\":[]}"), 400),
+        (
+            json.to_owned(),
+            format!("[{{\"query\":\"{{a}}\",\"variables\":{deep}"),
+            400,
+        ),
+        (
+            json.to_owned(),
+            format!("{{\"query\":\"{{a}}\",\"documentId\":{deep}"),
+            400,
+        ),
+        (json.to_owned(), format!("{{\"operationName\":{deep}"), 400),
+        (json.to_owned(), format!("{{\"query\":{deep}"), 400),
+        (json.to_owned(), format!("{{\"{deep}\":{deep}"), 400),
+        (
+            json.to_owned(),
+            format!("{{\"variables\":{{\"a\":\"\\\"\",\"b\":{deep}"),
+            400,
+        ),
+        (
+            format!("{json}Content-Encoding: gzip\r\n"),
+            "\u{1f}not gzip".to_owned(),
+            415,
+        ),
+        (
+            format!("{ours}Content-Type: multipart/form-data; boundary=b\r\n"),
+            multipart.clone(),
+            415,
+        ),
+        (
+            "Content-Type: multipart/form-data; boundary=b\r\n".to_owned(),
+            multipart,
+            403,
+        ),
+        (
+            format!("{ours}Content-Type: application/graphql\r\n"),
+            "{ viewer { email } }".to_owned(),
+            415,
+        ),
+        (
+            format!("{ours}Content-Type: application/x-www-form-urlencoded\r\n"),
+            format!("variables={deep}"),
+            415,
+        ),
+        (
+            format!("{json}Content-Type: text/plain\r\n"),
+            QUERY.to_owned(),
+            403,
+        ),
+    ] {
+        let (answered, answer) = post(&gateway, "/graphql", &headers, &body).await;
+        let start: String = body.chars().take(60).collect();
+        assert_eq!(answered, status, "{headers}{start}: {answer}");
+        assert!(
+            answer.contains("INVALID_INPUT") || status == 403,
+            "{start}: {answer}"
+        );
+    }
+    // The parameters of a POST are read too.
+    for name in ["variables", "extensions", "x"] {
+        let target = format!("/graphql?{name}={}", "%5B".repeat(5_000));
+        let (status, answer) = post(&gateway, &target, json, QUERY).await;
+        assert_eq!(status, 400, "{answer}");
+    }
+    // Nothing is read past the guard.
+    let upgrade = "GET /graphql HTTP/1.1\r\nHost: localhost\r\nX-Proofsheet: 1\r\nConnection: Upgrade\r\n\
+                   Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let (status, answer) = raw(gateway.address, upgrade).await;
+    assert_eq!(status, 400, "{answer}");
+    assert_eq!(gateway.process.try_wait().unwrap(), None, "the router has ended");
+    let (status, answer) = post(&gateway, "/graphql", json, QUERY).await;
+    assert!(status == 200 && answer.contains("ada@example.org"), "{answer}");
+}

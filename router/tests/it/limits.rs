@@ -48,19 +48,47 @@ async fn depth_with_fragments_flattened() {
 async fn aliases() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
-    let aliased = |count: usize| {
-        let fields = (0..count).fold(String::new(), |mut fields, number| {
-            write!(fields, "a{number}: usernameAvailable(username: \"ada\") ").unwrap();
+    let names: Vec<_> = (0..15).map(|number| format!("a{number}")).collect();
+    // In the operation, in fragments that are spread once or twice, and in selections inside one another: in every case
+    // the stand-in gets what was asked, and the answer has each name.
+    let fields = |names: &[String]| {
+        names.iter().fold(String::new(), |mut fields, name| {
+            write!(fields, "{name}: usernameAvailable(username: \"ada\") ").unwrap();
             fields
-        });
-        format!("{{ {fields} }}")
+        })
     };
-    // The stand-in does not know the aliases, so only the refusal is looked for.
-    assert_ne!(
-        gateway.query(&aliased(15)).await["errors"][0]["extensions"]["code"],
-        "INVALID_INPUT"
+    let answered = |names: &[String]| {
+        let data: serde_json::Map<_, _> = names.iter().map(|name| (name.clone(), json!(true))).collect();
+        json!({ "data": data })
+    };
+    let spread = |names: &[String]| format!("{{ ...F }} fragment F on Query {{ {} }}", fields(names));
+    for fake in fakes.all() {
+        fake.answer_with(answered(&names));
+    }
+    for query in [format!("{{ {} }}", fields(&names)), spread(&names)] {
+        let answer = gateway.query(&query).await;
+        assert_eq!(answer, answered(&names), "{query}");
+    }
+    let one_more = [&names[..], &["b".to_owned()]].concat();
+    fakes.profile.take_seen();
+    for query in [
+        format!("{{ {} }}", fields(&one_more)),
+        spread(&one_more),
+        format!(
+            "{{ {} ...F }} fragment F on Query {{ {} }}",
+            fields(&names[..10]),
+            fields(&one_more[10..])
+        ),
+        format!("{{ {} viewer {{ b: email }} }}", fields(&names)),
+        format!("{{ {} }}", "a: usernameAvailable(username: \"ada\") ".repeat(16)),
+        format!("{{ {} }} {{ viewer {{ b: email }} }}", fields(&names)),
+    ] {
+        refused_naming(&gateway.query(&query).await, "15");
+    }
+    assert!(
+        fakes.profile.take_seen().is_empty(),
+        "refused before anything is asked"
     );
-    refused_naming(&gateway.query(&aliased(16)).await, "15");
 }
 
 #[tokio::test]
@@ -81,10 +109,18 @@ async fn directives() {
 async fn tokens() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
-    // `{ viewer { … } }` are five tokens, and each `email` one.
-    let long = |tokens: usize| format!("{{ viewer {{ {} }} }}", "email ".repeat(tokens - 5));
+    // `{ viewer { … } }` are five tokens, and each field one.
+    let long = |tokens: usize| {
+        let fields: String = (5..tokens)
+            .map(|number| ["email ", "__typename "][number % 2])
+            .collect();
+        format!("{{ viewer {{ {fields} }} }}")
+    };
     passes(&gateway.query(&long(1000)).await);
     refused_naming(&gateway.query(&long(1001)).await, "1000");
+    let repeated = |times: usize| format!("{{ viewer {{ {} }} }}", "email ".repeat(times));
+    passes(&gateway.query(&repeated(500)).await);
+    refused_naming(&gateway.query(&repeated(501)).await, "500");
 }
 
 #[tokio::test]

@@ -201,6 +201,48 @@ async fn everything_goes_by_http_2_over_tls() {
 }
 
 #[tokio::test]
+async fn the_host_of_http_2_is_its_authority() {
+    let fakes = Fakes::start().await;
+    let router = Secured::start(&fakes, &[]).await;
+    let browser = browser(&[&router.first], router.gateway.address);
+    let authority = format!("{NAME}:{}", router.gateway.address.port());
+    for (hosts, status) in [
+        (vec![], StatusCode::OK),
+        (vec![authority.as_str()], StatusCode::OK),
+        (vec!["PHOTOS.EXAMPLE"], StatusCode::BAD_REQUEST),
+        (vec!["elsewhere.example"], StatusCode::BAD_REQUEST),
+        (
+            vec![authority.as_str(), authority.as_str()],
+            StatusCode::BAD_REQUEST,
+        ),
+        (
+            vec![authority.as_str(), "elsewhere.example"],
+            StatusCode::BAD_REQUEST,
+        ),
+        (vec!["a b"], StatusCode::BAD_REQUEST),
+    ] {
+        let mut request = browser.get(router.url("/health"));
+        for host in &hosts {
+            request = request.header("host", *host);
+        }
+        let answer = request.send().await.unwrap();
+        assert_eq!(
+            (answer.version(), answer.status()),
+            (Version::HTTP_2, status),
+            "{hosts:?}"
+        );
+    }
+    // A page of another site cannot say that it belongs to this host.
+    let foreign = browser
+        .post(router.url("/graphql"))
+        .header("origin", "https://elsewhere.example")
+        .header("host", "elsewhere.example")
+        .json(&json!({ "query": "{ viewer { email } }" }));
+    let status = foreign.send().await.unwrap().status();
+    assert!(matches!(status.as_u16(), 400 | 403), "{status}");
+}
+
+#[tokio::test]
 async fn a_slow_line_gets_the_whole_photo() {
     let fakes = Fakes::start().await;
     let router = Secured::start(&fakes, &[]).await;
