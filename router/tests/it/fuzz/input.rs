@@ -206,7 +206,7 @@ impl Generator {
     }
 
     /// A document: a valid one, one that goes round in circles, spreads out, or is deep somewhere.
-    fn document(&self, rng: &mut StdRng) -> String {
+    pub(super) fn document(&self, rng: &mut StdRng) -> String {
         match rng.random_range(0..12) {
             0..3 => random::operation(&self.schema, &self.pools, rng).to_string(),
             3 => cycle(rng),
@@ -229,7 +229,7 @@ impl Generator {
     }
 }
 
-fn post(kind: &'static str, mut body: Vec<u8>) -> Input {
+pub(super) fn post(kind: &'static str, mut body: Vec<u8>) -> Input {
     body.truncate(MAX_BODY);
     let mut bytes = format!(
         "POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
@@ -627,7 +627,7 @@ fn mutation(rng: &mut StdRng) -> String {
 }
 
 /// Some changes of bytes.
-fn havoc(bytes: &mut Vec<u8>, other: &[u8], rng: &mut StdRng) {
+pub(super) fn havoc(bytes: &mut Vec<u8>, other: &[u8], rng: &mut StdRng) {
     for _ in 0..rng.random_range(1..6) {
         let at = rng.random_range(0..=bytes.len());
         let end = (at + rng.random_range(0..40)).min(bytes.len());

@@ -7,7 +7,9 @@
 //! `cargo build --release --bin router`. `FUZZ_SEED` tries others, `FUZZ_INPUT` sends one saved input again.
 
 mod input;
+mod scan;
 mod target;
+mod worst;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -25,7 +27,7 @@ use target::{Observed, Target};
 /// The CPU time limit of one request on the project's test machine.
 const CPU_LIMIT: Duration = Duration::from_millis(50);
 /// A development build is slower by so much.
-const DEVELOPMENT_FACTOR: u32 = 8;
+const DEVELOPMENT_FACTOR: u32 = 2;
 /// How much the process may grow above its size at the start, caches included.
 const MEMORY_LIMIT: u64 = 256 * 1024 * 1024;
 const MAX_FAILURES: usize = 10;
