@@ -90,13 +90,17 @@ struct Outcome {
 }
 
 impl Outcome {
+    /// Of the first error.
+    fn message(&self) -> &str {
+        self.response["errors"][0]["message"].as_str().unwrap_or_default()
+    }
+
     fn is_mismatch(&self) -> bool {
-        let message = self.response["errors"][0]["message"].as_str().unwrap_or_default();
         match self.verdict.as_str() {
             // Clients read fields by name.
             "same" | "different order" => false,
             // The generator writes valid queries, and only limits may refuse one.
-            "refused" => !message.contains("limit"),
+            "refused" => !self.message().contains("limit"),
             // A null variable in a place with a default.
             "invalid" => self.response["errors"][0]["extensions"]["code"] != "INVALID_INPUT",
             _ => true,
@@ -175,19 +179,31 @@ async fn compare(count: u64) {
         .await;
 
     let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut refusals: BTreeMap<String, usize> = BTreeMap::new();
     let mut mismatches = Vec::new();
     for (outcome, operation, token) in outcomes {
         *verdicts.entry(outcome.verdict.clone()).or_default() += 1;
+        if outcome.verdict == "refused" {
+            *refusals
+                .entry(
+                    outcome
+                        .message()
+                        .replace(|letter: char| letter.is_ascii_digit(), ""),
+                )
+                .or_default() += 1;
+        }
         if outcome.is_mismatch() {
-            mismatches.push((operation, token));
+            mismatches.push((operation, token, outcome.verdict));
         }
     }
+    // What differs before what is refused.
+    mismatches.sort_by_key(|(_, _, verdict)| verdict == "refused");
     println!(
-        "{count} queries in {:.0?} from seed {seed}: {verdicts:?}",
+        "{count} queries in {:.0?} from seed {seed}: {verdicts:?}; refused: {refusals:#?}",
         started.elapsed()
     );
     let mut report = String::new();
-    for (operation, token) in mismatches.iter().take(MAX_REPORTED) {
+    for (operation, token, _) in mismatches.iter().take(MAX_REPORTED) {
         let (operation, outcome) = comparison.smallest(operation.clone(), token.as_deref()).await;
         report.extend([format!(
             "\n{}: {operation}\nvariables: {}\nrouter:    {}\nreference: {}\n",

@@ -13,16 +13,19 @@ use super::schema::{ArgumentShape, FieldShape, Schema};
 
 /// The router's own limits, so that few operations are refused by them.
 const MAX_DEPTH: usize = 10;
-const MAX_ALIASES: usize = 15;
-const MAX_DIRECTIVES: usize = 10;
+const MAX_ALIASES: usize = 12;
+/// The library counts those of a fragment wherever it is spread.
+const MAX_DIRECTIVES: usize = 5;
+/// Pages inside one another.
+const MAX_PAGES: usize = 2;
 /// Selections of one operation.
-const MAX_SELECTIONS: usize = 60;
+const MAX_SELECTIONS: usize = 40;
 
 /// Response keys that are names of other fields, of types, or words of the language.
-const ALIASES: [&str; 16] = [
+/// `id` is not among them: the router refuses it for other fields.
+const ALIASES: [&str; 15] = [
     "a",
     "b",
-    "id",
     "title",
     "username",
     "author",
@@ -183,18 +186,38 @@ impl Writer<'_> {
         if let Some(shape) = shape
             && self.schema.is_object(&shape.returns)
         {
-            (field.selections, levels) = self.inside(shape, depth);
+            (field.selections, levels) = self.inside(shape, &field.arguments, depth);
         }
         (Selection::Field(field), levels)
     }
 
     /// The selections of a field, and the levels of the field with them.
-    fn inside(&mut self, shape: &FieldShape, depth: usize) -> (Vec<Selection>, usize) {
+    fn inside(
+        &mut self,
+        shape: &FieldShape,
+        arguments: &[(String, String)],
+        depth: usize,
+    ) -> (Vec<Selection>, usize) {
         let is_page = shape.arguments.iter().any(|argument| argument.name == "first");
-        self.pages += usize::from(is_page);
+        let pages = match arguments.iter().find(|(name, _)| name == "first") {
+            _ if !is_page => 0,
+            Some((_, size)) if self.is_given(size) => 1,
+            // A page of the default size has no others inside, or the estimated cost is too high.
+            _ => MAX_PAGES,
+        };
+        self.pages += pages;
         let (selections, levels) = self.selections(&shape.returns, depth + 1);
-        self.pages -= usize::from(is_page);
+        self.pages -= pages;
         (selections, levels + 1)
+    }
+
+    /// Whether this text of the document has a value of its own: no default applies.
+    fn is_given(&self, text: &str) -> bool {
+        let Some(name) = text.strip_prefix('$') else {
+            return true;
+        };
+        let mut variables = self.variables.iter();
+        variables.any(|variable| variable.name == name && variable.value.is_some())
     }
 
     fn inline(&mut self, on: &str, depth: usize) -> (Selection, usize) {
@@ -247,7 +270,7 @@ impl Writer<'_> {
             .iter()
             .filter(|shape| {
                 let is_page = shape.arguments.iter().any(|argument| argument.name == "first");
-                !(self.schema.is_object(&shape.returns) && is_full || is_page && self.pages >= 3)
+                !(self.schema.is_object(&shape.returns) && is_full || is_page && self.pages >= MAX_PAGES)
             })
             .collect();
         let shape = match shapes.choose(self.rng) {
@@ -273,7 +296,7 @@ impl Writer<'_> {
         if let Some(shape) = shape
             && self.schema.is_object(&shape.returns)
         {
-            (field.selections, levels) = self.inside(shape, depth);
+            (field.selections, levels) = self.inside(shape, &field.arguments, depth);
         }
         field.directives = self.directives();
         (Selection::Field(field), levels)
