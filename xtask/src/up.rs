@@ -1,10 +1,12 @@
 //! `./dev up`: builds what changed, starts everything, and looks after it until told to stop.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use tokio::signal::unix::{SignalKind, signal};
 use xtask::system::{Durability, Options, SERVICES, System};
 use xtask::workspace::{root, target_dir};
@@ -12,10 +14,10 @@ use xtask::workspace::{root, target_dir};
 use crate::bundle;
 use crate::tools::{cargo, run, say};
 
-/// A part that ran this long before it ended is started again at once.
+/// A part that ran this long before it ended is restarted at once.
 const STEADY: Duration = Duration::from_secs(60);
-/// One that keeps ending is not started more often than this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The longest pause before a part that keeps ending is restarted.
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -61,7 +63,7 @@ pub(crate) async fn up(arguments: Arguments) -> Result<()> {
     println!("ready: {}", system.base_url());
 
     tokio::select! {
-        () = look_after(&system) => {}
+        () = supervise(&system) => {}
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
@@ -85,29 +87,67 @@ pub(crate) fn build(release: bool) -> Result<()> {
         .context("Did a query change? Then run ./dev prepare first, which asks MariaDB about it.")
 }
 
-/// Starts again what ended on its own, with growing pauses for what keeps ending.
-async fn look_after(system: &System) {
-    let mut attempts: HashMap<String, (u32, Instant)> = HashMap::new();
+/// Restarts parts that end, each on its own: the first time at once, then after growing pauses.
+async fn supervise(system: &System) {
+    let mut failures: HashMap<String, (u32, Instant)> = HashMap::new();
+    let mut restarting = HashSet::new();
+    let mut restarts = FuturesUnordered::new();
     loop {
-        tokio::time::sleep(Duration::from_millis(250)).await;
-        for (name, status) in system.casualties() {
-            let (failures, since) = attempts.entry(name.clone()).or_insert((0, Instant::now()));
-            *failures = if since.elapsed() > STEADY {
-                1
-            } else {
-                *failures + 1
-            };
-            *since = Instant::now();
-            let pause = Duration::from_secs(1 << (*failures - 1).min(5)).min(LONGEST_PAUSE);
-            say(&format!(
-                "{name} ended ({status}); starting it again in {} s",
-                pause.as_secs()
-            ));
-            tokio::time::sleep(pause).await;
-            match system.restart(&name).await {
-                Ok(()) => say(&format!("{name} is back")),
-                Err(error) => say(&format!("{error:#}")),
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(100)) => {}
+            Some((name, count)) = restarts.next() => {
+                restarting.remove(&name);
+                failures.insert(name, (count, Instant::now()));
             }
         }
+        for (name, status) in system.casualties() {
+            if !restarting.insert(name.clone()) {
+                continue;
+            }
+            say(&format!("{name} ended ({status})"));
+            let before = match failures.get(&name) {
+                Some((count, since)) if since.elapsed() < STEADY => *count,
+                _ => 0,
+            };
+            restarts.push(restart(system, name, before));
+        }
+    }
+}
+
+/// Tries until the part is ready, and returns its name with the number of tries in a row.
+async fn restart(system: &System, name: String, mut failures: u32) -> (String, u32) {
+    loop {
+        let pause = backoff(failures);
+        if !pause.is_zero() {
+            say(&format!("{name} is restarted in {} s", pause.as_secs()));
+            tokio::time::sleep(pause).await;
+        }
+        failures += 1;
+        match system.restart(&name).await {
+            Ok(()) => {
+                say(&format!("{name} is ready again"));
+                return (name, failures);
+            }
+            Err(error) => say(&format!("{error:#}")),
+        }
+    }
+}
+
+fn backoff(failures: u32) -> Duration {
+    match failures.checked_sub(1) {
+        None => Duration::ZERO,
+        Some(doublings) => Duration::from_secs(1 << doublings.min(5)).min(MAX_BACKOFF),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_restart_is_at_once_and_later_ones_wait_longer() {
+        let pauses: Vec<_> = (0..9).map(|failures| backoff(failures).as_secs()).collect();
+        assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!(backoff(u32::MAX), MAX_BACKOFF);
     }
 }

@@ -2,9 +2,11 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use xtask::system::{Options, SERVICES, System, free_port};
 
 /// The processes whose command line or environment names a folder.
@@ -114,14 +116,12 @@ fn up_names_a_port_that_is_taken() {
     assert!(!error.contains("ready:"));
 }
 
-/// Even a killed `./dev up` takes everything with it.
-#[test]
-fn a_killed_up_leaves_no_process() {
-    let dir = tempfile::tempdir().unwrap();
+/// Starts `./dev up` in this folder, and waits until it is ready. Returns its port too.
+fn up(dir: &Path) -> (Child, u16) {
     let port = free_port().unwrap();
     let mut up = Command::new(env!("CARGO_BIN_EXE_xtask"))
         .args(["up", "--no-build", "--port", &port.to_string(), "--data"])
-        .arg(dir.path())
+        .arg(dir)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -129,6 +129,57 @@ fn a_killed_up_leaves_no_process() {
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(up.stdout.take().unwrap()));
     let line = lines.next().expect("it says that it is ready").unwrap();
     assert_eq!(line, format!("ready: http://localhost:{port}"));
+    (up, port)
+}
+
+/// Even a killed `./dev up` takes everything with it.
+#[test]
+fn a_killed_up_leaves_no_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut up, _) = up(dir.path());
+    up.kill().unwrap();
+    up.wait().unwrap();
+    wait_until_gone(dir.path());
+}
+
+/// The process of this program whose parent is `up`.
+fn child(up: &Child, program: &str) -> Option<Pid> {
+    let stats = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let mut stats = stats.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    let name = format!(" ({program}) ");
+    let stat = stats.find(|stat| {
+        let after = stat.split_once(&name).map(|(_, after)| after);
+        after.and_then(|after| after.split(' ').nth(1)) == Some(&up.id().to_string())
+    })?;
+    stat.split(' ').next()?.parse().ok().map(Pid::from_raw)
+}
+
+#[tokio::test]
+async fn up_restarts_what_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut up, port) = up(dir.path());
+    let client = reqwest::Client::new();
+    let answers = async || {
+        let health = client.get(format!("http://127.0.0.1:{port}/health"));
+        health.send().await.is_ok()
+    };
+    assert!(answers().await);
+    // Two parts at once: one does not wait for the other.
+    let parts = ["router", "comment"];
+    let before = parts.map(|name| child(&up, name).unwrap());
+    for id in before {
+        kill(id, Signal::SIGKILL).unwrap();
+    }
+    let killed = Instant::now();
+    loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let now = parts.map(|name| child(&up, name));
+        let are_new = now.iter().all(|id| id.is_some_and(|id| !before.contains(&id)));
+        if are_new && answers().await {
+            break;
+        }
+        assert!(killed.elapsed() < Duration::from_secs(30), "{now:?}");
+    }
     up.kill().unwrap();
     up.wait().unwrap();
     wait_until_gone(dir.path());
