@@ -1,9 +1,16 @@
 //! Faults of libraries that the router guards against (`docs/upstream.md`). Each test fails once its fault is mended:
 //! then the guard that it names can go.
 
+use hive_router::config::csrf::CSRFPreventionConfig;
+use hive_router::graphql_tools::validation::rules::default_rules_validation_plan;
+use hive_router::graphql_tools::validation::validate::validate;
+use hive_router::ntex::http::Uri;
+use hive_router::ntex::router::ResourcePath as _;
+use hive_router::ntex::web::test::TestRequest;
+use hive_router::pipeline::csrf_prevention::perform_csrf_prevention;
 use hive_router::query_planner::ast::normalization::normalize_operation;
 use hive_router::query_planner::state::supergraph_state::SupergraphState;
-use hive_router::query_planner::utils::parsing::{parse_operation, parse_schema};
+use hive_router::query_planner::utils::parsing::{parse_operation, parse_schema, safe_parse_operation};
 use hive_router::sonic_rs;
 
 use crate::random;
@@ -29,4 +36,44 @@ fn hive_router_does_not_merge_a_field_with_its_own_alias() {
     let normalized = normalize_operation(&supergraph, &document, None).unwrap();
     let text = normalized.operation.to_string();
     assert!(text.contains("nodes: nodes"), "{text}");
+}
+
+/// `MAX_REPEATS` and `MAX_ALIASES` of `guard.rs`.
+#[test]
+fn graphql_tools_reports_each_pair_of_conflicting_fields() {
+    let schema = parse_schema("type Query { a: Int b: Int }");
+    let document = parse_operation(&format!("{{ {} }}", "x: a x: b ".repeat(60)));
+    let errors = validate(&schema, &document, &default_rules_validation_plan());
+    assert!(errors.len() > 1_000, "{}", errors.len());
+}
+
+/// None: the error says what is wrong, and `1.0e9`, `1e+9` and `1000000000` are taken.
+#[test]
+fn graphql_tools_refuses_exponents_that_begin_with_0_or_9() {
+    let parses = |number: &str| safe_parse_operation(&format!("{{ a(b: {number}) }}")).is_ok();
+    assert!(parses("1e8") && parses("1e+9"));
+    assert!(!parses("1e9") && !parses("1e09") && !parses("1e0"));
+}
+
+/// What `negotiation.rs` checks before the library does.
+#[test]
+fn hive_router_takes_malformed_content_types_for_preflighted() {
+    let config = serde_json::json!({ "enabled": true, "required_headers": ["x-proofsheet"] });
+    let config: CSRFPreventionConfig = serde_json::from_value(config).unwrap();
+    for content_type in ["text/xml;application/json", "x", " text/plain"] {
+        let request = TestRequest::with_uri("/graphql").header("content-type", content_type);
+        let checked = perform_csrf_prevention(&request.to_http_request(), &config);
+        assert!(checked.is_ok(), "{content_type}");
+    }
+}
+
+/// `RouteService` of `route.rs`, which shows ntex no path that it would decode.
+#[test]
+fn ntex_router_makes_strings_of_bytes_that_are_no_utf_8() {
+    let name = Uri::unquote("%ff");
+    assert!(
+        std::str::from_utf8(name.as_bytes()).is_err(),
+        "{:?}",
+        name.as_bytes()
+    );
 }
