@@ -136,13 +136,13 @@ async fn leafing_through_photos(site: &Site) -> Result<()> {
     browser.find(Role::Heading, "Frame 9").await?;
     browser.find(Role::Button, "Upvote").await?;
 
+    browser.screenshots("viewer").await?;
     let path = browser.path().await?;
     browser.press("z").await?;
     let enlarged = "return document.querySelector('.photo-area').classList.contains('is-enlarged')";
     browser.holds("an enlarged photo", enlarged).await?;
     browser.press(Key::Right).await?;
     ensure!(browser.path().await? == path, "an arrow left an enlarged photo");
-    browser.screenshots("viewer-enlarged").await?;
     browser.press("z").await?;
     browser
         .holds("a fitted photo", &enlarged.replace("return ", "return !"))

@@ -39,6 +39,10 @@ struct Gesture {
     last_tap: f64,
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "the handlers of one gesture share its state"
+)]
 #[component]
 pub(crate) fn PhotoStage(
     print: Print,
@@ -52,11 +56,11 @@ pub(crate) fn PhotoStage(
     let view = RwSignal::new(View::FIT);
     let gesture = StoredValue::new(Gesture::default());
     let (ratio, sizes, pixels) = (print.ratio(), print.stage_sizes(), print.widest());
-    let sides = f64::from(print.width) / f64::from(print.height.max(1));
+    let shape = f64::from(print.width) / f64::from(print.height.max(1));
     let frame = move || {
         let area = area.get_untracked()?.get_bounding_client_rect();
         let pixels = pixels / window().device_pixel_ratio();
-        (area.height() > 0.0).then(|| Frame::new((area.width(), area.height()), sides, pixels))
+        (area.height() > 0.0).then(|| Frame::new((area.width(), area.height()), shape, pixels))
     };
     let change = move |how: &dyn Fn(Frame, View) -> View| {
         if let Some(frame) = frame() {
@@ -147,7 +151,7 @@ pub(crate) fn PhotoStage(
         let other = pointers.iter().find(|(id, _)| *id != event.pointer_id());
         if let Some((_, other)) = other {
             let by = distance(at, *other) / distance(before, *other).max(1.0);
-            let middle = ((at.0 + other.0) / 2.0, (at.1 + other.1) / 2.0);
+            let middle = (f64::midpoint(at.0, other.0), f64::midpoint(at.1, other.1));
             change(&|frame, view| frame.zoom(view, view.scale * by, middle));
         } else if view.get_untracked().is_enlarged() && (has_moved || distance(at, began) > STILL) {
             change(&|frame, view| frame.pan(view, (at.0 - before.0, at.1 - before.1)));

@@ -137,15 +137,12 @@ fn comment(navigation: Navigation) {
         .ok()
         .flatten()
         .and_then(|area| area.dyn_into::<HtmlElement>().ok());
-    match composer {
-        Some(composer) => {
-            // It fails for an element that cannot take the focus only.
-            let _ = composer.focus();
-        }
-        None => {
-            navigation.expect_comment();
-            press(".tile-title a");
-        }
+    if let Some(composer) = composer {
+        // It fails for an element that cannot take the focus only.
+        let _ = composer.focus();
+    } else {
+        navigation.expect_comment();
+        press(".tile-title a");
     }
 }
 
