@@ -337,7 +337,7 @@ async fn four_of_five_files_arrive(bert: &Member<'_>) -> Result<()> {
     );
     // A file's name is a suggestion: nothing is published before all have a title.
     browser.click(Role::Button, "Publish all 4").await?;
-    browser.reads("Please fill this in.").await?;
+    browser.reads("Please use 1 to 120 characters.").await?;
     for name in ["first", "second", "third", "fourth"] {
         browser
             .click(Role::Button, &format!("Use “{name} roll of film”"))
@@ -404,7 +404,7 @@ async fn a_new_title_is_on_the_tile(site: &Site, ada: &Member<'_>) -> Result<()>
     browser.click_in(&tile, Role::Link, "Dunes").await?;
     browser.is_at(&format!("/p/{photo}")).await?;
     browser.click(Role::Button, "Edit").await?;
-    browser.fill("Title", "").await?;
+    browser.fill("Title", " ").await?;
     browser.click(Role::Button, "Save").await?;
     browser.reads("Please fill this in.").await?;
     browser.has_focus(Role::Textbox, "Title").await?;
