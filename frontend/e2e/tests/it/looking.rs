@@ -18,6 +18,9 @@ async fn everybody_finds_their_way() -> Result<()> {
     ada.publish_frames(12).await?;
 
     let mut journeys = Journeys::default();
+    journeys
+        .walk("odd addresses", odd_addresses_are_not_found(&site))
+        .await;
     journeys.walk("back and forward", back_and_forward(&site)).await;
     journeys.walk("leafing", leafing_through_photos(&site)).await;
     journeys
@@ -46,6 +49,28 @@ async fn everybody_finds_their_way() -> Result<()> {
         .await;
     system.stop().await;
     journeys.finish()
+}
+
+/// The router and the app agree on what is no address.
+async fn odd_addresses_are_not_found(site: &Site) -> Result<()> {
+    let browser = site.visitor().await?;
+    for path in ["/p/heron", "/hot/2026-02-31", "/hot/2026-2-3", "/@", "/p/"] {
+        browser.visit(path).await?;
+        browser.find(Role::Heading, "There is nothing here").await?;
+        browser
+            .holds(
+                &format!("{path} is answered with 404"),
+                "return fetch(location.href).then(answer => answer.status === 404)",
+            )
+            .await?;
+        // Back from another page it is the app that draws it.
+        browser.click(Role::Link, "Trending").await?;
+        browser.find(Role::Heading, "Trending").await?;
+        browser.back().await?;
+        browser.is_at(path).await?;
+        browser.find(Role::Heading, "There is nothing here").await?;
+    }
+    browser.close().await
 }
 
 /// Going back restores the page, its scroll position, and the focused tile.

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use crate::bidi::isolated;
 use crate::components::icon::{Glyph, Icon};
 use crate::language::{Text, number, text};
 use crate::navigation::{Navigation, Place};
@@ -68,9 +69,9 @@ pub(crate) fn AppBar() -> impl IntoView {
                 ),
             };
             view! {
-                <a class="bar-link" href=profile.to_string() title=name aria-current=is_current(profile)>
+                <a class="bar-link" href=profile.to_string() title=move || isolated(&name.get()) aria-current=is_current(profile)>
                     <Glyph icon=Icon::Person/>
-                    <span class="bar-name">{name}</span>
+                    <span class="bar-name" dir="auto">{name}</span>
                 </a>
                 <a class="bar-link bar-wide" href=Route::Settings.to_string() aria-current=is_current(Route::Settings)>
                     {text!(bar.settings)}
