@@ -562,8 +562,8 @@ pub(crate) struct GuardPlugin {
 }
 
 impl GuardPlugin {
-    /// Appends a comment that nobody outside can foretell. The library finds parsed and validated documents in its caches
-    /// by a hash without a key, so a document could be made that is taken for another one.
+    /// Appends a comment that clients cannot predict. The library finds parsed and validated documents in its caches by
+    /// a hash without a key, so a document could be made that is taken for another one.
     fn tag(&self, document: &mut String) {
         let tag = self.key.hash_one(document.as_str());
         let _ = write!(document, "\n#{tag:016x}");

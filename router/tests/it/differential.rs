@@ -196,7 +196,7 @@ async fn compare(count: u64) {
             mismatches.push((operation, token, outcome.verdict));
         }
     }
-    // What differs before what is refused.
+    // Differences first, then refusals.
     mismatches.sort_by_key(|(_, _, verdict)| verdict == "refused");
     println!(
         "{count} queries in {:.0?} from seed {seed}: {verdicts:?}; refused: {refusals:#?}",

@@ -55,7 +55,7 @@ fn graphql_tools_refuses_exponents_that_begin_with_0_or_9() {
     assert!(!parses("1e9") && !parses("1e09") && !parses("1e0"));
 }
 
-/// What `negotiation.rs` checks before the library does.
+/// The checks that `negotiation.rs` makes before the library.
 #[test]
 fn hive_router_takes_malformed_content_types_for_preflighted() {
     let config = serde_json::json!({ "enabled": true, "required_headers": ["x-proofsheet"] });

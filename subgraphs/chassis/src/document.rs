@@ -64,7 +64,7 @@ fn absent(document: &mut ExecutableDocument, variables: &Variables) -> HashSet<N
         .collect()
 }
 
-/// What the variables stand for.
+/// The values of the variables.
 fn values(document: &mut ExecutableDocument, variables: &Variables) -> HashMap<Name, ConstValue> {
     let definitions = operations(document)
         .into_iter()
