@@ -5,7 +5,7 @@ use std::fmt;
 use chassis::UserId;
 use chassis::text::{InvalidText, Rule};
 use chrono::{DateTime, NaiveDate, Utc};
-pub use darkroom::{FileName, Format, Rendition, Size};
+pub use imaging::{FileName, Format, Ladder, Rendition, Size};
 use uuid::Uuid;
 
 chassis::id_newtype! {
@@ -103,15 +103,27 @@ pub struct Upload {
     pub placeholder: Vec<u8>,
 }
 
-/// The folder of one picture's files. Random: who does not know it cannot look at an unpublished picture.
+/// The folder of one picture's files. Random, so that unpublished pictures cannot be found. Its UUID version says which
+/// sizes are stored there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
 #[sqlx(transparent)]
 pub struct FileKey(pub Uuid);
 
 impl FileKey {
-    /// A random key that cannot be guessed.
+    /// A key that cannot be guessed, for sizes of [`Ladder::LongerSide`]: 122 random bits, marked as version 8.
     pub fn random() -> Self {
-        Self(Uuid::new_v4())
+        let mut bytes = Uuid::new_v4().into_bytes();
+        bytes[6] = 0x80 | (bytes[6] & 0x0F);
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// Which sizes are stored under this key. Early releases made keys of version 4.
+    pub fn ladder(self) -> Ladder {
+        if self.0.get_version_num() == 8 {
+            Ladder::LongerSide
+        } else {
+            Ladder::Width
+        }
     }
 
     /// Reads the form that [`fmt::Display`] writes, and no other.
@@ -129,7 +141,7 @@ impl FileKey {
     pub fn srcset(self, size: Size, format: Format) -> String {
         use fmt::Write as _;
         let mut srcset = String::with_capacity(256);
-        for size in size.ladder() {
+        for size in size.stored(self.ladder()) {
             let separator = if srcset.is_empty() { "" } else { ", " };
             let file = FileName::Rendition {
                 width: size.width,
@@ -164,6 +176,22 @@ mod tests {
         for text in ["", "..", "0", &key.0.to_string(), &key.to_string().to_uppercase()] {
             assert_eq!(FileKey::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_key_tells_the_stored_sizes() {
+        let size = Size {
+            width: 500,
+            height: 1000,
+        };
+        let early = FileKey(Uuid::new_v4());
+        assert_eq!(early.ladder(), Ladder::Width);
+        assert!(early.srcset(size, Format::Jpeg).ends_with("/500.jpg 500w"));
+        assert!(early.srcset(size, Format::Jpeg).contains("/320.jpg 320w"));
+        let new = FileKey::random();
+        assert_eq!(new.ladder(), Ladder::LongerSide);
+        assert!(new.srcset(size, Format::Jpeg).contains("/160.jpg 160w"));
+        assert_ne!(new, FileKey::random());
     }
 
     #[test]

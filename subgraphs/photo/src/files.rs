@@ -11,8 +11,8 @@ use bytes::Bytes;
 use chassis::config::ConfigError;
 use chassis::objects::{Store, StoreConfig};
 use chrono::{DateTime, Utc};
-use darkroom::File;
 use futures::{StreamExt as _, TryStreamExt as _};
+use imaging::File;
 use object_store::path::Path;
 use object_store::{BackoffConfig, GetOptions, GetResult, ObjectStoreExt as _, RetryConfig};
 

@@ -2,7 +2,7 @@
 //!
 //! Names and media types are ignored: phones, browsers and mail programs make them up.
 
-use darkroom::Kind;
+use imaging::Kind;
 
 /// How many first bytes tell what a file is.
 pub const HEAD: usize = 1024;

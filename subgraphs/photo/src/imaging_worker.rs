@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chassis::telemetry::measure::Metric;
-use darkroom::{Developed, PictureError, Rendition};
+use imaging::{PictureError, Processed, Rendition};
 use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
@@ -137,19 +137,24 @@ impl ImagingWorkers {
     }
 
     /// Makes renditions of a master.
-    pub async fn remake(
+    pub async fn reencode(
         &self,
         master: Bytes,
         renditions: Vec<Rendition>,
-    ) -> Result<Vec<darkroom::File>, WorkerError> {
+    ) -> Result<Vec<imaging::File>, WorkerError> {
         let input = tokio::task::spawn_blocking(move || {
             let mut file = tempfile::tempfile()?;
             file.write_all(&master)?;
             Ok::<_, std::io::Error>(file)
         });
         let input = input.await.map_err(Error::from)?.map_err(Error::from)?;
-        match self.share().await.run(&input, &Task::Remake(renditions)).await? {
-            Output::Remade(files) => Ok(files),
+        match self
+            .share()
+            .await
+            .run(&input, &Task::Reencode(renditions))
+            .await?
+        {
+            Output::Reencoded(files) => Ok(files),
             Output::Processed(_) => Err(PictureError::Unreadable.into()),
         }
     }
@@ -248,10 +253,10 @@ pub struct Share<'w> {
 
 impl Share<'_> {
     /// Makes every file of a picture.
-    pub async fn process(self, picture: &File) -> Result<Developed, WorkerError> {
+    pub async fn process(self, picture: &File) -> Result<Processed, WorkerError> {
         match self.run(picture, &Task::Process).await? {
             Output::Processed(processed) => Ok(processed),
-            Output::Remade(_) => Err(PictureError::Unreadable.into()),
+            Output::Reencoded(_) => Err(PictureError::Unreadable.into()),
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chassis::internal::InternalClient;
 use chassis::{deleted_accounts, error};
 use chrono::TimeDelta;
-use darkroom::File;
+use imaging::File;
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -148,7 +148,7 @@ async fn compare_shard(state: &State, shard: Shard, report: &mut Report) -> Resu
 
 fn missing(row: &Owned, there: &[FileName]) -> Vec<FileName> {
     let there: HashSet<_> = there.iter().copied().collect();
-    FileName::all(row.size())
+    FileName::all(row.size(), row.file_key.ladder())
         .filter(|name| !there.contains(name))
         .collect()
 }
@@ -160,7 +160,7 @@ async fn restore(state: &State, row: &Owned, report: &mut Report) -> Result<(), 
         return Ok(());
     }
     let widest = FileName::from(Rendition {
-        size: row.size().largest(),
+        size: row.size().largest(row.file_key.ladder()),
         format: Format::Jpeg,
     });
     let mut master = None;
@@ -178,10 +178,10 @@ async fn restore(state: &State, row: &Owned, report: &mut Report) -> Result<(), 
     };
     let renditions: Vec<_> = row
         .size()
-        .renditions()
+        .renditions(row.file_key.ladder())
         .filter(|rendition| lost.contains(&FileName::from(*rendition)))
         .collect();
-    let mut files = match state.imaging.remake(master.clone(), renditions).await {
+    let mut files = match state.imaging.reencode(master.clone(), renditions).await {
         Ok(files) => files,
         Err(WorkerError::Failed(error)) => return Err(error),
         Err(WorkerError::Picture(_) | WorkerError::TooSlow) => {

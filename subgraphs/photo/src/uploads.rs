@@ -22,8 +22,8 @@ use chassis::telemetry::measure::{Metric, describe};
 use chassis::tokens::TokenVerifier;
 use chassis::viewer::{Caller, NoViewer};
 use chassis::{Classify as _, Code, Failure, UserId, transaction};
-use darkroom::{Developed, PictureError};
 use futures::StreamExt as _;
+use imaging::{PictureError, Processed};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -438,7 +438,7 @@ struct Job {
     state: State,
     owner: UserId,
     digest: Digest,
-    processed: Developed,
+    processed: Processed,
     slot: UploadSlot,
 }
 

@@ -29,9 +29,9 @@ pub(crate) fn jpeg(number: u64) -> Vec<u8> {
 /// The files that the site has to keep of it, by name, with their SHA-256. Developing is deterministic, so this does
 /// not depend on anything that the site says.
 pub(crate) fn files(number: u64) -> Result<BTreeMap<String, [u8; 32]>> {
-    let developed = darkroom::develop(darkroom::Kind::Jpeg, &jpeg(number))
-        .map_err(|error| anyhow!("a picture of ours cannot be developed: {error}"))?;
-    let files = developed.files.into_iter();
+    let processed = imaging::process(imaging::Kind::Jpeg, &jpeg(number))
+        .map_err(|error| anyhow!("a picture of ours cannot be processed: {error}"))?;
+    let files = processed.files.into_iter();
     Ok(files
         .map(|file| (file.name.to_string(), hash(&file.bytes)))
         .collect())

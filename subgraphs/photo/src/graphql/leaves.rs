@@ -50,7 +50,7 @@ struct Rendition {
 }
 
 impl ImageSources {
-    fn items(_: Size) -> impl Iterator<Item = Format> {
+    fn items(_: Self) -> impl Iterator<Item = Format> {
         Format::BEST_FIRST.into_iter()
     }
 
@@ -64,8 +64,8 @@ impl ImageSources {
 }
 
 impl Renditions {
-    fn items(size: Size) -> impl Iterator<Item = Stored> {
-        size.renditions()
+    fn items(self) -> impl Iterator<Item = Stored> {
+        self.size.renditions(self.key.ladder())
     }
 
     fn field(&self, rendition: Stored, name: &str) -> Option<Value> {
@@ -98,7 +98,7 @@ macro_rules! leaf_list {
                 _field: &Positioned<Field>,
             ) -> impl Future<Output = ServerResult<Value>> + Send {
                 let typename = <$item as OutputType>::type_name();
-                let items = Self::items(self.size).map(|item| {
+                let items = Self::items(*self).map(|item| {
                     let mut fields = IndexMap::new();
                     collect(ctx, &ctx.item.node, &mut fields, &|name| match name {
                         "__typename" => Some(Value::from(&*typename)),

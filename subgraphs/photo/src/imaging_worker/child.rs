@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, ExitCode};
 
-use darkroom::{Kind, PictureError};
+use imaging::{Kind, PictureError};
 use rustix::process::{Pid, test_kill_process};
 use serde_json::json;
 
@@ -37,10 +37,10 @@ fn work(request: &Request) -> std::io::Result<()> {
     let mut input = Vec::new();
     std::io::stdin().lock().read_to_end(&mut input)?;
     let result = match &request.task {
-        Task::Remake(renditions) => darkroom::remake(&input, renditions).map(Output::Remade),
+        Task::Reencode(renditions) => imaging::reencode(&input, renditions).map(Output::Reencoded),
         _ => Kind::sniff(&input)
             .ok_or(PictureError::Unreadable)
-            .and_then(|kind| darkroom::develop(kind, &input))
+            .and_then(|kind| imaging::process(kind, &input))
             .map(Output::Processed),
     };
     protocol::write(&mut stdout, missing_layers, result)

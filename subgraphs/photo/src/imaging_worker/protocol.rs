@@ -10,7 +10,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-use darkroom::{Developed, File, FileName, Format, PictureError, Rendition, Size};
+use imaging::{File, FileName, Format, Ladder, PictureError, Processed, Rendition, Size};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
@@ -40,7 +40,7 @@ pub enum Task {
     /// Make every file of the picture on standard input.
     Process,
     /// Make these renditions of the master on standard input.
-    Remake(Vec<Rendition>),
+    Reencode(Vec<Rendition>),
     /// Try what the sandbox forbids, and print what came of it. For tests.
     Probe {
         /// Something listens there.
@@ -59,8 +59,8 @@ impl FromStr for Request {
 /// What a worker made.
 #[derive(Debug)]
 pub(super) enum Output {
-    Processed(Developed),
-    Remade(Vec<File>),
+    Processed(Processed),
+    Reencoded(Vec<File>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -75,7 +75,7 @@ struct Header {
 #[serde(rename_all = "snake_case")]
 enum Outcome {
     Processed { size: Size, placeholder: Vec<u8> },
-    Remade,
+    Reencoded,
     Refused(PictureError),
 }
 
@@ -110,12 +110,12 @@ pub(super) fn write(
     result: Result<Output, PictureError>,
 ) -> std::io::Result<()> {
     let (outcome, files) = match result {
-        Ok(Output::Processed(Developed {
+        Ok(Output::Processed(Processed {
             size,
             placeholder,
             files,
         })) => (Outcome::Processed { size, placeholder }, files),
-        Ok(Output::Remade(files)) => (Outcome::Remade, files),
+        Ok(Output::Reencoded(files)) => (Outcome::Reencoded, files),
         Err(error) => (Outcome::Refused(error), Vec::new()),
     };
     let entry = |file: &File| Entry {
@@ -163,9 +163,11 @@ pub(super) async fn read(
             if Size::within_limits(size.width.into(), size.height.into()).is_none() {
                 return Err(InvalidResponse::Content("its size is not within the limits"));
             }
-            FileName::all(*size).map(|name| name.to_string()).collect()
+            FileName::all(*size, Ladder::LongerSide)
+                .map(|name| name.to_string())
+                .collect()
         }
-        (Outcome::Remade, Task::Remake(renditions)) => renditions
+        (Outcome::Reencoded, Task::Reencode(renditions)) => renditions
             .iter()
             .map(|rendition| FileName::from(*rendition).to_string())
             .collect(),
@@ -204,8 +206,8 @@ pub(super) async fn read(
         missing_layers: header.missing_layers,
         result: match header.outcome {
             Outcome::Refused(error) => Err(error),
-            Outcome::Remade => Ok(Output::Remade(files)),
-            Outcome::Processed { size, placeholder } => Ok(Output::Processed(Developed {
+            Outcome::Reencoded => Ok(Output::Reencoded(files)),
+            Outcome::Processed { size, placeholder } => Ok(Output::Processed(Processed {
                 size,
                 placeholder,
                 files,
@@ -237,7 +239,7 @@ mod tests {
             width: 40,
             height: 30,
         };
-        let files = FileName::all(size).map(|name| File {
+        let files = FileName::all(size, Ladder::LongerSide).map(|name| File {
             name,
             bytes: match name {
                 FileName::Rendition {
@@ -246,7 +248,7 @@ mod tests {
                 _ => b"\xFF\xD8\xFF\xE0".to_vec(),
             },
         });
-        Output::Processed(Developed {
+        Output::Processed(Processed {
             size,
             placeholder: vec![1; 20],
             files: files.collect(),
@@ -284,7 +286,7 @@ mod tests {
     #[tokio::test]
     async fn a_hostile_response_is_not_believed() {
         let honest = response(|_| ());
-        assert!(!is_believed(&honest, &Task::Remake(Vec::new())).await);
+        assert!(!is_believed(&honest, &Task::Reencode(Vec::new())).await);
         for end in 0..honest.len() {
             assert!(!is_believed(&honest[..end], &Task::Process).await, "{end}");
         }
@@ -306,7 +308,7 @@ mod tests {
             |header| header["files"] = json!([]),
             |header| header["outcome"]["processed"]["size"]["width"] = json!(12_001),
             |header| header["outcome"]["processed"]["placeholder"] = json!(vec![0; 33]),
-            |header| header["outcome"] = json!("remade"),
+            |header| header["outcome"] = json!("reencoded"),
         ];
         hostile.extend(changes.map(response));
         for (at, bytes) in hostile.iter().enumerate() {

@@ -217,7 +217,6 @@ async fn uploads_wait_in_order_for_two_workers() {
 }
 
 #[tokio::test]
-#[ignore = "decoding one of them takes 600 MB"]
 async fn two_of_the_largest_pictures_at_once_stay_within_the_memory() {
     let service = Service::start().await;
     let pictures = [large_picture(1), large_picture(2)];

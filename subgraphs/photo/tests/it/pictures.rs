@@ -7,18 +7,21 @@ use image::codecs::png::PngEncoder;
 use image::{
     DynamicImage, ExtendedColorType, ImageEncoder as _, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage,
 };
+use photo::domain::{Ladder, Size};
 use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::support::{Site, encoded, jpeg, picture, png, somebody, with_exif, with_segment};
 
 /// Uploads a picture and reads back its largest JPEG.
-async fn developed(site: &Site, media_type: &str, bytes: Vec<u8>) -> (Value, RgbImage) {
+async fn processed(site: &Site, media_type: &str, bytes: Vec<u8>) -> (Value, RgbImage) {
     let (status, answer) = site.upload(somebody(), media_type, bytes).await;
     assert_eq!(status, StatusCode::CREATED, "{answer}");
     let folder = site.folder_of(answer["uploadId"].as_str().unwrap()).await;
-    let widest = answer["width"].as_u64().unwrap().min(2048);
-    let pixels = image::open(folder.join(format!("{widest}.jpg")))
+    let [width, height] =
+        ["width", "height"].map(|side| u16::try_from(answer[side].as_u64().unwrap()).unwrap());
+    let largest = Size { width, height }.largest(Ladder::LongerSide);
+    let pixels = image::open(folder.join(format!("{}.jpg", largest.width)))
         .unwrap()
         .into_rgb8();
     (answer, pixels)
@@ -48,7 +51,7 @@ async fn every_orientation_is_applied() {
     ];
     for (orientation, (x, y)) in (1..).zip(corners) {
         let bytes = with_exif(&jpeg(&picture(64, 48)), orientation);
-        let (answer, pixels) = developed(&site, "image/jpeg", bytes).await;
+        let (answer, pixels) = processed(&site, "image/jpeg", bytes).await;
         let upright: (u32, u32) = if orientation < 5 { (64, 48) } else { (48, 64) };
         assert_eq!(answer["width"], upright.0, "{orientation}");
         assert_eq!(answer["height"], upright.1, "{orientation}");
@@ -90,8 +93,10 @@ async fn nothing_of_the_original_is_kept_but_its_pixels() {
     names.sort();
     insta::assert_json_snapshot!(names, @r#"
     [
-      "320.avif",
-      "320.jpg",
+      "229.avif",
+      "229.jpg",
+      "457.avif",
+      "457.jpg",
       "500.avif",
       "500.jpg",
       "master.jpg"
@@ -111,7 +116,7 @@ async fn transparency_becomes_white() {
     });
     for format in [ImageFormat::Png, ImageFormat::WebP] {
         let bytes = encoded(&DynamicImage::ImageRgba8(pixels.clone()), format);
-        let (_, shown) = developed(&site, format.to_mime_type(), bytes).await;
+        let (_, shown) = processed(&site, format.to_mime_type(), bytes).await;
         assert!(near(*shown.get_pixel(8, 8), [255, 255, 255]), "{format:?}");
         assert!(near(*shown.get_pixel(56, 8), [127, 127, 127]), "{format:?}");
     }
@@ -128,7 +133,7 @@ async fn other_kinds_of_pixels_are_read() {
         DynamicImage::ImageRgb16(rgb.to_rgb16()),
         DynamicImage::ImageRgba16(rgb.to_rgba16()),
     ] {
-        let (_, shown) = developed(&site, "image/png", encoded(&pixels, ImageFormat::Png)).await;
+        let (_, shown) = processed(&site, "image/png", encoded(&pixels, ImageFormat::Png)).await;
         let expected = pixels.to_rgb8();
         assert!(
             near(*shown.get_pixel(8, 8), expected.get_pixel(8, 8).0),
@@ -137,7 +142,7 @@ async fn other_kinds_of_pixels_are_read() {
         );
     }
     let webp = encoded(&rgb, ImageFormat::WebP);
-    let (_, shown) = developed(&site, "image/webp", webp).await;
+    let (_, shown) = processed(&site, "image/webp", webp).await;
     assert!(near(*shown.get_pixel(8, 8), [220, 30, 30]));
 }
 
@@ -149,7 +154,7 @@ async fn four_inks_are_read() {
     jpeg_encoder::Encoder::new(&mut bytes, 90)
         .encode(&inks, 64, 64, jpeg_encoder::ColorType::Cmyk)
         .unwrap();
-    let (_, shown) = developed(&site, "image/jpeg", bytes).await;
+    let (_, shown) = processed(&site, "image/jpeg", bytes).await;
     let Rgb([red, green, blue]) = *shown.get_pixel(32, 32);
     assert!(
         red > 150 && green < 100 && blue < 100,
@@ -169,7 +174,7 @@ async fn an_embedded_profile_is_applied() {
     encoder
         .write_image(pixels.as_raw(), 64, 64, ExtendedColorType::Rgb8)
         .unwrap();
-    let (_, shown) = developed(&site, "image/png", bytes).await;
+    let (_, shown) = processed(&site, "image/png", bytes).await;
     // The same green needs less red in the smaller space of sRGB.
     let Rgb([red, green, _]) = *shown.get_pixel(32, 32);
     assert!(
@@ -182,7 +187,7 @@ async fn an_embedded_profile_is_applied() {
 #[tokio::test]
 async fn the_smallest_picture_is_one() {
     let site = Site::new().await;
-    let (answer, shown) = developed(
+    let (answer, shown) = processed(
         &site,
         "image/png",
         png(&RgbImage::from_pixel(1, 1, Rgb([200, 100, 50]))),
@@ -193,7 +198,7 @@ async fn the_smallest_picture_is_one() {
         (Some(1), Some(1))
     );
     assert!(near(*shown.get_pixel(0, 0), [200, 100, 50]));
-    let (answer, _) = developed(&site, "image/png", png(&RgbImage::new(3, 3000))).await;
+    let (answer, _) = processed(&site, "image/png", png(&RgbImage::new(3, 3000))).await;
     assert_eq!(
         (answer["width"].as_u64(), answer["height"].as_u64()),
         (Some(3), Some(3000))
@@ -203,9 +208,9 @@ async fn the_smallest_picture_is_one() {
 #[tokio::test]
 async fn the_longest_side_is_twelve_thousand_pixels() {
     let site = Site::new().await;
-    let (answer, shown) = developed(&site, "image/png", png(&RgbImage::new(12_000, 20))).await;
+    let (answer, shown) = processed(&site, "image/png", png(&RgbImage::new(12_000, 20))).await;
     assert_eq!(answer["width"], 12_000);
-    assert_eq!(shown.dimensions(), (2048, 3));
+    assert_eq!(shown.dimensions(), (12_000, 20));
     let (status, answer) = site
         .upload(somebody(), "image/png", png(&RgbImage::new(12_001, 20)))
         .await;
@@ -256,16 +261,70 @@ async fn what_is_cut_off_is_refused() {
     let pixels = DynamicImage::ImageRgb8(picture(400, 300));
     for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
         let whole = encoded(&pixels, format);
-        for length in [whole.len() - 2, whole.len() / 2, 40] {
+        for length in [whole.len() - 40, whole.len() / 2, 40] {
             let (status, answer) = site
                 .upload(somebody(), format.to_mime_type(), whole[..length].to_vec())
                 .await;
             assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{format:?} {length}");
             assert_eq!(
-                answer["message"], "This file is cut off: its end is missing.",
+                answer["message"],
+                "This file is incomplete: a part of the picture is missing. Upload the original file again.",
                 "{format:?} {length}"
             );
         }
+    }
+}
+
+/// libjpeg reports these by unwinding through its C code.
+#[tokio::test]
+async fn what_libjpeg_gives_up_on_is_damaged() {
+    let site = Site::new().await;
+    let whole = jpeg(&picture(64, 48));
+    let place = |marker: u8| whole.windows(2).position(|pair| pair == [0xFF, marker]).unwrap();
+    let changed = |at: usize, byte: u8| {
+        let mut bytes = whole.clone();
+        bytes[at] = byte;
+        bytes
+    };
+    for (what, bytes) in [
+        ("a code table with too many codes", changed(place(0xC4) + 5, 0xFF)),
+        (
+            "a quantization table of no number",
+            changed(place(0xDB) + 4, 0x0F),
+        ),
+        ("a sampling factor of zero", changed(place(0xC0) + 11, 0x01)),
+        (
+            "a scan of a component that is not there",
+            changed(place(0xDA) + 5, 0x77),
+        ),
+    ] {
+        let (status, answer) = site.upload(somebody(), "image/jpeg", bytes).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{what}: {answer}");
+        assert_ne!(answer["reason"], "too_much_memory", "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_jpeg_that_browsers_do_not_show_is_named() {
+    let site = Site::new().await;
+    let whole = jpeg(&picture(64, 48));
+    let frame = whole.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
+    for (marker, precision, reason) in [
+        (0xC9, 8, "arithmetic_jpeg"),
+        (0xCA, 8, "arithmetic_jpeg"),
+        (0xC1, 12, "twelve_bit_jpeg"),
+        (0xC3, 8, "lossless_jpeg"),
+        (0xC5, 8, "hierarchical_jpeg"),
+        (0xF7, 8, "jpeg_ls"),
+    ] {
+        let mut bytes = whole.clone();
+        (bytes[frame + 1], bytes[frame + 4]) = (marker, precision);
+        let (status, answer) = site.upload(somebody(), "image/jpeg", bytes).await;
+        assert_eq!(
+            (status, &answer["reason"]),
+            (StatusCode::UNPROCESSABLE_ENTITY, &reason.into()),
+            "{answer}"
+        );
     }
 }
 
@@ -292,13 +351,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn damage_never_makes_a_decoder_panic(at in 0_usize..4000, byte: u8, which in 0_usize..3) {
-        use darkroom::{Kind, develop};
+        use imaging::{Kind, process};
         let pixels = DynamicImage::ImageRgb8(picture(20, 12));
         let (kind, format) =
             [(Kind::Jpeg, ImageFormat::Jpeg), (Kind::Png, ImageFormat::Png), (Kind::Webp, ImageFormat::WebP)][which];
         let mut bytes = encoded(&pixels, format);
         let at = at % bytes.len();
         bytes[at] = byte;
-        let _ = develop(kind, &bytes);
+        let _ = process(kind, &bytes);
     }
 }

@@ -16,7 +16,7 @@ use crate::site::Site;
 /// So many photos are fetched through the site.
 const SERVED: usize = 10;
 
-/// Remembers which files a picture has: they are developed once.
+/// Remembers which files a picture has: they are processed once.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     known: HashMap<u64, BTreeMap<String, [u8; 32]>>,
