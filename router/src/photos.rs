@@ -139,7 +139,7 @@ impl Print {
         self.alt_text.as_deref().unwrap_or(&self.title)
     }
 
-    /// Its largest JPEG up to this width.
+    /// Its largest JPEG up to this width, and up to twice as high.
     pub(crate) fn jpeg_up_to(&self, widest: u32) -> Option<Image<'_>> {
         let jpeg = self
             .sources
@@ -150,7 +150,7 @@ impl Print {
             Some((path, width.strip_suffix('w')?.parse::<u32>().ok()?))
         });
         let (path, width) = sizes
-            .filter(|(_, width)| *width <= widest)
+            .filter(|(_, width)| *width <= widest && self.height_at(*width) <= 2 * widest)
             .max_by_key(|(_, width)| *width)?;
         Some(Image {
             path,
@@ -189,6 +189,12 @@ mod tests {
         };
         assert_eq!(large.jpeg_up_to(1280), Some(image));
         assert_eq!(large.jpeg_up_to(100), None);
+        let mut strip = print("/media/a/85.jpg 85w, /media/a/171.jpg 171w, /media/a/500.jpg 500w");
+        (strip.width, strip.height) = (500, 12_000);
+        assert_eq!(
+            strip.jpeg_up_to(1280).map(|image| image.path),
+            Some("/media/a/85.jpg")
+        );
         assert_eq!(print("nonsense").jpeg_up_to(1280), None);
     }
 }

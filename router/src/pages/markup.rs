@@ -248,7 +248,7 @@ fn tile(draft: &mut Draft, photo: &Photo, Place { at, ranked, leads }: Place) ->
     let leads = leads && wide > high;
     let language = draft.language;
     let frame = draft.style.frame(print, (wide, high));
-    let is_strip = u64::from(print.height) > 2 * u64::from(print.width);
+    let is_strip = is_strip(print);
     let (path, label) = (photo.path(), format!("photo-{}-title", photo.id));
     html! {
         article.leads[leads] class={ "tile " (frame) } aria-labelledby=(label) {
@@ -279,7 +279,7 @@ fn tile(draft: &mut Draft, photo: &Photo, Place { at, ranked, leads }: Place) ->
 /// The shape of a tile, as two sides. Strips and panoramas keep theirs inside a frame that is less extreme.
 pub(super) fn tile_frame(print: &Print) -> (u32, u32) {
     let (width, height) = (u64::from(print.width), u64::from(print.height));
-    if width * 2 < height {
+    if is_strip(print) {
         (1, 2)
     } else if width * 2 > height * 5 {
         (5, 2)
@@ -288,15 +288,26 @@ pub(super) fn tile_frame(print: &Print) -> (u32, u32) {
     }
 }
 
-/// How wide a tile will be, in the words of the app's own tile. Rows stretch to fill their line, by a third more often
-/// than not.
+/// Whether it is shown as high as its tile, and narrower.
+fn is_strip(print: &Print) -> bool {
+    u64::from(print.height) > 2 * u64::from(print.width)
+}
+
+/// How wide the picture of a tile will be, in the words of the app's own tile. Rows stretch to fill their line, by a
+/// third more often than not.
 pub(super) fn tile_sizes(print: &Print, leads: bool) -> String {
     let (wide, high) = tile_frame(print);
-    if leads {
-        return format!("(min-width: 600px) min(100vw, 68vh * {wide} / {high}), 100vw");
+    let (width, height) = (print.width, print.height);
+    // A strip leads no row.
+    if is_strip(print) {
+        let shown = (u64::from(width) * 320).div_ceil(u64::from(height.max(1)));
+        format!("(min-width: 600px) {shown}px, calc(200vw * {width} / {height})")
+    } else if leads {
+        format!("(min-width: 600px) min(100vw, 68vh * {wide} / {high}), 100vw")
+    } else {
+        let width = u64::from(wide) * 320 / u64::from(high.max(1));
+        format!("(min-width: 600px) {width}px, 100vw")
     }
-    let width = u64::from(wide) * 320 / u64::from(high.max(1));
-    format!("(min-width: 600px) {width}px, 100vw")
 }
 
 /// How wide the picture of a photo's own page is, in the words of the app's `Print::stage_sizes`.
@@ -502,6 +513,35 @@ mod tests {
         ] {
             let text = markup.into_string();
             assert!(!text.contains("<script") && !text.contains("\">\"><"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_picture_of_a_strip_is_as_narrow_as_it_is_shown() {
+        let sizes = |width: u32, height: u32, leads: bool| {
+            let mut print = photo_titled("A tower").print;
+            (print.width, print.height) = (width, height);
+            tile_sizes(&print, leads)
+        };
+        for leads in [false, true] {
+            assert_eq!(
+                sizes(500, 12_000, leads),
+                "(min-width: 600px) 14px, calc(200vw * 500 / 12000)"
+            );
+        }
+        assert_eq!(sizes(300, 200, false), "(min-width: 600px) 480px, 100vw");
+        assert_eq!(sizes(12_000, 500, false), "(min-width: 600px) 800px, 100vw");
+    }
+
+    #[test]
+    fn the_sizes_are_the_apps() {
+        let tile = include_str!("../../../frontend/src/components/tile/mod.rs");
+        for text in [
+            "(min-width: 600px) {width}px, 100vw",
+            "(min-width: 600px) min(100vw, 68vh * {wide} / {high}), 100vw",
+            "(min-width: 600px) {shown}px, calc(200vw * {width} / {height})",
+        ] {
+            assert!(tile.contains(text), "{text}");
         }
     }
 

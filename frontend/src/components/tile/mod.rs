@@ -46,19 +46,30 @@ pub(crate) fn tile_id(photo: &Id) -> String {
 /// The shape of a frame, as two sides. Strips and panoramas keep theirs inside a frame that is less extreme.
 fn frame(width: i32, height: i32) -> (i32, i32) {
     match (width, height) {
-        (width, height) if width * 2 < height => (1, 2),
+        (width, height) if is_strip(width, height) => (1, 2),
         (width, height) if width * 2 > height * 5 => (5, 2),
         sides => sides,
     }
 }
 
-/// How wide it will be, as `photo_grid.css` has it. Rows stretch to fill their line, by a third more often than not. The
-/// router says the same of the same tile (`router/src/pages/markup.rs`), or the picture would be fetched twice.
-fn sizes((wide, high): (i32, i32), leads: bool) -> String {
-    if leads {
+/// Whether it is shown as high as its tile, and narrower.
+fn is_strip(width: i32, height: i32) -> bool {
+    height > 2 * width
+}
+
+/// How wide the picture will be, as `photo_grid.css` has it. Rows stretch to fill their line, by a third more often than
+/// not. The router says the same of the same tile (`router/src/pages/markup.rs`), or the picture would be fetched twice.
+fn sizes((width, height): (i32, i32), leads: bool) -> String {
+    let (wide, high) = frame(width, height);
+    // A strip leads no row.
+    if is_strip(width, height) {
+        let shown = (width * 320 + height - 1) / height;
+        format!("(min-width: 600px) {shown}px, calc(200vw * {width} / {height})")
+    } else if leads {
         format!("(min-width: 600px) min(100vw, 68vh * {wide} / {high}), 100vw")
     } else {
-        format!("(min-width: 600px) {}px, 100vw", wide * 320 / high)
+        let width = wide * 320 / high;
+        format!("(min-width: 600px) {width}px, 100vw")
     }
 }
 
@@ -75,11 +86,12 @@ pub(crate) fn Tile(
     leads: Signal<bool>,
 ) -> impl IntoView {
     let print = photo.print();
-    let (wide, high) = frame(print.width, print.height);
+    let (width, height) = (print.width, print.height);
+    let (wide, high) = frame(width, height);
     // A portrait would leave most of the row empty.
     let leads = Memo::new(move |_| leads.get() && wide > high);
-    let sizes = Signal::derive(move || sizes((wide, high), leads.get()));
-    let is_strip = high == 2 * wide && print.height > 2 * print.width;
+    let sizes = Signal::derive(move || sizes((width, height), leads.get()));
+    let is_strip = is_strip(width, height);
     let link = Route::Photo(photo.id.inner().to_owned()).to_string();
     let PhotoTile {
         id,
