@@ -54,38 +54,34 @@ impl Mutation {
             if uploads::lock_departed(&mut *tx, viewer.id).await? {
                 return Err(NoViewer::AccountDeleted.into());
             }
-            match upload {
-                Some(upload) => {
-                    let photo = domain::Photo {
-                        id,
-                        author_id: viewer.id,
-                        file_key: upload.file_key,
-                        title: title.as_str().to_owned(),
-                        alt_text: alt_text.as_ref().map(|text| text.as_str().to_owned()),
-                        width: upload.width,
-                        height: upload.height,
-                        placeholder: upload.placeholder,
-                        published_at: now,
-                        edited_at: None,
-                        hot_day: domain::hot_day(now, state.zone),
-                    };
-                    store::insert(&mut *tx, &photo).await?;
-                    state.outbox.publish(tx, &events::published(&photo, now)).await?;
-                    Ok(photo)
-                }
+            let Some(upload) = upload else {
                 // Published before, by this person: the photo has the upload's id.
-                None => {
-                    let photo = store::lock(&mut *tx, id)
-                        .await?
-                        .filter(|photo| photo.author_id == viewer.id)
-                        .ok_or(Error::NoUpload)?;
-                    let alt_text = alt_text.as_ref().map(AltText::as_str);
-                    if !store::was_published_with(&mut *tx, id, title.as_str(), alt_text).await? {
-                        return Err(Error::PublishedDifferently);
-                    }
-                    Ok(photo)
+                let photo = store::lock(&mut *tx, id)
+                    .await?
+                    .filter(|photo| photo.author_id == viewer.id)
+                    .ok_or(Error::NoUpload)?;
+                let alt_text = alt_text.as_ref().map(AltText::as_str);
+                if !store::was_published_with(&mut *tx, id, title.as_str(), alt_text).await? {
+                    return Err(Error::PublishedDifferently);
                 }
-            }
+                return Ok(photo);
+            };
+            let photo = domain::Photo {
+                id,
+                author_id: viewer.id,
+                file_key: upload.file_key,
+                title: title.as_str().to_owned(),
+                alt_text: alt_text.as_ref().map(|text| text.as_str().to_owned()),
+                width: upload.width,
+                height: upload.height,
+                placeholder: upload.placeholder,
+                published_at: now,
+                edited_at: None,
+                hot_day: domain::hot_day(now, state.zone),
+            };
+            store::insert(&mut *tx, &photo).await?;
+            state.outbox.publish(tx, &events::published(&photo, now)).await?;
+            Ok(photo)
         })?;
         state.outbox.wake();
         Ok(Photo(photo))
