@@ -1,6 +1,6 @@
 //! Pictures are decoded and encoded in a process of their own, one for each picture, which a sandbox shuts in.
 //!
-//! Whatever a picture does to a decoder, only that process ends. It is this program again, with the subcommand
+//! If a picture crashes a decoder, only that process ends. It is this program again, with the subcommand
 //! `imaging-worker`: [`child`] is its side, `protocol` what both say, `sandbox` what it gives up first.
 //!
 //! Memory is the budget: [`MAX_CONCURRENT_DECODES`] workers run at once, each with its share. A worker that its share
@@ -34,7 +34,7 @@ use crate::error::Error;
 /// How many pictures are decoded and encoded at once.
 pub const MAX_CONCURRENT_DECODES: u32 = 2;
 
-/// What a worker says beside its response is kept up to this, in bytes.
+/// The limit of a worker's kept error output, in bytes.
 const MAX_DIAGNOSTICS: u64 = 4096;
 
 /// The metrics of the workers.
@@ -49,7 +49,7 @@ pub(crate) const METRICS: [Metric; 2] = [
     ),
 ];
 
-/// What a worker may use.
+/// The limits of a worker.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// The share of each of [`MAX_CONCURRENT_DECODES`] workers, in bytes.

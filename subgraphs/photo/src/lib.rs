@@ -1,12 +1,10 @@
 //! Photos: uploads, files and renditions, and the entity `Photo`.
 //!
 //! The way of a picture: `POST /media/uploads` ([`uploads`]) has it processed ([`imaging_worker`]) and keeps its files
-//! ([`files`]); the mutation `publishPhoto` ([`graphql`]) makes the upload a photo of the same id; [`media`] serves
-//! the files. What is deleted goes by the hand of the sweeper ([`sweep`]), and the reconciler ([`reconcile`]) looks
-//! after what was lost.
+//! ([`files`]); the mutation `publishPhoto` ([`graphql`]) makes the upload a photo of the same id; [`media`] serves the
+//! files. The sweeper ([`sweep`]) removes deleted photos' files, and the reconciler ([`reconcile`]) repairs lost ones.
 //!
-//! A photo has the id of its upload, so publishing is a move that can be repeated without harm: whoever finds the
-//! upload gone finds the photo in its place.
+//! A photo has the id of its upload, so publishing is idempotent: if the upload is gone, the photo is in its place.
 
 #![forbid(unsafe_code)]
 
@@ -59,7 +57,7 @@ const SWEEP: Duration = Duration::from_secs(2);
 const RECONCILE: Duration = Duration::from_secs(600);
 const FORGET: Duration = Duration::from_secs(3600);
 
-/// What everything here works with. Cheap to clone.
+/// The service's state. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct State {
     pub pool: MySqlPool,
@@ -88,11 +86,11 @@ pub fn schema(service: Option<(State, CursorKey)>) -> PhotoSchema {
     server::finish_schema(builder)
 }
 
-/// Whom requests are believed by.
+/// The verifiers of requests.
 #[derive(Clone)]
 pub struct Trust {
     pub verifier: TokenVerifier,
-    /// What other services show.
+    /// The secret between services.
     pub secret: Secret,
 }
 

@@ -155,7 +155,7 @@ impl Refusal {
         }
     }
 
-    /// What the app chooses its text by, where `code` is too coarse.
+    /// The reason by which the app chooses its text, where `code` is too coarse.
     fn reason(&self) -> Option<Value> {
         let reason = match self {
             Self::Picture(error) => return serde_json::to_value(error).ok(),
@@ -459,7 +459,7 @@ async fn store_processed(job: Job) -> Result<Upload, Error> {
         height: processed.size.height,
         placeholder: processed.placeholder,
     };
-    // The files first: a row without its files would be a hole on somebody's page, files without a row are swept.
+    // The files first: a row without files would show a broken photo; files without a row are swept.
     if let Err(error) = state.files.write(upload.file_key, processed.files).await {
         discard(&state, upload.file_key).await;
         return Err(error);

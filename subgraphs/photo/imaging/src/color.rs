@@ -8,7 +8,7 @@ use moxcms::{
     Transform16BitExecutor, TransformOptions, XyY, curve_from_gamma,
 };
 
-/// What the samples of a pixel are.
+/// The meaning of a pixel's samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Model {
     Gray,
@@ -291,7 +291,7 @@ pub(crate) fn png_profile(info: &png::Info<'_>, model: Model) -> Option<ColorPro
 }
 
 fn gamma_profile(info: &png::Info<'_>) -> Option<ColorProfile> {
-    /// What programs write for sRGB, in hundred-thousandths: 1/2.2.
+    /// The gamma that programs write for sRGB, in hundred-thousandths: 1/2.2.
     const SRGB_GAMMA: u32 = 45_455;
     let gamma = info.gama_chunk.filter(|gamma| gamma.into_scaled() > 0);
     let curve = gamma
@@ -346,8 +346,8 @@ fn cicp_profile(signal: png::CodingIndependentCodePoints) -> Option<ColorProfile
     profile.red_trc.is_some().then_some(profile)
 }
 
-/// PQ and HLG (ITU-R BT.2100, tables 4 and 5) with the reference white of ITU-R BT.2408, 203 cd/m², as white. What is
-/// brighter is cut off.
+/// PQ and HLG (ITU-R BT.2100, tables 4 and 5) with the reference white of ITU-R BT.2408, 203 cd/m², as white.
+/// Everything brighter is cut off.
 fn high_dynamic_range_curve(transfer_function: u8) -> Option<ToneReprCurve> {
     let linear: fn(f64) -> f64 = match transfer_function {
         16 => |signal| {

@@ -222,7 +222,7 @@ impl<'a> Jpeg<'a> {
     }
 }
 
-/// What the frame header says (ITU-T T.81, section B.2.2).
+/// The frame header (ITU-T T.81, section B.2.2).
 struct Frame {
     size: Size,
     components: Vec<u8>,

@@ -3,8 +3,8 @@
 //! A separate crate because codecs are generic: their loops are compiled here, with optimisation in development builds
 //! too, and not again with every change to the service.
 //!
-//! Nothing of the original's bytes survives: pixels are decoded and encoded again, so its metadata, and whatever
-//! hides behind its end, stay outside.
+//! No byte of the original survives: pixels are decoded and encoded again, so its metadata, and everything that hides
+//! behind its end, stay outside.
 
 #![forbid(unsafe_code)]
 
@@ -84,7 +84,7 @@ pub struct File {
     pub bytes: Vec<u8>,
 }
 
-/// What becomes of an uploaded picture.
+/// The result of processing an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Processed {
     /// Of the original, upright.
@@ -138,7 +138,7 @@ fn decode_whole(bytes: &[u8]) -> Result<RgbImage, PictureError> {
     canvas.finish().ok_or(PictureError::Unreadable)
 }
 
-/// What an EXIF block says of the orientation. A damaged one says nothing.
+/// The orientation in an EXIF block. A damaged block has none.
 fn orientation(exif: Option<&[u8]>) -> Orientation {
     // The block begins with its byte order. JPEG puts an identifier before it, and programs copy that to WebP.
     let tiff = exif.and_then(|exif| {

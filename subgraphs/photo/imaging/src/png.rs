@@ -9,7 +9,7 @@ use crate::canvas::Canvas;
 use crate::color::{Converter, Depth, Model, png_profile};
 use crate::{Ladder, PictureError, Size, orientation};
 
-/// What decoding may allocate beside the rows, in bytes: profiles and texts.
+/// The memory limit of decoding beside the rows, in bytes: profiles and texts.
 const MAX_ALLOCATION: usize = 64 * 1024 * 1024;
 
 type PngReader<'a> = Reader<Cursor<&'a [u8]>>;
@@ -50,7 +50,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Size, Canvas, Orientation), Pictur
             canvas.push(|rgb| converter.append(row.data(), rgb));
         }
     }
-    // EXIF may follow the pixels. What is damaged there does not matter.
+    // EXIF may follow the pixels. Damage there is ignored.
     let _ = reader.finish();
     let exif = reader.info().exif_metadata.as_deref();
     Ok((size, canvas, orientation(exif)))

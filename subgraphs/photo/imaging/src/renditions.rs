@@ -1,4 +1,4 @@
-//! Which files a picture has: this follows from its size alone, so nobody has to remember it.
+//! The files of a picture, which follow from its size alone, so they are not stored.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ impl Size {
     /// The most pixels that a picture may have.
     pub const MAX_PIXELS: u64 = 50_000_000;
 
-    /// A size within the limits; `None` for anything else, so that nobody decodes it.
+    /// A size within the limits; `None` for any other, which is not decoded.
     pub fn within_limits(width: u32, height: u32) -> Option<Self> {
         let side = |pixels: u32| {
             u16::try_from(pixels)
@@ -174,9 +174,9 @@ pub struct Rendition {
 /// One of a picture's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FileName {
-    /// What all renditions are made from, so that a lost one can be made again. Never served.
+    /// The source of all renditions, so that a lost one can be made again. Never served.
     Master,
-    /// What browsers load.
+    /// A file that browsers load.
     Rendition { width: u16, format: Format },
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Size, Canvas, Orientation), Pictur
     Ok((size, canvas, orientation(exif.as_deref())))
 }
 
-/// Checks that the data of the first picture is there: the decoder fills what is missing with gray. What follows it
+/// Checks that the data of the first picture is there: the decoder fills what is missing with gray. The data after it
 /// may be missing (RFC 9649, section 2.3).
 fn require_data(bytes: &[u8]) -> Result<(), PictureError> {
     let mut at = 12;

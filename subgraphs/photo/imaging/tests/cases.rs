@@ -49,7 +49,7 @@ enum Scene {
     GrayControl,
     /// By a quarter, clockwise.
     TurnedControl,
-    /// What another decoder reads: the scene in another size.
+    /// The scene in another size, as another decoder reads it.
     Own,
 }
 
@@ -160,7 +160,7 @@ fn segments_that_do_not_fit_are_ignored() {
 #[test]
 fn the_profile_of_a_cmyk_picture_is_applied() {
     let shown = largest(&process_bytes(&read("own-cmyk-icc.jpg")).unwrap());
-    // What LittleCMS makes of it.
+    // The result of `LittleCMS`.
     for ((x, y), expected) in [
         ((30, 280), [205, 82, 53]),
         ((50, 280), [59, 144, 104]),

@@ -1,4 +1,4 @@
-//! What the service and its worker say to each other.
+//! The protocol between the service and its worker.
 //!
 //! The request is an argument of the worker, in JSON, and the picture is its standard input. The response on its
 //! standard output is [`MAGIC`], the length of a JSON header (four bytes, big endian), the header, and the files that
@@ -23,7 +23,7 @@ const MAX_FILES_TOTAL: u64 = 64 * 1024 * 1024;
 /// In bytes; a `ThumbHash` has 25 at the most.
 const MAX_PLACEHOLDER: usize = 32;
 
-/// What a worker is started for.
+/// The task of a worker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Request {
     /// The service's process: without it, the result is of no use.
@@ -56,7 +56,7 @@ impl FromStr for Request {
     }
 }
 
-/// What a worker made.
+/// The output of a worker.
 #[derive(Debug)]
 pub(super) enum Output {
     Processed(Processed),
@@ -85,7 +85,7 @@ struct Entry {
     length: u64,
 }
 
-/// What a response says, once it was checked.
+/// A checked response.
 #[derive(Debug)]
 pub(super) struct Response {
     pub(super) missing_layers: Vec<String>,
@@ -188,7 +188,7 @@ pub(super) async fn read(
     let mut files = Vec::with_capacity(header.files.len());
     for entry in header.files {
         let name = FileName::parse(&entry.name).ok_or(InvalidResponse::Content("it lists other files"))?;
-        // Grows with what arrives, whatever length was announced.
+        // Grows with the received bytes, not by the announced length.
         let mut bytes = Vec::new();
         (&mut *input).take(entry.length).read_to_end(&mut bytes).await?;
         if bytes.len() as u64 != entry.length {

@@ -22,7 +22,7 @@ const RESERVED_SPACE: u64 = 1024 * 1024 * 1024;
 /// The newest version of Landlock whose rights we know.
 const LANDLOCK: ABI = ABI::V6;
 
-/// What a process may use.
+/// The limits of a process.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// The process ends with this one.
@@ -54,7 +54,7 @@ pub(super) fn enter(limits: Limits) -> std::io::Result<Vec<String>> {
 
     let mut missing = Vec::new();
     let landlocked = restrict_with_landlock();
-    // What is open stays open, and nothing else can be opened.
+    // Open files stay open, and no others can be opened.
     set(Resource::Nofile, 0)?;
     if !landlocked.is_ok_and(|status| status.ruleset != RulesetStatus::NotEnforced) {
         missing.push("landlock".to_owned());

@@ -56,7 +56,7 @@ async fn publishing_again_with_another_input_is_a_conflict() {
     }
     let again = publish(user, "First", Some("A wall")).await;
     assert_eq!(again.data()["publishPhoto"], first.data()["publishPhoto"]);
-    // What the release before published answers whatever the input is.
+    // A photo of the previous release has no hash, so any input is accepted.
     sqlx::query("UPDATE photo SET input_hash = NULL")
         .execute(&site.db.pool)
         .await

@@ -114,7 +114,7 @@ async fn each_format_has_a_tag_of_its_own_and_conditions_go_by_it() {
         assert_eq!(answered[header::ETAG], of_jpeg);
         assert_eq!(body.is_empty(), expected == fresh || method == "HEAD");
     }
-    // What is not there has no version that could be fresh.
+    // A missing file has no version that could be fresh.
     let (status, _, _) = send(&site, "GET", &format!("{base}/1.jpg"), &[("if-none-match", "*")]).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     let (status, headers, _) = send(&site, "GET", &jpeg, &[("range", "bytes=99999999-")]).await;
