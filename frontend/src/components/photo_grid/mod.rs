@@ -58,7 +58,8 @@ pub(crate) fn PhotoGrid(
             // A tile's place changes when a photo before it is removed.
             <ForEnumerate
                 each=photos
-                key=|photo| photo.id.clone()
+                // A photo with a new description is drawn anew.
+                key=|photo| (photo.id.clone(), photo.title.clone(), photo.alt_text.clone())
                 children=move |at, photo| {
                     let place = Signal::derive(move || at.get() + 1);
                     view! { <Tile photo place ranked leads=Signal::derive(move || leads && at.get() == 0)/> }
