@@ -49,7 +49,7 @@ fn is_excessive(document: &Document) -> bool {
                 fragments.insert(fragment.name.as_str(), &fragment.selection_set);
             }
             Definition::Operation(OperationDefinition::SelectionSet(selections)) => {
-                operations.push(selections)
+                operations.push(selections);
             }
             Definition::Operation(OperationDefinition::Query(query)) => operations.push(&query.selection_set),
             Definition::Operation(OperationDefinition::Mutation(mutation)) => {

@@ -197,6 +197,7 @@ fn upload_first(language: Language) -> Markup {
 }
 
 /// The explanation of a timeline's order.
+#[derive(Clone, Copy)]
 struct Ranks {
     are_shown: bool,
     first_leads: bool,

@@ -223,7 +223,7 @@ mod tests {
         }
 
         async fn fails(&self, first: i32) -> async_graphql::Result<Option<i32>> {
-            Err(first.to_string().into())
+            std::future::ready(Err(first.to_string().into())).await
         }
 
         async fn inner(&self) -> Option<Query> {

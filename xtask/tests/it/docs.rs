@@ -120,7 +120,10 @@ fn sources_name_existing_pages() {
             let path: String = rest.chars().take_while(|c| is_part_of_path(*c)).collect();
             let path = path.trim_end_matches('.');
             // Reports of tests may not have been written yet.
-            if path.ends_with(".md") && !path.starts_with("measurements/") {
+            let is_page = std::path::Path::new(path)
+                .extension()
+                .is_some_and(|extension| extension == "md");
+            if is_page && !path.starts_with("measurements/") {
                 assert!(
                     root().join("docs").join(path).exists(),
                     "{} names docs/{path}, which does not exist",
