@@ -19,7 +19,7 @@ WORKDIR /source
 COPY rust-toolchain.toml ./
 RUN rustup toolchain install --no-self-update \
     && cargo install --locked cargo-chef@0.1.78
-# xtask bundles the app, and is not shipped.
+# `bundle` bundles the app, and is not shipped.
 ENV PROGRAMS="authentication backup comment database-agent objects photo profile router vote" \
     CARGO_TARGET_DIR=/target \
     SQLX_OFFLINE=true
@@ -31,15 +31,15 @@ RUN cargo chef prepare --recipe-path /recipe.json
 
 FROM tools AS dependencies
 COPY --from=plan /recipe.json /recipe.json
-RUN cargo chef cook --locked --recipe-path /recipe.json --release $(printf ' --bin %s' $PROGRAMS xtask)
+RUN cargo chef cook --locked --recipe-path /recipe.json --release $(printf ' --bin %s' $PROGRAMS bundle)
 RUN cargo chef cook --locked --recipe-path /recipe.json --profile wasm --target wasm32-unknown-unknown --package frontend
 COPY xtask/package.json xtask/package-lock.json xtask/
 RUN npm ci --prefix xtask --ignore-scripts --no-audit --no-fund --loglevel=error
 
 FROM dependencies AS compiled
 COPY . .
-RUN cargo build --locked --release $(printf ' --bin %s' $PROGRAMS xtask) \
-    && /target/release/xtask bundle
+RUN cargo build --locked --release $(printf ' --bin %s' $PROGRAMS bundle) \
+    && /target/release/bundle
 # Files are as old as the commit, so that the same programs make the same layers.
 ARG SOURCE_DATE_EPOCH=0
 RUN for program in $PROGRAMS; do \

@@ -6,19 +6,11 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
-use serde::Serialize;
-use xtask::system::SERVICES;
-use xtask::workspace::{binaries, root};
+use serde_json::json;
+use xtask::SERVICES;
+use xtask::workspace::{root, target_dir};
 
-use crate::tools::{cargo, command, output, run, say};
-
-#[derive(Serialize)]
-struct Subgraph {
-    name: &'static str,
-    /// A placeholder: the router's configuration says where each subgraph really is.
-    url: String,
-    sdl: String,
-}
+use xtask::tools::{cargo, command, output, run, say};
 
 fn committed() -> PathBuf {
     root().join("supergraph.graphql")
@@ -52,15 +44,13 @@ fn compose() -> Result<String> {
     let subgraphs = names
         .iter()
         .map(|&name| {
-            let program = binaries().join(name);
+            let program = target_dir().join("debug").join(name);
             let mut schema = std::process::Command::new(&program);
             schema.arg("schema").current_dir(root());
             let sdl = String::from_utf8(output(&format!("{name} schema"), &mut schema)?)?;
-            Ok(Subgraph {
-                name,
-                url: format!("http://{name}:{}/graphql", port(name)),
-                sdl,
-            })
+            // A placeholder: the router's configuration says where each subgraph really is.
+            let url = format!("http://{name}:{}/graphql", port(name));
+            Ok(json!({ "name": name, "url": url, "sdl": sdl }))
         })
         .collect::<Result<Vec<_>>>()?;
 

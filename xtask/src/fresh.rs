@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use xtask::workspace::{root, target_dir};
 
 use crate::test::tests_passed;
-use crate::tools::{command, output, run, say};
+use xtask::tools::{command, output, run, say};
 
 const REPORT: &str = "docs/measurements/fresh-machine.md";
 

@@ -1,12 +1,20 @@
-//! Starts the whole system on this machine: a private MariaDB, the five services and the router.
-//!
-//! [`cluster::Cluster`] is the same with a database of three nodes and two of each service, and may be broken in all ways.
-//!
-//! `./dev up`, the tests that need everything running, and the benchmarks all start it through
-//! [`system::System`], so that what is tested is what runs.
+//! Where things are in this repository, and how other programs are run: what `./dev`'s commands share.
 
-pub mod cluster;
-pub mod disk;
-pub mod network;
-pub mod system;
+use std::process::ExitCode;
+
+pub mod tools;
 pub mod workspace;
+
+/// The services that have a schema, in no particular order.
+pub const SERVICES: [&str; 5] = ["profile", "authentication", "photo", "vote", "comment"];
+
+/// How a command ends: a failure is one line on standard error.
+pub fn exit_code(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dev: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

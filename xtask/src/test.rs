@@ -1,48 +1,38 @@
 //! `./dev test`: everything that CI runs, one step after the other, and a table at the end.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use tokio::signal::unix::{SignalKind, signal};
-use xtask::system::TemporaryDatabase;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use xtask::tools::{cargo, run};
 use xtask::workspace::target_dir;
 
-use crate::tools::{cargo, command, run};
-use crate::{budget, bundle, compose, fresh, licences, prepare};
+use crate::{compose, dependencies, fresh, program};
 
-/// The integration test targets, each named after its crate, in the order in which they run.
-const TARGETS: [&str; 12] = [
-    "database-agent",
-    "backup",
-    "chassis",
-    "profile",
-    "photo",
-    "vote",
-    "comment",
-    "authentication",
-    "router",
-    "xtask",
-    "fault",
-    "e2e",
-];
+/// The steps, what they need, and what they do. `dev` reads this list too.
+const STEPS: &str = include_str!("../steps.txt");
 
-/// Those of them that need the database and no other program.
-const SERVICE_TESTS: [&str; 6] = ["chassis", "profile", "photo", "vote", "comment", "authentication"];
-
-/// The step that runs them on a server without Galera.
+const BUILD: &str = "build";
+const BUNDLE: &str = "bundle";
+const RELEASE_ROUTER: &str = "release router";
 const WITHOUT_GALERA: &str = "without-galera";
 
-/// Finds dependencies that nothing uses; its version is part of what CI promises.
-const MACHETE: &str = "0.9.2";
+/// The tests that need a database and no other program.
+const SERVICE_TESTS: [&str; 6] = ["chassis", "profile", "photo", "vote", "comment", "authentication"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Runs only these steps; the table at the end of a full run has their names.
+    /// Runs only these steps, and builds only what they need.
     names: Vec<String>,
+    /// Prints the names of the steps, and runs none.
+    #[arg(long)]
+    list: bool,
     /// Runs the tests too that take minutes: a cluster that scales, refuses, and keeps strangers out.
     #[arg(long)]
     long: bool,
@@ -60,135 +50,252 @@ pub(crate) struct Arguments {
     fresh: Vec<fresh::Release>,
 }
 
-/// The fast part: nothing but the compiler is needed.
-pub(crate) async fn check() -> Result<()> {
-    let mut steps = Steps::new(&[]);
-    fast(&mut steps).await?;
-    steps.finish()
+/// A line of [`STEPS`].
+struct Step {
+    name: &'static str,
+    needs: Vec<&'static str>,
+    about: &'static str,
 }
 
-pub(crate) async fn test(arguments: &Arguments) -> Result<()> {
+impl Step {
+    fn needs(&self, what: &str) -> bool {
+        self.needs.contains(&what)
+    }
+
+    /// The programs that its tests start, beside the one under test.
+    fn programs(&self) -> Vec<&'static str> {
+        let mut programs: Vec<_> = self
+            .needs
+            .iter()
+            .filter_map(|need| need.strip_prefix("bin:"))
+            .collect();
+        if self.needs("services") {
+            programs.extend(program::services());
+        }
+        programs
+    }
+
+    /// Whether it is the integration test of the crate of its name.
+    fn is_integration_test(&self) -> bool {
+        let others = [
+            BUILD,
+            BUNDLE,
+            RELEASE_ROUTER,
+            WITHOUT_GALERA,
+            "app units",
+            "dependencies",
+            "documentation",
+            "format",
+            "lints",
+            "queries",
+            "sizes",
+            "supergraph",
+            "units",
+            "unused dependencies",
+        ];
+        !others.contains(&self.name)
+    }
+}
+
+fn steps() -> Vec<Step> {
+    let lines = STEPS.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .filter_map(|line| {
+            let (name, rest) = line.split_once('|')?;
+            let (needs, about) = rest.split_once('|')?;
+            Some(Step {
+                name: name.trim(),
+                needs: needs.split_whitespace().collect(),
+                about: about.trim(),
+            })
+        })
+        .collect()
+}
+
+/// The fast part: nothing but the compiler is needed.
+pub(crate) fn check() -> Result<()> {
+    let mut table = Table::default();
+    for step in steps().iter().filter(|step| step.needs("check")) {
+        table.run(step.name, || run_step(step, &[], false));
+    }
+    table.finish()
+}
+
+pub(crate) fn test(arguments: &Arguments) -> Result<()> {
+    if arguments.list {
+        for step in steps() {
+            println!("{:<20} {}", step.name, step.about);
+        }
+        return Ok(());
+    }
     if !arguments.fresh.is_empty() {
         return fresh::test(&arguments.fresh, &arguments.names);
     }
-    let mut steps = Steps::new(&arguments.names);
+    let selected = select(&arguments.names, arguments.long)?;
     // What tests leave in the temporary folder, killed ones too, goes with it.
-    let temporary = tempfile::Builder::new().prefix("proofsheet-test-").tempdir()?;
-    clean_up_when_interrupted(temporary.path().to_path_buf())?;
+    let temporary = std::env::temp_dir().join(format!("proofsheet-test-{}", std::process::id()));
+    DirBuilder::new().mode(0o700).create(&temporary)?;
+    clean_up_when_interrupted(temporary.clone())?;
 
-    let outcome = all(&mut steps, temporary.path(), arguments.long).await;
-    drop(temporary);
-    let finished = steps.finish();
+    let mut table = Table::default();
+    let outcome = run_steps(&mut table, &selected, arguments, &temporary);
+    let _ = fs::remove_dir_all(temporary);
+    let finished = table.finish();
     outcome.and(finished)
 }
 
-async fn fast(steps: &mut Steps) -> Result<()> {
-    steps
-        .run("format", async || {
-            run("cargo fmt", &mut cargo(&["fmt", "--all", "--check"]))
-        })
-        .await;
-    steps
-        .run("lints", async || {
-            let mut clippy = cargo(&["clippy", "--all-targets", "--", "-D", "warnings"]);
-            run("clippy", &mut clippy)?;
-            let mut clippy = cargo(&["clippy", "-p", "frontend", "--target", "wasm32-unknown-unknown"]);
+/// The steps of these names, in the order of the list; all without names.
+fn select(names: &[String], long: bool) -> Result<Vec<Step>> {
+    let steps = steps();
+    for name in names {
+        if !steps.iter().any(|step| step.name == name) {
+            let known: Vec<_> = steps.iter().map(|step| step.name).collect();
+            bail!("there is no step {name:?}; the steps: {}", known.join(", "));
+        }
+    }
+    let is_selected = |step: &Step| {
+        if names.is_empty() {
+            long || !step.needs("long")
+        } else {
+            names.iter().any(|name| name == step.name)
+        }
+    };
+    Ok(steps.into_iter().filter(is_selected).collect())
+}
+
+fn run_steps(table: &mut Table, selected: &[Step], arguments: &Arguments, temporary: &Path) -> Result<()> {
+    // Without a build nothing after it means anything.
+    if selected.iter().any(|step| step.name == BUILD) {
+        table.run_or_stop(BUILD, build_everything)?;
+    } else {
+        let mut programs: Vec<_> = selected.iter().flat_map(Step::programs).collect();
+        programs.sort_unstable();
+        programs.dedup();
+        if !programs.is_empty() {
+            table.run_or_stop(BUILD, || program::build(&programs))?;
+        }
+    }
+    if selected.iter().any(|step| step.name == RELEASE_ROUTER) {
+        table.run_or_stop(RELEASE_ROUTER, || {
             run(
-                "clippy for the app",
-                clippy.args(["--profile", "wasm", "--", "-D", "warnings"]),
+                "cargo build",
+                &mut cargo(&["build", "--release", "--bin", "router"]),
             )
-        })
-        .await;
-    steps
-        .run("units", async || cargo_test(&["--lib", "--bins"], &[]))
-        .await;
-    steps
-        .run("app units", async || cargo_test(&["-p", "frontend"], &[]))
-        .await;
-    steps
-        .run("documentation", async || {
-            let mut doc = cargo(&["doc", "--no-deps", "--document-private-items"]);
-            run("cargo doc", doc.env("RUSTDOCFLAGS", "-D warnings"))?;
-            let mut doc = cargo(&["doc", "--no-deps", "--document-private-items", "-p", "frontend"]);
-            doc.args(["--target", "wasm32-unknown-unknown", "--profile", "wasm"]);
-            run("cargo doc for the app", doc.env("RUSTDOCFLAGS", "-D warnings"))
-        })
-        .await;
+        })?;
+    }
+    if selected.iter().any(|step| step.needs("bundle")) {
+        table.run_or_stop(BUNDLE, program::bundle)?;
+    }
+    let mut database = None;
+    for step in selected {
+        if [BUILD, BUNDLE, RELEASE_ROUTER].contains(&step.name) {
+            continue;
+        }
+        let mut environment = vec![("TMPDIR", temporary.display().to_string())];
+        if step.needs("database") {
+            if database.is_none() {
+                database = Some(Database::start()?);
+            }
+            let url = database.iter().map(|it| it.url.clone());
+            environment.extend(url.map(|url| ("TEST_DATABASE_URL", url)));
+        }
+        table.run(step.name, || run_step(step, &environment, arguments.long));
+    }
     Ok(())
 }
 
-async fn all(steps: &mut Steps, temporary: &Path, long: bool) -> Result<()> {
-    // Without a build nothing after it means anything.
-    steps
-        .run_or_stop("build", async || {
-            run("cargo build", &mut cargo(&["build", "--bins"]))?;
-            let mut tests = cargo(&["test", "--no-run", "--lib", "--bins"]);
-            for target in TARGETS {
-                tests.args(["--test", target]);
+fn build_everything() -> Result<()> {
+    program::build_all()?;
+    let mut tests = cargo(&["test", "--no-run", "--lib", "--bins"]);
+    for step in steps().iter().filter(|step| step.is_integration_test()) {
+        tests.args(["--test", step.name]);
+    }
+    run("building the tests", &mut tests)
+}
+
+fn run_step(step: &Step, environment: &[(&str, String)], long: bool) -> Result<()> {
+    match step.name {
+        "format" => run("cargo fmt", &mut cargo(&["fmt", "--all", "--check"])),
+        "lints" => lint(),
+        "units" => cargo_test(&["--lib", "--bins"], &[]),
+        "app units" => cargo_test(&["-p", "frontend"], &[]),
+        "documentation" => document(),
+        "sizes" => program::build_and_run("budget", &["--sizes"]),
+        "supergraph" => compose::check(),
+        "queries" => program::build_and_run("prepare", &["--check"]),
+        "dependencies" => dependencies::check(),
+        "unused dependencies" => dependencies::check_unused(),
+        WITHOUT_GALERA => {
+            let mut environment = environment.to_vec();
+            environment.push(("TEST_DATABASE_WITHOUT_GALERA", "1".to_owned()));
+            cargo_test(
+                &SERVICE_TESTS.map(|target| ["--test", target]).concat(),
+                &environment,
+            )
+        }
+        target => {
+            let mut selection = vec!["--test", target];
+            if long {
+                selection.extend(["--", "--include-ignored"]);
             }
-            run("building the tests", &mut tests)
-        })
-        .await?;
-    if long {
-        // The fuzz test tries it too.
-        steps
-            .run_or_stop("release router", async || {
-                run(
-                    "cargo build",
-                    &mut cargo(&["build", "--release", "--bin", "router"]),
-                )
-            })
-            .await?;
-    }
-    steps.run_or_stop("bundle", async || bundle::bundle()).await?;
-    steps.run("sizes", async || budget::sizes()).await;
-    fast(steps).await?;
-
-    steps.run("supergraph", async || compose::check()).await;
-    steps.run("queries", async || prepare::check().await).await;
-
-    let database = if steps.wants_any(&TARGETS) || long && steps.wants_any(&[WITHOUT_GALERA]) {
-        Some(TemporaryDatabase::start().await?)
-    } else {
-        None
-    };
-    for target in TARGETS {
-        let mut environment = vec![("TMPDIR", temporary.display().to_string())];
-        if let Some(database) = &database {
-            environment.push(("TEST_DATABASE_URL", database.url().to_owned()));
+            let outcome = cargo_test(&selection, environment);
+            if target == "e2e" {
+                println!("screenshots: {}", target_dir().join("screenshots").display());
+            }
+            outcome
         }
-        let mut selection = vec!["--test", target];
-        if long {
-            selection.extend(["--", "--include-ignored"]);
-        }
-        steps
-            .run(target, async || {
-                let outcome = cargo_test(&selection, &environment);
-                if target == "e2e" {
-                    println!("screenshots: {}", target_dir().join("screenshots").display());
-                }
-                outcome
-            })
-            .await;
     }
-    if long && let Some(database) = &database {
-        let environment = [
-            ("TMPDIR", temporary.display().to_string()),
-            ("TEST_DATABASE_URL", database.url().to_owned()),
-            ("TEST_DATABASE_WITHOUT_GALERA", "1".to_owned()),
-        ];
-        let selection = SERVICE_TESTS.map(|target| ["--test", target]).concat();
-        steps
-            .run(WITHOUT_GALERA, async || cargo_test(&selection, &environment))
-            .await;
-    }
-    drop(database);
+}
 
-    steps.run("licences", async || licences::check()).await;
-    steps
-        .run("unused dependencies", async || unused_dependencies())
-        .await;
-    Ok(())
+fn lint() -> Result<()> {
+    let mut clippy = cargo(&["clippy", "--all-targets", "--", "-D", "warnings"]);
+    run("clippy", &mut clippy)?;
+    let mut clippy = cargo(&["clippy", "-p", "frontend", "--target", "wasm32-unknown-unknown"]);
+    run(
+        "clippy for the app",
+        clippy.args(["--profile", "wasm", "--", "-D", "warnings"]),
+    )
+}
+
+fn document() -> Result<()> {
+    let mut doc = cargo(&["doc", "--no-deps", "--document-private-items"]);
+    run("cargo doc", doc.env("RUSTDOCFLAGS", "-D warnings"))?;
+    let mut doc = cargo(&["doc", "--no-deps", "--document-private-items", "-p", "frontend"]);
+    doc.args(["--target", "wasm32-unknown-unknown", "--profile", "wasm"]);
+    run("cargo doc for the app", doc.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// A MariaDB that lives as long as this does: it stops when its standard input ends.
+struct Database {
+    process: Child,
+    url: String,
+}
+
+impl Database {
+    fn start() -> Result<Self> {
+        program::build(&["db"])?;
+        let mut process = std::process::Command::new(program::path("db"))
+            .arg("--attached")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("could not start the test database")?;
+        let mut url = String::new();
+        let output = process.stdout.as_mut().expect("the standard output is a pipe");
+        BufReader::new(output).read_line(&mut url)?;
+        if url.is_empty() {
+            bail!("the test database did not start; the lines above say why");
+        }
+        let url = url.trim_end().to_owned();
+        Ok(Self { process, url })
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
 }
 
 /// Runs `cargo test`, shows what it says, and fails as well when no test ran at all.
@@ -227,42 +334,11 @@ pub(crate) fn tests_passed(line: &str) -> Option<u32> {
         .ok()
 }
 
-fn unused_dependencies() -> Result<()> {
-    let tools = target_dir().join("tools");
-    let program = tools.join("bin/cargo-machete");
-    let stamp = tools.join(format!("cargo-machete-{MACHETE}"));
-    if !stamp.exists() {
-        let mut install = cargo(&[
-            "install",
-            "--locked",
-            "cargo-machete",
-            "--version",
-            MACHETE,
-            "--root",
-        ]);
-        // A release build of a small tool; its own folder keeps it out of the way of ours.
-        run(
-            "installing cargo-machete",
-            install.arg(&tools).env("CARGO_TARGET_DIR", tools.join("build")),
-        )?;
-        fs::remove_dir_all(tools.join("build"))?;
-        fs::write(&stamp, "")?;
-    }
-    run(
-        "cargo machete",
-        &mut command(&program.display().to_string(), &["--skip-target-dir"]),
-    )
-}
-
 /// Ctrl-C reaches cargo and the tests by itself; what they leave behind is ours to remove.
 fn clean_up_when_interrupted(temporary: PathBuf) -> Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    std::thread::spawn(move || {
+        signals.forever().next();
         let _ = fs::remove_dir_all(temporary);
         std::process::exit(130);
     });
@@ -270,48 +346,30 @@ fn clean_up_when_interrupted(temporary: PathBuf) -> Result<()> {
 }
 
 /// Runs steps, tells about each, and remembers how they went.
-struct Steps {
-    only: Vec<String>,
+#[derive(Default)]
+struct Table {
     results: Vec<(String, Duration, Result<(), String>)>,
 }
 
-impl Steps {
-    fn new(only: &[String]) -> Self {
-        Self {
-            only: only.to_vec(),
-            results: Vec::new(),
-        }
-    }
-
-    fn wants(&self, name: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only == name)
-    }
-
-    fn wants_any(&self, names: &[&str]) -> bool {
-        names.iter().any(|name| self.wants(name))
-    }
-
+impl Table {
     /// A step that others do not depend on: the ones after it run even when it fails.
-    async fn run(&mut self, name: &str, step: impl AsyncFnOnce() -> Result<()>) {
-        if !self.wants(name) {
-            return;
-        }
-        self.record(name, step).await;
+    fn run(&mut self, name: &str, step: impl FnOnce() -> Result<()>) {
+        self.record(name, step);
     }
 
-    /// A step that the ones after it depend on, whichever of them were asked for.
-    async fn run_or_stop(&mut self, name: &str, step: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
-        if self.record(name, step).await {
+    /// A step that the ones after it depend on.
+    fn run_or_stop(&mut self, name: &str, step: impl FnOnce() -> Result<()>) -> Result<()> {
+        if self.record(name, step) {
             Ok(())
         } else {
             Err(anyhow!("{name} failed; the steps after it were not run"))
         }
     }
 
-    async fn record(&mut self, name: &str, step: impl AsyncFnOnce() -> Result<()>) -> bool {
+    fn record(&mut self, name: &str, step: impl FnOnce() -> Result<()>) -> bool {
         println!("\n=== {name}");
         let started = Instant::now();
-        let result = step().await.map_err(|error| format!("{error:#}"));
+        let result = step().map_err(|error| format!("{error:#}"));
         let took = started.elapsed();
         match &result {
             Ok(()) => println!("=== {name}: ok, {:.1} s", took.as_secs_f32()),
@@ -323,17 +381,12 @@ impl Steps {
         passed
     }
 
-    /// Prints the table; fails when a step failed, or when a name matched none.
+    /// Prints the table; fails when a step failed.
     fn finish(&self) -> Result<()> {
         println!();
         for (name, took, result) in &self.results {
             let result = if result.is_ok() { "ok" } else { "FAILED" };
             println!("{name:<20} {:>8.1} s  {result}", took.as_secs_f32());
-        }
-        for name in &self.only {
-            if !self.results.iter().any(|(step, ..)| step == name) {
-                bail!("there is no step called {name}; run ./dev test without names to see them all");
-            }
         }
         let failed: Vec<_> = self
             .results

@@ -47,6 +47,16 @@ pub fn app_bundle() -> PathBuf {
     target_dir().join("app")
 }
 
+/// Where `./dev db` writes the URL of the database that it keeps running. The testkit looks for it here.
+pub fn test_database_url() -> PathBuf {
+    target_dir().join("test-database-url")
+}
+
+/// The same as it is while somebody works on the app: built fast, and large.
+pub fn development_bundle() -> PathBuf {
+    target_dir().join("app-development")
+}
+
 /// The folder that the playground is bundled into.
 pub fn playground_bundle() -> PathBuf {
     root().join("router/playground/dist")

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use harness::system::{Options, System};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, MySqlConnection};
 use uuid::Uuid;
-use xtask::system::{Options, System};
 
 use crate::system::Site;
 

@@ -5,14 +5,14 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
+use harness::system::{Options, SERVICES, System};
+use harness::workspace;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::Mutex;
-use xtask::system::{Options, SERVICES, System};
-use xtask::workspace;
 
 use crate::random::{self, Operation, Pools, Schema};
 use crate::system::Site;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use harness::system::{Options, System};
 use serde_json::{Value, json};
-use xtask::system::{Options, System};
 
 use crate::system::{Site, picture};
 

@@ -5,8 +5,8 @@ use std::io::Cursor;
 use std::time::Duration;
 
 use atom_syndication::Feed;
+use harness::system::{Options, System};
 use serde_json::{Value, json};
-use xtask::system::{Options, System};
 
 use crate::{feeds, pages, sitemap};
 

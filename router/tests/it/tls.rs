@@ -6,11 +6,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use harness::system::{Options, System};
 use reqwest::tls::TlsInfo;
 use reqwest::{Certificate, Client, StatusCode, Version, redirect};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use xtask::system::{Options, System};
 
 use crate::fakes::{Fakes, LARGE, Token};
 use crate::gateway::{Gateway, free_address, header};
@@ -365,7 +365,7 @@ fn what_cannot_be_served_is_said_at_the_start() {
 #[tokio::test]
 async fn the_whole_system_by_https() {
     let (files, pair) = Files::new(&["localhost"]);
-    let port = xtask::system::free_port().unwrap();
+    let port = harness::system::free_port().unwrap();
     let base = format!("https://localhost:{port}");
     let environment = [
         ("router", "LISTEN", format!("127.0.0.1:{port}")),

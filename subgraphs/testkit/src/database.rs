@@ -1,3 +1,4 @@
+use std::fs;
 use std::time::Duration;
 
 use chassis::config::Secret;
@@ -9,7 +10,12 @@ use uuid::Uuid;
 use crate::Proxy;
 use crate::proxy::tests_are_without_galera;
 
-/// A schema of its own on the MariaDB server at `TEST_DATABASE_URL`, migrated, and dropped at the end of the test.
+/// What `./dev db` writes into the target folder.
+const URL_FILE: &str = "test-database-url";
+const START_ONE: &str =
+    "Start one in another terminal with `./dev db`, or run these tests with `./dev test`.";
+
+/// A schema of its own on the test database, migrated, and dropped at the end of the test.
 #[derive(Debug)]
 pub struct TestDatabase {
     server: String,
@@ -23,13 +29,11 @@ pub struct TestDatabase {
 impl TestDatabase {
     /// Makes the schema of the subgraph with these migrations.
     pub async fn new(migrations: &Migrator) -> Self {
-        let server = std::env::var("TEST_DATABASE_URL").expect(
-            "TEST_DATABASE_URL is not set: run these tests by `./dev test`, which starts a server for them",
-        );
+        let server = server_url();
         let name = format!("test_{}", Uuid::new_v4().simple());
         let mut admin = MySqlConnection::connect(&server)
             .await
-            .expect("the test server answers");
+            .unwrap_or_else(|error| panic!("The test database does not answer ({error}). {START_ONE}"));
         admin
             .execute(AssertSqlSafe(format!(
                 "CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
@@ -74,6 +78,17 @@ impl TestDatabase {
             .connect_lazy(self.url_through(proxy).expose())
             .expect("a valid URL")
     }
+}
+
+/// The administrator's URL of the test database: `TEST_DATABASE_URL`, or what `./dev db` wrote into the target folder.
+pub(crate) fn server_url() -> String {
+    std::env::var("TEST_DATABASE_URL").unwrap_or_else(|_| {
+        let program = std::env::current_exe().expect("a running program has a path");
+        program
+            .ancestors()
+            .find_map(|folder| fs::read_to_string(folder.join(URL_FILE)).ok())
+            .unwrap_or_else(|| panic!("There is no test database. {START_ONE}"))
+    })
 }
 
 /// `url` with the address of `proxy`.

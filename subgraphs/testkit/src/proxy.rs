@@ -58,10 +58,7 @@ impl Proxy {
     }
 
     async fn start(ip: &str, without_galera: bool) -> Self {
-        let server: Url = std::env::var("TEST_DATABASE_URL")
-            .expect("the test server is known")
-            .parse()
-            .expect("a valid URL");
+        let server: Url = crate::database::server_url().parse().expect("a valid URL");
         let server = format!(
             "{}:{}",
             server.host_str().expect("a URL with a host"),

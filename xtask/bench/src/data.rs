@@ -3,11 +3,11 @@
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Duration, Utc};
+use harness::system::{Durability, Options, System};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use sqlx::{Connection, MySqlConnection, QueryBuilder};
 use uuid::{Builder, Uuid};
-use xtask::system::{Durability, Options, System};
 
 /// Photos per author, about as in a club where everybody posts.
 const PHOTOS_PER_AUTHOR: usize = 20;

@@ -11,7 +11,7 @@ use clap::Parser;
 
 /// Measures the speed of the running system.
 #[derive(Debug, Parser)]
-#[command(name = "./dev bench")]
+#[command(name = "./dev bench", bin_name = "./dev bench")]
 enum Arguments {
     /// The first page of a timeline, through the router and as bare SQL, in alternating rounds.
     Timeline(timeline::Arguments),

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use harness::system::System;
 use hyper::StatusCode;
 use serde_json::Value;
-use xtask::system::System;
 
 use crate::data;
 use crate::load::{at, measure};

@@ -2,13 +2,13 @@
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
+use harness::workspace::root;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use xtask::workspace::root;
 
 use crate::load::Client;
 

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use xtask::system::System;
+use harness::system::System;
 
 use crate::load::{Round, measure};
 use crate::page::{Page, check, operation};

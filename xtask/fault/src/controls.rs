@@ -5,8 +5,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use harness::cluster::{Cluster, NODES};
 use sqlx::{MySqlPool, Row as _};
-use xtask::cluster::{Cluster, NODES};
 
 use crate::nodes;
 

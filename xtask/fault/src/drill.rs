@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use chrono::{DateTime, NaiveDateTime, Utc};
-use xtask::cluster::{Cluster, NODES, Options};
-use xtask::workspace;
+use harness::cluster::{Cluster, NODES, Options};
+use harness::workspace;
 
 use crate::audit::{Auditor, Finding, wait_for_quiet};
 use crate::counter::{self, Manner};

@@ -21,9 +21,9 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Parser;
+use harness::cluster::NODES;
+use harness::workspace;
 use tokio::signal::unix::{SignalKind, signal};
-use xtask::cluster::NODES;
-use xtask::workspace;
 
 use audit::Kind;
 use controls::Control;
@@ -32,7 +32,7 @@ use run::{Ground, Outcomes, SMALL};
 
 /// Breaks a running cluster in many ways, and shows that nothing that was acknowledged is lost. Needs root.
 #[derive(Debug, Parser)]
-#[command(name = "./dev fault", max_term_width = 100)]
+#[command(name = "./dev fault", bin_name = "./dev fault", max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     instead: Option<Instead>,

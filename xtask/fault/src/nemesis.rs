@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use harness::cluster::{Cluster, NODES};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use xtask::cluster::{Cluster, NODES};
 
 use crate::controls;
 use crate::history::History;

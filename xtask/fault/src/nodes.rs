@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use chassis::config::Secret;
 use database_agent::{seal, sql};
+use harness::cluster::{Cluster, NODES};
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sqlx::{MySql, MySqlPool, pool::PoolConnection};
-use xtask::cluster::{Cluster, NODES};
 
 /// How often a node that has just come back is asked again.
 const TRIES: u32 = 50;

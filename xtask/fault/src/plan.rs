@@ -3,11 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use harness::cluster::NODES;
+use harness::system::SERVICES;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
-use xtask::cluster::NODES;
-use xtask::system::SERVICES;
 
 /// What is done to the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use harness::cluster::{Cluster, Options};
 use sqlx::MySqlPool;
-use xtask::cluster::{Cluster, Options};
 
 use crate::audit::{Auditor, Finding, Kind, wait_for_quiet};
 use crate::controls::{self, Control};

@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use harness::system::SERVICES;
+use harness::workspace::{binaries, root};
 use walkdir::WalkDir;
-use xtask::system::SERVICES;
-use xtask::workspace::{binaries, root};
 
 const REFERENCE: &str = "docs/configuration.md";
 

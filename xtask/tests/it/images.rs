@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use xtask::workspace::root;
+use harness::workspace::root;
 
 fn text(file: &str) -> String {
     fs::read_to_string(root().join("compose").join(file)).unwrap()

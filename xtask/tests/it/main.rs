@@ -1,6 +1,7 @@
 //! What `./dev` promises: it starts everything, says clearly why it cannot, and leaves nothing behind.
 
 mod docs;
+mod help;
 mod images;
 mod observe;
 mod packages;

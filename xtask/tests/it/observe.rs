@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use harness::system::{Options, SERVICES, System};
+use harness::workspace::{binaries, root};
 use serde_json::{Value, json};
 use walkdir::WalkDir;
-use xtask::system::{Options, SERVICES, System};
-use xtask::workspace::{binaries, root};
 
 use crate::prometheus::{Prometheus, program};
 
@@ -255,8 +255,8 @@ fn rules_and_panels_ask_only_for_metrics_that_there_are() {
 
 /// A little of everything: people, uploads, votes and comments, and requests that are refused.
 fn drive(system: &System, pictures: &Path) {
-    let seed = Command::new(binaries().join("xtask"))
-        .args(["seed", "--url", &system.base_url(), "--from"])
+    let seed = Command::new(binaries().join("seed"))
+        .args(["--url", &system.base_url(), "--from"])
         .arg(pictures)
         .output()
         .unwrap();

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use harness::system::free_port;
+use harness::workspace::target_dir;
 use serde_json::Value;
-use xtask::system::free_port;
-use xtask::workspace::target_dir;
 
 /// One of its programs.
 pub(crate) fn program(name: &str) -> PathBuf {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use harness::workspace::root;
 use serde_json::{Map, Value};
-use xtask::workspace::root;
 
 /// The only one that can be reached from outside.
 const PUBLISHED: &str = "router";
@@ -149,7 +149,7 @@ fn every_secret_is_made_by_the_script() {
             .iter()
             .any(|kind| {
                 name.strip_suffix(&format!("_{kind}"))
-                    .is_some_and(|service| xtask::system::SERVICES.contains(&service))
+                    .is_some_and(|service| harness::system::SERVICES.contains(&service))
             });
             assert!(
                 of_a_service || script.contains(&format!("keep {name} ")),

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use harness::system::{Options, SERVICES, System, free_port};
+use harness::workspace::binaries;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use xtask::system::{Options, SERVICES, System, free_port};
 
 /// The processes whose command line or environment names a folder.
 fn processes_of(folder: &Path) -> Vec<String> {
@@ -102,8 +103,8 @@ fn up_names_a_port_that_is_taken() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = taken.local_addr().unwrap().port();
     let dir = tempfile::tempdir().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(["up", "--no-build", "--port", &port.to_string(), "--data"])
+    let output = Command::new(binaries().join("up"))
+        .args(["--no-build", "--port", &port.to_string(), "--data"])
         .arg(dir.path())
         .output()
         .unwrap();
@@ -119,8 +120,8 @@ fn up_names_a_port_that_is_taken() {
 /// Starts `./dev up` in this folder, and waits until it is ready. Returns its port too.
 fn up(dir: &Path) -> (Child, u16) {
     let port = free_port().unwrap();
-    let mut up = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(["up", "--no-build", "--port", &port.to_string(), "--data"])
+    let mut up = Command::new(binaries().join("up"))
+        .args(["--no-build", "--port", &port.to_string(), "--data"])
         .arg(dir)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

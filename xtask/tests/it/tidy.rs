@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use xtask::system::SERVICES;
-use xtask::workspace::root;
+use harness::system::SERVICES;
+use harness::workspace::root;
 
 /// All that somebody sees who opens the repository. A new entry needs a reason to be visible.
-const VISIBLE: [&str; 19] = [
+const VISIBLE: &[&str] = &[
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
@@ -16,6 +16,7 @@ const VISIBLE: [&str; 19] = [
     "LICENSE",
     "README.md",
     "compose",
+    "deny.toml",
     "dev",
     "docs",
     "frontend",

@@ -7,8 +7,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use harness::system::{Options, SERVICES, System};
+use harness::workspace::binaries;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, MySqlConnection};
-use xtask::system::{Options, SERVICES, System};
 
 const NEXT: i64 = 9999;
 
@@ -33,8 +34,8 @@ async fn use_site(system: &System, word: &str) {
 }
 
 fn seed(url: &str, folder: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(["seed", "--url", url, "--from"])
+    Command::new(binaries().join("seed"))
+        .args(["--url", url, "--from"])
         .arg(folder)
         .output()
         .unwrap()

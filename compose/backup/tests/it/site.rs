@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use chassis::config::Secret;
 use database_agent::{binlog, seal, sql};
+use harness::network::Network;
+use harness::workspace;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use sqlx::{MySqlPool, Row};
 use tempfile::TempDir;
-use xtask::network::Network;
-use xtask::workspace;
 
 const SECRET: &str = "the secret of all nodes here";
 /// Far more than it takes: a busy machine is no failure.

@@ -1,9 +1,9 @@
 //! Bad weather: a store that is full, a node that dies while it is copied; and a store that is a bucket.
 
+use harness::disk::SmallDisk;
 use rand::RngExt as _;
 use serde_json::Value;
 use sqlx::MySqlPool;
-use xtask::disk::SmallDisk;
 
 use crate::rows;
 use crate::site::{Site, wait_until};

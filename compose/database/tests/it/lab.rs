@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use chassis::config::Secret;
 use database_agent::mariadb::Volume;
 use database_agent::{seal, sql};
+use harness::network::Network;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use sqlx::MySqlPool;
 use tempfile::TempDir;
-use xtask::network::Network;
 
 const SECRET: &str = "the secret of all three nodes";
 

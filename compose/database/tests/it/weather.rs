@@ -6,9 +6,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use harness::disk::SmallDisk;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
-use xtask::disk::SmallDisk;
 
 use crate::cluster::{LONG, Writer, blocking, every_node_has, make_table, three_nodes};
 use crate::lab::{Lab, wait_until};

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use e2e::axe;
 use e2e::browser::{Browser, Key, Role, THEMES};
 use e2e::camera;
-use xtask::system::{Options, System};
+use harness::system::{Options, System};
 
 use crate::site::{Member, Site};
 

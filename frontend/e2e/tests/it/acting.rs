@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use e2e::browser::{Key, Role};
 use e2e::camera;
-use xtask::system::{Options, System};
+use harness::system::{Options, System};
 
 use crate::journeys::Journeys;
 use crate::site::{Member, Site};

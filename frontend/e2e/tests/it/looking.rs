@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use e2e::axe;
 use e2e::browser::{Browser, Habits, Key, Role, Without};
 use e2e::camera;
-use xtask::system::{Options, System};
+use harness::system::{Options, System};
 
 use crate::journeys::Journeys;
 use crate::site::{Member, Site};

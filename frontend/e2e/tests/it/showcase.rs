@@ -3,15 +3,15 @@
 
 use anyhow::{Result, ensure};
 use e2e::browser::{Browser, Role};
+use harness::system::{Options, System};
 use tokio::process::Command;
-use xtask::system::{Options, System};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "it fills a site, which takes a minute, and checks nothing that the journeys do not"]
 async fn showcase() -> Result<()> {
     let system = System::start(Options::default()).await?;
-    let seeding = Command::new(xtask::workspace::binaries().join("xtask"))
-        .args(["seed", "--url", &system.base_url()])
+    let seeding = Command::new(harness::workspace::binaries().join("seed"))
+        .args(["--url", &system.base_url()])
         .status()
         .await?;
     ensure!(seeding.success(), "the site could not be filled");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use e2e::browser::{Browser, Role};
 use e2e::camera;
-use xtask::system::{Options, System};
+use harness::system::{Options, System};
 
 use crate::site::PASSWORD;
 

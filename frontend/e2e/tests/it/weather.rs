@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use e2e::browser::Role;
-use xtask::system::{Options, System};
+use harness::system::{Options, System};
 
 use crate::journeys::Journeys;
 use crate::site::{Member, Site};

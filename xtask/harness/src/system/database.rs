@@ -1,0 +1,318 @@
+//! A private MariaDB: its own folder, port and socket, and nothing of the system's own instance.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use nix::sys::signal::Signal;
+use rand::RngExt;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+use super::ports::Block;
+use super::process::{Log, Process, Show};
+
+/// MariaDB has to recover after a crash before it answers.
+const START: Duration = Duration::from_secs(60);
+const STOP: Duration = Duration::from_secs(60);
+
+/// What the grants template is filled in with, one service at a time.
+pub(super) struct Account<'a> {
+    pub(super) service: &'a str,
+    pub(super) password: &'a str,
+    pub(super) migrate_password: &'a str,
+}
+
+/// How a commit is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// On disk before it is acknowledged: what people give us is kept.
+    Safe,
+    /// Whenever the disk gets to it: for tests, which throw their data away.
+    Fast,
+}
+
+pub(super) struct Settings<'a> {
+    pub(super) dir: &'a Path,
+    pub(super) log: &'a Log,
+    pub(super) port: u16,
+    pub(super) root_password: &'a str,
+    pub(super) durability: Durability,
+    pub(super) accounts: &'a [Account<'a>],
+}
+
+/// Starts MariaDB in `settings.dir` (made on first use) and waits until it accepts connections.
+pub(super) async fn start(settings: &Settings<'_>) -> Result<Process> {
+    let data = settings.dir.join("data");
+    fs::create_dir_all(temporary(settings.dir))?;
+    if !data.join("mysql").exists() {
+        install(&data, &temporary(settings.dir))?;
+    }
+    let process = spawn(settings, &data)?;
+    wait_until_it_answers(&process, settings.port).await?;
+    Ok(process)
+}
+
+/// Stops it cleanly, which leaves nothing to recover.
+pub(super) async fn stop(process: &Process) {
+    process.stop(STOP).await;
+}
+
+/// The URL that an administrator connects with.
+pub(super) fn admin_url(port: u16, password: &str) -> String {
+    format!("mysql://root:{password}@127.0.0.1:{port}")
+}
+
+/// Where it keeps temporary tables. One that starts removes all that it finds there, so a folder that two
+/// share costs the other its own.
+fn temporary(dir: &Path) -> PathBuf {
+    dir.join("tmp")
+}
+
+/// Makes the system tables. It is done beside the final folder, so that an interrupted first start
+/// leaves no half-made database behind.
+fn install(data: &Path, temporary: &Path) -> Result<()> {
+    let program = find("mariadb-install-db")?;
+    let new = data.with_extension("new");
+    if new.exists() {
+        fs::remove_dir_all(&new)?;
+    }
+    fs::create_dir_all(&new)?;
+    let output = Command::new(program)
+        .args([
+            "--no-defaults",
+            "--skip-test-db",
+            "--auth-root-authentication-method=socket",
+        ])
+        .arg(format!("--datadir={}", new.display()))
+        .arg(format!("--tmpdir={}", temporary.display()))
+        .arg(format!("--user={}", user()))
+        .arg(format!("--auth-root-socket-user={}", user()))
+        .output()
+        .context("could not run mariadb-install-db")?;
+    if !output.status.success() {
+        bail!(
+            "MariaDB could not make its first tables in {} ({}):\n{}{}",
+            new.display(),
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+    }
+    fs::rename(&new, data)?;
+    Ok(())
+}
+
+fn spawn(settings: &Settings<'_>, data: &Path) -> Result<Process> {
+    let program = find("mariadbd")?;
+    let init = settings.dir.join("init.sql");
+    write_private(&init, &init_sql(settings))?;
+    let socket = socket_path(settings.dir);
+    let (flush, doublewrite, pool) = match settings.durability {
+        Durability::Safe => (1, "ON", "256M"),
+        Durability::Fast => (0, "OFF", "128M"),
+    };
+    let set_up = |command: &mut Command| {
+        command
+            // It must come first, and keeps the system's configuration files out.
+            .arg("--no-defaults")
+            .arg(format!("--user={}", user()))
+            .arg(format!("--datadir={}", data.display()))
+            .arg(format!("--tmpdir={}", temporary(settings.dir).display()))
+            .arg(format!("--socket={}", socket.display()))
+            .arg(format!(
+                "--pid-file={}",
+                settings.dir.join("mariadb.pid").display()
+            ))
+            // Users, grants and schemas are brought up to date before anyone can connect.
+            .arg(format!("--init-file={}", init.display()))
+            .arg(format!("--port={}", settings.port))
+            .arg("--bind-address=127.0.0.1")
+            .arg("--skip-name-resolve")
+            .arg("--skip-log-bin")
+            // Not every connection that ends early, which is how a start is noticed.
+            .arg("--log-warnings=1")
+            .arg("--character-set-server=utf8mb4")
+            .arg("--collation-server=utf8mb4_bin")
+            .arg(format!("--innodb-flush-log-at-trx-commit={flush}"))
+            .arg(format!("--innodb-doublewrite={doublewrite}"))
+            .arg(format!("--innodb-buffer-pool-size={pool}"))
+            // What a transaction reads and then changes did not change in between; where MariaDB knows it.
+            .arg("--loose-innodb-snapshot-isolation=ON")
+            .arg("--max-connections=600");
+    };
+    Process::spawn("database", &program, set_up, settings.log)
+}
+
+/// One statement a line, which is how MariaDB reads an init file.
+fn init_sql(settings: &Settings<'_>) -> String {
+    const GRANTS: &str = include_str!("../../../../compose/grants.sql");
+    let password = settings.root_password;
+    let mut sql = format!(
+        "CREATE USER IF NOT EXISTS 'root'@'127.0.0.1' IDENTIFIED BY '{password}';\n\
+         ALTER USER 'root'@'127.0.0.1' IDENTIFIED BY '{password}';\n\
+         GRANT ALL PRIVILEGES ON *.* TO 'root'@'127.0.0.1' WITH GRANT OPTION;\n"
+    );
+    for account in settings.accounts {
+        let filled = GRANTS
+            .replace("{{service}}", account.service)
+            .replace("{{password}}", account.password)
+            .replace("{{migrate_password}}", account.migrate_password);
+        for line in filled
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with("--"))
+        {
+            sql.push_str(line);
+            sql.push(if line.ends_with(';') { '\n' } else { ' ' });
+        }
+    }
+    sql
+}
+
+async fn wait_until_it_answers(process: &Process, port: u16) -> Result<()> {
+    let deadline = Instant::now() + START;
+    while Instant::now() < deadline {
+        if process.ended().is_some() {
+            return Err(process.failure("stopped while it was starting"));
+        }
+        // MariaDB speaks first: a greeting means that it serves, a mere connection does not.
+        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)).await {
+            let greeting = tokio::time::timeout(Duration::from_secs(2), stream.read_u8()).await;
+            if matches!(greeting, Ok(Ok(_))) {
+                return Ok(());
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    process.stop_blocking(Signal::SIGTERM, STOP);
+    Err(process.failure(&format!("did not answer within {} s", START.as_secs())))
+}
+
+/// A path for the socket that the kernel accepts: it allows 107 bytes.
+fn socket_path(dir: &Path) -> PathBuf {
+    let wanted = dir.join("mariadb.sock");
+    if wanted.as_os_str().len() <= 100 {
+        return wanted;
+    }
+    PathBuf::from(format!("/tmp/proofsheet-{}.sock", random_secret()))
+}
+
+/// The user that MariaDB runs as: ourselves.
+fn user() -> String {
+    nix::unistd::User::from_uid(nix::unistd::Uid::effective())
+        .ok()
+        .flatten()
+        .map_or_else(|| "root".to_owned(), |user| user.name)
+}
+
+/// A program of MariaDB's, which Debian keeps where only root's PATH leads.
+fn find(program: &str) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/usr/local/sbin".into(), "/usr/local/bin".into()])
+        .map(|dir| dir.join(program))
+        .find(|file| file.is_file())
+        .ok_or_else(|| {
+            anyhow!("{program} is missing. It is part of MariaDB: run ./dev, which installs Debian's package mariadb-server-core.")
+        })
+}
+
+/// 32 random hexadecimal digits, which need no quoting anywhere.
+pub(super) fn random_secret() -> String {
+    format!("{:032x}", rand::rng().random::<u128>())
+}
+
+/// Writes a file that only its owner can read.
+pub fn write_private(file: &Path, text: &str) -> Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options
+        .open(file)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("could not write {}", file.display()))
+}
+
+/// A MariaDB for tests that need only a database; its data goes when it is dropped.
+pub struct TemporaryDatabase {
+    process: Process,
+    url: String,
+    password: String,
+    block: Block,
+    /// Dropped last: MariaDB has stopped by then.
+    _dir: tempfile::TempDir,
+}
+
+impl TemporaryDatabase {
+    pub async fn start() -> Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("proofsheet-database-")
+            .tempdir()?;
+        let block = Block::free()?;
+        let password = random_secret();
+        let process = start(&Settings {
+            dir: dir.path(),
+            log: &Log {
+                file: dir.path().join("database.log"),
+                show: Show::Nothing,
+            },
+            port: block.base,
+            root_password: &password,
+            durability: Durability::Fast,
+            accounts: &[],
+        })
+        .await?;
+        let url = admin_url(block.base, &password);
+        Ok(Self {
+            process,
+            url,
+            password,
+            block,
+            _dir: dir,
+        })
+    }
+
+    /// The administrator's URL, without a schema.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Runs a script of SQL statements.
+    pub fn execute(&self, sql: &str) -> Result<()> {
+        let mut client = Command::new("mariadb")
+            .args([
+                "--no-defaults",
+                "--host=127.0.0.1",
+                "--user=root",
+                "--default-character-set=utf8mb4",
+            ])
+            .arg(format!("--port={}", self.block.base))
+            .env("MYSQL_PWD", &self.password)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("could not start MariaDB's client (Debian's package mariadb-client-core)")?;
+        // A client that has given up closes its end; what it says then is the better message.
+        let written = client
+            .stdin
+            .take()
+            .expect("the standard input is a pipe")
+            .write_all(sql.as_bytes());
+        let output = client.wait_with_output()?;
+        if !output.status.success() {
+            bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(written?)
+    }
+}
+
+impl Drop for TemporaryDatabase {
+    fn drop(&mut self) {
+        self.process
+            .stop_blocking(Signal::SIGKILL, Duration::from_secs(5));
+    }
+}

@@ -1,0 +1,460 @@
+//! The whole system on one machine.
+//!
+//! ```no_run
+//! # async fn example() -> anyhow::Result<()> {
+//! use harness::system::{Options, System};
+//!
+//! // A copy for a test: free ports, a folder that goes away, quiet.
+//! let system = System::start(Options::default()).await?;
+//! system.stop_service("comment").await?;
+//! println!("{}", system.base_url());
+//! system.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+
+pub(crate) mod database;
+mod layout;
+mod ports;
+pub(crate) mod process;
+pub(crate) mod services;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use nix::sys::signal::Signal;
+
+pub use database::{Durability, TemporaryDatabase, write_private};
+pub(crate) use layout::secret;
+pub use ports::free_port;
+pub use services::SERVICES;
+
+use layout::Layout;
+use ports::Block;
+use process::{Log, Process, Show};
+
+/// A service answers `/readiness` well before this, or something is wrong.
+const READY: Duration = Duration::from_secs(60);
+/// Longer than a service gives to the requests that it is still answering.
+const STOP: Duration = Duration::from_secs(30);
+
+/// How to start a copy of the system. The default suits a test.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The router's port; everything else listens on the next ones. `None`: ten free ones.
+    pub port: Option<u16>,
+    /// Where data, secrets and logs are kept. `None`: a temporary folder, removed at the end.
+    pub data_dir: Option<PathBuf>,
+    /// Where the programs are. `None`: beside the running one.
+    pub binaries: Option<PathBuf>,
+    /// Whether the lines of all processes are shown on standard error, beside being kept in files.
+    pub show_logs: bool,
+    pub durability: Durability,
+    /// More environment for one service: (`"photo"`, `"TIME_ZONE"`, `"Europe/Berlin"`).
+    pub environment: Vec<(String, String, String)>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            port: None,
+            data_dir: None,
+            binaries: None,
+            show_logs: false,
+            durability: Durability::Fast,
+            environment: Vec::new(),
+        }
+    }
+}
+
+/// A running copy of the system. Dropped, it stops; data in a folder of one's own stays.
+#[derive(Debug)]
+pub struct System {
+    layout: Layout,
+    options: Options,
+    /// Keeps a second copy off the same folder for as long as this one runs.
+    _lock: File,
+    block: Block,
+    processes: Mutex<BTreeMap<String, Arc<Process>>>,
+    replicas: Mutex<u16>,
+    /// Declared last, so that everything has stopped when the folder goes.
+    temporary: Option<tempfile::TempDir>,
+}
+
+impl System {
+    /// Starts everything and waits until each part is ready.
+    ///
+    /// The error is a sentence for the person at the terminal, and nothing is left running.
+    pub async fn start(options: Options) -> Result<Self> {
+        let temporary = match options.data_dir {
+            Some(_) => None,
+            None => Some(tempfile::Builder::new().prefix("proofsheet-").tempdir()?),
+        };
+        let dir = match (&options.data_dir, &temporary) {
+            (Some(dir), _) => std::path::absolute(dir)?,
+            (None, Some(temporary)) => temporary.path().to_path_buf(),
+            (None, None) => unreachable!("one of the two was just made"),
+        };
+        for folder in ["logs", "secrets", "media", "mariadb"] {
+            fs::create_dir_all(dir.join(folder))
+                .with_context(|| format!("Could not make the folder {}", dir.join(folder).display()))?;
+        }
+        let lock = layout::lock(&dir)?;
+        let block = match options.port {
+            Some(port) => Block::at(port)?,
+            None => Block::free()?,
+        };
+        let binaries = options
+            .binaries
+            .clone()
+            .unwrap_or_else(crate::workspace::binaries);
+        let layout = Layout::new(&dir, block.base, binaries)?;
+
+        let system = Self {
+            layout,
+            options,
+            _lock: lock,
+            block,
+            processes: Mutex::default(),
+            replicas: Mutex::new(0),
+            temporary,
+        };
+        system.start_database().await?;
+        system.migrate().await?;
+        futures::future::try_join_all(SERVICES.iter().map(|service| system.start_service(service))).await?;
+        system.start_service("router").await?;
+        Ok(system)
+    }
+
+    /// The site: the router's public address.
+    pub fn base_url(&self) -> String {
+        format!("http://localhost:{}", self.block.base)
+    }
+
+    /// The address of one service, beside the router: `http://127.0.0.1:5002` for `"photo"`.
+    pub fn url(&self, service: &str) -> String {
+        format!("http://127.0.0.1:{}", self.layout.port(service))
+    }
+
+    /// The router's own metrics and health, which the public port does not serve.
+    pub fn router_internal_url(&self) -> String {
+        self.url("router-internal")
+    }
+
+    /// The folder of data, secrets and logs.
+    pub fn data_dir(&self) -> &Path {
+        &self.layout.dir
+    }
+
+    /// The secret that guards `/events` and `/internal`.
+    pub fn internal_secret(&self) -> &str {
+        &self.layout.internal_secret
+    }
+
+    /// The database as an administrator sees it, without a schema: add `/photo` for one.
+    pub fn admin_database_url(&self) -> String {
+        database::admin_url(self.layout.port("database"), &self.layout.root_password)
+    }
+
+    /// The database as a service sees it.
+    pub fn database_url(&self, service: &str) -> String {
+        self.layout.database_url(service)
+    }
+
+    /// What a part has logged so far.
+    pub fn log(&self, name: &str) -> String {
+        let text = fs::read(self.layout.log_file(name)).unwrap_or_default();
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// The process id of a part that runs.
+    pub fn process_id(&self, name: &str) -> Option<i32> {
+        self.process(name)
+            .ok()
+            .filter(|process| process.ended().is_none())
+            .map(|process| process.id())
+    }
+
+    /// Starts a service (or `"router"`) that is not running, and waits until it is ready.
+    pub async fn start_service(&self, service: &str) -> Result<()> {
+        if self.process_id(service).is_some() {
+            return Ok(());
+        }
+        self.launch(service, service, self.layout.port(service)).await
+    }
+
+    /// Stops a service as a deploy would: what it is doing is finished first.
+    pub async fn stop_service(&self, service: &str) -> Result<()> {
+        let process = self.process(service)?;
+        self.forget(service);
+        process.stop(STOP).await;
+        Ok(())
+    }
+
+    /// Kills a service in the middle of whatever it is doing.
+    pub async fn kill_service(&self, service: &str) -> Result<()> {
+        let process = self.process(service)?;
+        self.forget(service);
+        process.signal(Signal::SIGKILL);
+        process.ends_within(STOP).await;
+        Ok(())
+    }
+
+    /// Freezes a part: it keeps its connections and answers nothing.
+    pub fn pause(&self, name: &str) -> Result<()> {
+        self.process(name)?.signal(Signal::SIGSTOP);
+        Ok(())
+    }
+
+    /// Lets a frozen part go on.
+    pub fn resume(&self, name: &str) -> Result<()> {
+        self.process(name)?.signal(Signal::SIGCONT);
+        Ok(())
+    }
+
+    /// Starts a second process of a service on the same schema, and says where it listens. The router
+    /// does not know it. Two replicas fit into a copy's block of ports.
+    pub async fn start_replica(&self, service: &str) -> Result<String> {
+        let number = {
+            let mut replicas = self.replicas.lock().expect("no thread panics while it counts");
+            *replicas += 1;
+            *replicas
+        };
+        if number > 2 {
+            bail!("a copy of the system has ports for two replicas");
+        }
+        let port = self.block.base + 7 + number;
+        self.launch(service, &format!("{service}-{}", number + 1), port)
+            .await?;
+        Ok(format!("http://127.0.0.1:{port}"))
+    }
+
+    /// Runs a subcommand of a service with the environment that the running one has:
+    /// `run("photo", &["reconcile"])`.
+    pub async fn run(&self, service: &str, arguments: &[&str]) -> Result<std::process::Output> {
+        let program = self.layout.program(service)?;
+        let mut command = std::process::Command::new(program);
+        command.args(arguments);
+        self.layout
+            .set_up(service, self.layout.port(service), &mut command);
+        self.override_environment(service, &mut command);
+        tokio::process::Command::from(command)
+            .output()
+            .await
+            .with_context(|| format!("could not run {service} {}", arguments.join(" ")))
+    }
+
+    /// Stops everything in order: the router first, so that nobody asks what is no longer there, and
+    /// the database last.
+    pub async fn stop(self) {
+        self.stop_all().await;
+    }
+
+    /// The parts that ended although nobody stopped them, with how they ended.
+    pub fn casualties(&self) -> Vec<(String, std::process::ExitStatus)> {
+        let processes = self
+            .processes
+            .lock()
+            .expect("no thread panics while it looks up a process");
+        processes
+            .iter()
+            .filter_map(|(name, process)| Some((name.clone(), process.ended()?)))
+            .collect()
+    }
+
+    /// Starts a part again that [`System::casualties`] named.
+    pub async fn restart(&self, name: &str) -> Result<()> {
+        self.forget(name);
+        if name == "database" {
+            self.start_database().await
+        } else {
+            self.start_service(name).await
+        }
+    }
+
+    async fn stop_all(&self) {
+        let processes = std::mem::take(&mut *self.processes.lock().expect("no thread panics while it stops"));
+        let (database, rest): (Vec<_>, Vec<_>) = processes.into_values().partition(|p| p.name == "database");
+        let (router, services): (Vec<_>, Vec<_>) = rest.into_iter().partition(|p| p.name == "router");
+        for group in [router, services] {
+            futures::future::join_all(group.iter().map(|process| process.stop(STOP))).await;
+        }
+        for process in &database {
+            database::stop(process).await;
+        }
+    }
+
+    async fn start_database(&self) -> Result<()> {
+        let accounts: Vec<_> = self
+            .layout
+            .passwords
+            .iter()
+            .map(|(service, (password, migrate_password))| database::Account {
+                service,
+                password,
+                migrate_password,
+            })
+            .collect();
+        let show = if self.options.show_logs {
+            Show::Warnings
+        } else {
+            Show::Nothing
+        };
+        let process = database::start(&database::Settings {
+            dir: &self.layout.dir.join("mariadb"),
+            log: &Log {
+                file: self.layout.log_file("database"),
+                show,
+            },
+            port: self.layout.port("database"),
+            root_password: &self.layout.root_password,
+            durability: self.options.durability,
+            accounts: &accounts,
+        })
+        .await
+        .context("MariaDB did not start.")?;
+        self.remember("database", process);
+        Ok(())
+    }
+
+    /// Brings every schema up to date, all at once: they know nothing of each other.
+    pub async fn migrate(&self) -> Result<()> {
+        let migrations = SERVICES.iter().map(|service| async move {
+            let mut command = std::process::Command::new(self.layout.program(service)?);
+            command.arg("migrate");
+            self.layout
+                .set_up(service, self.layout.port(service), &mut command);
+            command.env(
+                "DATABASE_URL_FILE",
+                self.layout
+                    .secret_file(&format!("{service}-migrate-database-url")),
+            );
+            let output = tokio::process::Command::from(command).output().await?;
+            if !output.status.success() {
+                bail!(
+                    "The migrations of {service} failed ({}):\n{}{}",
+                    output.status,
+                    String::from_utf8_lossy(&output.stdout),
+                    String::from_utf8_lossy(&output.stderr)
+                );
+            }
+            Ok(())
+        });
+        futures::future::try_join_all(migrations).await?;
+        Ok(())
+    }
+
+    async fn launch(&self, service: &str, name: &str, port: u16) -> Result<()> {
+        let program = self.layout.program(service)?;
+        let show = if self.options.show_logs {
+            Show::Everything
+        } else {
+            Show::Nothing
+        };
+        let log = Log {
+            file: self.layout.log_file(name),
+            show,
+        };
+        let set_up = |command: &mut std::process::Command| {
+            command.arg("serve");
+            self.layout.set_up(service, port, command);
+            self.override_environment(service, command);
+        };
+        self.remember(name, Process::spawn(name, &program, set_up, &log)?);
+        // The router's public port belongs to the site; it tells about itself on its internal one.
+        let answers = if service == "router" {
+            self.layout.port("router-internal")
+        } else {
+            port
+        };
+        self.wait_until_ready(name, answers).await
+    }
+
+    fn override_environment(&self, service: &str, command: &mut std::process::Command) {
+        for (of, name, value) in &self.options.environment {
+            if of == service {
+                command.env(name, value);
+            }
+        }
+    }
+
+    async fn wait_until_ready(&self, name: &str, port: u16) -> Result<()> {
+        let process = self.process(name)?;
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(2))
+            .build()?;
+        let url = format!("http://127.0.0.1:{port}/readiness");
+        let deadline = Instant::now() + READY;
+        while Instant::now() < deadline {
+            if process.ended().is_some() {
+                return Err(process.failure("stopped while it was starting"));
+            }
+            if client
+                .get(&url)
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+        Err(process.failure(&format!("was not ready within {} s", READY.as_secs())))
+    }
+
+    fn process(&self, name: &str) -> Result<Arc<Process>> {
+        let processes = self
+            .processes
+            .lock()
+            .expect("no thread panics while it looks up a process");
+        processes
+            .get(name)
+            .cloned()
+            .ok_or_else(|| anyhow!("{name} is not running"))
+    }
+
+    fn remember(&self, name: &str, process: Process) {
+        let mut processes = self
+            .processes
+            .lock()
+            .expect("no thread panics while it looks up a process");
+        processes.insert(name.to_owned(), Arc::new(process));
+    }
+
+    fn forget(&self, name: &str) {
+        let mut processes = self
+            .processes
+            .lock()
+            .expect("no thread panics while it looks up a process");
+        processes.remove(name);
+    }
+}
+
+impl Drop for System {
+    /// After [`System::stop`] nothing is left to do. Otherwise something failed: data that is thrown
+    /// away needs no care, and data that stays gets an orderly end.
+    fn drop(&mut self) {
+        let Ok(processes) = self.processes.get_mut() else {
+            return;
+        };
+        let mut processes: Vec<_> = std::mem::take(processes).into_values().collect();
+        processes.sort_by_key(|process| match process.name.as_str() {
+            "router" => 0,
+            "database" => 2,
+            _ => 1,
+        });
+        let signal = if self.temporary.is_some() {
+            Signal::SIGKILL
+        } else {
+            Signal::SIGTERM
+        };
+        for process in processes {
+            process.stop_blocking(signal, STOP);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What each part is started with. The parts take the same settings as flags; the environment keeps
+//! secrets out of the list of processes.
+
+use std::path::Path;
+use std::process::Command;
+
+pub use xtask::SERVICES;
+
+use crate::workspace;
+
+/// What a part has to know of the others.
+pub(crate) struct Surroundings<'a> {
+    /// Where it listens.
+    pub(crate) listen: String,
+    /// Where the router tells about itself.
+    pub(crate) internal_listen: String,
+    pub(crate) public_url: String,
+    pub(crate) media_store: String,
+    pub(crate) secrets: &'a Path,
+    /// Where a service is reached.
+    pub(crate) url: &'a dyn Fn(&str) -> String,
+}
+
+/// Sets the environment of a part.
+pub(crate) fn set_up(around: &Surroundings<'_>, service: &str, command: &mut Command) {
+    let url = around.url;
+    let secret = |name: &str| around.secrets.join(name);
+    let subscribers = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| format!("{name}={}", url(name)))
+            .collect::<Vec<_>>()
+            .join(",")
+    };
+    command
+        .env("LISTEN", &around.listen)
+        .env(
+            "JWKS_URL",
+            format!("{}/.well-known/jwks.json", url("authentication")),
+        )
+        .env("INTERNAL_SECRET_FILE", secret("internal-secret"))
+        .env("PUBLIC_URL", &around.public_url)
+        .env("LOG_FORMAT", "human")
+        // Their lines go through a pipe into files.
+        .env("NO_COLOR", "1")
+        .env_remove("INTERNAL_SECRET")
+        .env_remove("DATABASE_URL");
+
+    match service {
+        "router" => {
+            command
+                .env("INTERNAL_LISTEN", &around.internal_listen)
+                .env("SUPERGRAPH", workspace::root().join("supergraph.graphql"))
+                .env("APP_DIR", workspace::app_bundle())
+                .env("PLAYGROUND_DIR", workspace::playground_bundle());
+            for name in SERVICES {
+                command.env(format!("{}_URL", name.to_uppercase()), url(name));
+            }
+            return;
+        }
+        "authentication" => {
+            command.env("KEY_SECRET_FILE", secret("key-secret")).env(
+                "EVENT_SUBSCRIBERS",
+                subscribers(&["profile", "photo", "vote", "comment"]),
+            );
+        }
+        "photo" => {
+            command
+                .env("MEDIA_STORE", &around.media_store)
+                .env("EVENT_SUBSCRIBERS", subscribers(&["vote", "comment"]));
+        }
+        "vote" | "comment" => {
+            command.env("PHOTO_URL", url("photo"));
+        }
+        _ => {}
+    }
+    command
+        .env("DATABASE_URL_FILE", secret(&format!("{service}-database-url")))
+        .env("AUTHENTICATION_URL", url("authentication"));
+}

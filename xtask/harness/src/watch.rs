@@ -1,0 +1,188 @@
+//! `./dev watch`: builds what changes while the system runs, and restarts what was built.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Result, bail};
+use tokio::process::Command;
+
+use crate::system::{SERVICES, System};
+use crate::workspace::{binaries, root};
+
+/// How often the sources are looked at.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// What the app is made of.
+const APP: [&str; 7] = [
+    "frontend/src",
+    "frontend/style",
+    "frontend/static",
+    "frontend/locales",
+    "frontend/operations.graphql",
+    "frontend/index.html",
+    "frontend/entry.js",
+];
+
+/// What the services and the router are made of. cargo knows which of them a change concerns.
+const SERVICE_SOURCES: [&str; 5] = ["subgraphs", "router/src", "Cargo.toml", "Cargo.lock", ".sqlx"];
+
+/// How many files there are, and when the youngest changed: it differs after any change that an editor makes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct State {
+    files: usize,
+    youngest: SystemTime,
+}
+
+impl State {
+    fn of(paths: &[&str]) -> Self {
+        let mut state = Self {
+            files: 0,
+            youngest: SystemTime::UNIX_EPOCH,
+        };
+        for path in paths {
+            state.add(&root().join(path));
+        }
+        state
+    }
+
+    fn add(&mut self, path: &Path) {
+        let Ok(metadata) = fs::metadata(path) else {
+            return;
+        };
+        if metadata.is_file() {
+            self.files += 1;
+            self.youngest = self.youngest.max(modified(path));
+        } else if let Ok(entries) = fs::read_dir(path) {
+            for entry in entries.filter_map(Result::ok) {
+                self.add(&entry.path());
+            }
+        }
+    }
+}
+
+fn modified(path: &Path) -> SystemTime {
+    let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+    modified.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// Builds and restarts what changes, until it is dropped.
+pub async fn watch(system: &System) {
+    let (mut app, mut services) = (State::of(&APP), State::of(&SERVICE_SOURCES));
+    say("watching frontend, subgraphs and router for changes");
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        let now = State::of(&APP);
+        if now != app {
+            app = now;
+            report("the app", rebuild_app(system).await);
+        }
+        let now = State::of(&SERVICE_SOURCES);
+        if now != services {
+            services = now;
+            report("the services", rebuild_services(system).await);
+        }
+    }
+}
+
+/// The router reads its bundle when it starts. A page that is open notices the new one, and reloads.
+async fn rebuild_app(system: &System) -> Result<()> {
+    run(Command::new(binaries().join("bundle")).arg("--development")).await?;
+    restart(system, "router").await
+}
+
+async fn rebuild_services(system: &System) -> Result<()> {
+    let parts = [&SERVICES[..], &["router"]].concat();
+    let built = || {
+        parts
+            .iter()
+            .map(|name| modified(&program(name)))
+            .collect::<Vec<_>>()
+    };
+    let before = build_times();
+    let mut build = Command::new("cargo");
+    build.arg("build");
+    for name in &parts {
+        build.args(["--bin", name]);
+    }
+    run(&mut build).await?;
+    for ((name, before), after) in parts.iter().zip(before).zip(build_times()) {
+        if before != after {
+            restart(system, name).await?;
+        }
+    }
+    Ok(())
+}
+
+fn program(name: &str) -> PathBuf {
+    binaries().join(name)
+}
+
+async fn restart(system: &System, name: &str) -> Result<()> {
+    // It may have ended already, and then only has to start.
+    let _ = system.stop_service(name).await;
+    system.restart(name).await?;
+    say(&format!("{name} was restarted"));
+    Ok(())
+}
+
+async fn run(command: &mut Command) -> Result<()> {
+    let status = command.current_dir(root()).kill_on_drop(true).status().await?;
+    if !status.success() {
+        bail!("the build failed; the lines above say why");
+    }
+    Ok(())
+}
+
+fn report(what: &str, result: Result<()>) {
+    match result {
+        Ok(()) => say(&format!("{what}: up to date")),
+        Err(error) => say(&format!("{what}: {error:#}; what ran before goes on")),
+    }
+}
+
+fn say(text: &str) {
+    xtask::tools::say(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_a_new_file_and_a_deletion_are_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        let file = folder.path().join("a");
+        let states = [
+            State::of(&[path]),
+            {
+                fs::write(&file, "one").unwrap();
+                State::of(&[path])
+            },
+            {
+                let later = SystemTime::now() + Duration::from_secs(2);
+                fs::File::options()
+                    .write(true)
+                    .open(&file)
+                    .unwrap()
+                    .set_modified(later)
+                    .unwrap();
+                State::of(&[path])
+            },
+            {
+                fs::remove_file(&file).unwrap();
+                State::of(&[path])
+            },
+        ];
+        assert!(states.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+
+    /// A path that is renamed would never be noticed.
+    #[test]
+    fn what_is_watched_is_there() {
+        for path in APP.iter().chain(&SERVICE_SOURCES) {
+            assert!(root().join(path).exists(), "{path}");
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! A Docker engine: the machine's, or one of ours in a network namespace.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use xtask::workspace::{root, target_dir};
+
+use crate::{PATIENCE, STACK};
+use xtask::tools::{command, output, run};
+
+pub(super) struct Engine {
+    /// What `compose/engine` keeps of it, images above all.
+    dir: PathBuf,
+    number: u32,
+    /// How it is reached, if it is one of ours.
+    host: Option<String>,
+    address: String,
+    started_swarm: bool,
+}
+
+impl Engine {
+    /// The first is the machine's own, if it has one.
+    pub(super) fn new(number: u32) -> Self {
+        let name = match number {
+            1 => "engine".to_owned(),
+            _ => format!("engine-{number}"),
+        };
+        Self {
+            dir: target_dir().join("stack-test").join(name),
+            number,
+            host: None,
+            address: "127.0.0.1".to_owned(),
+            started_swarm: false,
+        }
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}:4999", self.address)
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(super) fn host(&self) -> &str {
+        self.host.as_deref().unwrap_or("the machine's own")
+    }
+
+    /// A command that speaks to this engine, about this stack.
+    pub(super) fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = command(program, arguments);
+        if let Some(host) = &self.host {
+            command.env("DOCKER_HOST", host);
+        }
+        command
+            .env("STACK", STACK)
+            .env("TAG", "stack-test")
+            .env("BASE", "proofsheet/base")
+            .env("BASE_DATABASE", "proofsheet/base-database")
+            .env("GARAGE", "proofsheet/garage")
+            .env("SECRETS", target_dir().join("stack-test/secrets"));
+        command
+    }
+
+    /// What docker prints; its complaints are the error. Others go on meanwhile.
+    pub(super) async fn docker(&self, arguments: &[&str]) -> Result<String> {
+        said(self.command("docker", arguments)).await
+    }
+
+    /// Starts it if none runs.
+    pub(super) async fn start(&mut self) -> Result<String> {
+        if self.number > 1 || self.docker(&["version"]).await.is_err() {
+            self.start_own()?;
+        }
+        let version = self
+            .docker(&["version", "--format", "{{.Server.Version}}"])
+            .await?;
+        let whose = if self.host.is_some() {
+            "one of our own"
+        } else {
+            "the machine's"
+        };
+        Ok(format!("Docker {version}, {whose}"))
+    }
+
+    /// Starts one of our own.
+    pub(super) fn start_own(&mut self) -> Result<()> {
+        let number = self.number.to_string();
+        let mut start = self.command("compose/engine", &["start"]);
+        let host = output("an engine", start.arg(&self.dir).arg(&number))?;
+        self.host = Some(String::from_utf8(host)?.trim().to_owned());
+        let mut address = self.command("compose/engine", &["address", &number]);
+        let address = output("its address", &mut address)?;
+        String::from_utf8(address)?.trim().clone_into(&mut self.address);
+        Ok(())
+    }
+
+    /// Makes it a Swarm of its own.
+    pub(super) async fn swarm(&mut self) -> Result<String> {
+        let state = ["info", "--format", "{{.Swarm.LocalNodeState}}"];
+        if self.docker(&state).await? == "inactive" {
+            // On a busy machine a node that is late with its heartbeat would have all its tasks started anew.
+            let late = ["--dispatcher-heartbeat", "30s"];
+            let init = ["swarm", "init", "--advertise-addr", &self.address];
+            self.docker(&[&init[..], &late[..]].concat()).await?;
+            self.started_swarm = true;
+        }
+        let stacks = self.docker(&["stack", "ls"]).await?;
+        ensure!(
+            !stacks.contains(STACK),
+            "a stack {STACK} runs already: docker stack rm {STACK}"
+        );
+        Ok("a Swarm of one".to_owned())
+    }
+
+    pub(super) async fn leave_swarm(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.started_swarm) {
+            self.docker(&["swarm", "leave", "--force"]).await?;
+        }
+        Ok(())
+    }
+
+    /// Stops it, if it is one of our own; all its tasks die at once with `Stop::Kill`.
+    pub(super) fn stop(&self, how: Stop) -> Result<()> {
+        if self.host.is_none() {
+            return Ok(());
+        }
+        let how = match how {
+            Stop::InOrder => "stop",
+            Stop::Kill => "kill",
+        };
+        let mut stop = self.command("compose/engine", &[how]);
+        run(
+            "stopping the engine",
+            stop.arg(&self.dir).arg(self.number.to_string()),
+        )
+    }
+
+    /// Empties its disk. It must not run.
+    pub(super) fn wipe(&self) -> Result<()> {
+        // What its processes had mounted goes with the last of them.
+        for _ in 0..50 {
+            match std::fs::remove_dir_all(&self.dir) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+                _ => return Ok(()),
+            }
+        }
+        bail!("{} could not be emptied", self.dir.display())
+    }
+
+    /// Packs an image that consists of `lines` of a Dockerfile.
+    pub(super) fn image(&self, tag: &str, lines: &str) -> Result<()> {
+        let mut build = self.command("docker", &["build", "--quiet", "--tag", tag, "-"]);
+        let mut child = build.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+        child
+            .stdin
+            .take()
+            .context("docker build reads")?
+            .write_all(lines.as_bytes())?;
+        ensure!(
+            child.wait()?.success(),
+            "{tag} was not built; the lines above say why"
+        );
+        Ok(())
+    }
+
+    /// Waits until `look` says so; a failure to look may pass.
+    pub(super) async fn until(&self, what: &str, look: impl AsyncFn() -> Result<bool>) -> Result<()> {
+        self.until_within(PATIENCE, what, look).await
+    }
+
+    pub(super) async fn until_within(
+        &self,
+        patience: Duration,
+        what: &str,
+        look: impl AsyncFn() -> Result<bool>,
+    ) -> Result<()> {
+        let deadline = Instant::now() + patience;
+        let mut last = None;
+        while Instant::now() < deadline {
+            match look().await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) => last = Some(error),
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        let columns = "{{.Name}} {{.CurrentState}} {{.Error}}";
+        let tasks = self.docker(&["stack", "ps", STACK, "--format", columns]).await?;
+        bail!(
+            "waited {} s, and not: {what} (last: {last:?}). The tasks:\n{tasks}",
+            patience.as_secs()
+        )
+    }
+
+    /// The containers of a service that run on this engine.
+    pub(super) async fn containers(&self, service: &str) -> Result<Vec<String>> {
+        let filter = format!("label=com.docker.swarm.service.name={STACK}_{service}");
+        let ids = self.docker(&["ps", "--quiet", "--filter", &filter]).await?;
+        Ok(ids.lines().map(str::to_owned).collect())
+    }
+
+    /// What the agents of the database nodes on this engine say.
+    pub(super) async fn database_nodes(&self) -> Result<Vec<Value>> {
+        let mut nodes = Vec::new();
+        for container in self.containers("db").await? {
+            let said = self.docker(&["exec", &container, "/service", "status"]).await?;
+            nodes.push(serde_json::from_str(&said)?);
+        }
+        Ok(nodes)
+    }
+
+    /// How many connections the services have to each database node on this engine.
+    pub(super) async fn connections(&self) -> Result<Vec<u32>> {
+        let sql = "SELECT COUNT(*) FROM information_schema.processlist \
+                   WHERE user IN ('profile', 'photo', 'vote', 'comment', 'authentication')";
+        let mut counts = Vec::new();
+        for container in self.containers("db").await? {
+            // The account that made the database is known by its user, who is the container's.
+            let client = [
+                "exec",
+                &container,
+                "mariadb",
+                "--no-defaults",
+                "--user=proofsheet",
+                "--socket=/var/lib/proofsheet/mariadb.sock",
+                "--skip-column-names",
+                "--execute",
+                sql,
+            ];
+            counts.push(self.docker(&client).await?.parse()?);
+        }
+        Ok(counts)
+    }
+
+    pub(super) async fn scale(&self, service: &str, count: usize) -> Result<()> {
+        let wanted = format!("{STACK}_{service}={count}");
+        self.docker(&["service", "scale", "--detach=true", &wanted])
+            .await
+            .map(drop)
+    }
+
+    /// Waits until so many tasks of a service run, and all of them here.
+    pub(super) async fn has(&self, service: &str, count: usize) -> Result<()> {
+        self.until(&format!("{count} of {service} run"), async || {
+            let filter = format!("name={STACK}_{service}");
+            let list = ["service", "ls", "--filter", &filter, "--format", "{{.Replicas}}"];
+            let replicas = self.docker(&list).await?;
+            let running = self.containers(service).await?.len();
+            Ok(replicas.starts_with(&format!("{count}/{count}")) && running == count)
+        })
+        .await
+    }
+
+    /// Updates a service, and waits until that is over. It fails when Swarm takes the update back, and says why.
+    pub(super) async fn update(&self, service: &str, changes: &[&str]) -> Result<()> {
+        let name = format!("{STACK}_{service}");
+        let update = ["service", "update", "--detach=false"];
+        let progress = self.docker(&[&update[..], changes, &[&name]].concat()).await?;
+        // It may be done with watching before Swarm is.
+        let state = ["service", "inspect", "--format", "{{.UpdateStatus.State}}", &name];
+        self.until("the update ends", async || {
+            Ok(!matches!(
+                self.docker(&state).await?.as_str(),
+                "updating" | "rollback_started"
+            ))
+        })
+        .await?;
+        let state = self.docker(&state).await?;
+        let reason = progress.lines().rfind(|line| line.contains("update"));
+        ensure!(state == "completed", "{state}: {}", reason.unwrap_or(&progress));
+        Ok(())
+    }
+
+    /// What the tasks of a service have logged.
+    pub(super) async fn logs(&self, service: &str) -> Result<String> {
+        let name = format!("{STACK}_{service}");
+        let logs = self.command("docker", &["service", "logs", "--raw", &name]);
+        let output = tokio::process::Command::from(logs).output().await?;
+        // Programs log to standard error, and docker hands that on as it is.
+        Ok([output.stdout, output.stderr]
+            .map(|lines| String::from_utf8_lossy(&lines).into_owned())
+            .concat())
+    }
+
+    /// Why tasks of a service did not start, or ended with an error, by the ids of the tasks.
+    pub(super) async fn complaints(&self, service: &str) -> Result<BTreeMap<String, String>> {
+        let name = format!("{STACK}_{service}");
+        let columns = ["--no-trunc", "--format", "{{.ID}} {{.CurrentState}}: {{.Error}}"];
+        let tasks = self
+            .docker(&[&["service", "ps", name.as_str()], &columns[..]].concat())
+            .await?;
+        let complaints = tasks.lines().filter(|line| !line.ends_with(": "));
+        let by_task = complaints.filter_map(|line| line.split_once(' '));
+        Ok(by_task
+            .map(|(task, why)| (task.to_owned(), why.to_owned()))
+            .collect())
+    }
+}
+
+/// How an engine ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Stop {
+    /// Its containers may end what they do.
+    InOrder,
+    /// Like a machine whose power is cut.
+    Kill,
+}
+
+/// What a command prints; its complaints are the error.
+pub(super) async fn said(command: Command) -> Result<String> {
+    let text = command
+        .get_args()
+        .map(|argument| argument.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ");
+    let program = command.get_program().to_string_lossy().into_owned();
+    // Boxed, because every step is made of these and would be as large as all of them.
+    let output = Box::pin(
+        tokio::process::Command::from(command)
+            .stdin(Stdio::null())
+            .output(),
+    )
+    .await
+    .with_context(|| format!("could not start {program}"))?;
+    if !output.status.success() {
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        bail!("{program} {text}: {}", complaint.trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Whether this kernel has what Swarm's virtual addresses need.
+pub(super) fn has_ipvs() -> bool {
+    let modprobe = || {
+        Command::new("modprobe")
+            .args(["--quiet", "ip_vs"])
+            .status()
+            .is_ok_and(|status| status.success())
+    };
+    Path::new("/proc/net/ip_vs").exists() || modprobe()
+}
+
+/// A file of the folder `compose`.
+pub(super) fn compose(file: &str) -> PathBuf {
+    root().join("compose").join(file)
+}

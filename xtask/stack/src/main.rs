@@ -1,0 +1,284 @@
+//! `./dev stack-test`: the stack on a real Docker engine, from nothing to nothing, with what may happen to it in between;
+//! then on three engines that are the nodes of a Swarm.
+//!
+//! Where no engine runs, one is started that disturbs nothing (`compose/engine`); where no image can be pulled, its
+//! bases are made from Debian's packages (`compose/base`). Both stay in cargo's target folder for the next time.
+
+mod backup;
+mod deploy;
+mod engine;
+mod https;
+mod load;
+mod nodes;
+mod objects;
+mod steps;
+mod table;
+mod upkeep;
+mod visit;
+mod watching;
+mod weather;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum as _};
+
+use self::engine::Engine;
+use self::load::Requests::{NoneFails, SomeMayFail};
+use self::load::under_load;
+use self::table::Table;
+use self::visit::Visit;
+use seed::site::Site;
+use xtask::tools::say;
+
+const STACK: &str = "proofsheet-test";
+/// The machine may have two cores, and three databases start on them.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The stack on a real Docker engine: deploys, breaks, scales and removes it, and says what came of it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "./dev stack-test",
+    bin_name = "./dev stack-test",
+    max_term_width = 100
+)]
+struct Arguments {
+    /// The folder of the programs to pack. Without it: what ./dev builds.
+    #[arg(long, value_name = "DIR")]
+    binaries: Option<PathBuf>,
+    /// Only one of the parts: on one engine, or on several.
+    #[arg(long)]
+    part: Option<Part>,
+    /// Only these chapters of the part on one engine.
+    #[arg(long, value_name = "CHAPTER")]
+    only: Vec<Chapter>,
+    /// Compiles the object store where its image is not there, which takes a quarter of an hour.
+    #[arg(long)]
+    objects: bool,
+    /// Leaves the stack running at the end of the part, and says how to reach it.
+    #[arg(long)]
+    keep: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    One,
+    Several,
+}
+
+/// What happens on one engine, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Chapter {
+    /// It is scaled, updated, and something dies.
+    Week,
+    /// What must not work, and what is said then.
+    Weather,
+    /// A new release, and a key that has leaked.
+    Upkeep,
+    /// It is removed and deployed again, and a volume is too small.
+    Anew,
+    /// It is backed up.
+    Backup,
+    /// Prometheus looks at it.
+    Watching,
+    /// It loses its data and gets them back; after `backup`.
+    Restore,
+    /// The router speaks https.
+    Https,
+    /// A new site, with its photos in an object store.
+    Objects,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    xtask::exit_code(stack_test(Arguments::parse()).await)
+}
+
+async fn stack_test(arguments: Arguments) -> Result<()> {
+    let default = xtask::workspace::binaries;
+    let binaries = arguments.binaries.clone().unwrap_or_else(default);
+    let mut table = Table::default();
+    if arguments.part != Some(Part::Several) {
+        let mut engine = Engine::new(1);
+        // What went wrong is in the table.
+        let _ = on_one(&mut engine, &mut table, &binaries, &arguments).await;
+        if arguments.keep {
+            say(&format!(
+                "it runs at {}; DOCKER_HOST={}",
+                engine.url(),
+                engine.host()
+            ));
+            table.print();
+            return table.verdict();
+        }
+        table.try_step("take everything down", engine.take_down()).await;
+    }
+    if arguments.part != Some(Part::One) {
+        nodes::on_several(&mut table, &binaries, arguments.keep).await;
+    }
+    table.print();
+    table.verdict()
+}
+
+async fn on_one(
+    engine: &mut Engine,
+    table: &mut Table,
+    binaries: &Path,
+    arguments: &Arguments,
+) -> Result<()> {
+    table.step("an engine", engine.start()).await?;
+    table.step("a Swarm of one", engine.swarm()).await?;
+    table.step("base images", engine.make_bases()).await?;
+    if arguments.objects {
+        let garage = engine.make_base("proofsheet/garage", "garage");
+        table.step("the object store, compiled", garage).await?;
+    }
+    table.step("images", async { engine.pack(binaries) }).await?;
+    table.step("secrets", engine.make_secrets()).await?;
+    table
+        .step("deploy on a port in use", engine.deploy_on_a_port_in_use())
+        .await?;
+    let site = Site::over(vec![engine.url()], PATIENCE)?;
+    let visit = table
+        .step("register, upload, vote, comment", Visit::begin(&site))
+        .await?;
+    let is_wanted = |chapter: &&Chapter| arguments.only.is_empty() || arguments.only.contains(chapter);
+    for chapter in Chapter::value_variants().iter().filter(is_wanted) {
+        match chapter {
+            Chapter::Week => good_weather(engine, table, &visit).await,
+            Chapter::Weather => bad_weather(engine, table, &visit).await,
+            Chapter::Upkeep => upkeep(engine, table, &visit).await,
+            Chapter::Anew => anew(engine, table, &visit).await,
+            Chapter::Backup => backup(engine, table, &visit).await,
+            Chapter::Watching => watching(engine, table, &visit).await,
+            Chapter::Restore => {
+                let restore = engine.restore(&visit);
+                table.try_step("all data lost: restore", restore).await;
+            }
+            Chapter::Https => {
+                table.try_step("one database", engine.scale_database(1)).await;
+                let https = engine.over_https(&visit);
+                table
+                    .try_step("https by the router, two certificates", https)
+                    .await;
+            }
+            // Everything else is removed for it.
+            Chapter::Objects => objects(engine, table, &site).await,
+        }
+    }
+    Ok(())
+}
+
+async fn good_weather(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
+    table
+        .try_step("deploy the same again", engine.deploy_again(1))
+        .await;
+    let work = under_load(visit, SomeMayFail, engine.scale_database(3));
+    table.try_step("load: the database to 3", work).await;
+    let work = under_load(visit, NoneFails, engine.roll_services());
+    table.try_step("load: update every service", work).await;
+    table.try_step("connections on each node", engine.spread()).await;
+    let work = under_load(visit, NoneFails, engine.rotate_keys());
+    table.try_step("load: the next signing key", work).await;
+    let work = under_load(visit, NoneFails, engine.roll_database());
+    table.try_step("load: update the database", work).await;
+    let work = under_load(visit, SomeMayFail, engine.kill_database());
+    table.try_step("load: kill a database node", work).await;
+    let work = under_load(visit, SomeMayFail, engine.kill("vote"));
+    table.try_step("load: kill the vote service", work).await;
+    let work = under_load(visit, NoneFails, engine.scale_and_back("vote", 4));
+    table.try_step("load: four vote services, and one", work).await;
+    table
+        .try_step("services to zero and back: holes", engine.holes(visit))
+        .await;
+}
+
+async fn bad_weather(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
+    let work = under_load(visit, NoneFails, engine.without_a_secret());
+    table.try_step("load: deploy without a secret", work).await;
+    let work = under_load(visit, NoneFails, engine.with_a_wrong_password());
+    table.try_step("load: a wrong database password", work).await;
+    let work = under_load(visit, NoneFails, engine.with_an_image_that_does_not_start());
+    table.try_step("load: an image that does not start", work).await;
+    let work = under_load(
+        visit,
+        NoneFails,
+        engine.with_an_update_that_never_becomes_healthy(),
+    );
+    table
+        .try_step("load: an update that never becomes healthy", work)
+        .await;
+    let work = under_load(visit, NoneFails, engine.another_on_the_port());
+    table.try_step("load: another stack on the port", work).await;
+}
+
+async fn anew(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
+    table
+        .try_step("stack rm and deploy", engine.remove_and_deploy(3))
+        .await;
+    table.try_step("all data are there", visit.check()).await;
+    table
+        .try_step("the database back to 1", engine.scale_database(1))
+        .await;
+    let work = under_load(visit, SomeMayFail, engine.database_without_space());
+    table.try_step("load: to 3, and one has no space", work).await;
+    table
+        .try_step("the database to 3 again", engine.scale_database(3))
+        .await;
+    let work = under_load(visit, NoneFails, engine.spread());
+    table
+        .try_step("load: connections spread by themselves", work)
+        .await;
+}
+
+async fn upkeep(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
+    let work = under_load(visit, SomeMayFail, engine.upgrade());
+    table
+        .try_step("load: migrate, and upgrade everything", work)
+        .await;
+    table
+        .try_step(
+            "a key has leaked: all others withdrawn",
+            engine.withdraw_keys(visit),
+        )
+        .await;
+}
+
+async fn backup(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
+    table
+        .try_step("three databases", engine.deploy_with_three())
+        .await;
+    let work = under_load(visit, NoneFails, engine.back_up());
+    table.try_step("load: the first backup", work).await;
+    let work = under_load(visit, NoneFails, engine.verify_backups());
+    table.try_step("load: another backup, and verify", work).await;
+}
+
+async fn watching(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
+    let work = under_load(visit, SomeMayFail, engine.watch());
+    table.try_step("load: Prometheus sees every part", work).await;
+    table.try_step("a page, and only one", engine.be_paged()).await;
+}
+
+async fn objects(engine: &Engine, table: &mut Table, site: &Site) {
+    const STEP: &str = "a new site with an object store";
+    if !engine.has_objects().await {
+        table
+            .try_step(STEP, async { Ok("left out: --objects compiles the store") })
+            .await;
+        return;
+    }
+    let begun = table.step(STEP, engine.begin_with_objects()).await;
+    if begun.is_err() {
+        return;
+    }
+    let visit = table
+        .step("register, upload, vote, comment there", Visit::begin(site))
+        .await;
+    if let Ok(visit) = visit {
+        let work = under_load(&visit, SomeMayFail, engine.kill("objects"));
+        table.try_step("load: kill the object store", work).await;
+    }
+}

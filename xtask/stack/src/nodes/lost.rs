@@ -1,0 +1,215 @@
+//! Machines die and come back as they were: everything goes on by itself.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::{Photos, Swarm};
+use crate::STACK;
+use crate::engine::Engine;
+use crate::steps::in_step;
+
+/// How long a request may take from one end to the other.
+pub(super) const REQUEST: Duration = Duration::from_secs(20);
+/// A page that cannot be made is refused within this time, also on a busy machine.
+const REFUSED: Duration = Duration::from_secs(10);
+
+impl Swarm {
+    pub(super) async fn lose_one(&mut self) -> Result<String> {
+        self.machines[2].kill()?;
+        let began = Instant::now();
+        self.until_down(1).await?;
+        let noticed = began.elapsed().as_secs_f64();
+        self.databases_on(&[0, 1]).await?;
+        // Its tasks are started elsewhere; Swarm goes on counting those that it cannot ask about.
+        self.manager()
+            .until("the site answers on two machines", async || {
+                Ok(self.machines[0].engine.answers("latestPhotos").await?
+                    && self.machines[1].engine.answers("latestPhotos").await?)
+            })
+            .await?;
+        Ok(format!(
+            "Swarm noticed after {noticed:.0} s; the site answers from two machines after {:.0} s",
+            began.elapsed().as_secs_f64()
+        ))
+    }
+
+    pub(super) async fn bring_back(&mut self) -> Result<String> {
+        let began = Instant::now();
+        self.machines[2].start()?;
+        self.until_down(0).await?;
+        self.whole().await?;
+        Ok(format!(
+            "a database on each again by itself, {:.0} s after it was switched on",
+            began.elapsed().as_secs_f64()
+        ))
+    }
+
+    /// Two managers with their databases: nobody can tell the third that they are not only cut off.
+    pub(super) async fn lose_two_for_a_while(&mut self) -> Result<String> {
+        for machine in &mut self.machines[1..] {
+            machine.kill()?;
+        }
+        let refused = self.is_refused().await?;
+        self.manager()
+            .until("compose/swarm status says what is wrong", async || {
+                let screen = self.script("status", &[self.machines[0].name.clone()]).await?;
+                // The manager that is left notices some seconds after the databases.
+                Ok(screen.contains("no majority of the managers")
+                    && screen.contains("no majority: reads and writes"))
+            })
+            .await?;
+        self.machines[1].start()?;
+        let said = self.with_one_back().await?;
+        let began = Instant::now();
+        self.machines[2].start()?;
+        self.until_down(0).await?;
+        self.whole().await?;
+        Ok(format!(
+            "{refused}; with one of the two back, {said}; everything is back by itself {:.0} s after the other was \
+             switched on",
+            began.elapsed().as_secs_f64()
+        ))
+    }
+
+    /// What two of three do who were not together when the third went.
+    async fn with_one_back(&self) -> Result<String> {
+        let said = Mutex::default();
+        self.manager()
+            .until("two databases decide", async || {
+                let mut nodes = self.machines[0].engine.database_nodes().await?;
+                nodes.append(&mut self.machines[1].engine.database_nodes().await?);
+                let refusal = nodes.iter().filter_map(|node| node["says"].as_str());
+                let refusal = refusal
+                    .into_iter()
+                    .find(|says| says.contains("Start it (or them)"));
+                *said.lock().unwrap_or_else(PoisonError::into_inner) = match refusal {
+                    Some(refusal) => format!("the databases say {refusal:?}"),
+                    None => "the databases go on".to_owned(),
+                };
+                Ok(refusal.is_some() || in_step(&nodes, 2))
+            })
+            .await?;
+        Ok(said.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the only machine that is left does: it shows the pages that are the same for all, and says that it has no more.
+    pub(super) async fn is_refused(&self) -> Result<String> {
+        let left = &self.machines[0].engine;
+        left.until("the database that is left refuses", async || {
+            let nodes = left.database_nodes().await?;
+            let says = nodes.first().and_then(|node| node["says"].as_str());
+            Ok(says.is_some_and(|says| says.starts_with("no majority")))
+        })
+        .await?;
+        shows_the_app(left).await?;
+        let (answer, took) = asked(left).await?;
+        ensure!(
+            answer["errors"][0]["extensions"]["code"] == "UNAVAILABLE",
+            "without a majority: {answer}"
+        );
+        ensure!(took < REFUSED, "the refusal took {took:?}");
+        Ok(format!(
+            "the third shows the app, and refuses the rest after {:.1} s",
+            took.as_secs_f64()
+        ))
+    }
+
+    /// The databases' tasks get new slots, and find the data all the same.
+    pub(super) async fn remove_and_deploy(&self, photos: Photos) -> Result<String> {
+        let before = self.slots().await?;
+        self.manager().docker(&["stack", "rm", STACK]).await?;
+        for machine in self.running() {
+            machine.engine.gone().await?;
+        }
+        let said = self.deploy(photos).await?;
+        let after = self.slots().await?;
+        Ok(format!("{said}; slots {before} became {after}"))
+    }
+
+    /// Which slot each machine's database has.
+    async fn slots(&self) -> Result<String> {
+        let mut slots = Vec::new();
+        for machine in self.running() {
+            let nodes = machine.engine.database_nodes().await?;
+            slots.extend(nodes.into_iter().map(|node| node["slot"].to_string()));
+        }
+        Ok(slots.join(", "))
+    }
+
+    /// The machine with the folder of the photos, which has the first database as well.
+    pub(super) async fn lose_media(&mut self) -> Result<String> {
+        self.machines[0].kill()?;
+        self.until_down(1).await?;
+        let seen = self.without_photos().await?;
+        let began = Instant::now();
+        self.machines[0].start()?;
+        self.until_down(0).await?;
+        self.whole().await?;
+        Ok(format!(
+            "{seen}; all is back {:.0} s after it was switched on",
+            began.elapsed().as_secs_f64()
+        ))
+    }
+
+    /// Everything that needs no photo goes on.
+    async fn without_photos(&self) -> Result<String> {
+        let other = &self.machines[1].engine;
+        let left = self.machines[1..].iter().map(|machine| &machine.engine);
+        other
+            .until("two databases go on", async || {
+                let mut nodes = Vec::new();
+                for engine in left.clone() {
+                    nodes.append(&mut engine.database_nodes().await?);
+                }
+                Ok(in_step(&nodes, 2))
+            })
+            .await?;
+        other
+            .until("people can be looked up", async || {
+                let person = "{ usernameAvailable(username: \"nobody.yet\") }";
+                Ok(other.ask(person).await?["errors"].is_null())
+            })
+            .await?;
+        shows_the_app(other).await?;
+        let (answer, took) = asked(other).await?;
+        ensure!(
+            answer["errors"][0]["extensions"]["code"] == "UNAVAILABLE",
+            "without photos: {answer}"
+        );
+        Ok(format!(
+            "people are there, and timelines are UNAVAILABLE after {:.1} s",
+            took.as_secs_f64()
+        ))
+    }
+
+    /// Waits until the Swarm misses so many machines.
+    pub(super) async fn until_down(&self, count: usize) -> Result<()> {
+        let manager = self.manager();
+        manager
+            .until(&format!("{count} machines are down"), async || {
+                let nodes = ["node", "ls", "--format", "{{.Status}}"];
+                let nodes = manager.docker(&nodes).await?;
+                let ready = nodes.lines().filter(|status| *status == "Ready").count();
+                Ok(nodes.lines().count() - ready == count)
+            })
+            .await
+    }
+}
+
+async fn shows_the_app(engine: &Engine) -> Result<()> {
+    let client = reqwest::Client::builder().no_proxy().timeout(REQUEST).build()?;
+    let page = client.get(engine.url()).send().await?.error_for_status();
+    page.context("the app's page").map(drop)
+}
+
+/// A timeline, and how long it took.
+async fn asked(engine: &Engine) -> Result<(Value, Duration)> {
+    let began = Instant::now();
+    let answer = engine
+        .ask("{ latestPhotos(first: 1) { nodes { title } } }")
+        .await?;
+    Ok((answer, began.elapsed()))
+}

@@ -1,0 +1,31 @@
+//! A new site that has its photos in an object store of its own.
+
+use anyhow::Result;
+
+use crate::engine::Engine;
+
+const IMAGE: &str = "proofsheet/objects:stack-test";
+
+impl Engine {
+    pub(super) async fn has_objects(&self) -> bool {
+        self.docker(&["image", "inspect", IMAGE]).await.is_ok()
+    }
+
+    /// Removes what there is with all its data, and begins anew with compose/objects.yml.
+    pub(super) async fn begin_with_objects(&self) -> Result<String> {
+        self.remove().await?;
+        self.remove_volumes().await?;
+        let changes = [("PHOTO_NODES", "node.platform.os==linux"), ("DB_REPLICAS", "1")];
+        self.deploy(&["stack.yml", "local.override.yml", "objects.yml"], &changes)
+            .await?;
+        self.until("the site answers", async || self.answers("latestPhotos").await)
+            .await?;
+        // Authentication makes its first key while the timelines are there already.
+        self.until("people can join", async || {
+            Ok(self.ask("{ viewer { id } }").await?["errors"].is_null())
+        })
+        .await?;
+        self.has("objects", 1).await?;
+        Ok("it answers".to_owned())
+    }
+}

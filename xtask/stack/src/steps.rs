@@ -1,0 +1,195 @@
+//! What happens to a stack in a good week: it is scaled, updated, and something dies.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::engine::Engine;
+use crate::visit::Visit;
+use crate::{PATIENCE, STACK};
+
+/// Those that can be updated and scaled without the site being gone.
+pub(super) const SERVICES: [&str; 5] = ["profile", "authentication", "photo", "vote", "comment"];
+
+impl Engine {
+    pub(super) async fn scale_database(&self, count: usize) -> Result<String> {
+        self.scale("db", count).await?;
+        self.database_has(count).await
+    }
+
+    /// Waits until so many nodes are in step, by what each of them says.
+    pub(super) async fn database_has(&self, count: usize) -> Result<String> {
+        let wanted = format!("{count} database nodes are Synced");
+        let are_in_step = async || Ok(in_step(&self.database_nodes().await?, count));
+        if let Err(error) = self.until(&wanted, are_in_step).await {
+            let nodes = self.database_nodes().await?;
+            let say: Vec<_> = nodes.iter().map(|node| &node["says"]).collect();
+            return Err(error.context(format!("the nodes say {say:?}")));
+        }
+        Ok(format!("wsrep_cluster_size = {count}, all Synced"))
+    }
+
+    /// Deploys for three nodes of the database, so that a later deploy of the same changes nothing.
+    pub(super) async fn deploy_with_three(&self) -> Result<String> {
+        self.deploy_here(3).await?;
+        self.settled().await?;
+        self.database_has(3).await
+    }
+
+    pub(super) async fn roll_services(&self) -> Result<String> {
+        for service in SERVICES {
+            self.update(service, &["--force"]).await?;
+        }
+        Ok("each has a new task".to_owned())
+    }
+
+    pub(super) async fn roll_database(&self) -> Result<String> {
+        self.update("db", &["--force"]).await?;
+        self.database_has(3).await
+    }
+
+    /// Waits until every node has connections that requests use: more than the one with which each service watches it.
+    pub(super) async fn spread(&self) -> Result<String> {
+        let watched = u32::try_from(SERVICES.len())?;
+        let began = Instant::now();
+        // Connections live for five minutes.
+        let patience = PATIENCE + Duration::from_secs(60);
+        self.until_within(patience, "the connections have spread", async || {
+            let pages = (0..8).map(|_| self.answers("latestPhotos"));
+            futures::future::join_all(pages).await;
+            let counts = self.connections().await?;
+            Ok(counts.len() == 3 && counts.iter().all(|count| *count > watched))
+        })
+        .await?;
+        Ok(format!(
+            "services have {:?} connections to the nodes, after {:.0} s more",
+            self.connections().await?,
+            began.elapsed().as_secs_f64()
+        ))
+    }
+
+    /// Makes the next signing key, as an operator would.
+    pub(super) async fn rotate_keys(&self) -> Result<String> {
+        let container = self.containers("authentication").await?.pop();
+        let container = container.context("there is a task")?;
+        self.docker(&["exec", &container, "/service", "rotate-keys"])
+            .await?;
+        Ok("the next key is published".to_owned())
+    }
+
+    pub(super) async fn kill_database(&self) -> Result<String> {
+        let victim = self.containers("db").await?.pop();
+        let victim = victim.context("there is a database node")?;
+        self.docker(&["kill", "--signal", "KILL", &victim]).await?;
+        let began = Instant::now();
+        self.until("Swarm has noticed", async || {
+            Ok(!self.containers("db").await?.contains(&victim))
+        })
+        .await?;
+        self.database_has(3).await?;
+        Ok(format!(
+            "three in step again after {:.0} s",
+            began.elapsed().as_secs_f64()
+        ))
+    }
+
+    pub(super) async fn kill(&self, service: &str) -> Result<String> {
+        let victim = self.containers(service).await?.pop();
+        let victim = victim.context("there is a task")?;
+        self.docker(&["kill", "--signal", "KILL", &victim]).await?;
+        self.has(service, 1).await?;
+        Ok("it is back".to_owned())
+    }
+
+    /// Takes one service after the other away; what the others have is still there.
+    pub(super) async fn holes(&self, visit: &Visit<'_>) -> Result<String> {
+        for service in ["comment", "vote", "profile", "authentication"] {
+            self.hole(service, visit).await.context(service)?;
+        }
+        self.scale("photo", 0).await?;
+        self.has("photo", 0).await?;
+        let answer = self.ask("{ latestPhotos(first: 1) { nodes { title } } }").await?;
+        ensure!(
+            answer["errors"][0]["extensions"]["code"] == "UNAVAILABLE",
+            "without photos: {answer}"
+        );
+        self.scale("photo", 1).await?;
+        self.has("photo", 1).await?;
+        self.all_is_back(visit).await?;
+        Ok(
+            "every photo was there without comments, votes, people or sign-in; without photos, an error says so"
+                .to_owned(),
+        )
+    }
+
+    async fn hole(&self, service: &str, visit: &Visit<'_>) -> Result<()> {
+        self.scale(service, 0).await?;
+        self.has(service, 0).await?;
+        let page = "{ latestPhotos(first: 100) { nodes { title commentCount votes { up down } author { displayName } } } }";
+        let answer = self.ask(page).await?;
+        let nodes = answer["data"]["latestPhotos"]["nodes"].as_array();
+        ensure!(
+            nodes.map_or(0, Vec::len) == visit.photos().len().min(100),
+            "not every photo is there: {answer}"
+        );
+        ensure!(
+            answer["errors"].is_array() || service == "authentication",
+            "nobody says what is missing: {answer}"
+        );
+        self.scale(service, 1).await?;
+        self.has(service, 1).await?;
+        self.all_is_back(visit).await
+    }
+
+    /// Waits until everything that was acknowledged is there.
+    pub(super) async fn all_is_back(&self, visit: &Visit<'_>) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = visit.check().await {
+            ensure!(Instant::now() < deadline, "not all came back: {error:#}");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn scale_and_back(&self, service: &str, count: usize) -> Result<String> {
+        self.scale(service, count).await?;
+        self.has(service, count).await?;
+        self.scale(service, 1).await?;
+        self.has(service, 1).await?;
+        Ok(format!("{count} of {count}, then 1 of 1"))
+    }
+
+    pub(super) async fn remove_and_deploy(&self, databases: usize) -> Result<String> {
+        self.remove().await?;
+        let answers = self.deploy_here(databases).await?;
+        let said = self.database_has(databases).await?;
+        Ok(format!("{answers}; {said}"))
+    }
+
+    /// Deploys what runs already: nothing is started anew.
+    pub(super) async fn deploy_again(&self, databases: usize) -> Result<String> {
+        let before = self.tasks().await?;
+        self.deploy_here(databases).await?;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        ensure!(before == self.tasks().await?, "tasks were started anew");
+        Ok("no task was started anew".to_owned())
+    }
+
+    /// The ids of the tasks that run.
+    pub(super) async fn tasks(&self) -> Result<Vec<String>> {
+        let list = ["stack", "ps", STACK, "--filter", "desired-state=running"];
+        let columns = ["--no-trunc", "--format", "{{.Name}} {{.ID}}"];
+        let tasks = self.docker(&[&list[..], &columns[..]].concat()).await?;
+        let mut tasks: Vec<_> = tasks.lines().map(str::to_owned).collect();
+        tasks.sort();
+        Ok(tasks)
+    }
+}
+
+/// Whether there are so many database nodes, and each says that all of them are in one cluster.
+pub(super) fn in_step(nodes: &[Value], count: usize) -> bool {
+    let size = Value::from(count.to_string());
+    let synced = |node: &&Value| node["wsrep"]["cluster_size"] == size && node["says"] == "running: Synced";
+    nodes.len() == count && nodes.iter().filter(synced).count() == count
+}

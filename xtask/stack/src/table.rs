@@ -1,0 +1,68 @@
+//! What was done, how long it took, and what came of it.
+
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use xtask::tools::say;
+
+#[derive(Default)]
+pub(super) struct Table(Vec<Row>);
+
+struct Row {
+    name: String,
+    time: Duration,
+    said: String,
+    failed: bool,
+}
+
+impl Table {
+    /// Does something, and notes what came of it.
+    pub(super) async fn step<T: Display>(
+        &mut self,
+        name: &str,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        say(name);
+        let began = Instant::now();
+        let result = work.await;
+        let said = match &result {
+            Ok(said) => said.to_string(),
+            Err(error) => format!("FAILED: {error:#}"),
+        };
+        say(&format!("  {:.1} s: {said}", began.elapsed().as_secs_f64()));
+        self.0.push(Row {
+            name: name.to_owned(),
+            time: began.elapsed(),
+            said,
+            failed: result.is_err(),
+        });
+        result
+    }
+
+    /// The same, when what follows is tried in any case: one run shows everything.
+    pub(super) async fn try_step<T: Display>(&mut self, name: &str, work: impl Future<Output = Result<T>>) {
+        // What went wrong is in the table.
+        let _ = self.step(name, work).await;
+    }
+
+    pub(super) fn print(&self) {
+        println!("{:<50} {:>8}  result", "step", "seconds");
+        for row in &self.0 {
+            println!("{:<50} {:>8.1}  {}", row.name, row.time.as_secs_f64(), row.said);
+        }
+    }
+
+    /// Fails with the names of the steps that did.
+    pub(super) fn verdict(&self) -> Result<()> {
+        let failed: Vec<_> = self
+            .0
+            .iter()
+            .filter(|row| row.failed)
+            .map(|row| row.name.as_str())
+            .collect();
+        ensure!(failed.is_empty(), "these steps failed: {}", failed.join("; "));
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! What an operator does now and then: a new release, and a key that has leaked.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::STACK;
+use crate::engine::Engine;
+use crate::visit::Visit;
+use seed::people::{PASSWORD, PEOPLE};
+
+const NEXT: &str = "stack-test-next";
+/// Within this, a withdrawn key is believed by nobody.
+const WITHDRAWN: Duration = Duration::from_secs(330);
+
+impl Engine {
+    /// Deploys everything under another tag, with the migration of vote before it.
+    pub(super) async fn upgrade(&self) -> Result<String> {
+        let ours = ["image", "ls", "--filter", "reference=proofsheet/*:stack-test"];
+        let images = self
+            .docker(&[&ours[..], &["--format", "{{.Repository}}"]].concat())
+            .await?;
+        for image in images.lines() {
+            self.docker(&["tag", &format!("{image}:stack-test"), &format!("{image}:{NEXT}")])
+                .await?;
+        }
+        self.migrate_before().await?;
+        let began = Instant::now();
+        self.deploy(
+            &["stack.yml", "local.override.yml"],
+            &[("DB_REPLICAS", "3"), ("TAG", NEXT)],
+        )
+        .await?;
+        self.settled().await?;
+        self.database_has(3).await?;
+        let running = ["stack", "ps", STACK, "--filter", "desired-state=running"];
+        let old = self
+            .docker(&[&running[..], &["--format", "{{.Name}} {{.Image}}"]].concat())
+            .await?;
+        let old: Vec<_> = old.lines().filter(|task| !task.ends_with(NEXT)).collect();
+        ensure!(old.is_empty(), "these are of the old release: {old:?}");
+        let migrations = self.migrations_of_next().await?;
+        ensure!(
+            migrations.len() == 1,
+            "vote was migrated again by the deploy: {migrations:?}"
+        );
+        Ok(format!(
+            "the migration of vote before it; every task is of the new release after {:.0} s",
+            began.elapsed().as_secs_f64()
+        ))
+    }
+
+    async fn migrate_before(&self) -> Result<()> {
+        let image = format!("proofsheet/vote:{NEXT}");
+        let name = format!("{STACK}_migrate_vote");
+        let update = ["service", "update", "--detach", "--no-resolve-image", "--image"];
+        self.docker(&[&update[..], &[image.as_str(), name.as_str()]].concat())
+            .await?;
+        self.until("the migration is complete", async || {
+            let tasks = self.migrations_of_next().await?;
+            Ok(tasks.iter().any(|state| state.starts_with("Complete")))
+        })
+        .await
+    }
+
+    /// The states of the tasks that migrate vote for the next release.
+    async fn migrations_of_next(&self) -> Result<Vec<String>> {
+        let name = format!("{STACK}_migrate_vote");
+        let columns = ["--format", "{{.Image}} {{.CurrentState}}"];
+        let tasks = self
+            .docker(&[&["service", "ps", name.as_str()], &columns[..]].concat())
+            .await?;
+        let next = format!("proofsheet/vote:{NEXT} ");
+        let states = tasks.lines().filter_map(|task| task.strip_prefix(&next));
+        Ok(states.map(str::to_owned).collect())
+    }
+
+    /// Withdraws all keys but a new one. Tokens stop working, and sessions go on.
+    pub(super) async fn withdraw_keys(&self, visit: &Visit<'_>) -> Result<String> {
+        let mut session = self.sign_in().await?;
+        let old = session["accessToken"].clone();
+        let photo = visit.photos().swap_remove(0);
+        ensure!(self.believers(&old, &photo).await? == 2, "a new token is refused");
+        let container = self.containers("authentication").await?.pop();
+        let container = container.context("there is a task")?;
+        self.docker(&["exec", &container, "/service", "rotate-keys", "--at-once"])
+            .await?;
+        let began = Instant::now();
+        while self.believers(&old, &photo).await? > 0 {
+            ensure!(began.elapsed() < WITHDRAWN, "the old token still works");
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            // As others do: a service to which a key is new reads all of them again.
+            session = self.refresh(&session).await?;
+            let goes_on = self.believers(&session["accessToken"], &photo).await? == 2;
+            ensure!(goes_on, "the session does not go on");
+        }
+        let after = began.elapsed().as_secs_f64();
+        visit.sign_in_again().await;
+        visit.check().await?;
+        Ok(format!(
+            "the old token stops working after {after:.0} s, and the session goes on with new ones"
+        ))
+    }
+
+    async fn sign_in(&self) -> Result<Value> {
+        let email = PEOPLE[1].email();
+        let login = format!(
+            r#"mutation {{ login(input: {{ email: "{email}", password: "{PASSWORD}" }}) {{ accessToken refreshToken }} }}"#
+        );
+        Ok(self.ask(&login).await?["data"]["login"].take())
+    }
+
+    async fn refresh(&self, session: &Value) -> Result<Value> {
+        let refresh = format!(
+            "mutation {{ refreshSession(refreshToken: {}) {{ accessToken refreshToken }} }}",
+            session["refreshToken"]
+        );
+        Ok(self.ask(&refresh).await?["data"]["refreshSession"].take())
+    }
+
+    /// How many of two services believe a token: authentication, which made it, and vote.
+    async fn believers(&self, token: &Value, photo: &str) -> Result<usize> {
+        let token = token.as_str().context("signing in gave no token")?;
+        let look = format!("{{ viewer {{ id }} photo(id: \"{photo}\") {{ viewerVote }} }}");
+        let answer = self.ask_as(Some(token), &look).await?;
+        let data = &answer["data"];
+        ensure!(data["photo"].is_object(), "{answer}");
+        let believing = [&data["viewer"]["id"], &data["photo"]["viewerVote"]];
+        Ok(believing.iter().filter(|it| it.is_string()).count())
+    }
+}

@@ -1,0 +1,118 @@
+//! Prometheus looks at the stack, and says so when a part of it is gone.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use xtask::workspace::target_dir;
+
+use crate::engine::Engine;
+use xtask::tools::run;
+
+const IMAGE: &str = "proofsheet/prometheus";
+/// What it asks, besides the services.
+const OTHERS: [&str; 3] = ["router", "database", "backup"];
+/// So many objectives has docs/slo.md.
+const OBJECTIVES: usize = 5;
+const PAGES: &str = r#"ALERTS{severity="page", alertstate="firing"}"#;
+/// Neither can be had from Debian, nor pulled where this runs.
+const ALONE: &str = "version: \"3.8\"\n\
+    services:\n  grafana: {deploy: {replicas: 0}}\n  tempo: {deploy: {replicas: 0}}\n";
+
+impl Engine {
+    /// Deploys with compose/observe.yml, and waits until every part is seen.
+    pub(super) async fn watch(&self) -> Result<String> {
+        self.make_prometheus().await?;
+        let alone = tempfile::Builder::new().suffix(".yml").tempfile()?;
+        std::fs::write(&alone, ALONE)?;
+        let alone = alone.path().to_string_lossy();
+        let ours = ["stack.yml", "local.override.yml", "backup.yml", "observe.yml"];
+        let files = [&ours[..], &[&*alone]].concat();
+        let changes = [("DB_REPLICAS", "3"), ("PROMETHEUS_IMAGE", IMAGE)];
+        let began = Instant::now();
+        self.deploy(&files, &changes).await?;
+        self.settled().await?;
+        let jobs = super::steps::SERVICES.len() + OTHERS.len();
+        self.until("every part is seen by Prometheus", async || {
+            let down = self.series("up == 0").await?;
+            let seen = self.series("count by (job) (up == 1)").await?;
+            Ok(down.is_empty() && seen.len() == jobs)
+        })
+        .await?;
+        self.until("the rules are worked out", async || {
+            Ok(self.series("slo:budget").await?.len() == OBJECTIVES)
+        })
+        .await?;
+        let targets = self.series("up == 1").await?.len();
+        Ok(format!(
+            "Prometheus sees {targets} tasks of {jobs} services after {:.0} s (without Grafana and Tempo)",
+            began.elapsed().as_secs_f64()
+        ))
+    }
+
+    /// Nothing pages while all is well. A service that is gone does, and nothing else but the events that wait for it.
+    pub(super) async fn be_paged(&self) -> Result<String> {
+        let pages = self.pages().await?;
+        ensure!(pages.is_empty(), "it pages about a healthy site: {pages:?}");
+        self.scale("comment", 0).await?;
+        let began = Instant::now();
+        let gone = "ServiceDown comment".to_owned();
+        self.until("somebody is paged", async || {
+            Ok(self.pages().await?.contains(&gone))
+        })
+        .await?;
+        let after = began.elapsed().as_secs_f64();
+        let pages = self.pages().await?;
+        self.scale("comment", 1).await?;
+        let is_right = |page: &String| *page == gone || page.starts_with("EventDeliveryStalled");
+        ensure!(pages.iter().all(is_right), "{pages:?}");
+        self.until("all is well again", async || Ok(self.pages().await?.is_empty()))
+            .await?;
+        Ok(format!(
+            "nothing before; {after:.0} s after the last task of comment is gone {pages:?}, until it is back"
+        ))
+    }
+
+    /// The alerts that somebody is woken for, and of which service they speak.
+    async fn pages(&self) -> Result<Vec<String>> {
+        let alerts = self.series(PAGES).await?;
+        let name = |alert: &Value| {
+            let labels = &alert["metric"];
+            let text = |label: &str| labels[label].as_str().unwrap_or_default().to_owned();
+            format!("{} {}", text("alertname"), text("job"))
+        };
+        Ok(alerts.iter().map(name).collect())
+    }
+
+    async fn make_prometheus(&self) -> Result<()> {
+        if self.docker(&["image", "inspect", IMAGE]).await.is_ok() {
+            return Ok(());
+        }
+        let mut make = self.command("compose/base", &["prometheus"]);
+        // What ./dev test has got before.
+        let programs = target_dir().join("tools/prometheus/usr/bin");
+        if programs.exists() {
+            make.arg(programs);
+        }
+        run("making an image of Prometheus", &mut make)
+    }
+
+    /// What an expression of Prometheus' language comes to.
+    async fn series(&self, expression: &str) -> Result<Vec<Value>> {
+        let container = self.containers("prometheus").await?.pop();
+        let container = container.context("there is no task of prometheus")?;
+        let query = [
+            "exec",
+            &container,
+            "promtool",
+            "query",
+            "--format=json",
+            "instant",
+        ];
+        let said = self
+            .docker(&[&query[..], &["http://127.0.0.1:9090", expression]].concat())
+            .await?;
+        let found: Value = serde_json::from_str(&said)?;
+        Ok(found.as_array().cloned().unwrap_or_default())
+    }
+}
