@@ -93,7 +93,7 @@ async fn rebuild_app(system: &System) -> Result<()> {
 
 async fn rebuild_services(system: &System) -> Result<()> {
     let parts = [&SERVICES[..], &["router"]].concat();
-    let built = || {
+    let build_times = || {
         parts
             .iter()
             .map(|name| modified(&program(name)))

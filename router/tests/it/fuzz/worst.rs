@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use harness::workspace;
 use serde_json::{Value, json};
-use xtask::workspace;
 
 use super::input::{Input, post};
 use super::target::Target;
