@@ -1,4 +1,4 @@
-//! What is asked of dependencies: accepted licences and sources, no known weakness, and that they are used.
+//! Checks dependencies: licences, sources, known vulnerabilities, and whether they are used.
 
 use std::fs;
 use std::path::PathBuf;

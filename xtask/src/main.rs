@@ -1,5 +1,6 @@
 //! The commands behind `./dev`.
 
+mod comments;
 mod compose;
 mod dependencies;
 mod fresh;
@@ -40,11 +41,11 @@ enum Command {
     Prepare(Forwarded),
     /// Bundles the app and the playground, as `up` does
     Bundle(Forwarded),
-    /// What a first visit costs in bytes and in time, against the limits that it has to keep
+    /// Measures a first visit, in bytes and in time, against its limits
     Budget(Forwarded),
     /// The stack on a real Docker engine: deploys, breaks, scales and removes it
     StackTest(Forwarded),
-    /// What becomes of acknowledged writes when parts of a running cluster break. Needs root
+    /// Breaks parts of a running cluster and audits every acknowledged write. Needs root
     Fault(Forwarded),
     /// Loads a site, backs it up, destroys it, restores it, and says what was lost. Needs root
     Drill(Forwarded),

@@ -13,7 +13,7 @@ use signal_hook::iterator::Signals;
 use xtask::tools::{cargo, run};
 use xtask::workspace::target_dir;
 
-use crate::{compose, dependencies, fresh, program};
+use crate::{comments, compose, dependencies, fresh, program};
 
 /// The steps, what they need, and what they do. `dev` reads this list too.
 const STEPS: &str = include_str!("../steps.txt");
@@ -83,6 +83,7 @@ impl Step {
             RELEASE_ROUTER,
             WITHOUT_GALERA,
             "app units",
+            "comments",
             "dependencies",
             "documentation",
             "format",
@@ -132,7 +133,7 @@ pub(crate) fn test(arguments: &Arguments) -> Result<()> {
         return fresh::test(&arguments.fresh, &arguments.names);
     }
     let selected = select(&arguments.names, arguments.long)?;
-    // What tests leave in the temporary folder, killed ones too, goes with it.
+    // Deleted at the end with everything that tests, killed ones too, leave in it.
     let temporary = std::env::temp_dir().join(format!("proofsheet-test-{}", std::process::id()));
     DirBuilder::new().mode(0o700).create(&temporary)?;
     clean_up_when_interrupted(temporary.clone())?;
@@ -216,6 +217,7 @@ fn build_everything() -> Result<()> {
 fn run_step(step: &Step, environment: &[(&str, String)], long: bool) -> Result<()> {
     match step.name {
         "format" => run("cargo fmt", &mut cargo(&["fmt", "--all", "--check"])),
+        "comments" => comments::check(),
         "lints" => lint(),
         "units" => cargo_test(&["--lib", "--bins"], &[]),
         "app units" => cargo_test(&["-p", "frontend"], &[]),

@@ -52,7 +52,7 @@ pub fn test_database_url() -> PathBuf {
     target_dir().join("test-database-url")
 }
 
-/// The same as it is while somebody works on the app: built fast, and large.
+/// The same during development of the app: built fast, and large.
 pub fn development_bundle() -> PathBuf {
     target_dir().join("app-development")
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::Proxy;
 use crate::proxy::tests_are_without_galera;
 
-/// What `./dev db` writes into the target folder.
+/// The file that `./dev db` writes into the target folder.
 const URL_FILE: &str = "test-database-url";
 const START_ONE: &str =
     "Start one in another terminal with `./dev db`, or run these tests with `./dev test`.";

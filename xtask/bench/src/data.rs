@@ -81,7 +81,7 @@ async fn connect(server: &str, schema: &str) -> Result<MySqlConnection> {
     Ok(MySqlConnection::connect(&format!("{server}/{schema}")).await?)
 }
 
-/// Accounts that nobody can sign in to; without them the reconcilers would remove everything else.
+/// Accounts without a usable password; without them the reconcilers would remove everything else.
 async fn accounts(server: &str, authors: &[Uuid], created_at: DateTime<Utc>) -> Result<()> {
     let mut connection = connect(server, "authentication").await?;
     for (batch, part) in authors.chunks(BATCH).enumerate() {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-/// What one round measured.
+/// The measurements of one round.
 #[derive(Debug)]
 pub(crate) struct Round {
     pub(crate) per_second: f64,

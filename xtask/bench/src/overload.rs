@@ -1,10 +1,9 @@
-//! Five times as many visitors as the site can serve: those it takes must be served as fast as ever, the others must be
-//! told at once, and nothing may be left of it afterwards.
+//! Overload: requests at five times the rate that the site can serve. Accepted requests must be as fast as before, the
+//! others must be refused at once, and the site must recover afterwards.
 //!
-//! First the site shows its peak, to clients who wait for one page before they ask for the next. Then pages are asked
-//! for at a steady pace that does not care how the site does, as crowds do: at half of the peak, at five times the peak,
-//! and at half again. Whoever asks and the site share this machine's cores, so a part of what is missing in the crowd
-//! goes to the crowd itself; it is printed beside it.
+//! First closed-loop clients measure the peak. Then an open-loop load requests pages at a fixed rate: at half of the
+//! peak, at five times the peak, and at half again. Load and site share this machine's cores, so the load's own CPU
+//! time is printed beside the result.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,13 +19,13 @@ use crate::page::{Page, check, is_whole, operation};
 
 /// How much of the peak is still served to a crowd.
 const GOODPUT: f64 = 0.9;
-/// Nobody who is served waits longer: so long may a service take for its part.
+/// The longest time of an accepted request: the timeout of a service.
 const LONGEST: Duration = Duration::from_secs(2);
-/// Nobody who is turned away waits longer.
+/// The longest time until a refusal.
 const LONGEST_REFUSAL: Duration = Duration::from_secs(1);
-/// Whoever has waited for so long has gone away, as a browser does.
+/// The timeout of a client, as of the app.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Who shows the peak.
+/// The clients that measure the peak.
 const CONNECTIONS: usize = 16;
 /// So many may wait at once; more means that nothing is answered any more.
 const CROWD: usize = 6_000;
@@ -139,18 +138,18 @@ fn judge(peak: f64, parts: &[Part]) -> Result<()> {
 struct Crowd {
     authority: String,
     operation: String,
-    /// Connections that nobody uses at the moment.
+    /// Idle connections.
     idle: Mutex<Vec<Page>>,
 }
 
-/// What became of one question.
+/// The outcome of one request.
 enum Outcome {
     Whole(Duration),
     TurnedAway(Duration),
     Broken(String),
 }
 
-/// What became of all.
+/// The outcomes of all requests.
 struct Part {
     /// In their order, as are the other times.
     whole: Vec<Duration>,
@@ -272,7 +271,7 @@ impl Part {
 
 /// How long this process has worked, in all its threads.
 fn own_work() -> Result<Duration> {
-    /// What the kernel counts in, on every machine that Linux runs on today.
+    /// The unit of the kernel's CPU times (`USER_HZ`).
     const TICK: Duration = Duration::from_millis(10);
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     // The name of the program, which may have anything in it, ends at the last bracket.

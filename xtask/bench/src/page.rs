@@ -47,7 +47,7 @@ impl Page {
         })
     }
 
-    /// Asks once, and gives whatever is answered.
+    /// Sends one request and returns the response, with any status.
     pub(crate) async fn ask(&mut self) -> Result<(StatusCode, Bytes)> {
         let request = Request::post("/graphql")
             .header("host", &self.authority)

@@ -13,7 +13,7 @@ use crate::load::{Round, measure};
 use crate::page::{Page, check, operation};
 use crate::{data, sql};
 
-/// What the page has to reach of the rate of its bare statements.
+/// The required share of the rate of the bare statements.
 const GOAL: f64 = 0.18;
 
 #[derive(Debug, clap::Args)]

@@ -1,8 +1,8 @@
-//! `./dev budget`: what a first visit costs, against the limits that we set ourselves.
+//! `./dev budget`: the cost of a first visit, against fixed limits.
 //!
-//! Two parts. What is bundled has sizes, which are read from the files. How the page behaves on a slow phone is
-//! measured by Lighthouse, with Debian's Chromium, on a seeded copy of the site that is started for it and kept in
-//! cargo's target folder, so that the next time finds it filled.
+//! Two parts: the sizes of the bundled files, and the behaviour of the page on a slow phone, measured by Lighthouse
+//! with Debian's Chromium, on a seeded copy of the site that is started for it and kept in cargo's target folder, so
+//! that the next time finds it filled.
 
 use std::fs;
 use std::path::Path;
@@ -35,7 +35,7 @@ const RUNS: usize = 3;
 const CHROMIUM: &str = "--headless=new --no-sandbox --disable-dev-shm-usage --disable-gpu --disable-quic \
     --no-first-run --disable-background-networking --disable-component-update --disable-sync";
 
-/// What a first visit costs in bytes and in time, against the limits that it has to keep.
+/// Measures a first visit, in bytes and in time, against its limits.
 #[derive(Debug, Parser)]
 #[command(name = "./dev budget", bin_name = "./dev budget", max_term_width = 100)]
 struct Arguments {
@@ -77,7 +77,7 @@ fn sizes() -> Result<()> {
     table.finish()
 }
 
-// What is bundled
+// Sizes
 
 /// A file that browsers load, and when.
 struct Asset {
@@ -190,7 +190,7 @@ fn kb(bytes: u64) -> f64 {
 
 // How the page behaves
 
-/// What one run of Lighthouse found.
+/// The result of one run of Lighthouse.
 struct Visit {
     /// Of 100, in the order of [`CATEGORIES`].
     scores: [f64; 4],
@@ -198,7 +198,7 @@ struct Visit {
     shift: f64,
     blocked_ms: f64,
     first_images_kb: f64,
-    /// What cost points where none may be lost.
+    /// Findings in categories that must score 100.
     complaints: Vec<String>,
 }
 
@@ -270,7 +270,7 @@ struct Report {
     audits: Value,
 }
 
-/// What Lighthouse saw of the page itself.
+/// The page as Lighthouse loaded it.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Artifacts {

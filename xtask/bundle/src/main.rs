@@ -53,7 +53,7 @@ setInterval(async () => {
 /// The script that fetches the parts, beside wasm-bindgen's; esbuild makes them one.
 const LOADER: &str = "./parts.js";
 
-/// Bundles the app and the playground, as `up` does. What has not changed is not bundled again.
+/// Bundles the app and the playground, as `up` does. Unchanged parts are not bundled again.
 #[derive(Debug, Parser)]
 #[command(name = "./dev bundle", bin_name = "./dev bundle", max_term_width = 100)]
 struct Arguments {
@@ -190,7 +190,7 @@ fn bundle_app(mode: Mode) -> Result<()> {
     report(&mode.folder().join("assets"))
 }
 
-/// Splits the app at its split points, and answers the files of the parts. What is left is `main.wasm`.
+/// Splits the app at its split points, and returns the files of the parts. The rest is `main.wasm`.
 fn split_wasm(wasm: &Path, glue: &Path) -> Result<Vec<PathBuf>> {
     let input = fs::read(wasm).with_context(|| format!("could not read {}", wasm.display()))?;
     let main = glue.join("main.wasm");

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use xtask::workspace::root;
 
-/// A hash over the names and contents of files and of whole folders. What is missing counts as empty.
+/// A hash over the names and contents of files and of whole folders. A missing file counts as empty.
 fn digest(paths: &[PathBuf]) -> Result<String> {
     let mut hash = Sha256::new();
     for path in paths {

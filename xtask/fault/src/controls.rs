@@ -10,7 +10,7 @@ use sqlx::{MySqlPool, Row as _};
 
 use crate::nodes;
 
-/// What is done wrong.
+/// The deliberate mistakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Control {
     /// Counters are read and then written, on a healthy cluster.
@@ -57,8 +57,8 @@ pub(crate) async fn flush_lazily(pools: &[MySqlPool]) -> Result<()> {
 const AWAY: Duration = Duration::from_secs(4);
 const START: Duration = Duration::from_secs(90);
 
-/// Kills the nodes for good, the first one earlier, and starts their MariaDB as somebody might who does not know better:
-/// no position is recovered, and the first node begins.
+/// Kills the nodes for good, the first one earlier, and starts their MariaDB naively: without recovering positions, the
+/// first node first.
 pub(crate) async fn restart_plainly(cluster: &Cluster) -> Result<()> {
     let databases = Cluster::databases();
     cluster.kill_for_good(&databases[..1]).await?;

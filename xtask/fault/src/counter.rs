@@ -95,7 +95,7 @@ async fn count(pool: &MySqlPool, counter: u32, manner: Manner) -> Result<(), sql
     Ok(())
 }
 
-/// A deadlock, a lock wait and a node that nobody could connect to have changed nothing; of the rest nobody knows.
+/// A deadlock, a lock wait and a failed connection have changed nothing; the outcome of other errors is unknown.
 fn judge(error: &sqlx::Error) -> Outcome {
     let number = error
         .as_database_error()

@@ -76,7 +76,7 @@ struct End {
     records: Vec<Record>,
 }
 
-/// What the way back took, from the end on, in seconds.
+/// The times of the recovery, in seconds since the end of the load.
 struct Times {
     /// When the last write that came back was made, by the history's clock.
     reached: f64,

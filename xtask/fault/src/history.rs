@@ -1,4 +1,4 @@
-//! What was asked for, and what came of it. The audit judges by this alone.
+//! The operations and their outcomes. The audit uses nothing else.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use anyhow::Result;
 use serde::Serialize;
 use uuid::Uuid;
 
-/// Something that a client asks for. What only the answer tells is empty until then.
+/// An operation of a client. Fields from the response are empty until it arrives.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub(crate) enum Operation {
@@ -58,7 +58,7 @@ pub(crate) enum Operation {
     },
 }
 
-/// What is known of an operation.
+/// The outcome of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
@@ -132,7 +132,7 @@ impl History {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is recorded from now on belongs to this run.
+    /// Assigns later records to this run.
     pub(crate) fn begin_run(&self, run: u32) {
         self.inner().run = run;
     }
@@ -147,7 +147,7 @@ impl History {
         self.began + Duration::from_secs_f64(seconds)
     }
 
-    /// Notes that somebody asks for something. The number stands for it.
+    /// Records the start of an operation, and returns its number.
     pub(crate) fn invoke(&self, who: &str, operation: Operation) -> usize {
         let begun = self.now();
         let mut inner = self.inner();

@@ -59,7 +59,7 @@ struct Arguments {
     data: Option<PathBuf>,
 }
 
-/// What else this program does with the same means.
+/// Other commands of this program.
 #[derive(Debug, clap::Subcommand)]
 enum Instead {
     Drill(drill::Arguments),
@@ -76,7 +76,7 @@ async fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        // What was started goes when this returns.
+        // The cluster stops when this returns.
         () = interrupted() => ExitCode::FAILURE,
     }
 }
@@ -138,7 +138,7 @@ async fn run_all(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// A mistake need not cost something every time: whatever one node has missed, another may have.
+/// A mistake need not cost something every time: a write that one node lacks may be on another.
 const TRIES: u64 = 3;
 
 struct Test<'a> {

@@ -16,18 +16,18 @@ use crate::picture;
 use crate::site::{Answer, Site};
 
 const PASSWORD: &str = "a password of the fault test";
-/// How long somebody looks at the site before the next click.
+/// The pause before the next click, in milliseconds.
 const PAUSE: std::ops::Range<u64> = 10..60;
-/// How often somebody tries again what may be repeated without harm.
+/// The number of attempts for idempotent operations.
 const TRIES: u32 = 3;
 
-/// What all of them share.
+/// State that all users share.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) site: Site,
     pub(crate) history: History,
     pub(crate) stop: AtomicBool,
-    /// Photos that were published and that nobody has tried to delete.
+    /// Published photos without an attempt to delete them.
     photos: Mutex<Vec<Uuid>>,
     /// Photos whose deletion was acknowledged, with the folder of their files, and when.
     deleted: Mutex<Vec<(Uuid, Uuid, Instant)>>,
@@ -63,7 +63,7 @@ impl World {
     }
 }
 
-/// Somebody with an account.
+/// A user with an account.
 #[derive(Debug)]
 pub(crate) struct Person {
     world: Arc<World>,
@@ -77,12 +77,12 @@ pub(crate) struct Person {
     tokens: u32,
     photos: Vec<(Uuid, Uuid)>,
     comments: Vec<(Uuid, String)>,
-    /// Makes names that nobody else has.
+    /// Makes names unique.
     count: u32,
 }
 
 impl Person {
-    /// `name` is nobody else's, in no run.
+    /// `name` is unique over all runs.
     pub(crate) fn new(world: &Arc<World>, name: String, seed: u64) -> Self {
         Self {
             world: Arc::clone(world),
@@ -111,7 +111,7 @@ impl Person {
         })
     }
 
-    /// Whether the session still works; `None` for somebody who has none.
+    /// Whether the session still works; `None` without a session.
     pub(crate) async fn is_signed_in(&mut self) -> Option<Outcome> {
         self.account?;
         Some(self.refresh().await)
@@ -186,7 +186,7 @@ impl Person {
         if account.is_some() {
             self.account = account;
             self.email = email;
-            // Only the author may delete, and this is somebody else now.
+            // Only the author may delete, and the new account is not the author.
             self.photos.clear();
             self.comments.clear();
             self.keep(&answer.value);
@@ -200,7 +200,7 @@ impl Person {
         self.tokens += 1;
     }
 
-    /// New tokens. Whoever hears nothing goes on with the old one, which has to work.
+    /// New tokens. If the response is lost, the old token must still work.
     async fn refresh(&mut self) -> Outcome {
         const REFRESH: &str =
             "mutation($token: String!) { refreshSession(refreshToken: $token) { accessToken refreshToken } }";
@@ -305,7 +305,7 @@ impl Person {
         self.end(number, operation, answer.outcome);
     }
 
-    /// A photo that somebody else has published, as far as one can tell.
+    /// A photo of another user, if one is known.
     fn some_photo(&mut self) -> Option<Uuid> {
         let photos = self.world.photos().clone();
         let own = |photo: &Uuid| self.photos.iter().any(|(own, _)| own == photo);

@@ -1,4 +1,4 @@
-//! What is to happen in one run. All of it follows from the seed.
+//! The plan of one run, derived from the seed.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// What is done to the system.
+/// The faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Fault {
     /// kill -9 of one database node, the agent and MariaDB.

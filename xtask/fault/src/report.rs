@@ -136,7 +136,7 @@ fn write_row(text: &mut String, name: &str, row: &Row) {
     );
 }
 
-/// What was reached, beside what was to be reached.
+/// The measured figures beside their goals.
 fn goals(runs: &[Outcomes]) -> String {
     let of = |faults: &[Fault], value: fn(&Outcomes) -> f64| -> Vec<f64> {
         let runs = runs.iter().filter(|run| run.control.is_none());

@@ -38,7 +38,7 @@ pub(crate) struct Ground {
     runs: u32,
 }
 
-/// What came of a run.
+/// The outcomes of a run.
 #[derive(Debug)]
 pub(crate) struct Outcomes {
     pub(crate) plan: Plan,
@@ -74,7 +74,7 @@ impl Ground {
         let cluster = Cluster::start(Options {
             data_dir: data,
             small_volume: Some(SMALL),
-            // Nobody here guesses passwords, and all come from one address.
+            // All users share one address, so the login throttle is raised.
             environment: vec![(
                 "authentication".to_owned(),
                 "REGISTRATIONS_PER_ADDRESS".to_owned(),
@@ -246,7 +246,7 @@ impl Outcomes {
     }
 }
 
-/// The refresh token that somebody was given last works; that it does is on record.
+/// Checks and records that each user's last refresh token works.
 async fn check_sessions(persons: &mut [Person]) {
     for person in persons {
         for _ in 0..10 {

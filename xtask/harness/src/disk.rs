@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-/// A folder that takes only so much. What is in it goes with it.
+/// A folder with limited space. Its contents are deleted with it.
 #[derive(Debug)]
 pub struct SmallDisk {
     at: PathBuf,
@@ -45,7 +45,7 @@ impl SmallDisk {
     /// Writes so many bytes, or until nothing more goes in.
     pub fn fill(&self, mut bytes: u64) -> Result<()> {
         let mut filler = File::create(self.filler())?;
-        // First in large pieces, then whatever still fits.
+        // First in large pieces, then in small ones.
         for piece in [vec![0; 1 << 16], vec![0; 512]] {
             let length = piece.len() as u64;
             while bytes >= length && filler.write_all(&piece).is_ok() {
@@ -67,7 +67,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily, because somebody may still have a file open there.
+        // Lazily, because a process may still have a file open there.
         let _ = Command::new("umount").arg("--lazy").arg(&self.at).status();
     }
 }

@@ -13,7 +13,7 @@ use crate::workspace::{binaries, root};
 /// How often the sources are looked at.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// What the app is made of.
+/// The sources of the app.
 const APP: [&str; 7] = [
     "frontend/src",
     "frontend/style",
@@ -24,7 +24,7 @@ const APP: [&str; 7] = [
     "frontend/entry.js",
 ];
 
-/// What the services and the router are made of. cargo knows which of them a change concerns.
+/// The sources of the services and the router. cargo knows which of them a change concerns.
 const SERVICE_SOURCES: [&str; 5] = ["subgraphs", "router/src", "Cargo.toml", "Cargo.lock", ".sqlx"];
 
 /// How many files there are, and when the youngest changed: it differs after any change that an editor makes.

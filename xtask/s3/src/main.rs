@@ -45,7 +45,7 @@ async fn main() -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
     println!("listening on {}", listener.local_addr()?);
-    // Whoever started this waits for the line.
+    // The parent process waits for the line.
     std::io::stdout().flush()?;
     loop {
         let (socket, _) = listener.accept().await?;

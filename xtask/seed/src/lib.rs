@@ -1,7 +1,7 @@
 //! `./dev seed`: some people, their photos, votes and comments, all through the public API.
 //!
-//! What it does follows from names alone, so a second run finds everything in place: a photo by its
-//! author and title, a vote because it is absolute, a comment by its idempotency key.
+//! Everything follows from names alone, so a second run finds everything in place: a photo by its author and title, a
+//! vote because it is absolute, a comment by its idempotency key.
 
 #[expect(
     clippy::cast_possible_truncation,
@@ -59,7 +59,7 @@ pub struct Arguments {
     pub url: String,
 }
 
-/// A picture that somebody will publish.
+/// A picture to publish.
 struct Picture {
     title: String,
     alt_text: Option<&'static str>,

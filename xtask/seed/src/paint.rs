@@ -1,4 +1,4 @@
-//! What the scenes are painted with: colours, noise and soft edges.
+//! Tools for painting the scenes: colours, noise and soft edges.
 
 /// Red, green and blue, 0 to 1, as a screen shows them.
 pub(super) type Rgb = [f32; 3];

@@ -1,4 +1,4 @@
-//! Who lives on a freshly seeded site, and what they say.
+//! The users of a seeded site, and their comments.
 
 pub struct Person {
     pub username: &'static str,
@@ -7,7 +7,7 @@ pub struct Person {
 }
 
 impl Person {
-    /// An address that nobody can receive mail at.
+    /// An address that cannot receive mail.
     pub fn email(&self) -> String {
         format!("{}@seed.example", self.username)
     }

@@ -44,7 +44,7 @@ impl Painting {
     }
 }
 
-/// What a lens and film add: darker corners, and grain.
+/// Adds the effects of lens and film: darker corners, and grain.
 fn develop(colour: [f32; 3], place: Place, (column, row): (u32, u32)) -> [f32; 3] {
     let (dx, dy) = (place.x / place.aspect - 0.5, place.y - 0.5);
     let grain = (chance(7, column as i32, row as i32) - 0.5) * 0.022;

@@ -466,7 +466,7 @@ fn contours(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
     let here = height(at.x, at.y);
     let step = level(here);
     let mut colour = gradient(colours, step / 10.0);
-    // What lies higher, up and to the left, casts its shadow here.
+    // Higher points, up and to the left, cast their shadow here.
     for reach in 1..=4_u8 {
         let offset = f32::from(reach) * 0.0035;
         if level(height(at.x - offset, at.y - offset)) > step {

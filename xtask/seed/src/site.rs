@@ -22,7 +22,7 @@ pub struct Site {
     turn: AtomicUsize,
 }
 
-/// Somebody who is signed in.
+/// A signed-in user.
 pub struct Member<'a> {
     site: &'a Site,
     person: &'a Person,
@@ -35,7 +35,7 @@ struct Uploaded {
     upload_id: String,
 }
 
-/// What went wrong, by the code that the API promises.
+/// An error, by the API's code.
 #[derive(Debug)]
 pub struct Refusal {
     pub code: String,
@@ -95,7 +95,7 @@ impl Site {
         }
     }
 
-    /// Fails with what to do when nobody answers.
+    /// Fails with advice if the site does not answer.
     pub async fn check(&self) -> Result<()> {
         let answer = self
             .reach(|client, url| client.get(format!("{url}/health")))

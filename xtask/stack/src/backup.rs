@@ -38,7 +38,7 @@ impl Engine {
         Ok(format!("{made}; verify: {fine}"))
     }
 
-    /// What an operator tells the backup to do.
+    /// Runs a command of the backup service.
     async fn backup(&self, task: &str) -> Result<String> {
         let container = self.containers("backup").await?.pop();
         let container = container.context("there is no task of backup")?;

@@ -114,7 +114,7 @@ impl Engine {
         .await
     }
 
-    /// Whether a timeline comes, from whatever services that takes.
+    /// Whether a timeline is returned complete.
     pub(super) async fn answers(&self, field: &str) -> Result<bool> {
         let query = format!("{{ {field}(first: 5) {{ nodes {{ id title votes {{ up }} }} }} }}");
         let answer = self.ask(&query).await?;

@@ -14,7 +14,7 @@ use crate::{PATIENCE, STACK};
 use xtask::tools::{command, output, run};
 
 pub(super) struct Engine {
-    /// What `compose/engine` keeps of it, images above all.
+    /// The folder in which `compose/engine` keeps the engine's state, images above all.
     dir: PathBuf,
     number: u32,
     /// How it is reached, if it is one of ours.
@@ -67,7 +67,7 @@ impl Engine {
         command
     }
 
-    /// What docker prints; its complaints are the error. Others go on meanwhile.
+    /// Runs docker and returns its output; its standard error becomes the error.
     pub(super) async fn docker(&self, arguments: &[&str]) -> Result<String> {
         said(self.command("docker", arguments)).await
     }
@@ -143,7 +143,7 @@ impl Engine {
 
     /// Empties its disk. It must not run.
     pub(super) fn wipe(&self) -> Result<()> {
-        // What its processes had mounted goes with the last of them.
+        // Mounts of its processes vanish with the last process.
         for _ in 0..50 {
             match std::fs::remove_dir_all(&self.dir) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -207,7 +207,7 @@ impl Engine {
         Ok(ids.lines().map(str::to_owned).collect())
     }
 
-    /// What the agents of the database nodes on this engine say.
+    /// The status of the database agents on this engine.
     pub(super) async fn database_nodes(&self) -> Result<Vec<Value>> {
         let mut nodes = Vec::new();
         for container in self.containers("db").await? {
@@ -279,7 +279,7 @@ impl Engine {
         Ok(())
     }
 
-    /// What the tasks of a service have logged.
+    /// The logs of a service's tasks.
     pub(super) async fn logs(&self, service: &str) -> Result<String> {
         let name = format!("{STACK}_{service}");
         let logs = self.command("docker", &["service", "logs", "--raw", &name]);
@@ -314,7 +314,7 @@ pub(super) enum Stop {
     Kill,
 }
 
-/// What a command prints; its complaints are the error.
+/// Runs a command and returns its output; its standard error becomes the error.
 pub(super) async fn said(command: Command) -> Result<String> {
     let text = command
         .get_args()

@@ -17,7 +17,7 @@ use seed::site::Refusal;
 /// Each kind of work is done at least so often.
 const AT_LEAST: u32 = 3;
 
-/// What may happen to a request.
+/// The allowed outcomes of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Requests {
     /// All of them are answered at the first try.

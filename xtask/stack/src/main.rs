@@ -68,12 +68,12 @@ enum Part {
     Several,
 }
 
-/// What happens on one engine, in this order.
+/// The chapters on one engine, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Chapter {
     /// It is scaled, updated, and something dies.
     Week,
-    /// What must not work, and what is said then.
+    /// Failed deploys and their messages.
     Weather,
     /// A new release, and a key that has leaked.
     Upkeep,
@@ -102,7 +102,7 @@ async fn stack_test(arguments: Arguments) -> Result<()> {
     let mut table = Table::default();
     if arguments.part != Some(Part::Several) {
         let mut engine = Engine::new(1);
-        // What went wrong is in the table.
+        // The table contains the errors.
         let _ = on_one(&mut engine, &mut table, &binaries, &arguments).await;
         if arguments.keep {
             say(&format!(

@@ -52,7 +52,7 @@ pub(super) async fn on_several(table: &mut Table, binaries: &Path, keep: bool) {
     let mut swarm = Swarm {
         machines: (FIRST..FIRST + THREE).map(Machine::new).collect(),
     };
-    // What went wrong is in the table.
+    // The table contains the errors.
     let _ = walk(&mut swarm, table, binaries).await;
     if keep {
         for machine in &swarm.machines {

@@ -1,4 +1,4 @@
-//! What happens to a stack in a good week: it is scaled, updated, and something dies.
+//! Regular operation: scaling, updates, and killed tasks.
 
 use std::time::{Duration, Instant};
 

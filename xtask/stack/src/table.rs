@@ -1,4 +1,4 @@
-//! What was done, how long it took, and what came of it.
+//! The table of results: step, time, outcome.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ impl Table {
 
     /// The same, when what follows is tried in any case: one run shows everything.
     pub(super) async fn try_step<T: Display>(&mut self, name: &str, work: impl Future<Output = Result<T>>) {
-        // What went wrong is in the table.
+        // The table contains the errors.
         let _ = self.step(name, work).await;
     }
 

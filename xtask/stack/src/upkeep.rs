@@ -1,4 +1,4 @@
-//! What an operator does now and then: a new release, and a key that has leaked.
+//! An upgrade, and the replacement of a leaked key.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::visit::Visit;
 use seed::people::{PASSWORD, PEOPLE};
 
 const NEXT: &str = "stack-test-next";
-/// Within this, a withdrawn key is believed by nobody.
+/// The time after which no service accepts a withdrawn key.
 const WITHDRAWN: Duration = Duration::from_secs(330);
 
 impl Engine {

@@ -24,7 +24,7 @@ pub(super) struct Visit<'a> {
     kept: Mutex<Kept>,
 }
 
-/// What was acknowledged.
+/// The acknowledged writes.
 #[derive(Debug, Clone, Default)]
 struct Kept {
     /// By id, in the order in which they came.

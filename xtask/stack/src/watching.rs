@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use xtask::tools::run;
 
 const IMAGE: &str = "proofsheet/prometheus";
-/// What it asks, besides the services.
+/// The scraped jobs besides the services.
 const OTHERS: [&str; 3] = ["router", "database", "backup"];
 /// So many objectives has docs/slo.md.
 const OBJECTIVES: usize = 5;
@@ -73,7 +73,7 @@ impl Engine {
         ))
     }
 
-    /// The alerts that somebody is woken for, and of which service they speak.
+    /// The firing alerts of severity `page`, with their jobs.
     async fn pages(&self) -> Result<Vec<String>> {
         let alerts = self.series(PAGES).await?;
         let name = |alert: &Value| {
@@ -89,7 +89,7 @@ impl Engine {
             return Ok(());
         }
         let mut make = self.command("compose/base", &["prometheus"]);
-        // What ./dev test has got before.
+        // The programs that `./dev test` has installed.
         let programs = target_dir().join("tools/prometheus/usr/bin");
         if programs.exists() {
             make.arg(programs);
@@ -97,7 +97,7 @@ impl Engine {
         run("making an image of Prometheus", &mut make)
     }
 
-    /// What an expression of Prometheus' language comes to.
+    /// Evaluates an expression in Prometheus.
     async fn series(&self, expression: &str) -> Result<Vec<Value>> {
         let container = self.containers("prometheus").await?.pop();
         let container = container.context("there is no task of prometheus")?;

@@ -143,7 +143,7 @@ impl Engine {
         Ok(format!("the third says {said:?}; two went on"))
     }
 
-    /// Changes a service in a way that must fail, and sees Swarm take that back. What Swarm says, and the new task.
+    /// Changes a service in a way that must fail, and waits for the rollback. Returns Swarm's message and the new task.
     async fn taken_back(&self, service: &str, changes: &[&str]) -> Result<String> {
         let before = self.complaints(service).await?;
         let Err(refusal) = self.update(service, changes).await else {

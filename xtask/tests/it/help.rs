@@ -1,4 +1,4 @@
-//! What `./dev` says about itself without being compiled, and what xtask is made of.
+//! The help of `./dev` without compiling, and the dependencies of xtask.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -32,7 +32,7 @@ pub(crate) fn words_of_steps() -> BTreeSet<String> {
         .collect()
 }
 
-/// What a program of ours prints for `--help`.
+/// The output of a program's `--help`.
 fn help_of(program: &Path, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).arg("--help").output();
     let output =

@@ -1,4 +1,4 @@
-//! What every image promises, as far as reading the Dockerfiles tells.
+//! Properties of every image, checked by reading the Dockerfiles.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -60,7 +60,7 @@ fn images_run_as_nobody_and_look_after_themselves() {
             healthcheck.ends_with("CMD [\"/service\", \"healthcheck\"]"),
             "{name}: {healthcheck}"
         );
-        // What needs a shell was done before: neither starting it nor its health does.
+        // Neither the entry point nor the health check needs a shell.
         assert!(
             !last.iter().any(|line| line.starts_with("RUN ")),
             "{name} runs something in what it ships"
@@ -113,7 +113,7 @@ fn every_image_to_start_from_is_an_argument() {
     }
 }
 
-/// Whoever builds without a toolchain, packs what is there, or has buildx, gets the same images.
+/// All three ways to build give the same images.
 #[test]
 fn all_ways_make_the_same_images() {
     let (dockerfile, images, bake) = (text("build.Dockerfile"), text("images"), text("docker-bake.hcl"));

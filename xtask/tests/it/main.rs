@@ -1,4 +1,4 @@
-//! What `./dev` promises: it starts everything, says clearly why it cannot, and leaves nothing behind.
+//! `./dev` starts everything, says clearly why it cannot, and leaves nothing behind.
 
 mod docs;
 mod help;

@@ -1,4 +1,4 @@
-//! What the processes tell of themselves, and what is made of it: the table of metrics, alerts, and the dashboard.
+//! Metrics, alerts and the dashboard.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -54,7 +54,7 @@ fn the_rules_do_what_their_tests_say() {
     );
 }
 
-/// The value of every line of a file that begins with `key`, whatever is before it.
+/// The value of every line of a file that begins with `key`, after indentation and a list marker.
 fn values<'t>(text: &'t str, key: &str) -> Vec<&'t str> {
     text.lines()
         .filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix(key))
@@ -169,7 +169,7 @@ fn the_table_of_metrics_says_what_the_programs_say() {
     );
 }
 
-/// What others than the router and the services tell: the agent of the database, and the backup.
+/// Metrics of other programs: the database agent and backup.
 const ELSEWHERE: [&str; 4] = [
     "mysql_",
     "proofsheet_database_volume",
@@ -263,7 +263,7 @@ fn drive(system: &System, pictures: &Path) {
     assert!(seed.status.success(), "{}", String::from_utf8_lossy(&seed.stderr));
 }
 
-/// What visitors do: look at timelines, pages and pictures, and ask what they may not.
+/// Acts as a visitor: requests timelines, pages and pictures, and sends refused operations.
 async fn visit(system: &System) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let operations = read("frontend/operations.graphql");
@@ -329,7 +329,7 @@ fn families(text: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// What only an outage, an attack or a certificate brings about.
+/// Metrics that appear only with an outage, an attack or a certificate.
 const RARE: [&str; 12] = [
     "proofsheet_database_retries_total",
     "proofsheet_event_delivery_failures_total",

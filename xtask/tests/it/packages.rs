@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use harness::workspace::root;
 
-/// What every Debian has (its required packages and apt), bash itself, and rustup. By package.
+/// The programs of every Debian (required packages and apt), bash itself, and rustup, by package.
 const EVERYWHERE: [(&str, &str); 21] = [
     (
         "bash",
@@ -163,7 +163,7 @@ fn everyday() -> BTreeSet<&'static str> {
     EVERYWHERE[0].1.split(' ').collect()
 }
 
-/// What the workspace builds.
+/// The programs that the workspace builds.
 fn our_programs() -> BTreeSet<String> {
     let packages = sources("toml");
     let named = packages.iter().flat_map(|(_, text)| {
@@ -347,7 +347,7 @@ impl Scan {
                     self.at += 2;
                     let word = self.word().trim_matches(['\'', '"']).to_owned();
                     let line_end = (self.at..self.text.len()).find(|at| self.text[*at] == '\n');
-                    // What stands behind it on its line is read as if the document were not there.
+                    // The rest of its line is read as if the document were not there.
                     let rest = line_end.unwrap_or(self.text.len());
                     let body: String = self.text[rest..].iter().collect();
                     let length = body.find(&format!("\n{word}\n")).unwrap_or(body.len());

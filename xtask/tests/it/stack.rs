@@ -1,4 +1,4 @@
-//! What the stack files promise, as far as reading them tells. `./dev stack-test` deploys them.
+//! Properties of the stack files, checked by reading them. `./dev stack-test` deploys them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 /// The only one that can be reached from outside.
 const PUBLISHED: &str = "router";
 
-/// The one secret that nobody can make up.
+/// The one secret that cannot be generated.
 const BROUGHT: &str = "certificate_key";
 
 fn text(file: &str) -> String {
@@ -133,7 +133,7 @@ fn a_service_is_replaced_once_its_successor_is_healthy() {
     }
 }
 
-/// A deploy would refuse a secret that nobody made.
+/// A deploy would refuse a secret that does not exist.
 #[test]
 fn every_secret_is_made_by_the_script() {
     let script = text("secrets");

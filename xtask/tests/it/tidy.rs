@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use harness::system::SERVICES;
 use harness::workspace::root;
 
-/// All that somebody sees who opens the repository. A new entry needs a reason to be visible.
+/// The visible entries of the root folder. A new entry needs a reason to be visible.
 const VISIBLE: &[&str] = &[
     "CHANGELOG.md",
     "CONTRIBUTING.md",

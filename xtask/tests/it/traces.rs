@@ -109,7 +109,7 @@ async fn ask(system: &System, query: &str, traceparent: &str) -> String {
     answer.headers()["x-request-id"].to_str().unwrap().to_owned()
 }
 
-/// What a part's log line says, by name; the first one that contains `words`. It may come a moment after the answer.
+/// The fields of the first log line of a program that contains `words`. It may come a moment after the response.
 async fn line(system: &System, part: &str, words: &str) -> HashMap<String, serde_json::Value> {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {

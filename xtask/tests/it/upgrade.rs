@@ -1,4 +1,4 @@
-//! The time between two releases: the schema is the next one's already, and programs of both run.
+//! The time between two releases: the schema is the next release's already, and programs of both run.
 //!
 //! The next release does not exist yet, so its migrations are the kind that is allowed: every table gets columns, in
 //! front of all others too, and a key, and there is a new table. Programs that name their columns do not notice.
@@ -41,7 +41,7 @@ fn seed(url: &str, folder: &Path) -> Output {
         .unwrap()
 }
 
-/// What the next release's `migrate` could do to the schema of `service`.
+/// Changes the schema of `service` as the next release's `migrate` could.
 async fn expand(connection: &mut MySqlConnection) {
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT CAST(table_name AS CHAR) FROM information_schema.tables

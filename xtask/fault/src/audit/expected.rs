@@ -1,4 +1,4 @@
-//! What has to be there, by the history alone.
+//! The expected content, derived from the history alone.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -79,7 +79,7 @@ impl Comment {
     }
 }
 
-/// What a vote may be in the end; 0 is none.
+/// The possible final values of a vote; 0 is none.
 #[derive(Debug)]
 pub(super) struct Votes {
     pub(super) allowed: BTreeSet<i8>,

@@ -1,4 +1,4 @@
-//! What one node has.
+//! The content of one node.
 
 use std::collections::{BTreeMap, BTreeSet};
 

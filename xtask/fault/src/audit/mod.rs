@@ -26,12 +26,12 @@ pub(crate) use quiet::wait_for_quiet;
 /// How many photos the site itself is asked for, the latest ones.
 const ASKED: usize = 60;
 
-/// What kind of defect it is.
+/// The kind of a defect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// What was acknowledged is not there.
+    /// An acknowledged write is missing.
     Lost,
-    /// What was done once is there twice.
+    /// A write is present twice.
     Duplicate,
     /// Anything else that must not be: a wrong tally, nodes that differ, something deleted that is still there.
     Wrong,
@@ -272,7 +272,7 @@ fn judge_tallies(found: &Found, node: &str, findings: &mut Findings) {
     }
 }
 
-/// What the site shows is what the database has.
+/// Compares the site's responses with the database.
 async fn ask_site(expected: &Expected<'_>, found: &Found, site: &Site, findings: &mut Findings) {
     const PHOTO: &str = "query($id: ID!) { photo(id: $id) { title votes { up down } commentCount } }";
     let mut photos: Vec<_> = expected.photos.iter().collect();

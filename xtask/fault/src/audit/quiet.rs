@@ -11,7 +11,7 @@ use crate::nodes;
 const LIMIT: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(200);
 
-/// What has to become none.
+/// Counts that must reach zero.
 const UNDER_WAY: [(&str, &str); 6] = [
     (
         "events of accounts",

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
-/// Whoever does not accept by then is passed over.
+/// The connect timeout; after it the next process is tried.
 const CONNECT: Duration = Duration::from_millis(500);
 
 /// Listens at `address` until it is aborted.

@@ -1,4 +1,4 @@
-//! What a cluster keeps where, under which addresses and secrets it runs, and what its parts are started with.
+//! The layout of a cluster: folders, addresses, secrets, and the arguments of its programs.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -175,7 +175,7 @@ impl Layout {
         format!("http://{address}/readiness")
     }
 
-    /// What `unshare` has to be told to start a service that knows the names of the database nodes.
+    /// The arguments of `unshare` to start a program that resolves the names of the database nodes.
     pub(super) fn with_names(&self, program: &str) -> Vec<String> {
         let hosts = self.dir.join("hosts").display().to_string();
         let program = self.binaries.join(program).display().to_string();

@@ -14,7 +14,7 @@
 //! # }
 //! ```
 //!
-//! What ends is started again after a second, as Docker does it, unless it was stopped on purpose. The nodes live in
+//! A program that ends is restarted after a second, as Docker does, unless it was stopped on purpose. The nodes live in
 //! network namespaces, so that their links can be cut; router, services and object store have addresses of this
 //! machine in the nodes' network. Services find the nodes by a name that stands for all three. Each service has a
 //! virtual address, as in a Swarm: it spreads connections over the two processes.
@@ -80,7 +80,7 @@ impl Default for Options {
     }
 }
 
-/// A running cluster and site. Dropped, it is killed; data in a folder of one's own stays.
+/// A running cluster and site. Dropped, it is killed; data in a given folder stays.
 #[derive(Debug)]
 pub struct Cluster {
     supervisor: Arc<Supervisor>,
@@ -168,7 +168,7 @@ impl Cluster {
         self.volume(slot).join("mariadb.sock")
     }
 
-    /// What the agents share; the password of their own account at MariaDB is derived from it.
+    /// The secret that the agents share; the password of their own account at MariaDB is derived from it.
     pub fn cluster_secret(&self) -> &str {
         &self.supervisor.layout.cluster_secret
     }
@@ -260,7 +260,7 @@ impl Cluster {
         parts.iter().try_for_each(|part| self.supervisor.start(part))
     }
 
-    /// What a node's agent says of it; nothing while it is not to be reached.
+    /// The status of a node's agent; `None` while it is unreachable.
     pub async fn status(&self, slot: u32) -> Option<Value> {
         let url = format!("http://{}:4569/status", self.network().address(slot));
         self.client.get(url).send().await.ok()?.json().await.ok()

@@ -29,7 +29,7 @@ struct Part {
     ended: Option<Instant>,
 }
 
-/// The parts. What they stand on goes after them.
+/// The programs. Declared first, so that they end before their resources.
 #[derive(Debug)]
 pub(super) struct Supervisor {
     parts: Mutex<BTreeMap<String, Part>>,

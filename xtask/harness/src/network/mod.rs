@@ -17,10 +17,10 @@ use nix::unistd::Pid;
 
 pub use slow::SlowLink;
 
-/// What the names of all our namespaces begin with; the process that made them follows.
+/// The prefix of all namespaces' names; the id of the process follows.
 const PREFIX: &str = "psnet-";
 
-/// Namespaces on a bridge. They go, with whatever runs in them, when this is dropped.
+/// Namespaces on a bridge. Dropping this removes them and ends the processes in them.
 #[derive(Debug)]
 pub struct Network {
     name: String,
@@ -123,7 +123,7 @@ impl Network {
         command
     }
 
-    /// What `ip` has to be told to start a program on a machine.
+    /// The arguments of `ip` to start a program on a machine.
     pub fn enter(&self, slot: u32) -> [String; 3] {
         ["netns".to_owned(), "exec".to_owned(), self.space(slot)]
     }
@@ -172,7 +172,7 @@ fn claim() -> Result<(u8, File)> {
     fs::create_dir_all(claims).with_context(|| format!("could not make {}", claims.display()))?;
     for number in 1..=254 {
         let claim = File::create(claims.join(number.to_string()))?;
-        // Whoever had it last may not be quite gone.
+        // The last user of the number may not be gone yet.
         let interface = format!("/sys/class/net/psnet{number}");
         if claim.try_lock().is_ok() && !Path::new(&interface).exists() {
             return Ok((number, claim));
@@ -228,7 +228,7 @@ fn remove_space(space: &str) {
     }
 }
 
-/// What a process that was killed has left.
+/// Removes the leftovers of killed processes.
 fn remove_leftovers() {
     let Ok(spaces) = fs::read_dir("/run/netns") else {
         return;

@@ -20,7 +20,7 @@ use super::process::{Log, Process, Show};
 const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(60);
 
-/// What the grants template is filled in with, one service at a time.
+/// The values for the grants template of one service.
 pub(super) struct Account<'a> {
     pub(super) service: &'a str,
     pub(super) password: &'a str,
@@ -141,7 +141,8 @@ fn spawn(settings: &Settings<'_>, data: &Path) -> Result<Process> {
             .arg(format!("--innodb-flush-log-at-trx-commit={flush}"))
             .arg(format!("--innodb-doublewrite={doublewrite}"))
             .arg(format!("--innodb-buffer-pool-size={pool}"))
-            // What a transaction reads and then changes did not change in between; where MariaDB knows it.
+            // Rows that a transaction reads and then changes must not change in between; only some versions support
+            // this.
             .arg("--loose-innodb-snapshot-isolation=ON")
             .arg("--max-connections=600");
     };

@@ -1,4 +1,4 @@
-//! What a copy of the system keeps where, and under which ports and secrets its parts run.
+//! The layout of a running copy of the system: folders, ports and secrets.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

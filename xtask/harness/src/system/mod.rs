@@ -71,7 +71,7 @@ impl Default for Options {
     }
 }
 
-/// A running copy of the system. Dropped, it stops; data in a folder of one's own stays.
+/// A running copy of the system. Dropped, it stops; data in a given folder stays.
 #[derive(Debug)]
 pub struct System {
     layout: Layout,
@@ -165,7 +165,7 @@ impl System {
         self.layout.database_url(service)
     }
 
-    /// What a part has logged so far.
+    /// The log of a program so far.
     pub fn log(&self, name: &str) -> String {
         let text = fs::read(self.layout.log_file(name)).unwrap_or_default();
         String::from_utf8_lossy(&text).into_owned()
@@ -195,7 +195,7 @@ impl System {
         Ok(())
     }
 
-    /// Kills a service in the middle of whatever it is doing.
+    /// Kills a service without a warning.
     pub async fn kill_service(&self, service: &str) -> Result<()> {
         let process = self.process(service)?;
         self.forget(service);
@@ -248,13 +248,13 @@ impl System {
             .with_context(|| format!("could not run {service} {}", arguments.join(" ")))
     }
 
-    /// Stops everything in order: the router first, so that nobody asks what is no longer there, and
-    /// the database last.
+    /// Stops everything in order: the router first, so that no request reaches a stopped service, and the database
+    /// last.
     pub async fn stop(self) {
         self.stop_all().await;
     }
 
-    /// The parts that ended although nobody stopped them, with how they ended.
+    /// The programs that ended without being stopped, with their exit status.
     pub fn casualties(&self) -> Vec<(String, std::process::ExitStatus)> {
         let processes = self
             .processes

@@ -23,7 +23,7 @@ const PARTS: [&str; 8] = [
     "MariaDB",
 ];
 
-/// A block of ports that nobody else on this machine is using.
+/// A block of free ports on this machine.
 #[derive(Debug)]
 pub(super) struct Block {
     pub(super) base: u16,

@@ -1,5 +1,5 @@
-//! What each part is started with. The parts take the same settings as flags; the environment keeps
-//! secrets out of the list of processes.
+//! The arguments of each program. The programs take the same settings as flags; the environment keeps secrets out of
+//! the list of processes.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ pub use xtask::SERVICES;
 
 use crate::workspace;
 
-/// What a part has to know of the others.
+/// The addresses of the other programs.
 pub(crate) struct Surroundings<'a> {
     /// Where it listens.
     pub(crate) listen: String,

@@ -61,7 +61,7 @@ impl Swarm {
         ))
     }
 
-    /// What is left is the folder of the secrets, a copy of the backups, and the images.
+    /// Deletes everything but the folder of the secrets, a copy of the backups, and the images.
     pub(super) async fn lose_all(&mut self) -> Result<String> {
         self.copy_the_backup().await?;
         for machine in &mut self.machines[1..] {

@@ -47,7 +47,7 @@ impl Swarm {
         ))
     }
 
-    /// Two managers with their databases: nobody can tell the third that they are not only cut off.
+    /// Two managers with their databases: the third cannot know that they are not only cut off.
     pub(super) async fn lose_two_for_a_while(&mut self) -> Result<String> {
         for machine in &mut self.machines[1..] {
             machine.kill()?;
@@ -74,7 +74,7 @@ impl Swarm {
         ))
     }
 
-    /// What two of three do who were not together when the third went.
+    /// Two of three are back that were not a cluster when the third was lost.
     async fn with_one_back(&self) -> Result<String> {
         let said = Mutex::default();
         self.manager()
@@ -95,7 +95,7 @@ impl Swarm {
         Ok(said.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What the only machine that is left does: it shows the pages that are the same for all, and says that it has no more.
+    /// The remaining machine serves the app and refuses everything else.
     pub(super) async fn is_refused(&self) -> Result<String> {
         let left = &self.machines[0].engine;
         left.until("the database that is left refuses", async || {

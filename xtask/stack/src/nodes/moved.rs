@@ -1,4 +1,4 @@
-//! A node of the database moves to another machine, as when the first one's disk is full.
+//! A node of the database moves to another machine, for example because the first disk is full.
 
 use std::time::Instant;
 
