@@ -211,7 +211,12 @@ async fn signed_in(ada: &Member<'_>, findings: &mut Findings, photo: &str) -> Re
     findings.visit(&browser, "/upload", "Upload photos").await?;
     browser.choose("Choose photos", &files).await?;
     browser.reads("No location inside").await?;
-    browser.reads("It is not a JPEG, PNG or WebP picture").await?;
+    browser
+        .holds(
+            "a refused file",
+            "return document.querySelectorAll('.queue .form-error').length === 1",
+        )
+        .await?;
     findings.look(&browser, "uploads").await?;
     // With work in flight the browser asks before it leaves.
     for _ in &files {
