@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow};
@@ -89,14 +89,14 @@ pub(crate) fn build_and_exec(name: &str, arguments: &[OsString]) -> Result<()> {
 
 /// Becomes one of our programs.
 pub(crate) fn exec(name: &str, arguments: &[OsString]) -> Result<()> {
-    become_program(path(name), arguments)
+    become_program(&path(name), arguments)
 }
 
 pub(crate) fn exec_release(name: &str, arguments: &[OsString]) -> Result<()> {
-    become_program(target_dir().join("release").join(name), arguments)
+    become_program(&target_dir().join("release").join(name), arguments)
 }
 
-fn become_program(program: PathBuf, arguments: &[OsString]) -> Result<()> {
-    let error = Command::new(&program).args(arguments).exec();
+fn become_program(program: &Path, arguments: &[OsString]) -> Result<()> {
+    let error = Command::new(program).args(arguments).exec();
     Err(anyhow!(error).context(format!("could not start {}", program.display())))
 }
