@@ -204,26 +204,26 @@ impl<'d> Tree<'d> {
             u128::from(!selections.items.is_empty()),
         );
         for selection in &selections.items {
-            let (inner, around) = match selection {
+            let inner = match selection {
                 Selection::Field(field) => {
                     let values = field.arguments.iter().map(|(_, value)| 2 + depth(value)).max();
                     size.1 = size
                         .1
                         .max(values.unwrap_or(0))
                         .max(1 + directives_depth(&field.directives));
-                    (self.size(&field.selection_set, known), 1)
+                    self.size(&field.selection_set, known)
                 }
                 Selection::InlineFragment(fragment) => {
                     size.1 = size.1.max(1 + directives_depth(&fragment.directives));
-                    (self.size(&fragment.selection_set, known), 1)
+                    self.size(&fragment.selection_set, known)
                 }
                 Selection::FragmentSpread(spread) => {
                     size.1 = size.1.max(1 + directives_depth(&spread.directives));
-                    (self.fragment(&spread.fragment_name, known), 1)
+                    self.fragment(&spread.fragment_name, known)
                 }
             };
             size.0 = size.0.saturating_add(inner.0);
-            size.1 = size.1.max(inner.1.saturating_add(around));
+            size.1 = size.1.max(inner.1.saturating_add(1));
         }
         size
     }

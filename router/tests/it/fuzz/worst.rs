@@ -110,20 +110,17 @@ pub(super) fn cases(number: usize) -> Vec<(&'static str, Value)> {
         }
         fragments
     };
-    let variables: String = (0..230).map(|name| format!("$a{name}: Int ")).collect();
-    let operations: String = (0..120)
-        .map(|name| format!("query Q{name} {{ viewer {{ id }} }} "))
-        .collect();
-    let unused: String = (0..100)
-        .map(|name| format!("fragment U{name} on User {{ id }} "))
-        .collect();
-    let unknown: String = (0..950).map(|name| format!("f{name} ")).collect();
-    let differing: String = (0..30)
-        .map(|first| format!("latestPhotos(first: {first}) {{ nodes {{ {all} }} }} "))
-        .collect();
-    let aliased: String = (0..15)
-        .map(|name| format!("a{name}: photo(id: \"{PHOTO}\") {{ ...F0 }} "))
-        .collect();
+    let many = |count: usize, write: &dyn Fn(usize) -> String| (0..count).map(write).collect::<String>();
+    let variables = many(230, &|name| format!("$a{name}: Int "));
+    let operations = many(120, &|name| format!("query Q{name} {{ viewer {{ id }} }} "));
+    let unused = many(100, &|name| format!("fragment U{name} on User {{ id }} "));
+    let unknown = many(950, &|name| format!("f{name} "));
+    let differing = many(30, &|first| {
+        format!("latestPhotos(first: {first}) {{ nodes {{ {all} }} }} ")
+    });
+    let aliased = many(15, &|name| {
+        format!("a{name}: photo(id: \"{PHOTO}\") {{ ...F0 }} ")
+    });
     let conditions = "... @include(if: true) { id title author { id username } } ".repeat(10);
     vec![
         ("one leaf of one service", query(format!("{{ viewer {{ {} }} }}", "email ".repeat(500)))),
