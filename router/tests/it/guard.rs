@@ -201,3 +201,43 @@ async fn conflicts_are_refused_before_each_pair_is_an_error() {
     .await;
     assert_alive(&mut gateway).await;
 }
+
+/// The library's error would read freed memory: a development build ends.
+#[tokio::test]
+async fn a_syntax_error_names_what_is_wrong() {
+    let fakes = Fakes::start().await;
+    let mut gateway = Gateway::start(&fakes).await;
+    for (document, words) in [
+        (
+            "mutation { ...F0 } fragment F0 on Mutatruetion { __typename  ...F1   } fragme}",
+            "fragme",
+        ),
+        (
+            "{ photo(id: [[P[[[[[[[[[1]]]variables]]null]]]]]]_mutation _typename]) { id } }",
+            "_typename",
+        ),
+        (
+            "{ photo(id: [[[[[[[[[[[[1]]]]]nj9999emaqmel]]]],]]__typename]) { id } }__schema",
+            "__schema",
+        ),
+    ] {
+        for _ in 0..20 {
+            refused(&gateway, document, words).await;
+        }
+    }
+    for document in [
+        "",
+        " ",
+        "{",
+        "}",
+        "{ a ",
+        "query",
+        "\u{0}",
+        "{ a(b: \"c) }",
+        "{ é }",
+        "fragment",
+    ] {
+        refused(&gateway, document, "cannot be parsed").await;
+    }
+    assert_alive(&mut gateway).await;
+}

@@ -67,7 +67,11 @@ fn name(reason: &Refused) -> &'static str {
         Refused::FragmentCycle(_) => "cycle",
         Refused::DuplicateFragment(_) => "duplicate",
         Refused::ReservedField(_) | Refused::ReservedAlias(_) | Refused::EntityKeyAlias => "reserved",
-        Refused::NotJson | Refused::JsonDepth | Refused::Repeats(_) | Refused::SelectionsOfName(_) => "other",
+        Refused::Syntax(_)
+        | Refused::NotJson
+        | Refused::JsonDepth
+        | Refused::Repeats(_)
+        | Refused::SelectionsOfName(_) => "other",
     }
 }
 
