@@ -1,10 +1,10 @@
 // A reference execution of the public schema, to compare the router's answers with.
 //
 // graphql-js executes each operation. Every field is resolved alone, by a request to the one subgraph that owns it,
-// so that no query planner takes part. The data must not change while this runs: requests are remembered.
+// so that no query planner takes part. Requests are remembered until a line says {forget: true}.
 //
 // First line of standard input:  {supergraph, urls: {GRAPH: url}}: the text of the supergraph, and each subgraph's URL.
-// Every other line:              {id, query, variables, token, response}: response is what the router answered.
+// Every other line:              {id, query, variables, token, response, forget}: response is what the router answered.
 // One line of standard output each: {id, verdict, expected, requests}.
 import { createInterface } from 'node:readline';
 import {
@@ -185,7 +185,8 @@ async function run({ query, variables, token }) {
 }
 
 for await (const line of lines) {
-  const { id, response, ...operation } = JSON.parse(line);
+  const { id, response, forget, ...operation } = JSON.parse(line);
+  if (forget) subgraphs.asked.clear();
   let expected;
   try {
     expected = await run(operation);
