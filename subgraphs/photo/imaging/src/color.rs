@@ -112,7 +112,9 @@ impl Converter {
             (Depth::Eight, Some(Transform::Eight(transform))) => {
                 let mut samples = row.to_vec();
                 if self.model == Model::InvertedCmyk {
-                    samples.iter_mut().for_each(|sample| *sample = !*sample);
+                    for sample in samples.iter_mut() {
+                        *sample = !*sample;
+                    }
                 }
                 if self.spreads_gray {
                     samples = spread_gray(&samples, self.model);

@@ -105,8 +105,7 @@ impl<'a> Jpeg<'a> {
                 }
                 0xC3 => return Err(PictureError::LosslessJpeg),
                 0xC5..=0xC7 | 0xDE | 0xDF => return Err(PictureError::HierarchicalJpeg),
-                0xC9 | 0xCA | 0xCC => return Err(PictureError::ArithmeticJpeg),
-                0xCB | 0xCD..=0xCF => return Err(PictureError::ArithmeticJpeg),
+                0xC9..=0xCF => return Err(PictureError::ArithmeticJpeg),
                 0xC4 | 0xDB | 0xDD => segments.push(Segment::Header(header)),
                 0xE0 if body.starts_with(b"JFIF\0") => segments.push(Segment::Header(header)),
                 0xEE if body.starts_with(b"Adobe") => segments.push(Segment::Header(header)),
