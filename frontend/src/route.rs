@@ -154,7 +154,8 @@ mod tests {
             Route::Register {
                 next: Some("/upload".into()),
             },
-            Route::Welcome,
+            Route::Welcome { next: None },
+            Route::Goodbye,
             Route::Settings,
             Route::AboutRanking,
         ];

@@ -516,15 +516,15 @@ impl Expansion {
     }
 
     fn check(&self) -> Result<(), Refused> {
+        if self.0.iter().any(|size| size.nesting > MAX_NESTING) {
+            return Err(Refused::Nesting);
+        }
         let selections = self
             .0
             .iter()
             .fold(0_usize, |sum, size| sum.saturating_add(size.selections));
         if selections > MAX_SELECTIONS {
             return Err(Refused::Selections);
-        }
-        if self.0.iter().any(|size| size.nesting > MAX_NESTING) {
-            return Err(Refused::Nesting);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 const RESERVED: &str = "
     about account accounts api app archive assets auth blog callback cdn comment comments contact contribute dashboard
     developer developers docs download downloads email error errors everyone explore faq favicon feed feeds forum
-    graphql guest health home hot images img index internal latest legal license licence login logout manifest me
+    graphql guest health home hot images img index internal latest legal license licence goodbye login logout manifest me
     media metrics news notifications oauth page pages people photo photos picture pictures playground privacy profile
     profiles public ranking readiness register robots rss search session sessions settings share signin signout signup
     site sitemap sitemaps static stats status tags terms test trending upload uploads user username users version

@@ -112,7 +112,7 @@ impl Converter {
             (Depth::Eight, Some(Transform::Eight(transform))) => {
                 let mut samples = row.to_vec();
                 if self.model == Model::InvertedCmyk {
-                    for sample in samples.iter_mut() {
+                    for sample in &mut samples {
                         *sample = !*sample;
                     }
                 }

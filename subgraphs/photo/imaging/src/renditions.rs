@@ -271,7 +271,7 @@ mod tests {
             .collect();
         assert_eq!(strip, panorama);
         assert_eq!(sizes(12_000, 1000).last(), Some(&(8192, 683)));
-        assert_eq!(sizes(2, 12_000), [(1, 4096), (2, 12_000)]);
+        assert_eq!(sizes(2, 12_000), [(1, 8192), (2, 12_000)]);
     }
 
     #[test]
