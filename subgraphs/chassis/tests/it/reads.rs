@@ -1,5 +1,7 @@
 //! Reads and their connections while the database or the way there fails.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chassis::config::Secret;
@@ -91,11 +93,12 @@ async fn nothing_that_kills_a_connection_is_internal() {
         .connect_lazy(database.url().expose())
         .unwrap();
     let until = Instant::now() + Duration::from_secs(3);
+    let is_over = Arc::new(AtomicBool::new(false));
     let readers = (0..8).map(|_| {
-        let pool = pool.clone();
+        let (pool, is_over) = (pool.clone(), is_over.clone());
         tokio::spawn(async move {
             let (mut done, mut failed) = (0, Vec::new());
-            while Instant::now() < until {
+            while !is_over.load(Ordering::Relaxed) {
                 let slow = || sqlx::query("SELECT SLEEP(0.002), seq FROM seq_1_to_3").fetch_all(&pool);
                 match database::read(slow).await {
                     Ok(_) => done += 1,
@@ -117,7 +120,7 @@ async fn nothing_that_kills_a_connection_is_internal() {
     });
     let readers: Vec<_> = readers.collect();
     let mut round = 0;
-    while Instant::now() < until {
+    while round <= 20 || Instant::now() < until {
         let ids: Vec<i64> = sqlx::query_scalar(
             "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()",
         )
@@ -135,6 +138,7 @@ async fn nothing_that_kills_a_connection_is_internal() {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    is_over.store(true, Ordering::Relaxed);
     let mut done = 0;
     for reader in readers {
         let (read, failed) = reader.await.unwrap();
@@ -143,7 +147,7 @@ async fn nothing_that_kills_a_connection_is_internal() {
             assert_eq!(code, Code::Unavailable, "{error}");
         }
     }
-    assert!(done > 0 && round > 20, "{done} reads, {round} kills");
+    assert!(done > 0, "{round} kills");
 }
 
 async fn waits(connection: &mut sqlx::MySqlConnection) -> i64 {

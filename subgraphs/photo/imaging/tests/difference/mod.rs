@@ -1,4 +1,5 @@
 //! Colour differences.
+#![expect(clippy::many_single_char_names, reason = "the names of the formulas")]
 
 /// sRGB (IEC 61966-2-1) to CIELAB under D65.
 pub(crate) fn lab(rgb: [u8; 3]) -> [f64; 3] {
