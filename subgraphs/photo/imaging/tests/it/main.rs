@@ -12,7 +12,7 @@ use moxcms::ColorProfile;
 
 fn read(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/cases")
+        .join("tests/it/cases")
         .join(name);
     std::fs::read(path).unwrap()
 }
