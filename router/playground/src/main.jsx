@@ -49,3 +49,12 @@ const tabs = [
 createRoot(document.getElementById('playground')).render(
   <GraphiQL fetcher={fetcher} defaultTabs={tabs} defaultEditorToolsVisibility="variables" />,
 );
+
+// GraphiQL asks for the system's theme once. While people have chosen none, the editors follow it.
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', ({ matches }) => {
+  const { classList } = document.body;
+  if (!classList.contains('graphiql-light') && !classList.contains('graphiql-dark')) {
+    // Set by GraphiQL once the editor is loaded.
+    globalThis.__MONACO?.editor.setTheme(matches ? 'graphiql-DARK' : 'graphiql-LIGHT');
+  }
+});

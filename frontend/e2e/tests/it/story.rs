@@ -81,7 +81,7 @@ async fn upload(browser: &Browser, file: PathBuf) -> Result<String> {
     browser.click(Role::Link, "Upload").await?;
     browser.find(Role::Heading, "Upload photos").await?;
     let not_a_photo = file.with_file_name("letter.jpg");
-    std::fs::write(&not_a_photo, "Dear reader")?;
+    std::fs::write(&not_a_photo, "Dear reader, this is a letter.")?;
     browser.choose("Choose photos", &[not_a_photo]).await?;
     browser.reads("It is not a JPEG, PNG or WebP picture").await?;
     browser.click(Role::Button, "Remove").await?;
