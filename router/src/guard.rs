@@ -726,7 +726,7 @@ mod tests {
         };
         assert_eq!(refusal(&levels(7, 8)), Some("selections"));
         assert_eq!(
-            refusal(&levels(60, 2)),
+            refusal(&levels(30, 8)),
             Some("selections"),
             "more than a number can hold"
         );
