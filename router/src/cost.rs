@@ -5,7 +5,7 @@
 //! here, from the operation itself, where every page's size is known before anything is fetched.
 //!
 //! An object counts 1, times the sizes of the pages and lists around it. A page counts [`PAGE`] more, because it
-//! is a query of its own to a database, once for every object that it hangs on.
+//! is a separate query to a database, once for every object that it hangs on.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -179,7 +179,7 @@ impl Edge {
     }
 }
 
-/// A client by HTTP/2 may send each cookie in a line of its own. Nothing behind this expects that.
+/// A client by HTTP/2 may send each cookie in its own line. Nothing behind this expects that.
 fn join_cookies(request: &mut WebRequest<DefaultError>) {
     let headers = request.headers_mut();
     let cookies: Vec<&str> = headers

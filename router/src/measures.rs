@@ -37,7 +37,7 @@ const METRICS: [Metric; 14] = [
     ),
     Metric::Counter(
         "proofsheet_router_subgraph_errors_total",
-        "Requests that a subgraph did not answer, or answered with a failure of its own.",
+        "Requests that a subgraph did not answer, or answered with a failure.",
     ),
     Metric::Histogram(
         "proofsheet_router_subgraph_request_duration_seconds",

@@ -22,7 +22,7 @@ pub(crate) struct AllowlistPlugin {
 }
 
 impl AllowlistPlugin {
-    pub(crate) const NAME: &'static str = "known";
+    pub(crate) const NAME: &'static str = "operation_allowlist";
 }
 
 #[async_trait]

@@ -31,7 +31,7 @@ impl RouterPlugin for RequireOperationNamePlugin {
     type Config = ();
 
     fn plugin_name() -> &'static str {
-        "choice"
+        "require_operation_name"
     }
 
     fn on_plugin_init(payload: OnPluginInitPayload<Self>) -> OnPluginInitResult<Self> {

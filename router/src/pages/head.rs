@@ -208,7 +208,7 @@ fn shortened(text: &str) -> String {
         let space = usize::from(!line.is_empty());
         if line.chars().count() + space + word.chars().count() > LONGEST_DESCRIPTION {
             let left = LONGEST_DESCRIPTION.saturating_sub(line.chars().count() + space);
-            // A word of its own length would leave nothing at all.
+            // One word as long as the text would leave nothing.
             if line.is_empty() {
                 line.extend(word.chars().take(left));
             }

@@ -6,6 +6,7 @@
 //! `FUZZ_SECONDS=3600 cargo test --test router fuzz::release -- --ignored --nocapture`, after
 //! `cargo build --release --bin router`. `FUZZ_SEED` tries others, `FUZZ_INPUT` sends one saved input again.
 
+mod documents;
 mod input;
 mod scan;
 mod target;

@@ -1,4 +1,4 @@
-//! The router under test: a process of its own, whose CPU time and memory are read from outside.
+//! The router under test: a separate process, whose CPU time and memory are read from outside.
 
 use std::fs;
 use std::path::Path;

@@ -57,7 +57,7 @@ async fn measure(program: &Path, limit: Duration) {
     let mut slow = Vec::new();
     println!("{}", program.display());
     for case in 0..cases(0).len() {
-        // Other processes take caches away, so the least of a few counts; each is a document of its own.
+        // Other processes take caches away, so the least of a few counts; each is a different document.
         let mut least: Option<(Duration, String)> = None;
         let mut again = Duration::MAX;
         for number in 3..8 {

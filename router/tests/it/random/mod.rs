@@ -2,6 +2,9 @@
 
 mod operation;
 mod schema;
+mod smaller;
+mod writer;
 
-pub(crate) use operation::{Operation, Pools, operation};
+pub(crate) use operation::Operation;
 pub(crate) use schema::{Schema, supergraph};
+pub(crate) use writer::{Pools, operation};

@@ -1,54 +1,8 @@
-//! Writes random valid queries: aliases, fragments, conditions, variables that are given, null or absent, and
-//! repeated fields.
+//! The structure of a query, and its text.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
-use rand::RngExt as _;
-use rand::rngs::StdRng;
-use rand::seq::IndexedRandom as _;
-use serde_json::{Map, Value, json};
-
-use super::schema::{ArgumentShape, FieldShape, Schema};
-
-/// The router's own limits, so that few operations are refused by them.
-const MAX_DEPTH: usize = 10;
-const MAX_ALIASES: usize = 12;
-/// The library counts those of a fragment wherever it is spread.
-const MAX_DIRECTIVES: usize = 5;
-/// Pages inside one another.
-const MAX_PAGES: usize = 2;
-/// Selections of one operation.
-const MAX_SELECTIONS: usize = 40;
-
-/// Response keys that are names of other fields, of types, or words of the language.
-/// `id` is not among them: the router refuses it for other fields.
-const ALIASES: [&str; 15] = [
-    "a",
-    "b",
-    "title",
-    "username",
-    "author",
-    "nodes",
-    "node",
-    "votes",
-    "cursor",
-    "Photo",
-    "query",
-    "on",
-    "null",
-    "_entities",
-    "_x",
-];
-
-/// Values that arguments are chosen from.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Pools {
-    pub(crate) photos: Vec<String>,
-    pub(crate) usernames: Vec<String>,
-    pub(crate) days: Vec<String>,
-    pub(crate) cursors: Vec<String>,
-}
+use serde_json::{Map, Value};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Operation {
@@ -60,19 +14,19 @@ pub(crate) struct Operation {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Variable {
-    name: String,
-    type_name: String,
-    default: Option<String>,
+    pub(super) name: String,
+    pub(super) type_name: String,
+    pub(super) default: Option<String>,
     /// `None` is absent from the request.
-    value: Option<Value>,
+    pub(super) value: Option<Value>,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Fragment {
-    name: String,
-    on: String,
-    height: usize,
-    selections: Vec<Selection>,
+    pub(super) name: String,
+    pub(super) on: String,
+    pub(super) height: usize,
+    pub(super) selections: Vec<Selection>,
 }
 
 #[derive(Debug, Clone)]
@@ -84,354 +38,18 @@ pub(crate) enum Selection {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Field {
-    alias: Option<&'static str>,
-    name: String,
-    arguments: Vec<(String, String)>,
-    directives: Vec<String>,
-    selections: Vec<Selection>,
+    pub(super) alias: Option<&'static str>,
+    pub(super) name: String,
+    pub(super) arguments: Vec<(String, String)>,
+    pub(super) directives: Vec<String>,
+    pub(super) selections: Vec<Selection>,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Inline {
-    on: Option<String>,
-    directives: Vec<String>,
-    selections: Vec<Selection>,
-}
-
-/// A valid query.
-pub(crate) fn operation(schema: &Schema, pools: &Pools, rng: &mut StdRng) -> Operation {
-    let mut writer = Writer {
-        schema,
-        pools,
-        name: rng.random_bool(0.3).then_some("Named"),
-        rng,
-        variables: Vec::new(),
-        fragments: Vec::new(),
-        keys: BTreeMap::new(),
-        aliases: 0,
-        directives: 0,
-        selections: 0,
-        pages: 0,
-    };
-    let (selections, _) = writer.selections("Query", 1);
-    let mut operation = Operation {
-        name: writer.name,
-        variables: writer.variables,
-        fragments: writer.fragments,
-        selections,
-    };
-    operation.tidy();
-    operation
-}
-
-struct Writer<'a> {
-    schema: &'a Schema,
-    pools: &'a Pools,
-    rng: &'a mut StdRng,
-    name: Option<&'static str>,
-    variables: Vec<Variable>,
-    fragments: Vec<Fragment>,
-    /// The meaning of each response key of a type: the same everywhere, so that all selections can be merged.
-    keys: BTreeMap<(String, String), String>,
-    aliases: usize,
-    directives: usize,
-    selections: usize,
-    /// Pages inside one another at the moment; each multiplies the estimated cost.
-    pages: usize,
-}
-
-impl Writer<'_> {
-    /// Selections of a type at a depth, and how many levels they add.
-    fn selections(&mut self, on: &str, depth: usize) -> (Vec<Selection>, usize) {
-        let count = match depth {
-            1 => self.rng.random_range(1..4),
-            _ => self.rng.random_range(1..6),
-        };
-        let mut selections = Vec::new();
-        let mut height = 1;
-        for _ in 0..count {
-            let (selection, levels) = match self.rng.random_range(0..100) {
-                0..10 => self.inline(on, depth),
-                10..22 => self.spread(on, depth),
-                22..30 if !selections.is_empty() => {
-                    let again = selections.choose(self.rng).cloned().expect("it is not empty");
-                    self.again(on, again, depth)
-                }
-                _ => self.field(on, depth),
-            };
-            height = height.max(levels);
-            selections.push(selection);
-        }
-        (selections, height)
-    }
-
-    /// A field that was selected before, with other selections.
-    fn again(&mut self, on: &str, selection: Selection, depth: usize) -> (Selection, usize) {
-        let Selection::Field(mut field) = selection else {
-            return self.field(on, depth);
-        };
-        let shape = self
-            .schema
-            .fields(on)
-            .iter()
-            .find(|shape| shape.name == field.name);
-        if field.alias.is_some() {
-            self.aliases += 1;
-        }
-        if self.aliases > MAX_ALIASES {
-            return self.field(on, depth);
-        }
-        field.directives = self.directives();
-        let mut levels = 1;
-        if let Some(shape) = shape
-            && self.schema.is_object(&shape.returns)
-        {
-            (field.selections, levels) = self.inside(shape, &field.arguments, depth);
-        }
-        (Selection::Field(field), levels)
-    }
-
-    /// The selections of a field, and the levels of the field with them.
-    fn inside(
-        &mut self,
-        shape: &FieldShape,
-        arguments: &[(String, String)],
-        depth: usize,
-    ) -> (Vec<Selection>, usize) {
-        let is_page = shape.arguments.iter().any(|argument| argument.name == "first");
-        let pages = match arguments.iter().find(|(name, _)| name == "first") {
-            _ if !is_page => 0,
-            Some((_, size)) if self.is_given(size) => 1,
-            // A page of the default size has no others inside, or the estimated cost is too high.
-            _ => MAX_PAGES,
-        };
-        self.pages += pages;
-        let (selections, levels) = self.selections(&shape.returns, depth + 1);
-        self.pages -= pages;
-        (selections, levels + 1)
-    }
-
-    /// Whether this text of the document has a value of its own: no default applies.
-    fn is_given(&self, text: &str) -> bool {
-        let Some(name) = text.strip_prefix('$') else {
-            return true;
-        };
-        let mut variables = self.variables.iter();
-        variables.any(|variable| variable.name == name && variable.value.is_some())
-    }
-
-    fn inline(&mut self, on: &str, depth: usize) -> (Selection, usize) {
-        let directives = self.directives();
-        let (selections, levels) = self.selections(on, depth);
-        let on = self.rng.random_bool(0.6).then(|| on.to_owned());
-        let inline = Inline {
-            on,
-            directives,
-            selections,
-        };
-        (Selection::Inline(inline), levels)
-    }
-
-    /// Spreads a fragment: one that is there already, where it is not too deep, or a new one.
-    fn spread(&mut self, on: &str, depth: usize) -> (Selection, usize) {
-        let known: Vec<_> = self
-            .fragments
-            .iter()
-            .filter(|fragment| {
-                fragment.on == on && depth + fragment.height <= MAX_DEPTH + 1 && self.pages == 0
-            })
-            .map(|fragment| (fragment.name.clone(), fragment.height))
-            .collect();
-        let (name, height) = match known.choose(self.rng) {
-            Some(known) if self.rng.random_bool(0.5) => known.clone(),
-            _ => {
-                let (selections, height) = self.selections(on, depth);
-                let name = format!("F{}", self.fragments.len());
-                let (on, key) = (on.to_owned(), name.clone());
-                self.fragments.push(Fragment {
-                    name,
-                    on,
-                    height,
-                    selections,
-                });
-                (key, height)
-            }
-        };
-        let directives = self.directives();
-        (Selection::Spread { name, directives }, height)
-    }
-
-    fn field(&mut self, on: &str, depth: usize) -> (Selection, usize) {
-        self.selections += 1;
-        let is_full = self.selections > MAX_SELECTIONS || depth + 1 > MAX_DEPTH;
-        let shapes: Vec<&FieldShape> = self
-            .schema
-            .fields(on)
-            .iter()
-            .filter(|shape| {
-                let is_page = shape.arguments.iter().any(|argument| argument.name == "first");
-                !(self.schema.is_object(&shape.returns) && is_full || is_page && self.pages >= MAX_PAGES)
-            })
-            .collect();
-        let shape = match shapes.choose(self.rng) {
-            Some(shape) if self.rng.random_bool(0.93) => *shape,
-            _ => {
-                let field = self.keyed(on, "__typename", Vec::new());
-                return (Selection::Field(field), 1);
-            }
-        };
-        let arguments = shape
-            .arguments
-            .iter()
-            .filter_map(|argument| Some((argument.name.clone(), self.argument(argument)?)))
-            .collect();
-        let mut field = self.keyed(on, &shape.name, arguments);
-        // The key stood for something else: then that is selected instead.
-        let shape = self
-            .schema
-            .fields(on)
-            .iter()
-            .find(|shape| shape.name == field.name);
-        let mut levels = 1;
-        if let Some(shape) = shape
-            && self.schema.is_object(&shape.returns)
-        {
-            (field.selections, levels) = self.inside(shape, &field.arguments, depth);
-        }
-        field.directives = self.directives();
-        (Selection::Field(field), levels)
-    }
-
-    /// A field under a response key that stands for nothing else on this type; `__typename` where none is free.
-    fn keyed(&mut self, on: &str, name: &str, arguments: Vec<(String, String)>) -> Field {
-        let mut signature = name.to_owned();
-        for (argument, value) in &arguments {
-            signature.extend([" ", argument.as_str(), ":", value.as_str()]);
-        }
-        let mut keys: Vec<Option<&'static str>> = ALIASES.sample(self.rng, 4).copied().map(Some).collect();
-        keys.insert(if self.rng.random_bool(0.88) { 0 } else { 4 }, None);
-        for alias in keys {
-            if alias.is_some() && self.aliases >= MAX_ALIASES {
-                continue;
-            }
-            let key = (on.to_owned(), alias.unwrap_or(name).to_owned());
-            if self.keys.get(&key).is_some_and(|taken| *taken != signature) {
-                continue;
-            }
-            self.keys.insert(key, signature);
-            self.aliases += usize::from(alias.is_some());
-            let name = name.to_owned();
-            return Field {
-                alias,
-                name,
-                arguments,
-                directives: Vec::new(),
-                selections: Vec::new(),
-            };
-        }
-        Field {
-            alias: None,
-            name: "__typename".to_owned(),
-            arguments: Vec::new(),
-            directives: Vec::new(),
-            selections: Vec::new(),
-        }
-    }
-
-    fn directives(&mut self) -> Vec<String> {
-        let mut directives = Vec::new();
-        for name in ["skip", "include"] {
-            if self.directives >= MAX_DIRECTIVES || !self.rng.random_bool(0.06) {
-                continue;
-            }
-            self.directives += 1;
-            // Most of what is selected stays.
-            let truth = self.rng.random_bool(0.3) == (name == "skip");
-            let condition = match self.rng.random_range(0..4) {
-                0 => truth.to_string(),
-                1 => self.variable("Boolean!", None, Some(json!(truth))),
-                2 => self.variable("Boolean!", Some(truth.to_string()), None),
-                _ => self.variable("Boolean", Some((!truth).to_string()), Some(json!(truth))),
-            };
-            directives.push(format!("@{name}(if: {condition})"));
-        }
-        directives
-    }
-
-    /// The value of an argument as the document writes it; `None` leaves it out.
-    fn argument(&mut self, argument: &ArgumentShape) -> Option<String> {
-        let is_required = argument.is_required();
-        // Small pages inside pages, or the estimated cost is too high.
-        let is_omitted =
-            !is_required && (argument.name != "first" || self.pages == 0) && self.rng.random_bool(0.4);
-        if is_omitted {
-            return None;
-        }
-        let value = self.value(argument);
-        let nullable = argument.type_name.trim_end_matches('!').to_owned();
-        let literal = value.to_string();
-        Some(match self.rng.random_range(0..12) {
-            0..5 => literal,
-            5..8 => self.variable(&argument.type_name, None, Some(value)),
-            // A nullable variable may stand where the schema or the operation has a default.
-            8 if argument.has_default && self.pages == 0 => self.variable(&nullable, None, None),
-            9 => {
-                let type_name = if self.rng.random_bool(0.5) {
-                    &nullable
-                } else {
-                    &argument.type_name
-                };
-                self.variable(type_name, Some(literal), None)
-            }
-            10 => {
-                let other = self.value(argument).to_string();
-                self.variable(&nullable, Some(other), Some(value))
-            }
-            _ if argument.type_name.ends_with('!') => self.variable(&argument.type_name, None, Some(value)),
-            _ => match self.rng.random_range(0..3) {
-                0 => "null".to_owned(),
-                1 => self.variable(&nullable, None, None),
-                _ => self.variable(&nullable, None, Some(Value::Null)),
-            },
-        })
-    }
-
-    fn value(&mut self, argument: &ArgumentShape) -> Value {
-        let pools = self.pools;
-        let mut pick = |from: &[String], otherwise: &str| {
-            let chosen = from.choose(self.rng).filter(|_| self.rng.random_bool(0.97));
-            json!(chosen.map_or(otherwise, String::as_str))
-        };
-        match argument.name.as_str() {
-            "first" => json!(self.rng.random_range(1..4)),
-            "after" => pick(&pools.cursors, "nonsense"),
-            "day" => pick(&pools.days, "2020-02-29"),
-            "id" => pick(&pools.photos, "01936f5e-7c00-7000-8000-000000000001"),
-            "username" => pick(&pools.usernames, "missing"),
-            name => panic!("there is no value for an argument {name}"),
-        }
-    }
-
-    /// A variable of this type, default and value: a new one, or sometimes one that is there already.
-    fn variable(&mut self, type_name: &str, default: Option<String>, value: Option<Value>) -> String {
-        let same = self.variables.iter().find(|variable| {
-            variable.type_name == type_name && variable.default == default && variable.value == value
-        });
-        if let Some(same) = same
-            && self.rng.random_bool(0.5)
-        {
-            return format!("${}", same.name);
-        }
-        let name = format!("v{}", self.variables.len());
-        let reference = format!("${name}");
-        self.variables.push(Variable {
-            name,
-            type_name: type_name.to_owned(),
-            default,
-            value,
-        });
-        reference
-    }
+    pub(super) on: Option<String>,
+    pub(super) directives: Vec<String>,
+    pub(super) selections: Vec<Selection>,
 }
 
 impl Operation {
@@ -443,28 +61,8 @@ impl Operation {
         Value::Object(given.collect::<Map<_, _>>())
     }
 
-    /// The operation in every way that is one step smaller.
-    pub(crate) fn smaller(&self) -> Vec<Self> {
-        let mut all = Vec::new();
-        let mut add = |change: &dyn Fn(&mut Self)| {
-            let mut smaller = self.clone();
-            change(&mut smaller);
-            smaller.tidy();
-            all.push(smaller);
-        };
-        for selections in smaller_selections(&self.selections) {
-            add(&|operation| operation.selections.clone_from(&selections));
-        }
-        for (position, fragment) in self.fragments.iter().enumerate() {
-            for selections in smaller_selections(&fragment.selections) {
-                add(&|operation| operation.fragments[position].selections.clone_from(&selections));
-            }
-        }
-        all
-    }
-
     /// Removes fragments and variables that nothing uses any more.
-    fn tidy(&mut self) {
+    pub(super) fn tidy(&mut self) {
         loop {
             let text = self.to_string();
             let before = self.fragments.len();
@@ -497,73 +95,6 @@ impl Operation {
 fn has_word(text: &str, word: &str) -> bool {
     text.match_indices(word)
         .any(|(at, _)| !text[at + word.len()..].starts_with(|next: char| next.is_ascii_digit()))
-}
-
-/// Larger changes come first, because they save the most.
-fn smaller_selections(selections: &[Selection]) -> Vec<Vec<Selection>> {
-    let mut all = Vec::new();
-    for position in 0..selections.len() {
-        let with = |replacement: Vec<Selection>| {
-            let mut changed = selections.to_vec();
-            changed.splice(position..=position, replacement);
-            changed
-        };
-        if selections.len() > 1 {
-            all.push(with(Vec::new()));
-        }
-        match &selections[position] {
-            Selection::Field(field) => {
-                if field.alias.is_some() {
-                    all.push(with(vec![Selection::Field(Field {
-                        alias: None,
-                        ..field.clone()
-                    })]));
-                }
-                for argument in 0..field.arguments.len() {
-                    let mut field = field.clone();
-                    field.arguments.remove(argument);
-                    all.push(with(vec![Selection::Field(field)]));
-                }
-                if !field.directives.is_empty() {
-                    let directives = field.directives[1..].to_vec();
-                    all.push(with(vec![Selection::Field(Field {
-                        directives,
-                        ..field.clone()
-                    })]));
-                }
-                for selections in smaller_selections(&field.selections) {
-                    all.push(with(vec![Selection::Field(Field {
-                        selections,
-                        ..field.clone()
-                    })]));
-                }
-            }
-            Selection::Inline(inline) => {
-                all.push(with(inline.selections.clone()));
-                if !inline.directives.is_empty() {
-                    all.push(with(vec![Selection::Inline(Inline {
-                        directives: Vec::new(),
-                        ..inline.clone()
-                    })]));
-                }
-                for selections in smaller_selections(&inline.selections) {
-                    all.push(with(vec![Selection::Inline(Inline {
-                        selections,
-                        ..inline.clone()
-                    })]));
-                }
-            }
-            Selection::Spread { name, directives } => {
-                if !directives.is_empty() {
-                    all.push(with(vec![Selection::Spread {
-                        name: name.clone(),
-                        directives: Vec::new(),
-                    }]));
-                }
-            }
-        }
-    }
-    all
 }
 
 fn block(selections: &[Selection]) -> String {
