@@ -232,7 +232,7 @@ async fn post(body: &str) -> Result<Answer, ApiError> {
             field: None,
             request_id,
         }),
-        // A proxy before the site answers for it with a page of its own.
+        // A proxy before the site answers for it with its own page.
         502..=504 if !body.starts_with('{') => Err(ApiError {
             code: Code::Unavailable,
             field: None,
@@ -458,7 +458,7 @@ async fn send_file(file: &File, on_progress: impl Fn(u8) + 'static) -> Result<Up
         (201, Ok(Some(body))) => serde_json::from_str(&body).map_err(|_| unreachable),
         (_, body) => {
             let body = body.ok().flatten().unwrap_or_default();
-            // A proxy answers in a language of its own.
+            // A proxy answers in its own language.
             let error: UploadError = serde_json::from_str(&body).unwrap_or_default();
             Err(UploadError { status, ..error })
         }

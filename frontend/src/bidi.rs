@@ -1,4 +1,4 @@
-//! Isolation of people's texts where they stand beside other text without an element of their own. In an element,
+//! Isolation of people's texts where they stand beside other text without an element around them. In an element,
 //! `dir="auto"` does the same. The router compiles this file too, for pages and feeds.
 
 const FIRST_STRONG_ISOLATE: char = '\u{2068}';

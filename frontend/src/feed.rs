@@ -200,7 +200,7 @@ impl Feed {
         self.show(new, at_once, then);
     }
 
-    /// Shows so many at once, and the others each in a moment of its own: a page of them together would be felt.
+    /// Shows so many at once, and the others one after another: a whole page at once would delay input.
     fn show(&self, mut new: VecDeque<PhotoTile>, at_once: usize, then: Status) {
         let at_once = at_once.min(new.len());
         self.photos.update(|photos| photos.extend(new.drain(..at_once)));

@@ -1,4 +1,4 @@
-//! Parts of the app that few visits need: each is a file of its own, fetched when it is first asked for.
+//! Parts of the app that few visits need: each is a separate file, fetched when it is first asked for.
 //!
 //! The splitter cuts at the functions marked here, and moves along what only they lead to. Each answers functions that
 //! draw, so that fetching waits and drawing does not.

@@ -122,7 +122,7 @@ pub(crate) struct Uploads {
     owner: StoredValue<Owner>,
     /// Whether files are held over the window.
     is_hovered: RwSignal<bool>,
-    /// Files that wait for the upload page, whose code is a part of its own.
+    /// Files that wait for the upload page, whose code is loaded separately.
     dropped: RwSignal<Vec<SendWrapper<File>>>,
 }
 

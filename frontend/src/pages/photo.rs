@@ -1,4 +1,4 @@
-//! One photo: over the timeline that it was opened from, or as a page of its own.
+//! One photo: over the timeline that it was opened from, or as its own page.
 
 use cynic::{MutationBuilder, QueryBuilder};
 use leptos::prelude::*;

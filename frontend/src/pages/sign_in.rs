@@ -1,4 +1,4 @@
-//! Signing in and joining, as pages of their own.
+//! Signing in and joining, as separate pages.
 
 use leptos::prelude::*;
 

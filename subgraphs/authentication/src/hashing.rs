@@ -109,7 +109,7 @@ impl Place {
 }
 
 impl Turn {
-    /// A new hash of `password`, normalised (NFC), with a salt of its own.
+    /// A new hash of `password`, normalised (NFC), with its own salt.
     pub async fn hash(&self, password: &str) -> Result<PasswordHash, Error> {
         let salt: [u8; 16] = rand::random();
         let output = self

@@ -78,7 +78,7 @@ pub struct SealedKey {
     pub signs_from: DateTime<Utc>,
 }
 
-/// Seals private keys under a key of its own derived from `KEY_SECRET`.
+/// Seals private keys under a separate key derived from `KEY_SECRET`.
 #[derive(Clone)]
 pub struct Sealer(XChaCha20Poly1305);
 

@@ -2,7 +2,7 @@
 //!
 //! It counts in the database, so that all replicas count together, and once per GraphQL field, so that aliases do not
 //! multiply attempts. A window does not move when it is full: during an attack the next window still begins. An address
-//! from which the account has signed in before has a bucket of its own, so that attempts from other addresses do not
+//! from which the account has signed in before has its own bucket, so that attempts from other addresses do not
 //! lock the owner out.
 
 use std::net::IpAddr;

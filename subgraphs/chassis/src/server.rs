@@ -255,7 +255,7 @@ async fn observed(request: Request, next: Next) -> Response {
 /// Monitoring requests these every few seconds; counting them would hide real requests.
 const PROBES: [&str; 3] = ["/health", "/readiness", "/metrics"];
 
-/// A client may make up methods, so only those that we know get a line of their own.
+/// A client may make up methods, so only those that we know get their own line.
 fn known(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -76,7 +76,7 @@ pub fn request_id() -> Option<String> {
     REQUEST_ID.try_with(Clone::clone).ok()
 }
 
-/// Runs `work` as a task of its own that still belongs to the request of this one, in the log and in traces.
+/// Runs `work` as a separate task that still belongs to the request of this one, in the log and in traces.
 pub fn spawn<F>(work: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Pictures are decoded and encoded in a process of their own, one for each picture, which a sandbox shuts in.
+//! Pictures are decoded and encoded in a separate process for each picture, inside a sandbox.
 //!
 //! If a picture crashes a decoder, only that process ends. It is this program again, with the subcommand
 //! `imaging-worker`: [`child`] is its side, `protocol` what both say, `sandbox` what it gives up first.

@@ -1,4 +1,4 @@
-//! All SQL about photos. Uploads and what is to be swept have files of their own.
+//! All SQL about photos. Uploads and the sweep have separate files.
 //!
 //! A photo whose author was deleted counts as gone from that moment, before the sweeper comes by.
 

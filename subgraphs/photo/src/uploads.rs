@@ -1,7 +1,7 @@
 //! `POST /media/uploads`: takes the bytes of a picture and answers once all of its files are stored.
 //!
 //! The bytes go to a file without a name that ends with the request, and they alone decide what it is. Decoding is
-//! what costs memory and time, so it happens in a process of its own ([`crate::imaging_worker`]); uploads beyond its
+//! what costs memory and time, so it happens in a separate process ([`crate::imaging_worker`]); uploads beyond its
 //! limits wait in order, and one that comes when too many wait is refused.
 
 use std::collections::HashMap;
@@ -301,7 +301,7 @@ async fn accept(
     let started = Instant::now();
     // A client that goes away drops this, and with it the worker.
     let processed = share.process(&file).await?;
-    // On a task of its own: files are stored with their row, or not at all.
+    // In a separate task: files are stored with their row, or not at all.
     let storing = store_processed(Job {
         state: state.clone(),
         owner: viewer.id,

@@ -15,7 +15,7 @@ const URL_FILE: &str = "test-database-url";
 const START_ONE: &str =
     "Start one in another terminal with `./dev db`, or run these tests with `./dev test`.";
 
-/// A schema of its own on the test database, migrated, and dropped at the end of the test.
+/// A separate schema on the test database, migrated, and dropped at the end of the test.
 #[derive(Debug)]
 pub struct TestDatabase {
     server: String,

@@ -19,7 +19,7 @@ use vote::{MIGRATOR, Vote, reconcile, recount, routes, spawn_jobs};
 enum Arguments {
     #[command(flatten)]
     Common(Task<Service>),
-    /// Count every vote anew, repair the tallies that differ, and print how many did.
+    /// Recount all votes, correct the tallies that differ, and print how many did.
     Recount(Offline),
 }
 

@@ -57,7 +57,7 @@ const LOADER: &str = "./parts.js";
 #[derive(Debug, Parser)]
 #[command(name = "./dev bundle", bin_name = "./dev bundle", max_term_width = 100)]
 struct Arguments {
-    /// Bundles quickly and without making anything small, into a folder of its own. Pages reload by themselves when
+    /// Bundles quickly and without making anything small, into a separate folder. Pages reload by themselves when
     /// the bundle changes. `./dev watch` serves it.
     #[arg(long)]
     development: bool,

@@ -190,7 +190,7 @@ impl Test<'_> {
         Ok(())
     }
 
-    /// On a cluster of its own, which is spoilt afterwards.
+    /// On a separate cluster, which cannot be used afterwards.
     async fn run_control(&mut self, control: Control, seed: u64) -> Result<()> {
         let fault = match control {
             Control::Rmw => Fault::Nothing,

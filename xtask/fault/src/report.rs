@@ -211,8 +211,8 @@ pub(crate) fn write(file: &Path, command: &str, runs: &[Outcomes]) -> Result<()>
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let text = format!(
         "# What faults do\n\n\
-         Made by `{command}` on {cores} cores. Each run has a seed of its own, and the same seed is the same schedule.\n\
-         The whole system runs: three database nodes on a network of their own, two processes of each service, the router,\n\
+         Made by `{command}` on {cores} cores. Each run has its own seed, and the same seed is the same schedule.\n\
+         The whole system runs: three database nodes on their own network, two processes of each service, the router,\n\
          an object store. Eight people register, publish, vote, comment, delete and refresh their sessions through the\n\
          router, and three writers count past it, while the fault happens; then the audit compares what was acknowledged\n\
          with every node, with the files, and with what the site says. A write whose answer was lost is *unknown*: it may\n\

@@ -1,4 +1,4 @@
-//! A small disk, for what happens when it is full: a file system of its own, in memory. Mounting it needs root.
+//! A small disk, for what happens when it is full: a separate file system, in memory. Mounting it needs root.
 
 use std::fs::{self, File};
 use std::io::Write as _;

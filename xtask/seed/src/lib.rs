@@ -235,7 +235,7 @@ async fn upload(member: &Member<'_>, picture: &Picture) -> Result<String> {
         .await
 }
 
-/// Every photo has an appeal of its own, so that the timelines have an order worth looking at.
+/// Every photo has its own appeal, so that the timelines have an order worth looking at.
 async fn vote(members: &[Member<'_>], photos: &[Published]) -> Result<()> {
     const CAST: &str =
         "mutation($photo: ID!, $vote: VoteChoice!) { castVote(photoId: $photo, vote: $vote) { id } }";

@@ -100,7 +100,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes it a Swarm of its own.
+    /// Starts a Swarm with this engine alone.
     pub(super) async fn swarm(&mut self) -> Result<String> {
         let state = ["info", "--format", "{{.Swarm.LocalNodeState}}"];
         if self.docker(&state).await? == "inactive" {

@@ -1,6 +1,6 @@
 //! Several engines as the machines of a Swarm, a node of the database on each of three; and machines are lost.
 //!
-//! The part on one engine has an engine, secrets and a folder of its own, so both can be done at once.
+//! The part on one engine has its own engine, secrets and folder, so both can be done at once.
 
 mod anew;
 mod lost;
@@ -89,7 +89,7 @@ async fn walk(swarm: &mut Swarm, table: &mut Table, binaries: &Path) -> Result<(
         .step("register, upload, vote, comment", Visit::begin(&site))
         .await?;
     table.step("compose/swarm status", swarm.status()).await?;
-    // With a port of its own on each machine a router ends before the next one starts there.
+    // With its own port on each machine a router ends before the next one starts there.
     let requests = if has_ipvs() { NoneFails } else { SomeMayFail };
     let work = under_load(&visit, requests, swarm.roll_routers());
     table.try_step("load: update the routers", work).await;

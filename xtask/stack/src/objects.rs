@@ -1,4 +1,4 @@
-//! A new site that has its photos in an object store of its own.
+//! A new site that has its photos in its own object store.
 
 use anyhow::Result;
 

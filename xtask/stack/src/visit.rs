@@ -183,7 +183,7 @@ pub(super) fn files(photo: &Value) -> Vec<String> {
         .collect()
 }
 
-/// A small picture of its own.
+/// A small picture that no other visit uploads.
 pub(super) fn picture(number: usize) -> Result<Vec<u8>> {
     let shade = u8::try_from(number * 50 % 256)?;
     let picture = RgbImage::from_fn(400, 300, |x, y| {

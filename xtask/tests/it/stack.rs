@@ -73,7 +73,7 @@ fn every_service_may_do_and_use_only_so_much() {
             assert_eq!(service["cap_drop"], serde_json::json!(["ALL"]), "{file}: {name}");
             assert!(
                 service["networks"].is_array(),
-                "{file}: {name} would be in a network of its own"
+                "{file}: {name} would be in its own network"
             );
         }
     }

@@ -373,7 +373,7 @@ async fn what_was_given_up_does_not_come_back() {
     }
     lab.start(1);
     blocking(|| wait_until("slot 1 refuses", LONG, || lab.says(1).contains("given up")));
-    println!("the third has a write of its own: {}", lab.says(1));
+    println!("the third has a write that the others lack: {}", lab.says(1));
     assert!(lab.in_step(2, 2) && lab.in_step(3, 2));
 }
 
@@ -398,7 +398,7 @@ async fn strangers_are_kept_out() {
     assert_eq!(complaints, 2, "each peer is complained about once");
     blocking(|| lab.stop(&[3]));
 
-    // A volume that belongs to a cluster of its own.
+    // A volume that belongs to another cluster.
     fs::rename(lab.volume(3), lab.folder.path().join("away")).unwrap();
     blocking(|| lab.stop(&[1, 2]));
     for slot in [1, 2] {

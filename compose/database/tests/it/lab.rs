@@ -21,7 +21,7 @@ const SECRET: &str = "the secret of all three nodes";
 /// A machine with three nodes is busy enough: labs run one after the other.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Nodes, each on a machine of its own; all of it goes when this is dropped.
+/// Nodes, each on its own machine; all of it goes when this is dropped.
 pub(crate) struct Lab {
     network: Network,
     nodes: u32,

@@ -197,7 +197,7 @@ fn Placeholder(hash: String) -> impl IntoView {
             // One that cannot be read leaves the plain surface.
             let _ = draw_placeholder(&canvas, &hash);
         };
-        // Each in a moment of its own: a page of them at once would be felt.
+        // One after another: a whole page at once would delay input.
         set_timeout(draw, Duration::ZERO);
     });
     view! { <canvas class="picture-placeholder" aria-hidden="true" node_ref=canvas></canvas> }

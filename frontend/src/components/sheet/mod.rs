@@ -19,7 +19,7 @@ pub(crate) fn Sheet(
     /// Asked by Escape, by the button, and by a click beside it.
     #[prop(into)]
     on_close: Callback<()>,
-    /// A class of its own, for a sheet with another shape.
+    /// Another class, for a sheet with another shape.
     #[prop(optional)]
     class: &'static str,
     children: Children,

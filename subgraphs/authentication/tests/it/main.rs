@@ -86,7 +86,7 @@ impl Replica {
     }
 }
 
-/// The service on a database of its own.
+/// The service on its own database.
 pub(crate) struct Service {
     pub(crate) clock: TestClock,
     pub(crate) state: State,

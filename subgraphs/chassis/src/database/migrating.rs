@@ -140,7 +140,7 @@ async fn hold(connection: &mut MySqlConnection, holder: Uuid, term: Duration) ->
     Ok(held == Some(holder))
 }
 
-/// Renews the lease, and returns when it was lost. On a connection of its own: the other one may be busy for long.
+/// Renews the lease, and returns when it was lost. On a separate connection: the other one may be busy for long.
 async fn keep_lease(options: &MySqlConnectOptions, holder: Uuid, term: Duration) -> MigrationError {
     loop {
         tokio::time::sleep(term / 3).await;

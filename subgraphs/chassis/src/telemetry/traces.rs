@@ -47,7 +47,7 @@ impl TraceConfig {
     }
 }
 
-/// Sends the spans of the process that goes by the name `service`, in batches, from a thread of its own.
+/// Sends the spans of the process that goes by the name `service`, in batches, from its own thread.
 pub(super) fn provider(service: &'static str, endpoint: String) -> anyhow::Result<SdkTracerProvider> {
     let exporter = SpanExporter::builder()
         .with_http()

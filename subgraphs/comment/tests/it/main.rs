@@ -36,7 +36,7 @@ struct Elsewhere {
     asked: usize,
 }
 
-/// A service with a schema of its own.
+/// A service with its own schema.
 struct Service {
     client: Client,
     clock: TestClock,

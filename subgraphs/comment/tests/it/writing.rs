@@ -164,7 +164,7 @@ async fn a_key_is_bound_to_its_input() {
         changed[field] = value;
         let answer = service.try_add(ada, changed.clone()).await;
         assert_eq!(answer.error(), "CONFLICT idempotencyKey", "{field}");
-        // Under a key of its own it is written.
+        // Under another key it is written.
         changed["idempotencyKey"] = json!(format!("one with another {field}"));
         service.try_add(ada, changed).await.data();
     }

@@ -18,7 +18,7 @@ use testkit::{Client, INTERNAL_SECRET, Issuer, TestClock, TestDatabase};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// A photo service with a database and a folder of its own.
+/// A photo service with its own database and folder.
 pub(crate) struct Site {
     pub db: TestDatabase,
     pub clock: TestClock,

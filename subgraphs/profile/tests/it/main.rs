@@ -16,7 +16,7 @@ use serde_json::Value;
 use testkit::{Client, INTERNAL_SECRET, Issuer, TestClock, TestDatabase};
 use tokio_util::sync::CancellationToken;
 
-/// A service with a schema of its own.
+/// A service with its own schema.
 struct Service {
     client: Client,
     clock: TestClock,

@@ -23,7 +23,7 @@ use vote::Vote;
 use vote::domain::{PhotoId, PublishedPhoto};
 use vote::reconcile::Others;
 
-/// The service with a database of its own, and what it asks of other services answered by a small server.
+/// The service with its own database, and what it asks of other services answered by a small server.
 pub(crate) struct App {
     pub(crate) clock: TestClock,
     pub(crate) service: Vote,

@@ -15,7 +15,7 @@ use crate::system::database::write_private;
 use crate::system::secret;
 use crate::system::services::Surroundings;
 
-/// The port of every service: each has an address of its own.
+/// The port of every service: each has its own address.
 const PORT: u16 = 5000;
 /// The last parts of addresses.
 const ROUTER: u8 = 100;

@@ -1,6 +1,6 @@
-//! Machines on one machine: network namespaces with an address each, on a bridge in a namespace of its own.
+//! Machines on one machine: network namespaces with an address each, on a bridge in its own namespace.
 //!
-//! A Docker engine on the same machine drops what crosses bridges; in a namespace of its own, this one is out of its
+//! A Docker engine on the same machine drops what crosses bridges; in its own namespace, this one is out of its
 //! reach. Everything here needs root.
 
 mod slow;

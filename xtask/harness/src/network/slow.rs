@@ -1,6 +1,6 @@
 //! A slow link, made in user space: not every kernel has netem.
 //!
-//! The machine's port moves to a bridge of its own. Between the two bridges, every frame goes through a pair of taps and
+//! The machine's port moves to its own bridge. Between the two bridges, every frame goes through a pair of taps and
 //! waits here for its time.
 
 use std::io;

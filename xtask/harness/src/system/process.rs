@@ -44,7 +44,7 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `program` under `name`.
     ///
-    /// The child leads a process group of its own, so that Ctrl-C in a terminal reaches only us and
+    /// The child leads its own process group, so that Ctrl-C in a terminal reaches only us and
     /// we decide the order of stopping. `setpriv` makes the kernel tell it to stop should we be killed.
     pub(crate) fn spawn(
         name: &str,
@@ -245,7 +245,7 @@ impl Sink {
     }
 }
 
-/// `photo          │ `, in a colour of its own on a terminal.
+/// `photo          │ `, in its own colour on a terminal.
 fn prefix(name: &str) -> String {
     let padded = format!("{name:<14}");
     if std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
