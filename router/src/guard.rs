@@ -3,8 +3,7 @@
 //! The library parses JSON recursively, puts fragments in the place of their names without a limit, and validates in
 //! time that grows faster than the document. Everything here is one pass over the bytes, without recursion.
 //!
-//! [`check`] is the whole of it for the body of a POST request; the plugin calls its parts where the library has read
-//! the body, and where it has decoded the document.
+//! The plugin calls [`check_json`] once the library has read the body, and [`check_document`] once it has decoded the document.
 
 mod document;
 
@@ -22,7 +21,6 @@ use hive_router::plugins::hooks::on_plugin_init::{OnPluginInitPayload, OnPluginI
 use hive_router::plugins::plugin_trait::{EndHookPayload as _, RouterPlugin, StartHookPayload as _};
 use hive_router::query_planner::utils::parsing::safe_parse_operation;
 use hive_router::sonic_rs::{JsonNumberTrait as _, JsonValueMutTrait as _, JsonValueTrait as _, Value};
-use serde::Deserialize;
 
 pub use document::check_document;
 
@@ -123,25 +121,6 @@ impl Refused {
     fn into_error(self) -> GraphQLError {
         metrics::counter!("proofsheet_router_guard_refused_total", "reason" => self.reason()).increment(1);
         GraphQLError::from_message_and_code(self.to_string(), "INVALID_INPUT")
-    }
-}
-
-/// Checks the body of a POST request and the document in it.
-///
-/// A body that is not JSON, or has no document, passes: the library explains what is wrong with it.
-///
-/// # Errors
-///
-/// Names the limit that the request exceeds.
-pub fn check(body: &[u8]) -> Result<(), Refused> {
-    #[derive(Deserialize)]
-    struct Body {
-        query: Option<String>,
-    }
-    check_json(body)?;
-    match serde_json::from_slice(body) {
-        Ok(Body { query: Some(query) }) => check_document(&query),
-        _ => Ok(()),
     }
 }
 
@@ -288,15 +267,21 @@ mod tests {
         for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":", "}]")] {
             let levels = MAX_JSON_DEPTH / open.matches(['[', '{']).count();
             let nested = |levels: usize| format!("{}1{}", open.repeat(levels), close.repeat(levels));
-            assert_eq!(check(nested(levels).as_bytes()), Ok(()));
-            assert_eq!(check(nested(levels + 1).as_bytes()), Err(Refused::JsonDepth));
-            assert_eq!(check(open.repeat(20_000).as_bytes()), Err(Refused::JsonDepth));
+            assert_eq!(check_json(nested(levels).as_bytes()), Ok(()));
+            assert_eq!(check_json(nested(levels + 1).as_bytes()), Err(Refused::JsonDepth));
+            assert_eq!(
+                check_json(open.repeat(20_000).as_bytes()),
+                Err(Refused::JsonDepth)
+            );
         }
         let brackets = "[".repeat(1000);
         let in_a_string = format!(r#"{{"query":"{{ a }}","variables":{{"a":"\"{brackets}\\"}}}}"#);
-        assert_eq!(check(in_a_string.as_bytes()), Ok(()));
+        assert_eq!(check_json(in_a_string.as_bytes()), Ok(()));
         let behind_an_escape_outside = format!(r#"{{"a":\"{brackets}"#);
-        assert_eq!(check(behind_an_escape_outside.as_bytes()), Err(Refused::NotJson));
+        assert_eq!(
+            check_json(behind_an_escape_outside.as_bytes()),
+            Err(Refused::NotJson)
+        );
     }
 
     #[test]
