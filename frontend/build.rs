@@ -33,7 +33,7 @@ fn register_schema(folder: &Path) {
     println!("cargo::rerun-if-changed={}", supergraph.display());
     cynic_codegen::register_schema("proofsheet")
         .from_sdl_file(supergraph)
-        .expect("supergraph.graphql is a GraphQL schema; `./dev compose` writes it")
+        .expect("supergraph.graphql is a GraphQL schema; `./dev supergraph` writes it")
         .as_default()
         .expect("the build script may write its output folder");
 }

@@ -1,7 +1,7 @@
 //! The commands behind `./dev`.
 
 mod comments;
-mod compose;
+mod supergraph;
 mod dependencies;
 mod fresh;
 mod program;
@@ -36,7 +36,7 @@ enum Command {
     /// Runs a database for `cargo test`
     Db(Forwarded),
     /// Writes supergraph.graphql from the subgraphs' own schemas
-    Compose,
+    Supergraph,
     /// Writes .sqlx/, what the database says about every query; needed after changing one
     Prepare(Forwarded),
     /// Bundles the app and the playground, as `up` does
@@ -75,7 +75,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Test(arguments) => test::test(&arguments),
         Command::Check => test::check(),
-        Command::Compose => compose::write(),
+        Command::Supergraph => supergraph::write(),
         Command::Up(forwarded) => {
             if !forwarded.has("--no-build") {
                 program::build_system(&["up"], forwarded.has("--release"))?;

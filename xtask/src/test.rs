@@ -13,7 +13,7 @@ use signal_hook::iterator::Signals;
 use xtask::tools::{cargo, run};
 use xtask::workspace::target_dir;
 
-use crate::{comments, compose, dependencies, fresh, program};
+use crate::{comments, dependencies, fresh, program, supergraph};
 
 /// The steps, what they need, and what they do. `dev` reads this list too.
 const STEPS: &str = include_str!("../steps.txt");
@@ -223,7 +223,7 @@ fn run_step(step: &Step, environment: &[(&str, String)], long: bool) -> Result<(
         "app units" => cargo_test(&["-p", "frontend"], &[]),
         "documentation" => document(),
         "sizes" => program::build_and_run("budget", &["--sizes"]),
-        "supergraph" => compose::check(),
+        "supergraph" => supergraph::check(),
         "queries" => program::build_and_run("prepare", &["--check"]),
         "dependencies" => dependencies::check(),
         "unused dependencies" => dependencies::check_unused(),

@@ -55,7 +55,7 @@ fn listed(help: &str) -> Vec<String> {
 fn text_of(command: &str) -> String {
     let xtask = Path::new(env!("CARGO_BIN_EXE_xtask"));
     let (program, arguments) = match command {
-        "test" | "check" | "compose" => (xtask.to_path_buf(), vec![command]),
+        "test" | "check" | "supergraph" => (xtask.to_path_buf(), vec![command]),
         "drill" => (binaries().join("fault"), vec![command]),
         // It is `up` with one more flag.
         "watch" => return fs::read_to_string(root().join("xtask/help/watch.txt")).unwrap(),

@@ -1,4 +1,4 @@
-//! `./dev compose`: the subgraphs' own SDL, composed into `supergraph.graphql`.
+//! `./dev supergraph`: the subgraphs' own SDL, composed into `supergraph.graphql`.
 
 use std::fs;
 use std::io::Write;
@@ -27,7 +27,7 @@ pub(crate) fn write() -> Result<()> {
 /// Fails when the committed supergraph is not what the subgraphs say today.
 pub(crate) fn check() -> Result<()> {
     if fs::read_to_string(committed())? != compose()? {
-        bail!("supergraph.graphql is stale: run ./dev compose and commit what it writes");
+        bail!("supergraph.graphql is stale: run ./dev supergraph and commit what it writes");
     }
     Ok(())
 }
@@ -54,7 +54,7 @@ fn compose() -> Result<String> {
         })
         .collect::<Result<Vec<_>>>()?;
 
-    let mut composition = command("node", &["xtask/compose.mjs"])
+    let mut composition = command("node", &["xtask/supergraph.mjs"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
