@@ -18,6 +18,7 @@ async fn everybody_finds_their_way() -> Result<()> {
     ada.publish_frames(12).await?;
 
     let mut journeys = Journeys::default();
+    journeys.walk("a removal", ranks_follow_a_removal(&ada)).await;
     journeys
         .walk("odd addresses", odd_addresses_are_not_found(&site))
         .await;
@@ -47,8 +48,51 @@ async fn everybody_finds_their_way() -> Result<()> {
     journeys
         .walk("odd shapes", pictures_of_any_shape(&site, &ada))
         .await;
+    journeys
+        .walk("right to left", texts_turn_nothing_beside_them(&site))
+        .await;
     system.stop().await;
     journeys.finish()
+}
+
+/// When the photo that leads is removed, the next one leads and has its rank.
+async fn ranks_follow_a_removal(ada: &Member<'_>) -> Result<()> {
+    ada.publish(camera::picture((300, 200), 30), "Leading frame")
+        .await?;
+    let browser = ada.browser().await?;
+    let leads = "return element.querySelector('img').sizes.includes('68vh')";
+    browser
+        .wait_for("the newest photo to lead", async || {
+            browser.visit("/hot").await?;
+            browser.find(Role::Heading, "Hot").await?;
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            Ok(browser
+                .shows(Role::Article, "Rank 1 Leading frame")
+                .await?
+                .then_some(()))
+        })
+        .await?;
+    let second = browser.find(Role::Article, "Rank 2 Frame 12").await?;
+    ensure!(
+        !browser.run_on::<bool>(&second, leads).await?,
+        "the second photo is as large as the first"
+    );
+    browser.click(Role::Link, "Leading frame").await?;
+    let sheet = browser.find(Role::Dialog, "Photo").await?;
+    browser.click_in(&sheet, Role::Button, "Delete").await?;
+    let question = browser.find(Role::Dialog, "Delete this photo?").await?;
+    browser.click_in(&question, Role::Button, "Delete").await?;
+    browser.is_at("/hot").await?;
+    browser.is_gone(Role::Link, "Leading frame").await?;
+    let first = browser.find(Role::Article, "Rank 1 Frame 12").await?;
+    ensure!(
+        browser.run_on::<bool>(&first, leads).await?,
+        "no photo leads after the removal"
+    );
+    browser.has(&first, "aria-posinset", "1").await?;
+    browser.find(Role::Article, "Rank 2 Frame 11").await?;
+    browser.screenshots("hot-after-a-removal").await?;
+    browser.closes_content().await
 }
 
 /// The router and the app agree on what is no address.
@@ -71,6 +115,56 @@ async fn odd_addresses_are_not_found(site: &Site) -> Result<()> {
         browser.find(Role::Heading, "There is nothing here").await?;
     }
     browser.close().await
+}
+
+/// Each text has its own direction, on the page, in forms and in the title of the window.
+async fn texts_turn_nothing_beside_them(site: &Site) -> Result<()> {
+    let noura = site.join("noura").await?;
+    noura.set_display_name("\u{202e}نورة").await?;
+    let photo = noura
+        .publish(camera::picture((300, 200), 70), "שקיעה \u{202e}dusk")
+        .await?;
+    let browser = noura.browser().await?;
+    let runs = |what: &str, selector: &str| {
+        (
+            format!("{what} runs from right to left"),
+            format!(
+                "const found = document.querySelector('{selector}');
+                 return found !== null && getComputedStyle(found).direction === 'rtl'"
+            ),
+        )
+    };
+    let isolated = |text: &str| {
+        (
+            format!("the title of the window isolates {text:?}"),
+            format!("return document.title === '\u{2068}{text}\u{2069} · Proofsheet'"),
+        )
+    };
+    for (path, expected) in [
+        ("/", vec![runs("the name in the bar", ".bar-name")]),
+        (
+            "/settings",
+            vec![
+                runs("the field of the name", "#display-name"),
+                runs("the name in the bar", ".bar-name"),
+            ],
+        ),
+        (
+            "/@noura",
+            vec![runs("the heading", "h1"), isolated("\u{202e}نورة")],
+        ),
+        (
+            &format!("/p/{photo}"),
+            vec![runs("the title", "#photo-title"), isolated("שקיעה \u{202e}dusk")],
+        ),
+    ] {
+        browser.visit(path).await?;
+        for (what, script) in expected {
+            browser.holds(&what, &script).await?;
+        }
+    }
+    browser.screenshots("right-to-left").await?;
+    browser.closes_content().await
 }
 
 /// Going back restores the page, its scroll position, and the focused tile.

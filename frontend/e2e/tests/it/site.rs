@@ -118,6 +118,16 @@ impl Member<'_> {
             .to_owned())
     }
 
+    /// Changes the display name.
+    pub(crate) async fn set_display_name(&self, name: &str) -> Result<()> {
+        const UPDATE: &str = "mutation($input: UpdateProfileInput!) { updateProfile(input: $input) { id } }";
+        let input = json!({ "displayName": name });
+        self.site
+            .run(Some(&self.token), UPDATE, json!({ "input": input }))
+            .await?;
+        Ok(())
+    }
+
     /// Says something below a photo.
     pub(crate) async fn say(&self, photo: &str, body: &str) -> Result<()> {
         const ADD: &str = "mutation($input: AddCommentInput!) { addComment(input: $input) { id } }";

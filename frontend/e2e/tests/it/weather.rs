@@ -76,6 +76,13 @@ async fn votes_are_away(system: &System, bert: &Member<'_>) -> Result<()> {
     browser.find(Role::Article, "Frame 1").await?;
     browser.is_gone(Role::Button, "Upvote").await?;
     browser.screenshots("latest-without-votes").await?;
+    // The page that was opened meanwhile gets its buttons by itself.
+    system.start_service("vote").await?;
+    browser.find(Role::Button, "Upvote").await?;
+    let tile = browser.find(Role::Article, "Frame 3").await?;
+    browser.click_in(&tile, Role::Button, "Upvote").await?;
+    browser.announces("Upvoted. Score 1.").await?;
+    system.stop_service("vote").await?;
     // An order by votes is nothing without them: this page says so, and offers another try.
     browser.click(Role::Link, "Trending").await?;
     browser
