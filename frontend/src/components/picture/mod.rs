@@ -7,7 +7,7 @@ use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{Clamped, JsCast};
-use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, HtmlImageElement, ImageData};
+use web_sys::{CanvasRenderingContext2d, Element, HtmlCanvasElement, HtmlImageElement, ImageData};
 
 use crate::first_page::{self, TakenOver};
 use crate::graphql::schema;
@@ -88,7 +88,7 @@ pub(crate) fn Picture(
         }
     });
     let picture = if let Some(print) = first_page::print(&srcset) {
-        take_over(print, frame, (loaded, broken));
+        take_over(print, frame, sizes, (loaded, broken));
         ().into_any()
     } else {
         let src = srcset.split_whitespace().next().unwrap_or_default().to_owned();
@@ -140,8 +140,13 @@ pub(crate) fn Picture(
     }
 }
 
-/// Moves a picture that is on the screen into its new frame, where it stays as it is.
-fn take_over(print: TakenOver, frame: NodeRef<Div>, (loaded, broken): (RwSignal<bool>, RwSignal<bool>)) {
+/// Moves a picture that is on the screen into its new frame. It changes only when its frame gets another size.
+fn take_over(
+    print: TakenOver,
+    frame: NodeRef<Div>,
+    sizes: Signal<String>,
+    (loaded, broken): (RwSignal<bool>, RwSignal<bool>),
+) {
     let TakenOver { picture, image } = print;
     let is_decodable = image.natural_width() > 0;
     loaded.set(image.complete() && is_decodable);
@@ -158,11 +163,31 @@ fn take_over(print: TakenOver, frame: NodeRef<Div>, (loaded, broken): (RwSignal<
     watch("load", true);
     watch("error", false);
     let picture = StoredValue::new_local(picture);
+    Effect::new(move |before: Option<String>| {
+        let sizes = sizes.get();
+        // The server has written the first.
+        if before.is_some_and(|before| before != sizes) {
+            picture.with_value(|picture| set_sizes(picture, &sizes));
+        }
+        sizes
+    });
     Effect::new(move || {
         if let Some(frame) = frame.get() {
             let _ = frame.append_child(&picture.get_value());
         }
     });
+}
+
+/// Sets the `sizes` attribute of all its sources.
+fn set_sizes(picture: &Element, sizes: &str) {
+    let Ok(sources) = picture.query_selector_all("[sizes]") else {
+        return;
+    };
+    for source in (0..sources.length()).filter_map(|at| sources.get(at)) {
+        if let Some(source) = source.dyn_ref::<Element>() {
+            let _ = source.set_attribute("sizes", sizes);
+        }
+    }
 }
 
 /// Fetches a picture that failed once more when the network is back, and now and then in case it never was away.
