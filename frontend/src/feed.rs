@@ -13,7 +13,7 @@ use crate::first_page;
 use crate::graphql::{Id, PageInfo, schema};
 use crate::navigation::Arrival;
 use crate::route::Timeline;
-use crate::session::session;
+use crate::session::{Session, session};
 use crate::votes::{Asked, Ballots};
 
 /// Photos asked for at once.
@@ -53,6 +53,8 @@ pub(crate) struct Feed {
     cursor: ArcRwSignal<Option<String>>,
     pages: ArcRwSignal<u32>,
     ballots: Ballots,
+    // Kept, because a timer has no context to look it up in.
+    session: Session,
     /// The sign-ins and sign-outs that its votes know of.
     session_changes: ArcRwSignal<u32>,
 }
@@ -67,7 +69,7 @@ pub(crate) enum Status {
 }
 
 impl Feed {
-    fn new(timeline: Timeline, fetch: Fetch, ballots: Ballots) -> Self {
+    fn new(timeline: Timeline, fetch: Fetch, ballots: Ballots, session: Session) -> Self {
         Self {
             timeline,
             fetch,
@@ -76,7 +78,8 @@ impl Feed {
             cursor: ArcRwSignal::new(None),
             pages: ArcRwSignal::new(0),
             ballots,
-            session_changes: ArcRwSignal::new(session().changes()),
+            session,
+            session_changes: ArcRwSignal::new(session.changes()),
         }
     }
 
@@ -132,7 +135,7 @@ impl Feed {
         if known == 0 {
             return;
         }
-        self.session_changes.set(session().changes());
+        self.session_changes.set(self.session.changes());
         let feed = self.clone();
         spawn_local(async move {
             let asked = feed.ballots.asking();
@@ -239,12 +242,12 @@ impl Feeds {
     pub(crate) fn open(self, timeline: Timeline, arrival: Arrival, fetch: Fetch) -> Feed {
         let kept = self.by_timeline.with_value(|feeds| feeds.get(&timeline).cloned());
         if let (Arrival::History, Some(feed)) = (arrival, kept) {
-            if feed.session_changes.get_untracked() != session().changes() {
+            if feed.session_changes.get_untracked() != feed.session.changes() {
                 feed.recount();
             }
             return feed;
         }
-        let feed = Feed::new(timeline.clone(), fetch, expect_context());
+        let feed = Feed::new(timeline.clone(), fetch, expect_context(), session());
         self.by_timeline.update_value(|feeds| {
             feeds.insert(timeline, feed.clone());
         });
