@@ -21,7 +21,7 @@ fn folder(name: &str) -> PathBuf {
         .into()
 }
 
-/// `./dev bundle` splits the app into parts, for which it has to know what refers to what.
+/// Keeps relocations, which `./dev bundle` needs to split the app.
 fn keep_relocations() {
     if env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "wasm32") {
         println!("cargo::rustc-link-arg=--emit-relocs");

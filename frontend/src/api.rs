@@ -1,8 +1,8 @@
 //! The only network code.
 //!
 //! Both tokens live in cookies that no script can read; an expired access token makes a request anonymous instead of
-//! refused. So the app remembers when it last got tokens, and refreshes before they expire: one refresh at a time in
-//! this tab, and one among all tabs where the browser has locks.
+//! refused. So the app stores when it last got tokens, and refreshes them before they expire. Only one refresh runs at
+//! a time, in this tab and, with the Web Locks API, among all tabs.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -25,21 +25,21 @@ use web_sys::{AbortController, File, ProgressEvent, RequestInit, Response, XmlHt
 use crate::graphql::{DateTime, schema};
 use crate::{first_page, storage};
 
-/// After this long an answer is no longer worth waiting for; the services give up well before.
-const DEADLINE: Duration = Duration::from_secs(10);
-/// Access tokens live ten minutes; the app asks for the next ones a minute early. Counted from when they came, so a
-/// clock that is wrong does no harm.
+/// Timeout of a request. The timeouts of the services are shorter.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Access tokens live ten minutes and are refreshed a minute earlier. The time counts from their arrival, so a wrong
+/// clock does not matter.
 const REFRESH_AFTER_MS: u64 = 9 * 60 * 1000;
-/// Where every tab finds when to refresh; absent when signed out.
+/// The local storage key of the next refresh time, shared by all tabs. Absent when signed out.
 pub(crate) const SESSION_KEY: &str = "proofsheet.session";
-/// Proves to the server that the request does not come from another site's form.
+/// The header that protects against cross-site requests.
 const APP_HEADER: &str = "x-proofsheet";
 
-/// Why a request failed. The wording that people read is the app's own, from `code` and `field`.
+/// Why a request failed. The app derives the user-visible message from `code` and `field`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApiError {
     pub(crate) code: Code,
-    /// The argument that was refused.
+    /// The invalid argument.
     pub(crate) field: Option<String>,
     pub(crate) request_id: Option<String>,
 }
@@ -54,13 +54,13 @@ pub(crate) enum Code {
     Conflict,
     RateLimited,
     Unavailable,
-    /// No answer came at all. Never sent by a server.
+    /// The server is unreachable. Never sent by a server.
     #[serde(skip)]
     Unreachable,
-    /// The browser would not keep what signing in brings. Never sent by a server.
+    /// The browser blocks cookies. Never sent by a server.
     #[serde(skip)]
     NoCookies,
-    /// A field was left empty. Never sent by a server.
+    /// A required field is empty. Never sent by a server.
     #[serde(skip)]
     Missing,
     #[serde(other)]
@@ -84,37 +84,37 @@ impl ApiError {
     }
 }
 
-/// Tells that the session ended without anybody signing out: elsewhere, or by itself.
-pub(crate) static SESSION_ENDED: LazyLock<ArcTrigger> = LazyLock::new(ArcTrigger::new);
+/// Notified when the session has expired or was ended elsewhere.
+pub(crate) static SESSION_ENDED_TRIGGER: LazyLock<ArcTrigger> = LazyLock::new(ArcTrigger::new);
 
-/// Runs a query or a mutation. A hole that an outage left inside the answer is a null there; an answer that is nothing
-/// but holes is an error.
+/// Runs a query or a mutation. Fields of an unavailable service are null. If all root fields are null, the result is an
+/// error.
 ///
-/// The future is boxed, so that what waits for it is compiled once and not for every operation.
+/// The future is boxed, so that callers are compiled once and not for every operation.
 pub(crate) fn run<T, V>(operation: Operation<T, V>) -> LocalBoxFuture<'static, Result<T, ApiError>>
 where
     T: DeserializeOwned + 'static,
     V: Serialize,
 {
     let body = serde_json::to_string(&operation).expect("an operation is plain data");
-    exchange(body).map(|answer| decode(answer?)).boxed_local()
+    send_operation(body).map(|answer| decode(answer?)).boxed_local()
 }
 
-/// Everything about an operation that its type plays no part in: there are dozens of types, and one of this.
-async fn exchange(body: String) -> Result<Answer, ApiError> {
-    if let Some(data) = first_page::answer(&body) {
-        return Ok(Answer {
+/// The part of running an operation that does not depend on its type, compiled once.
+async fn send_operation(body: String) -> Result<GraphQlResponse, ApiError> {
+    if let Some(data) = first_page::take_response(&body) {
+        return Ok(GraphQlResponse {
             data: Some(data),
             error: None,
         });
     }
-    keep_session_fresh().await;
+    refresh_if_due().await;
     let answer = post(&body).await?;
     match &answer {
-        Answer {
+        GraphQlResponse {
             data: None,
             error: Some(error),
-        } if error.code == Code::Unauthenticated && session_known() => {
+        } if error.code == Code::Unauthenticated && has_session() => {
             refresh().await?;
             post(&body).await
         }
@@ -122,20 +122,20 @@ async fn exchange(body: String) -> Result<Answer, ApiError> {
     }
 }
 
-fn decode<T: DeserializeOwned>(answer: Answer) -> Result<T, ApiError> {
-    let Answer { data, error } = answer;
+fn decode<T: DeserializeOwned>(answer: GraphQlResponse) -> Result<T, ApiError> {
+    let GraphQlResponse { data, error } = answer;
     let data = data.and_then(|data| serde_json::from_str(data.get()).ok());
-    // Without an error beside it, the answer was none to this operation.
+    // Without an error, the response does not match the operation.
     data.ok_or_else(|| error.unwrap_or(Code::Internal.into()))
 }
 
 /// The data of a response, and its first error.
-struct Answer {
+struct GraphQlResponse {
     data: Option<Box<RawValue>>,
     error: Option<ApiError>,
 }
 
-impl Answer {
+impl GraphQlResponse {
     fn read(body: &str, request_id: Option<String>) -> Self {
         let Envelope { data, errors } = serde_json::from_str(body).unwrap_or_default();
         let error = errors.into_iter().next().map(|GraphQlError { extensions }| {
@@ -150,7 +150,7 @@ impl Answer {
                 request_id: id.or(request_id),
             }
         });
-        let data = data.filter(|data| error.is_none() || !is_all_holes(data));
+        let data = data.filter(|data| error.is_none() || !is_all_null(data));
         Self { data, error }
     }
 }
@@ -175,8 +175,8 @@ struct Extensions {
     request_id: Option<String>,
 }
 
-/// Whether every root field is null, so that nothing but the errors is left to show.
-fn is_all_holes(data: &RawValue) -> bool {
+/// Whether every root field is null.
+fn is_all_null(data: &RawValue) -> bool {
     serde_json::from_str::<HashMap<String, Option<IgnoredAny>>>(data.get())
         .is_ok_and(|roots| roots.values().all(Option::is_none))
 }
@@ -193,18 +193,18 @@ pub(crate) fn random_bits() -> u128 {
     u128::from_be_bytes(bytes)
 }
 
-/// Makes a request the beginning of a trace (W3C Trace Context). Whether it is collected, the server decides.
+/// A `traceparent` header for a new trace (W3C Trace Context). The server decides about sampling.
 fn new_trace() -> String {
     format!("00-{:032x}-{:016x}-00", random_bits(), random_bits() >> 64)
 }
 
-async fn post(body: &str) -> Result<Answer, ApiError> {
+async fn post(body: &str) -> Result<GraphQlResponse, ApiError> {
     let request = AbortOnDrop::new();
     let init = RequestInit::new();
     init.set_method("POST");
     init.set_body(&JsValue::from_str(body));
     init.set_signal(Some(&request.controller.signal()));
-    // A vote or a comment is not lost when the page is left right after it.
+    // The request is sent even if the page is closed right away.
     Reflect::set(&init, &"keepalive".into(), &true.into()).expect("a plain object takes any key");
     let headers = web_sys::Headers::new().and_then(|headers| {
         headers.set("content-type", "application/json")?;
@@ -232,17 +232,17 @@ async fn post(body: &str) -> Result<Answer, ApiError> {
             field: None,
             request_id,
         }),
-        // A proxy before the site answers for it with its own page.
+        // A proxy in front of the site responds with its own page.
         502..=504 if !body.starts_with('{') => Err(ApiError {
             code: Code::Unavailable,
             field: None,
             request_id,
         }),
-        _ => Ok(Answer::read(&body, request_id)),
+        _ => Ok(GraphQlResponse::read(&body, request_id)),
     }
 }
 
-/// Aborts the request when the future that waits for it is dropped, and when the deadline has passed.
+/// Aborts the request when its future is dropped and after [`REQUEST_TIMEOUT`].
 struct AbortOnDrop {
     controller: AbortController,
     deadline: Option<TimeoutHandle>,
@@ -253,7 +253,7 @@ impl AbortOnDrop {
         let controller = AbortController::new().expect("every browser that runs WebAssembly has it");
         let deadline = {
             let controller = controller.clone();
-            set_timeout_with_handle(move || controller.abort(), DEADLINE).ok()
+            set_timeout_with_handle(move || controller.abort(), REQUEST_TIMEOUT).ok()
         };
         Self { controller, deadline }
     }
@@ -284,21 +284,21 @@ struct NewTokens {
     access_token_expires_at: DateTime,
 }
 
-/// A refresh that several requests wait for.
+/// A pending refresh, shared by the waiting requests.
 type Refresh = Shared<LocalBoxFuture<'static, Result<(), ApiError>>>;
 
 thread_local! {
-    static REFRESHING: RefCell<Option<Refresh>> = const { RefCell::new(None) };
+    static PENDING_REFRESH: RefCell<Option<Refresh>> = const { RefCell::new(None) };
 }
 
-/// Remembers that new tokens came just now, or that there are none any more.
-pub(crate) fn remember_session(signed_in: bool) {
+/// Stores the next refresh time, or that the viewer is signed out.
+pub(crate) fn store_session(signed_in: bool) {
     let refresh_at = signed_in.then(|| (now_ms() + REFRESH_AFTER_MS).to_string());
     storage::write(storage::local().as_ref(), SESSION_KEY, refresh_at.as_deref());
 }
 
 /// Whether this browser signed in and has not signed out since.
-pub(crate) fn session_known() -> bool {
+pub(crate) fn has_session() -> bool {
     refresh_at().is_some()
 }
 
@@ -309,7 +309,7 @@ fn refresh_at() -> Option<u64> {
 }
 
 fn refresh_is_due() -> bool {
-    // A time further away than a token can live was written by a clock that has been corrected since.
+    // A time beyond the lifetime of a token is from before a correction of the clock.
     refresh_at().is_some_and(|at| !(now_ms()..=now_ms() + REFRESH_AFTER_MS).contains(&at))
 }
 
@@ -322,31 +322,31 @@ fn now_ms() -> u64 {
     js_sys::Date::now() as u64
 }
 
-/// If the refresh fails, the request that waited for it goes out anonymously or fails with its own reason.
-async fn keep_session_fresh() {
+/// If the refresh fails, the waiting request is sent anonymously.
+async fn refresh_if_due() {
     if refresh_is_due() {
         let _ = refresh().await;
     }
 }
 
-/// Joins the refresh that is under way in this tab, or begins one.
+/// Waits for the pending refresh of this tab, or starts one.
 pub(crate) async fn refresh() -> Result<(), ApiError> {
-    let shared = REFRESHING.with_borrow_mut(|refreshing| {
+    let shared = PENDING_REFRESH.with_borrow_mut(|refreshing| {
         refreshing
-            .get_or_insert_with(|| refresh_among_tabs().boxed_local().shared())
+            .get_or_insert_with(|| refresh_with_lock().boxed_local().shared())
             .clone()
     });
     let result = shared.await;
-    REFRESHING.set(None);
+    PENDING_REFRESH.set(None);
     result
 }
 
-/// Waits for its turn among the tabs; the one that comes first refreshes for all. Browsers offer locks to secure
-/// origins only: elsewhere two tabs may refresh at once, which the server allows for.
-async fn refresh_among_tabs() -> Result<(), ApiError> {
+/// Takes a lock among all tabs; the first tab refreshes for all. The Web Locks API needs a secure origin. Without it
+/// two tabs may refresh at once, which the server tolerates.
+async fn refresh_with_lock() -> Result<(), ApiError> {
     let before = refresh_at();
     let (sender, receiver) = oneshot::channel();
-    let turn = Closure::once_into_js(move || {
+    let callback = Closure::once_into_js(move || {
         future_to_promise(async move {
             let result = if refresh_at() == before {
                 refresh_now().await
@@ -358,18 +358,18 @@ async fn refresh_among_tabs() -> Result<(), ApiError> {
             Ok(JsValue::UNDEFINED)
         })
     });
-    match request_lock(&turn) {
+    match request_lock(&callback) {
         Some(_) => receiver.await.unwrap_or_else(|_| Err(Code::Unreachable.into())),
         None => refresh_now().await,
     }
 }
 
-fn request_lock(turn: &JsValue) -> Option<Promise> {
+fn request_lock(callback: &JsValue) -> Option<Promise> {
     let navigator = window().navigator();
     let locks = Reflect::get(&navigator, &"locks".into()).ok()?;
     let request: Function = Reflect::get(&locks, &"request".into()).ok()?.dyn_into().ok()?;
     request
-        .call2(&locks, &SESSION_KEY.into(), turn)
+        .call2(&locks, &SESSION_KEY.into(), callback)
         .ok()?
         .dyn_into()
         .ok()
@@ -379,10 +379,10 @@ async fn refresh_now() -> Result<(), ApiError> {
     let body = serde_json::to_string(&RefreshSession::build(())).expect("an operation is plain data");
     let result = decode::<RefreshSession>(post(&body).await?);
     match &result {
-        Ok(_) => remember_session(true),
+        Ok(_) => store_session(true),
         Err(error) if error.code == Code::Unauthenticated => {
-            remember_session(false);
-            SESSION_ENDED.notify();
+            store_session(false);
+            SESSION_ENDED_TRIGGER.notify();
         }
         Err(_) => {}
     }
@@ -391,7 +391,7 @@ async fn refresh_now() -> Result<(), ApiError> {
 
 // Uploads
 
-/// The answer to `POST /media/uploads`: stored, not yet published.
+/// The response to `POST /media/uploads`: the file is stored and not published.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Uploaded {
@@ -402,23 +402,23 @@ pub(crate) struct Uploaded {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default)]
 pub(crate) struct UploadError {
-    /// HTTP's; 0 when no answer came.
+    /// The HTTP status; 0 without a response.
     #[serde(skip)]
     pub(crate) status: u16,
     /// The photo service's reason for refusing the file.
     pub(crate) reason: Option<String>,
-    /// The format of a file that is not taken.
+    /// The format of an unsupported file.
     pub(crate) format: Option<String>,
-    /// In English.
+    /// A message in English.
     pub(crate) message: Option<String>,
 }
 
-/// Sends a file, telling the percentage that has been sent so far. `fetch` cannot tell that, hence `XMLHttpRequest`.
+/// Uploads a file and reports the sent percentage. Uses `XMLHttpRequest`, because `fetch` has no upload progress.
 pub(crate) async fn upload(
     file: &File,
     on_progress: impl Fn(u8) + Clone + 'static,
 ) -> Result<Uploaded, UploadError> {
-    keep_session_fresh().await;
+    refresh_if_due().await;
     match send_file(file, on_progress.clone()).await {
         Err(UploadError { status: 401, .. }) if refresh().await.is_ok() => send_file(file, on_progress).await,
         result => result,
@@ -450,7 +450,7 @@ async fn send_file(file: &File, on_progress: impl Fn(u8) + 'static) -> Result<Up
         request.send_with_opt_blob(Some(file))
     });
     sent.map_err(|_| unreachable.clone())?;
-    // The sender lives in `ended`, which lives until here.
+    // `ended` owns the sender and is alive until here.
     let _ = receiver.await;
     request.set_onloadend(None);
     let status = request.status().unwrap_or(0);
@@ -458,7 +458,7 @@ async fn send_file(file: &File, on_progress: impl Fn(u8) + 'static) -> Result<Up
         (201, Ok(Some(body))) => serde_json::from_str(&body).map_err(|_| unreachable),
         (_, body) => {
             let body = body.ok().flatten().unwrap_or_default();
-            // A proxy answers in its own language.
+            // The body is not JSON if a proxy responds.
             let error: UploadError = serde_json::from_str(&body).unwrap_or_default();
             Err(UploadError { status, ..error })
         }
@@ -493,16 +493,16 @@ mod tests {
     }
 
     fn decoded(body: &str) -> Result<Data, ApiError> {
-        decode(Answer::read(body, Some("r1".into())))
+        decode(GraphQlResponse::read(body, Some("r1".into())))
     }
 
     #[test]
-    fn a_null_without_an_error_is_an_answer() {
+    fn a_null_without_an_error_is_valid() {
         assert_eq!(decoded(r#"{"data":{"photo":null}}"#), Ok(Data { photo: None }));
     }
 
     #[test]
-    fn an_answer_of_nothing_but_holes_is_the_error_beside_it() {
+    fn a_response_without_data_is_its_error() {
         let error = decoded(
             r#"{"data":{"photo":null},"errors":[{"message":"m","extensions":{"code":"UNAVAILABLE"}}]}"#,
         );
@@ -517,7 +517,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_inside_an_answer_is_no_error() {
+    fn a_partial_response_is_no_error() {
         let answer = decoded(
             r#"{"data":{"photo":"p"},"errors":[{"message":"m","extensions":{"code":"UNAVAILABLE"}}]}"#,
         );
@@ -530,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_its_field_and_its_own_request() {
+    fn an_error_has_its_field_and_request_id() {
         let error = decoded(
             r#"{"data":null,"errors":[{"message":"m","extensions":{"code":"CONFLICT","field":"email","requestId":"r2"}}]}"#,
         );
@@ -545,7 +545,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_graphql_answer_is_internal() {
+    fn a_malformed_response_is_internal() {
         assert_eq!(decoded("<html>").map_err(|error| error.code), Err(Code::Internal));
     }
 }

@@ -1,4 +1,4 @@
-//! The route table, and what all pages share.
+//! The root component: routes and shared elements.
 
 use leptos::prelude::*;
 
@@ -10,17 +10,17 @@ use crate::components::shortcuts::Shortcuts;
 use crate::components::sign_in_sheet::SignInSheet;
 use crate::feed::Feeds;
 use crate::language::text;
+use crate::lazy::{self, lazy_view};
 use crate::navigation::Navigation;
 use crate::pages::not_found::NotFoundPage;
 use crate::pages::photo::{PhotoOverlay, PhotoPage};
 use crate::pages::profile::ProfilePage;
 use crate::pages::timeline::TimelinePage;
-use crate::parts::{self, later};
 use crate::preferences::Preferences;
 use crate::route::{Route, Timeline};
 use crate::session::Session;
 use crate::uploads::Uploads;
-use crate::votes::Ballots;
+use crate::votes::VoteStates;
 
 #[component]
 pub(crate) fn App() -> impl IntoView {
@@ -28,17 +28,19 @@ pub(crate) fn App() -> impl IntoView {
     Preferences::provide();
     let notices = Notices::provide();
     let session = Session::provide();
-    Ballots::provide(session, notices);
+    VoteStates::provide(session, notices);
     Feeds::provide();
     Uploads::provide(navigation);
 
-    parts::expect_photo();
+    lazy::preload_photo();
 
-    let place = navigation.place();
+    let location = navigation.location();
     let timeline = navigation.timeline();
     let photo = navigation.photo_over_timeline();
     let is_over_timeline = Memo::new(move |_| photo.get().is_some());
-    let page = Memo::new(move |_| (!is_over_timeline.get()).then(|| place.with(|place| place.route.clone())));
+    let page = Memo::new(move |_| {
+        (!is_over_timeline.get()).then(|| location.with(|location| location.route.clone()))
+    });
     view! {
         <a class="skip-link" href="#main">
             {text!(app.skip)}
@@ -64,7 +66,7 @@ pub(crate) fn App() -> impl IntoView {
     }
 }
 
-/// Shows that the window takes the files that are held over it.
+/// A hint that files can be dropped.
 #[component]
 fn DropVeil() -> impl IntoView {
     let uploads = expect_context::<Uploads>();
@@ -82,18 +84,18 @@ fn timeline_page(timeline: Timeline) -> AnyView {
     }
 }
 
-/// Everything but the timelines, which stay where they are beneath a photo.
+/// All pages except timelines, which stay mounted beneath a photo.
 fn other_page(route: Route) -> AnyView {
     match route {
         Route::Timeline(_) => ().into_any(),
         Route::Photo(id) => view! { <PhotoPage id/> }.into_any(),
-        Route::Upload => later(parts::upload, ()),
-        Route::Login { next } => later(async || Ok(parts::account().await?.login), next),
-        Route::Register { next } => later(async || Ok(parts::account().await?.register), next),
-        Route::Welcome { next } => later(async || Ok(parts::account().await?.welcome), next),
-        Route::Goodbye => later(async || Ok(parts::account().await?.goodbye), ()),
-        Route::Settings => later(async || Ok(parts::account().await?.settings), ()),
-        Route::AboutRanking => later(parts::about_ranking, ()),
+        Route::Upload => lazy_view(lazy::upload, ()),
+        Route::Login { next } => lazy_view(async || Ok(lazy::account().await?.login), next),
+        Route::Register { next } => lazy_view(async || Ok(lazy::account().await?.register), next),
+        Route::Welcome { next } => lazy_view(async || Ok(lazy::account().await?.welcome), next),
+        Route::Goodbye => lazy_view(async || Ok(lazy::account().await?.goodbye), ()),
+        Route::Settings => lazy_view(async || Ok(lazy::account().await?.settings), ()),
+        Route::AboutRanking => lazy_view(lazy::about_ranking, ()),
         Route::NotFound => view! { <NotFoundPage/> }.into_any(),
     }
 }

@@ -1,13 +1,12 @@
-//! Isolation of people's texts where they stand beside other text without an element around them. In an element,
-//! `dir="auto"` does the same. The router compiles this file too, for pages and feeds.
+//! Isolates user input that is inserted into other text (Unicode UAX #9). Elements use `dir="auto"` instead. The router
+//! compiles this file too, for pages and feeds.
 
 const FIRST_STRONG_ISOLATE: char = '\u{2068}';
 const POP_ISOLATE: char = '\u{2069}';
 
-/// The text between isolates, where it has anything that could turn what stands beside it. Its own isolates are balanced,
-/// so that it cannot leave.
+/// Wraps a text in isolates if it contains characters that affect the direction. Isolates inside the text are balanced.
 pub(crate) fn isolated(text: &str) -> String {
-    if !text.chars().any(turns) {
+    if !text.chars().any(affects_direction) {
         return text.to_owned();
     }
     let mut isolated = String::from(FIRST_STRONG_ISOLATE);
@@ -26,7 +25,7 @@ pub(crate) fn isolated(text: &str) -> String {
 }
 
 /// Whether a character is written from right to left, or controls the direction.
-fn turns(char: char) -> bool {
+fn affects_direction(char: char) -> bool {
     matches!(char,
         '\u{590}'..='\u{8ff}'
         | '\u{200e}'..='\u{200f}'
@@ -43,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_cannot_turn_what_stands_beside_it() {
+    fn user_input_does_not_affect_other_text() {
         for (text, shown) in [
             ("A heron", "A heron"),
             ("Grüße, 鷺", "Grüße, 鷺"),

@@ -1,4 +1,5 @@
-//! The comments on one photo, in two levels. A comment shows at once as being sent, and stays with Retry when it fails.
+//! The comments on one photo, in two levels. A new comment is shown immediately; if sending fails, it stays with a
+//! retry button.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 
 use crate::api::{self, ApiError};
-use crate::components::error_card::words;
+use crate::components::error_card::error_message;
 use crate::components::notices::Notices;
 use crate::graphql::{ById, ByIdFields, Byline, DateTime, Id, PageInfo, schema};
 use crate::language::{filled, text};
@@ -82,7 +83,7 @@ pub(crate) struct MoreRepliesVariables {
     pub(crate) after: Option<String>,
 }
 
-/// A comment is reached by the cursor of the one before it; from there its replies go on.
+/// Loads a comment by the cursor of the previous one, with more of its replies.
 #[derive(cynic::QueryFragment)]
 #[cynic(graphql_type = "Query", variables = "MoreRepliesVariables")]
 pub(crate) struct MoreReplies {
@@ -147,34 +148,34 @@ pub(crate) struct DeleteComment {
     delete_comment: Id,
 }
 
-/// For this long a deletion can be undone.
-const UNDO: Duration = Duration::from_secs(6);
+/// How long a deletion can be undone.
+const UNDO_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// A comment as it is shown, from the moment that it is sent.
+/// A shown comment, also before it is stored.
 #[derive(Clone)]
-pub(crate) struct Entry {
+pub(crate) struct CommentItem {
     /// Stays the same when the comment gets its id.
     pub(crate) key: Id,
     pub(crate) comment: ArcRwSignal<CommentText>,
-    pub(crate) standing: ArcRwSignal<Standing>,
+    pub(crate) send_state: ArcRwSignal<SendState>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum SendState {
     Posted,
     Sending,
     Failed(ApiError),
-    /// Deleted as far as one sees, which can be undone for a moment.
+    /// Shown as deleted, and not yet sent to the server.
     Deleting,
     Deleted,
 }
 
-impl Entry {
-    fn posted(comment: CommentText) -> Self {
+impl CommentItem {
+    fn from_comment(comment: CommentText) -> Self {
         Self {
             key: comment.id.clone(),
             comment: ArcRwSignal::new(comment),
-            standing: ArcRwSignal::new(Standing::Posted),
+            send_state: ArcRwSignal::new(SendState::Posted),
         }
     }
 
@@ -186,14 +187,14 @@ impl Entry {
 /// A top-level comment and its replies.
 #[derive(Clone)]
 pub(crate) struct Thread {
-    pub(crate) head: Entry,
-    pub(crate) replies: ArcRwSignal<Vec<Entry>>,
-    more: ArcRwSignal<Option<More>>,
+    pub(crate) head: CommentItem,
+    pub(crate) replies: ArcRwSignal<Vec<CommentItem>>,
+    more: ArcRwSignal<Option<ReplyCursor>>,
 }
 
-/// Where the replies go on.
+/// The position of the next page of replies.
 #[derive(Clone)]
-struct More {
+struct ReplyCursor {
     before: Option<String>,
     after: Option<String>,
 }
@@ -207,8 +208,8 @@ impl Thread {
 #[derive(Clone, Copy)]
 pub(crate) struct Conversation {
     photo: StoredValue<Id>,
-    /// The author of the photo, who may delete what others say below it.
-    host: StoredValue<Option<Id>>,
+    /// The author of the photo, who may delete all comments on it.
+    photo_author: StoredValue<Option<Id>>,
     threads: RwSignal<Vec<Thread>>,
     cursor: RwSignal<Option<String>>,
     has_more: RwSignal<bool>,
@@ -218,10 +219,10 @@ pub(crate) struct Conversation {
 }
 
 impl Conversation {
-    pub(crate) fn new(photo: Id, host: Option<Id>, count: i32, page: CommentPage) -> Self {
+    pub(crate) fn new(photo: Id, photo_author: Option<Id>, count: i32, page: CommentPage) -> Self {
         let conversation = Self {
             photo: StoredValue::new(photo),
-            host: StoredValue::new(host),
+            photo_author: StoredValue::new(photo_author),
             threads: RwSignal::new(Vec::new()),
             cursor: RwSignal::new(None),
             has_more: RwSignal::new(false),
@@ -258,10 +259,12 @@ impl Conversation {
     }
 
     pub(crate) fn may_delete(self, comment: &CommentText) -> bool {
-        let is_host = self
-            .host
-            .with_value(|host| host.as_ref().is_some_and(|host| self.session.is(host)));
-        self.may_edit(comment) || (!comment.deleted && is_host)
+        let is_photo_author = self.photo_author.with_value(|photo_author| {
+            photo_author
+                .as_ref()
+                .is_some_and(|photo_author| self.session.is(photo_author))
+        });
+        self.may_edit(comment) || (!comment.deleted && is_photo_author)
     }
 
     pub(crate) async fn load_more(self) -> Result<(), ApiError> {
@@ -279,7 +282,7 @@ impl Conversation {
     }
 
     pub(crate) async fn load_more_replies(self, thread: Thread) -> Result<(), ApiError> {
-        let Some(More { before, after }) = thread.more.get_untracked() else {
+        let Some(ReplyCursor { before, after }) = thread.more.get_untracked() else {
             return Ok(());
         };
         let variables = MoreRepliesVariables {
@@ -306,14 +309,14 @@ impl Conversation {
                 .into_iter()
                 .flatten()
                 .filter(|reply| replies.iter().all(|known| known.id() != reply.id));
-            let unknown: Vec<_> = unknown.map(Entry::posted).collect();
+            let unknown: Vec<_> = unknown.map(CommentItem::from_comment).collect();
             replies.extend(unknown);
         });
         let PageInfo {
             has_next_page,
             end_cursor,
         } = page.page_info;
-        thread.more.set(has_next_page.then_some(More {
+        thread.more.set(has_next_page.then_some(ReplyCursor {
             before,
             after: end_cursor,
         }));
@@ -326,7 +329,7 @@ impl Conversation {
         for CommentEdge { cursor, node } in page.edges {
             if let Some(CommentWithReplies { comment, replies }) = node {
                 let more = replies.as_ref().filter(|replies| replies.page_info.has_next_page);
-                let more = more.map(|replies| More {
+                let more = more.map(|replies| ReplyCursor {
                     before: before.clone(),
                     after: replies.page_info.end_cursor.clone(),
                 });
@@ -334,10 +337,10 @@ impl Conversation {
                     .into_iter()
                     .flat_map(|replies| replies.nodes)
                     .flatten()
-                    .map(Entry::posted)
+                    .map(CommentItem::from_comment)
                     .collect();
                 threads.push(Thread {
-                    head: Entry::posted(comment),
+                    head: CommentItem::from_comment(comment),
                     replies: ArcRwSignal::new(replies),
                     more: ArcRwSignal::new(more),
                 });
@@ -353,7 +356,7 @@ impl Conversation {
     }
 
     /// Shows the comment at once and sends it.
-    pub(crate) fn say(self, body: String, reply_to: Option<Thread>) {
+    pub(crate) fn post(self, body: String, reply_to: Option<Thread>) {
         let Some(viewer) = self.session.viewer_now() else {
             return;
         };
@@ -372,71 +375,71 @@ impl Conversation {
             edited_at: None,
             author,
         };
-        let entry = Entry {
-            standing: ArcRwSignal::new(Standing::Sending),
-            ..Entry::posted(comment)
+        let item = CommentItem {
+            send_state: ArcRwSignal::new(SendState::Sending),
+            ..CommentItem::from_comment(comment)
         };
         match &reply_to {
-            Some(thread) => thread.replies.update(|replies| replies.push(entry.clone())),
+            Some(thread) => thread.replies.update(|replies| replies.push(item.clone())),
             None => self.threads.update(|threads| {
                 let thread = Thread {
-                    head: entry.clone(),
+                    head: item.clone(),
                     replies: ArcRwSignal::new(Vec::new()),
                     more: ArcRwSignal::new(None),
                 };
                 threads.insert(0, thread);
             }),
         }
-        self.send(entry, reply_to.map(|thread| thread.head.id()));
+        self.send(item, reply_to.map(|thread| thread.head.id()));
     }
 
-    /// Sends an entry, for the first time or again: the key makes sure that it is said once.
-    pub(crate) fn send(self, entry: Entry, reply_to: Option<Id>) {
-        entry.standing.set(Standing::Sending);
-        let body = entry.comment.with_untracked(|comment| comment.body.clone());
+    /// Sends a comment, for the first time or again. The idempotency key prevents duplicates.
+    pub(crate) fn send(self, item: CommentItem, reply_to: Option<Id>) {
+        item.send_state.set(SendState::Sending);
+        let body = item.comment.with_untracked(|comment| comment.body.clone());
         let variables = AddCommentVariables {
             photo_id: self.photo(),
             body,
             reply_to_id: reply_to,
-            key: entry.key.clone(),
+            key: item.key.clone(),
         };
         spawn_local(async move {
             match api::run(AddComment::build(variables)).await {
                 Ok(AddComment { add_comment }) => {
-                    entry.comment.set(add_comment);
-                    entry.standing.set(Standing::Posted);
+                    item.comment.set(add_comment);
+                    item.send_state.set(SendState::Posted);
                     self.count.try_update(|count| *count += 1);
                     self.notices.announce(text!(comment.posted).get());
                 }
                 Err(error) => {
                     self.notices
-                        .announce(filled!(comment.failed, why = words(&error).get()));
-                    entry.standing.set(Standing::Failed(error));
+                        .announce(filled!(comment.failed, why = error_message(&error).get()));
+                    item.send_state.set(SendState::Failed(error));
                 }
             }
         });
     }
 
-    pub(crate) async fn edit(self, entry: Entry, body: String) -> Result<(), ApiError> {
-        let variables = EditCommentVariables { id: entry.id(), body };
+    pub(crate) async fn edit(self, item: CommentItem, body: String) -> Result<(), ApiError> {
+        let variables = EditCommentVariables { id: item.id(), body };
         let EditComment { edit_comment } = api::run(EditComment::build(variables)).await?;
-        entry.comment.set(edit_comment);
+        item.comment.set(edit_comment);
         Ok(())
     }
 
-    /// Deletes a comment, unless that is undone within a few seconds.
-    pub(crate) fn delete(self, entry: Entry) {
-        entry.standing.set(Standing::Deleting);
+    /// Deletes a comment after [`UNDO_TIMEOUT`], unless the deletion is undone.
+    pub(crate) fn delete(self, item: CommentItem) {
+        item.send_state.set(SendState::Deleting);
         self.count.update(|count| *count -= 1);
         self.notices.announce(text!(comment.deleted).get());
         let finish = move || {
-            // Undone, or done already.
-            if entry.standing.get_untracked() == Standing::Deleting {
-                entry.standing.set(Standing::Deleted);
-                self.send_deletion(entry.clone());
+            // Skipped if undone or already sent.
+            if item.send_state.get_untracked() == SendState::Deleting {
+                item.send_state.set(SendState::Deleted);
+                self.send_deletion(item.clone());
             }
         };
-        // Leaving the page does not undo it.
+        // Leaving the page sends the deletion.
         let leaving = window_event_listener(ev::pagehide, {
             let finish = finish.clone();
             move |_| finish()
@@ -446,35 +449,35 @@ impl Conversation {
                 finish();
                 leaving.remove();
             },
-            UNDO,
+            UNDO_TIMEOUT,
         );
     }
 
-    pub(crate) fn undo_deletion(self, entry: &Entry) {
-        entry.standing.set(Standing::Posted);
+    pub(crate) fn undo_deletion(self, item: &CommentItem) {
+        item.send_state.set(SendState::Posted);
         self.count.update(|count| *count += 1);
     }
 
-    fn send_deletion(self, entry: Entry) {
+    fn send_deletion(self, item: CommentItem) {
         spawn_local(async move {
-            match api::run(DeleteComment::build(ById { id: entry.id() })).await {
+            match api::run(DeleteComment::build(ById { id: item.id() })).await {
                 // The photo may have been closed meanwhile.
                 Ok(_) if self.threads.is_disposed() => {}
-                Ok(_) => self.drop_entry(&entry),
+                Ok(_) => self.remove_item(&item),
                 Err(error) => {
-                    entry.standing.set(Standing::Posted);
+                    item.send_state.set(SendState::Posted);
                     self.count.try_update(|count| *count += 1);
-                    let text = filled!(comment.not_deleted, why = words(&error).get());
+                    let text = filled!(comment.not_deleted, why = error_message(&error).get());
                     self.notices
-                        .offer(text, move || self.send_deletion(entry.clone()));
+                        .offer_retry(text, move || self.send_deletion(item.clone()));
                 }
             }
         });
     }
 
-    /// Takes an entry out of the list; one that has replies leaves a tombstone.
-    pub(crate) fn drop_entry(self, entry: &Entry) {
-        let gone = |other: &Entry| other.key == entry.key;
+    /// Removes a comment from the list. With replies, a tombstone remains.
+    pub(crate) fn remove_item(self, item: &CommentItem) {
+        let gone = |other: &CommentItem| other.key == item.key;
         let has_replies = |thread: &Thread| thread.replies.with_untracked(|replies| !replies.is_empty());
         self.threads.update(|threads| {
             threads.retain(|thread| !gone(&thread.head) || has_replies(thread));

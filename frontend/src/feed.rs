@@ -1,4 +1,4 @@
-//! A timeline as far as it has been read. It outlives its view, so that going back finds it as it was left.
+//! The loaded part of a timeline. It outlives its view, so that going back restores it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -11,27 +11,27 @@ use crate::api::{ApiError, Code};
 use crate::components::tile::PhotoTile;
 use crate::first_page;
 use crate::graphql::{Id, PageInfo, schema};
-use crate::navigation::Arrival;
+use crate::navigation::NavigationKind;
 use crate::route::Timeline;
 use crate::session::{Session, session};
-use crate::votes::{Asked, Ballots};
+use crate::votes::{VoteClock, VoteStates};
 
-/// Photos asked for at once.
+/// Photos per page.
 pub(crate) const PAGE_SIZE: i32 = 24;
-/// The most that one request may ask for.
-const MOST_AT_ONCE: i32 = 100;
-/// The photos that a phone shows before it is scrolled.
-const IN_VIEW: usize = 6;
-/// When votes that could not be had are asked for again.
-pub(crate) const VOTES_RETRY: Duration = Duration::from_secs(10);
-/// Pages that come by scrolling alone; then a button lets the reader decide, and reach what is below.
-const PAGES_BY_SCROLLING: u32 = 3;
+/// The API's maximum of photos per request.
+const MAX_PAGE_SIZE: i32 = 100;
+/// Photos in the first viewport of a phone.
+const INITIAL_TILES: usize = 6;
+/// How often unavailable votes are requested again.
+pub(crate) const VOTES_RETRY_INTERVAL: Duration = Duration::from_secs(10);
+/// Pages that are loaded by scrolling before a button is shown.
+const AUTO_LOADED_PAGES: u32 = 3;
 
-/// How a page of a timeline is fetched.
-pub(crate) type Fetch = fn(Timeline, First) -> LocalBoxFuture<'static, Result<PhotoPage, ApiError>>;
+/// Fetches a page of a timeline.
+pub(crate) type Fetch = fn(Timeline, PageRequest) -> LocalBoxFuture<'static, Result<PhotoPage, ApiError>>;
 
-/// The first so many, after a cursor.
-pub(crate) struct First {
+/// The requested number of photos, and the cursor before them.
+pub(crate) struct PageRequest {
     pub(crate) first: i32,
     pub(crate) after: Option<String>,
 }
@@ -39,7 +39,7 @@ pub(crate) struct First {
 #[derive(cynic::QueryFragment, Clone, Debug)]
 #[cynic(graphql_type = "PhotoConnection")]
 pub(crate) struct PhotoPage {
-    /// A place whose photo was removed meanwhile is empty.
+    /// Removed photos are null.
     pub(crate) nodes: Vec<Option<PhotoTile>>,
     pub(crate) page_info: PageInfo,
 }
@@ -49,18 +49,18 @@ pub(crate) struct Feed {
     timeline: Timeline,
     fetch: Fetch,
     photos: ArcRwSignal<Vec<PhotoTile>>,
-    status: ArcRwSignal<Status>,
+    status: ArcRwSignal<FeedStatus>,
     cursor: ArcRwSignal<Option<String>>,
     pages: ArcRwSignal<u32>,
-    ballots: Ballots,
-    // Kept, because a timer has no context to look it up in.
+    vote_states: VoteStates,
+    // Stored, because a timer has no context to look it up in.
     session: Session,
-    /// The sign-ins and sign-outs that its votes know of.
+    /// The number of sign-ins and sign-outs when the votes were loaded.
     session_changes: ArcRwSignal<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
+pub(crate) enum FeedStatus {
     /// There is more to load.
     Ready,
     Loading,
@@ -69,15 +69,15 @@ pub(crate) enum Status {
 }
 
 impl Feed {
-    fn new(timeline: Timeline, fetch: Fetch, ballots: Ballots, session: Session) -> Self {
+    fn new(timeline: Timeline, fetch: Fetch, vote_states: VoteStates, session: Session) -> Self {
         Self {
             timeline,
             fetch,
             photos: ArcRwSignal::new(Vec::new()),
-            status: ArcRwSignal::new(Status::Ready),
+            status: ArcRwSignal::new(FeedStatus::Ready),
             cursor: ArcRwSignal::new(None),
             pages: ArcRwSignal::new(0),
-            ballots,
+            vote_states,
             session,
             session_changes: ArcRwSignal::new(session.changes()),
         }
@@ -87,98 +87,100 @@ impl Feed {
         &self.photos
     }
 
-    pub(crate) fn status(&self) -> &ArcRwSignal<Status> {
+    pub(crate) fn status(&self) -> &ArcRwSignal<FeedStatus> {
         &self.status
     }
 
-    /// Whether the next page comes when the reader nears the end.
+    /// Whether the next page is loaded by scrolling.
     pub(crate) fn loads_by_scrolling(&self) -> bool {
-        self.status.get() == Status::Ready && !self.pages.get().is_multiple_of(PAGES_BY_SCROLLING)
+        self.status.get() == FeedStatus::Ready && !self.pages.get().is_multiple_of(AUTO_LOADED_PAGES)
     }
 
-    /// Loads the next page unless one is on its way or there is none.
+    /// Loads the next page, unless one is pending or the end is reached.
     pub(crate) fn load_more(&self) {
-        if matches!(self.status.get_untracked(), Status::Loading | Status::AtEnd) {
+        if matches!(
+            self.status.get_untracked(),
+            FeedStatus::Loading | FeedStatus::AtEnd
+        ) {
             return;
         }
-        self.status.set(Status::Loading);
+        self.status.set(FeedStatus::Loading);
         let feed = self.clone();
         spawn_local(async move {
-            let asked = feed.ballots.asking();
+            let asked_at = feed.vote_states.clock();
             let after = feed.cursor.get_untracked();
             let continues = after.is_some();
             match (feed.fetch)(
                 feed.timeline.clone(),
-                First {
+                PageRequest {
                     first: PAGE_SIZE,
                     after,
                 },
             )
             .await
             {
-                Ok(page) => feed.append(page, asked),
-                // The place in the timeline is kept for an hour. Starting over finds it again: what is here stays, and
-                // what comes twice is left out.
+                Ok(page) => feed.append(page, asked_at),
+                // Cursors expire after an hour. Loading starts over, and known photos are skipped.
                 Err(error) if continues && error.code == Code::InvalidInput => {
                     feed.cursor.set(None);
-                    feed.status.set(Status::Ready);
+                    feed.status.set(FeedStatus::Ready);
                     feed.load_more();
                 }
-                Err(error) => feed.status.set(Status::Failed(error)),
+                Err(error) => feed.status.set(FeedStatus::Failed(error)),
             }
         });
     }
 
-    /// Asks again for the votes of what is here, for a viewer who has just signed in or out.
-    pub(crate) fn recount(&self) {
-        let known = i32::try_from(self.photos.with_untracked(Vec::len)).unwrap_or(MOST_AT_ONCE);
+    /// Reloads the votes of the loaded photos after sign-in or sign-out.
+    pub(crate) fn reload_votes(&self) {
+        let known = i32::try_from(self.photos.with_untracked(Vec::len)).unwrap_or(MAX_PAGE_SIZE);
         if known == 0 {
             return;
         }
         self.session_changes.set(self.session.changes());
         let feed = self.clone();
         spawn_local(async move {
-            let asked = feed.ballots.asking();
-            let first = First {
-                // Some of the first page may not be shown yet.
-                first: known.clamp(PAGE_SIZE, MOST_AT_ONCE),
+            let asked_at = feed.vote_states.clock();
+            let first = PageRequest {
+                // The first page may not be shown completely yet.
+                first: known.clamp(PAGE_SIZE, MAX_PAGE_SIZE),
                 after: None,
             };
-            // Without an answer the votes stay as they are; a press still sends an absolute value.
+            // Without a response the votes stay unchanged. Votes are absolute values, so voting still works.
             if let Ok(page) = (feed.fetch)(feed.timeline.clone(), first).await {
                 page.nodes
                     .iter()
                     .flatten()
-                    .for_each(|photo| feed.receive(photo, asked));
+                    .for_each(|photo| feed.receive(photo, asked_at));
             }
-            feed.recount_while_votes_are_missing();
+            feed.retry_missing_votes();
         });
     }
 
-    /// The vote service was away for some of the photos: asks again after a while.
-    fn recount_while_votes_are_missing(&self) {
-        let is_missing = |photo: &PhotoTile| self.ballots.find(&photo.id).is_none();
+    /// Reloads the votes after a delay if some are missing.
+    fn retry_missing_votes(&self) {
+        let is_missing = |photo: &PhotoTile| self.vote_states.find(&photo.id).is_none();
         if self
             .photos
             .with_untracked(|photos| photos.iter().take(100).any(is_missing))
         {
             let feed = self.clone();
-            set_timeout(move || feed.recount(), VOTES_RETRY);
+            set_timeout(move || feed.reload_votes(), VOTES_RETRY_INTERVAL);
         }
     }
 
-    /// A photo is gone.
-    pub(crate) fn forget(&self, photo: &Id) {
+    /// Removes a deleted photo.
+    pub(crate) fn remove(&self, photo: &Id) {
         self.photos
             .update(|photos| photos.retain(|known| known.id != *photo));
     }
 
-    fn append(&self, page: PhotoPage, asked: Asked) {
+    fn append(&self, page: PhotoPage, asked_at: VoteClock) {
         let PhotoPage { nodes, page_info } = page;
         nodes
             .iter()
             .flatten()
-            .for_each(|photo| self.receive(photo, asked));
+            .for_each(|photo| self.receive(photo, asked_at));
         let known: HashSet<Id> = self
             .photos
             .with_untracked(|photos| photos.iter().map(|photo| photo.id.clone()).collect());
@@ -190,36 +192,36 @@ impl Feed {
         self.cursor.set(page_info.end_cursor);
         self.pages.update(|pages| *pages += 1);
         let then = if page_info.has_next_page {
-            Status::Ready
+            FeedStatus::Ready
         } else {
-            Status::AtEnd
+            FeedStatus::AtEnd
         };
-        // If the visitor has scrolled already, all tiles of the rendered page must exist at once.
-        let at_once = if scrolled() {
+        // After scrolling, all tiles must be added at once to keep the position.
+        let initial = if is_scrolled() {
             new.len()
         } else {
-            first_page::tiles_in_view().max(IN_VIEW)
+            first_page::tiles_in_view().max(INITIAL_TILES)
         };
-        self.show(new, at_once, then);
+        self.show(new, initial, then);
     }
 
-    /// Shows so many at once, and the others one after another: a whole page at once would delay input.
-    fn show(&self, mut new: VecDeque<PhotoTile>, at_once: usize, then: Status) {
-        let at_once = at_once.min(new.len());
-        self.photos.update(|photos| photos.extend(new.drain(..at_once)));
+    /// Adds the `initial` first photos at once, and the others one per task, so that input is not delayed.
+    fn show(&self, mut new: VecDeque<PhotoTile>, initial: usize, then: FeedStatus) {
+        let initial = initial.min(new.len());
+        self.photos.update(|photos| photos.extend(new.drain(..initial)));
         if new.is_empty() {
-            first_page::is_drawn();
+            first_page::release_height();
             self.status.set(then);
-            self.recount_while_votes_are_missing();
+            self.retry_missing_votes();
             return;
         }
         let feed = self.clone();
         set_timeout(move || feed.show(new, 1, then), Duration::ZERO);
     }
 
-    fn receive(&self, photo: &PhotoTile, asked: Asked) {
-        self.ballots
-            .receive(&photo.id, photo.votes, photo.viewer_vote, asked);
+    fn receive(&self, photo: &PhotoTile, asked_at: VoteClock) {
+        self.vote_states
+            .receive(&photo.id, photo.votes, photo.viewer_vote, asked_at);
     }
 }
 
@@ -238,12 +240,12 @@ impl Feeds {
         });
     }
 
-    /// Back and forward find the timeline as it was; a link starts it anew.
-    pub(crate) fn open(self, timeline: Timeline, arrival: Arrival, fetch: Fetch) -> Feed {
+    /// Returns the stored feed on back and forward; a link starts a new one.
+    pub(crate) fn open(self, timeline: Timeline, kind: NavigationKind, fetch: Fetch) -> Feed {
         let kept = self.by_timeline.with_value(|feeds| feeds.get(&timeline).cloned());
-        if let (Arrival::History, Some(feed)) = (arrival, kept) {
+        if let (NavigationKind::History, Some(feed)) = (kind, kept) {
             if feed.session_changes.get_untracked() != feed.session.changes() {
-                feed.recount();
+                feed.reload_votes();
             }
             return feed;
         }
@@ -256,19 +258,19 @@ impl Feeds {
         feed
     }
 
-    /// The loaded data may name users or photos that are gone.
+    /// Discards all feeds, for example after the account was deleted.
     pub(crate) fn clear(self) {
         self.by_timeline.update_value(HashMap::clear);
     }
 
-    /// The timeline as far as it has been read; what reads it is told when one is opened.
+    /// The loaded part of a timeline. Tracks newly opened feeds.
     pub(crate) fn find(self, timeline: &Timeline) -> Option<Feed> {
         self.opened.track();
         self.by_timeline.with_value(|feeds| feeds.get(timeline).cloned())
     }
 
-    /// A photo has a new title or description.
-    pub(crate) fn describe(self, photo: &Id, title: &str, alt_text: Option<&str>) {
+    /// Applies a new title and description.
+    pub(crate) fn update_description(self, photo: &Id, title: &str, alt_text: Option<&str>) {
         self.by_timeline.with_value(|feeds| {
             for feed in feeds.values() {
                 feed.photos.update(|photos| {
@@ -281,13 +283,13 @@ impl Feeds {
         });
     }
 
-    /// A photo is gone from all of them.
-    pub(crate) fn forget(self, photo: &Id) {
+    /// Removes a deleted photo from all feeds.
+    pub(crate) fn remove(self, photo: &Id) {
         self.by_timeline
-            .with_value(|feeds| feeds.values().for_each(|feed| feed.forget(photo)));
+            .with_value(|feeds| feeds.values().for_each(|feed| feed.remove(photo)));
     }
 }
 
-fn scrolled() -> bool {
+fn is_scrolled() -> bool {
     window().scroll_y().is_ok_and(|top| top > 0.0)
 }

@@ -17,9 +17,9 @@ use crate::graphql::VoteChoice;
 use crate::navigation::current_route;
 use crate::route::Route;
 
-/// An operation with its response, as of an anonymous visitor: it holds no votes of the viewer.
+/// An operation with its response for an anonymous visitor, without votes of the viewer.
 #[derive(Deserialize)]
-struct Answered {
+struct PrefetchedResponse {
     operation: String,
     variables: Variables,
     data: Box<RawValue>,
@@ -28,85 +28,87 @@ struct Answered {
 /// The request of an embedded response.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Asked {
+struct OperationRequest {
     operation_name: String,
-    /// An operation that takes none says that they are null.
+    /// Null for operations without variables.
     variables: Option<Variables>,
 }
 
 type Variables = BTreeMap<String, Option<Box<RawValue>>>;
 
-impl Answered {
-    /// A variable that is null and one that is not there are the same.
-    fn answers(&self, asked: &Asked) -> bool {
+impl PrefetchedResponse {
+    /// Whether the response belongs to `request`. Null and absent variables are equal.
+    fn matches(&self, request: &OperationRequest) -> bool {
         fn given(variables: Option<&Variables>) -> impl Iterator<Item = (&str, &str)> {
             variables
                 .into_iter()
                 .flatten()
                 .filter_map(|(name, value)| Some((name.as_str(), value.as_ref()?.get())))
         }
-        self.operation == asked.operation_name
-            && given(Some(&self.variables)).eq(given(asked.variables.as_ref()))
+        self.operation == request.operation_name
+            && given(Some(&self.variables)).eq(given(request.variables.as_ref()))
     }
 }
 
-/// A `<picture>` of the page that came, and the image in it.
+/// A `<picture>` of the rendered page, and its image.
 #[derive(Clone, Debug)]
 pub(crate) struct TakenOver {
     pub(crate) picture: Element,
     pub(crate) image: HtmlImageElement,
 }
 
-/// About as high as a row of photos.
-const ROW: f64 = 320.0;
+/// The height of a row of photos, in CSS pixels.
+const PRELOAD_DISTANCE: f64 = 320.0;
 
 thread_local! {
-    static ANSWERED: RefCell<Vec<Answered>> = const { RefCell::new(Vec::new()) };
-    static WAS_ANSWERED: Cell<bool> = const { Cell::new(false) };
-    /// The arrow that was pressed before the app ran.
+    static RESPONSES: RefCell<Vec<PrefetchedResponse>> = const { RefCell::new(Vec::new()) };
+    static WAS_USED: Cell<bool> = const { Cell::new(false) };
+    /// The vote arrow that was pressed before the app ran.
     static PRESSED: Cell<Option<(String, VoteChoice)>> = const { Cell::new(None) };
-    /// How many photos of a timeline were in view.
+    /// Number of tiles in the viewport and the row below.
     static TILES_IN_VIEW: Cell<usize> = const { Cell::new(0) };
-    /// The pictures that are on the screen already, by the `srcset` of their image.
-    static PRINTS: RefCell<HashMap<String, TakenOver>> = RefCell::default();
+    /// The rendered pictures, by the `srcset` of their image.
+    static PICTURES: RefCell<HashMap<String, TakenOver>> = RefCell::default();
 }
 
-/// Reads the answers, and takes the plain picture of the page away. To be called right before the app draws.
+/// Reads the embedded responses, and removes the rendered content. Call it right before the app renders.
 pub(crate) fn take_over() {
     let document = document();
     let text = document
         .get_element_by_id("first-page")
         .and_then(|script| script.text_content());
-    let answered = text.and_then(|text| serde_json::from_str(&text).ok());
-    ANSWERED.set(answered.unwrap_or_default());
+    let responses = text.and_then(|text| serde_json::from_str(&text).ok());
+    RESPONSES.set(responses.unwrap_or_default());
 
     let Some(paint) = document.get_element_by_id("first-paint") else {
         return;
     };
     if let Ok(images) = paint.query_selector_all("img") {
-        let prints = (0..images.length()).filter_map(|at| {
+        let pictures = (0..images.length()).filter_map(|at| {
             let image: HtmlImageElement = images.get(at)?.dyn_into().ok()?;
             let picture = image.parent_element()?;
             Some((image.srcset(), TakenOver { picture, image }))
         });
-        PRINTS.set(prints.collect());
+        PICTURES.set(pictures.collect());
     }
-    PRESSED.set(pressed_in(&paint));
+    PRESSED.set(find_pressed_vote(&paint));
     if let Ok(tiles) = paint.query_selector_all(".tile") {
         let window = window().inner_height().ok().and_then(|height| height.as_f64());
         let is_near = |at: &u32| {
             let tile = tiles.get(*at).and_then(|tile| tile.dyn_into::<Element>().ok());
-            tile.is_some_and(|tile| tile.get_bounding_client_rect().top() < window.unwrap_or(0.0) + ROW)
+            tile.is_some_and(|tile| {
+                tile.get_bounding_client_rect().top() < window.unwrap_or(0.0) + PRELOAD_DISTANCE
+            })
         };
         TILES_IN_VIEW.set((0..tiles.length()).take_while(is_near).count());
     }
-    // The page keeps its height, and so its place, until the app has drawn all of it.
+    // Keeps the page height, and so the scroll position, until the app has rendered everything.
     keep_height(document.body().map(|body| body.scroll_height()));
     paint.remove();
 }
 
-/// The arrow that `theme.js` has marked, and its photo.
-fn pressed_in(paint: &Element) -> Option<(String, VoteChoice)> {
+/// The vote arrow that `theme.js` has marked, with its photo.
+fn find_pressed_vote(paint: &Element) -> Option<(String, VoteChoice)> {
     let arrow = paint.query_selector(".vote[aria-pressed]").ok()??;
     let label = arrow.closest("article").ok()??.get_attribute("aria-labelledby")?;
     let photo = match current_route() {
@@ -121,18 +123,18 @@ fn pressed_in(paint: &Element) -> Option<(String, VoteChoice)> {
     Some((photo, choice))
 }
 
-/// The arrow that was pressed before the app ran, once.
-pub(crate) fn pressed() -> Option<(String, VoteChoice)> {
+/// Returns the vote arrow that was pressed before the app ran, once.
+pub(crate) fn take_pressed_vote() -> Option<(String, VoteChoice)> {
     PRESSED.take()
 }
 
-/// The photos that were in view, and those of the row below.
+/// The number of tiles that were in the viewport and the row below.
 pub(crate) fn tiles_in_view() -> usize {
     TILES_IN_VIEW.get()
 }
 
-/// All that came with the page is drawn: the page is as high as that.
-pub(crate) fn is_drawn() {
+/// Releases the height that [`take_over`] has kept.
+pub(crate) fn release_height() {
     keep_height(None);
 }
 
@@ -146,33 +148,33 @@ fn keep_height(height: Option<i32>) {
     }
 }
 
-/// Pictures drawn later have nothing to take over.
-pub(crate) fn is_over() {
-    PRINTS.take();
-    is_drawn();
+/// Ends the take-over: later pictures are new elements.
+pub(crate) fn finish() {
+    PICTURES.take();
+    release_height();
 }
 
 /// Whether the page has embedded responses.
-pub(crate) fn was_answered() -> bool {
-    WAS_ANSWERED.get()
+pub(crate) fn has_used_prefetched() -> bool {
+    WAS_USED.get()
 }
 
-/// The answer to a request, once: asked again, it is asked of the site.
-pub(crate) fn answer(request: &str) -> Option<Box<RawValue>> {
-    ANSWERED.with_borrow_mut(|answered| {
-        if answered.is_empty() {
+/// Returns the embedded response to a request. A second call returns `None`.
+pub(crate) fn take_response(request: &str) -> Option<Box<RawValue>> {
+    RESPONSES.with_borrow_mut(|responses| {
+        if responses.is_empty() {
             return None;
         }
-        let asked: Asked = serde_json::from_str(request).ok()?;
-        let at = answered.iter().position(|one| one.answers(&asked))?;
-        WAS_ANSWERED.set(true);
-        Some(answered.swap_remove(at).data)
+        let operation: OperationRequest = serde_json::from_str(request).ok()?;
+        let at = responses.iter().position(|one| one.matches(&operation))?;
+        WAS_USED.set(true);
+        Some(responses.swap_remove(at).data)
     })
 }
 
-/// The picture of that `srcset` that is on the screen, to be moved to its new place: fetched, decoded and painted.
-pub(crate) fn print(srcset: &str) -> Option<TakenOver> {
-    PRINTS.with_borrow_mut(|prints| prints.remove(srcset))
+/// Returns the rendered picture with this `srcset`, which is loaded and decoded, once.
+pub(crate) fn take_picture(srcset: &str) -> Option<TakenOver> {
+    PICTURES.with_borrow_mut(|pictures| pictures.remove(srcset))
 }
 
 #[cfg(test)]
@@ -180,15 +182,15 @@ mod tests {
     use super::*;
 
     fn is_answered(operation: &str, variables: &str, request: &str) -> bool {
-        let answered: Answered = serde_json::from_str(&format!(
+        let responses: PrefetchedResponse = serde_json::from_str(&format!(
             r#"{{"operation":"{operation}","variables":{variables},"data":{{}}}}"#
         ))
         .unwrap();
-        answered.answers(&serde_json::from_str(request).unwrap())
+        responses.answers(&serde_json::from_str(request).unwrap())
     }
 
     #[test]
-    fn an_answer_fits_the_request_that_it_was_made_for() {
+    fn a_response_matches_its_request() {
         let request =
             r#"{"query":"query …","variables":{"first":24,"after":null},"operationName":"LatestPhotos"}"#;
         assert!(is_answered(

@@ -1,8 +1,8 @@
-//! The schema, and the few fragments that no single component owns.
+//! The schema and shared fragments.
 
 pub(crate) use cynic::Id;
 
-/// Generated from `supergraph.graphql`: what cynic checks every fragment against.
+/// Generated from `supergraph.graphql`. cynic checks all fragments against it.
 #[cynic::schema("proofsheet")]
 pub(crate) mod schema {}
 
@@ -29,7 +29,7 @@ pub(crate) struct VoteTally {
     pub(crate) score: i32,
 }
 
-/// A person as a byline shows them.
+/// The author in a byline.
 #[derive(cynic::QueryFragment, Clone, Debug, PartialEq, Eq)]
 #[cynic(graphql_type = "User")]
 pub(crate) struct Byline {

@@ -1,4 +1,4 @@
-//! Waiting for what a page needs.
+//! Fetching the data of a page.
 
 use std::future::Future;
 
@@ -23,8 +23,8 @@ impl<T: Send + Sync + 'static> Clone for Load<T> {
 
 impl<T: Send + Sync + 'static> Copy for Load<T> {}
 
-/// Fetches now, and again whenever a signal changes that `fetch` read before its future was made.
-/// Leaving the page drops the future, which aborts the request. An earlier answer stays until the next one is here.
+/// Fetches now, and again when a signal changes that `fetch` reads synchronously. Leaving the page aborts the request.
+/// The previous result stays until the next one arrives.
 pub(crate) fn load<T, F>(fetch: impl Fn() -> F + 'static) -> Load<T>
 where
     T: Send + Sync + 'static,
@@ -35,7 +35,7 @@ where
     Effect::new(move || {
         again.track();
         let future = fetch();
-        // Boxed, so that the machinery of waiting is compiled once and not for every type.
+        // Boxed, so that the future is compiled once and not for every type.
         let waiting = async move { answer.set(Some(future.await)) }.boxed_local();
         spawn_local_scoped_with_cancellation(waiting);
     });
@@ -43,7 +43,7 @@ where
 }
 
 impl<T: Clone + Send + Sync + 'static> Load<T> {
-    /// Shows the answer with `draw`, `waiting` before it is here, and a card with Retry in place of a failure.
+    /// Renders the result with `draw`, `waiting` while it is loading, and an error with a retry button.
     pub(crate) fn show(
         self,
         waiting: impl Fn() -> AnyView + Send + 'static,
@@ -56,18 +56,18 @@ impl<T: Clone + Send + Sync + 'static> Load<T> {
         }
     }
 
-    /// The answer or the failure.
+    /// The result; `None` while loading.
     pub(crate) fn answer(self) -> RwSignal<Option<Result<T, ApiError>>> {
         self.answer
     }
 
-    /// The answer, once it is here.
+    /// The loaded value, if there is one.
     pub(crate) fn get(self) -> Option<T> {
         self.answer
             .with(|answer| answer.as_ref().and_then(|answer| answer.as_ref().ok()).cloned())
     }
 
-    /// Asks again, showing that it waits.
+    /// Fetches again, and shows the loading state.
     pub(crate) fn retry(self) {
         self.answer.set(None);
         self.again.notify();

@@ -1,9 +1,9 @@
 //! The single-page app.
 //!
-//! In reading order: [`app`] mounts and maps routes to pages; [`route`] and [`navigation`] know where one is;
-//! [`session`] knows who is looking; [`votes`] and [`feed`] hold what outlives one view; [`pages`] fetch, each with its
-//! own operation; [`components`] draw and never fetch; [`api`] is the only code that touches the network, save for the
-//! [`first_page`], which came with the page.
+//! In reading order: [`app`] mounts and maps routes to pages; [`route`] and [`navigation`] hold the current location;
+//! [`session`] holds the viewer; [`votes`] and [`feed`] hold state that outlives a view; [`pages`] fetch data;
+//! [`components`] render and never fetch; [`api`] is the only network code. [`first_page`] reads the responses embedded
+//! in the page.
 
 #![expect(unreachable_pub, reason = "Leptos makes the properties of a component public")]
 #![expect(
@@ -25,7 +25,7 @@ mod navigation;
 #[cfg(test)]
 mod operations;
 mod pages;
-mod parts;
+mod lazy;
 mod path;
 mod preferences;
 mod route;
@@ -35,16 +35,16 @@ mod time;
 mod uploads;
 mod votes;
 
-/// By then the app has drawn all that came with the page.
-const TAKEN_OVER: std::time::Duration = std::time::Duration::from_secs(5);
+/// After this time the app has rendered all content of the page.
+const TAKE_OVER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 fn main() {
     console_error_panic_hook::set_once();
     wasm_bindgen_futures::spawn_local(async {
-        // The page that came stays until all of it can be drawn anew.
-        parts::fetch_for(navigation::current_route()).await;
+        // The rendered page stays until the app can render the same.
+        lazy::preload(navigation::current_route()).await;
         first_page::take_over();
         leptos::mount::mount_to_body(app::App);
-        leptos::prelude::set_timeout(first_page::is_over, TAKEN_OVER);
+        leptos::prelude::set_timeout(first_page::finish, TAKE_OVER_TIMEOUT);
     });
 }

@@ -1,6 +1,6 @@
-//! Moving about: the browser's history, scroll positions, and which timeline lies beneath an opened photo.
+//! Navigation: the browser's history, scroll positions, and the timeline beneath an open photo.
 //!
-//! Links are plain `<a href>`; one listener takes the clicks on those that lead to a page of the app.
+//! Links are plain `<a href>`; one listener handles clicks on links to pages of the app.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -14,49 +14,49 @@ use crate::graphql::Id;
 use crate::route::{Route, Timeline};
 use crate::storage;
 
-/// Paths on this origin that the server owns.
-const OF_THE_SERVER: [&str; 4] = ["/media/", "/playground", "/feeds/", "/graphql"];
+/// Paths that the server handles.
+const SERVER_PATHS: [&str; 4] = ["/media/", "/playground", "/feeds/", "/graphql"];
 
 #[derive(Clone, Copy)]
 pub(crate) struct Navigation {
-    place: RwSignal<Place>,
+    location: RwSignal<Location>,
     entry: StoredValue<u32>,
-    /// Counts how often a timeline was started anew in place.
-    renewals: RwSignal<u32>,
-    /// Whether the next photo is opened to comment on it.
+    /// Number of restarts of the current timeline.
+    restarts: RwSignal<u32>,
+    /// Whether the next photo is opened for commenting.
     comments: StoredValue<bool>,
-    /// Where each entry of the history was left.
-    left: StoredValue<HashMap<u32, Left>>,
-    /// How far the page still has to be scrolled, once it is that long.
+    /// The state of each history entry.
+    entry_states: StoredValue<HashMap<u32, EntryState>>,
+    /// The scroll position to restore once the page is long enough.
     restoring: StoredValue<Option<f64>>,
 }
 
-/// How an entry of the history was left.
+/// The scroll position and focus of a history entry.
 #[derive(Clone, Default)]
-struct Left {
+struct EntryState {
     scrolled: f64,
     /// The element that had the focus, or the nearest one around it with an id.
     focused: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     pub(crate) route: Route,
     /// The timeline that a photo was opened from; it stays visible, and mounted, beneath the photo.
     pub(crate) beneath: Option<Timeline>,
-    pub(crate) arrival: Arrival,
+    pub(crate) kind: NavigationKind,
 }
 
-/// How one got here: a link starts a page anew, back and forward return to it as it was.
+/// How the location was reached. A link starts a new page; back and forward restore it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arrival {
+pub(crate) enum NavigationKind {
     Load,
     Link,
     History,
 }
 
-impl Place {
-    /// The timeline that is shown, be it beneath a photo.
+impl Location {
+    /// The visible timeline, also beneath a photo.
     pub(crate) fn timeline(&self) -> Option<Timeline> {
         match &self.route {
             Route::Timeline(timeline) => Some(timeline.clone()),
@@ -67,35 +67,35 @@ impl Place {
 }
 
 impl Navigation {
-    /// Reads where the browser is, and follows it from now on.
+    /// Reads the current location, and follows the browser's history.
     pub(crate) fn provide() -> Self {
-        // The browser would restore a position before the page that it belongs to is there.
+        // The browser would restore the position before the content is rendered.
         let _ = history().set_scroll_restoration(ScrollRestoration::Manual);
         let state = State::read(&history().state().unwrap_or_default());
-        let here = Place {
+        let here = Location {
             route: current_route(),
             beneath: state.beneath.clone(),
-            arrival: Arrival::Load,
+            kind: NavigationKind::Load,
         };
         let navigation = Self {
-            place: RwSignal::new(here),
-            renewals: RwSignal::new(0),
+            location: RwSignal::new(here),
+            restarts: RwSignal::new(0),
             entry: StoredValue::new(state.entry),
             comments: StoredValue::new(false),
-            left: StoredValue::new(HashMap::new()),
+            entry_states: StoredValue::new(HashMap::new()),
             restoring: StoredValue::new(None),
         };
-        navigation.restoring.set_value(kept_scroll(state.entry));
-        // A tab that is reloaded, or thrown away and opened again, finds its place.
-        let _ = window_event_listener(ev::pagehide, move |_| navigation.keep_scroll());
-        let _ = window_event_listener(ev::visibilitychange, move |_| navigation.keep_scroll());
-        // A reader who moves on by hand is where they want to be.
+        navigation.restoring.set_value(stored_scroll(state.entry));
+        // Stores the position for a reload.
+        let _ = window_event_listener(ev::pagehide, move |_| navigation.store_scroll());
+        let _ = window_event_listener(ev::visibilitychange, move |_| navigation.store_scroll());
+        // Manual scrolling cancels the restoration.
         for event in ["wheel", "touchmove", "keydown"] {
             let _ = window_event_listener_untyped(event, move |_| navigation.restoring.set_value(None));
         }
         state.replace(None);
         let _ = window_event_listener(ev::popstate, move |event| {
-            navigation.returned(State::read(&event.state()));
+            navigation.on_popstate(State::read(&event.state()));
         });
         let _ = window_event_listener(ev::click, move |event| {
             if let Some(route) = clicked_route(&event) {
@@ -107,24 +107,24 @@ impl Navigation {
         navigation
     }
 
-    pub(crate) fn place(self) -> Signal<Place> {
-        self.place.into()
+    pub(crate) fn location(self) -> Signal<Location> {
+        self.location.into()
     }
 
-    /// The timeline that is shown, and a number that changes when it starts anew.
+    /// The visible timeline, and a number that changes when it restarts.
     pub(crate) fn timeline(self) -> Memo<(Option<Timeline>, u32)> {
-        Memo::new(move |_| (self.place.with(Place::timeline), self.renewals.get()))
+        Memo::new(move |_| (self.location.with(Location::timeline), self.restarts.get()))
     }
 
-    /// Where one is, for a decision that is made once.
-    pub(crate) fn here(self) -> Place {
-        self.place.get_untracked()
+    /// The current location, untracked.
+    pub(crate) fn current(self) -> Location {
+        self.location.get_untracked()
     }
 
     pub(crate) fn go(self, route: Route) {
-        let here = self.here();
+        let here = self.current();
         if here.route == route {
-            self.renew();
+            self.restart_timeline();
             return;
         }
         self.remember_scroll();
@@ -141,47 +141,47 @@ impl Navigation {
             beneath: beneath.clone(),
         }
         .push(&route);
-        self.place.set(Place {
+        self.location.set(Location {
             route,
             beneath,
-            arrival: Arrival::Link,
+            kind: NavigationKind::Link,
         });
         if !opens_over {
             request_animation_frame(|| scroll_to(0.0));
         }
     }
 
-    /// Goes back to where a link led here from; there instead of here when none did.
+    /// Goes back if a link led here; otherwise replaces the current entry by `route`.
     pub(crate) fn back_or_replace(self, route: Route) {
-        if self.here().arrival == Arrival::Link && self.entry.get_value() > 0 {
+        if self.current().kind == NavigationKind::Link && self.entry.get_value() > 0 {
             let _ = history().back();
         } else {
             self.replace(route);
         }
     }
 
-    /// Goes there instead of here, so that back skips this page.
+    /// Replaces the current entry, so that back skips this page.
     pub(crate) fn replace(self, route: Route) {
         State {
             entry: self.entry.get_value(),
             beneath: None,
         }
         .replace(Some(&route));
-        self.place.set(Place {
+        self.location.set(Location {
             route,
             beneath: None,
-            arrival: Arrival::Link,
+            kind: NavigationKind::Link,
         });
         request_animation_frame(|| scroll_to(0.0));
     }
 
-    /// The photo that is opened next is opened to comment on it.
-    pub(crate) fn expect_comment(self) {
+    /// Requests that the next photo opens with the comment form focused.
+    pub(crate) fn request_comment(self) {
         self.comments.set_value(true);
     }
 
-    /// Whether the photo was opened to comment on it; told once.
-    pub(crate) fn wants_comment(self) -> bool {
+    /// Returns and clears the request of [`Self::request_comment`].
+    pub(crate) fn take_comment_request(self) -> bool {
         let wanted = self.comments.get_value();
         self.comments.set_value(false);
         wanted
@@ -190,45 +190,46 @@ impl Navigation {
     /// The photo that is shown over a timeline.
     pub(crate) fn photo_over_timeline(self) -> Memo<Option<String>> {
         Memo::new(move |_| {
-            self.place.with(|place| match &place.route {
-                Route::Photo(id) if place.beneath.is_some() => Some(id.clone()),
+            self.location.with(|location| match &location.route {
+                Route::Photo(id) if location.beneath.is_some() => Some(id.clone()),
                 _ => None,
             })
         })
     }
 
-    /// Shows another photo of the timeline beneath, in place of this one: back leads to the timeline.
+    /// Replaces the open photo by another one of the timeline, so that back leads to the timeline.
     pub(crate) fn show_photo(self, id: &Id) {
-        let place = Place {
+        let location = Location {
             route: Route::Photo(id.inner().to_owned()),
-            arrival: Arrival::Link,
-            ..self.here()
+            kind: NavigationKind::Link,
+            ..self.current()
         };
         State {
             entry: self.entry.get_value(),
-            beneath: place.beneath.clone(),
+            beneath: location.beneath.clone(),
         }
-        .replace(Some(&place.route));
-        self.place.set(place);
+        .replace(Some(&location.route));
+        self.location.set(location);
     }
 
     /// Goes back to the timeline beneath, or to the front page when there is none.
     pub(crate) fn close_photo(self) {
-        if self.here().beneath.is_some() {
+        if self.current().beneath.is_some() {
             let _ = history().back();
         } else {
             self.go(Timeline::Latest.into());
         }
     }
 
-    /// Starts the timeline anew that is shown now.
-    pub(crate) fn renew(self) {
-        self.renewals.update(|renewals| *renewals += 1);
-        self.place.update(|place| place.arrival = Arrival::Link);
+    /// Restarts the visible timeline.
+    pub(crate) fn restart_timeline(self) {
+        self.restarts.update(|restarts| *restarts += 1);
+        self.location
+            .update(|location| location.kind = NavigationKind::Link);
         scroll_to(0.0);
     }
 
-    /// Whether more of the page has to be there before the reader is back where they were.
+    /// Scrolls to the stored position. Returns whether the page is still too short for it.
     pub(crate) fn restore_scroll(self) -> bool {
         let Some(position) = self.restoring.get_value() else {
             return false;
@@ -241,21 +242,23 @@ impl Navigation {
         !is_there
     }
 
-    fn returned(self, state: State) {
+    fn on_popstate(self, state: State) {
         self.remember_scroll();
         self.entry.set_value(state.entry);
-        let left = self.left.with_value(|left| left.get(&state.entry).cloned());
-        let Left { scrolled, focused } = left.unwrap_or_else(|| Left {
-            scrolled: kept_scroll(state.entry).unwrap_or(0.0),
+        let entry_states = self
+            .entry_states
+            .with_value(|entry_states| entry_states.get(&state.entry).cloned());
+        let EntryState { scrolled, focused } = entry_states.unwrap_or_else(|| EntryState {
+            scrolled: stored_scroll(state.entry).unwrap_or(0.0),
             focused: None,
         });
         self.restoring.set_value((scrolled > 0.0).then_some(scrolled));
-        self.place.set(Place {
+        self.location.set(Location {
             route: current_route(),
             beneath: state.beneath,
-            arrival: Arrival::History,
+            kind: NavigationKind::History,
         });
-        // Two frames: effects draw what is kept in the first, and the second knows its height.
+        // Effects render in the first frame; the height is known in the second.
         request_animation_frame(move || {
             request_animation_frame(move || {
                 scroll_to(scrolled);
@@ -275,23 +278,23 @@ impl Navigation {
             .active_element()
             .and_then(|element| element.closest("[id]").ok().flatten())
             .map(|element| element.id());
-        let left = Left {
+        let entry_states = EntryState {
             scrolled: window().scroll_y().unwrap_or(0.0),
             focused,
         };
         let entry = self.entry.get_value();
-        self.left.update_value(|all| {
-            all.insert(entry, left);
+        self.entry_states.update_value(|all| {
+            all.insert(entry, entry_states);
         });
-        self.keep_scroll();
+        self.store_scroll();
     }
 
     /// Keeps the scroll position over a reload.
-    fn keep_scroll(self) {
+    fn store_scroll(self) {
         let position = window().scroll_y().unwrap_or(0.0);
         let position = self.restoring.get_value().unwrap_or(position);
         let key = scroll_key(self.entry.get_value());
-        // Written and read by the browser: the code for floating-point numbers is large.
+        // Formatted and parsed by JavaScript, because Rust's float code is large.
         let value = js_sys::Number::from(position).to_fixed(0).map(String::from);
         let value = value.ok().filter(|_| position > 0.0);
         storage::write(storage::tab().as_ref(), &key, value.as_deref());
@@ -302,12 +305,12 @@ fn scroll_key(entry: u32) -> String {
     format!("scroll:{entry}")
 }
 
-fn kept_scroll(entry: u32) -> Option<f64> {
+fn stored_scroll(entry: u32) -> Option<f64> {
     let kept = storage::read(storage::tab().as_ref(), &scroll_key(entry))?;
     Some(js_sys::Number::parse_float(&kept)).filter(|position| position.is_finite())
 }
 
-/// Whether nothing has the focus: what had it may be gone.
+/// Whether no element has the focus.
 pub(crate) fn is_focus_lost() -> bool {
     document()
         .active_element()
@@ -344,7 +347,7 @@ impl State {
     }
 
     fn push(&self, route: &Route) {
-        // Browsers refuse hundreds of entries within seconds; then the page changes and the address stays.
+        // Browsers limit the rate of new entries; then only the address stays unchanged.
         let _ = history().push_state_with_url(&self.to_js(), "", Some(&route.to_string()));
     }
 
@@ -369,7 +372,7 @@ fn scroll_to(position: f64) {
     window().scroll_to_with_x_and_y(0.0, position);
 }
 
-/// The page of the app that a click leads to; none when the browser should follow the link itself.
+/// The route of a clicked link; `None` if the browser should follow it.
 fn clicked_route(event: &MouseEvent) -> Option<Route> {
     let plain = event.button() == 0
         && !(event.meta_key() || event.ctrl_key() || event.shift_key() || event.alt_key());
@@ -387,14 +390,14 @@ fn clicked_route(event: &MouseEvent) -> Option<Route> {
     }
     let href = link.get_attribute("href")?;
     let on_this_site = href.starts_with('/') && !href.starts_with("//");
-    if !on_this_site || OF_THE_SERVER.iter().any(|path| href.starts_with(path)) {
+    if !on_this_site || SERVER_PATHS.iter().any(|path| href.starts_with(path)) {
         return None;
     }
     let (path, query) = href.split_once('?').unwrap_or((&href, ""));
     Some(Route::parse(path, query))
 }
 
-/// Moves the focus without moving the page.
+/// Focuses without scrolling.
 pub(crate) fn focus(element: &HtmlElement) {
     let options = js_sys::Object::new();
     js_sys::Reflect::set(&options, &"preventScroll".into(), &true.into())

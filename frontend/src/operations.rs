@@ -1,5 +1,4 @@
-//! Every operation of the app, in `operations.graphql`: what a router that knows its clients' operations may be told,
-//! and what a test holds against the public schema.
+//! Writes all operations of the app to `operations.graphql`, for the router's operation allowlist and its tests.
 
 use std::path::Path;
 
@@ -9,7 +8,7 @@ use crate::graphql::{ById, Id, VoteChoice};
 use crate::pages::{photo, profile, settings, timeline, welcome};
 use crate::{api, conversation, session, uploads, votes};
 
-/// The documents; what stands in the variables plays no part.
+/// The documents. The values of variables do not matter.
 fn documents() -> Vec<String> {
     let id = || Id::new("");
     let by_id = || ById { id: id() };
@@ -87,7 +86,7 @@ fn documents() -> Vec<String> {
             alt_text: None,
         })
         .query,
-        session::WhoIsLooking::build(()).query,
+        session::CurrentViewer::build(()).query,
         session::Login::build(credentials()).query,
         session::Register::build(credentials()).query,
         session::Logout::build(session::LogoutVariables { everywhere: false }).query,

@@ -1,19 +1,19 @@
 //! The parts of path parsing that the app and the router must agree on. The router compiles this file too.
 
-/// Longer than any username or stand-in.
-const MAX_NAME_LENGTH: usize = 64;
+/// Maximum length of a username in a path, in bytes. No username is as long.
+const MAX_USERNAME_LENGTH: usize = 64;
 
-/// Why a path is no address.
+/// Why a path is not a valid address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PathError {
-    /// It breaks the rules of HTTP: what is wrong with it.
+    /// The path violates HTTP; with the reason.
     Malformed(&'static str),
-    /// It is well-formed, but no address of this site looks like that.
+    /// The path is valid, and no page of the site can have it.
     Nowhere,
 }
 
-/// Decodes a path, once. None of our addresses has an escaped slash, an empty segment or a dot segment: such a path is
-/// nowhere, instead of being resolved here in one way and elsewhere in another.
+/// Percent-decodes a path once. Paths with escaped slashes, empty segments or dot segments are rejected instead of
+/// resolved, because programs resolve them differently.
 pub(crate) fn decode(path: &str) -> Result<String, PathError> {
     if !path.starts_with('/') {
         return Err(PathError::Malformed(
@@ -60,7 +60,7 @@ pub(crate) fn decode(path: &str) -> Result<String, PathError> {
     Ok(decoded)
 }
 
-/// Without the one slash that may stand at its end.
+/// The path without a trailing slash.
 pub(crate) fn without_trailing_slash(path: &str) -> &str {
     match path.strip_suffix('/') {
         Some(trimmed) if !trimmed.is_empty() => trimmed,
@@ -68,7 +68,7 @@ pub(crate) fn without_trailing_slash(path: &str) -> &str {
     }
 }
 
-/// A day that the calendar has, as `YYYY-MM-DD`.
+/// Whether the text is an existing day as `YYYY-MM-DD`.
 pub(crate) fn is_day(text: &str) -> bool {
     let is_plain = text.len() == 10
         && text.bytes().enumerate().all(|(at, byte)| match at {
@@ -91,7 +91,7 @@ pub(crate) fn is_day(text: &str) -> bool {
     (1..=days).contains(&day)
 }
 
-/// The id of a photo: a UUID with hyphens, so that each photo has one address.
+/// Whether the text is a UUID with hyphens. Other forms are rejected, so that each photo has one address.
 pub(crate) fn is_photo_id(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
@@ -100,9 +100,9 @@ pub(crate) fn is_photo_id(text: &str) -> bool {
         })
 }
 
-/// Whether it could be a username; the profile service ignores case.
+/// Whether the text can be a username, in any case.
 pub(crate) fn is_name(text: &str) -> bool {
-    (1..=MAX_NAME_LENGTH).contains(&text.len())
+    (1..=MAX_USERNAME_LENGTH).contains(&text.len())
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))

@@ -12,9 +12,9 @@ const SHORTCUTS_KEY: &str = "proofsheet.shortcuts";
 #[derive(Clone, Copy)]
 pub(crate) struct Preferences {
     pub(crate) theme: RwSignal<Theme>,
-    /// None is the browser's.
+    /// `None` follows the browser.
     pub(crate) language: RwSignal<Option<Language>>,
-    /// Whether single letters act; people who dictate turn them off.
+    /// Whether keyboard shortcuts are enabled.
     pub(crate) shortcuts: RwSignal<bool>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) enum Theme {
 impl Theme {
     pub(crate) const ALL: [Self; 3] = [Self::System, Self::Light, Self::Dark];
 
-    /// The value of the `data-theme` attribute; the system's choice needs none.
+    /// The value of the `data-theme` attribute; `None` follows the system.
     fn name(self) -> Option<&'static str> {
         match self {
             Self::System => None,
@@ -47,7 +47,7 @@ impl Theme {
 }
 
 impl Preferences {
-    /// Reads them, and keeps the page and the browser's memory in step with them.
+    /// Reads the stored preferences, and applies and stores changes.
     pub(crate) fn provide() -> Self {
         let store = storage::local();
         let kept = storage::read(store.as_ref(), THEME_KEY);
@@ -74,8 +74,8 @@ impl Preferences {
                 };
             }
         });
-        // At once, so that the first frame speaks it; from then on with every change.
-        speak(language);
+        // Applied immediately for the first frame, then on every change.
+        apply_language(language);
         Effect::new(move || {
             let language = preferences.language.get();
             storage::write(
@@ -84,7 +84,7 @@ impl Preferences {
                 language.map(Language::tag),
             );
             storage::write_cookie(LANGUAGE_KEY, language.map(Language::tag));
-            speak(language);
+            apply_language(language);
         });
         Effect::new(move || {
             let off = (!preferences.shortcuts.get()).then_some("off");
@@ -95,10 +95,10 @@ impl Preferences {
     }
 }
 
-/// Shows the app in the chosen language, or in the one that suits the browser.
-fn speak(choice: Option<Language>) {
-    let language =
-        choice.unwrap_or_else(|| Language::preferred(language::wanted().iter().map(String::as_str)));
+/// Switches to the chosen language, or to the preferred one of the browser.
+fn apply_language(choice: Option<Language>) {
+    let language = choice
+        .unwrap_or_else(|| Language::preferred(language::browser_languages().iter().map(String::as_str)));
     language.set_current();
     if let Some(root) = document().document_element() {
         let _ = root.set_attribute("lang", language.tag());

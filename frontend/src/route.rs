@@ -1,5 +1,5 @@
-//! Where one can be. Every link of the app is written from a [`Route`], so a path that does not exist cannot be linked
-//! to; a general router would give strings, and could not keep a timeline mounted beneath the photo opened from it.
+//! The routes of the app. Links are created from a [`Route`], so they cannot be broken. `leptos_router` is not used,
+//! because it cannot keep a timeline mounted beneath an open photo.
 
 use std::fmt;
 
@@ -28,7 +28,7 @@ pub(crate) enum Route {
     NotFound,
 }
 
-/// A grid of photos that one can open a photo from and come back to.
+/// A page with a grid of photos.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Timeline {
     Latest,
@@ -61,7 +61,7 @@ impl Route {
         }
     }
 
-    /// The paths that carry a name: a day, a photo, a person.
+    /// Paths with a parameter: a day, a photo or a user.
     fn parse_named(path: &str) -> Option<Self> {
         if let Some(day) = path.strip_prefix("/hot/") {
             return path::is_day(day).then(|| Timeline::Hot(Some(Date(day.to_owned()))).into());
@@ -73,7 +73,7 @@ impl Route {
         path::is_name(username).then(|| Timeline::Person(username.to_owned()).into())
     }
 
-    /// The page to come back to after signing in, unless one is signing in already.
+    /// The `next` parameter for sign-in pages.
     pub(crate) fn as_next(&self) -> Option<String> {
         match self {
             Self::Login { next } | Self::Register { next } | Self::Welcome { next } => next.clone(),
@@ -93,7 +93,7 @@ fn next_in(query: &str) -> Option<String> {
     on_this_site.then(|| next.to_owned())
 }
 
-/// The path that [`Route::parse`] reads back.
+/// The path, as [`Route::parse`] reads it.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let with_next = |f: &mut fmt::Formatter<'_>, path: &str, next: &Option<String>| match next {
@@ -166,7 +166,7 @@ mod tests {
         }
     }
 
-    /// The router reads the same table, in `router/src/pages/address.rs`.
+    /// `router/src/pages/address.rs` has the same cases.
     #[test]
     fn addresses_show_the_same_as_in_the_router() {
         let table: Vec<(String, String)> =
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_knows_is_not_found() {
+    fn unknown_paths_are_not_found() {
         for path in [
             "/nowhere",
             "/hot/yesterday",

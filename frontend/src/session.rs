@@ -13,7 +13,7 @@ use crate::language::Text;
 #[derive(Clone, Copy)]
 pub(crate) struct Session {
     state: RwSignal<ViewerState>,
-    /// Counts sign-ins and sign-outs, so that what depends on the viewer can be asked for again.
+    /// Number of sign-ins and sign-outs. Data of the viewer is reloaded when it changes.
     changes: RwSignal<u32>,
     intent: RwSignal<Option<Intent>>,
 }
@@ -51,7 +51,7 @@ pub(crate) struct Me {
 }
 
 impl Me {
-    /// Until a username is claimed there is a stand-in.
+    /// Accounts without a chosen username have a generated one (`guest-…`).
     pub(crate) fn has_chosen_username(&self) -> bool {
         !self.username.starts_with("guest-")
     }
@@ -59,7 +59,7 @@ impl Me {
 
 #[derive(cynic::QueryFragment)]
 #[cynic(graphql_type = "Query")]
-pub(crate) struct WhoIsLooking {
+pub(crate) struct CurrentViewer {
     viewer: Option<Viewer>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) struct SignedIn {
     pub(crate) viewer: Viewer,
 }
 
-/// An e-mail address and a password, for an account that is or will be.
+/// The variables of sign-in and registration.
 #[derive(cynic::QueryVariables, Clone)]
 pub(crate) struct Credentials {
     pub(crate) email: String,
@@ -104,7 +104,7 @@ pub(crate) struct Logout {
 }
 
 impl Session {
-    /// Loads the viewer, and listens to the other tabs.
+    /// Loads the viewer, and follows sign-ins and sign-outs of other tabs.
     pub(crate) fn provide() -> Self {
         let session = Self {
             state: RwSignal::new(ViewerState::Loading),
@@ -112,38 +112,38 @@ impl Session {
             intent: RwSignal::new(None),
         };
         provide_context(session);
-        session.ask();
+        session.load_viewer();
         Effect::new(move |first: Option<()>| {
-            api::SESSION_ENDED.track();
+            api::SESSION_ENDED_TRIGGER.track();
             if first.is_some() {
-                session.change(ViewerState::Anonymous);
+                session.set_state(ViewerState::Anonymous);
             }
         });
         let _ = window_event_listener(ev::storage, move |event| {
             let signed_in_or_out = event.old_value().is_some() != event.new_value().is_some();
             if event.key().as_deref() == Some(api::SESSION_KEY) && signed_in_or_out {
                 session.changes.update(|changes| *changes += 1);
-                session.ask();
+                session.load_viewer();
             }
         });
         session
     }
 
-    fn ask(self) {
+    fn load_viewer(self) {
         spawn_local(async move {
-            let ask = || api::run(WhoIsLooking::build(()));
+            let ask = || api::run(CurrentViewer::build(()));
             let mut answer = ask().await;
-            // The access token may be gone before its time.
-            if matches!(&answer, Ok(WhoIsLooking { viewer: None }))
-                && api::session_known()
+            // The access token may have been removed early.
+            if matches!(&answer, Ok(CurrentViewer { viewer: None }))
+                && api::has_session()
                 && api::refresh().await.is_ok()
             {
                 answer = ask().await;
             }
-            // Without an answer one can look, which needs no account.
+            // Without a response the viewer is anonymous.
             let viewer = answer.ok().and_then(|answer| answer.viewer);
-            if viewer.is_some() && !api::session_known() {
-                api::remember_session(true);
+            if viewer.is_some() && !api::has_session() {
+                api::store_session(true);
             }
             let is_signed_in = viewer.is_some();
             self.state
@@ -152,7 +152,7 @@ impl Session {
                 self.run_intent();
             }
             // The embedded responses hold no votes of the viewer.
-            if is_signed_in && first_page::was_answered() {
+            if is_signed_in && first_page::has_used_prefetched() {
                 self.changes.update(|changes| *changes += 1);
             }
         });
@@ -179,14 +179,14 @@ impl Session {
         untrack(|| self.viewer())
     }
 
-    /// Whether the viewer is that person.
+    /// Whether the viewer is this user.
     pub(crate) fn is(self, user: &Id) -> bool {
         self.state.with(
             |state| matches!(state, ViewerState::SignedIn(Viewer { user: Some(me), .. }) if me.id == *user),
         )
     }
 
-    /// Calls after every sign-in and sign-out, for as long as the current view is there.
+    /// Calls `call` after every sign-in and sign-out while the current view is mounted.
     pub(crate) fn on_change(self, call: impl Fn() + 'static) {
         Effect::new(move |first: Option<()>| {
             self.changes.track();
@@ -199,13 +199,13 @@ impl Session {
     pub(crate) async fn sign_in(self, credentials: Credentials) -> Result<Viewer, ApiError> {
         requires_cookies()?;
         let Login { login } = api::run(Login::build(credentials)).await?;
-        Ok(self.begin(login.viewer))
+        Ok(self.start(login.viewer))
     }
 
     pub(crate) async fn register(self, credentials: Credentials) -> Result<Viewer, ApiError> {
         requires_cookies()?;
         let Register { register } = api::run(Register::build(credentials)).await?;
-        Ok(self.begin(register.viewer))
+        Ok(self.start(register.viewer))
     }
 
     pub(crate) async fn sign_out(self, everywhere: bool) -> Result<(), ApiError> {
@@ -214,14 +214,14 @@ impl Session {
         Ok(())
     }
 
-    /// The session is over: signed out, or the account is gone.
+    /// Ends the session after sign-out or deletion of the account.
     pub(crate) fn end(self) {
-        api::remember_session(false);
-        self.change(ViewerState::Anonymous);
+        api::store_session(false);
+        self.set_state(ViewerState::Anonymous);
     }
 
-    /// The viewer has a new name, or a new bio.
-    pub(crate) fn renamed(self, user: Me) {
+    /// Applies a changed profile.
+    pub(crate) fn update_user(self, user: Me) {
         self.state.update(|state| {
             if let ViewerState::SignedIn(viewer) = state {
                 viewer.user = Some(user);
@@ -229,7 +229,7 @@ impl Session {
         });
     }
 
-    /// Does it now, or opens the sign-in sheet and does it afterwards.
+    /// Runs `intent` now, or opens the sign-in dialog and runs it afterwards.
     pub(crate) fn require(self, purpose: Text, intent: impl Fn() + Send + Sync + 'static) {
         match self.state.get_untracked() {
             ViewerState::SignedIn(_) => intent(),
@@ -240,8 +240,8 @@ impl Session {
         }
     }
 
-    /// The action that waits for sign-in. While the session loads, it may not need one.
-    pub(crate) fn wanted(self) -> Option<Intent> {
+    /// The action that waits for sign-in; `None` while the session is loading.
+    pub(crate) fn pending_intent(self) -> Option<Intent> {
         self.intent
             .get()
             .filter(|_| self.state.with(|state| *state == ViewerState::Anonymous))
@@ -257,14 +257,14 @@ impl Session {
         self.intent.set(None);
     }
 
-    fn begin(self, viewer: Viewer) -> Viewer {
-        api::remember_session(true);
-        self.change(ViewerState::SignedIn(viewer.clone()));
+    fn start(self, viewer: Viewer) -> Viewer {
+        api::store_session(true);
+        self.set_state(ViewerState::SignedIn(viewer.clone()));
         self.run_intent();
         viewer
     }
 
-    fn change(self, state: ViewerState) {
+    fn set_state(self, state: ViewerState) {
         self.state.set(state);
         self.changes.update(|changes| *changes += 1);
     }
@@ -275,7 +275,7 @@ pub(crate) fn session() -> Session {
     expect_context()
 }
 
-/// A session lives in cookies. A browser that refuses them would forget it at once, which is better said before.
+/// Fails if the browser blocks cookies, which sessions need.
 fn requires_cookies() -> Result<(), ApiError> {
     let enabled = js_sys::Reflect::get(&window().navigator(), &"cookieEnabled".into());
     if enabled.is_ok_and(|enabled| enabled.is_falsy()) {

@@ -1,14 +1,14 @@
-//! The browser's local storage. If it is switched off, the app works and forgets its settings.
+//! The browser's storage. Without it the app works and does not keep settings.
 
 use leptos::prelude::{document, window};
 use web_sys::Storage;
 
-/// Kept until it is removed.
+/// Local storage; persistent.
 pub(crate) fn local() -> Option<Storage> {
     window().local_storage().ok().flatten()
 }
 
-/// Kept until the tab closes: a reload loses nothing.
+/// Session storage; kept until the tab is closed.
 pub(crate) fn tab() -> Option<Storage> {
     window().session_storage().ok().flatten()
 }
@@ -20,18 +20,18 @@ pub(crate) fn read(storage: Option<&Storage>, key: &str) -> Option<String> {
 /// Writes the value, or removes the key when there is none.
 pub(crate) fn write(storage: Option<&Storage>, key: &str, value: Option<&str>) {
     let Some(storage) = storage else { return };
-    // A full or forbidden store is not worth a message: what is kept here is convenience.
+    // Errors are ignored, because stored values are optional.
     let _ = match value {
         Some(value) => storage.set_item(key, value),
         None => storage.remove_item(key),
     };
 }
 
-/// Writes what the server should know of before the app runs, or removes it when there is none.
+/// Sets a cookie for the server, or removes it if `value` is `None`.
 pub(crate) fn write_cookie(name: &str, value: Option<&str>) {
-    const YEAR: u32 = 365 * 24 * 60 * 60;
-    let (value, age) = value.map_or(("", 0), |value| (value, YEAR));
+    const COOKIE_MAX_AGE_SECONDS: u32 = 365 * 24 * 60 * 60;
+    let (value, age) = value.map_or(("", 0), |value| (value, COOKIE_MAX_AGE_SECONDS));
     let cookie = format!("{name}={value}; path=/; max-age={age}; samesite=lax");
-    // Where cookies are forbidden this one is not missed.
+    // Errors are ignored, because the cookie is optional.
     let _ = js_sys::Reflect::set(&document(), &"cookie".into(), &cookie.into());
 }

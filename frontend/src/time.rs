@@ -1,4 +1,4 @@
-//! Times and days as people read them, in the current language, by the browser's own `Intl`.
+//! Formats times and days in the current language by `Intl`.
 
 use js_sys::{Array, Date as JsDate, Function, Intl, Object, Reflect, global};
 use leptos::prelude::document;
@@ -7,20 +7,20 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use crate::graphql::{Date, DateTime};
 use crate::language::regional_tag;
 
-const MINUTE: f64 = 60.0;
-const HOUR: f64 = 60.0 * MINUTE;
-const DAY: f64 = 24.0 * HOUR;
-const DAY_MS: f64 = DAY * 1000.0;
+const SECONDS_PER_MINUTE: f64 = 60.0;
+const SECONDS_PER_HOUR: f64 = 60.0 * SECONDS_PER_MINUTE;
+const SECONDS_PER_DAY: f64 = 24.0 * SECONDS_PER_HOUR;
+const MS_PER_DAY: f64 = SECONDS_PER_DAY * 1000.0;
 
-/// "5 minutes ago"; a plain date once it is more than a month.
-pub(crate) fn ago(time: &DateTime) -> String {
+/// "5 minutes ago"; a date after 30 days.
+pub(crate) fn relative(time: &DateTime) -> String {
     let seconds = (JsDate::now() - parse(&time.0).get_time()) / 1000.0;
-    // A clock that is wrong must not put a photo into the future.
+    // A wrong clock must not show future times.
     let seconds = seconds.max(0.0);
     let (amount, unit) = match seconds {
-        s if s < HOUR => (s / MINUTE, "minute"),
-        s if s < DAY => (s / HOUR, "hour"),
-        s if s < 30.0 * DAY => (s / DAY, "day"),
+        s if s < SECONDS_PER_HOUR => (s / SECONDS_PER_MINUTE, "minute"),
+        s if s < SECONDS_PER_DAY => (s / SECONDS_PER_HOUR, "hour"),
+        s if s < 30.0 * SECONDS_PER_DAY => (s / SECONDS_PER_DAY, "day"),
         _ => return format(&parse(&time.0), &[("dateStyle", "medium")]),
     };
     let options = options(&[("numeric", "auto")]);
@@ -29,13 +29,13 @@ pub(crate) fn ago(time: &DateTime) -> String {
         .into()
 }
 
-/// The whole date and time, in the reader's zone.
-pub(crate) fn full(time: &DateTime) -> String {
+/// The full date and time in the browser's time zone.
+pub(crate) fn full_date(time: &DateTime) -> String {
     format(&parse(&time.0), &[("dateStyle", "full"), ("timeStyle", "short")])
 }
 
-/// A day of the archive in words.
-pub(crate) fn day_in_words(day: &Date) -> String {
+/// A day in long form.
+pub(crate) fn long_date(day: &Date) -> String {
     format(&parse(&day.0), &[("dateStyle", "long"), ("timeZone", "UTC")])
 }
 
@@ -47,8 +47,8 @@ pub(crate) fn short_day(day: &Date) -> String {
     )
 }
 
-/// The site's time zone, where days begin and end, as the page has it.
-pub(crate) fn zone() -> String {
+/// The site's time zone, from the page's metadata.
+pub(crate) fn time_zone() -> String {
     document()
         .query_selector("meta[name=time-zone]")
         .ok()
@@ -57,22 +57,22 @@ pub(crate) fn zone() -> String {
         .unwrap_or_else(|| "UTC".to_owned())
 }
 
-/// Today, where the site is.
+/// Today in the site's time zone.
 pub(crate) fn today() -> Date {
-    // A browser may be older than the name of a zone.
-    day_in(&zone()).unwrap_or_else(|| from_ms(JsDate::now()))
+    // The browser may not know the time zone.
+    day_in(&time_zone()).unwrap_or_else(|| from_ms(JsDate::now()))
 }
 
-/// The day that it is in a time zone; none where the browser does not know the zone.
+/// The current day in a time zone; `None` if the browser does not know it.
 fn day_in(zone: &str) -> Option<Date> {
     let intl = Reflect::get(&global(), &"Intl".into()).ok()?;
     let format: Function = Reflect::get(&intl, &"DateTimeFormat".into())
         .ok()?
         .dyn_into()
         .ok()?;
-    // Swedes write days as the calendar of the API does.
+    // The Swedish format is `YYYY-MM-DD`.
     let arguments = Array::of2(&"sv".into(), &options(&[("timeZone", zone)]));
-    // Unlike the typed constructor this one gives the exception back.
+    // Unlike the typed constructor, this one returns exceptions.
     let format: Intl::DateTimeFormat = Reflect::construct(&format, &arguments).ok()?.dyn_into().ok()?;
     let day = format
         .format()
@@ -81,10 +81,10 @@ fn day_in(zone: &str) -> Option<Date> {
     Some(Date(day.as_string()?))
 }
 
-/// The day that lies `days` after this one; none for a day that the calendar does not have.
+/// The day `days` later; `None` for an invalid day.
 pub(crate) fn days_after(day: &Date, days: i32) -> Option<Date> {
     let ms = parse(&day.0).get_time();
-    ms.is_finite().then(|| from_ms(ms + f64::from(days) * DAY_MS))
+    ms.is_finite().then(|| from_ms(ms + f64::from(days) * MS_PER_DAY))
 }
 
 fn from_ms(ms: f64) -> Date {
@@ -104,7 +104,7 @@ fn format(date: &JsDate, with: &[(&str, &str)]) -> String {
     let formatted = Intl::DateTimeFormat::new(&locales(), &options(with))
         .format()
         .call1(&JsValue::UNDEFINED, date);
-    // A date that cannot be read cannot be formatted either.
+    // Empty for an invalid date.
     formatted
         .ok()
         .and_then(|text| text.as_string())

@@ -1,4 +1,4 @@
-//! Files on their way to the site. The queue belongs to the app and not to a page: one may look around meanwhile.
+//! The upload queue. It belongs to the app, so that uploads continue on other pages.
 
 use cynic::MutationBuilder;
 use leptos::ev;
@@ -41,62 +41,62 @@ struct Published {
 }
 
 #[derive(Clone)]
-pub(crate) struct Item {
+pub(crate) struct UploadItem {
     pub(crate) key: u32,
     pub(crate) name: String,
-    /// An address of the file in this browser, to show it before it is anywhere else.
+    /// An object URL of the file.
     pub(crate) preview: String,
     /// The title derived from the file name.
     pub(crate) suggestion: String,
     pub(crate) title: RwSignal<String>,
     pub(crate) alt: RwSignal<String>,
-    pub(crate) state: RwSignal<State>,
+    pub(crate) state: RwSignal<UploadState>,
     file: SendWrapper<File>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum State {
+pub(crate) enum UploadState {
     Waiting,
     /// The percentage that has been sent.
     Uploading(u8),
-    /// All is sent; the site makes its sizes and throws the metadata away.
+    /// The file is sent, and the server processes it.
     Processing,
     Ready(Id),
-    /// `field` in the error is the one to mend.
+    /// Not published; `field` of the error is the invalid field.
     Unpublished(Id, ApiError),
     Publishing(Id),
     Published(Id),
-    Failed(Failure),
+    Failed(UploadFailure),
 }
 
-/// Why a file was not taken.
+/// Why a file was rejected.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Failure {
-    pub(crate) reason: Reason,
-    /// Whether the same file may be taken another time.
-    pub(crate) may_pass: bool,
+pub(crate) struct UploadFailure {
+    pub(crate) reason: FailureReason,
+    /// Whether a retry may succeed.
+    pub(crate) can_retry: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Reason {
+pub(crate) enum FailureReason {
     Known(Text),
-    /// It is of this format, which is not taken.
-    Foreign(String),
+    /// The format is not supported.
+    UnsupportedFormat(String),
     /// A message from the server.
     Other(String),
 }
 
-impl Failure {
-    fn for_good(reason: Reason) -> Self {
+impl UploadFailure {
+    fn permanent(reason: FailureReason) -> Self {
         Self {
             reason,
-            may_pass: false,
+            can_retry: false,
         }
     }
 }
 
-impl State {
-    /// Whether leaving now would lose something.
+impl UploadState {
+    /// Whether leaving the page would lose the upload.
     pub(crate) fn is_unfinished(&self) -> bool {
         !matches!(self, Self::Published(_) | Self::Failed(_))
     }
@@ -105,7 +105,7 @@ impl State {
         matches!(self, Self::Uploading(_) | Self::Processing)
     }
 
-    /// The upload that could be published now.
+    /// The upload id, if the file can be published.
     fn publishable(&self) -> Option<&Id> {
         match self {
             Self::Ready(upload) | Self::Unpublished(upload, _) => Some(upload),
@@ -116,18 +116,18 @@ impl State {
 
 #[derive(Clone, Copy)]
 pub(crate) struct Uploads {
-    items: RwSignal<Vec<Item>>,
+    items: RwSignal<Vec<UploadItem>>,
     next: StoredValue<u32>,
-    /// Signals of items live as long as the app does.
+    /// Owner of the items' signals, which live as long as the app.
     owner: StoredValue<Owner>,
-    /// Whether files are held over the window.
+    /// Whether files are dragged over the window.
     is_hovered: RwSignal<bool>,
     /// Files that wait for the upload page, whose code is loaded separately.
     dropped: RwSignal<Vec<SendWrapper<File>>>,
 }
 
 impl Uploads {
-    /// Takes files that are dropped anywhere in the window, or pasted outside of a text.
+    /// Accepts files that are dropped or pasted anywhere.
     pub(crate) fn provide(navigation: Navigation) {
         let uploads = Self {
             is_hovered: RwSignal::new(false),
@@ -140,19 +140,19 @@ impl Uploads {
             let items = uploads.items.get_untracked();
             if items
                 .iter()
-                .any(|item| item.state.with_untracked(State::is_unfinished))
+                .any(|item| item.state.with_untracked(UploadState::is_unfinished))
             {
                 event.prevent_default();
             }
         });
         let take = move |files: Option<FileList>| {
-            let files = listed(files);
+            let files = files_in(files);
             let has_files = !files.is_empty();
             if has_files {
                 uploads
                     .dropped
                     .update(|dropped| dropped.extend(files.into_iter().map(SendWrapper::new)));
-                if navigation.here().route != Route::Upload {
+                if navigation.current().route != Route::Upload {
                     navigation.go(Route::Upload);
                 }
             }
@@ -184,7 +184,7 @@ impl Uploads {
         provide_context(uploads);
     }
 
-    /// Adds what was dropped so far, and what will be while the page is open.
+    /// Adds dropped files, now and while the page is open.
     pub(crate) fn take_dropped(self) {
         Effect::new(move || {
             if self.dropped.with(|dropped| !dropped.is_empty()) {
@@ -198,16 +198,16 @@ impl Uploads {
         self.is_hovered.get()
     }
 
-    /// The files that are not published yet, and can be.
+    /// Number of unpublished files that can be published.
     pub(crate) fn unfinished(self) -> usize {
         self.items
             .get()
             .iter()
-            .filter(|item| item.state.with(State::is_unfinished))
+            .filter(|item| item.state.with(UploadState::is_unfinished))
             .count()
     }
 
-    pub(crate) fn items(self) -> Vec<Item> {
+    pub(crate) fn items(self) -> Vec<UploadItem> {
         self.items.get()
     }
 
@@ -215,14 +215,14 @@ impl Uploads {
         for file in files {
             let key = self.next.get_value();
             self.next.set_value(key + 1);
-            let item = self.owner.get_value().with(|| Item {
+            let item = self.owner.get_value().with(|| UploadItem {
                 key,
                 name: file.name(),
                 preview: Url::create_object_url_with_blob(&file).unwrap_or_default(),
                 suggestion: title_from(&file.name()),
                 title: RwSignal::new(String::new()),
                 alt: RwSignal::new(String::new()),
-                state: RwSignal::new(refusal(&file).map_or(State::Waiting, State::Failed)),
+                state: RwSignal::new(check_file(&file).map_or(UploadState::Waiting, UploadState::Failed)),
                 file: SendWrapper::new(file),
             });
             self.items.update(|items| items.push(item));
@@ -230,22 +230,22 @@ impl Uploads {
         self.start_waiting();
     }
 
-    /// Takes a file out of the list; what of it was sent stays private and disappears by itself.
-    pub(crate) fn remove(self, item: &Item) {
+    /// Removes a file from the list. The server deletes unpublished uploads later.
+    pub(crate) fn remove(self, item: &UploadItem) {
         let _ = Url::revoke_object_url(&item.preview);
         self.items
             .update(|items| items.retain(|other| other.key != item.key));
         self.start_waiting();
     }
 
-    pub(crate) fn retry(self, item: &Item) {
+    pub(crate) fn retry(self, item: &UploadItem) {
         item.state
-            .set(refusal(&item.file).map_or(State::Waiting, State::Failed));
+            .set(check_file(&item.file).map_or(UploadState::Waiting, UploadState::Failed));
         self.start_waiting();
     }
 
     /// Publishes a file that has a title.
-    pub(crate) fn publish(item: &Item) {
+    pub(crate) fn publish(item: &UploadItem) {
         let Some(upload) = item.state.with_untracked(|state| state.publishable().cloned()) else {
             return;
         };
@@ -254,10 +254,10 @@ impl Uploads {
                 field: Some("title".to_owned()),
                 ..ApiError::from(Code::Missing)
             };
-            item.state.set(State::Unpublished(upload, error));
+            item.state.set(UploadState::Unpublished(upload, error));
             return;
         }
-        item.state.set(State::Publishing(upload.clone()));
+        item.state.set(UploadState::Publishing(upload.clone()));
         let state = item.state;
         let alt = item.alt.get_untracked().trim().to_owned();
         let variables = PublishPhotoVariables {
@@ -267,15 +267,15 @@ impl Uploads {
         };
         spawn_local(async move {
             state.set(match api::run(PublishPhoto::build(variables)).await {
-                Ok(PublishPhoto { publish_photo }) => State::Published(publish_photo.id),
-                Err(error) => State::Unpublished(upload, error),
+                Ok(PublishPhoto { publish_photo }) => UploadState::Published(publish_photo.id),
+                Err(error) => UploadState::Unpublished(upload, error),
             });
         });
     }
 
-    /// Publishes all that are ready; none while one of them has no title, which is told then.
+    /// Publishes all files that are ready. If some have no title, only shows their errors.
     pub(crate) fn publish_all(self) {
-        let ready = |item: &Item| item.state.with_untracked(|state| state.publishable().is_some());
+        let ready = |item: &UploadItem| item.state.with_untracked(|state| state.publishable().is_some());
         let (titled, untitled): (Vec<_>, Vec<_>) = self
             .items
             .get_untracked()
@@ -298,57 +298,61 @@ impl Uploads {
         let items = self.items.get_untracked();
         let sending = items
             .iter()
-            .filter(|item| item.state.with_untracked(State::is_sending))
+            .filter(|item| item.state.with_untracked(UploadState::is_sending))
             .count();
         let waiting = items
             .into_iter()
-            .filter(|item| item.state.with_untracked(|state| *state == State::Waiting));
+            .filter(|item| item.state.with_untracked(|state| *state == UploadState::Waiting));
         for item in waiting.take(MAX_CONCURRENT_UPLOADS.saturating_sub(sending)) {
             self.send(&item);
         }
     }
 
-    fn send(self, item: &Item) {
-        let Item { state, file, .. } = item.clone();
-        state.set(State::Uploading(0));
+    fn send(self, item: &UploadItem) {
+        let UploadItem { state, file, .. } = item.clone();
+        state.set(UploadState::Uploading(0));
         let on_progress = move |percent: u8| {
             state.set(if percent < 100 {
-                State::Uploading(percent)
+                UploadState::Uploading(percent)
             } else {
-                State::Processing
+                UploadState::Processing
             });
         };
         spawn_local(async move {
             state.set(match api::upload(&file, on_progress).await {
-                Ok(Uploaded { upload_id }) => State::Ready(Id::new(upload_id)),
-                Err(error) => State::Failed(failure_of(error)),
+                Ok(Uploaded { upload_id }) => UploadState::Ready(Id::new(upload_id)),
+                Err(error) => UploadState::Failed(failure_from(error)),
             });
             self.start_waiting();
         });
     }
 }
 
-fn has_title(item: &Item) -> bool {
+fn has_title(item: &UploadItem) -> bool {
     item.title.with_untracked(|title| !title.trim().is_empty())
 }
 
-pub(crate) fn listed(list: Option<FileList>) -> Vec<File> {
+pub(crate) fn files_in(list: Option<FileList>) -> Vec<File> {
     list.map(|list| (0..list.length()).filter_map(|at| list.item(at)).collect())
         .unwrap_or_default()
 }
 
-/// The reasons to refuse a file before it is sent.
-fn refusal(file: &File) -> Option<Failure> {
+/// Checks a file before upload.
+fn check_file(file: &File) -> Option<UploadFailure> {
     if file.size() > MAX_FILE_SIZE {
-        Some(Failure::for_good(Reason::Known(text!(upload.larger))))
+        Some(UploadFailure::permanent(FailureReason::Known(text!(
+            upload.larger
+        ))))
     } else if file.size() < 1.0 {
-        Some(Failure::for_good(Reason::Known(text!(upload.empty))))
+        Some(UploadFailure::permanent(FailureReason::Known(text!(
+            upload.empty
+        ))))
     } else {
         None
     }
 }
 
-fn failure_of(error: UploadError) -> Failure {
+fn failure_from(error: UploadError) -> UploadFailure {
     let UploadError {
         status,
         reason,
@@ -356,10 +360,10 @@ fn failure_of(error: UploadError) -> Failure {
         message,
     } = error;
     if let Some(format) = format {
-        return Failure::for_good(Reason::Foreign(format));
+        return UploadFailure::permanent(FailureReason::UnsupportedFormat(format));
     }
-    let may_pass = !matches!(status, 413 | 415 | 422);
-    let reason = Reason::Known(match (reason.as_deref(), status) {
+    let can_retry = !matches!(status, 413 | 415 | 422);
+    let reason = FailureReason::Known(match (reason.as_deref(), status) {
         (Some("empty"), _) => text!(upload.empty),
         (Some("not_a_picture"), _) => text!(upload.no_picture),
         (Some("unreadable"), _) => text!(upload.damaged),
@@ -375,16 +379,16 @@ fn failure_of(error: UploadError) -> Failure {
         (_, 413) => text!(upload.too_large),
         (_, 429 | 503) => text!(upload.busy),
         (_, 415 | 422) if message.is_some() => {
-            return Failure::for_good(Reason::Other(message.unwrap_or_default()));
+            return UploadFailure::permanent(FailureReason::Other(message.unwrap_or_default()));
         }
         (_, 415) => text!(upload.no_picture),
         (_, 422) => text!(upload.damaged),
         _ => text!(error.internal),
     });
-    Failure { reason, may_pass }
+    UploadFailure { reason, can_retry }
 }
 
-/// A file's name is a start; a camera's numbering is not.
+/// Suggests a title from a file name; empty for camera numbering.
 fn title_from(name: &str) -> String {
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     let words = stem.replace(['_', '-', '.'], " ");

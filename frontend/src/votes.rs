@@ -1,4 +1,4 @@
-//! Votes: painted in the same frame, one request in flight for each photo, the last intent wins.
+//! Votes: shown immediately, one request at a time per photo, the last choice wins.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use cynic::MutationBuilder;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
-use crate::components::error_card::words;
+use crate::components::error_card::error_message;
 use crate::components::notices::Notices;
 use crate::graphql::{Id, VoteChoice, VoteTally, schema};
 use crate::language::{filled, number, text};
@@ -23,42 +23,42 @@ pub(crate) struct CastVoteVariables {
 #[cynic(graphql_type = "Mutation", variables = "CastVoteVariables")]
 pub(crate) struct CastVote {
     #[arguments(photoId: $photo_id, vote: $vote)]
-    cast_vote: Counted,
+    cast_vote: CountedVotes,
 }
 
 #[derive(cynic::QueryFragment)]
 #[cynic(graphql_type = "Photo")]
-struct Counted {
+struct CountedVotes {
     #[expect(dead_code, reason = "a later cache may want it")]
     id: Id,
     votes: Option<VoteTally>,
     viewer_vote: Option<VoteChoice>,
 }
 
-/// One photo's votes: what the server last said, what the viewer wants, and what is on its way.
+/// The votes on a photo: the server's state, the viewer's choice, and the pending request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ballot {
-    settled: VoteTally,
-    settled_choice: VoteChoice,
+pub(crate) struct VoteState {
+    confirmed: VoteTally,
+    confirmed_choice: VoteChoice,
     wanted: VoteChoice,
     in_flight: Option<VoteChoice>,
-    /// When a vote of the viewer was last counted.
-    counted: Asked,
+    /// The clock when a vote of the viewer was last confirmed.
+    counted: VoteClock,
 }
 
-/// When a question was sent, measured in votes counted since the page was loaded: an answer to an older question does
-/// not know of a newer vote, and must not undo it.
+/// A logical clock: the number of votes confirmed since the page was loaded. Responses to requests from before a vote
+/// must not undo it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Asked(u32);
+pub(crate) struct VoteClock(u32);
 
-impl Ballot {
+impl VoteState {
     pub(crate) fn new(tally: VoteTally, choice: VoteChoice) -> Self {
         Self {
-            settled: tally,
-            settled_choice: choice,
+            confirmed: tally,
+            confirmed_choice: choice,
             wanted: choice,
             in_flight: None,
-            counted: Asked::default(),
+            counted: VoteClock::default(),
         }
     }
 
@@ -67,17 +67,17 @@ impl Ballot {
         self.wanted
     }
 
-    /// The score as it will be once the choice is counted.
+    /// The score including the viewer's choice.
     fn score(&self) -> i32 {
-        self.settled.score - weight(self.settled_choice) + weight(self.wanted)
+        self.confirmed.score - weight(self.confirmed_choice) + weight(self.wanted)
     }
 
-    /// The score as the language writes numbers.
+    /// The score in the current language.
     pub(crate) fn shown_score(&self) -> String {
         number(self.score())
     }
 
-    /// Pressing the arrow that is chosen already clears the vote.
+    /// Pressing the chosen arrow again clears the vote.
     fn press(&mut self, arrow: VoteChoice) {
         self.wanted = if self.wanted == arrow {
             VoteChoice::None
@@ -86,38 +86,38 @@ impl Ballot {
         };
     }
 
-    /// The vote to send now, if one has to be sent and none is on its way.
+    /// The vote to send, if it is not confirmed and no request is pending.
     fn take_for_sending(&mut self) -> Option<VoteChoice> {
-        if self.in_flight.is_some() || self.wanted == self.settled_choice {
+        if self.in_flight.is_some() || self.wanted == self.confirmed_choice {
             return None;
         }
         self.in_flight = Some(self.wanted);
         self.in_flight
     }
 
-    /// The server's own count, with or without an answer to a vote on its way.
-    fn settle(&mut self, tally: VoteTally, choice: VoteChoice, asked: Asked) {
-        if asked < self.counted {
+    /// Applies the server's state, as of a request sent at `asked_at`.
+    fn apply_server_state(&mut self, tally: VoteTally, choice: VoteChoice, asked_at: VoteClock) {
+        if asked_at < self.counted {
             return;
         }
-        if self.in_flight.is_none() && self.wanted == self.settled_choice {
+        if self.in_flight.is_none() && self.wanted == self.confirmed_choice {
             self.wanted = choice;
         }
-        self.settled = tally;
-        self.settled_choice = choice;
+        self.confirmed = tally;
+        self.confirmed_choice = choice;
     }
 
     /// The server has confirmed the vote.
-    fn count(&mut self, tally: VoteTally, choice: VoteChoice, now: Asked) {
+    fn confirm(&mut self, tally: VoteTally, choice: VoteChoice, now: VoteClock) {
         self.counted = now;
-        self.settled = tally;
-        self.settled_choice = choice;
+        self.confirmed = tally;
+        self.confirmed_choice = choice;
         self.in_flight = None;
     }
 
     /// The vote failed: restores the last state from the server.
     fn roll_back(&mut self) {
-        self.wanted = self.settled_choice;
+        self.wanted = self.confirmed_choice;
         self.in_flight = None;
     }
 }
@@ -130,86 +130,92 @@ fn weight(choice: VoteChoice) -> i32 {
     }
 }
 
-/// The ballots of all photos seen, so that a tile and the page of the same photo agree.
+/// The votes of all seen photos, shared by tiles and photo pages.
 #[derive(Clone, Copy)]
-pub(crate) struct Ballots {
-    by_photo: StoredValue<HashMap<Id, ArcRwSignal<Ballot>>>,
+pub(crate) struct VoteStates {
+    by_photo: StoredValue<HashMap<Id, ArcRwSignal<VoteState>>>,
     /// Notified when votes of a further photo are known.
     arrival: Trigger,
-    now: StoredValue<Asked>,
+    now: StoredValue<VoteClock>,
     session: Session,
     notices: Notices,
 }
 
-impl Ballots {
+impl VoteStates {
     pub(crate) fn provide(session: Session, notices: Notices) {
-        let ballots = Self {
+        let vote_states = Self {
             by_photo: StoredValue::new(HashMap::new()),
             arrival: Trigger::new(),
-            now: StoredValue::new(Asked::default()),
+            now: StoredValue::new(VoteClock::default()),
             session,
             notices,
         };
-        provide_context(ballots);
-        if let Some((photo, arrow)) = first_page::pressed() {
-            ballots.press(Id::new(photo), arrow);
+        provide_context(vote_states);
+        if let Some((photo, arrow)) = first_page::take_pressed_vote() {
+            vote_states.press(Id::new(photo), arrow);
         }
     }
 
-    /// To be noted before a question is sent whose answer goes to [`Ballots::receive`].
-    pub(crate) fn asking(self) -> Asked {
+    /// The current clock. Read it before sending a request whose response goes to [`VoteStates::receive`].
+    pub(crate) fn clock(self) -> VoteClock {
         self.now.get_value()
     }
 
-    /// Takes in what a page was told; a photo whose votes cannot be had keeps what is known of it.
+    /// Applies a response. Without a tally, the known state stays.
     pub(crate) fn receive(
         self,
         photo: &Id,
         tally: Option<VoteTally>,
         choice: Option<VoteChoice>,
-        asked: Asked,
+        asked_at: VoteClock,
     ) {
         let Some(tally) = tally else { return };
         let choice = choice.unwrap_or(VoteChoice::None);
-        if let Some(ballot) = self.find(photo) {
-            ballot.update(|ballot| ballot.settle(tally, choice, asked));
+        if let Some(vote_state) = self.find(photo) {
+            vote_state.update(|vote_state| vote_state.apply_server_state(tally, choice, asked_at));
             return;
         }
-        let ballot = ArcRwSignal::new(Ballot::new(tally, choice));
-        self.by_photo.update_value(|ballots| {
-            ballots.insert(photo.clone(), ballot);
+        let vote_state = ArcRwSignal::new(VoteState::new(tally, choice));
+        self.by_photo.update_value(|vote_states| {
+            vote_states.insert(photo.clone(), vote_state);
         });
         self.arrival.notify();
     }
 
-    /// Nothing while the vote service is away; what reads it is told when the votes come.
-    pub(crate) fn of(self, photo: &Id) -> Option<ArcRwSignal<Ballot>> {
-        let ballot = self.find(photo);
-        if ballot.is_none() {
+    /// The votes of a photo, tracked; `None` while they are unknown.
+    pub(crate) fn of(self, photo: &Id) -> Option<ArcRwSignal<VoteState>> {
+        let vote_state = self.find(photo);
+        if vote_state.is_none() {
             self.arrival.track();
         }
-        ballot
+        vote_state
     }
 
-    /// As [`Ballots::of`], at this moment.
-    pub(crate) fn find(self, photo: &Id) -> Option<ArcRwSignal<Ballot>> {
-        self.by_photo.with_value(|ballots| ballots.get(photo).cloned())
+    /// As [`VoteStates::of`], untracked.
+    pub(crate) fn find(self, photo: &Id) -> Option<ArcRwSignal<VoteState>> {
+        self.by_photo
+            .with_value(|vote_states| vote_states.get(photo).cloned())
     }
 
-    /// The viewer pressed an arrow. Signed out, the intent waits for the sign-in.
+    /// Handles a pressed arrow. Without a session it waits for sign-in.
     pub(crate) fn press(self, photo: Id, arrow: VoteChoice) {
         self.session.require(text!(account.to_vote), move || {
-            let Some(ballot) = self.find(&photo) else { return };
-            ballot.update(|ballot| ballot.press(arrow));
-            let shown = ballot.get_untracked();
-            self.notices.announce(in_words(&shown));
-            self.send(photo.clone(), ballot);
+            let Some(vote_state) = self.find(&photo) else {
+                return;
+            };
+            vote_state.update(|vote_state| vote_state.press(arrow));
+            let shown = vote_state.get_untracked();
+            self.notices.announce(announcement(&shown));
+            self.send(photo.clone(), vote_state);
         });
     }
 
-    fn send(self, photo: Id, ballot: ArcRwSignal<Ballot>) {
-        // The signal is not told: nothing that is shown changes.
-        let Some(vote) = ballot.try_update_untracked(Ballot::take_for_sending).flatten() else {
+    fn send(self, photo: Id, vote_state: ArcRwSignal<VoteState>) {
+        // Untracked, because nothing visible changes.
+        let Some(vote) = vote_state
+            .try_update_untracked(VoteState::take_for_sending)
+            .flatten()
+        else {
             return;
         };
         spawn_local(async move {
@@ -220,37 +226,37 @@ impl Ballots {
             match api::run(operation).await {
                 Ok(CastVote {
                     cast_vote:
-                        Counted {
+                        CountedVotes {
                             votes: Some(tally),
                             viewer_vote,
                             ..
                         },
                 }) => {
-                    self.now.update_value(|Asked(now)| *now += 1);
+                    self.now.update_value(|VoteClock(now)| *now += 1);
                     let (choice, now) = (viewer_vote.unwrap_or(VoteChoice::None), self.now.get_value());
-                    ballot.update(|ballot| ballot.count(tally, choice, now));
-                    self.send(photo, ballot);
+                    vote_state.update(|vote_state| vote_state.confirm(tally, choice, now));
+                    self.send(photo, vote_state);
                 }
-                Ok(_) => self.failed(photo, ballot, api::Code::Unavailable.into()),
-                Err(error) => self.failed(photo, ballot, error),
+                Ok(_) => self.on_failure(photo, vote_state, api::Code::Unavailable.into()),
+                Err(error) => self.on_failure(photo, vote_state, error),
             }
         });
     }
 
-    fn failed(self, photo: Id, ballot: ArcRwSignal<Ballot>, error: api::ApiError) {
-        let wanted = ballot.get_untracked().choice();
-        ballot.update(Ballot::roll_back);
-        let text = filled!(vote.failed, why = words(&error).get());
-        self.notices.offer(text, move || {
-            ballot.update(|ballot| ballot.wanted = wanted);
-            self.send(photo.clone(), ballot.clone());
+    fn on_failure(self, photo: Id, vote_state: ArcRwSignal<VoteState>, error: api::ApiError) {
+        let wanted = vote_state.get_untracked().choice();
+        vote_state.update(VoteState::roll_back);
+        let text = filled!(vote.failed, why = error_message(&error).get());
+        self.notices.offer_retry(text, move || {
+            vote_state.update(|vote_state| vote_state.wanted = wanted);
+            self.send(photo.clone(), vote_state.clone());
         });
     }
 }
 
-fn in_words(ballot: &Ballot) -> String {
-    let score = ballot.shown_score();
-    match ballot.choice() {
+fn announcement(vote_state: &VoteState) -> String {
+    let score = vote_state.shown_score();
+    match vote_state.choice() {
         VoteChoice::Up => filled!(vote.upvoted, score = &score),
         VoteChoice::Down => filled!(vote.downvoted, score = &score),
         VoteChoice::None => filled!(vote.removed, score = &score),
@@ -275,64 +281,68 @@ mod tests {
 
     #[test]
     fn a_press_is_counted_at_once_and_the_same_press_clears_it() {
-        let mut ballot = Ballot::new(tally(3, 1), NONE);
-        ballot.press(UP);
-        assert_eq!((ballot.choice(), ballot.score()), (UP, 3));
-        ballot.press(DOWN);
-        assert_eq!((ballot.choice(), ballot.score()), (DOWN, 1));
-        ballot.press(DOWN);
-        assert_eq!((ballot.choice(), ballot.score()), (NONE, 2));
+        let mut vote_state = VoteState::new(tally(3, 1), NONE);
+        vote_state.press(UP);
+        assert_eq!((vote_state.choice(), vote_state.score()), (UP, 3));
+        vote_state.press(DOWN);
+        assert_eq!((vote_state.choice(), vote_state.score()), (DOWN, 1));
+        vote_state.press(DOWN);
+        assert_eq!((vote_state.choice(), vote_state.score()), (NONE, 2));
     }
 
     #[test]
     fn one_vote_is_in_flight_and_the_last_intent_follows_it() {
-        let mut ballot = Ballot::new(tally(0, 0), NONE);
-        ballot.press(UP);
-        assert_eq!(ballot.take_for_sending(), Some(UP));
+        let mut vote_state = VoteState::new(tally(0, 0), NONE);
+        vote_state.press(UP);
+        assert_eq!(vote_state.take_for_sending(), Some(UP));
         for _ in 0..9 {
-            ballot.press(DOWN);
-            assert_eq!(ballot.take_for_sending(), None);
+            vote_state.press(DOWN);
+            assert_eq!(vote_state.take_for_sending(), None);
         }
-        ballot.count(tally(1, 0), UP, Asked(1));
-        assert_eq!((ballot.choice(), ballot.score()), (DOWN, -1));
-        assert_eq!(ballot.take_for_sending(), Some(DOWN));
-        ballot.count(tally(0, 1), DOWN, Asked(2));
-        assert_eq!((ballot.score(), ballot.take_for_sending()), (-1, None));
+        vote_state.confirm(tally(1, 0), UP, VoteClock(1));
+        assert_eq!((vote_state.choice(), vote_state.score()), (DOWN, -1));
+        assert_eq!(vote_state.take_for_sending(), Some(DOWN));
+        vote_state.confirm(tally(0, 1), DOWN, VoteClock(2));
+        assert_eq!((vote_state.score(), vote_state.take_for_sending()), (-1, None));
     }
 
     #[test]
-    fn a_failure_returns_to_what_the_server_last_said() {
-        let mut ballot = Ballot::new(tally(5, 0), UP);
-        ballot.press(DOWN);
-        assert_eq!(ballot.take_for_sending(), Some(DOWN));
-        ballot.press(DOWN);
-        ballot.roll_back();
+    fn a_failure_restores_the_servers_state() {
+        let mut vote_state = VoteState::new(tally(5, 0), UP);
+        vote_state.press(DOWN);
+        assert_eq!(vote_state.take_for_sending(), Some(DOWN));
+        vote_state.press(DOWN);
+        vote_state.roll_back();
         assert_eq!(
-            (ballot.choice(), ballot.score(), ballot.take_for_sending()),
+            (
+                vote_state.choice(),
+                vote_state.score(),
+                vote_state.take_for_sending()
+            ),
             (UP, 5, None)
         );
     }
 
     #[test]
-    fn news_from_the_server_does_not_undo_an_intent() {
-        let mut ballot = Ballot::new(tally(0, 0), NONE);
-        ballot.press(UP);
-        ballot.settle(tally(4, 0), NONE, Asked(0));
-        assert_eq!((ballot.choice(), ballot.score()), (UP, 5));
-        let mut untouched = Ballot::new(tally(0, 0), NONE);
-        untouched.settle(tally(4, 0), UP, Asked(0));
+    fn updates_do_not_undo_a_pending_vote() {
+        let mut vote_state = VoteState::new(tally(0, 0), NONE);
+        vote_state.press(UP);
+        vote_state.apply_server_state(tally(4, 0), NONE, VoteClock(0));
+        assert_eq!((vote_state.choice(), vote_state.score()), (UP, 5));
+        let mut untouched = VoteState::new(tally(0, 0), NONE);
+        untouched.apply_server_state(tally(4, 0), UP, VoteClock(0));
         assert_eq!((untouched.choice(), untouched.score()), (UP, 4));
     }
 
     #[test]
-    fn an_answer_to_an_older_question_does_not_undo_a_counted_vote() {
-        let mut ballot = Ballot::new(tally(0, 0), NONE);
-        ballot.press(UP);
-        assert_eq!(ballot.take_for_sending(), Some(UP));
-        ballot.count(tally(1, 0), UP, Asked(1));
-        ballot.settle(tally(0, 0), NONE, Asked(0));
-        assert_eq!((ballot.choice(), ballot.score()), (UP, 1));
-        ballot.settle(tally(3, 0), UP, Asked(1));
-        assert_eq!((ballot.choice(), ballot.score()), (UP, 3));
+    fn older_responses_do_not_undo_a_confirmed_vote() {
+        let mut vote_state = VoteState::new(tally(0, 0), NONE);
+        vote_state.press(UP);
+        assert_eq!(vote_state.take_for_sending(), Some(UP));
+        vote_state.confirm(tally(1, 0), UP, VoteClock(1));
+        vote_state.apply_server_state(tally(0, 0), NONE, VoteClock(0));
+        assert_eq!((vote_state.choice(), vote_state.score()), (UP, 1));
+        vote_state.apply_server_state(tally(3, 0), UP, VoteClock(1));
+        assert_eq!((vote_state.choice(), vote_state.score()), (UP, 3));
     }
 }

@@ -16,7 +16,7 @@ use hive_router::plugins::plugin_trait::{EndHookPayload as _, RouterPlugin, Star
 #[derive(Default)]
 pub(crate) struct AliasesPlugin;
 
-/// The document without such aliases, where it has any.
+/// The document without such aliases; `None` if it has none.
 fn corrected(document: &Document) -> Option<Document> {
     let is_affected = document
         .definitions
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_alias_that_repeats_the_name_goes() {
+    fn aliases_that_repeat_the_name_are_removed() {
         let document = parse_operation("{ a: a { ...F } b: c } fragment F on D { ... { e: e } }");
         let expected = parse_operation("{ a { ...F } b: c } fragment F on D { ... { e } }");
         assert_eq!(corrected(&document).unwrap().to_string(), expected.to_string());

@@ -1,7 +1,7 @@
 //! Serves the app and the playground: bundles of files that are read once, at start.
 //!
-//! A file under `assets/` carries a hash of its content in its name, so browsers keep it for a year; the page
-//! itself, which `pages` fills, is asked for again every time. Files have `.br` and `.gz` siblings made by the build.
+//! A file under `assets/` carries a hash of its content in its name, so browsers keep it for a year; the page itself,
+//! which `pages` renders, is revalidated on every visit. Files have `.br` and `.gz` siblings made by the build.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,21 +14,21 @@ use hive_router::ntex::web::{HttpRequest, HttpResponse};
 
 use crate::config::Config;
 use crate::document::{Document, HTML, IMMUTABLE};
-use crate::error_response::Refusal;
-use crate::graph::Graph;
+use crate::error_response::ErrorResponse;
+use crate::graph_client::GraphClient;
 use crate::language::Language;
 use crate::pages::{APP_POLICY, Pages};
 
-/// The playground's editor works in workers, and brings its icons in its style sheet.
+/// The playground's editor runs in web workers, and its style sheet contains its icons as `data:` URLs.
 const PLAYGROUND_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src 'self'; form-action 'none'; \
     base-uri 'none'; frame-ancestors 'none'";
 
-pub(crate) const NOT_FOUND: Refusal =
-    Refusal::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing here.");
+pub(crate) const NOT_FOUND: ErrorResponse =
+    ErrorResponse::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing here.");
 
-/// Both bundles.
-pub(crate) struct Site {
+/// The bundles of the app and of the playground. Each may be absent.
+pub(crate) struct Bundles {
     app: Option<App>,
     playground: Option<Bundle>,
 }
@@ -38,20 +38,20 @@ struct App {
     pages: Pages,
 }
 
-/// The longest cursor of a timeline, with room to spare.
-const MAX_CURSOR: usize = 512;
+/// Upper bound of a timeline cursor, in bytes.
+const MAX_CURSOR_LENGTH: usize = 512;
 
-/// The cursor in a query string. Cursors need no escapes in an address.
-fn after_in(query: &str) -> Option<String> {
+/// The cursor in a query string; `None` if it is malformed. Cursors consist of characters that need no escaping.
+fn cursor_in(query: &str) -> Option<String> {
     let cursor = query.split('&').find_map(|pair| pair.strip_prefix("after="))?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    let is_cursor = (1..=MAX_CURSOR).contains(&cursor.len()) && cursor.bytes().all(is_plain);
+    let is_cursor = (1..=MAX_CURSOR_LENGTH).contains(&cursor.len()) && cursor.bytes().all(is_plain);
     is_cursor.then(|| cursor.to_owned())
 }
 
-impl Site {
-    /// Reads the folders that were given. `base` is the public URL without a slash at its end.
-    pub(crate) fn load(config: &Config, base: &str, graph: &Arc<Graph>) -> anyhow::Result<Self> {
+impl Bundles {
+    /// Reads the configured folders. `base` is the public URL without a slash at its end.
+    pub(crate) fn load(config: &Config, base: &str, graph: &Arc<GraphClient>) -> anyhow::Result<Self> {
         let app = Bundle::load_if_given(config.app_dir.as_deref(), "app", APP_POLICY)?;
         let app = app.map(|files| {
             let pages = Pages::new(files.index()?, base.to_owned(), config.time_zone, graph.clone());
@@ -69,16 +69,16 @@ impl Site {
 pub(crate) struct Bundle(HashMap<String, Document>);
 
 impl Bundle {
-    /// Reads a bundle, if there is to be one.
+    /// Reads a bundle; `None` if no folder is configured or it does not exist.
     ///
-    /// `policy` is the content security policy of its pages.
+    /// `policy` is the Content-Security-Policy of its pages.
     fn load_if_given(folder: Option<&Path>, name: &str, policy: &str) -> anyhow::Result<Option<Self>> {
         let Some(folder) = folder else {
-            tracing::info!("no folder for the {name} was given: it is not served");
+            tracing::info!("no folder is configured for the {name}, so it is not served");
             return Ok(None);
         };
         if !folder.exists() {
-            tracing::warn!("{} is not there: the {name} is not served", folder.display());
+            tracing::warn!("{} does not exist, so the {name} is not served", folder.display());
             return Ok(None);
         }
         let bundle = Self::load(folder, policy)?;
@@ -115,7 +115,7 @@ impl Bundle {
         Ok(Self(bundle.collect()))
     }
 
-    /// The text of its one page.
+    /// The text of `index.html`.
     fn index(&self) -> anyhow::Result<&str> {
         std::str::from_utf8(self.0["index.html"].bytes()).context("index.html is not UTF-8")
     }
@@ -161,7 +161,7 @@ fn content_type(name: &str) -> &'static str {
     }
 }
 
-impl Site {
+impl Bundles {
     /// A file of the app, or one of its pages, by the decoded path.
     pub(crate) async fn page(&self, request: &HttpRequest, path: &str) -> HttpResponse {
         let Some(App { files, pages }) = &self.app else {
@@ -172,16 +172,19 @@ impl Site {
             Some(file) if name != "index.html" => file.answer(request),
             None if name.starts_with("assets/") => NOT_FOUND.as_json(),
             _ => {
-                let after = after_in(request.query_string());
-                pages.at(path, after, Language::of(request)).await.answer(request)
+                let after = cursor_in(request.query_string());
+                pages
+                    .page(path, after, Language::of(request))
+                    .await
+                    .answer(request)
             }
         }
     }
 
-    /// The page that says that there is nothing at an address.
-    pub(crate) async fn nowhere(&self, request: &HttpRequest) -> HttpResponse {
+    /// The 404 page.
+    pub(crate) async fn not_found_page(&self, request: &HttpRequest) -> HttpResponse {
         match &self.app {
-            Some(App { pages, .. }) => pages.nowhere(Language::of(request)).await.answer(request),
+            Some(App { pages, .. }) => pages.not_found_page(Language::of(request)).await.answer(request),
             None => NOT_FOUND.as_json(),
         }
     }
@@ -202,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn siblings_belong_to_their_file() {
+    fn compressed_siblings_belong_to_their_file() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("assets")).unwrap();
         for (name, content) in [

@@ -1,4 +1,4 @@
-//! Compresses GraphQL answers, and nothing else: photos are compressed already, and the app's files are so on disk.
+//! Compresses GraphQL responses only: photos are compressed already, and the app's files are stored compressed.
 
 use std::rc::Rc;
 
@@ -65,7 +65,7 @@ where
     }
 }
 
-/// One service with two ways in.
+/// A service that both paths share.
 struct Shared<S>(Rc<S>);
 
 impl<S> Clone for Shared<S> {

@@ -12,19 +12,19 @@ use hive_router::ntex::http::StatusCode;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use crate::error_response::Refusal;
+use crate::error_response::ErrorResponse;
 
 /// More operations per core do not raise throughput, and each waits longer.
 const PERMITS_PER_CORE: usize = 16;
 /// The time that a request waits for a permit: long enough to bridge a short stall behind the router.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
-/// An operation that takes longer waits for a service that does not answer. It uses no CPU, so its permit is released
-/// and other operations can start.
+/// An operation that takes longer is probably waiting for an unresponsive service. It uses no CPU, so its permit is
+/// released and other operations can start.
 const PERMIT_HOLD_TIME: Duration = Duration::from_secs(1);
 /// The shortest time between two log lines about refused operations.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-const OVERLOADED: Refusal = Refusal::new(
+const OVERLOADED: ErrorResponse = ErrorResponse::new(
     StatusCode::SERVICE_UNAVAILABLE,
     "UNAVAILABLE",
     "The site is busy right now. Try again in a moment.",
@@ -32,52 +32,52 @@ const OVERLOADED: Refusal = Refusal::new(
 
 /// The concurrency limit of one router.
 pub(crate) struct ConcurrencyLimit {
-    free: Option<Semaphore>,
-    began: Instant,
-    /// Seconds after `began` at which the log was told last.
-    said: AtomicU64,
+    semaphore: Option<Semaphore>,
+    started: Instant,
+    /// Seconds after `started` of the last log line, plus [`LOG_INTERVAL`]; 0 before the first.
+    last_logged: AtomicU64,
 }
 
-/// The right to work on one operation.
+/// Permission to run one operation.
 pub(crate) struct Permit<'a>(Option<SemaphorePermit<'a>>);
 
 impl ConcurrencyLimit {
-    /// Allows this many operations at once; by default [`PERMITS_PER_CORE`] per core. 0 is no limit.
-    pub(crate) fn new(at_once: Option<usize>) -> Self {
-        let at_once = at_once.unwrap_or_else(|| {
+    /// Allows `max_operations` concurrent operations; by default [`PERMITS_PER_CORE`] per core. 0 disables the limit.
+    pub(crate) fn new(max_operations: Option<usize>) -> Self {
+        let max_operations = max_operations.unwrap_or_else(|| {
             let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
             PERMITS_PER_CORE * cores
         });
         Self {
-            free: (at_once > 0).then(|| Semaphore::new(at_once)),
-            began: Instant::now(),
-            said: AtomicU64::new(0),
+            semaphore: (max_operations > 0).then(|| Semaphore::new(max_operations)),
+            started: Instant::now(),
+            last_logged: AtomicU64::new(0),
         }
     }
 
-    /// Waits up to [`ACQUIRE_TIMEOUT`] for a permit.
-    pub(crate) async fn wait(&self) -> Result<Permit<'_>, Refusal> {
-        let Some(free) = &self.free else {
+    /// Waits up to [`ACQUIRE_TIMEOUT`] for a permit; fails with 503 `UNAVAILABLE` after that.
+    pub(crate) async fn acquire(&self) -> Result<Permit<'_>, ErrorResponse> {
+        let Some(semaphore) = &self.semaphore else {
             return Ok(Permit(None));
         };
-        if let Ok(permit) = timeout(ACQUIRE_TIMEOUT, free.acquire()).await {
+        if let Ok(permit) = timeout(ACQUIRE_TIMEOUT, semaphore.acquire()).await {
             return Ok(Permit(permit.ok()));
         }
-        self.tell();
-        Err(Refusal {
+        self.log_rejection();
+        Err(ErrorResponse {
             retry_after_seconds: Some(1),
             ..OVERLOADED
         })
     }
 
-    fn tell(&self) {
-        metrics::counter!("proofsheet_router_turned_away_total").increment(1);
-        let now = self.began.elapsed().as_secs() + LOG_INTERVAL.as_secs();
-        let said = self.said.load(Ordering::Relaxed);
-        let is_due = now >= said + LOG_INTERVAL.as_secs();
+    fn log_rejection(&self) {
+        metrics::counter!("proofsheet_router_concurrency_limited_total").increment(1);
+        let now = self.started.elapsed().as_secs() + LOG_INTERVAL.as_secs();
+        let last_logged = self.last_logged.load(Ordering::Relaxed);
+        let is_due = now >= last_logged + LOG_INTERVAL.as_secs();
         let swap = |now| {
-            self.said
-                .compare_exchange(said, now, Ordering::Relaxed, Ordering::Relaxed)
+            self.last_logged
+                .compare_exchange(last_logged, now, Ordering::Relaxed, Ordering::Relaxed)
         };
         if is_due && swap(now).is_ok() {
             tracing::warn!("operations are refused: the concurrency limit of this router is reached");
@@ -86,8 +86,8 @@ impl ConcurrencyLimit {
 }
 
 impl Permit<'_> {
-    /// Gives `work` its turn.
-    pub(crate) async fn work<T>(self, work: impl Future<Output = T>) -> T {
+    /// Runs `work`, and releases the permit when it ends or after [`PERMIT_HOLD_TIME`].
+    pub(crate) async fn run<T>(self, work: impl Future<Output = T>) -> T {
         let Self(permit) = self;
         let mut work = std::pin::pin!(work);
         if let Ok(done) = timeout(PERMIT_HOLD_TIME, &mut work).await {
@@ -107,32 +107,32 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_few_wait_and_the_others_are_told_soon() {
+    async fn requests_wait_briefly_and_are_then_refused() {
         let limit = ConcurrencyLimit::new(Some(2));
         let work = async |time| {
-            limit.wait().await?.work(sleep(time)).await;
-            Ok::<_, Refusal>(())
+            limit.acquire().await?.run(sleep(time)).await;
+            Ok::<_, ErrorResponse>(())
         };
         let short = Duration::from_millis(1);
         let (one, two, three) = tokio::join!(work(short), work(PERMIT_HOLD_TIME), work(short));
         assert!(one.is_ok() && two.is_ok() && three.is_ok());
         let (one, two, three) = tokio::join!(work(PERMIT_HOLD_TIME), work(PERMIT_HOLD_TIME), work(short));
         assert!(one.is_ok() && two.is_ok());
-        let refusal = three.unwrap_err();
+        let error = three.unwrap_err();
         assert_eq!(
-            (refusal.status.as_u16(), refusal.code, refusal.retry_after_seconds),
+            (error.status.as_u16(), error.code, error.retry_after_seconds),
             (503, "UNAVAILABLE", Some(1))
         );
     }
 
     #[tokio::test]
-    async fn whoever_waits_for_a_part_that_hangs_is_in_nobodys_way() {
+    async fn a_hanging_operation_releases_its_permit() {
         let limit = ConcurrencyLimit::new(Some(1));
-        let hangs = async { limit.wait().await.ok().unwrap().work(pending::<()>()).await };
+        let hangs = async { limit.acquire().await.ok().unwrap().run(pending::<()>()).await };
         let others = async {
-            assert!(limit.wait().await.is_err());
+            assert!(limit.acquire().await.is_err());
             sleep(PERMIT_HOLD_TIME).await;
-            assert!(limit.wait().await.is_ok());
+            assert!(limit.acquire().await.is_ok());
         };
         tokio::select! {
             biased;
@@ -146,7 +146,7 @@ mod tests {
         let limit = ConcurrencyLimit::new(Some(0));
         let mut held = Vec::new();
         for _ in 0..1000 {
-            held.push(limit.wait().await.ok().unwrap());
+            held.push(limit.acquire().await.ok().unwrap());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The flags of the router. Nothing else reads the environment.
+//! The command-line flags of the router. No other module reads the environment.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -27,7 +27,7 @@ pub enum Command {
     Healthcheck(HealthcheckConfig),
 }
 
-/// Where a running router answers about itself.
+/// The address of a running router's health checks.
 #[derive(Debug, Clone, clap::Args)]
 pub struct HealthcheckConfig {
     /// The internal address of the router.
@@ -35,24 +35,24 @@ pub struct HealthcheckConfig {
     pub internal_listen: SocketAddr,
 }
 
-/// How to serve.
+/// Settings of `router serve`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
-    /// Where browsers and API clients connect.
+    /// The address for browsers and API clients.
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:4999")]
     pub listen: SocketAddr,
-    /// Where /metrics, /health and /readiness answer; not to be published.
+    /// The address of /metrics, /health and /readiness. Do not publish it.
     #[arg(long, env = "INTERNAL_LISTEN", default_value = "127.0.0.1:5005")]
     pub internal_listen: SocketAddr,
-    /// How people reach this site. With https, cookies are Secure and browsers are told to stay on https.
+    /// The public URL of this site. With https, cookies are Secure and HSTS is enabled.
     #[arg(long, env = "PUBLIC_URL", default_value = "http://localhost:4999")]
     pub public_url: Url,
     #[command(flatten)]
     pub tls: TlsConfig,
-    /// Where the site is (IANA name): its days begin at midnight there. The same as photo's and vote's.
+    /// The site's time zone (IANA name). Days begin at midnight there. Use the same value for photo and vote.
     #[arg(long, env = "TIME_ZONE", default_value = "UTC")]
     pub time_zone: Tz,
-    /// Threads that serve requests; by default one per core.
+    /// Number of threads that serve requests; by default one per core.
     #[arg(long, env = "ROUTER_WORKERS")]
     pub workers: Option<NonZeroUsize>,
 
@@ -71,50 +71,51 @@ pub struct Config {
     #[command(flatten)]
     pub tokens: TokenConfig,
     #[command(flatten)]
-    pub limits: Limits,
+    pub limits: LoadLimits,
 
-    /// Answer only the operations that the app sends: this site is no public API then, and has no playground to
-    /// speak of.
-    #[arg(long, env = "ONLY_KNOWN_OPERATIONS")]
+    /// Execute only the operations of the app (trusted documents). The API is then not public, and the playground is of
+    /// little use.
+    #[arg(long, env = "OPERATION_ALLOWLIST")]
+    pub operation_allowlist: bool,
+    /// The former name of `--operation-allowlist`. Still read, because ignoring it would publish the API.
+    #[arg(long, env = "ONLY_KNOWN_OPERATIONS", hide = true)]
     pub only_known_operations: bool,
-    /// Proxies in front of the router, as addresses or networks, separated by commas. Only from these is
-    /// X-Forwarded-For believed.
+    /// Trusted proxies, as addresses or networks, separated by commas. X-Forwarded-For is ignored from any other peer.
     #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',', value_parser = parse_network)]
     pub trusted_proxies: Vec<IpNet>,
-    /// After SIGTERM the router says that it is not ready, and goes on accepting for this many seconds, so that
-    /// load balancers can look away first.
+    /// Seconds between SIGTERM and the end of accepting requests. /readiness fails meanwhile, so that load balancers
+    /// can react.
     #[arg(long, env = "SHUTDOWN_DELAY", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=60))]
     pub shutdown_delay: u64,
 
     #[command(flatten)]
     pub traces: TraceConfig,
-    /// The share of requests that is traced, from 0 to 1. The client's sampling flag is ignored.
+    /// The fraction of requests that is traced, from 0 to 1. The client's sampling flag is ignored.
     #[arg(long, env = "TRACE_RATIO", default_value_t = 0.05, value_parser = parse_ratio)]
     pub trace_ratio: f64,
-    /// How log lines look.
+    /// The format of log lines.
     #[arg(long, env = "LOG_FORMAT", default_value = "human")]
     pub log_format: LogFormat,
-    /// Which log lines there are, as `RUST_LOG` says it. `router::request=info` gives a line per operation.
+    /// The log filter, in the syntax of `RUST_LOG`. `router::request=info` logs each operation.
     #[arg(long, env = "RUST_LOG", default_value = "info,router::request=warn")]
     pub log_filter: String,
 }
 
-/// https by the router itself, where no proxy before it does that.
+/// TLS termination by the router itself.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TlsConfig {
-    /// A file with the certificate and those between it and its issuer, as PEM. With it the router speaks https, and
-    /// looks at both files again every second.
+    /// A PEM file with the certificate chain. Enables TLS. Both files are reloaded when they change.
     #[arg(long, env = "TLS_CERTIFICATE", requires = "tls_key")]
     pub tls_certificate: Option<PathBuf>,
-    /// A file with the certificate's private key, as PEM.
+    /// A PEM file with the private key of the certificate.
     #[arg(long, env = "TLS_KEY", requires = "tls_certificate")]
     pub tls_key: Option<PathBuf>,
-    /// Where those who come by http are sent to the public URL.
+    /// The address on which plain HTTP requests are redirected to the public URL.
     #[arg(long, env = "HTTP_REDIRECT_LISTEN", requires = "tls_certificate")]
     pub http_redirect_listen: Option<SocketAddr>,
 }
 
-/// Where the subgraphs are: base URLs, without a path.
+/// The base URLs of the subgraphs, without a path.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Services {
     /// The profile service.
@@ -123,7 +124,7 @@ pub struct Services {
     /// The authentication service.
     #[arg(long, env = "AUTHENTICATION_URL", default_value = "http://127.0.0.1:5001")]
     pub authentication_url: Url,
-    /// The photo service, which also takes uploads and gives files.
+    /// The photo service, which also receives uploads and serves files.
     #[arg(long, env = "PHOTO_URL", default_value = "http://127.0.0.1:5002")]
     pub photo_url: Url,
     /// The vote service.
@@ -135,7 +136,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// Each subgraph by the name that the supergraph knows it by.
+    /// The name of each subgraph in the supergraph, with its URL.
     pub fn by_name(&self) -> [(&'static str, &Url); 5] {
         [
             ("profile", &self.profile_url),
@@ -147,26 +148,26 @@ impl Services {
     }
 }
 
-/// How much one address may ask for, and all together. Guessing passwords is limited by authentication, per field.
+/// Rate limits per address and the limit of concurrent operations. Password attempts are limited by authentication.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Limits {
-    /// GraphQL requests a minute from one address; 0 is no limit.
+pub struct LoadLimits {
+    /// GraphQL requests per minute from one address; 0 disables the limit.
     #[arg(long, env = "RATE_LIMIT_GRAPHQL", default_value_t = 30_000)]
     pub rate_limit_graphql: u32,
-    /// Uploads a minute from one address; 0 is no limit.
+    /// Uploads per minute from one address; 0 disables the limit.
     #[arg(long, env = "RATE_LIMIT_UPLOADS", default_value_t = 300)]
     pub rate_limit_uploads: u32,
-    /// GraphQL operations of all addresses that are worked on at once, by default sixteen per core; 0 is no limit.
-    /// Operations beyond the limit are refused with `Retry-After`.
-    #[arg(long, env = "OPERATIONS_AT_ONCE")]
-    pub operations_at_once: Option<usize>,
+    /// Maximum number of concurrent GraphQL operations, by default 16 per core; 0 disables the limit. Operations beyond
+    /// it are refused with `Retry-After`.
+    #[arg(long, env = "MAX_CONCURRENT_OPERATIONS")]
+    pub max_concurrent_operations: Option<usize>,
 }
 
 fn parse_ratio(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
         .filter(|ratio| (0.0..=1.0).contains(ratio))
-        .ok_or_else(|| format!("{text} is no number from 0 to 1"))
+        .ok_or_else(|| format!("{text} is not a number from 0 to 1"))
 }
 
 fn parse_network(text: &str) -> Result<IpNet, String> {

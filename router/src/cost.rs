@@ -1,11 +1,11 @@
-//! Refuses operations that would cost far more than any page of ours: pages nested in pages.
+//! Refuses operations whose estimated cost is far above that of any page of the app: pages nested in pages.
 //!
-//! The library can estimate costs too, but from its query plan, where an entity fetch has no size: it would
-//! count the comments of one photo as if they were those of a whole page of photos. So the estimate is made
-//! here, from the operation itself, where every page's size is known before anything is fetched.
+//! The library can estimate costs too, but from its query plan, where an entity fetch has no size: it would count the
+//! comments of one photo as those of a whole page of photos. So the cost is estimated here from the operation itself,
+//! which contains the size of every page.
 //!
-//! An object counts 1, times the sizes of the pages and lists around it. A page counts [`PAGE`] more, because it
-//! is a separate query to a database, once for every object that it hangs on.
+//! An object counts 1, times the sizes of the pages and lists around it. A page counts [`PAGE_COST`] more, because it
+//! takes a separate database query for each parent object.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -32,31 +32,31 @@ use hive_router::query_planner::state::supergraph_state::OperationKind;
 use hive_router::sonic_rs::JsonValueTrait as _;
 use hive_router::{GraphQLError, PlanExecutionOutput};
 
-/// The most that one operation may cost. A full timeline of 100 photos with everything comes to about 1,400, a
-/// photo with 20 comments and 20 replies to each to about 1,000.
+/// Maximum cost of an operation. A timeline of 100 photos with all fields costs about 1,400, a photo with 20 comments
+/// and 20 replies to each about 1,000.
 pub(crate) const MAX_COST: u64 = 2_000;
-/// A page's own query.
-const PAGE: u64 = 100;
-/// A list that is no page: formats, sizes, sessions.
-const LIST: u64 = 4;
-/// These pages are fetched together for all their parents, in one query.
-const TOGETHER: [(&str, &str); 1] = [("Comment", "replies")];
+/// Cost of the query that fetches a page.
+const PAGE_COST: u64 = 100;
+/// Assumed length of a list without pages: formats, sizes, sessions.
+const LIST_SIZE: u64 = 4;
+/// Pages that one query fetches for all parents.
+const BATCHED_PAGES: [(&str, &str); 1] = [("Comment", "replies")];
 
-/// The parts of the schema that the estimate uses.
+/// The fields of each object type that the estimate needs.
 #[derive(Default)]
-struct Shapes(HashMap<String, HashMap<String, Shape>>);
+struct Shapes(HashMap<String, HashMap<String, FieldShape>>);
 
-struct Shape {
-    /// The object type that the field gives; leaves are not in here.
-    gives: String,
+struct FieldShape {
+    /// The object type of the field. Leaf fields are not included.
+    object_type: String,
     is_list: bool,
     page: Option<Page>,
 }
 
 struct Page {
-    /// How many items, if the operation does not say.
+    /// Number of items if the operation has no `first`.
     default_size: u64,
-    together: bool,
+    is_batched: bool,
 }
 
 impl Shapes {
@@ -67,7 +67,7 @@ impl Shapes {
                 continue;
             };
             let fields = object.fields.iter().map(|field| {
-                let (gives, is_list) = unwrap(&field.field_type);
+                let (object_type, is_list) = unwrap(&field.field_type);
                 let page = field
                     .arguments
                     .iter()
@@ -80,12 +80,12 @@ impl Shapes {
                             _ => None,
                         }
                         .unwrap_or(100),
-                        together: TOGETHER.contains(&(object.name.as_str(), field.name.as_str())),
+                        is_batched: BATCHED_PAGES.contains(&(object.name.as_str(), field.name.as_str())),
                     });
                 (
                     field.name.clone(),
-                    Shape {
-                        gives: gives.to_owned(),
+                    FieldShape {
+                        object_type: object_type.to_owned(),
                         is_list,
                         page,
                     },
@@ -108,7 +108,7 @@ fn unwrap<'t>(of: &'t Type<'static, String>) -> (&'t str, bool) {
 /// The values of an operation's variables.
 trait Variables {
     fn integer(&self, name: &str) -> Option<u64>;
-    fn truth(&self, name: &str) -> Option<bool>;
+    fn boolean(&self, name: &str) -> Option<bool>;
 }
 
 struct Estimate<'o, V> {
@@ -122,16 +122,16 @@ impl<V: Variables> Estimate<'_, V> {
         for item in &selections.items {
             match item {
                 SelectionItem::Field(field) => {
-                    if self.is_asked_for(field.skip_if.as_deref(), field.include_if.as_deref()) {
+                    if self.is_included(field.skip_if.as_deref(), field.include_if.as_deref()) {
                         self.field(field, on, times, page_size);
                     }
                 }
                 SelectionItem::InlineFragment(fragment) => {
-                    if self.is_asked_for(fragment.skip_if.as_deref(), fragment.include_if.as_deref()) {
+                    if self.is_included(fragment.skip_if.as_deref(), fragment.include_if.as_deref()) {
                         self.selections(&fragment.selections, &fragment.type_condition, times, page_size);
                     }
                 }
-                // The library has put fragments in the place of their names.
+                // The library has inlined all fragments.
                 SelectionItem::FragmentSpread(_) => {}
             }
         }
@@ -146,20 +146,20 @@ impl<V: Variables> Estimate<'_, V> {
             return;
         }
         if let Some(page) = &shape.page {
-            let own = if page.together { 1 } else { 1 + PAGE };
+            let own = if page.is_batched { 1 } else { 1 + PAGE_COST };
             self.add(times.saturating_mul(own));
             let size = self.size(field).unwrap_or(page.default_size);
-            return self.selections(&field.selections, &shape.gives, times, size);
+            return self.selections(&field.selections, &shape.object_type, times, size);
         }
-        // `nodes` and `edges` of a page have its size; what hangs on them has none.
+        // `nodes` and `edges` have the size of their page; lists below them do not.
         let count = match (shape.is_list, page_size) {
             (false, _) => 1,
-            (true, 0) => LIST,
+            (true, 0) => LIST_SIZE,
             (true, size) => size,
         };
         let times = times.saturating_mul(count);
         self.add(times);
-        self.selections(&field.selections, &shape.gives, times, 0);
+        self.selections(&field.selections, &shape.object_type, times, 0);
     }
 
     fn size(&self, field: &FieldSelection) -> Option<u64> {
@@ -170,9 +170,9 @@ impl<V: Variables> Estimate<'_, V> {
         }
     }
 
-    fn is_asked_for(&self, skip: Option<&str>, include: Option<&str>) -> bool {
-        let truth = |name: &str| self.variables.truth(name);
-        skip.and_then(truth) != Some(true) && include.and_then(truth) != Some(false)
+    fn is_included(&self, skip: Option<&str>, include: Option<&str>) -> bool {
+        let boolean = |name: &str| self.variables.boolean(name);
+        skip.and_then(boolean) != Some(true) && include.and_then(boolean) != Some(false)
     }
 
     fn add(&mut self, cost: u64) {
@@ -194,7 +194,7 @@ fn estimate(operation: &OperationDefinition, shapes: &Shapes, variables: &impl V
     estimate.cost
 }
 
-/// Refuses what is estimated to cost more than [`MAX_COST`].
+/// Refuses operations with an estimated cost above [`MAX_COST`].
 #[derive(Default)]
 pub(crate) struct CostPlugin {
     shapes: RwLock<Arc<Shapes>>,
@@ -205,7 +205,7 @@ impl Variables for OnGraphqlAnalysisHookPayload<'_> {
         self.coerced_variable(name)?.as_u64()
     }
 
-    fn truth(&self, name: &str) -> Option<bool> {
+    fn boolean(&self, name: &str) -> Option<bool> {
         self.coerced_variable(name)?.as_bool()
     }
 }
@@ -240,10 +240,10 @@ impl RouterPlugin for CostPlugin {
         if cost <= MAX_COST {
             return OnGraphqlAnalysisHookResult::Proceed;
         }
-        metrics::counter!("proofsheet_router_refused_by_cost_total").increment(1);
+        metrics::counter!("proofsheet_router_cost_limited_total").increment(1);
         let message = format!(
-            "This operation asks for too much at once: its estimated cost is {cost}, and {MAX_COST} is the limit. Ask \
-             for smaller pages, or for pages inside pages with operations of their own."
+            "This operation is too expensive: its estimated cost is {cost}, and the limit is {MAX_COST}. Request \
+             smaller pages, or fetch nested pages by separate operations."
         );
         let error = GraphQLError::from_message_and_code(message, "INVALID_INPUT");
         OnGraphqlAnalysisHookResult::EndWithResponse(PlanExecutionOutput::from_graphql_error_to_response(
@@ -287,7 +287,7 @@ mod tests {
             (name == "hundred").then_some(100)
         }
 
-        fn truth(&self, name: &str) -> Option<bool> {
+        fn boolean(&self, name: &str) -> Option<bool> {
             (name == "yes").then_some(true)
         }
     }

@@ -1,4 +1,4 @@
-//! One text or file as it is served: with an `ETag`, so that having it already costs a 304, and compressed.
+//! A cacheable text or file with an `ETag`, compressed for clients that accept it.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
@@ -9,36 +9,37 @@ use hive_router::ntex::http::{HeaderMap, StatusCode};
 use hive_router::ntex::util::Bytes;
 use hive_router::ntex::web::{HttpRequest, HttpResponse};
 
-/// For what has a hash of its content in its name.
+/// `Cache-Control` of files whose name contains a hash of the content.
 pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
-/// For what changes under the same name.
-pub(crate) const ASK_AGAIN: &str = "no-cache";
+/// `Cache-Control` of documents that change under the same name.
+pub(crate) const REVALIDATE: &str = "no-cache";
 
-/// The type of a page.
+/// The content type of a page.
 pub(crate) const HTML: &str = "text/html; charset=utf-8";
 
-/// Below this, compressing saves no packet.
-const WORTH_COMPRESSING: usize = 1024;
-/// Every page is compressed anew when its content changes, so this must be quick; the build takes its time over files.
+/// Smaller texts are not compressed, because that would save no packet. In bytes.
+const MIN_COMPRESSED_SIZE: usize = 1024;
+/// Low, because a page is compressed again whenever its content changes. The build compresses files with a higher
+/// quality.
 const BROTLI_QUALITY: u32 = 4;
 
-/// Something to be read, ready to be sent.
+/// A response body with its headers.
 pub(crate) struct Document {
     status: StatusCode,
     content_type: &'static str,
     cache_control: &'static str,
-    /// The headers of a request that its content depends on.
+    /// The value of `Vary`.
     vary: &'static str,
-    /// The content security policy of a page.
+    /// The Content-Security-Policy of a page.
     policy: Option<String>,
-    /// Of the uncompressed content.
+    /// Hash of the uncompressed content.
     hash: u64,
     plain: Bytes,
     brotli: OnceLock<Option<Bytes>>,
     gzip: OnceLock<Option<Bytes>>,
 }
 
-/// A content coding, the preferred one first.
+/// Content codings, the preferred one first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Coding {
     Brotli,
@@ -59,12 +60,12 @@ impl Coding {
 }
 
 impl Document {
-    /// A text that was written just now. It is compressed when a client first asks for that.
+    /// A generated text. It is compressed on first use.
     pub(crate) fn new(content_type: &'static str, text: String) -> Self {
         Self::with_codings(content_type, text.into(), OnceLock::new(), OnceLock::new())
     }
 
-    /// A file, with those of its codings that lay beside it.
+    /// A file with its precompressed versions, if there are any.
     pub(crate) fn file(
         content_type: &'static str,
         plain: Bytes,
@@ -85,7 +86,7 @@ impl Document {
         Self {
             status: StatusCode::OK,
             content_type,
-            cache_control: ASK_AGAIN,
+            cache_control: REVALIDATE,
             vary: "accept-encoding",
             policy: None,
             hash: hasher.finish(),
@@ -106,8 +107,8 @@ impl Document {
         }
     }
 
-    /// Says that it depends on the visitor's language too.
-    pub(crate) fn in_a_language(self) -> Self {
+    /// Adds the visitor's language to `Vary`.
+    pub(crate) fn vary_by_language(self) -> Self {
         Self {
             vary: "accept-encoding, accept-language, cookie",
             ..self
@@ -121,7 +122,7 @@ impl Document {
         }
     }
 
-    /// Its content, uncompressed.
+    /// The uncompressed content.
     pub(crate) fn bytes(&self) -> &Bytes {
         &self.plain
     }
@@ -131,12 +132,12 @@ impl Document {
         2 * self.plain.len()
     }
 
-    /// The answer to this request for it.
+    /// The response to `request`: 200, or 304 if the client has the current version.
     pub(crate) fn answer(&self, request: &HttpRequest) -> HttpResponse {
-        let coding = self.coding(&joined(request.headers(), &ACCEPT_ENCODING));
+        let coding = self.choose_coding(&join_lines(request.headers(), &ACCEPT_ENCODING));
         let etag = self.etag(coding);
-        let unchanged =
-            self.status == StatusCode::OK && matches_any(&joined(request.headers(), &IF_NONE_MATCH), &etag);
+        let unchanged = self.status == StatusCode::OK
+            && matches_any(&join_lines(request.headers(), &IF_NONE_MATCH), &etag);
         let mut response = HttpResponse::build(if unchanged {
             StatusCode::NOT_MODIFIED
         } else {
@@ -163,7 +164,7 @@ impl Document {
         response.content_type(self.content_type).body(self.body(coding))
     }
 
-    /// A strong tag: each coding has its own, because its bytes are others.
+    /// A strong tag, different for each coding because the bytes differ.
     fn etag(&self, coding: Coding) -> String {
         let hash = self.hash;
         match coding {
@@ -172,10 +173,13 @@ impl Document {
         }
     }
 
-    /// The best of the codings that there are and that `Accept-Encoding` takes.
-    fn coding(&self, accepted: &str) -> Coding {
+    /// The best available coding that `Accept-Encoding` allows.
+    fn choose_coding(&self, accepted: &str) -> Coding {
         let mut best = (Coding::Identity, 0.0);
-        for coding in Coding::ALL.into_iter().filter(|coding| self.has(*coding)) {
+        for coding in Coding::ALL
+            .into_iter()
+            .filter(|coding| self.is_available(*coding))
+        {
             let quality = quality(accepted, coding);
             if quality > best.1 {
                 best = (coding, quality);
@@ -184,13 +188,13 @@ impl Document {
         best.0
     }
 
-    fn has(&self, coding: Coding) -> bool {
+    fn is_available(&self, coding: Coding) -> bool {
         let made = match coding {
             Coding::Identity => return true,
             Coding::Brotli => self.brotli.get(),
             Coding::Gzip => self.gzip.get(),
         };
-        made.map_or(self.plain.len() >= WORTH_COMPRESSING, Option::is_some)
+        made.map_or(self.plain.len() >= MIN_COMPRESSED_SIZE, Option::is_some)
     }
 
     fn body(&self, coding: Coding) -> Bytes {
@@ -203,8 +207,8 @@ impl Document {
     }
 }
 
-/// All lines of a header that is a list.
-fn joined(headers: &HeaderMap, name: &HeaderName) -> String {
+/// Joins all lines of a list header.
+fn join_lines(headers: &HeaderMap, name: &HeaderName) -> String {
     let lines: Vec<&str> = headers
         .get_all(name)
         .filter_map(|line| line.to_str().ok())
@@ -218,7 +222,7 @@ fn matches_any(header: &str, etag: &str) -> bool {
     if rest == "*" {
         return true;
     }
-    // A comma may stand inside a tag.
+    // A tag may contain a comma.
     while let Some((_, tag)) = rest.split_once('"') {
         let Some((tag, after)) = tag.split_once('"') else {
             return false;
@@ -245,7 +249,7 @@ fn gzip(plain: &[u8]) -> Bytes {
     writer.finish().unwrap_or_default().into()
 }
 
-/// How welcome `Accept-Encoding` says that a coding is; 0 is not at all (RFC 9110, 12.5.3).
+/// The quality that `Accept-Encoding` gives a coding, from 0 (not accepted) to 1 (RFC 9110, 12.5.3).
 fn quality(header: &str, coding: Coding) -> f32 {
     let mut any = None;
     for entry in header.split(',') {
@@ -265,7 +269,7 @@ fn quality(header: &str, coding: Coding) -> f32 {
         }
     }
     match coding {
-        // Unless it is excluded it is always there, but no client prefers it.
+        // Identity is acceptable unless excluded, but never preferred.
         Coding::Identity => any.unwrap_or(0.0).min(0.001),
         Coding::Brotli | Coding::Gzip => any.unwrap_or(0.0),
     }
@@ -291,21 +295,21 @@ mod tests {
             ("br;q=x", Coding::Identity),
             ("", Coding::Identity),
         ] {
-            assert_eq!(text.coding(accepted), coding, "{accepted}");
+            assert_eq!(text.choose_coding(accepted), coding, "{accepted}");
         }
     }
 
     #[test]
-    fn a_text_is_compressed_when_it_is_long_enough_and_a_file_only_by_the_build() {
+    fn long_texts_are_compressed_and_files_only_by_the_build() {
         let long = "photo ".repeat(1000);
         let text = Document::new("text/plain", long.clone());
         let mut plain = Vec::new();
         brotli::BrotliDecompress(&mut text.body(Coding::Brotli).as_ref(), &mut plain).unwrap();
         assert_eq!(plain, long.as_bytes());
         let short = Document::new("text/plain", "short".to_owned());
-        assert_eq!(short.coding("br"), Coding::Identity);
+        assert_eq!(short.choose_coding("br"), Coding::Identity);
         let file = Document::file("text/plain", Bytes::from(long), None, None);
-        assert_eq!(file.coding("br"), Coding::Identity);
+        assert_eq!(file.choose_coding("br"), Coding::Identity);
     }
 
     #[test]
@@ -336,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn each_coding_has_a_tag_of_its_own() {
+    fn each_coding_has_a_different_tag() {
         let text = Document::new("text/plain", "photo".to_owned());
         let tags = Coding::ALL.map(|coding| text.etag(coding));
         assert!(

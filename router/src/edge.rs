@@ -22,14 +22,14 @@ use hive_router::telemetry::logging::request_id::REQUEST_IDENTIFIERS;
 use ipnet::IpNet;
 use url::Url;
 
-use crate::client;
+use crate::client_ip;
 use crate::concurrency_limit::{ConcurrencyLimit, Permit};
 use crate::config::Config;
-use crate::error_response::Refusal;
-use crate::identity::{Identifier, Source};
+use crate::error_response::ErrorResponse;
+use crate::identity::{CredentialSource, Identifier};
 use crate::media;
 use crate::negotiation::negotiate;
-use crate::rate::RateLimit;
+use crate::rate_limit::RateLimit;
 use crate::route::Route;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -38,10 +38,10 @@ const X_AUTHORISED_BY: HeaderName = HeaderName::from_static("x-authorised-by");
 /// Headers that services trust when the router or another service sets them.
 const INTERNAL_HEADERS: [&str; 3] = ["x-client-ip", "x-authorised-by", "x-internal-secret"];
 
-/// For this host only: others below it may not be ours to speak for.
-const TWO_YEARS: &str = "max-age=63072000";
+/// Two years, without `includeSubDomains`: other subdomains may not belong to the site.
+const HSTS_VALUE: &str = "max-age=63072000";
 
-/// The rules, shared by all workers.
+/// The checks of incoming requests, shared by all workers.
 pub(crate) struct Edge {
     identifier: Identifier,
     trusted_proxies: Vec<IpNet>,
@@ -52,10 +52,10 @@ pub(crate) struct Edge {
     operations: ConcurrencyLimit,
 }
 
-pub(crate) const NOT_ALLOWED: Refusal = Refusal::new(
+pub(crate) const METHOD_NOT_ALLOWED: ErrorResponse = ErrorResponse::new(
     StatusCode::METHOD_NOT_ALLOWED,
     "INVALID_INPUT",
-    "This address does not take this method: the header Allow names those that it takes.",
+    "This address does not support this method. The header Allow lists the supported ones.",
 );
 
 impl Edge {
@@ -67,18 +67,17 @@ impl Edge {
             https: config.public_url.scheme() == "https",
             graphql: RateLimit::new(config.limits.rate_limit_graphql),
             uploads: RateLimit::new(config.limits.rate_limit_uploads),
-            operations: ConcurrencyLimit::new(config.limits.operations_at_once),
+            operations: ConcurrencyLimit::new(config.limits.max_concurrent_operations),
         }
     }
 
-    /// Looks at a request before anything else does, and readies its headers for the services. An operation is let in
-    /// when it has its turn.
+    /// Checks a request and sets the headers that services trust. Returns a permit for a GraphQL operation.
     async fn admit(
         &self,
         request: &mut WebRequest<DefaultError>,
         route: &Route,
         id: &str,
-    ) -> Result<Option<Permit<'_>>, Refusal> {
+    ) -> Result<Option<Permit<'_>>, ErrorResponse> {
         join_cookies(request);
         let method = request.method().clone();
         let address = self.address(request);
@@ -89,9 +88,9 @@ impl Edge {
         set(headers, X_REQUEST_ID, id);
         set(headers, X_CLIENT_IP, &address.to_string());
 
-        // A probe's answer depends on more than the method.
+        // Probes and malformed requests are answered by their handlers.
         if !route.allows(&method) && !matches!(route, Route::Readiness | Route::Malformed(_)) {
-            return Err(NOT_ALLOWED);
+            return Err(METHOD_NOT_ALLOWED);
         }
         let limit = match route {
             Route::Graphql => &self.graphql,
@@ -99,7 +98,7 @@ impl Edge {
             _ => return Ok(None),
         };
         if self.is_foreign(headers) {
-            return Err(Refusal::new(
+            return Err(ErrorResponse::new(
                 StatusCode::FORBIDDEN,
                 "FORBIDDEN",
                 "This request comes from another site.",
@@ -110,9 +109,9 @@ impl Edge {
         }
         limit.take(address, Instant::now()).map_err(|seconds| {
             metrics::counter!("proofsheet_router_rate_limited_total", "area" => route.area()).increment(1);
-            Refusal {
+            ErrorResponse {
                 retry_after_seconds: Some(seconds),
-                ..Refusal::new(
+                ..ErrorResponse::new(
                     StatusCode::TOO_MANY_REQUESTS,
                     "RATE_LIMITED",
                     "Too many requests from your address. Please wait a moment.",
@@ -120,20 +119,20 @@ impl Edge {
             }
         })?;
 
-        // Before anything that takes work: those who are turned away are many.
-        let turn = match route {
-            Route::Graphql => Some(self.operations.wait().await?),
+        // Before any costly work, because under overload many requests are refused.
+        let permit = match route {
+            Route::Graphql => Some(self.operations.acquire().await?),
             _ => None,
         };
         let credential = self.identifier.credential(headers).await;
         headers.remove(AUTHORIZATION);
         if let Some(credential) = credential {
             set(headers, AUTHORIZATION, &format!("Bearer {}", credential.token));
-            if credential.source == Source::Cookie {
+            if credential.source == CredentialSource::Cookie {
                 set(headers, X_AUTHORISED_BY, "cookie");
             }
         }
-        Ok(turn)
+        Ok(permit)
     }
 
     fn address(&self, request: &WebRequest<DefaultError>) -> IpAddr {
@@ -148,10 +147,10 @@ impl Edge {
             .get_all("x-forwarded-for")
             .filter_map(|line| line.to_str().ok())
             .collect();
-        client::address(peer, lines.into_iter(), &self.trusted_proxies)
+        client_ip::address(peer, lines.into_iter(), &self.trusted_proxies)
     }
 
-    /// Whether a page of another site sent this. Browsers always say so where it matters; others need not.
+    /// Whether a page of another site sent this. Browsers send `Origin` with all cross-site requests that matter.
     fn is_foreign(&self, headers: &HeaderMap) -> bool {
         let Some(origin) = headers.get(ORIGIN) else {
             return false;
@@ -160,26 +159,26 @@ impl Edge {
         if origin.eq_ignore_ascii_case(&self.public_origin) {
             return false;
         }
-        // The same site under another of its names, such as 127.0.0.1 for localhost.
+        // The same site under another name, such as 127.0.0.1 for localhost.
         let host = headers.get(HOST).and_then(|host| host.to_str().ok());
         let authority = origin.split_once("://").map(|(_, authority)| authority);
         !matches!((host, authority), (Some(host), Some(authority)) if host.eq_ignore_ascii_case(authority))
     }
 
-    fn finish(&self, headers: &mut HeaderMap, route: &Route, id: &str) {
+    fn set_response_headers(&self, headers: &mut HeaderMap, route: &Route, id: &str) {
         set(headers, X_REQUEST_ID, id);
         set(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
         if self.https {
-            set(headers, STRICT_TRANSPORT_SECURITY, TWO_YEARS);
+            set(headers, STRICT_TRANSPORT_SECURITY, HSTS_VALUE);
         }
-        // Answers depend on who asks, and no cache between us and them knows that.
+        // Responses depend on the viewer, so shared caches must not store them.
         if *route == Route::Graphql {
             set(headers, CACHE_CONTROL, "no-store");
         }
     }
 }
 
-/// A client by HTTP/2 may send each cookie in its own line. Nothing behind this expects that.
+/// HTTP/2 clients may send several cookie lines (RFC 9113, 8.2.3). Later layers expect one.
 fn join_cookies(request: &mut WebRequest<DefaultError>) {
     let headers = request.headers_mut();
     let cookies: Vec<&str> = headers
@@ -202,7 +201,7 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
-/// Puts [`Edge`] around everything that is served.
+/// The middleware that applies [`Edge`] to every request.
 pub(crate) struct EdgeService(Arc<Edge>);
 
 impl EdgeService {
@@ -242,35 +241,36 @@ where
         ctx: ServiceCtx<'_, Self>,
     ) -> Result<Self::Response, Self::Error> {
         let started = Instant::now();
-        // The library has taken the client's id, if it is well-formed, or made one.
+        // The library has set the id: the client's if it is well-formed, else a new one.
         let id = REQUEST_IDENTIFIERS
             .try_with(|ids| ids.req_id().to_owned())
             .unwrap_or_default();
         let route = Route::of_web_request(&request);
         let mut response = match self.edge.admit(&mut request, &route, &id).await {
-            Ok(Some(turn)) => turn.work(ctx.call(&self.service, request)).await?,
+            Ok(Some(permit)) => permit.run(ctx.call(&self.service, request)).await?,
             Ok(None) => ctx.call(&self.service, request).await?,
-            Err(refusal) if route == Route::Upload => {
+            Err(error) if route == Route::Upload => {
                 let (request, payload) = request.into_parts();
                 media::discard(&mut Payload(payload)).await;
-                WebResponse::new(refuse(&route, &refusal), request)
+                WebResponse::new(error_response(&route, &error), request)
             }
-            Err(refusal) => request.into_response(refuse(&route, &refusal)),
+            Err(error) => request.into_response(error_response(&route, &error)),
         };
-        self.edge.finish(response.headers_mut(), &route, &id);
+        self.edge
+            .set_response_headers(response.headers_mut(), &route, &id);
         record(&response, &route, &id, started.elapsed());
         Ok(response)
     }
 }
 
-/// The refusal in the form that this route has.
-pub(crate) fn refuse(route: &Route, refusal: &Refusal) -> HttpResponse {
+/// The response in the format of this route: GraphQL or plain JSON.
+pub(crate) fn error_response(route: &Route, error: &ErrorResponse) -> HttpResponse {
     let mut response = match route {
-        Route::Graphql => refusal.as_graphql(),
-        _ => refusal.as_json(),
+        Route::Graphql => error.as_graphql(),
+        _ => error.as_json(),
     };
-    if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
-        set(response.headers_mut(), ALLOW, route.allowed());
+    if error.status == StatusCode::METHOD_NOT_ALLOWED {
+        set(response.headers_mut(), ALLOW, route.allowed_methods());
     }
     response
 }
@@ -284,7 +284,7 @@ fn record(response: &WebResponse, route: &Route, id: &str, took: Duration) {
     metrics::histogram!("proofsheet_router_request_duration_seconds", "area" => route.area()).record(took);
     let request = response.request();
     let (method, path) = (request.method(), request.path());
-    // A response with `Retry-After` is no failure, and under load there are many.
+    // Responses with `Retry-After` are expected under load, and frequent.
     if status.is_server_error() && !response.headers().contains_key(RETRY_AFTER) {
         tracing::warn!(request_id = id, %method, path, status = status.as_u16(), ?took, "answered");
     } else {

@@ -1,7 +1,7 @@
-//! Configures the hive-router library: the readable part is `router.yaml`, the rest comes from our flags.
+//! Configures the hive-router library from `router.yaml` and the command-line flags.
 //!
-//! The library's own entry point is not used, because it reads environment variables whose names are ours
-//! (`LOG_FORMAT`, `HOST`) and leaves no room for further routes.
+//! The library's entry point is not used, because it reads environment variables that the router uses too
+//! (`LOG_FORMAT`, `HOST`) and does not allow further routes.
 
 use std::sync::Arc;
 
@@ -26,13 +26,13 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Starts logging, loads the supergraph, and readies what the library does in the background.
+    /// Starts logging, loads the supergraph, and starts the library's background tasks.
     pub(crate) async fn start(config: &Config) -> anyhow::Result<Self> {
         let settings = settings(config)?.into_static();
         let telemetry = Telemetry::init_global(settings).context("cannot start logging")?;
         let mut tasks = BackgroundTasksManager::new();
         let plugins = PluginRegistry::new()
-            // Before all others: it is what they are safe behind.
+            // First, because the other plugins rely on its limits.
             .register::<guard::GuardPlugin>()
             .register::<AllowlistPlugin>()
             .register::<aliases::AliasesPlugin>()
@@ -44,7 +44,7 @@ impl Engine {
         let (shared, schema) =
             hive_router::configure_app_from_config(settings, telemetry.context.clone(), &mut tasks, plugins)
                 .await
-                // The library's error may not leave its thread.
+                // The library's error is not `Send`.
                 .map_err(|error| anyhow::anyhow!("cannot start the query engine: {error}"))?;
         Ok(Self {
             config: settings,
@@ -55,14 +55,14 @@ impl Engine {
         })
     }
 
-    /// Ends what runs in the background, once nothing is served any more.
+    /// Stops the background tasks. Call it after the servers have stopped.
     pub(crate) async fn stop(mut self) {
         self.tasks.graceful_shutdown().await;
         self.telemetry.graceful_shutdown().await;
     }
 }
 
-/// `router.yaml` with this installation's values.
+/// `router.yaml` with the values of the command-line flags.
 fn settings(config: &Config) -> anyhow::Result<HiveRouterConfig> {
     let supergraph = std::path::absolute(&config.supergraph)?;
     let supergraph = supergraph
@@ -86,7 +86,7 @@ fn settings(config: &Config) -> anyhow::Result<HiveRouterConfig> {
         .set_override("log.filter", config.log_filter.as_str())?
         .set_override(
             format!("plugins.{}.enabled", AllowlistPlugin::NAME),
-            config.only_known_operations,
+            config.operation_allowlist || config.only_known_operations,
         )?;
     if let Some(endpoint) = config.traces.endpoint() {
         builder = builder
@@ -97,7 +97,7 @@ fn settings(config: &Config) -> anyhow::Result<HiveRouterConfig> {
     for (name, base) in config.services.by_name() {
         let url = base
             .join("/graphql")
-            .with_context(|| format!("{base} is no base URL"))?;
+            .with_context(|| format!("{base} is not a base URL"))?;
         builder = builder.set_override(
             format!("override_subgraph_urls.subgraphs.{name}.url"),
             url.as_str(),
@@ -105,7 +105,7 @@ fn settings(config: &Config) -> anyhow::Result<HiveRouterConfig> {
     }
     let settings = builder.build()?;
     settings.try_deserialize().with_context(|| {
-        format!("the query engine refuses its configuration (is there a supergraph at {supergraph}?)")
+        format!("the query engine rejected its configuration; check that {supergraph} is a supergraph")
     })
 }
 
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn traces_are_collected_only_where_somebody_takes_them() {
+    fn traces_are_collected_only_with_an_endpoint() {
         assert!(!settings_of(&[]).telemetry.is_tracing_enabled());
         assert!(
             !settings_of(&["--otlp-endpoint", ""])

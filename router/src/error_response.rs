@@ -1,20 +1,19 @@
-//! Answers that the router gives by itself, in the form that their reader expects: a GraphQL client reads
-//! `errors`, everybody else `{"code","message"}`.
+//! Error responses of the router itself: GraphQL clients get `errors`, other clients `{"code","message"}`.
 
 use hive_router::ntex::http::StatusCode;
 use hive_router::ntex::web::HttpResponse;
 use serde_json::json;
 
-/// Why the router itself refuses or cannot serve a request.
+/// An error response: HTTP status, error code and message.
 #[derive(Debug, Clone)]
-pub(crate) struct Refusal {
+pub(crate) struct ErrorResponse {
     pub(crate) status: StatusCode,
     pub(crate) code: &'static str,
     pub(crate) message: &'static str,
     pub(crate) retry_after_seconds: Option<u64>,
 }
 
-impl Refusal {
+impl ErrorResponse {
     pub(crate) const fn new(status: StatusCode, code: &'static str, message: &'static str) -> Self {
         Self {
             status,

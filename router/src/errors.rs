@@ -1,7 +1,7 @@
-//! Every error that a client sees has one of eight codes, and tells nothing of how we are built.
+//! Rewrites errors for clients: each has one of eight codes and reveals no internals.
 //!
-//! The messages of the services are meant for people, so they pass. The library's own errors are translated: limits are
-//! explained, outages are UNAVAILABLE, and the rest is INTERNAL without a cause, which the log has under the same
+//! Messages of the services pass, because they are written for users. Errors of the library are translated: limits are
+//! explained, outages become UNAVAILABLE, and the rest becomes INTERNAL without a cause. The log has the cause with the
 //! request id.
 
 use hive_router::GraphQLError;
@@ -12,7 +12,7 @@ use hive_router::plugins::plugin_trait::RouterPlugin;
 use hive_router::sonic_rs::Value;
 use hive_router::telemetry::logging::request_id::REQUEST_IDENTIFIERS;
 
-/// The codes that the services give, and that we give too.
+/// The error codes of the API.
 const CODES: [&str; 8] = [
     "UNAUTHENTICATED",
     "FORBIDDEN",
@@ -24,17 +24,17 @@ const CODES: [&str; 8] = [
     "INTERNAL",
 ];
 
-/// The allowed `extensions` beside the code.
-const EXTENSIONS: [&str; 3] = ["field", "requestId", "retryAfterSeconds"];
+/// The `extensions` that pass, besides the code.
+const ALLOWED_EXTENSIONS: [&str; 3] = ["field", "requestId", "retryAfterSeconds"];
 
 /// Rewrites errors on their way out.
 pub(crate) struct ErrorsPlugin {
-    limits: Limits,
+    limits: RequestLimits,
 }
 
-/// The numbers that messages name, from `router.yaml`.
+/// The limits in `router.yaml`, for messages.
 #[derive(Debug, Clone, Copy)]
-struct Limits {
+struct RequestLimits {
     depth: usize,
     aliases: usize,
     directives: usize,
@@ -42,26 +42,26 @@ struct Limits {
     body: u64,
 }
 
-/// The client's form of an error.
+/// How an error is reported to the client.
 #[derive(Debug, PartialEq, Eq)]
-enum Meaning {
-    /// It is one of ours already.
-    Ours,
-    /// The client's mistake; the library's own words are clear enough.
-    Input,
-    /// The client's mistake, in our words.
-    InputSaying(String),
+enum Translation {
+    /// The code is one of [`CODES`].
+    PassThrough,
+    /// Invalid input; the library's message passes.
+    Invalid,
+    /// Invalid input, with our message.
+    InvalidWithMessage(String),
     /// The request came from another site.
     Forbidden,
-    /// A service cannot be reached, or takes too long.
+    /// A service is unreachable or too slow.
     Unavailable,
-    /// A defect of ours.
+    /// A defect of the site.
     Internal,
 }
 
-impl Limits {
-    fn meaning(&self, code: &str) -> Meaning {
-        use Meaning::{Forbidden, Input, InputSaying, Internal, Ours, Unavailable};
+impl RequestLimits {
+    fn translate(&self, code: &str) -> Translation {
+        use Translation::{Forbidden, Internal, Invalid, InvalidWithMessage, PassThrough, Unavailable};
         let Self {
             depth,
             aliases,
@@ -70,37 +70,36 @@ impl Limits {
             body,
         } = self;
         match code {
-            _ if CODES.contains(&code) => Ours,
-            "MAX_DEPTH_EXCEEDED" => InputSaying(format!(
+            _ if CODES.contains(&code) => PassThrough,
+            "MAX_DEPTH_EXCEEDED" => InvalidWithMessage(format!(
                 "This operation is nested too deeply: the limit is {depth} levels."
             )),
-            "MAX_ALIASES_EXCEEDED" => InputSaying(format!(
+            "MAX_ALIASES_EXCEEDED" => InvalidWithMessage(format!(
                 "This operation has too many aliases: the limit is {aliases}."
             )),
-            "MAX_DIRECTIVES_EXCEEDED" => InputSaying(format!(
+            "MAX_DIRECTIVES_EXCEEDED" => InvalidWithMessage(format!(
                 "This operation has too many directives: the limit is {directives}."
             )),
-            "TOKEN_LIMIT_EXCEEDED" => InputSaying(format!(
+            "TOKEN_LIMIT_EXCEEDED" => InvalidWithMessage(format!(
                 "This operation is too long: the limit is {tokens} tokens."
             )),
-            "PAYLOAD_TOO_LARGE_CONTENT_LENGTH" | "PAYLOAD_TOO_LARGE_BODY_STREAM" => InputSaying(format!(
-                "This request is too large: the limit is {} KiB.",
-                body / 1024
-            )),
-            "PAYLOAD_READ_TIMEOUT" => InputSaying("The request did not arrive in time.".to_owned()),
-            "PAYLOAD_READ_ERROR" => InputSaying("The request could not be read.".to_owned()),
-            "UNPROCESSABLE_QUERY_PARAMS" | "BAD_REQUEST" => {
-                InputSaying("The request must be JSON with a query, and variables as an object.".to_owned())
-            }
+            "PAYLOAD_TOO_LARGE_CONTENT_LENGTH" | "PAYLOAD_TOO_LARGE_BODY_STREAM" => InvalidWithMessage(
+                format!("This request is too large: the limit is {} KiB.", body / 1024),
+            ),
+            "PAYLOAD_READ_TIMEOUT" => InvalidWithMessage("The request did not arrive in time.".to_owned()),
+            "PAYLOAD_READ_ERROR" => InvalidWithMessage("The request could not be read.".to_owned()),
+            "UNPROCESSABLE_QUERY_PARAMS" | "BAD_REQUEST" => InvalidWithMessage(
+                "The request must be JSON with a query, and variables as an object.".to_owned(),
+            ),
             "MISSING_CONTENT_TYPE_HEADER" | "UNSUPPORTED_CONTENT_TYPE" => {
-                InputSaying("Send operations as application/json.".to_owned())
+                InvalidWithMessage("Send operations as application/json.".to_owned())
             }
-            "METHOD_NOT_ALLOWED" => InputSaying("Send operations by POST, or queries by GET.".to_owned()),
-            "MUTATION_NOT_ALLOWED_OVER_HTTP_GET" => {
-                InputSaying("Mutations are taken by POST only.".to_owned())
+            "METHOD_NOT_ALLOWED" => {
+                InvalidWithMessage("Send operations by POST, or queries by GET.".to_owned())
             }
+            "MUTATION_NOT_ALLOWED_OVER_HTTP_GET" => InvalidWithMessage("Send mutations by POST.".to_owned()),
             "OPERATION_RESOLUTION_FAILURE" => {
-                InputSaying("The document has no operation of that name and kind.".to_owned())
+                InvalidWithMessage("The document has no operation of that name and kind.".to_owned())
             }
             "GRAPHQL_PARSE_FAILED"
             | "GRAPHQL_VALIDATION_FAILED"
@@ -114,7 +113,7 @@ impl Limits {
             | "SUBSCRIPTIONS_TRANSPORT_NOT_SUPPORTED"
             | "PERSISTED_DOCUMENT_NOT_FOUND"
             | "PERSISTED_DOCUMENT_ID_REQUIRED"
-            | "PERSISTED_DOCUMENT_EXTRACTION_FAILED" => Input,
+            | "PERSISTED_DOCUMENT_EXTRACTION_FAILED" => Invalid,
             "CSRF_PREVENTION_FAILED" => Forbidden,
             "SUBREQUEST_HTTP_ERROR"
             | "SUBREQUEST_MALFORMED_RESPONSE"
@@ -130,48 +129,51 @@ impl Limits {
     }
 }
 
-/// Whose fault the worst of an operation's errors is.
+/// The kind of an error, in ascending severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Fault {
-    /// The client's: it was told so.
+pub(crate) enum ErrorKind {
+    /// Invalid input or missing rights.
     Client,
-    /// A part does not answer.
+    /// A service is unavailable.
     Outage,
-    /// Ours.
+    /// A defect of the site.
     Defect,
 }
 
-/// The worst among `errors`, before or after they were rewritten.
-pub(crate) fn fault(errors: &[GraphQLError]) -> Option<Fault> {
-    // Their numbers are only for messages.
-    const ANY: Limits = Limits {
+/// The most severe kind among `errors`, before or after rewriting; `None` without errors.
+pub(crate) fn worst_kind(errors: &[GraphQLError]) -> Option<ErrorKind> {
+    // The numbers matter for messages only.
+    const NO_LIMITS: RequestLimits = RequestLimits {
         depth: 0,
         aliases: 0,
         directives: 0,
         tokens: 0,
         body: 0,
     };
-    let fault = |error: &GraphQLError| {
+    let kind = |error: &GraphQLError| {
         let code = error.extensions.code.as_deref().unwrap_or_default();
-        match ANY.meaning(code) {
-            Meaning::Internal => Fault::Defect,
-            Meaning::Unavailable => Fault::Outage,
-            Meaning::Ours if code == "INTERNAL" => Fault::Defect,
-            Meaning::Ours if code == "UNAVAILABLE" => Fault::Outage,
-            Meaning::Ours | Meaning::Input | Meaning::InputSaying(_) | Meaning::Forbidden => Fault::Client,
+        match NO_LIMITS.translate(code) {
+            Translation::Internal => ErrorKind::Defect,
+            Translation::Unavailable => ErrorKind::Outage,
+            Translation::PassThrough if code == "INTERNAL" => ErrorKind::Defect,
+            Translation::PassThrough if code == "UNAVAILABLE" => ErrorKind::Outage,
+            Translation::PassThrough
+            | Translation::Invalid
+            | Translation::InvalidWithMessage(_)
+            | Translation::Forbidden => ErrorKind::Client,
         }
     };
-    errors.iter().map(fault).max()
+    errors.iter().map(kind).max()
 }
 
 impl ErrorsPlugin {
     fn rewrite(&self, error: &mut GraphQLError, request_id: Option<String>) {
         let mut code = error.extensions.code.take().unwrap_or_default();
         if error.extensions.service_name.take().is_some() {
-            // These places are in the library's own request to the service, which the client never wrote.
+            // These locations refer to the request to the subgraph, not to the client's document.
             error.locations = None;
         } else if code.contains(|letter: char| letter.is_ascii_lowercase()) {
-            // The rules of validation have their own names for codes: FieldsOnCorrectType, and two dozen more.
+            // Validation errors use the names of rules as codes: FieldsOnCorrectType and about 25 others.
             "GRAPHQL_VALIDATION_FAILED".clone_into(&mut code);
         } else if code == "GRAPHQL_PARSE_FAILED" && is_one_token_too_long(&error.message) {
             "TOKEN_LIMIT_EXCEEDED".clone_into(&mut code);
@@ -180,7 +182,7 @@ impl ErrorsPlugin {
         error
             .extensions
             .extensions
-            .retain(|key, _| EXTENSIONS.contains(&key.as_str()));
+            .retain(|key, _| ALLOWED_EXTENSIONS.contains(&key.as_str()));
         if error
             .path
             .as_ref()
@@ -188,38 +190,38 @@ impl ErrorsPlugin {
         {
             error.path = None;
         }
-        let code = match self.limits.meaning(&code) {
-            Meaning::Ours if code == "INTERNAL" => "INTERNAL",
-            Meaning::Ours => return error.extensions.code = Some(code),
-            Meaning::Input => {
+        let code = match self.limits.translate(&code) {
+            Translation::PassThrough if code == "INTERNAL" => "INTERNAL",
+            Translation::PassThrough => return error.extensions.code = Some(code),
+            Translation::Invalid => {
                 if let Some(field) = field_of(&error.message) {
                     let field = Value::from(field);
                     error.extensions.set("field".to_owned(), field);
                 }
                 "INVALID_INPUT"
             }
-            Meaning::InputSaying(message) => {
+            Translation::InvalidWithMessage(message) => {
                 error.message = message;
                 "INVALID_INPUT"
             }
-            Meaning::Forbidden => {
+            Translation::Forbidden => {
                 "This request may come from another site: send application/json, or the header x-proofsheet."
                     .clone_into(&mut error.message);
                 "FORBIDDEN"
             }
-            Meaning::Unavailable => {
+            Translation::Unavailable => {
                 tracing::warn!(code, cause = error.message, "a subgraph is unavailable");
                 "A part of the site is unavailable right now. Try again in a minute."
                     .clone_into(&mut error.message);
                 "UNAVAILABLE"
             }
-            Meaning::Internal => {
+            Translation::Internal => {
                 tracing::error!(code, cause = error.message, "an operation failed");
                 "INTERNAL"
             }
         };
         if code == "INTERNAL" {
-            "Something went wrong on our side.".clone_into(&mut error.message);
+            "Something went wrong on our side. Try again later.".clone_into(&mut error.message);
             if let Some(id) = request_id {
                 error
                     .extensions
@@ -230,7 +232,7 @@ impl ErrorsPlugin {
     }
 }
 
-/// The input field that the value of a variable is wrong at, or lacks, in the library's words for it.
+/// The input field that is invalid or missing, taken from the library's message.
 fn field_of(message: &str) -> Option<&str> {
     if !message.starts_with("Variable \"$") {
         return None;
@@ -244,7 +246,7 @@ fn field_of(message: &str) -> Option<&str> {
         .find_map(|step| step.split('[').next().filter(|name| !name.is_empty()))
 }
 
-/// A document of exactly one token too many makes the library miss the end, without naming what it found instead.
+/// With exactly one token too many, the library reports a missing end without an unexpected token.
 fn is_one_token_too_long(message: &str) -> bool {
     message.contains("Expected end of input") && !message.contains("Unexpected")
 }
@@ -259,7 +261,7 @@ impl RouterPlugin for ErrorsPlugin {
 
     fn on_plugin_init(payload: OnPluginInitPayload<Self>) -> OnPluginInitResult<Self> {
         let limits = &payload.router_config().limits;
-        let limits = Limits {
+        let limits = RequestLimits {
             depth: limits.max_depth.as_ref().map_or(0, |limit| limit.n),
             aliases: limits.max_aliases.as_ref().map_or(0, |limit| limit.n),
             directives: limits.max_directives.as_ref().map_or(0, |limit| limit.n),
@@ -290,7 +292,7 @@ mod tests {
     use super::*;
 
     fn rewritten(error: &serde_json::Value) -> serde_json::Value {
-        let limits = Limits {
+        let limits = RequestLimits {
             depth: 10,
             aliases: 15,
             directives: 10,
@@ -303,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_services_own_error_passes_but_not_what_surrounds_it() {
+    fn messages_of_services_pass_without_internals() {
         let error = json!({
             "message": "That username is taken.",
             "locations": [{ "line": 1, "column": 2 }],
@@ -344,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_names_nobody() {
+    fn an_outage_names_no_service() {
         let error = json!({
             "message": "Failed to send request to subgraph: tcp connect error 127.0.0.1:5004",
             "extensions": { "code": "SUBREQUEST_HTTP_ERROR", "service": "comment" },
@@ -358,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_foresaw_is_internal_without_a_cause() {
+    fn unknown_errors_are_internal_without_a_cause() {
         for code in [
             "QUERY_PLAN_BUILD_FAILED",
             "DOWNSTREAM_SERVICE_ERROR",
@@ -371,7 +373,10 @@ mod tests {
                 error["extensions"],
                 json!({ "code": "INTERNAL", "requestId": "r1" })
             );
-            assert_eq!(error["message"], "Something went wrong on our side.");
+            assert_eq!(
+                error["message"],
+                "Something went wrong on our side. Try again later."
+            );
         }
     }
 

@@ -1,4 +1,4 @@
-//! The timelines, and everybody's photos, as Atom feeds.
+//! Atom feeds of the timelines and of each user's photos (RFC 4287).
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::ready;
@@ -18,53 +18,54 @@ use tokio::time::timeout;
 
 use crate::bidi::isolated;
 use crate::document::Document;
-use crate::error_response::Refusal;
-use crate::graph::{Graph, NoAnswer};
+use crate::error_response::ErrorResponse;
+use crate::graph_client::{GraphClient, QueryError};
+use crate::graph_types::{Nodes, Person, Photo};
 use crate::media::PhotoService;
 use crate::path::is_name;
-use crate::photos::{Nodes, Person, Photo};
 
 const ATOM: &str = "application/atom+xml; charset=utf-8";
-const ENTRIES: u32 = 50;
-/// The widest picture in a feed: readers show it in a column, and some keep it.
-const WIDTH: u32 = 1280;
-/// How long a feed is the answer for everybody, and how many are kept.
+const MAX_ENTRIES: u32 = 50;
+/// Maximum width of images in feeds, in pixels.
+const IMAGE_WIDTH: u32 = 1280;
+/// Lifetime of cached feeds, and their maximum number.
 const CACHE_TTL: Duration = Duration::from_secs(5);
 const MAX_CACHED_FEEDS: u64 = 500;
-/// How many sizes of files are cached, and how long a feed waits for those that are not.
-const MAX_LENGTHS: u64 = 50_000;
+/// Maximum number of cached file sizes, and how long a feed waits for missing ones.
+const MAX_CACHED_LENGTHS: u64 = 50_000;
 const LENGTHS_TIMEOUT: Duration = Duration::from_secs(2);
 
-const NOT_FOUND: Refusal = Refusal::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no such feed.");
-pub(crate) const UNAVAILABLE: Refusal = Refusal {
+const NOT_FOUND: ErrorResponse =
+    ErrorResponse::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no such feed.");
+pub(crate) const UNAVAILABLE: ErrorResponse = ErrorResponse {
     retry_after_seconds: Some(10),
-    ..Refusal::new(
+    ..ErrorResponse::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "UNAVAILABLE",
-        "This is unavailable right now. Try again in a minute.",
+        "This feed is unavailable right now. Try again in a minute.",
     )
 };
 
-/// Writes feeds.
+/// Renders and caches feeds.
 pub(crate) struct Feeds {
     base: String,
-    graph: Arc<Graph>,
+    graph: Arc<GraphClient>,
     photos: Arc<PhotoService>,
-    kept: Cache<Name, Result<Arc<Document>, NoAnswer>>,
-    /// The sizes of files by path. The content of a path never changes.
+    cache: Cache<FeedName, Result<Arc<Document>, QueryError>>,
+    /// File sizes in bytes by path. They never expire, because files are immutable.
     lengths: Cache<String, u64>,
 }
 
-/// Which feed.
+/// The name of a feed: `latest`, `hot`, `trending` or `@username`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Name {
+enum FeedName {
     Latest,
     Hot,
     Trending,
     Person(String),
 }
 
-/// The subject of a feed.
+/// The content of a feed.
 struct Channel {
     title: String,
     subtitle: Option<String>,
@@ -72,7 +73,7 @@ struct Channel {
     page: String,
     feed: String,
     photos: Vec<Photo>,
-    /// When there is no entry to tell.
+    /// The `updated` time of a feed without entries.
     updated: DateTime<Utc>,
 }
 
@@ -97,7 +98,7 @@ struct Photographer {
     photos: Option<Nodes<Photo>>,
 }
 
-impl Name {
+impl FeedName {
     fn parse(file: &str) -> Option<Self> {
         let name = file.strip_suffix(".atom")?;
         match name {
@@ -114,8 +115,8 @@ impl Name {
 
 impl Feeds {
     /// `base` is the public URL without a slash at its end.
-    pub(crate) fn new(base: String, graph: Arc<Graph>, photos: Arc<PhotoService>) -> Self {
-        let kept = Cache::builder()
+    pub(crate) fn new(base: String, graph: Arc<GraphClient>, photos: Arc<PhotoService>) -> Self {
+        let cache = Cache::builder()
             .time_to_live(CACHE_TTL)
             .max_capacity(MAX_CACHED_FEEDS)
             .build();
@@ -123,41 +124,41 @@ impl Feeds {
             base,
             graph,
             photos,
-            kept,
-            lengths: Cache::new(MAX_LENGTHS),
+            cache,
+            lengths: Cache::new(MAX_CACHED_LENGTHS),
         }
     }
 
-    /// The feed in this file.
+    /// Responds with the feed named by `file`, such as `latest.atom`.
     pub(crate) async fn answer(&self, request: &HttpRequest, file: &str) -> HttpResponse {
-        let Some(name) = Name::parse(file) else {
+        let Some(name) = FeedName::parse(file) else {
             return NOT_FOUND.as_json();
         };
-        match self.named(name).await {
+        match self.cached(name).await {
             Ok(feed) => feed.answer(request),
-            Err(NoAnswer::NotThere) => NOT_FOUND.as_json(),
-            Err(NoAnswer::Unavailable) => UNAVAILABLE.as_json(),
+            Err(QueryError::NotFound) => NOT_FOUND.as_json(),
+            Err(QueryError::Unavailable) => UNAVAILABLE.as_json(),
         }
     }
 
-    async fn named(&self, name: Name) -> Result<Arc<Document>, NoAnswer> {
+    async fn cached(&self, name: FeedName) -> Result<Arc<Document>, QueryError> {
         let written = async {
             let channel = self.channel(&name).await?;
             let lengths = timeout(LENGTHS_TIMEOUT, self.lengths(&channel.photos));
             let lengths = lengths.await.unwrap_or_default();
             Ok(Arc::new(Document::new(
                 ATOM,
-                written(&channel, &self.base, &lengths),
+                render_feed(&channel, &self.base, &lengths),
             )))
         };
-        self.kept.get_with(name.clone(), written).await
+        self.cache.get_with(name.clone(), written).await
     }
 
-    /// The sizes of the enclosures, as far as they can be had.
+    /// The sizes of the enclosures, in bytes by path. Unavailable ones are missing.
     async fn lengths(&self, photos: &[Photo]) -> HashMap<String, u64> {
         let paths = photos
             .iter()
-            .filter_map(|photo| Some(photo.print.jpeg_up_to(WIDTH)?.path.to_owned()));
+            .filter_map(|photo| Some(photo.image.jpeg_up_to(IMAGE_WIDTH)?.path.to_owned()));
         let found = stream::iter(paths).map(|path| async move {
             if let Some(length) = self.lengths.get(&path).await {
                 return Some((path, length));
@@ -169,9 +170,9 @@ impl Feeds {
         found.buffer_unordered(8).filter_map(ready).collect().await
     }
 
-    async fn channel(&self, name: &Name) -> Result<Channel, NoAnswer> {
+    async fn channel(&self, name: &FeedName) -> Result<Channel, QueryError> {
         match name {
-            Name::Latest => {
+            FeedName::Latest => {
                 self.timeline(
                     "LatestFeed",
                     "Latest",
@@ -181,7 +182,7 @@ impl Feeds {
                 )
                 .await
             }
-            Name::Hot => {
+            FeedName::Hot => {
                 self.timeline(
                     "HotFeed",
                     "Hot",
@@ -191,12 +192,12 @@ impl Feeds {
                 )
                 .await
             }
-            Name::Trending => {
-                let words = "All photos of all time, best votes first.";
-                self.timeline("TrendingFeed", "Trending", words, "/trending", "trending")
+            FeedName::Trending => {
+                let description = "All photos of all time, best votes first.";
+                self.timeline("TrendingFeed", "Trending", description, "/trending", "trending")
                     .await
             }
-            Name::Person(username) => self.person(username).await,
+            FeedName::Person(username) => self.person(username).await,
         }
     }
 
@@ -204,15 +205,18 @@ impl Feeds {
         &self,
         operation: &str,
         title: &str,
-        words: &str,
+        description: &str,
         page: &str,
         file: &str,
-    ) -> Result<Channel, NoAnswer> {
-        let answer = self.graph.ask(operation, &json!({ "first": ENTRIES })).await?;
+    ) -> Result<Channel, QueryError> {
+        let answer = self
+            .graph
+            .query(operation, &json!({ "first": MAX_ENTRIES }))
+            .await?;
         let photos = answer.read(|data: TimelineData| data.photos)?;
         Ok(Channel {
             title: format!("{title} · Proofsheet"),
-            subtitle: Some(words.to_owned()),
+            subtitle: Some(description.to_owned()),
             page: page.to_owned(),
             feed: format!("/feeds/{file}.atom"),
             photos: photos.into_present(),
@@ -220,9 +224,9 @@ impl Feeds {
         })
     }
 
-    async fn person(&self, username: &str) -> Result<Channel, NoAnswer> {
-        let variables = json!({ "username": username, "first": ENTRIES });
-        let answer = self.graph.ask("PersonFeed", &variables).await?;
+    async fn person(&self, username: &str) -> Result<Channel, QueryError> {
+        let variables = json!({ "username": username, "first": MAX_ENTRIES });
+        let answer = self.graph.query("PersonFeed", &variables).await?;
         let Photographer {
             person,
             bio,
@@ -234,13 +238,13 @@ impl Feeds {
             subtitle: bio.as_deref().map(isolated),
             page: person.path(),
             feed: format!("/feeds/@{}.atom", person.username),
-            photos: photos.ok_or(NoAnswer::Unavailable)?.into_present(),
+            photos: photos.ok_or(QueryError::Unavailable)?.into_present(),
             updated: joined_at,
         })
     }
 }
 
-fn written(channel: &Channel, base: &str, lengths: &HashMap<String, u64>) -> String {
+fn render_feed(channel: &Channel, base: &str, lengths: &HashMap<String, u64>) -> String {
     let entries: Vec<atom::Entry> = channel
         .photos
         .iter()
@@ -267,7 +271,7 @@ fn written(channel: &Channel, base: &str, lengths: &HashMap<String, u64>) -> Str
         ..atom::Feed::default()
     };
     let mut text = feed.to_string();
-    text.retain(is_xml);
+    text.retain(is_xml_char);
     text
 }
 
@@ -279,24 +283,24 @@ fn entry(
 ) -> atom::Entry {
     let page = format!("{base}{}", photo.path());
     let published = photo.published_at.unwrap_or(unless_known).fixed_offset();
-    let image = photo.print.jpeg_up_to(WIDTH);
+    let image = photo.image.jpeg_up_to(IMAGE_WIDTH);
     let content = html! {
         @if let Some(image) = &image {
             p {
                 a href=(page) {
-                    img src={ (base) (image.path) } width=(image.width) height=(image.height) alt=(isolated(photo.print.alt()));
+                    img src={ (base) (image.path) } width=(image.width) height=(image.height) alt=(isolated(photo.image.alt()));
                 }
             }
         }
-        @if let Some(alt) = &photo.print.alt_text { p dir="auto" { (alt) } }
+        @if let Some(alt) = &photo.image.alt_text { p dir="auto" { (alt) } }
     };
     let enclosure = image.as_ref().map(|image| atom::Link {
         length: lengths.get(image.path).map(ToString::to_string),
         ..link("enclosure", format!("{base}{}", image.path), "image/jpeg")
     });
     atom::Entry {
-        title: atom::Text::plain(isolated(&photo.print.title)),
-        // The photo's own id, which outlives any address of it.
+        title: atom::Text::plain(isolated(&photo.image.title)),
+        // The id of the photo, which does not depend on its URL.
         id: photo.id.urn().to_string(),
         updated: photo.updated_at.map_or(published, |at| at.fixed_offset()),
         published: Some(published),
@@ -316,14 +320,17 @@ fn entry(
 
 fn author(person: Option<&Person>, base: &str) -> atom::Person {
     atom::Person {
-        name: person.map_or_else(|| "Somebody".to_owned(), |person| isolated(&person.display_name)),
+        name: person.map_or_else(
+            || "Unknown user".to_owned(),
+            |person| isolated(&person.display_name),
+        ),
         uri: person.map(|person| format!("{base}{}", person.path())),
         ..atom::Person::default()
     }
 }
 
-/// Some characters that people can type may stand in no XML at all, not even escaped.
-fn is_xml(char: char) -> bool {
+/// Whether XML 1.0 allows the character (section 2.2). Others may not occur even when escaped.
+fn is_xml_char(char: char) -> bool {
     matches!(char, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
@@ -341,11 +348,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn feeds_are_told_apart() {
-        assert_eq!(Name::parse("hot.atom"), Some(Name::Hot));
-        assert_eq!(Name::parse("@ada.atom"), Some(Name::Person("ada".to_owned())));
+    fn file_names_are_parsed() {
+        assert_eq!(FeedName::parse("hot.atom"), Some(FeedName::Hot));
+        assert_eq!(
+            FeedName::parse("@ada.atom"),
+            Some(FeedName::Person("ada".to_owned()))
+        );
         for none in ["hot", "hot.rss", "ada.atom", "@.atom", "@a/b.atom", "@<.atom"] {
-            assert_eq!(Name::parse(none), None, "{none}");
+            assert_eq!(FeedName::parse(none), None, "{none}");
         }
     }
 
@@ -361,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_people_write_is_text() {
+    fn user_input_is_escaped() {
         let title = "\u{1}\"><script>]]>&amp;";
         let photo = json!({
             "id": "01936f5e-7c00-7000-8000-000000000001", "title": title, "altText": title,
@@ -370,7 +380,7 @@ mod tests {
             "author": { "username": "ada", "displayName": title },
         });
         let lengths = HashMap::from([("/media/a/4.jpg".to_owned(), 4321)]);
-        let feed = written(&channel(json!([photo])), "https://photos.example", &lengths);
+        let feed = render_feed(&channel(json!([photo])), "https://photos.example", &lengths);
         let read: atom::Feed = feed.parse().unwrap();
         assert_eq!(read.title.value, "Latest & \"greatest\"");
         let entry = &read.entries[0];
@@ -386,8 +396,8 @@ mod tests {
     }
 
     #[test]
-    fn a_feed_without_entries_is_whole() {
-        let feed = written(&channel(json!([])), "https://photos.example", &HashMap::new());
+    fn a_feed_without_entries_is_valid() {
+        let feed = render_feed(&channel(json!([])), "https://photos.example", &HashMap::new());
         let read: atom::Feed = feed.parse().unwrap();
         assert_eq!(read.id, "https://photos.example/feeds/latest.atom");
         assert_eq!(read.updated, DateTime::UNIX_EPOCH.fixed_offset());

@@ -24,26 +24,28 @@ use hive_router::sonic_rs::{JsonNumberTrait as _, JsonValueMutTrait as _, JsonVa
 
 pub use document::check_document;
 
-/// Arrays and objects inside one another in JSON. Our deepest input has four.
+/// Maximum nesting of arrays and objects in JSON. The deepest input of the API has four levels.
 pub const MAX_JSON_DEPTH: usize = 32;
-/// Names, numbers, strings and punctuators of a document. `router.yaml` gives the library the same number.
+/// Maximum number of tokens of a document: names, numbers, strings and punctuators. `router.yaml` gives the library the
+/// same number.
 pub const MAX_TOKENS: usize = 1_000;
-/// Brackets inside one another in a document, before and after fragments are expanded.
+/// Maximum nesting of brackets in a document, before and after fragments are expanded.
 pub const MAX_NESTING: usize = 40;
-/// Selections after fragments are expanded, over all operations and fragments of the document.
+/// Maximum number of selections after fragments are expanded, over all definitions of the document.
 pub const MAX_SELECTIONS: usize = 2_000;
-/// Bytes of a document. The library keeps a thousand of them, each several times over.
+/// Maximum length of a document in bytes. The library caches parsed documents, each in several forms.
 pub const MAX_DOCUMENT_LENGTH: usize = 32 * 1024;
-/// Aliases in a document as it is written. `router.yaml` gives the library the same number.
+/// Maximum number of aliases in a document, before fragments are expanded. `router.yaml` gives the library the same
+/// number.
 pub const MAX_ALIASES: usize = 15;
-/// Selections under one name that differ in their fields or arguments. Each pair is a separate error for the library,
-/// which would keep ten megabytes of them for a request of three kilobytes.
+/// Maximum number of selections of one response name that differ in field or arguments. The library reports each pair
+/// as an error: 10 MB for a request of 3 KB.
 pub const MAX_REPEATS: usize = 32;
-/// Selections under one name, whether they differ or not: the library compares each with each.
+/// Maximum number of selections of one response name. The library compares each pair.
 pub const MAX_SELECTIONS_OF_NAME: usize = 500;
-/// Bytes of a name in a document.
+/// Maximum length of a name in a document, in bytes.
 pub const MAX_NAME_LENGTH: usize = 128;
-/// Bytes of a number in a document.
+/// Maximum length of a number in a document, in bytes.
 pub const MAX_NUMBER_LENGTH: usize = 32;
 
 /// The key of every entity.
@@ -51,7 +53,7 @@ const ENTITY_KEY: &str = "id";
 
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum GuardError {
     #[error("The request must be JSON with a query, and variables as an object.")]
     NotJson,
     #[error("The JSON of this request is nested too deeply: the limit is {MAX_JSON_DEPTH} levels.")]
@@ -94,7 +96,7 @@ pub enum Refused {
     EntityKeyAlias,
 }
 
-impl Refused {
+impl GuardError {
     /// The label of the metric.
     fn reason(&self) -> &'static str {
         match self {
@@ -132,8 +134,8 @@ impl Refused {
 ///
 /// # Errors
 ///
-/// [`Refused::JsonDepth`], or [`Refused::NotJson`] for a backslash outside of strings.
-pub fn check_json(text: &[u8]) -> Result<(), Refused> {
+/// [`GuardError::JsonDepth`], or [`GuardError::NotJson`] for a backslash outside of strings.
+pub fn check_json(text: &[u8]) -> Result<(), GuardError> {
     let mut depth = 0_usize;
     let mut bytes = text.iter();
     while let Some(byte) = bytes.next() {
@@ -141,11 +143,11 @@ pub fn check_json(text: &[u8]) -> Result<(), Refused> {
             b'[' | b'{' => {
                 depth += 1;
                 if depth > MAX_JSON_DEPTH {
-                    return Err(Refused::JsonDepth);
+                    return Err(GuardError::JsonDepth);
                 }
             }
             b']' | b'}' => depth = depth.saturating_sub(1),
-            b'\\' => return Err(Refused::NotJson),
+            b'\\' => return Err(GuardError::NotJson),
             b'"' => {
                 while let Some(byte) = bytes.next() {
                     match byte {
@@ -164,14 +166,14 @@ pub fn check_json(text: &[u8]) -> Result<(), Refused> {
 }
 /// Parses the document as the library does. Its parser's errors borrow the text without saying so, and the library formats
 /// them when the text is gone, which reads freed memory (`docs/upstream.md`). Here the text is still there.
-fn check_syntax(source: &str) -> Result<(), Refused> {
+fn check_syntax(source: &str) -> Result<(), GuardError> {
     match safe_parse_operation(source) {
         Ok(_) => Ok(()),
-        Err(error) => Err(Refused::Syntax(error.to_string().trim().to_owned())),
+        Err(error) => Err(GuardError::Syntax(error.to_string().trim().to_owned())),
     }
 }
 /// The JSON texts in the parameters of a GET request.
-fn check_parameters(query: &str) -> Result<(), Refused> {
+fn check_parameters(query: &str) -> Result<(), GuardError> {
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         if name != "query" && name != "operationName" {
             check_json(value.as_bytes())?;
@@ -185,9 +187,9 @@ fn mend_numbers(variables: &mut HashMap<String, Value>) {
     variables.values_mut().for_each(mend_number);
 }
 
-/// At most [`MAX_JSON_DEPTH`] deep.
+/// Recursion is bounded by [`MAX_JSON_DEPTH`].
 fn mend_number(value: &mut Value) {
-    /// Every integer up to this is a float exactly.
+    /// The largest integer up to which all integers are exact as `f64` (2^53 - 1).
     const EXACT: f64 = 9_007_199_254_740_991.0;
     if let Some(values) = value.as_array_mut() {
         values.iter_mut().for_each(mend_number);
@@ -208,7 +210,7 @@ fn mend_number(value: &mut Value) {
     }
 }
 
-/// Puts the checks before the library's parsers.
+/// Runs the checks before the library parses anything.
 #[derive(Default)]
 pub(crate) struct GuardPlugin {
     key: RandomState,
@@ -216,7 +218,7 @@ pub(crate) struct GuardPlugin {
 
 impl GuardPlugin {
     /// Appends a comment that clients cannot predict. The library finds parsed and validated documents in its caches by
-    /// a hash without a key, so a document could be made that is taken for another one.
+    /// an unkeyed hash, so a client could construct a document that collides with another one.
     fn tag(&self, document: &mut String) {
         let tag = self.key.hash_one(document.as_str());
         let _ = write!(document, "\n#{tag:016x}");
@@ -268,10 +270,13 @@ mod tests {
             let levels = MAX_JSON_DEPTH / open.matches(['[', '{']).count();
             let nested = |levels: usize| format!("{}1{}", open.repeat(levels), close.repeat(levels));
             assert_eq!(check_json(nested(levels).as_bytes()), Ok(()));
-            assert_eq!(check_json(nested(levels + 1).as_bytes()), Err(Refused::JsonDepth));
+            assert_eq!(
+                check_json(nested(levels + 1).as_bytes()),
+                Err(GuardError::JsonDepth)
+            );
             assert_eq!(
                 check_json(open.repeat(20_000).as_bytes()),
-                Err(Refused::JsonDepth)
+                Err(GuardError::JsonDepth)
             );
         }
         let brackets = "[".repeat(1000);
@@ -280,7 +285,7 @@ mod tests {
         let behind_an_escape_outside = format!(r#"{{"a":\"{brackets}"#);
         assert_eq!(
             check_json(behind_an_escape_outside.as_bytes()),
-            Err(Refused::NotJson)
+            Err(GuardError::NotJson)
         );
     }
 
@@ -294,7 +299,7 @@ mod tests {
             format!("variables={{}}&variables={nested}"),
             format!("extensions={nested}"),
         ] {
-            assert_eq!(check_parameters(&text), Err(Refused::JsonDepth), "{text}");
+            assert_eq!(check_parameters(&text), Err(GuardError::JsonDepth), "{text}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! The identity of a request: a bearer token, or the app's cookie.
 //!
-//! The library can check tokens too, but it looks neither at `typ` nor at uploads, and hands a bad token on to the
-//! subgraphs. Here the rule is the same as theirs, by the same code: a bad token makes the request anonymous.
+//! The library's token validation does not check `typ`, does not cover uploads, and forwards invalid tokens. The router
+//! therefore uses the verifier of the services: an invalid token makes the request anonymous.
 
 use std::time::Duration;
 
@@ -12,65 +12,65 @@ use hive_router::ntex::http::header::{AUTHORIZATION, COOKIE};
 use moka::sync::Cache;
 use url::Url;
 
-/// A token longer than this is none of ours.
+/// Longer tokens are ignored. In bytes.
 const MAX_TOKEN_LENGTH: usize = 4096;
-/// For so long a good token is believed without another look; so much later than `exp` it may still pass here,
-/// and the subgraphs look again.
-const BELIEVED: Duration = Duration::from_secs(5);
+/// How long a verified token is cached. An expired token may pass the router for this long; the subgraphs verify it
+/// again.
+const TOKEN_CACHE_TTL: Duration = Duration::from_secs(5);
 
-/// Where a token came from.
+/// The source of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum CredentialSource {
     Bearer,
     Cookie,
 }
 
-/// A token that is valid, or cannot be checked right now.
+/// A token that is valid, or cannot be verified because the issuer's keys are unavailable.
 #[derive(Debug, Clone)]
 pub(crate) struct Credential {
     pub(crate) token: String,
-    pub(crate) source: Source,
+    pub(crate) source: CredentialSource,
 }
 
-/// Finds and checks tokens.
+/// Finds and verifies the token of a request.
 pub(crate) struct Identifier {
     verifier: TokenVerifier,
     cookie: &'static str,
-    believed: Cache<String, ()>,
+    verified: Cache<String, ()>,
 }
 
 impl Identifier {
     pub(crate) fn new(verifier: TokenVerifier, public_url: &Url) -> Self {
-        // The prefix makes browsers insist on Secure, and on no other host having set the cookie.
+        // With the prefix `__Host-`, browsers require Secure and reject cookies set by other hosts.
         let cookie = if public_url.scheme() == "https" {
             "__Host-proofsheet_access"
         } else {
             "proofsheet_access"
         };
-        let believed = Cache::builder()
+        let verified = Cache::builder()
             .max_capacity(50_000)
-            .time_to_live(BELIEVED)
+            .time_to_live(TOKEN_CACHE_TTL)
             .build();
         Self {
             verifier,
             cookie,
-            believed,
+            verified,
         }
     }
 
-    /// The token that these headers show, unless it is bad. A bearer wins; a bad one does not fall back to the
-    /// cookie.
+    /// Returns the token in the headers unless it is invalid. A bearer token takes precedence, and an invalid one does
+    /// not fall back to the cookie.
     pub(crate) async fn credential(&self, headers: &HeaderMap) -> Option<Credential> {
-        let credential = presented(headers, self.cookie)?;
-        if self.believed.contains_key(&credential.token) {
+        let credential = find_credential(headers, self.cookie)?;
+        if self.verified.contains_key(&credential.token) {
             return Some(credential);
         }
         match self.verifier.verify(&credential.token).await {
             Caller::Viewer(_) => {
-                self.believed.insert(credential.token.clone(), ());
+                self.verified.insert(credential.token.clone(), ());
                 Some(credential)
             }
-            // Without the issuer's keys the request goes on; the subgraphs know what to do.
+            // The subgraphs decide about tokens that cannot be verified now.
             Caller::Unverified => Some(credential),
             // Only the services know which sessions have ended.
             Caller::Anonymous | Caller::SessionEnded => None,
@@ -78,10 +78,10 @@ impl Identifier {
     }
 }
 
-fn presented(headers: &HeaderMap, cookie: &str) -> Option<Credential> {
+fn find_credential(headers: &HeaderMap, cookie: &str) -> Option<Credential> {
     let (token, source) = match headers.get(AUTHORIZATION) {
-        Some(value) => (bearer(value.to_str().ok()?)?, Source::Bearer),
-        None => (cookie_value(headers, cookie)?, Source::Cookie),
+        Some(value) => (bearer(value.to_str().ok()?)?, CredentialSource::Bearer),
+        None => (cookie_value(headers, cookie)?, CredentialSource::Cookie),
     };
     let well_formed = !token.is_empty()
         && token.len() <= MAX_TOKEN_LENGTH
@@ -115,24 +115,26 @@ mod tests {
 
     use super::*;
 
-    fn token(headers: &[(hive_router::ntex::http::header::HeaderName, &str)]) -> Option<(String, Source)> {
+    fn token(
+        headers: &[(hive_router::ntex::http::header::HeaderName, &str)],
+    ) -> Option<(String, CredentialSource)> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(name.clone(), HeaderValue::from_str(value).unwrap());
         }
-        presented(&map, "proofsheet_access").map(|credential| (credential.token, credential.source))
+        find_credential(&map, "proofsheet_access").map(|credential| (credential.token, credential.source))
     }
 
     #[test]
-    fn a_bearer_wins_and_a_bad_one_does_not_fall_back() {
+    fn a_bearer_token_takes_precedence_even_if_invalid() {
         let cookie = (COOKIE, "theme=dark; proofsheet_access=c.c.c");
         assert_eq!(
             token(std::slice::from_ref(&cookie)),
-            Some(("c.c.c".to_owned(), Source::Cookie))
+            Some(("c.c.c".to_owned(), CredentialSource::Cookie))
         );
         assert_eq!(
             token(&[(AUTHORIZATION, "bearer b.b.b"), cookie.clone()]),
-            Some(("b.b.b".to_owned(), Source::Bearer))
+            Some(("b.b.b".to_owned(), CredentialSource::Bearer))
         );
         assert_eq!(token(&[(AUTHORIZATION, "Basic abc"), cookie.clone()]), None);
         assert_eq!(token(&[(AUTHORIZATION, "Bearer <script>"), cookie]), None);
@@ -146,7 +148,7 @@ mod tests {
         );
         assert_eq!(
             token(&[(COOKIE, "a=b"), (COOKIE, "proofsheet_access=c")]),
-            Some(("c".to_owned(), Source::Cookie))
+            Some(("c".to_owned(), CredentialSource::Cookie))
         );
         assert_eq!(token(&[(COOKIE, "proofsheet_access=")]), None);
     }

@@ -1,8 +1,7 @@
-//! Refuses to describe the schema in circles: `types { fields { type { fields { type { fields …`.
+//! Refuses deeply nested introspection: `types { fields { type { fields { type { fields …`.
 //!
-//! Descriptions are made by the router alone, so neither the depth limit (which leaves them out, as tools ask for
-//! types nested nine deep) nor the estimate of cost sees them. But a few lists in lists of all types are a
-//! multiplication that fits into few tokens.
+//! The router answers introspection itself, so neither the depth limit (which excludes it, because tools nest types
+//! nine levels deep) nor the cost estimate applies. Nested lists multiply the size of the response.
 
 use std::collections::HashMap;
 
@@ -18,12 +17,12 @@ use hive_router::plugins::hooks::on_graphql_validation::{
 use hive_router::plugins::hooks::on_plugin_init::{OnPluginInitPayload, OnPluginInitResult};
 use hive_router::plugins::plugin_trait::{RouterPlugin, StartHookPayload as _};
 
-/// So many lists may lie inside one another; a complete description needs three.
-const LISTS: u32 = 3;
-/// Selections that are looked at, fragments counted wherever they are spread. A complete description has about 200.
-const SELECTIONS: u32 = 5_000;
+/// Maximum number of nested lists. A complete introspection query needs three.
+const MAX_LIST_DEPTH: u32 = 3;
+/// Maximum number of visited selections, with fragments expanded. A complete introspection query has about 200.
+const MAX_VISITED_SELECTIONS: u32 = 5_000;
 
-/// The fields of the description that are lists.
+/// The list fields of introspection types.
 const LIST_FIELDS: [&str; 8] = [
     "types",
     "directives",
@@ -35,11 +34,11 @@ const LIST_FIELDS: [&str; 8] = [
     "possibleTypes",
 ];
 
-/// Refuses what would go round in circles.
+/// Refuses excessive introspection.
 #[derive(Default)]
 pub(crate) struct IntrospectionPlugin;
 
-/// Whether some description in this document is deeper than [`LISTS`], or too long to tell.
+/// Whether an introspection in this document is deeper than [`MAX_LIST_DEPTH`] or exceeds [`MAX_VISITED_SELECTIONS`].
 fn is_excessive(document: &Document) -> bool {
     let mut fragments = HashMap::new();
     let mut operations = Vec::new();
@@ -65,11 +64,11 @@ fn is_excessive(document: &Document) -> bool {
         .any(|selections| is_operation_excessive(selections, &fragments))
 }
 
-/// Without recursion, so that no document can overflow the stack here.
+/// Iterative, so that no document can overflow the stack.
 fn is_operation_excessive(operation: &SelectionSet, fragments: &HashMap<&str, &SelectionSet>) -> bool {
-    let mut left = SELECTIONS;
-    // Each with the number of lists around it. Outside of a description only the root is looked at, because nowhere else
-    // can one begin.
+    let mut left = MAX_VISITED_SELECTIONS;
+    // Selections with the number of lists around them; `None` at the root, the only place where introspection can
+    // begin.
     let mut open: Vec<(&SelectionSet, Option<u32>)> = vec![(operation, None)];
     while let Some((selections, lists)) = open.pop() {
         for selection in &selections.items {
@@ -85,7 +84,7 @@ fn is_operation_excessive(operation: &SelectionSet, fragments: &HashMap<&str, &S
                         None if ["__schema", "__type"].contains(&name) => 0,
                         None => continue,
                     };
-                    if lists > LISTS {
+                    if lists > MAX_LIST_DEPTH {
                         return true;
                     }
                     open.push((&field.selection_set, Some(lists)));
@@ -122,7 +121,7 @@ impl RouterPlugin for IntrospectionPlugin {
             return payload.proceed();
         }
         let message =
-            format!("The schema may be described {LISTS} lists deep, as tools do, and this is deeper.");
+            format!("Introspection may nest {MAX_LIST_DEPTH} lists, and this operation nests more.");
         payload.end_with_graphql_error(
             GraphQLError::from_message_and_code(message, "INVALID_INPUT"),
             StatusCode::OK,
@@ -137,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tools_get_what_they_ask_for() {
+    fn introspection_of_tools_passes() {
         let complete = "query { __schema { types { ...Full } directives { args { type { ...Ref } } } } }
             fragment Full on __Type { fields { args { type { ...Ref } } type { ...Ref } } inputFields { type { ...Ref } } }
             fragment Ref on __Type { name ofType { name ofType { name ofType { name ofType { name } } } } }";
@@ -151,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn circles_are_refused_however_they_are_written() {
+    fn nested_introspection_is_refused() {
         for circles in [
             "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }",
             "{ ...Root } fragment Root on Query { __type(name: \"A\") { ...A } }

@@ -1,5 +1,4 @@
-//! The languages that pages are written in: the app's own, from the app's own catalogues, so that nothing is said in
-//! another language once the app takes over.
+//! The languages of rendered pages. Texts come from the app's catalogues, so that the app shows the same.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -11,9 +10,9 @@ use hive_router::ntex::web::HttpRequest;
 use crate::bidi::isolated;
 
 /// The cookie in which the app keeps the chosen language: `frontend/src/preferences.rs`.
-const CHOICE: &str = "proofsheet.language";
+const LANGUAGE_COOKIE: &str = "proofsheet.language";
 
-/// A language that the app speaks.
+/// A language of the app.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Language {
     #[default]
@@ -28,7 +27,7 @@ static CATALOGUES: LazyLock<[Catalogue; 2]> = LazyLock::new(|| {
         include_str!("../../frontend/locales/en.json"),
         include_str!("../../frontend/locales/de.json"),
     ]
-    .map(|text| serde_json::from_str(text).expect("the app's build has read it too"))
+    .map(|text| serde_json::from_str(text).expect("the build of the app checks the catalogues"))
 });
 
 const GERMAN_MONTHS: [&str; 12] = [
@@ -58,15 +57,14 @@ impl Language {
         let chosen = headers(COOKIE)
             .flat_map(|cookies| cookies.split(';'))
             .filter_map(|cookie| cookie.trim().split_once('='))
-            .find(|(name, _)| *name == CHOICE);
+            .find(|(name, _)| *name == LANGUAGE_COOKIE);
         chosen
-            .and_then(|(_, tag)| Self::named(tag))
+            .and_then(|(_, tag)| Self::find(tag))
             .or_else(|| headers(ACCEPT_LANGUAGE).find_map(Self::preferred))
             .unwrap_or_default()
     }
 
-    /// The best of an `Accept-Language` header that we have. Browsers write the best first; weights (RFC 9110, 12.4.2)
-    /// say it in any order.
+    /// The available language with the highest weight in an `Accept-Language` header (RFC 9110, 12.5.4).
     fn preferred(accepted: &str) -> Option<Self> {
         let mut best: Option<(f32, Self)> = None;
         for part in accepted.split(',') {
@@ -75,7 +73,7 @@ impl Language {
                 None => (part, 1.0),
             };
             let is_better = weight > best.map_or(0.0, |(weight, _)| weight);
-            if let Some(language) = Self::named(tag.trim()).filter(|_| is_better) {
+            if let Some(language) = Self::find(tag.trim()).filter(|_| is_better) {
                 best = Some((weight, language));
             }
         }
@@ -83,14 +81,14 @@ impl Language {
     }
 
     /// Finds a language by its tag, ignoring the region: "de-AT" is German.
-    fn named(tag: &str) -> Option<Self> {
+    fn find(tag: &str) -> Option<Self> {
         let language = tag.split('-').next()?;
         Self::ALL
             .into_iter()
             .find(|known| known.tag().eq_ignore_ascii_case(language))
     }
 
-    /// As `<html lang>` names it.
+    /// The language tag, as in `<html lang>`.
     pub(crate) fn tag(self) -> &'static str {
         match self {
             Self::English => "en",
@@ -98,7 +96,7 @@ impl Language {
         }
     }
 
-    /// A text of the catalogue by its key: `timeline.none`. A test knows every key that is asked for.
+    /// Returns the text of a key such as `timeline.none`. A test checks that all used keys exist.
     pub(crate) fn text(self, key: &'static str) -> &'static str {
         let (group, name) = key.split_once('.').unwrap_or_default();
         let text = CATALOGUES[self as usize]
@@ -107,8 +105,8 @@ impl Language {
         text.map_or(key, String::as_str)
     }
 
-    /// A text with a value in its one gap.
-    pub(crate) fn filled(self, key: &'static str, value: &str) -> String {
+    /// Returns a text with its placeholder replaced by `value`.
+    pub(crate) fn format(self, key: &'static str, value: &str) -> String {
         let text = self.text(key);
         match text
             .split_once('{')
@@ -120,11 +118,11 @@ impl Language {
     }
 
     /// "1 comment", "12 comments"; `one` and `more` are keys.
-    pub(crate) fn counted(self, count: u64, one: &'static str, more: &'static str) -> String {
-        self.filled(if count == 1 { one } else { more }, &count.to_string())
+    pub(crate) fn format_count(self, count: u64, one: &'static str, more: &'static str) -> String {
+        self.format(if count == 1 { one } else { more }, &count.to_string())
     }
 
-    /// A page with a text in place of each `%key%`.
+    /// Replaces each `%key%` in a page by its text.
     pub(crate) fn fill_in(self, page: &str) -> String {
         let mut filled = page.replace("%language%", self.tag());
         for (group, texts) in &CATALOGUES[self as usize] {
@@ -138,7 +136,7 @@ impl Language {
         filled
     }
 
-    /// The day of a moment, as the app's `Intl` writes a medium date.
+    /// Formats a date as the app does by `Intl` with a medium style.
     pub(crate) fn date(self, at: DateTime<Utc>) -> String {
         let format = match self {
             Self::English => "%b %-d, %Y",
@@ -180,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_language_that_we_have_is_chosen() {
+    fn the_best_available_language_is_chosen() {
         for (accepted, expected) in [
             ("de-AT,de;q=0.9,en;q=0.8", Some(Language::German)),
             ("fr, en;q=0.5, de;q=0.7", Some(Language::German)),
@@ -194,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn every_text_that_is_asked_for_is_there_in_every_language() {
+    fn all_used_keys_exist_in_every_language() {
         let sources = [
             include_str!("pages.rs"),
             include_str!("pages/address.rs"),
@@ -219,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn days_are_written_as_the_app_writes_them() {
+    fn dates_are_formatted_as_in_the_app() {
         let day = |text: &str| text.parse::<NaiveDate>().unwrap();
         let german = Language::German;
         assert_eq!(german.day(day("2026-03-02")), "2. März 2026");
@@ -227,11 +225,14 @@ mod tests {
         assert_eq!(german.short_day(day("2026-09-30")), "30. Sept.");
         assert_eq!(german.short_day(day("2026-11-21")), "21. Nov.");
         assert_eq!(Language::English.short_day(day("2026-11-21")), "Nov 21");
-        assert_eq!(german.counted(1, "count.one_photo", "count.photos"), "1 Foto");
+        assert_eq!(
+            german.format_count(1, "count.one_photo", "count.photos"),
+            "1 Foto"
+        );
     }
 
     #[test]
-    fn the_apps_page_speaks_the_language() {
+    fn the_page_is_translated() {
         let page = include_str!("../../frontend/index.html");
         let german = Language::German.fill_in(page);
         assert!(

@@ -1,8 +1,8 @@
-//! The gateway in front of the subgraphs. The hive-router library plans and executes operations; here is what
-//! it lacks: who is asking, the app's pages with their content in them, feeds and sitemaps, streaming of photos, our
-//! error codes, an estimate of cost, and limits of load.
+//! The gateway in front of the subgraphs. The hive-router library plans and executes operations. This crate adds
+//! authentication, server-rendered pages, feeds and sitemaps, streaming of photos, error codes, a cost estimate, and
+//! load limits.
 
-// The library's layers of services are types inside types.
+// The library nests the types of its middleware.
 #![recursion_limit = "256"]
 #![forbid(unsafe_code)]
 
@@ -16,8 +16,8 @@ mod route;
 mod edge;
 mod negotiation;
 mod identity;
-mod client;
-mod rate;
+mod client_ip;
+mod rate_limit;
 mod concurrency_limit;
 mod compression;
 
@@ -30,7 +30,7 @@ mod operation_allowlist;
 mod operations;
 mod traffic;
 mod traces;
-mod measures;
+mod metric_descriptions;
 
 mod app;
 mod pages;
@@ -41,8 +41,8 @@ mod bidi;
 mod path;
 mod feeds;
 mod sitemap;
-mod graph;
-mod photos;
+mod graph_client;
+mod graph_types;
 mod document;
 mod media;
 mod error_response;

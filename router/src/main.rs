@@ -1,6 +1,6 @@
-//! The gateway: one small program around the hive-router library.
+//! The gateway program.
 
-// The library's layers of services are types inside types.
+// The library nests the types of its middleware.
 #![recursion_limit = "256"]
 
 use clap::Parser as _;

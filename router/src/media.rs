@@ -1,4 +1,4 @@
-//! Streams uploads to the photo service, and photos from it. At no time is a whole file in memory.
+//! Streams uploads to the photo service, and photos from it. No file is ever held in memory as a whole.
 
 use std::error::Error;
 use std::pin::pin;
@@ -19,26 +19,27 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use url::Url;
 
-use crate::error_response::Refusal;
+use crate::error_response::ErrorResponse;
 use crate::negotiation::CSRF_HEADER;
 use crate::traces::TRACEPARENT;
 
-/// The largest photo that we take, in bytes.
-const LARGEST_UPLOAD: u64 = 25 * 1024 * 1024;
-/// So much of a refused upload is read and thrown away, so that its sender gets to see the answer.
+/// Maximum size of an upload, in bytes.
+const MAX_UPLOAD_BYTES: u64 = 25 * 1024 * 1024;
+/// How much of a refused upload is read and discarded, so that the client receives the response. In bytes.
 const MAX_DISCARDED_BYTES: u64 = 64 * 1024 * 1024;
-/// A transfer in which nothing moves for this long is given up.
-const IDLE: Duration = Duration::from_secs(30);
-/// An upload, with its decoding and encoding, may take this long.
-const IN_ALL: Duration = Duration::from_secs(600);
-/// A photo must begin to arrive within this, at the first try and at the second: the process that was asked first may
-/// have died with its machine, which says nothing, and another one has the photo too.
-const FIRST_BYTE: [Duration; 2] = [Duration::from_millis(1_500), Duration::from_secs(5)];
+/// Timeout of a transfer without progress.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Timeout of an upload, including its processing by the photo service.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
+/// Timeouts for the first byte of a photo, at the first and the second attempt. A dead machine does not refuse
+/// connections, and another replica can serve the photo.
+const FIRST_BYTE_TIMEOUTS: [Duration; 2] = [Duration::from_millis(1_500), Duration::from_secs(5)];
 
-/// Headers of a download that the photo service should see.
-const ASKED: [HeaderName; 5] = [ACCEPT, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE];
-/// Headers of the photo service that the client should see.
-const ANSWERED: [&str; 12] = [
+/// Request headers that are forwarded to the photo service.
+const FORWARDED_REQUEST_HEADERS: [HeaderName; 5] =
+    [ACCEPT, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE];
+/// Response headers of the photo service that are forwarded to the client.
+const FORWARDED_RESPONSE_HEADERS: [&str; 12] = [
     "accept-ranges",
     "cache-control",
     "content-disposition",
@@ -53,39 +54,40 @@ const ANSWERED: [&str; 12] = [
     "x-content-type-options",
 ];
 
-const SIGNED_OUT: Refusal = Refusal::new(
+const SIGNED_OUT: ErrorResponse = ErrorResponse::new(
     StatusCode::UNAUTHORIZED,
     "UNAUTHENTICATED",
     "Sign in to upload photos.",
 );
-const CROSS_SITE: Refusal = Refusal::new(
+const CROSS_SITE: ErrorResponse = ErrorResponse::new(
     StatusCode::FORBIDDEN,
     "FORBIDDEN",
     "An upload that is authorised by a cookie needs the header x-proofsheet.",
 );
-const TOO_LARGE: Refusal = Refusal::new(
+const TOO_LARGE: ErrorResponse = ErrorResponse::new(
     StatusCode::PAYLOAD_TOO_LARGE,
     "INVALID_INPUT",
     "This file is too large: the limit is 25 MiB.",
 );
-const STALLED: Refusal = Refusal::new(
+const STALLED: ErrorResponse = ErrorResponse::new(
     StatusCode::REQUEST_TIMEOUT,
     "INVALID_INPUT",
-    "The upload stopped half-way. Please try again.",
+    "The upload stalled. Try again.",
 );
-const CUT_OFF: Refusal = Refusal::new(
+const CUT_OFF: ErrorResponse = ErrorResponse::new(
     StatusCode::BAD_REQUEST,
     "INVALID_INPUT",
-    "The upload was cut off half-way.",
+    "The upload was interrupted. Try again.",
 );
-const UNREACHABLE: Refusal = Refusal::new(
+const UNREACHABLE: ErrorResponse = ErrorResponse::new(
     StatusCode::SERVICE_UNAVAILABLE,
     "UNAVAILABLE",
     "Photos are unavailable right now. Try again in a minute.",
 );
-const NOT_FOUND: Refusal = Refusal::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing here.");
+const NOT_FOUND: ErrorResponse =
+    ErrorResponse::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing here.");
 
-/// The photo service's side that is not GraphQL.
+/// The HTTP API of the photo service: uploads and files.
 pub(crate) struct PhotoService {
     base: String,
     client: reqwest::Client,
@@ -99,10 +101,10 @@ impl PhotoService {
         }
     }
 
-    /// The size in bytes of the file at this path, unless the photo service does not say so in time.
+    /// The size in bytes of the file at `path`; `None` if the photo service does not respond in time.
     pub(crate) async fn length(&self, path: &str) -> Option<u64> {
         let asked = self.client.head(format!("{}{path}", self.base));
-        let response = asked.timeout(FIRST_BYTE[0]).send().await.ok()?;
+        let response = asked.timeout(FIRST_BYTE_TIMEOUTS[0]).send().await.ok()?;
         let response = response.error_for_status().ok()?;
         let length = response.headers().get(reqwest::header::CONTENT_LENGTH)?;
         length.to_str().ok()?.parse().ok()
@@ -111,12 +113,12 @@ impl PhotoService {
 
 /// How reading a client's upload ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Received {
+enum ReadOutcome {
     Whole,
     TooLarge,
     Stalled,
     CutOff,
-    /// The photo service has answered and wants no more.
+    /// The photo service has responded and reads no more.
     Unwanted,
 }
 
@@ -125,22 +127,22 @@ pub(crate) async fn upload(
     mut payload: Payload,
     photos: &PhotoService,
 ) -> HttpResponse {
-    if let Some(refusal) = refused(request.headers()) {
+    if let Some(error) = check_headers(request.headers()) {
         discard(&mut payload).await;
-        return refusal.as_json();
+        return error.as_json();
     }
-    match timeout(IN_ALL, forward(request, &mut payload, photos)).await {
+    match timeout(UPLOAD_TIMEOUT, forward(request, &mut payload, photos)).await {
         Ok(outcome) => {
-            // The photo service, or we, may have had enough before the client had sent everything.
+            // The response may be ready before the client has sent everything.
             discard(&mut payload).await;
-            outcome.map_or_else(|refusal| refusal.as_json(), answer)
+            outcome.map_or_else(|error| error.as_json(), stream_response)
         }
         Err(_) => STALLED.as_json(),
     }
 }
 
 /// Refuses an upload by its headers, before any byte of the file is read.
-fn refused(headers: &HeaderMap) -> Option<Refusal> {
+fn check_headers(headers: &HeaderMap) -> Option<ErrorResponse> {
     // The edge has turned valid credentials into a bearer token, and marked those from a cookie.
     if !headers.contains_key(AUTHORIZATION) {
         return Some(SIGNED_OUT);
@@ -149,7 +151,7 @@ fn refused(headers: &HeaderMap) -> Option<Refusal> {
         return Some(CROSS_SITE);
     }
     content_length(headers)
-        .filter(|length| *length > LARGEST_UPLOAD)
+        .filter(|length| *length > MAX_UPLOAD_BYTES)
         .map(|_| TOO_LARGE)
 }
 
@@ -157,18 +159,18 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Sends the file on as it comes in. The photo service may answer before it has read everything.
+/// Streams the file to the photo service, which may respond before it has read everything.
 async fn forward(
     request: &HttpRequest,
     payload: &mut Payload,
     photos: &PhotoService,
-) -> Result<reqwest::Response, Refusal> {
-    // Four chunks at most wait here; then the client has to.
+) -> Result<reqwest::Response, ErrorResponse> {
+    // Buffers at most four chunks, then applies back-pressure to the client.
     let (chunks, body) = mpsc::channel::<Result<bytes::Bytes, std::io::Error>>(4);
     let body = futures::stream::unfold(body, |mut body| async move { Some((body.recv().await?, body)) });
     let mut outgoing = photos.client.post(format!("{}/media/uploads", photos.base));
     for name in [AUTHORIZATION, CONTENT_TYPE, CONTENT_LENGTH] {
-        outgoing = copy(outgoing, request.headers(), &name);
+        outgoing = copy_header(outgoing, request.headers(), &name);
     }
     outgoing = with_identifiers(outgoing, request.headers());
     let sending = outgoing.body(reqwest::Body::wrap_stream(body)).send();
@@ -178,18 +180,18 @@ async fn forward(
     let mut received = None;
     loop {
         tokio::select! {
-            how = &mut receiving, if received.is_none() => {
-                received = Some(how);
-                match how {
-                    Received::TooLarge => return Err(TOO_LARGE),
-                    Received::Stalled => return Err(STALLED),
-                    Received::CutOff => return Err(CUT_OFF),
-                    Received::Whole | Received::Unwanted => {}
+            outcome = &mut receiving, if received.is_none() => {
+                received = Some(outcome);
+                match outcome {
+                    ReadOutcome::TooLarge => return Err(TOO_LARGE),
+                    ReadOutcome::Stalled => return Err(STALLED),
+                    ReadOutcome::CutOff => return Err(CUT_OFF),
+                    ReadOutcome::Whole | ReadOutcome::Unwanted => {}
                 }
             }
             response = &mut sending => {
                 return response.map_err(|error| {
-                    tracing::warn!(error = %error.without_url(), "cannot hand an upload to the photo service");
+                    tracing::warn!(error = %error.without_url(), "cannot forward an upload to the photo service");
                     UNREACHABLE
                 });
             }
@@ -201,42 +203,42 @@ async fn forward(
 async fn receive(
     payload: &mut Payload,
     chunks: mpsc::Sender<Result<bytes::Bytes, std::io::Error>>,
-) -> Received {
+) -> ReadOutcome {
     let received = metrics::counter!("proofsheet_router_media_bytes_total", "direction" => "received");
     let mut size = 0;
     loop {
-        let how = match timeout(IDLE, payload.recv()).await {
-            Err(_) => Received::Stalled,
-            Ok(None) => return Received::Whole,
-            Ok(Some(Err(_))) => Received::CutOff,
+        let outcome = match timeout(IDLE_TIMEOUT, payload.recv()).await {
+            Err(_) => ReadOutcome::Stalled,
+            Ok(None) => return ReadOutcome::Whole,
+            Ok(Some(Err(_))) => ReadOutcome::CutOff,
             Ok(Some(Ok(chunk))) => {
                 size += chunk.len() as u64;
                 received.increment(chunk.len() as u64);
-                if size <= LARGEST_UPLOAD {
+                if size <= MAX_UPLOAD_BYTES {
                     if chunks
                         .send(Ok(bytes::Bytes::copy_from_slice(&chunk)))
                         .await
                         .is_err()
                     {
-                        return Received::Unwanted;
+                        return ReadOutcome::Unwanted;
                     }
                     continue;
                 }
-                Received::TooLarge
+                ReadOutcome::TooLarge
             }
         };
-        // The photo service must not take what it has for the whole.
+        // Aborts the request, so that the photo service does not take a part for the whole file.
         let _ = chunks
             .send(Err(std::io::Error::other("the upload broke off")))
             .await;
-        return how;
+        return outcome;
     }
 }
 
-/// Reads what is left of a refused upload: a client that is still sending would not look at the answer.
+/// Reads the rest of a refused upload: clients do not read the response while they send.
 pub(crate) async fn discard(payload: &mut Payload) {
     let mut left = MAX_DISCARDED_BYTES;
-    while let Ok(Some(Ok(chunk))) = timeout(IDLE, payload.recv()).await {
+    while let Ok(Some(Ok(chunk))) = timeout(IDLE_TIMEOUT, payload.recv()).await {
         match left.checked_sub(chunk.len() as u64) {
             Some(rest) => left = rest,
             None => return,
@@ -244,23 +246,23 @@ pub(crate) async fn discard(payload: &mut Payload) {
     }
 }
 
-/// `file` is the decoded path below `/media/`.
+/// Streams a photo from the photo service. `file` is the decoded path below `/media/`.
 pub(crate) async fn download(request: &HttpRequest, file: &str, photos: &PhotoService) -> HttpResponse {
     if !is_file(file) {
         return NOT_FOUND.as_json();
     }
-    for patience in FIRST_BYTE {
-        match timeout(patience, ask(request, file, photos).send()).await {
-            Ok(Ok(response)) => return answer(response),
-            Ok(Err(error)) => tracing::warn!(error = %error.without_url(), "cannot get a photo"),
-            Err(_) => tracing::warn!("the photo service does not answer in time"),
+    for first_byte_timeout in FIRST_BYTE_TIMEOUTS {
+        match timeout(first_byte_timeout, download_request(request, file, photos).send()).await {
+            Ok(Ok(response)) => return stream_response(response),
+            Ok(Err(error)) => tracing::warn!(error = %error.without_url(), "cannot fetch a photo"),
+            Err(_) => tracing::warn!("the photo service did not respond in time"),
         }
     }
     UNREACHABLE.as_json()
 }
 
-/// The question for a photo, as the photo service gets it.
-fn ask(request: &HttpRequest, file: &str, photos: &PhotoService) -> reqwest::RequestBuilder {
+/// The request for a photo to the photo service.
+fn download_request(request: &HttpRequest, file: &str, photos: &PhotoService) -> reqwest::RequestBuilder {
     let method = if request.method() == Method::HEAD {
         reqwest::Method::HEAD
     } else {
@@ -269,14 +271,13 @@ fn ask(request: &HttpRequest, file: &str, photos: &PhotoService) -> reqwest::Req
     let mut outgoing = photos
         .client
         .request(method, format!("{}/media/{file}", photos.base));
-    for name in &ASKED {
-        outgoing = copy(outgoing, request.headers(), name);
+    for name in &FORWARDED_REQUEST_HEADERS {
+        outgoing = copy_header(outgoing, request.headers(), name);
     }
     with_identifiers(outgoing, request.headers())
 }
 
-/// Whether it can be the name of a file. The route has no dot segments; nothing else may have a meaning to the photo
-/// service either.
+/// Whether `path` can be a file name. The route has no dot segments; other special characters are rejected too.
 fn is_file(path: &str) -> bool {
     !path.is_empty()
         && path
@@ -284,11 +285,11 @@ fn is_file(path: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte))
 }
 
-/// The photo service's answer, passed on as it comes in.
-fn answer(response: reqwest::Response) -> HttpResponse {
+/// Streams the response of the photo service to the client.
+fn stream_response(response: reqwest::Response) -> HttpResponse {
     let status = StatusCode::from_u16(response.status().as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
     let mut answer = HttpResponse::build(status);
-    for name in ANSWERED {
+    for name in FORWARDED_RESPONSE_HEADERS {
         for value in response.headers().get_all(name) {
             answer.header(name, HeaderValue::from(value));
         }
@@ -300,14 +301,14 @@ fn answer(response: reqwest::Response) -> HttpResponse {
     let sent = metrics::counter!("proofsheet_router_media_bytes_total", "direction" => "sent");
     let body = Box::pin(response.bytes_stream());
     let chunks = futures::stream::unfold((body, sent), |(mut body, sent)| async move {
-        let chunk = match timeout(IDLE, body.next()).await {
+        let chunk = match timeout(IDLE_TIMEOUT, body.next()).await {
             Ok(None) => return None,
             Ok(Some(Ok(chunk))) => {
                 sent.increment(chunk.len() as u64);
                 Ok(Bytes::copy_from_slice(&chunk))
             }
-            Ok(Some(Err(error))) => Err(broken(error.without_url())),
-            Err(idle) => Err(broken(idle)),
+            Ok(Some(Err(error))) => Err(abort(error.without_url())),
+            Err(idle) => Err(abort(idle)),
         };
         Some((chunk, (body, sent)))
     });
@@ -318,12 +319,16 @@ fn answer(response: reqwest::Response) -> HttpResponse {
     }
 }
 
-/// The connection to the client is closed without the rest, so that it cannot take a part for the whole.
-fn broken(error: impl Error + 'static) -> Rc<dyn Error> {
+/// An error in the stream closes the connection, so that the client does not take a part for the whole.
+fn abort(error: impl Error + 'static) -> Rc<dyn Error> {
     Rc::new(error)
 }
 
-fn copy(outgoing: reqwest::RequestBuilder, from: &HeaderMap, name: &HeaderName) -> reqwest::RequestBuilder {
+fn copy_header(
+    outgoing: reqwest::RequestBuilder,
+    from: &HeaderMap,
+    name: &HeaderName,
+) -> reqwest::RequestBuilder {
     match from.get(name) {
         Some(value) => outgoing.header(name, reqwest::header::HeaderValue::from(value)),
         None => outgoing,
@@ -338,7 +343,7 @@ fn with_identifiers(outgoing: reqwest::RequestBuilder, from: &HeaderMap) -> reqw
     ];
     names
         .iter()
-        .fold(outgoing, |outgoing, name| copy(outgoing, from, name))
+        .fold(outgoing, |outgoing, name| copy_header(outgoing, from, name))
 }
 
 #[cfg(test)]
@@ -346,7 +351,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_names_are_asked_for() {
+    fn file_names_are_checked() {
         assert!(is_file("0192/640.avif"));
         for path in ["", "a b", "a?b", "a;b", "%61", "é"] {
             assert!(!is_file(path), "{path}");

@@ -1,5 +1,4 @@
-//! GraphQL over HTTP, checked before the library: which content type carries an operation, which one the answer has, and
-//! that no page of another site can have sent it.
+//! Content negotiation and CSRF protection of GraphQL requests, before the library reads them.
 
 use std::str::FromStr as _;
 
@@ -9,13 +8,13 @@ use hive_router::ntex::http::{HeaderMap, Method, StatusCode};
 use mediatype::names::{APPLICATION, CHARSET, EVENT_STREAM, JSON, MIXED, MULTIPART, TEXT};
 use mediatype::{MediaType, Name, ReadParams as _};
 
-use crate::error_response::Refusal;
+use crate::error_response::ErrorResponse;
 
-/// The header that no other site can send without the browser's asking us.
+/// Other sites cannot send this header without a CORS preflight.
 pub(crate) const CSRF_HEADER: &str = "x-proofsheet";
 
 const JSON_TYPE: MediaType = MediaType::new(APPLICATION, JSON);
-/// The media types of responses, the preferred one first, and whether the library streams it.
+/// The media types of responses, the preferred one first, each with whether the library streams it.
 static OFFERED: [(MediaType, bool); 4] = [
     (JSON_TYPE, false),
     (
@@ -31,24 +30,24 @@ static OFFERED: [(MediaType, bool); 4] = [
     (MediaType::new(TEXT, EVENT_STREAM), true),
 ];
 
-const CROSS_SITE: Refusal = Refusal::new(
+const CROSS_SITE: ErrorResponse = ErrorResponse::new(
     StatusCode::FORBIDDEN,
     "FORBIDDEN",
     "This request may come from another site: send application/json, or the header x-proofsheet.",
 );
-const UNSUPPORTED: Refusal = Refusal::new(
+const UNSUPPORTED: ErrorResponse = ErrorResponse::new(
     StatusCode::UNSUPPORTED_MEDIA_TYPE,
     "INVALID_INPUT",
     "Send operations as application/json.",
 );
-const NOT_ACCEPTABLE: Refusal = Refusal::new(
+const NOT_ACCEPTABLE: ErrorResponse = ErrorResponse::new(
     StatusCode::NOT_ACCEPTABLE,
     "INVALID_INPUT",
-    "Operations are answered as application/json or application/graphql-response+json: accept one of them.",
+    "Responses are application/json or application/graphql-response+json. Accept one of them.",
 );
 
-/// Checks the headers of an operation, and leaves in `Accept` the one type that was agreed on.
-pub(crate) fn negotiate(method: &Method, headers: &mut HeaderMap) -> Result<(), Refusal> {
+/// Checks the headers of an operation, and replaces `Accept` by the negotiated type.
+pub(crate) fn negotiate(method: &Method, headers: &mut HeaderMap) -> Result<(), ErrorResponse> {
     let is_json = is_json(headers);
     // Browsers send GET, and POST of the three types that forms have, without a preflight. Browsers differ in how they
     // read an unusual Content-Type, so anything but plain JSON needs our header.
@@ -80,16 +79,15 @@ fn is_json(headers: &HeaderMap) -> bool {
             .all(|(_, charset)| charset.unquoted_str().eq_ignore_ascii_case("utf-8"))
 }
 
-/// The value that `Accept` is replaced by; none if it may stay. A header that cannot be read is taken for none: there are
-/// clients that send one without knowing.
-fn agreed(headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
-    const ANY: HeaderValue = HeaderValue::from_static("application/json");
+/// The value that replaces `Accept`; `None` to keep it. A malformed header counts as absent.
+fn agreed(headers: &HeaderMap) -> Result<Option<HeaderValue>, ErrorResponse> {
+    const DEFAULT: HeaderValue = HeaderValue::from_static("application/json");
     let lines: Vec<&str> = all(headers, &ACCEPT).collect();
     let Ok(accept) = Accept::from_str(&lines.join(", ")) else {
-        return Ok(Some(ANY));
+        return Ok(Some(DEFAULT));
     };
     if accept.media_types().next().is_none() {
-        return Ok(Some(ANY));
+        return Ok(Some(DEFAULT));
     }
     let offered = |streamed: bool| {
         OFFERED
@@ -122,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn only_json_is_taken_without_our_header() {
+    fn only_json_passes_without_the_header() {
         for content_type in [
             "application/json",
             "Application/JSON",
@@ -165,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_get_needs_our_header_whatever_else_it_sends() {
+    fn a_get_always_needs_the_header() {
         for content_type in ["application/json", "text/plain", "x", ""] {
             assert_eq!(
                 checked(&Method::GET, &[(CONTENT_TYPE, content_type)]),
@@ -178,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answers_type_is_agreed_on() {
+    fn the_response_type_is_negotiated() {
         let json = Ok("application/json");
         let graphql = Ok("application/graphql-response+json");
         for (accept, agreed) in [

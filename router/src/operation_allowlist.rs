@@ -1,6 +1,6 @@
 //! Executes only the operations on the allowlist (trusted documents): for a site without a public API.
 //!
-//! Active only with `--only-known-operations`. An operation is recognised by its text, regardless of whitespace. The
+//! Active only with `--operation-allowlist`. An operation is recognised by its text, regardless of whitespace. The
 //! router's own operations are allowed too.
 
 use std::collections::HashSet;
@@ -14,7 +14,7 @@ use hive_router::plugins::hooks::on_graphql_validation::{
 use hive_router::plugins::hooks::on_plugin_init::{OnPluginInitPayload, OnPluginInitResult};
 use hive_router::plugins::plugin_trait::{RouterPlugin, StartHookPayload as _};
 
-use crate::operations::{OF_THE_APP, OF_THE_ROUTER, Operations, normal};
+use crate::operations::{APP_OPERATIONS, Operations, ROUTER_OPERATIONS, normalize};
 
 /// Refuses operations that are not on the allowlist.
 pub(crate) struct AllowlistPlugin {
@@ -35,7 +35,7 @@ impl RouterPlugin for AllowlistPlugin {
 
     fn on_plugin_init(payload: OnPluginInitPayload<Self>) -> OnPluginInitResult<Self> {
         let operations =
-            Operations::parse(&[OF_THE_APP, OF_THE_ROUTER]).map_err(|error| error.to_string())?;
+            Operations::parse(&[APP_OPERATIONS, ROUTER_OPERATIONS]).map_err(|error| error.to_string())?;
         payload.initialize_plugin(Self {
             texts: operations.into_texts().collect(),
         })
@@ -45,10 +45,10 @@ impl RouterPlugin for AllowlistPlugin {
         &'exec self,
         payload: OnGraphQLValidationStartHookPayload<'exec>,
     ) -> OnGraphQLValidationStartHookResult<'exec> {
-        if self.texts.contains(&normal(&payload.document)) {
+        if self.texts.contains(&normalize(&payload.document)) {
             return payload.proceed();
         }
-        let message = "This site answers the operations of its own app only.";
+        let message = "This site executes only the operations of its own app.";
         payload.end_with_graphql_error(
             GraphQLError::from_message_and_code(message, "FORBIDDEN"),
             StatusCode::OK,

@@ -1,4 +1,4 @@
-//! The operations that are known by name: the app's own, and those that the router asks for feeds and sitemaps.
+//! The named operations of the app, and of the router for feeds and sitemaps.
 
 use std::collections::HashMap;
 
@@ -6,16 +6,16 @@ use anyhow::{Context as _, bail};
 use hive_router::graphql_tools::static_graphql::query::{Definition, Document, OperationDefinition};
 use hive_router::query_planner::utils::parsing::safe_parse_operation;
 
-/// Written by a test of the app, which sends nothing else.
-pub(crate) const OF_THE_APP: &str = include_str!("../../frontend/operations.graphql");
-/// The router's own operations, which the app does not send.
-pub(crate) const OF_THE_ROUTER: &str = include_str!("operations.graphql");
+/// All operations of the app. A test of the app generates the file.
+pub(crate) const APP_OPERATIONS: &str = include_str!("../../frontend/operations.graphql");
+/// Operations that only the router sends.
+pub(crate) const ROUTER_OPERATIONS: &str = include_str!("operations.graphql");
 
-/// Texts by name.
+/// The texts of operations by name.
 pub(crate) struct Operations(HashMap<String, String>);
 
 impl Operations {
-    /// All operations of these documents.
+    /// Parses all operations of these documents.
     pub(crate) fn parse(documents: &[&str]) -> anyhow::Result<Self> {
         let mut operations = HashMap::new();
         for document in documents {
@@ -26,7 +26,7 @@ impl Operations {
                 .partition(|definition| matches!(definition, Definition::Fragment(_)));
             for operation in others {
                 let Some(name) = name(&operation) else {
-                    bail!("every known operation has a name");
+                    bail!("an operation has no name");
                 };
                 let name = name.to_owned();
                 operations.insert(name, with_fragments(operation, &fragments));
@@ -35,17 +35,17 @@ impl Operations {
         Ok(Self(operations))
     }
 
-    /// The operation of that name, as a text to send.
+    /// The text of an operation with its fragments.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// The names of all.
+    /// The names of all operations.
     pub(crate) fn into_names(self) -> impl Iterator<Item = String> {
         self.0.into_keys()
     }
 
-    /// The texts of all, as [`normal`] writes them.
+    /// The normalized texts of all operations.
     pub(crate) fn into_texts(self) -> impl Iterator<Item = String> {
         self.0.into_values()
     }
@@ -59,8 +59,8 @@ fn name(definition: &Definition) -> Option<&str> {
     }
 }
 
-/// The text of an operation and of those fragments that it spreads: one that is not used would be refused. Fragments
-/// spread no others.
+/// The text of an operation with the fragments that it spreads. Unused fragments would be invalid, and fragments spread
+/// no others.
 fn with_fragments(operation: Definition, fragments: &[Definition]) -> String {
     let text = operation.to_string();
     let is_spread = |fragment: &&Definition| match fragment {
@@ -69,11 +69,11 @@ fn with_fragments(operation: Definition, fragments: &[Definition]) -> String {
     };
     let mut definitions: Vec<_> = fragments.iter().filter(is_spread).cloned().collect();
     definitions.push(operation);
-    normal(&Document { definitions })
+    normalize(&Document { definitions })
 }
 
-/// The same text for documents that differ in white space and comments only.
-pub(crate) fn normal(document: &Document) -> String {
+/// Prints a document without its original whitespace and comments.
+pub(crate) fn normalize(document: &Document) -> String {
     document.to_string()
 }
 
@@ -91,7 +91,7 @@ mod tests {
         let supergraph = concat!(env!("CARGO_MANIFEST_DIR"), "/../supergraph.graphql");
         let supergraph = std::fs::read_to_string(supergraph).unwrap();
         let schema = ConsumerSchema::new_from_supergraph(&parse_schema(&supergraph));
-        let operations = Operations::parse(&[OF_THE_APP, OF_THE_ROUTER]).unwrap();
+        let operations = Operations::parse(&[APP_OPERATIONS, ROUTER_OPERATIONS]).unwrap();
         for (name, text) in &operations.0 {
             let errors = validate(
                 &schema.document,
@@ -117,7 +117,7 @@ mod tests {
             Operations::parse(&["# One.\nquery A($b: Int) { c(d: $b) { e } }", "mutation F { g }"]);
         let operations = operations.unwrap();
         let other = parse_operation("query A ( $b:Int ) {\n c (d:$b) # why\n { e }\n}");
-        assert_eq!(operations.text("A"), Some(normal(&other).as_str()));
+        assert_eq!(operations.text("A"), Some(normalize(&other).as_str()));
         assert!(operations.text("F").is_some() && operations.text("G").is_none());
         assert!(Operations::parse(&["{ c }"]).is_err(), "no name");
     }

@@ -26,12 +26,12 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-pub(crate) use address::{Shown, day_of};
+pub(crate) use address::{PageRoute, day_of};
 
 use crate::document::{Document, HTML};
-use crate::graph::{Graph, NoAnswer};
+use crate::graph_client::{GraphClient, QueryError};
+use crate::graph_types::{HotDay, Nodes, Person, Photo};
 use crate::language::Language;
-use crate::photos::{HotDay, Nodes, Person, Photo};
 use head::Head;
 use markup::{Day, Timeline, photo_sizes};
 use style::Style;
@@ -42,37 +42,37 @@ pub(crate) const APP_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm
     img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; \
     base-uri 'none'; frame-ancestors 'none'";
 
-/// As many photos as the app asks for at once: `PAGE_SIZE` in `frontend/src/feed.rs`.
+/// The page size of the app: `PAGE_SIZE` in `frontend/src/feed.rs`.
 const PAGE_SIZE: u32 = 24;
-const PODIUM: u32 = 3;
+const PODIUM_SIZE: u32 = 3;
 /// After this time the app is served without content, and queries the photos itself.
 const GRAPH_TIMEOUT: Duration = Duration::from_millis(800);
-/// How long a page is the answer for everybody.
+/// Lifetime of a cached page.
 const CACHE_TTL: Duration = Duration::from_secs(1);
-/// The pages that are kept take up no more than this, in bytes.
+/// Maximum memory of cached pages, in bytes.
 const MAX_CACHE_SIZE: u64 = 64 * 1024 * 1024;
 
 /// The pages of the app.
 pub(crate) struct Pages {
-    editions: [Edition; Language::ALL.len()],
+    localized: [LocalizedPage; Language::ALL.len()],
     base: String,
-    /// Where the days of Hot begin and end.
+    /// The time zone of the site, in which days begin.
     time_zone: Tz,
-    graph: Arc<Graph>,
-    kept: Cache<(Shown, After, Language), Arc<Document>>,
+    graph: Arc<GraphClient>,
+    cache: Cache<(PageRoute, Cursor, Language), Arc<Document>>,
 }
 
-/// The cursor after which a timeline goes on, for those who run no scripts.
-pub(crate) type After = Option<String>;
+/// The cursor after which a timeline continues, for browsers without scripts.
+pub(crate) type Cursor = Option<String>;
 
 /// The app's page in one language.
-struct Edition {
+struct LocalizedPage {
     page: String,
     template: Option<Template>,
 }
 
 /// The state of a page while it is rendered.
-struct Draft {
+struct RenderState {
     language: Language,
     style: Style,
 }
@@ -82,13 +82,13 @@ struct Content {
     status: StatusCode,
     head: Head,
     main: Markup,
-    draft: Draft,
-    answers: Vec<Answered>,
+    state: RenderState,
+    responses: Vec<PrefetchedResponse>,
 }
 
 /// An operation of the app and its response, as `frontend/src/first_page.rs` reads it.
 #[derive(Serialize)]
-struct Answered {
+struct PrefetchedResponse {
     operation: &'static str,
     variables: Value,
     data: Box<RawValue>,
@@ -132,164 +132,180 @@ struct Photographer {
 
 impl Pages {
     /// `index` is the app's page, `base` the public URL without a slash at its end, and `time_zone` the site's.
-    pub(crate) fn new(index: &str, base: String, time_zone: Tz, graph: Arc<Graph>) -> Self {
+    pub(crate) fn new(index: &str, base: String, time_zone: Tz, graph: Arc<GraphClient>) -> Self {
         let index = index.replace(
             "<meta name=\"time-zone\" content=\"UTC\">",
             &format!("<meta name=\"time-zone\" content=\"{time_zone}\">"),
         );
-        let editions = Language::ALL.map(|language| {
+        let localized = Language::ALL.map(|language| {
             let page = language.fill_in(&index);
             let template = Template::parse(&page);
-            Edition { page, template }
+            LocalizedPage { page, template }
         });
-        if editions.iter().any(|edition| edition.template.is_none()) {
-            tracing::warn!("the app's page has no place for content: it is served as it is");
+        if localized
+            .iter()
+            .any(|localized_page| localized_page.template.is_none())
+        {
+            tracing::warn!("index.html has no placeholders, so pages are served without content");
         }
-        let kept = Cache::builder()
+        let cache = Cache::builder()
             .time_to_live(CACHE_TTL)
             .weigher(|_, page: &Arc<Document>| u32::try_from(page.size()).unwrap_or(u32::MAX))
             .max_capacity(MAX_CACHE_SIZE)
             .build();
         Self {
-            editions,
+            localized,
             base,
             time_zone,
             graph,
-            kept,
+            cache,
         }
     }
 
-    /// The page at this path. Those who ask for the same one at the same time wait for the same answer.
-    pub(crate) async fn at(&self, path: &str, after: After, language: Language) -> Arc<Document> {
-        self.shown(Shown::at(path), after, language).await
+    /// Returns the page at `path`. Concurrent requests for the same page are rendered once.
+    pub(crate) async fn page(&self, path: &str, after: Cursor, language: Language) -> Arc<Document> {
+        self.render_cached(PageRoute::at(path), after, language).await
     }
 
-    /// The page of an address that is none.
-    pub(crate) async fn nowhere(&self, language: Language) -> Arc<Document> {
-        self.shown(Shown::Nothing, None, language).await
+    /// Returns the 404 page.
+    pub(crate) async fn not_found_page(&self, language: Language) -> Arc<Document> {
+        self.render_cached(PageRoute::Nothing, None, language).await
     }
 
-    async fn shown(&self, shown: Shown, after: After, language: Language) -> Arc<Document> {
-        let key = (shown.clone(), after.clone(), language);
-        self.kept
+    async fn render_cached(&self, route: PageRoute, after: Cursor, language: Language) -> Arc<Document> {
+        let key = (route.clone(), after.clone(), language);
+        self.cache
             .get_with(key, async {
                 Arc::new(
-                    self.write(&shown, after.as_deref(), language)
+                    self.render(&route, after.as_deref(), language)
                         .await
-                        .in_a_language(),
+                        .vary_by_language(),
                 )
             })
             .await
     }
 
-    async fn write(&self, shown: &Shown, after: Option<&str>, language: Language) -> Document {
-        let Edition { page, template } = &self.editions[language as usize];
+    async fn render(&self, route: &PageRoute, after: Option<&str>, language: Language) -> Document {
+        let LocalizedPage { page, template } = &self.localized[language as usize];
         let Some(template) = template else {
-            let status = match shown {
-                Shown::Nothing => StatusCode::NOT_FOUND,
+            let status = match route {
+                PageRoute::Nothing => StatusCode::NOT_FOUND,
                 _ => StatusCode::OK,
             };
             return Document::new(HTML, page.clone())
                 .with_policy(APP_POLICY.to_owned())
                 .with_status(status);
         };
-        let content = timeout(GRAPH_TIMEOUT, self.content(shown, after, Draft::new(language))).await;
-        match content.unwrap_or(Err(NoAnswer::Unavailable)) {
-            Ok(content) => self.filled(template, shown, &content),
-            Err(NoAnswer::NotThere) => self.filled(template, shown, &not_there(shown, Draft::new(language))),
-            Err(NoAnswer::Unavailable) => {
-                metrics::counter!("proofsheet_router_pages_without_answer_total", "why" => "unavailable")
+        let content = timeout(
+            GRAPH_TIMEOUT,
+            self.content(route, after, RenderState::new(language)),
+        )
+        .await;
+        match content.unwrap_or(Err(QueryError::Unavailable)) {
+            Ok(content) => self.fill_template(template, route, &content),
+            Err(QueryError::NotFound) => self.fill_template(
+                template,
+                route,
+                &not_found_content(route, RenderState::new(language)),
+            ),
+            Err(QueryError::Unavailable) => {
+                metrics::counter!("proofsheet_router_page_queries_failed_total", "reason" => "unavailable")
                     .increment(1);
                 let main = markup::app_only(language).into_string();
-                let page = template.fill(None, shown.timeline(), &main, "");
+                let page = template.fill(None, route.timeline(), &main, "");
                 Document::new(HTML, page).with_policy(APP_POLICY.to_owned())
             }
         }
     }
 
-    fn filled(&self, template: &Template, shown: &Shown, content: &Content) -> Document {
+    fn fill_template(&self, template: &Template, route: &PageRoute, content: &Content) -> Document {
         let Content {
             status,
             head,
             main,
-            draft: Draft { style, .. },
-            answers,
+            state: RenderState { style, .. },
+            responses,
         } = content;
         let head = head.markup(&self.base, style).into_string();
-        let data = data(answers).into_string();
-        let page = template.fill(Some(&head), shown.timeline(), &main.0, &data);
-        let styles = format!("style-src 'self' {}", style.source());
+        let data = prefetched_data(responses).into_string();
+        let page = template.fill(Some(&head), route.timeline(), &main.0, &data);
+        let styles = format!("style-src 'self' {}", style.csp_source());
         Document::new(HTML, page)
             .with_policy(APP_POLICY.replace("style-src 'self'", &styles))
             .with_status(*status)
     }
 
-    async fn content(&self, shown: &Shown, after: Option<&str>, draft: Draft) -> Result<Content, NoAnswer> {
-        let mut content = self.first_content(shown, after, draft).await?;
+    async fn content(
+        &self,
+        route: &PageRoute,
+        after: Option<&str>,
+        state: RenderState,
+    ) -> Result<Content, QueryError> {
+        let mut content = self.first_content(route, after, state).await?;
         if after.is_some() {
-            // The app begins at the beginning, and those who look for pages find them one by one.
-            content.answers.clear();
-            content.head = content.head.unlisted();
+            // The app starts with the first page. Later pages are not indexed.
+            content.responses.clear();
+            content.head = content.head.without_path();
         }
         Ok(content)
     }
 
     async fn first_content(
         &self,
-        shown: &Shown,
+        route: &PageRoute,
         after: Option<&str>,
-        draft: Draft,
-    ) -> Result<Content, NoAnswer> {
-        let text = |key| draft.language.text(key);
-        match shown {
-            Shown::Latest | Shown::Trending => self.timeline(shown, after, draft).await,
-            Shown::Hot(day) => self.hot(*day, after, draft).await,
-            Shown::Photo(id) => self.photo(*id, draft).await,
-            Shown::Person(username) => self.person(username, after, draft).await,
-            Shown::AboutRanking => {
-                let head = Head::new(text("app.how_ranking_works"), text("page.about_ranking_words"));
-                Ok(app_page(head.at("/about/ranking".to_owned()), draft))
+        state: RenderState,
+    ) -> Result<Content, QueryError> {
+        let text = |key| state.language.text(key);
+        match route {
+            PageRoute::Latest | PageRoute::Trending => self.timeline(route, after, state).await,
+            PageRoute::Hot(day) => self.hot(*day, after, state).await,
+            PageRoute::Photo(id) => self.photo(*id, state).await,
+            PageRoute::Person(username) => self.person(username, after, state).await,
+            PageRoute::AboutRanking => {
+                let head = Head::new(text("app.how_ranking_works"), text("page.about_ranking_text"));
+                Ok(app_page(head.with_path("/about/ranking".to_owned()), state))
             }
-            Shown::App(title) => {
+            PageRoute::App(title) => {
                 let head = Head::new(text(title), text("page.of_the_site"));
-                Ok(app_page(head, draft))
+                Ok(app_page(head, state))
             }
-            Shown::Nothing => Err(NoAnswer::NotThere),
+            PageRoute::Nothing => Err(QueryError::NotFound),
         }
     }
 
     async fn timeline(
         &self,
-        shown: &Shown,
+        route: &PageRoute,
         after: Option<&str>,
-        mut draft: Draft,
-    ) -> Result<Content, NoAnswer> {
-        let (operation, title, words, path, feed) = match shown {
-            Shown::Trending => (
+        mut state: RenderState,
+    ) -> Result<Content, QueryError> {
+        let (operation, title, description, path, feed) = match route {
+            PageRoute::Trending => (
                 "TrendingPhotos",
                 "timeline.trending",
-                "timeline.trending_words",
+                "timeline.trending_text",
                 "/trending",
                 "/feeds/trending.atom",
             ),
             _ => (
                 "LatestPhotos",
                 "timeline.latest",
-                "timeline.latest_words",
+                "timeline.latest_text",
                 "/",
                 "/feeds/latest.atom",
             ),
         };
-        let [title, words] = [title, words].map(|key| draft.language.text(key));
-        let (page, answered) = self
+        let [title, description] = [title, description].map(|key| state.language.text(key));
+        let (page, prefetched) = self
             .photos(operation, json!({ "first": PAGE_SIZE, "after": after }))
             .await?;
         let main = markup::timeline(
-            &mut draft,
+            &mut state,
             &Timeline {
                 title,
-                words,
-                // Further on, the first is not the first.
+                description,
+                // Ranks are known on the first page only.
                 ranked: operation == "TrendingPhotos" && after.is_none(),
                 day: None,
                 page: &page,
@@ -298,34 +314,34 @@ impl Pages {
                 podium: None,
             },
         );
-        let head = Head::new(title, words)
-            .at(path.to_owned())
+        let head = Head::new(title, description)
+            .with_path(path.to_owned())
             .with_photos(&page.into_present(), false)
             .with_feed(title.to_owned(), feed.to_owned());
-        Ok(Content::new(head, main, draft).with([answered]))
+        Ok(Content::new(head, main, state).with([prefetched]))
     }
 
     async fn hot(
         &self,
         named: Option<NaiveDate>,
         after: Option<&str>,
-        mut draft: Draft,
-    ) -> Result<Content, NoAnswer> {
+        mut state: RenderState,
+    ) -> Result<Content, QueryError> {
         let of_day = |day: Option<NaiveDate>, first: u32, after: Option<&str>| json!({ "day": day, "first": first, "after": after });
         let (photos, days) = join(
             self.photos("HotPhotos", of_day(named, PAGE_SIZE, after)),
-            self.graph.ask("HotDays", &json!({})),
+            self.graph.query("HotDays", &json!({})),
         )
         .await;
-        let (page, answered) = photos?;
-        let mut answers = vec![answered];
+        let (page, prefetched) = photos?;
+        let mut responses = vec![prefetched];
         let mut archive = Vec::new();
-        // While there is no archive, the day is shown without.
+        // Without an archive, the day is shown alone.
         if let Ok(days) = days
             && let Ok(past) = days.read(|data: DaysData| data.hot_days)
         {
             archive = past.into_present();
-            answers.push(Answered {
+            responses.push(PrefetchedResponse {
                 operation: "HotDays",
                 variables: json!({}),
                 data: days.data,
@@ -335,34 +351,34 @@ impl Pages {
         if named.is_none()
             && page.nodes.iter().flatten().next().is_none()
             && let Some(last) = archive.iter().find(|day| day.winner.is_some())
-            && let Ok((best, answered)) = self
-                .photos("HotPhotos", of_day(Some(last.day), PODIUM, None))
+            && let Ok((best, prefetched)) = self
+                .photos("HotPhotos", of_day(Some(last.day), PODIUM_SIZE, None))
                 .await
         {
             podium = Some((last.day, best.into_present()));
-            answers.push(answered);
+            responses.push(prefetched);
         }
 
-        let language = draft.language;
+        let language = state.language;
         let hot = language.text("timeline.hot");
         let title = named.map_or_else(
             || hot.to_owned(),
-            |day| language.filled("timeline.hot_day", &language.day(day)),
+            |day| language.format("timeline.hot_day", &language.day(day)),
         );
-        let words = match named {
-            None => language.filled("timeline.hot_words", self.time_zone.name()),
-            Some(_) => language.text("timeline.hot_day_words").to_owned(),
+        let description = match named {
+            None => language.format("timeline.hot_text", self.time_zone.name()),
+            Some(_) => language.text("timeline.hot_day_text").to_owned(),
         };
         let path = named.map_or_else(|| "/hot".to_owned(), |day| format!("/hot/{day}"));
         let today = Utc::now().with_timezone(&self.time_zone).date_naive();
         let main = markup::timeline(
-            &mut draft,
+            &mut state,
             &Timeline {
                 title: &title,
-                words: &words,
+                description: &description,
                 ranked: after.is_none(),
                 day: Some(Day {
-                    shown: named.unwrap_or(today),
+                    date: named.unwrap_or(today),
                     today,
                     time_zone: self.time_zone,
                     is_named: named.is_some(),
@@ -374,36 +390,36 @@ impl Pages {
             },
         );
         let photos = page.into_present();
-        let mut head = Head::new(&title, &words)
+        let mut head = Head::new(&title, &description)
             .with_photos(&photos, true)
             .with_feed(hot.to_owned(), "/feeds/hot.atom".to_owned());
-        // Every day leads to the one before: who follows all links must find an end.
+        // Each day links to the previous one. Empty days are not indexed, so that crawlers find an end.
         if named.is_none() || !photos.is_empty() {
-            head = head.at(path);
+            head = head.with_path(path);
         }
-        Ok(Content::new(head, main, draft).with(answers))
+        Ok(Content::new(head, main, state).with(responses))
     }
 
-    async fn photo(&self, id: Uuid, mut draft: Draft) -> Result<Content, NoAnswer> {
+    async fn photo(&self, id: Uuid, mut state: RenderState) -> Result<Content, QueryError> {
         let variables = json!({ "id": id });
-        let answer = self.graph.ask("PhotoById", &variables).await?;
+        let answer = self.graph.query("PhotoById", &variables).await?;
         let photo = answer.read(|data: PhotoData| data.photo)?;
-        let language = draft.language;
-        let main = markup::photo(&mut draft, &photo);
+        let language = state.language;
+        let main = markup::photo(&mut state, &photo);
         let author = photo.author.as_ref();
-        let description = match (&photo.print.alt_text, author) {
+        let description = match (&photo.image.alt_text, author) {
             (Some(alt), _) => alt.clone(),
-            (None, Some(author)) => language.filled("page.photo_by", &author.display_name),
+            (None, Some(author)) => language.format("page.photo_by", &author.display_name),
             (None, None) => language.text("page.photo").to_owned(),
         };
-        let mut head = Head::new(&photo.print.title, &description)
-            .at(photo.path())
-            .of_kind("article")
-            .with_picture(&photo.print, &photo_sizes(&photo.print));
+        let mut head = Head::new(&photo.image.title, &description)
+            .with_path(photo.path())
+            .with_kind("article")
+            .with_picture(&photo.image, &photo_sizes(&photo.image));
         if let Some(author) = author {
             head = head.with_feed(photos_by(language, author), feed_of(author));
         }
-        Ok(Content::new(head, main, draft).with([Answered {
+        Ok(Content::new(head, main, state).with([PrefetchedResponse {
             operation: "PhotoById",
             variables,
             data: answer.data,
@@ -414,13 +430,13 @@ impl Pages {
         &self,
         username: &str,
         after: Option<&str>,
-        mut draft: Draft,
-    ) -> Result<Content, NoAnswer> {
+        mut state: RenderState,
+    ) -> Result<Content, QueryError> {
         let who = json!({ "username": username });
         let which = json!({ "username": username, "first": PAGE_SIZE, "after": after });
         let (profile, photos) = join(
-            self.graph.ask("Profile", &who),
-            self.graph.ask("PhotosOf", &which),
+            self.graph.query("Profile", &who),
+            self.graph.query("PhotosOf", &which),
         )
         .await;
         let (profile, photos) = (profile?, photos?);
@@ -430,21 +446,21 @@ impl Pages {
             joined_at,
         } = profile.read(|data: UserData<Profile>| data.user)?;
         let page = photos.read(|data: UserData<Photographer>| data.user?.photos)?;
-        let language = draft.language;
-        let main = markup::profile(&mut draft, &person, bio.as_deref(), joined_at, &page);
-        let description = bio.unwrap_or_else(|| language.filled("page.person", &person.display_name));
+        let language = state.language;
+        let main = markup::profile(&mut state, &person, bio.as_deref(), joined_at, &page);
+        let description = bio.unwrap_or_else(|| language.format("page.person", &person.display_name));
         let head = Head::new(&person.display_name, &description)
-            .at(person.path())
-            .of_kind("profile")
+            .with_path(person.path())
+            .with_kind("profile")
             .with_photos(&page.into_present(), false)
             .with_feed(photos_by(language, &person), feed_of(&person));
-        Ok(Content::new(head, main, draft).with([
-            Answered {
+        Ok(Content::new(head, main, state).with([
+            PrefetchedResponse {
                 operation: "Profile",
                 variables: who,
                 data: profile.data,
             },
-            Answered {
+            PrefetchedResponse {
                 operation: "PhotosOf",
                 variables: which,
                 data: photos.data,
@@ -456,19 +472,19 @@ impl Pages {
         &self,
         operation: &'static str,
         variables: Value,
-    ) -> Result<(Nodes<Photo>, Answered), NoAnswer> {
-        let answer = self.graph.ask(operation, &variables).await?;
+    ) -> Result<(Nodes<Photo>, PrefetchedResponse), QueryError> {
+        let answer = self.graph.query(operation, &variables).await?;
         let page = answer.read(|data: TimelineData| data.photos)?;
-        let answered = Answered {
+        let prefetched = PrefetchedResponse {
             operation,
             variables,
             data: answer.data,
         };
-        Ok((page, answered))
+        Ok((page, prefetched))
     }
 }
 
-impl Draft {
+impl RenderState {
     fn new(language: Language) -> Self {
         Self {
             language,
@@ -478,57 +494,57 @@ impl Draft {
 }
 
 impl Content {
-    fn new(head: Head, main: Markup, draft: Draft) -> Self {
+    fn new(head: Head, main: Markup, state: RenderState) -> Self {
         Self {
             status: StatusCode::OK,
             head,
             main,
-            draft,
-            answers: Vec::new(),
+            state,
+            responses: Vec::new(),
         }
     }
 
-    fn with(mut self, answers: impl IntoIterator<Item = Answered>) -> Self {
-        self.answers.extend(answers);
+    fn with(mut self, responses: impl IntoIterator<Item = PrefetchedResponse>) -> Self {
+        self.responses.extend(responses);
         self
     }
 }
 
 /// A page that only the app can render.
-fn app_page(head: Head, draft: Draft) -> Content {
-    Content::new(head, markup::app_only(draft.language), draft)
+fn app_page(head: Head, state: RenderState) -> Content {
+    Content::new(head, markup::app_only(state.language), state)
 }
 
-fn not_there(shown: &Shown, draft: Draft) -> Content {
-    let keys = match shown {
-        Shown::Photo(_) => [
+fn not_found_content(route: &PageRoute, state: RenderState) -> Content {
+    let keys = match route {
+        PageRoute::Photo(_) => [
             "photo.removed_title",
             "photo.removed_heading",
-            "photo.removed_words",
+            "photo.removed_text",
         ],
-        Shown::Person(_) => ["profile.not_found", "profile.nobody", "profile.nobody_words"],
-        _ => ["lost.title", "lost.heading", "lost.words"],
+        PageRoute::Person(_) => ["profile.not_found", "profile.nobody", "profile.nobody_text"],
+        _ => ["lost.title", "lost.heading", "lost.text"],
     };
-    let [title, heading, words] = keys.map(|key| draft.language.text(key));
-    let main = markup::nothing(draft.language, heading, words);
+    let [title, heading, description] = keys.map(|key| state.language.text(key));
+    let main = markup::not_found(state.language, heading, description);
     Content {
         status: StatusCode::NOT_FOUND,
-        ..Content::new(Head::new(title, words), main, draft)
+        ..Content::new(Head::new(title, description), main, state)
     }
 }
 
 fn photos_by(language: Language, person: &Person) -> String {
-    language.filled("profile.photos_by", &person.display_name)
+    language.format("profile.photos_by", &person.display_name)
 }
 
 fn feed_of(person: &Person) -> String {
     format!("/feeds/@{}.atom", person.username)
 }
 
-/// The answers, for the app. No text in them can end the element, because none has a `<` left.
-fn data(answers: &[Answered]) -> Markup {
-    match serde_json::to_string(answers) {
-        Ok(json) if !answers.is_empty() => html! {
+/// The responses for the app, as JSON. `<` is escaped, so that no text can end the element.
+fn prefetched_data(responses: &[PrefetchedResponse]) -> Markup {
+    match serde_json::to_string(responses) {
+        Ok(json) if !responses.is_empty() => html! {
             script type="application/json" id="first-page" { (PreEscaped(json.replace('<', "\\u003c"))) }
         },
         _ => html! {},
@@ -540,10 +556,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answers_cannot_leave_their_element_and_stay_what_they_were() {
+    fn embedded_responses_are_escaped() {
         let title = "</script><!--<script>\"><\u{2028}";
         let data_of_photo = serde_json::value::to_raw_value(&json!({ "title": title })).unwrap();
-        let markup = data(&[Answered {
+        let markup = prefetched_data(&[PrefetchedResponse {
             operation: "PhotoById",
             variables: json!({ "id": "<" }),
             data: data_of_photo,
@@ -560,11 +576,11 @@ mod tests {
             read,
             json!([{ "operation": "PhotoById", "variables": { "id": "<" }, "data": { "title": title } }])
         );
-        assert_eq!(data(&[]).into_string(), "");
+        assert_eq!(prefetched_data(&[]).into_string(), "");
     }
 
     #[test]
-    fn as_many_photos_are_asked_for_as_the_app_asks_for() {
+    fn the_page_size_is_that_of_the_app() {
         let feed = include_str!("../../frontend/src/feed.rs");
         assert!(feed.contains(&format!("PAGE_SIZE: i32 = {PAGE_SIZE};")));
     }

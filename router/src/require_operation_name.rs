@@ -48,7 +48,7 @@ impl RouterPlugin for RequireOperationNamePlugin {
         if !is_open {
             return OnGraphqlAnalysisHookResult::Proceed;
         }
-        let message = "This document has several operations: say by operationName which one to run.";
+        let message = "This document has several operations. Select one by operationName.";
         let mut error = GraphQLError::from_message_and_code(message, "INVALID_INPUT");
         error
             .extensions

@@ -1,6 +1,5 @@
-//! Reads the target of a request once, and decides which part of the router it is for. Limits, the origin check, cache
-//! headers, traces, compression and dispatch all use this decision, so an address cannot be one thing to one of them and
-//! something else to another.
+//! Parses the target of a request once. Limits, the origin check, cache headers, traces, compression and dispatch all
+//! use the same [`Route`], so they cannot disagree about a path.
 
 use std::net::Ipv6Addr;
 
@@ -32,12 +31,12 @@ const ESCAPED: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// The part of the router that a request is for, with the decoded name of what it asks for.
+/// The part of the router that handles a request, with the decoded parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route {
     Graphql,
     Upload,
-    /// A file of photos, by its path below `/media/`.
+    /// A file of the photo service, by its path below `/media/`.
     Media(String),
     /// A file of the playground, by its path below `/playground/`.
     Playground(String),
@@ -55,12 +54,12 @@ pub(crate) enum Route {
     Page(String),
     /// A well-formed path that cannot be an address of this site.
     Nowhere,
-    /// Not a valid HTTP request: what is wrong with it.
+    /// An invalid HTTP request, with the reason.
     Malformed(&'static str),
 }
 
 impl Route {
-    /// The decision for this request.
+    /// The route of a request.
     pub(crate) fn of(request: &HttpRequest) -> Self {
         request
             .extensions()
@@ -81,14 +80,14 @@ impl Route {
     /// `path` is still escaped.
     pub(crate) fn parse(path: &str) -> Self {
         match decode(path) {
-            Ok(path) => Self::named(path),
+            Ok(path) => Self::from_path(path),
             Err(PathError::Malformed(problem)) => Self::Malformed(problem),
             Err(PathError::Nowhere) => Self::Nowhere,
         }
     }
 
     /// `path` is decoded, begins with a slash and has neither empty segments nor dot segments.
-    fn named(path: String) -> Self {
+    fn from_path(path: String) -> Self {
         match path.as_str() {
             "/graphql" => return Self::Graphql,
             "/media/uploads" => return Self::Upload,
@@ -119,8 +118,8 @@ impl Route {
         }
     }
 
-    /// The methods that this address takes, as the header `Allow` names them.
-    pub(crate) fn allowed(&self) -> &'static str {
+    /// The supported methods, as in the header `Allow`.
+    pub(crate) fn allowed_methods(&self) -> &'static str {
         match self {
             Self::Graphql => "GET, POST",
             Self::Upload => "POST",
@@ -129,7 +128,9 @@ impl Route {
     }
 
     pub(crate) fn allows(&self, method: &Method) -> bool {
-        self.allowed().split(", ").any(|allowed| method == allowed)
+        self.allowed_methods()
+            .split(", ")
+            .any(|allowed| method == allowed)
     }
 }
 
@@ -198,14 +199,14 @@ fn is_host(text: &str) -> bool {
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
         (is_name, port)
     };
-    // The digits may be missing after the colon (RFC 3986, 3.2.3).
+    // The port may be empty after the colon (RFC 3986, 3.2.3).
     let is_port = |port: &str| {
         port.is_empty() || port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
     };
     is_name && port.is_none_or(is_port)
 }
 
-/// Decides before everything else. Later layers see the path in one canonical form and a valid Host header.
+/// The outermost middleware. Later layers see a canonical path and a valid Host header.
 #[derive(Clone, Copy)]
 pub(crate) struct RouteService;
 
@@ -235,7 +236,7 @@ where
         mut request: WebRequest<DefaultError>,
         ctx: ServiceCtx<'_, Self>,
     ) -> Result<Self::Response, Self::Error> {
-        // The content of a GET means nothing (RFC 9110, 9.3.1), and that of a request to upgrade does not end.
+        // The content of a GET has no meaning (RFC 9110, 9.3.1), and that of an upgrade request does not end.
         if [Method::GET, Method::HEAD].contains(request.method()) {
             request.set_payload(Payload::None);
         }
@@ -260,8 +261,8 @@ fn decide(request: &mut WebRequest<DefaultError>) -> Route {
     {
         request.head_mut().uri = uri;
     }
-    // ntex decodes paths by itself and may then find another route than we did (and makes a string of bytes that are no
-    // UTF-8). So it sees either the only path that it routes for us, or none that it knows.
+    // ntex decodes paths itself, could select another route, and creates invalid UTF-8 strings (`docs/upstream.md`). So
+    // it gets either the path of the GraphQL endpoint or one that it does not know.
     let routed = match route {
         Route::Graphql => Uri::from_static("/graphql"),
         _ => Uri::from_static("/"),
@@ -270,7 +271,7 @@ fn decide(request: &mut WebRequest<DefaultError>) -> Route {
     route
 }
 
-/// The same address with nothing escaped that need not be.
+/// The same target with only the necessary escapes.
 fn canonical(uri: &Uri) -> Option<Uri> {
     let path = decode(uri.path()).ok()?;
     let path = utf8_percent_encode(&path, ESCAPED);
@@ -286,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_the_same_however_it_is_escaped() {
+    fn escapes_do_not_change_the_route() {
         for path in [
             "/graphql",
             "/%67raphql",
@@ -320,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_resembles_an_address_is_a_page() {
+    fn similar_paths_are_pages() {
         for path in [
             "/graphql/",
             "/graphql/x",
@@ -338,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_resolved() {
+    fn dot_segments_are_not_resolved() {
         for path in [
             "//graphql",
             "/./graphql",
@@ -361,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_path_is_malformed() {
+    fn invalid_paths_are_malformed() {
         for path in [
             "",
             "*",

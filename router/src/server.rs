@@ -1,5 +1,4 @@
-//! Runs the HTTP servers, and ends them in order: one for everybody, one for operators, one for the router itself, and
-//! with TLS one that redirects HTTP to HTTPS.
+//! Starts the public, internal, loopback and (with TLS) redirect servers, and shuts them down in order.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -19,34 +18,34 @@ use hive_router::plugins::plugins_service::PluginService;
 use hive_router::{RouterPaths, SchemaState, build_http_service_config, configure_ntex_app};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{NOT_FOUND, Site};
+use crate::app::{Bundles, NOT_FOUND};
 use crate::compression::CompressGraphql;
 use crate::config::{Config, HealthcheckConfig};
 use crate::edge::{self, Edge, EdgeService};
 use crate::engine::Engine;
-use crate::error_response::Refusal;
+use crate::error_response::ErrorResponse;
 use crate::feeds::Feeds;
-use crate::graph::Graph;
-use crate::measures;
+use crate::graph_client::GraphClient;
 use crate::media::{self, PhotoService};
+use crate::metric_descriptions;
 use crate::route::{Route, RouteService};
 use crate::sitemap::Sitemaps;
 use crate::tls::Certificate;
 use crate::traces::TraceService;
 
-/// For so long a client by HTTP/2 may take nothing of an answer that is on its way. The library's three seconds would cut
-/// photos off on slow lines.
-const SLOWEST_READER: Seconds = Seconds(30);
+/// How long an HTTP/2 client may leave the flow-control window closed before the stream is reset. The library's default
+/// of three seconds interrupts photos on slow connections.
+const HTTP2_WRITE_TIMEOUT: Seconds = Seconds(30);
 
 /// Stack of a worker, in bytes. The library walks documents by recursion. Within the limits of `guard.rs` the usual two
 /// megabytes suffice, in a development build too; the rest is for what the limits do not foresee.
 const STACK_SIZE: usize = 16 * 1024 * 1024;
 
-/// The conditions of readiness.
+/// The state that health checks report.
 #[derive(Clone)]
 struct Probes {
     schema: Arc<SchemaState>,
-    /// Whether this process is on its way out.
+    /// Whether the process is shutting down.
     draining: Arc<AtomicBool>,
 }
 
@@ -64,11 +63,10 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let certificate = Certificate::open(&config)?;
     let engine = Engine::start(&config).await?;
     let client = reqwest::Client::builder()
-        // The services are inside; no proxy that the environment names stands between.
+        // Services are internal, so proxy settings of the environment do not apply.
         .no_proxy()
         .connect_timeout(Duration::from_secs(2))
-        // A machine that has died closes no connection: those that wait for the next request are given up after four
-        // seconds, or one request after the other would find them.
+        // A dead machine does not close its connections. Keep-alive removes them from the pool after four seconds.
         .tcp_keepalive(Duration::from_secs(2))
         .tcp_keepalive_interval(Duration::from_secs(1))
         .tcp_keepalive_retries(2)
@@ -77,12 +75,12 @@ async fn run(config: Config) -> anyhow::Result<()> {
         .context("cannot make an HTTP client")?;
     let edge = Arc::new(Edge::new(&config, client.clone()));
     let photos = Arc::new(PhotoService::new(&config.services.photo_url, client));
-    let (own, url) = own_server(&engine)?;
-    let graph = Arc::new(Graph::new(url)?);
+    let (loopback, url) = loopback_server(&engine)?;
+    let graph = Arc::new(GraphClient::new(url)?);
     let base = config.public_url.as_str().trim_end_matches('/');
     let routes = Routes {
         edge,
-        site: Arc::new(Site::load(&config, base, &graph)?),
+        bundles: Arc::new(Bundles::load(&config, base, &graph)?),
         feeds: Arc::new(Feeds::new(base.to_owned(), graph.clone(), photos.clone())),
         sitemaps: Arc::new(Sitemaps::new(base.to_owned(), graph)),
         photos,
@@ -100,7 +98,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     }
     tracing::info!(
         listen = %config.listen, internal = %config.internal_listen, public_url = %config.public_url,
-        "the router serves"
+        "the router is serving"
     );
     if config.public_url.scheme() == "http" {
         tracing::warn!("the public URL is http: cookies are not Secure; this is for private networks only");
@@ -108,13 +106,13 @@ async fn run(config: Config) -> anyhow::Result<()> {
 
     wait_for_signal().await?;
     probes.draining.store(true, Ordering::Relaxed);
-    tracing::info!("not ready any more; finishing what runs");
+    tracing::info!("not ready any more; finishing open requests");
     tokio::time::sleep(Duration::from_secs(config.shutdown_delay)).await;
     public.stop(true).await;
     if let Some(redirect) = redirect {
         redirect.stop(false).await;
     }
-    own.stop(false).await;
+    loopback.stop(false).await;
     internal.stop(false).await;
     engine.stop().await;
     Ok(())
@@ -125,7 +123,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
 struct Routes {
     edge: Arc<Edge>,
     photos: Arc<PhotoService>,
-    site: Arc<Site>,
+    bundles: Arc<Bundles>,
     feeds: Arc<Feeds>,
     sitemaps: Arc<Sitemaps>,
 }
@@ -138,7 +136,7 @@ fn public_server(
     certificate: Option<&Arc<Certificate>>,
 ) -> anyhow::Result<ntex::server::Server> {
     let graphql = engine.config.graphql_path().to_owned();
-    // Of the library's own paths, only this one is ever routed to it: see `RouteService`.
+    // The only path that the library handles: see `RouteService`.
     let paths = RouterPaths::new(graphql.clone(), None, None);
     let shared = engine.shared.clone();
     let schema = engine.schema.clone();
@@ -170,7 +168,7 @@ fn public_server(
         .config(
             SharedCfg::new("PUBLIC")
                 .add(build_http_service_config(engine.config))
-                .add(Http2ServiceConfig::new().set_capacity_timeout(SLOWEST_READER)),
+                .add(Http2ServiceConfig::new().set_capacity_timeout(HTTP2_WRITE_TIMEOUT)),
         )
         .shutdown_timeout(engine.config.shutdown_timeout())
         .disable_signals();
@@ -186,7 +184,7 @@ fn cannot_listen(address: SocketAddr) -> String {
     format!("cannot listen on {address}")
 }
 
-/// Everything that the public server answers beside GraphQL.
+/// Handles all public requests besides GraphQL.
 async fn dispatch(
     request: HttpRequest,
     payload: web::types::Payload,
@@ -196,21 +194,21 @@ async fn dispatch(
     match Route::of(&request) {
         Route::Upload => media::upload(&request, payload, &routes.photos).await,
         Route::Media(file) => media::download(&request, &file, &routes.photos).await,
-        Route::Playground(file) => routes.site.playground(&request, &file),
+        Route::Playground(file) => routes.bundles.playground(&request, &file),
         Route::Feed(file) => routes.feeds.answer(&request, &file).await,
         Route::Robots => routes.sitemaps.robots(&request),
         Route::SitemapIndex => routes.sitemaps.index(&request).await,
         Route::Sitemap(file) => routes.sitemaps.file(&request, &file).await,
-        Route::Health => alive(),
+        Route::Health => health(),
         Route::Readiness => readiness(&request, &probes).await,
-        Route::Page(path) => routes.site.page(&request, &path).await,
+        Route::Page(path) => routes.bundles.page(&request, &path).await,
         Route::Malformed(problem) => malformed(problem),
-        // The library has taken every request for the graph.
-        Route::Graphql | Route::Metrics | Route::Nowhere => routes.site.nowhere(&request).await,
+        // The library handles GraphQL requests before this.
+        Route::Graphql | Route::Metrics | Route::Nowhere => routes.bundles.not_found_page(&request).await,
     }
 }
 
-/// Where the site is for those who come by http. Probes are answered here too: not all of them follow.
+/// Redirects HTTP to HTTPS. Health checks are answered, because not all of them follow redirects.
 fn redirect_server(
     config: &Config,
     engine: &Engine,
@@ -236,7 +234,7 @@ fn redirect_server(
     Ok(Some(server.run()))
 }
 
-/// The same page under https, and the same method: a form that is sent here is sent there.
+/// Redirects to the same path by HTTPS, preserving the method.
 async fn to_https(
     request: HttpRequest,
     site: web::types::State<Arc<str>>,
@@ -244,7 +242,7 @@ async fn to_https(
 ) -> HttpResponse {
     match Route::of(&request) {
         Route::Readiness => readiness(&request, &probes).await,
-        route @ Route::Health => if_allowed(&route, &request, alive),
+        route @ Route::Health => if_allowed(&route, &request, health),
         Route::Malformed(problem) => malformed(problem),
         _ => {
             let site: &str = &site;
@@ -256,8 +254,8 @@ async fn to_https(
     }
 }
 
-/// The graph for the router's own questions, and its URL: on the loopback address, on a port that is not published.
-fn own_server(engine: &Engine) -> anyhow::Result<(ntex::server::Server, String)> {
+/// Starts a GraphQL server on the loopback address for the router's own queries, and returns its URL.
+fn loopback_server(engine: &Engine) -> anyhow::Result<(ntex::server::Server, String)> {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on the loopback address")?;
     let graphql = engine.config.graphql_path();
@@ -277,7 +275,7 @@ fn own_server(engine: &Engine) -> anyhow::Result<(ntex::server::Server, String)>
             .configure(move |app| configure_ntex_app(app, &paths, None))
     })
     .workers(1)
-    .config(SharedCfg::new("OWN").add(build_http_service_config(engine.config)))
+    .config(SharedCfg::new("LOOPBACK").add(build_http_service_config(engine.config)))
     .disable_signals()
     .listen(listener)?;
     Ok((server.run(), url))
@@ -285,7 +283,7 @@ fn own_server(engine: &Engine) -> anyhow::Result<(ntex::server::Server, String)>
 
 fn internal_server(config: &Config, probes: &Probes) -> anyhow::Result<ntex::server::Server> {
     let probes = probes.clone();
-    measures::begin();
+    metric_descriptions::register();
     let server = HttpServer::new(async move || {
         web::App::new()
             .middleware(RouteService)
@@ -302,7 +300,7 @@ fn internal_server(config: &Config, probes: &Probes) -> anyhow::Result<ntex::ser
 async fn internal(request: HttpRequest, probes: web::types::State<Probes>) -> HttpResponse {
     match Route::of(&request) {
         Route::Readiness => readiness(&request, &probes).await,
-        route @ Route::Health => if_allowed(&route, &request, alive),
+        route @ Route::Health => if_allowed(&route, &request, health),
         route @ Route::Metrics => if_allowed(&route, &request, metrics),
         Route::Malformed(problem) => malformed(problem),
         _ => NOT_FOUND.as_json(),
@@ -313,19 +311,19 @@ fn if_allowed(route: &Route, request: &HttpRequest, answer: fn() -> HttpResponse
     if route.allows(request.method()) {
         answer()
     } else {
-        edge::refuse(route, &edge::NOT_ALLOWED)
+        edge::error_response(route, &edge::METHOD_NOT_ALLOWED)
     }
 }
 
 fn malformed(problem: &'static str) -> HttpResponse {
-    Refusal::new(StatusCode::BAD_REQUEST, "INVALID_INPUT", problem).as_json()
+    ErrorResponse::new(StatusCode::BAD_REQUEST, "INVALID_INPUT", problem).as_json()
 }
 
-fn alive() -> HttpResponse {
+fn health() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain").body("ok\n")
 }
 
-/// The status is the same for every method.
+/// Answers all methods, so that every prober sees the status.
 async fn readiness(request: &HttpRequest, probes: &Probes) -> HttpResponse {
     let draining = probes.draining.load(Ordering::Relaxed);
     if draining || !probes.schema.is_ready(request).await {
@@ -354,7 +352,7 @@ async fn wait_for_signal() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks a running router whether it is ready.
+/// Checks `/readiness` of a running router.
 pub fn healthcheck(config: &HealthcheckConfig) -> anyhow::Result<()> {
     let url = format!("http://{}/readiness", config.internal_listen);
     tokio::runtime::Builder::new_current_thread()

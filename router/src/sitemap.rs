@@ -1,5 +1,5 @@
-//! For those who index the web: what they may read, and where everything is. One sitemap lists the pages that are
-//! always there, and one for each day the photos of that day.
+//! `robots.txt` and sitemaps for crawlers. One sitemap lists the static pages, and one for each day the photos of that
+//! day.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -17,28 +17,28 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::document::Document;
-use crate::error_response::Refusal;
+use crate::error_response::ErrorResponse;
 use crate::feeds::UNAVAILABLE;
-use crate::graph::{Graph, NoAnswer};
+use crate::graph_client::{GraphClient, QueryError};
+use crate::graph_types::Nodes;
 use crate::pages::day_of;
-use crate::photos::Nodes;
 
-/// The protocol allows no more addresses in one file.
+/// Maximum number of URLs in one file, by the sitemap protocol.
 const MAX_URLS: usize = 50_000;
-/// A day of so many photos takes hundreds of questions; who crawls is patient.
-const DEADLINE: Duration = Duration::from_secs(25);
+/// Timeout of rendering a sitemap. A day of 50,000 photos takes hundreds of queries.
+const RENDER_TIMEOUT: Duration = Duration::from_secs(25);
 const CACHE_TTL: Duration = Duration::from_secs(60);
-/// So many days are kept.
+/// Maximum number of cached sitemaps.
 const MAX_CACHED_SITEMAPS: u64 = 100;
 
 const XML: &str = "application/xml; charset=utf-8";
-const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
-const PROTOCOL: &str = "http://www.sitemaps.org/schemas/sitemap/0.9";
+const XML_DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+const SITEMAP_NAMESPACE: &str = "http://www.sitemaps.org/schemas/sitemap/0.9";
 
-/// The pages that are always there.
-const PAGES: [&str; 4] = ["/", "/hot", "/trending", "/about/ranking"];
-/// Paths without anything to index.
-const NOT_TO_BE_READ: [&str; 9] = [
+/// Pages without parameters.
+const STATIC_PAGES: [&str; 4] = ["/", "/hot", "/trending", "/about/ranking"];
+/// Paths that crawlers must not visit.
+const DISALLOWED_PATHS: [&str; 9] = [
     "/graphql",
     "/login",
     "/media/uploads",
@@ -50,20 +50,21 @@ const NOT_TO_BE_READ: [&str; 9] = [
     "/welcome",
 ];
 
-const NOT_FOUND: Refusal = Refusal::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no such sitemap.");
+const NOT_FOUND: ErrorResponse =
+    ErrorResponse::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no such sitemap.");
 
-/// Writes sitemaps.
+/// Renders and caches sitemaps.
 pub(crate) struct Sitemaps {
     base: String,
-    graph: Arc<Graph>,
+    graph: Arc<GraphClient>,
     robots: Document,
-    kept: Cache<Name, Arc<Document>>,
+    cache: Cache<SitemapName, Arc<Document>>,
 }
 
-/// Which sitemap.
+/// The name of a sitemap file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Name {
-    /// Of the others.
+enum SitemapName {
+    /// Responds with the sitemap index.
     Index,
     Pages,
     Day(NaiveDate),
@@ -93,7 +94,7 @@ struct Photo {
     updated_at: Option<DateTime<Utc>>,
 }
 
-impl Name {
+impl SitemapName {
     fn parse(file: &str) -> Option<Self> {
         match file.strip_suffix(".xml")? {
             "pages" => Some(Self::Pages),
@@ -104,8 +105,8 @@ impl Name {
 
 impl Sitemaps {
     /// `base` is the public URL without a slash at its end.
-    pub(crate) fn new(base: String, graph: Arc<Graph>) -> Self {
-        let kept = Cache::builder()
+    pub(crate) fn new(base: String, graph: Arc<GraphClient>) -> Self {
+        let cache = Cache::builder()
             .time_to_live(CACHE_TTL)
             .max_capacity(MAX_CACHED_SITEMAPS)
             .build();
@@ -113,7 +114,7 @@ impl Sitemaps {
             robots: Document::new("text/plain; charset=utf-8", robots_text(&base)),
             base,
             graph,
-            kept,
+            cache,
         }
     }
 
@@ -124,50 +125,50 @@ impl Sitemaps {
 
     /// The list of all sitemaps.
     pub(crate) async fn index(&self, request: &HttpRequest) -> HttpResponse {
-        self.answer(request, Name::Index).await
+        self.answer(request, SitemapName::Index).await
     }
 
-    /// The sitemap in this file.
+    /// Responds with the sitemap named by `file`.
     pub(crate) async fn file(&self, request: &HttpRequest, file: &str) -> HttpResponse {
-        match Name::parse(file) {
+        match SitemapName::parse(file) {
             Some(name) => self.answer(request, name).await,
             None => NOT_FOUND.as_json(),
         }
     }
 
-    async fn answer(&self, request: &HttpRequest, name: Name) -> HttpResponse {
-        match self.named(name).await {
+    async fn answer(&self, request: &HttpRequest, name: SitemapName) -> HttpResponse {
+        match self.cached(name).await {
             Ok(sitemap) => sitemap.answer(request),
-            Err(NoAnswer::NotThere) => NOT_FOUND.as_json(),
-            Err(NoAnswer::Unavailable) => UNAVAILABLE.as_json(),
+            Err(QueryError::NotFound) => NOT_FOUND.as_json(),
+            Err(QueryError::Unavailable) => UNAVAILABLE.as_json(),
         }
     }
 
-    /// A failure is not cached: the next request tries again.
-    async fn named(&self, name: Name) -> Result<Arc<Document>, NoAnswer> {
+    /// Failures are not cached.
+    async fn cached(&self, name: SitemapName) -> Result<Arc<Document>, QueryError> {
         let written = async {
-            let text = timeout(DEADLINE, self.write(name)).await;
-            let text = text.unwrap_or(Err(NoAnswer::Unavailable))?;
+            let text = timeout(RENDER_TIMEOUT, self.render(name)).await;
+            let text = text.unwrap_or(Err(QueryError::Unavailable))?;
             Ok(Arc::new(Document::new(XML, text)))
         };
-        let kept = self.kept.try_get_with(name, written).await;
-        kept.map_err(|error: Arc<NoAnswer>| *error)
+        let kept = self.cache.try_get_with(name, written).await;
+        kept.map_err(|error: Arc<QueryError>| *error)
     }
 
-    async fn write(&self, name: Name) -> Result<String, NoAnswer> {
+    async fn render(&self, name: SitemapName) -> Result<String, QueryError> {
         match name {
-            Name::Index => {
+            SitemapName::Index => {
                 let root = |data: Days| data.hot_days;
                 let days = self.walk("SitemapDays", json!({}), root).await?;
                 let days = days.into_iter().map(|day| format!("/sitemaps/{}.xml", day.day));
                 Ok(self.index_text(["/sitemaps/pages.xml".to_owned()].into_iter().chain(days)))
             }
-            Name::Pages => Ok(self.urls(PAGES.into_iter().map(|path| (path.to_owned(), None)))),
-            Name::Day(day) => {
+            SitemapName::Pages => Ok(self.urls(STATIC_PAGES.into_iter().map(|path| (path.to_owned(), None)))),
+            SitemapName::Day(day) => {
                 let root = |data: Photos| data.hot_photos;
                 let photos = self.walk("SitemapDay", json!({ "day": day }), root).await?;
                 if photos.is_empty() {
-                    return Err(NoAnswer::NotThere);
+                    return Err(QueryError::NotFound);
                 }
                 let photos = photos
                     .into_iter()
@@ -177,16 +178,16 @@ impl Sitemaps {
         }
     }
 
-    /// All items of a connection, page by page, as far as one file may go.
+    /// Fetches all items of a connection page by page, up to [`MAX_URLS`].
     async fn walk<D: DeserializeOwned, T>(
         &self,
         operation: &str,
         mut variables: Value,
         root: impl Fn(D) -> Option<Nodes<T>>,
-    ) -> Result<Vec<T>, NoAnswer> {
+    ) -> Result<Vec<T>, QueryError> {
         let mut items = Vec::new();
         while items.len() < MAX_URLS {
-            let page = self.graph.ask(operation, &variables).await?.read(&root)?;
+            let page = self.graph.query(operation, &variables).await?.read(&root)?;
             let next = page
                 .page_info
                 .end_cursor
@@ -203,7 +204,7 @@ impl Sitemaps {
 
     fn index_text(&self, paths: impl Iterator<Item = String>) -> String {
         document(&html! {
-            sitemapindex xmlns=(PROTOCOL) {
+            sitemapindex xmlns=(SITEMAP_NAMESPACE) {
                 @for path in paths.take(MAX_URLS) {
                     sitemap { loc { (self.base) (path) } }
                 }
@@ -213,7 +214,7 @@ impl Sitemaps {
 
     fn urls(&self, pages: impl Iterator<Item = (String, Option<DateTime<Utc>>)>) -> String {
         document(&html! {
-            urlset xmlns=(PROTOCOL) {
+            urlset xmlns=(SITEMAP_NAMESPACE) {
                 @for (path, changed) in pages.take(MAX_URLS) {
                     url {
                         loc { (self.base) (path) }
@@ -226,12 +227,12 @@ impl Sitemaps {
 }
 
 fn document(root: &Markup) -> String {
-    html! { (PreEscaped(DECLARATION)) (root) }.into_string()
+    html! { (PreEscaped(XML_DECLARATION)) (root) }.into_string()
 }
 
 fn robots_text(base: &str) -> String {
     let mut text = "User-agent: *\n".to_owned();
-    for path in NOT_TO_BE_READ {
+    for path in DISALLOWED_PATHS {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "Disallow: {path}");
     }
@@ -244,19 +245,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sitemaps_are_told_apart() {
-        assert_eq!(Name::parse("pages.xml"), Some(Name::Pages));
+    fn file_names_are_parsed() {
+        assert_eq!(SitemapName::parse("pages.xml"), Some(SitemapName::Pages));
         assert_eq!(
-            Name::parse("2026-11-22.xml"),
-            NaiveDate::from_ymd_opt(2026, 11, 22).map(Name::Day)
+            SitemapName::parse("2026-11-22.xml"),
+            NaiveDate::from_ymd_opt(2026, 11, 22).map(SitemapName::Day)
         );
         for none in ["pages", "2026-11-22", "2026-02-31.xml", "today.xml", ".xml"] {
-            assert_eq!(Name::parse(none), None, "{none}");
+            assert_eq!(SitemapName::parse(none), None, "{none}");
         }
     }
 
     #[test]
-    fn robots_find_the_sitemap_and_keep_out_of_the_rest() {
+    fn robots_txt_names_the_sitemap_and_disallowed_paths() {
         let text = robots_text("https://photos.example");
         assert!(text.starts_with("User-agent: *\nDisallow: /graphql\n"), "{text}");
         assert!(

@@ -1,4 +1,4 @@
-//! https: a certificate and its key, from two files that are looked at again while the router serves.
+//! TLS with a certificate and a key from two files that are reloaded when they change.
 //!
 //! To renew the pair, replace the files or the target of a symbolic link. Open connections continue; new ones get the
 //! new certificate. An unusable pair is rejected, and the previous one stays in use.
@@ -20,15 +20,15 @@ use rustls::sign::CertifiedKey;
 
 use crate::config::{Config, TlsConfig};
 
-/// How often the files are looked at. They are small, and links and secrets that are exchanged have no reliable date.
-const EVERY: Duration = Duration::from_secs(1);
+/// How often both files are read. Modification times are unreliable for symbolic links and mounted secrets.
+const CERTIFICATE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The certificate that new connections are shown.
+/// The certificate of new connections.
 #[derive(Debug)]
 pub(crate) struct Certificate {
     files: Files,
     /// The pair in the files when the router started.
-    first: Pair,
+    initial: Pair,
     current: RwLock<Arc<CertifiedKey>>,
 }
 
@@ -45,11 +45,11 @@ struct Pair {
     key: Vec<u8>,
 }
 
-/// The pair, or why there is none, in words.
-type Look = Result<Pair, String>;
+/// The contents of both files, or the error message.
+type ReadResult = Result<Pair, String>;
 
 impl Certificate {
-    /// Reads the pair, if there is to be one.
+    /// Loads the configured certificate; `None` without TLS.
     pub(crate) fn open(config: &Config) -> anyhow::Result<Option<Arc<Self>>> {
         let TlsConfig {
             tls_certificate: Some(certificate),
@@ -61,18 +61,18 @@ impl Certificate {
         };
         ensure!(
             config.public_url.scheme() == "https",
-            "with --tls-certificate the router speaks https, so --public-url must begin with https: and not be {}",
+            "with --tls-certificate, --public-url must begin with https: but is {}",
             config.public_url
         );
         let files = Files {
             certificate: certificate.as_path().into(),
             key: key.as_path().into(),
         };
-        let first = files.read()?;
-        let current = RwLock::new(Arc::new(first.load()?));
+        let initial = files.read()?;
+        let current = RwLock::new(Arc::new(initial.load()?));
         Ok(Some(Arc::new(Self {
             files,
-            first,
+            initial,
             current,
         })))
     }
@@ -84,36 +84,35 @@ impl Certificate {
             .with_cert_resolver(self.clone())
     }
 
-    /// Looks at the files for ever. A change counts once it was seen twice, because two files are not written at the
-    /// same moment.
+    /// Polls both files. A change is applied after two identical reads, so that a half-written pair is not loaded.
     pub(crate) async fn watch(self: Arc<Self>) {
-        self.announce("https");
-        let mut settled: Look = Ok(self.first.clone());
-        let mut before = settled.clone();
+        self.announce("TLS enabled");
+        let mut last_applied: ReadResult = Ok(self.initial.clone());
+        let mut previous = last_applied.clone();
         loop {
-            tokio::time::sleep(EVERY).await;
-            let look = self.files.read().map_err(|error| format!("{error:#}"));
-            if look == before && look != settled {
-                self.take(&look);
-                settled.clone_from(&look);
+            tokio::time::sleep(CERTIFICATE_POLL_INTERVAL).await;
+            let read = self.files.read().map_err(|error| format!("{error:#}"));
+            if read == previous && read != last_applied {
+                self.apply(&read);
+                last_applied.clone_from(&read);
             }
-            before = look;
+            previous = read;
         }
     }
 
-    fn take(&self, look: &Look) {
-        let loaded = look
+    fn apply(&self, read: &ReadResult) {
+        let loaded = read
             .as_ref()
             .map_err(|reason| anyhow!("{reason}"))
             .and_then(Pair::load);
         match loaded {
             Ok(key) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
-                self.announce("the certificate was renewed");
+                self.announce("certificate reloaded");
             }
             Err(reason) => tracing::warn!(
                 reason = format!("{reason:#}"),
-                "the new certificate is not used; the one before stays"
+                "the new certificate is invalid; the previous one stays in use"
             ),
         }
     }
@@ -132,7 +131,7 @@ impl Certificate {
         if end < Utc::now() {
             tracing::warn!(
                 until,
-                "{what}; it is no longer valid, and browsers will refuse it"
+                "{what}; the certificate has expired, and browsers will reject it"
             );
         } else {
             tracing::info!(until, "{what}");
@@ -160,17 +159,17 @@ impl Files {
 }
 
 impl Pair {
-    /// The pair as it is used, if it is one.
+    /// Parses the pair. Fails if the key does not belong to the certificate.
     fn load(&self) -> anyhow::Result<CertifiedKey> {
         let chain: Vec<_> = CertificateDer::pem_slice_iter(&self.certificate)
             .collect::<Result<_, _>>()
             .context("the certificate is not PEM")?;
-        ensure!(!chain.is_empty(), "there is no certificate in its file");
+        ensure!(!chain.is_empty(), "the certificate file contains no certificate");
         let key =
-            PrivateKeyDer::from_pem_slice(&self.key).context("there is no private key as PEM in its file")?;
-        let provider = CryptoProvider::get_default().context("no cryptography was chosen")?;
+            PrivateKeyDer::from_pem_slice(&self.key).context("the key file contains no PEM private key")?;
+        let provider = CryptoProvider::get_default().context("no crypto provider is installed")?;
         let pair = CertifiedKey::from_der(chain, key, provider)
-            .context("the certificate and the key are no pair that can be used")?;
+            .context("the certificate and the key do not belong together")?;
         end(&pair)?;
         Ok(pair)
     }
@@ -182,19 +181,20 @@ impl std::fmt::Debug for Pair {
     }
 }
 
-/// When the certificate ends.
+/// The expiry of the certificate.
 fn end(pair: &CertifiedKey) -> anyhow::Result<DateTime<Utc>> {
     let leaf = pair.cert.first().context("there is no certificate")?;
-    let end = not_after(leaf).context("the certificate has no end that can be read")?;
-    DateTime::from_timestamp(end.as_secs().try_into()?, 0).context("the certificate ends too late")
+    let end = not_after(leaf).context("cannot read the expiry of the certificate")?;
+    DateTime::from_timestamp(end.as_secs().try_into()?, 0)
+        .context("the expiry of the certificate is out of range")
 }
 
-/// The end of a certificate's validity, since 1970: its field `notAfter` (RFC 5280, section 4.1).
+/// The field `notAfter` of a certificate (RFC 5280, section 4.1), as time since 1970.
 fn not_after(certificate: &[u8]) -> der::Result<Duration> {
     let certificate = AnyRef::from_der(certificate)?;
     let to_be_signed = AnyRef::decode(&mut SliceReader::new(certificate.value())?)?;
     let mut fields = SliceReader::new(to_be_signed.value())?;
-    // The version is left out in certificates of version 1.
+    // Version 1 certificates have no version field.
     if fields.peek_tag()?.is_context_specific() {
         AnyRef::decode(&mut fields)?;
     }
@@ -205,7 +205,7 @@ fn not_after(certificate: &[u8]) -> der::Result<Duration> {
     let validity = AnyRef::decode(&mut fields)?;
     let mut times = SliceReader::new(validity.value())?;
     AnyRef::decode(&mut times)?;
-    // Two digits of the year until 2049, four from then on.
+    // Years until 2049 have two digits (UTCTime), later ones four (GeneralizedTime).
     match times.peek_tag()? {
         Tag::UtcTime => Ok(UtcTime::decode(&mut times)?.to_unix_duration()),
         _ => Ok(GeneralizedTime::decode(&mut times)?.to_unix_duration()),
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_read_in_both_forms() {
+    fn the_expiry_is_read_in_both_formats() {
         hive_router::init_rustls_crypto_provider();
         for (date, text) in [
             ((2049, 12, 31), "2049-12-31T00:00:00+00:00"),
@@ -246,24 +246,24 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_refused_with_the_reason() {
+    fn invalid_pairs_are_rejected_with_the_reason() {
         hive_router::init_rustls_crypto_provider();
         let (one, other) = (pair(None), pair(None));
         let mixed = Pair {
             certificate: one.certificate.clone(),
             key: other.key,
         };
-        assert!(refusal(&mixed).starts_with("the certificate and the key are no pair"));
+        assert!(refusal(&mixed).starts_with("the certificate and the key do not belong together"));
         let swapped = Pair {
             certificate: one.key.clone(),
             key: one.certificate.clone(),
         };
-        assert_eq!(refusal(&swapped), "there is no certificate in its file");
+        assert_eq!(refusal(&swapped), "the certificate file contains no certificate");
         let half = Pair {
             key: one.key[..one.key.len() / 2].to_vec(),
             ..one.clone()
         };
-        assert!(refusal(&half).starts_with("there is no private key"));
+        assert!(refusal(&half).starts_with("the key file contains no PEM"));
         assert!(!format!("{one:?}").contains("PRIVATE"));
     }
 }

@@ -1,6 +1,6 @@
-//! The first span of every request, which all others of it stand under.
+//! The root span of every request.
 //!
-//! A client may say which trace a request belongs to; the app does. Whether the trace is collected is decided here.
+//! Clients, such as the app, may send a trace id. The router decides whether the trace is sampled.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use crate::route::Route;
 
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static(traces::HEADER);
 
-/// Begins the span of a request, or takes what a client says of traces away where none are collected.
+/// The middleware that starts the span of a request. Without a collector it removes trace headers.
 #[derive(Clone)]
 pub(crate) struct TraceService(Arc<Option<f64>>);
 
 impl TraceService {
-    /// Collects one trace in `1 / ratio`.
+    /// Samples the fraction `ratio` of traces, from 0 to 1.
     pub(crate) fn new(config: &TraceConfig, ratio: f64) -> Self {
         Self(Arc::new(config.endpoint().map(|_| ratio)))
     }
@@ -68,7 +68,7 @@ where
         let area = Route::of_web_request(&request).area();
         let span = tracing::info_span!(
             "request",
-            // The library keeps spans with this field out of the log, where they would repeat its own ids.
+            // The library omits spans with this field from the log, where they would repeat the request id.
             "hive.kind" = "edge",
             "otel.name" = %format_args!("{method} {area}"),
             "otel.kind" = "server",

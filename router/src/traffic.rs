@@ -1,4 +1,4 @@
-//! Counts and times operations, and the requests to each subgraph: these show an N+1 in production as in a test.
+//! Metrics of operations and of the requests to each subgraph, which reveal N+1 queries.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -12,69 +12,69 @@ use hive_router::plugins::hooks::on_subgraph_execute::{
 };
 use hive_router::plugins::plugin_trait::{EndHookPayload as _, RouterPlugin, StartHookPayload as _};
 
-use crate::errors::{self, Fault};
-use crate::operations::{OF_THE_APP, OF_THE_ROUTER, Operations};
+use crate::errors::{self, ErrorKind};
+use crate::operations::{APP_OPERATIONS, Operations, ROUTER_OPERATIONS};
 
-/// Counts what is executed.
+/// Records the metrics of executed operations.
 pub(crate) struct TrafficPlugin {
-    /// Operations of these names are counted for themselves, all others together: clients may make up names.
+    /// Operations with these names have their own label; all others are `other`, because clients choose names freely.
     names: HashSet<String>,
-    /// When the library gives an operation up.
+    /// The timeout of an operation.
     deadline: Duration,
 }
 
-/// How an operation went.
+/// The outcome of an operation, a metric label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Ok,
-    /// The client was told what is wrong with its request.
-    Refused,
-    /// A part did not answer, and the rest was there.
-    Hole,
-    /// Nothing was there.
+    /// The request was invalid or not allowed.
+    GuardError,
+    /// A subgraph was unavailable, and a part of the data was returned.
+    Partial,
+    /// No data was returned.
     Unavailable,
-    /// A defect of ours.
+    /// A defect of the site.
     Failed,
-    /// The client left before the answer.
-    Left,
+    /// The client disconnected before the response.
+    Cancelled,
 }
 
 impl Outcome {
     fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
-            Self::Refused => "refused",
-            Self::Hole => "hole",
+            Self::GuardError => "refused",
+            Self::Partial => "partial",
             Self::Unavailable => "unavailable",
             Self::Failed => "failed",
-            Self::Left => "left",
+            Self::Cancelled => "cancelled",
         }
     }
 
-    fn of(fault: Option<Fault>, data: &Value<'_>) -> Self {
+    fn of(kind: Option<ErrorKind>, data: &Value<'_>) -> Self {
         let is_empty = match data {
             Value::Object(fields) => fields.iter().all(|(_, value)| matches!(value, Value::Null)),
             other => matches!(other, Value::Null),
         };
-        match fault {
+        match kind {
             None => Self::Ok,
-            Some(Fault::Client) => Self::Refused,
-            Some(Fault::Outage) if is_empty => Self::Unavailable,
-            Some(Fault::Outage) => Self::Hole,
-            Some(Fault::Defect) => Self::Failed,
+            Some(ErrorKind::Client) => Self::GuardError,
+            Some(ErrorKind::Outage) if is_empty => Self::Unavailable,
+            Some(ErrorKind::Outage) => Self::Partial,
+            Some(ErrorKind::Defect) => Self::Failed,
         }
     }
 }
 
-/// An operation that is being executed. One that ends before its answer is dropped.
-struct Running {
+/// An operation that is being executed. Dropping it before the response records a timeout or a cancellation.
+struct RunningOperation {
     operation: String,
     started: Instant,
     deadline: Duration,
     ended: bool,
 }
 
-impl Running {
+impl RunningOperation {
     fn end(&mut self, outcome: Outcome) {
         self.ended = true;
         let (operation, outcome) = (self.operation.clone(), outcome.as_str());
@@ -89,14 +89,14 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningOperation {
     fn drop(&mut self) {
         if !self.ended {
             let too_late = self.started.elapsed() >= self.deadline;
             self.end(if too_late {
                 Outcome::Unavailable
             } else {
-                Outcome::Left
+                Outcome::Cancelled
             });
         }
     }
@@ -112,7 +112,7 @@ impl RouterPlugin for TrafficPlugin {
 
     fn on_plugin_init(payload: OnPluginInitPayload<Self>) -> OnPluginInitResult<Self> {
         let operations =
-            Operations::parse(&[OF_THE_APP, OF_THE_ROUTER]).map_err(|error| error.to_string())?;
+            Operations::parse(&[APP_OPERATIONS, ROUTER_OPERATIONS]).map_err(|error| error.to_string())?;
         // Planning has already used some of the time.
         let deadline = payload.router_config().traffic_shaping.router.request_timeout;
         payload.initialize_plugin(Self {
@@ -127,14 +127,14 @@ impl RouterPlugin for TrafficPlugin {
     ) -> OnExecuteStartHookResult<'exec> {
         let name = payload.operation_for_plan.name.as_deref();
         let name = name.filter(|name| self.names.contains(*name)).unwrap_or("other");
-        let mut running = Running {
+        let mut running = RunningOperation {
             operation: name.to_owned(),
             started: Instant::now(),
             deadline: self.deadline,
             ended: false,
         };
         payload.on_end(move |end| {
-            running.end(Outcome::of(errors::fault(&end.errors), &end.data));
+            running.end(Outcome::of(errors::worst_kind(&end.errors), &end.data));
             end.proceed()
         })
     }
@@ -149,7 +149,10 @@ impl RouterPlugin for TrafficPlugin {
         let started = Instant::now();
         payload.on_end(move |end| {
             let errors = end.execution_result.errors.as_deref().unwrap_or_default();
-            if matches!(errors::fault(errors), Some(Fault::Outage | Fault::Defect)) {
+            if matches!(
+                errors::worst_kind(errors),
+                Some(ErrorKind::Outage | ErrorKind::Defect)
+            ) {
                 metrics::counter!("proofsheet_router_subgraph_errors_total", "subgraph" => subgraph.clone())
                     .increment(1);
             }
@@ -167,16 +170,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outage_leaves_a_hole_or_nothing() {
+    fn an_outage_is_partial_or_unavailable() {
         let hole = Value::Object(vec![("latestPhotos", Value::Null), ("viewer", Value::Bool(true))]);
         let nothing = Value::Object(vec![("latestPhotos", Value::Null)]);
-        assert_eq!(Outcome::of(Some(Fault::Outage), &hole), Outcome::Hole);
-        assert_eq!(Outcome::of(Some(Fault::Outage), &nothing), Outcome::Unavailable);
+        assert_eq!(Outcome::of(Some(ErrorKind::Outage), &hole), Outcome::Partial);
         assert_eq!(
-            Outcome::of(Some(Fault::Outage), &Value::Null),
+            Outcome::of(Some(ErrorKind::Outage), &nothing),
             Outcome::Unavailable
         );
-        assert_eq!(Outcome::of(Some(Fault::Client), &nothing), Outcome::Refused);
+        assert_eq!(
+            Outcome::of(Some(ErrorKind::Outage), &Value::Null),
+            Outcome::Unavailable
+        );
+        assert_eq!(
+            Outcome::of(Some(ErrorKind::Client), &nothing),
+            Outcome::GuardError
+        );
         assert_eq!(Outcome::of(None, &nothing), Outcome::Ok);
     }
 }

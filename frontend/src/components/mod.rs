@@ -1,4 +1,4 @@
-//! Each component is a folder: what it draws, its style, its fragment. None fetches.
+//! Components. Each folder has the view, its style and its GraphQL fragment. Components do not fetch.
 
 pub(crate) mod app_bar;
 pub(crate) mod byline;

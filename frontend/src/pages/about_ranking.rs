@@ -1,14 +1,14 @@
-//! How the order of Hot and Trending comes about, with the real formula.
+//! Explains the ranking of Hot and Trending with its formula.
 
 use leptos::prelude::*;
 
 use crate::components::heading::Heading;
 use crate::language::text;
 
-/// Mathematics is the same in every language.
+/// Not translated.
 const FORMULA: &str = "( p + z²/2n − z · √( p(1 − p)/n + z²/4n² ) ) / ( 1 + z²/n )";
-const VOTES: &str = "n";
-const SHARE: &str = "p";
+const VOTES_SYMBOL: &str = "n";
+const SHARE_SYMBOL: &str = "p";
 
 #[component]
 pub(crate) fn AboutRankingPage() -> impl IntoView {
@@ -31,7 +31,7 @@ pub(crate) fn AboutRankingPage() -> impl IntoView {
             </p>
             <h2>{text!(ranking.ties)}</h2>
             <p>
-                {text!(ranking.ties_words)}
+                {text!(ranking.ties_text)}
             </p>
             <p class="formula">
                 <code>
@@ -39,12 +39,12 @@ pub(crate) fn AboutRankingPage() -> impl IntoView {
                 </code>
             </p>
             <p>
-                {text!(ranking.with)} " " <code>{VOTES}</code> " " {text!(ranking.votes_in_all)} " " <code>{SHARE}</code> " "
+                {text!(ranking.with)} " " <code>{VOTES_SYMBOL}</code> " " {text!(ranking.votes_in_all)} " " <code>{SHARE_SYMBOL}</code> " "
                 {text!(ranking.of_them_up)} " " <code>{text!(ranking.z)}</code> {text!(ranking.then_newer)}
             </p>
             <h2>{text!(ranking.no_part)}</h2>
             <p>
-                {text!(ranking.no_part_words)}
+                {text!(ranking.no_part_text)}
             </p>
         </article>
     }

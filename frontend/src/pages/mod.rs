@@ -1,4 +1,4 @@
-//! One page for each route: its operations, what it waits for, its errors.
+//! The pages: one module per route, with its operations and states.
 
 pub(crate) mod about_ranking;
 pub(crate) mod not_found;

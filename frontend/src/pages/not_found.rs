@@ -1,4 +1,4 @@
-//! A path that leads nowhere.
+//! The page of unknown paths.
 
 use leptos::prelude::*;
 
@@ -11,7 +11,7 @@ pub(crate) fn NotFoundPage() -> impl IntoView {
     view! {
         <div class="page">
             <Heading title=text!(lost.title)>{text!(lost.heading)}</Heading>
-            <p>{text!(lost.words)}</p>
+            <p>{text!(lost.text)}</p>
             <p>
                 <a href=Timeline::Latest.to_string()>{text!(photo.see_latest)}</a>
             </p>

@@ -1,35 +1,35 @@
-//! One photo: over the timeline that it was opened from, or as its own page.
+//! A photo, in the viewer over a timeline or as a page.
 
 use cynic::{MutationBuilder, QueryBuilder};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
 use crate::api::{self, ApiError, Code};
-use crate::components::byline::{Author, Moment};
+use crate::components::byline::{Author, RelativeTime};
 use crate::components::comments::Comments;
 use crate::components::confirm::Confirm;
-use crate::components::error_card::{ErrorCard, words};
-use crate::components::field::{Attempt, Field, Kind, SendButton, required};
+use crate::components::error_card::{ErrorCard, error_message};
+use crate::components::field::{Field, FieldKind, FormSubmission, SendButton, required};
 use crate::components::heading::Heading;
 use crate::components::notices::Notices;
 use crate::components::photo_stage::{PhotoStage, Steps};
-use crate::components::picture::{ImageSource, Picture, Print};
+use crate::components::picture::{ImageSource, PhotoImage, Picture};
 use crate::components::sheet::Sheet;
 use crate::components::tile::{PhotoTile, tile_id};
 use crate::components::vote_buttons::VoteButtons;
 use crate::conversation::{CommentPage, Conversation};
-use crate::feed::{Feeds, Status, VOTES_RETRY};
+use crate::feed::{FeedStatus, Feeds, VOTES_RETRY_INTERVAL};
 use crate::graphql::{ById, ByIdFields, Byline, DateTime, Id, VoteChoice, VoteTally, schema};
 use crate::language::text;
+use crate::lazy::{self, lazy_view, lazy_view_with};
 use crate::load::load;
 use crate::navigation::{Navigation, focus};
-use crate::parts::{self, later, later_than};
 use crate::route::Timeline;
 use crate::session::session;
-use crate::votes::Ballots;
+use crate::votes::VoteStates;
 
-/// The next page of the timeline is asked for when so few photos of it are left.
-const AHEAD: usize = 5;
+/// The next page of the timeline is loaded when this many photos are left.
+const PRELOAD_REMAINING: usize = 5;
 
 #[derive(cynic::QueryFragment)]
 #[cynic(graphql_type = "Query", variables = "ById")]
@@ -57,7 +57,7 @@ struct PhotoDetails {
     comments: Option<CommentPage>,
 }
 
-/// Asked again after signing in: the viewer's own vote.
+/// The votes, loaded again after sign-in.
 #[derive(cynic::QueryFragment)]
 #[cynic(graphql_type = "Query", variables = "ById")]
 pub(crate) struct PhotoVotes {
@@ -100,29 +100,28 @@ pub(crate) struct DeletePhoto {
     delete_photo: Id,
 }
 
-/// A photo to show, and what the timeline that it was opened from knows of it.
+/// A photo to show, with the data of its tile.
 #[derive(Clone)]
-pub(crate) struct Shown {
+pub(crate) struct OpenedPhoto {
     id: Id,
     tile: Option<PhotoTile>,
-    /// The address of the tile's picture, which is decoded already.
+    /// The URL of the tile's decoded image.
     thumbnail: Option<String>,
 }
 
-/// Over a timeline, which waits beneath, scrolled as it was. It opens at once: with what the tile shows, until the rest
-/// is here.
+/// The viewer over a timeline. It shows the data of the tile until the photo is loaded.
 #[component]
 pub(crate) fn PhotoOverlay(id: Memo<Option<String>>) -> impl IntoView {
     let navigation = expect_context::<Navigation>();
     let feeds = expect_context::<Feeds>();
-    let feed = move || feeds.find(&navigation.here().beneath?);
-    let opened = id.get_untracked();
-    let last = StoredValue::new(opened.clone());
-    // Two frames: in the first the sheet gives the focus back to the link that opened it.
+    let feed = move || feeds.find(&navigation.current().beneath?);
+    let first_id = id.get_untracked();
+    let last = StoredValue::new(first_id.clone());
+    // Two frames: in the first one the dialog restores the focus to the link.
     on_cleanup(move || {
         let last = last.get_value();
         let tile = tile_id(&Id::new(last.clone().unwrap_or_default()));
-        let has_moved = last != opened;
+        let has_moved = last != first_id;
         request_animation_frame(move || {
             request_animation_frame(move || {
                 let tile = document().get_element_by_id(&tile);
@@ -146,14 +145,14 @@ pub(crate) fn PhotoOverlay(id: Memo<Option<String>>) -> impl IntoView {
             let photos = feed()?.photos().get();
             photos.into_iter().find(|photo| photo.id == id)
         });
-        let shown = Shown {
+        let opened = OpenedPhoto {
             thumbnail: decoded_picture(&tile_id(&id)),
             id,
             tile,
         };
-        let preview = shown.clone();
-        let waiting = move || view! { <Preview shown=preview.clone()/> }.into_any();
-        Some(later_than(waiting, parts::photo, shown))
+        let preview = opened.clone();
+        let waiting = move || view! { <Preview opened=preview.clone()/> }.into_any();
+        Some(lazy_view_with(waiting, lazy::photo, opened))
     };
     view! {
         <Sheet label=text!(photo.label) class="viewer" on_close=move |()| navigation.close_photo()>
@@ -162,7 +161,7 @@ pub(crate) fn PhotoOverlay(id: Memo<Option<String>>) -> impl IntoView {
     }
 }
 
-/// The picture that is on the screen in a tile.
+/// The URL of the displayed image of a tile.
 fn decoded_picture(tile: &str) -> Option<String> {
     let image = document()
         .get_element_by_id(tile)?
@@ -172,20 +171,20 @@ fn decoded_picture(tile: &str) -> Option<String> {
     (image.complete() && image.natural_width() > 0).then(|| image.current_src())
 }
 
-/// The tile's content, in its new place, while the rest of the viewer loads.
+/// The data of the tile while the photo loads.
 #[component]
-fn Preview(shown: Shown) -> impl IntoView {
-    let Shown { tile, thumbnail, .. } = shown;
+fn Preview(opened: OpenedPhoto) -> impl IntoView {
+    let OpenedPhoto { tile, thumbnail, .. } = opened;
     tile.map(|tile| {
-        let print = tile.print();
-        let (ratio, sizes) = (print.ratio(), print.stage_sizes());
+        let image = tile.image();
+        let (ratio, sizes) = (image.ratio(), image.stage_sizes());
         let title = tile.title.clone();
         view! {
             <article class="photo">
                 <div class="photo-stage" style:--r=ratio>
                     <div class="photo-area">
-                        <div class="photo-print">
-                            <Picture print sizes eager=true thumbnail/>
+                        <div class="photo-image">
+                            <Picture image sizes eager=true thumbnail/>
                         </div>
                     </div>
                     <div class="photo-tools"></div>
@@ -210,24 +209,24 @@ fn Preview(shown: Shown) -> impl IntoView {
 
 #[component]
 pub(crate) fn PhotoPage(id: String) -> impl IntoView {
-    let shown = Shown {
+    let opened = OpenedPhoto {
         id: Id::new(id),
         tile: None,
         thumbnail: None,
     };
     view! {
-        <div class="photo-page">{later(parts::photo, shown)}</div>
+        <div class="photo-page">{lazy_view(lazy::photo, opened)}</div>
     }
 }
 
 #[component]
-pub(crate) fn PhotoView(shown: Shown) -> impl IntoView {
-    let Shown { id, tile, .. } = shown.clone();
-    let ballots = expect_context::<Ballots>();
+pub(crate) fn PhotoView(opened: OpenedPhoto) -> impl IntoView {
+    let OpenedPhoto { id, tile, .. } = opened.clone();
+    let vote_states = expect_context::<VoteStates>();
     let is_there = StoredValue::new(false);
     let asked_for = id.clone();
     let photo = load(move || {
-        let asked = ballots.asking();
+        let asked_at = vote_states.clock();
         let operation = PhotoById::build(ById {
             id: asked_for.clone(),
         });
@@ -236,7 +235,7 @@ pub(crate) fn PhotoView(shown: Shown) -> impl IntoView {
                 Ok(PhotoById { photo }) => {
                     if let Some(photo) = &photo {
                         is_there.try_set_value(true);
-                        ballots.receive(&photo.id, photo.votes, photo.viewer_vote, asked);
+                        vote_states.receive(&photo.id, photo.votes, photo.viewer_vote, asked_at);
                     }
                     Ok(photo)
                 }
@@ -248,16 +247,16 @@ pub(crate) fn PhotoView(shown: Shown) -> impl IntoView {
     });
     session().on_change({
         let id = id.clone();
-        move || recount(ballots, id.clone())
+        move || reload_votes(vote_states, id.clone())
     });
-    // The vote service may have been away.
+    // The vote service may have been unavailable.
     let retry = set_interval_with_handle(
         move || {
-            if is_there.get_value() && ballots.find(&id).is_none() {
-                recount(ballots, id.clone());
+            if is_there.get_value() && vote_states.find(&id).is_none() {
+                reload_votes(vote_states, id.clone());
             }
         },
-        VOTES_RETRY,
+        VOTES_RETRY_INTERVAL,
     );
     on_cleanup(move || {
         if let Ok(retry) = retry {
@@ -270,8 +269,8 @@ pub(crate) fn PhotoView(shown: Shown) -> impl IntoView {
             .show(waiting, move |photo| match photo {
                 Some(details) => {
                     let rest = Signal::stored(Some(Ok(details.clone())));
-                    let known = Known::from(details);
-                    view! { <Details known shown=shown.clone() rest retry=|()| ()/> }.into_any()
+                    let basics = PhotoBasics::from(details);
+                    view! { <Details basics opened=opened.clone() rest retry=|()| ()/> }.into_any()
                 }
                 None => view! { <Removed/> }.into_any(),
             })
@@ -279,24 +278,24 @@ pub(crate) fn PhotoView(shown: Shown) -> impl IntoView {
     };
     let is_removed = Memo::new(move |_| photo.answer().with(|answer| matches!(answer, Some(Ok(None)))));
     let rest = Signal::derive(move || photo.answer().get().and_then(Result::transpose));
-    let known = Known::from(tile);
+    let basics = PhotoBasics::from(tile);
     (move || {
         if is_removed.get() {
             return view! { <Removed/> }.into_any();
         }
-        view! { <Details known=known.clone() shown=shown.clone() rest retry=move |()| photo.retry()/> }
+        view! { <Details basics=basics.clone() opened=opened.clone() rest retry=move |()| photo.retry()/> }
             .into_any()
     })
     .into_any()
 }
 
-/// Asks again for the votes of a photo. Without an answer they stay as they are; a press still sends an absolute value.
-fn recount(ballots: Ballots, id: Id) {
-    let asked = ballots.asking();
+/// Reloads the votes of a photo. Without a response they stay unchanged.
+fn reload_votes(vote_states: VoteStates, id: Id) {
+    let asked_at = vote_states.clock();
     spawn_local(async move {
         let operation = PhotoVotes::build(ById { id: id.clone() });
         if let Ok(PhotoVotes { photo: Some(photo) }) = api::run(operation).await {
-            ballots.receive(&id, photo.votes, photo.viewer_vote, asked);
+            vote_states.receive(&id, photo.votes, photo.viewer_vote, asked_at);
         }
     });
 }
@@ -306,7 +305,7 @@ fn Removed() -> impl IntoView {
     view! {
         <div class="page">
             <Heading title=text!(photo.removed_title)>{text!(photo.removed_heading)}</Heading>
-            <p>{text!(photo.removed_words)}</p>
+            <p>{text!(photo.removed_text)}</p>
             <p>
                 <a href=Timeline::Latest.to_string()>{text!(photo.see_latest)}</a>
             </p>
@@ -314,20 +313,20 @@ fn Removed() -> impl IntoView {
     }
 }
 
-/// The data that is drawn at once, taken from the tile.
+/// The data that is known before the photo is loaded.
 #[derive(Clone)]
-struct Known {
+struct PhotoBasics {
     id: Id,
     title: String,
     alt_text: Option<String>,
     author: Option<Byline>,
-    print: Print,
+    image: PhotoImage,
 }
 
-impl From<PhotoTile> for Known {
+impl From<PhotoTile> for PhotoBasics {
     fn from(tile: PhotoTile) -> Self {
         Self {
-            print: tile.print(),
+            image: tile.image(),
             id: tile.id,
             title: tile.title,
             alt_text: tile.alt_text,
@@ -336,10 +335,10 @@ impl From<PhotoTile> for Known {
     }
 }
 
-impl From<PhotoDetails> for Known {
+impl From<PhotoDetails> for PhotoBasics {
     fn from(photo: PhotoDetails) -> Self {
         Self {
-            print: Print {
+            image: PhotoImage {
                 width: photo.width,
                 height: photo.height,
                 placeholder: photo.placeholder,
@@ -357,7 +356,7 @@ impl From<PhotoDetails> for Known {
 /// The photos before and after this one on the timeline beneath.
 fn neighbours(id: &Id) -> Memo<[Option<PhotoTile>; 2]> {
     let feeds = expect_context::<Feeds>();
-    let timeline = expect_context::<Navigation>().here().beneath;
+    let timeline = expect_context::<Navigation>().current().beneath;
     let id = id.clone();
     Memo::new(move |_| {
         let Some(feed) = timeline.as_ref().and_then(|timeline| feeds.find(timeline)) else {
@@ -370,8 +369,8 @@ fn neighbours(id: &Id) -> Memo<[Option<PhotoTile>; 2]> {
             let left = at.map_or(photos.len(), |at| photos.len() - at);
             (left, places.unwrap_or_default().map(tile))
         });
-        // The next page is here before it is needed.
-        if left <= AHEAD && feed.status().get() == Status::Ready {
+        // Loads the next page before it is needed.
+        if left <= PRELOAD_REMAINING && feed.status().get() == FeedStatus::Ready {
             feed.load_more();
         }
         neighbours
@@ -380,24 +379,24 @@ fn neighbours(id: &Id) -> Memo<[Option<PhotoTile>; 2]> {
 
 #[component]
 fn Details(
-    known: Known,
-    shown: Shown,
-    /// The whole photo, once it is here.
+    basics: PhotoBasics,
+    opened: OpenedPhoto,
+    /// The loaded photo.
     #[prop(into)]
     rest: Signal<Option<Result<PhotoDetails, ApiError>>>,
     #[prop(into)] retry: Callback<()>,
 ) -> impl IntoView {
     let session = session();
-    let Known {
+    let PhotoBasics {
         id,
         title,
         alt_text,
         author,
-        print,
-    } = known;
-    let neighbours = neighbours(&shown.id);
+        image,
+    } = basics;
+    let neighbours = neighbours(&opened.id);
     let navigation = expect_context::<Navigation>();
-    let steps = navigation.here().beneath.map(|_| Steps {
+    let steps = navigation.current().beneath.map(|_| Steps {
         has_previous: Signal::derive(move || neighbours.with(|[previous, _]| previous.is_some())),
         has_next: Signal::derive(move || neighbours.with(|[_, next]| next.is_some())),
         go: Callback::new(move |by: i32| {
@@ -414,7 +413,7 @@ fn Details(
     let owned = id.clone();
     let published_at = move || {
         let at = rest.get()?.ok()?.published_at;
-        Some(view! { " · " <Moment at/> })
+        Some(view! { " · " <RelativeTime at/> })
     };
     let conversation = move || {
         let photo = match rest.get()? {
@@ -428,7 +427,7 @@ fn Details(
         let conversation = Conversation::new(photo.id, author_id.clone(), count, page);
         Some(view! { <Comments conversation/> }.into_any())
     };
-    // Fetched once this photo is here, so that they do not hold it up.
+    // Preloaded after this photo, so that they do not delay it.
     let preloaded = move || {
         rest.with(Option::is_some).then(|| {
             neighbours
@@ -436,16 +435,16 @@ fn Details(
                 .into_iter()
                 .flatten()
                 .map(|tile| {
-                    let print = tile.print();
-                    let sizes = print.stage_sizes();
-                    view! { <Picture print sizes eager=true/> }
+                    let image = tile.image();
+                    let sizes = image.stage_sizes();
+                    view! { <Picture image sizes eager=true/> }
                 })
                 .collect_view()
         })
     };
     view! {
         <article class="photo" aria-labelledby="photo-title">
-            <PhotoStage print thumbnail=shown.thumbnail alt=shown_alt.into() steps/>
+            <PhotoStage image thumbnail=opened.thumbnail alt=shown_alt.into() steps/>
             <div class="photo-side">
                 <header class="photo-head">
                     <Heading title=shown_title>
@@ -472,14 +471,14 @@ fn Details(
 #[component]
 fn OwnerTools(id: Id, title: RwSignal<String>, alt: RwSignal<Option<String>>) -> impl IntoView {
     let (editing, deleting) = (RwSignal::new(false), RwSignal::new(false));
-    let attempt = Attempt::new();
+    let submission = FormSubmission::new();
     let (navigation, feeds) = (expect_context::<Navigation>(), expect_context::<Feeds>());
     let notices = expect_context::<Notices>();
     let edited = id.clone();
     let delete = move |()| {
         let operation = DeletePhoto::build(ById { id: id.clone() });
-        attempt.send(api::run(operation), move |DeletePhoto { delete_photo }| {
-            feeds.forget(&delete_photo);
+        submission.submit(api::run(operation), move |DeletePhoto { delete_photo }| {
+            feeds.remove(&delete_photo);
             notices.announce(text!(photo.deleted).get());
             navigation.close_photo();
         });
@@ -506,7 +505,7 @@ fn OwnerTools(id: Id, title: RwSignal<String>, alt: RwSignal<Option<String>>) ->
                 question=text!(photo.delete_question)
                 consequence=text!(photo.delete_means)
                 yes=text!(photo.delete)
-                attempt
+                submission
                 on_yes=delete
                 on_no=move |()| deleting.set(false)
             />
@@ -523,11 +522,11 @@ fn DescribeForm(
 ) -> impl IntoView {
     let new_title = RwSignal::new(title.get_untracked());
     let new_alt = RwSignal::new(alt.get_untracked().unwrap_or_default());
-    let attempt = Attempt::new();
+    let submission = FormSubmission::new();
     let feeds = expect_context::<Feeds>();
     let send = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
-        if !attempt.accepts(&[("title", required(new_title))]) {
+        if !submission.validate(&[("title", required(new_title))]) {
             return;
         }
         let edited = id.clone();
@@ -536,11 +535,11 @@ fn DescribeForm(
             title: new_title.get_untracked().trim().to_owned(),
             alt_text: new_alt.get_untracked().trim().to_owned(),
         };
-        attempt.send(
+        submission.submit(
             api::run(UpdatePhoto::build(variables)),
             move |UpdatePhoto { update_photo }| {
                 let Described { title: new, alt_text } = update_photo;
-                feeds.describe(&edited, &new, alt_text.as_deref());
+                feeds.update_description(&edited, &new, alt_text.as_deref());
                 title.set(new);
                 alt.set(alt_text);
                 on_done.run(());
@@ -552,21 +551,21 @@ fn DescribeForm(
             <Field
                 id="photo-new-title"
                 label=text!(photo.title)
-                kind=Kind::Text
+                kind=FieldKind::Text
                 value=new_title
-                error=attempt.on("title", |_| text!(photo.title_error))
+                error=submission.field_error("title", |_| text!(photo.title_error))
             />
             <Field
                 id="photo-new-alt"
                 label=text!(photo.shows)
-                kind=Kind::Paragraph
+                kind=FieldKind::Paragraph
                 value=new_alt
                 hint=text!(photo.shows_hint)
                 optional=true
-                error=attempt.on("altText", |_| text!(photo.shows_error))
+                error=submission.field_error("altText", |_| text!(photo.shows_error))
             />
-            {attempt.rest(&["title", "altText"], words)}
-            <SendButton attempt label=text!(photo.save)/>
+            {submission.form_error(&["title", "altText"], error_message)}
+            <SendButton submission label=text!(photo.save)/>
         </form>
     }
 }

@@ -1,13 +1,13 @@
-//! A person: who they are, and what they published.
+//! The profile of a user with their photos.
 
 use cynic::QueryBuilder;
 use leptos::prelude::*;
 
 use crate::api::{self, ApiError, Code};
-use crate::components::byline::Moment;
+use crate::components::byline::RelativeTime;
 use crate::components::heading::Heading;
 use crate::components::photo_grid::PhotoGrid;
-use crate::feed::{First, PhotoPage};
+use crate::feed::{PageRequest, PhotoPage};
 use crate::graphql::{DateTime, Id, schema};
 use crate::language::{filled, text};
 use crate::load::load;
@@ -57,7 +57,7 @@ struct Photographer {
 impl PhotosOf {
     pub(crate) async fn fetch(
         username: String,
-        First { first, after }: First,
+        PageRequest { first, after }: PageRequest,
     ) -> Result<PhotoPage, ApiError> {
         let answer = api::run(Self::build(PhotosOfVariables {
             username,
@@ -88,7 +88,7 @@ pub(crate) fn ProfilePage(username: String) -> impl IntoView {
         None => view! {
             <div class="page">
                 <Heading title=text!(profile.not_found)>{text!(profile.nobody)}</Heading>
-                <p>{text!(profile.nobody_words)}</p>
+                <p>{text!(profile.nobody_text)}</p>
                 <p>
                     <a href=Timeline::Latest.to_string()>{text!(photo.see_latest)}</a>
                 </p>
@@ -127,7 +127,7 @@ fn PersonView(person: Person) -> impl IntoView {
     view! {
         <div class="profile-head">
             <Heading title=display_name.clone()>{display_name.clone()}</Heading>
-            <p class="quiet">"@" {username} " · " {text!(profile.joined)} " " <Moment at=joined_at/></p>
+            <p class="quiet">"@" {username} " · " {text!(profile.joined)} " " <RelativeTime at=joined_at/></p>
             {bio.map(|bio| view! { <p class="profile-bio" dir="auto">{bio}</p> })}
             <Show when=move || is_me.get()>
                 <p class="buttons">

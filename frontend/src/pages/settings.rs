@@ -4,10 +4,10 @@ use cynic::{MutationBuilder, QueryBuilder};
 use leptos::prelude::*;
 
 use crate::api::{self, ApiError, Code};
-use crate::components::byline::Moment;
-use crate::components::credentials::{LoginForm, new_password_words};
-use crate::components::error_card::words;
-use crate::components::field::{Attempt, Field, Kind, SendButton, required};
+use crate::components::byline::RelativeTime;
+use crate::components::credentials::{LoginForm, new_password_error_message};
+use crate::components::error_card::error_message;
+use crate::components::field::{Field, FieldKind, FormSubmission, SendButton, required};
 use crate::components::heading::Heading;
 use crate::components::notices::Notices;
 use crate::feed::Feeds;
@@ -80,11 +80,11 @@ struct LoginSession {
     current: bool,
 }
 
-/// Shows what is inside to people with an account, and lets others sign in right here.
+/// Shows its children to signed-in viewers, and the sign-in form to others.
 #[component]
 pub(crate) fn SignedInOnly(children: ChildrenFn) -> impl IntoView {
     let session = session();
-    let next = expect_context::<Navigation>().here().route.as_next();
+    let next = expect_context::<Navigation>().current().route.as_next();
     let is_known = Memo::new(move |_| match session.state().get() {
         ViewerState::Loading => None,
         ViewerState::Anonymous => Some(false),
@@ -187,7 +187,7 @@ fn Appearance() -> impl IntoView {
 fn AccountSettings() -> impl IntoView {
     let session = session();
     let notices = expect_context::<Notices>();
-    // Read once: a name that was just changed must not empty the form that changed it.
+    // Read once, so that saving does not reset the form.
     let viewer = session.viewer_now();
     let email = viewer.as_ref().map(|viewer| viewer.email.clone());
     let profile = viewer.and_then(|Viewer { user, .. }| user).map(|me| {
@@ -232,21 +232,21 @@ fn ProfileForm(me: Me) -> impl IntoView {
         RwSignal::new(me.display_name),
         RwSignal::new(me.bio.unwrap_or_default()),
     );
-    let (attempt, saved) = (Attempt::new(), RwSignal::new(false));
+    let (submission, saved) = (FormSubmission::new(), RwSignal::new(false));
     let send = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
         saved.set(false);
-        if !attempt.accepts(&[("displayName", required(name))]) {
+        if !submission.validate(&[("displayName", required(name))]) {
             return;
         }
         let variables = UpdateProfileVariables {
             display_name: name.get_untracked(),
             bio: bio.get_untracked(),
         };
-        attempt.send(
+        submission.submit(
             api::run(UpdateProfile::build(variables)),
             move |UpdateProfile { update_profile }| {
-                session.renamed(update_profile);
+                session.update_user(update_profile);
                 saved.set(true);
             },
         );
@@ -256,20 +256,20 @@ fn ProfileForm(me: Me) -> impl IntoView {
             <Field
                 id="display-name"
                 label=text!(settings.name)
-                kind=Kind::Text
+                kind=FieldKind::Text
                 value=name
-                error=attempt.on("displayName", |_| text!(settings.name_error))
+                error=submission.field_error("displayName", |_| text!(settings.name_error))
             />
             <Field
                 id="bio"
                 label=text!(settings.bio)
-                kind=Kind::Paragraph
+                kind=FieldKind::Paragraph
                 value=bio
                 optional=true
-                error=attempt.on("bio", |_| text!(settings.bio_error))
+                error=submission.field_error("bio", |_| text!(settings.bio_error))
             />
-            {attempt.rest(&["displayName", "bio"], words)}
-            <SendButton attempt label=text!(settings.save_profile)/>
+            {submission.form_error(&["displayName", "bio"], error_message)}
+            <SendButton submission label=text!(settings.save_profile)/>
             <Saved saved/>
         </form>
     }
@@ -278,11 +278,11 @@ fn ProfileForm(me: Me) -> impl IntoView {
 #[component]
 fn PasswordForm() -> impl IntoView {
     let (current, new) = (RwSignal::new(String::new()), RwSignal::new(String::new()));
-    let (attempt, saved) = (Attempt::new(), RwSignal::new(false));
+    let (submission, saved) = (FormSubmission::new(), RwSignal::new(false));
     let send = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
         saved.set(false);
-        if !attempt.accepts(&[
+        if !submission.validate(&[
             ("currentPassword", required(current)),
             ("newPassword", required(new)),
         ]) {
@@ -292,8 +292,8 @@ fn PasswordForm() -> impl IntoView {
             current_password: current.get_untracked(),
             new_password: new.get_untracked(),
         };
-        attempt.send(api::run(ChangePassword::build(variables)), move |_| {
-            api::remember_session(true);
+        submission.submit(api::run(ChangePassword::build(variables)), move |_| {
+            api::store_session(true);
             current.set(String::new());
             new.set(String::new());
             saved.set(true);
@@ -304,20 +304,20 @@ fn PasswordForm() -> impl IntoView {
             <Field
                 id="current-password"
                 label=text!(settings.current_password)
-                kind=Kind::CurrentPassword
+                kind=FieldKind::CurrentPassword
                 value=current
-                error=attempt.on("currentPassword", wrong_password_words)
+                error=submission.field_error("currentPassword", wrong_password_message)
             />
             <Field
                 id="new-password"
                 label=text!(settings.new_password)
-                kind=Kind::NewPassword
+                kind=FieldKind::NewPassword
                 value=new
                 hint=text!(settings.new_password_hint)
-                error=attempt.on("newPassword", new_password_words)
+                error=submission.field_error("newPassword", new_password_error_message)
             />
-            {attempt.rest(&["currentPassword", "newPassword"], wrong_password_words)}
-            <SendButton attempt label=text!(settings.change_password)/>
+            {submission.form_error(&["currentPassword", "newPassword"], wrong_password_message)}
+            <SendButton submission label=text!(settings.change_password)/>
             <Saved saved/>
         </form>
     }
@@ -326,7 +326,7 @@ fn PasswordForm() -> impl IntoView {
 #[component]
 fn SessionList() -> impl IntoView {
     let (session, navigation) = (session(), expect_context::<Navigation>());
-    let attempt = Attempt::new();
+    let submission = FormSubmission::new();
     let sessions = load(|| async {
         let viewer = api::run(Sessions::build(())).await?.viewer;
         Ok(viewer.and_then(|viewer| viewer.sessions).unwrap_or_default())
@@ -338,8 +338,8 @@ fn SessionList() -> impl IntoView {
                 let LoginSession { id, last_used_at, user_agent, current } = login;
                 view! {
                     <li id=format!("session-{}", id.inner())>
-                        {user_agent.as_deref().map_or(text!(settings.some_browser), browser)} ", "
-                        {if current { view! { <strong>{text!(settings.this_one)}</strong> }.into_any() } else { view! { <Moment at=last_used_at/> }.into_any() }}
+                        {user_agent.as_deref().map_or(text!(settings.some_browser), browser_name)} ", "
+                        {if current { view! { <strong>{text!(settings.this_one)}</strong> }.into_any() } else { view! { <RelativeTime at=last_used_at/> }.into_any() }}
                     </li>
                 }
             });
@@ -347,13 +347,13 @@ fn SessionList() -> impl IntoView {
         },
     );
     let leave = move |everywhere: bool| {
-        attempt.send(session.sign_out(everywhere), move |()| {
+        submission.submit(session.sign_out(everywhere), move |()| {
             navigation.go(Timeline::Latest.into());
         });
     };
     view! {
         {list}
-        {attempt.any()}
+        {submission.error()}
         <div class="buttons">
             <button class="button" on:click=move |_| leave(false)>
                 {text!(settings.sign_out)}
@@ -369,16 +369,16 @@ fn SessionList() -> impl IntoView {
 fn DeleteForm() -> impl IntoView {
     let (session, navigation) = (session(), expect_context::<Navigation>());
     let feeds = expect_context::<Feeds>();
-    let (password, attempt) = (RwSignal::new(String::new()), Attempt::new());
+    let (password, submission) = (RwSignal::new(String::new()), FormSubmission::new());
     let send = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
-        if !attempt.accepts(&[("password", required(password))]) {
+        if !submission.validate(&[("password", required(password))]) {
             return;
         }
         let variables = DeleteAccountVariables {
             password: password.get_untracked(),
         };
-        attempt.send(api::run(DeleteAccount::build(variables)), move |_| {
+        submission.submit(api::run(DeleteAccount::build(variables)), move |_| {
             session.end();
             feeds.clear();
             navigation.replace(Route::Goodbye);
@@ -390,23 +390,23 @@ fn DeleteForm() -> impl IntoView {
             <Field
                 id="delete-password"
                 label=text!(settings.your_password)
-                kind=Kind::CurrentPassword
+                kind=FieldKind::CurrentPassword
                 value=password
-                error=attempt.on("password", wrong_password_words)
+                error=submission.field_error("password", wrong_password_message)
             />
-            {attempt.rest(&["password"], wrong_password_words)}
-            <SendButton attempt label=text!(settings.delete_mine) danger=true/>
+            {submission.form_error(&["password"], wrong_password_message)}
+            <SendButton submission label=text!(settings.delete_mine) danger=true/>
         </form>
     }
 }
 
-/// Where the deletion of an account ends.
+/// The page after the deletion of an account.
 #[component]
 pub(crate) fn GoodbyePage() -> impl IntoView {
     view! {
         <div class="page">
             <Heading title=text!(settings.gone_title)>{text!(settings.gone_heading)}</Heading>
-            <p>{text!(settings.gone_words)}</p>
+            <p>{text!(settings.gone_text)}</p>
             <p>
                 <a href=Timeline::Latest.to_string()>{text!(photo.see_latest)}</a>
             </p>
@@ -423,16 +423,16 @@ fn Saved(saved: RwSignal<bool>) -> impl IntoView {
     }
 }
 
-fn wrong_password_words(error: &ApiError) -> Text {
+fn wrong_password_message(error: &ApiError) -> Text {
     match error.code {
         Code::Unauthenticated | Code::Forbidden | Code::InvalidInput => text!(settings.wrong_password),
-        _ => words(error),
+        _ => error_message(error),
     }
 }
 
-/// The part of a user agent that people know.
-fn browser(user_agent: &str) -> Text {
-    // The order matters: most of them call themselves Chrome and Safari too.
+/// The name of the browser in a user agent.
+fn browser_name(user_agent: &str) -> Text {
+    // The order matters, because most browsers also claim to be Chrome and Safari.
     let known = [
         ("Edg/", text!(settings.edge)),
         ("Firefox/", text!(settings.firefox)),

@@ -1,4 +1,4 @@
-//! Signing in and joining, as separate pages.
+//! The sign-in and registration pages.
 
 use leptos::prelude::*;
 
@@ -12,7 +12,7 @@ use crate::route::{Route, Timeline};
 pub(crate) fn LoginPage(next: Option<String>) -> impl IntoView {
     let navigation = expect_context::<Navigation>();
     let register = Route::Register { next: next.clone() }.to_string();
-    let done = move |_| navigation.back_or_replace(after(next.as_deref()));
+    let done = move |_| navigation.back_or_replace(destination(next.as_deref()));
     view! {
         <div class="page">
             <Heading title=text!(account.sign_in)>{text!(account.sign_in)}</Heading>
@@ -37,6 +37,6 @@ pub(crate) fn RegisterPage(next: Option<String>) -> impl IntoView {
     }
 }
 
-fn after(next: Option<&str>) -> Route {
+fn destination(next: Option<&str>) -> Route {
     next.map_or(Timeline::Latest.into(), |path| Route::parse(path, ""))
 }

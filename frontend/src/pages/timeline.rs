@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use crate::api::{self, ApiError};
 use crate::components::heading::Heading;
-use crate::components::icon::{Glyph, Icon};
+use crate::components::icon::{Icon, IconName};
 use crate::components::photo_grid::PhotoGrid;
-use crate::components::picture::{ImageSource, Picture, Print};
+use crate::components::picture::{ImageSource, PhotoImage, Picture};
 use crate::components::tile::Tile;
-use crate::feed::{Feed, Feeds, First, PhotoPage};
+use crate::feed::{Feed, Feeds, PageRequest, PhotoPage};
 use crate::graphql::{Date, Id, schema};
 use crate::language::{self, filled, text};
 use crate::load::{Load, load};
@@ -20,10 +20,10 @@ use crate::pages::profile::PhotosOf;
 use crate::route::{Route, Timeline};
 use crate::session::session;
 use crate::time;
-use crate::votes::Ballots;
+use crate::votes::VoteStates;
 
-/// How often Latest asks whether there are new photos, while it is looked at.
-const POLL_EVERY: Duration = Duration::from_secs(45);
+/// How often Latest polls for new photos while it is visible.
+const NEW_PHOTOS_POLL_INTERVAL: Duration = Duration::from_secs(45);
 
 #[derive(cynic::QueryVariables)]
 pub(crate) struct PageVariables {
@@ -59,7 +59,7 @@ pub(crate) struct TrendingPhotos {
     trending_photos: PhotoPage,
 }
 
-/// The cheap question: only the newest ids.
+/// The newest ids, for polling.
 #[derive(cynic::QueryFragment)]
 #[cynic(graphql_type = "Query")]
 pub(crate) struct NewestPhotos {
@@ -111,10 +111,10 @@ struct Winner {
     sources: Vec<ImageSource>,
 }
 
-/// How each kind of timeline is asked for its next page.
+/// Fetches a page of a timeline.
 pub(crate) fn fetch(
     timeline: Timeline,
-    First { first, after }: First,
+    PageRequest { first, after }: PageRequest,
 ) -> LocalBoxFuture<'static, Result<PhotoPage, ApiError>> {
     async move {
         Ok(match timeline {
@@ -133,7 +133,7 @@ pub(crate) fn fetch(
                     .await?
                     .trending_photos
             }
-            Timeline::Person(username) => PhotosOf::fetch(username, First { first, after }).await?,
+            Timeline::Person(username) => PhotosOf::fetch(username, PageRequest { first, after }).await?,
         })
     }
     .boxed_local()
@@ -142,21 +142,21 @@ pub(crate) fn fetch(
 #[component]
 pub(crate) fn TimelinePage(timeline: Timeline) -> impl IntoView {
     let feed = open_feed(&timeline);
-    let (name, words): (_, Signal<String>) = match &timeline {
+    let (name, text): (_, Signal<String>) = match &timeline {
         Timeline::Hot(None) => {
-            let words = || filled!(timeline.hot_words, zone = &time::zone());
-            (text!(timeline.hot), Signal::derive(words))
+            let text = || filled!(timeline.hot_text, zone = &time::time_zone());
+            (text!(timeline.hot), Signal::derive(text))
         }
-        Timeline::Hot(Some(_)) => (text!(timeline.hot), text!(timeline.hot_day_words).into()),
-        Timeline::Trending => (text!(timeline.trending), text!(timeline.trending_words).into()),
+        Timeline::Hot(Some(_)) => (text!(timeline.hot), text!(timeline.hot_day_text).into()),
+        Timeline::Trending => (text!(timeline.trending), text!(timeline.trending_text).into()),
         Timeline::Latest | Timeline::Person(_) => {
-            (text!(timeline.latest), text!(timeline.latest_words).into())
+            (text!(timeline.latest), text!(timeline.latest_text).into())
         }
     };
     let title = match &timeline {
         Timeline::Hot(Some(day)) => {
             let day = day.clone();
-            Signal::derive(move || filled!(timeline.hot_day, day = &time::day_in_words(&day)))
+            Signal::derive(move || filled!(timeline.hot_day, day = &time::long_date(&day)))
         }
         _ => name.into(),
     };
@@ -166,7 +166,7 @@ pub(crate) fn TimelinePage(timeline: Timeline) -> impl IntoView {
     };
     let days = hot
         .is_some()
-        .then(|| load(|| async { Ok(api::run(HotDays::build(())).await?.hot_days) }.map(named_days)));
+        .then(|| load(|| async { Ok(api::run(HotDays::build(())).await?.hot_days) }.map(present_days)));
     let news = (timeline == Timeline::Latest).then(|| view! { <NewPhotos feed=feed.clone()/> });
     let neighbours = hot.clone().map(|day| view! { <DayLinks day/> });
     let archive = days.map(|days| view! { <Archive days/> });
@@ -179,13 +179,13 @@ pub(crate) fn TimelinePage(timeline: Timeline) -> impl IntoView {
                 .as_ref()
                 .and_then(Option::as_ref)
                 .is_some_and(|day| day.0 > time::today().0);
-            let words = if is_future {
+            let text = if is_future {
                 text!(timeline.not_begun)
             } else {
                 text!(timeline.none_that_day)
             };
             let today = Timeline::Hot(None).to_string();
-            view! { <p class="empty">{words} " " <a href=today>{text!(timeline.see_today)}</a></p> }.into_any()
+            view! { <p class="empty">{text} " " <a href=today>{text!(timeline.see_today)}</a></p> }.into_any()
         }
         None => view! {
             <p class="empty">
@@ -198,7 +198,7 @@ pub(crate) fn TimelinePage(timeline: Timeline) -> impl IntoView {
     view! {
         <div class="timeline-head">
             <Heading title>{title}</Heading>
-            <p class="quiet">{words}</p>
+            <p class="quiet">{text}</p>
             {neighbours}
         </div>
         {news}
@@ -209,16 +209,16 @@ pub(crate) fn TimelinePage(timeline: Timeline) -> impl IntoView {
 
 /// The feed of a timeline. It reloads the viewer's votes after sign-in and sign-out.
 pub(crate) fn open_feed(timeline: &Timeline) -> Feed {
-    let arrival = expect_context::<Navigation>().here().arrival;
-    let feed = expect_context::<Feeds>().open(timeline.clone(), arrival, fetch);
-    let recounted = feed.clone();
-    session().on_change(move || recounted.recount());
+    let kind = expect_context::<Navigation>().current().kind;
+    let feed = expect_context::<Feeds>().open(timeline.clone(), kind, fetch);
+    let feed_to_reload = feed.clone();
+    session().on_change(move || feed_to_reload.reload_votes());
     feed
 }
 
 type Days = Vec<HotDay>;
 
-fn named_days(page: Result<HotDayPage, ApiError>) -> Result<Days, ApiError> {
+fn present_days(page: Result<HotDayPage, ApiError>) -> Result<Days, ApiError> {
     page.map(|page| page.nodes.into_iter().flatten().collect())
 }
 
@@ -228,24 +228,24 @@ fn DayLinks(day: Option<Date>) -> impl IntoView {
     let today = time::today();
     let shown = day.clone().unwrap_or_else(|| today.clone());
     let previous = time::days_after(&shown, -1);
-    // From yesterday on leads to today, which has the short address.
+    // Yesterday links to today, which has the short path.
     let next = day
         .and_then(|day| time::days_after(&day, 1))
         .filter(|next| next.0 <= today.0);
     let link = |day: Date, rel: &'static str| {
         let shown = day.clone();
-        let words = move || time::short_day(&shown);
+        let text = move || time::short_day(&shown);
         let target = if day == today {
             Timeline::Hot(None)
         } else {
             Timeline::Hot(Some(day))
         };
-        view! { <a href=target.to_string() rel=rel>{words}</a> }
+        view! { <a href=target.to_string() rel=rel>{text}</a> }
     };
     view! {
         <nav class="day-links" aria-label=text!(timeline.days)>
-            {previous.map(|day| view! { <span class="day-link"><Glyph icon=Icon::Previous/> {link(day, "prev")}</span> })}
-            {next.map(|day| view! { <span class="day-link">{link(day, "next")} <Glyph icon=Icon::Next/></span> })}
+            {previous.map(|day| view! { <span class="day-link"><Icon name=IconName::Previous/> {link(day, "prev")}</span> })}
+            {next.map(|day| view! { <span class="day-link">{link(day, "next")} <Icon name=IconName::Next/></span> })}
         </nav>
     }
 }
@@ -269,7 +269,7 @@ fn Archive(days: Load<Days>) -> impl IntoView {
                 placeholder,
                 sources,
             } = winner;
-            let print = Print {
+            let image = PhotoImage {
                 width,
                 height,
                 placeholder,
@@ -279,10 +279,10 @@ fn Archive(days: Load<Days>) -> impl IntoView {
             view! {
                 <li class="winner">
                     <a href=link>
-                        <Picture print sizes="180px"/>
-                        <span>{move || time::day_in_words(&day)}</span>
+                        <Picture image sizes="180px"/>
+                        <span>{move || time::long_date(&day)}</span>
                     </a>
-                    <span class="quiet"><bdi>{title}</bdi> " · " {move || language::photos(count)}</span>
+                    <span class="quiet"><bdi>{title}</bdi> " · " {move || language::photo_count(count)}</span>
                 </li>
             }
         });
@@ -296,11 +296,11 @@ fn Archive(days: Load<Days>) -> impl IntoView {
             }
         })
     };
-    // While the vote service is away there is no archive, and that is all.
+    // Without the vote service the archive is not shown.
     winners
 }
 
-/// Nothing today: yesterday's podium instead.
+/// Shown if there are no photos today: the podium of the last day.
 #[component]
 fn EmptyToday(days: Load<Days>) -> impl IntoView {
     let last = move || {
@@ -311,12 +311,12 @@ fn EmptyToday(days: Load<Days>) -> impl IntoView {
     };
     let podium = move || {
         let day = last()?;
-        let ballots = expect_context::<Ballots>();
+        let vote_states = expect_context::<VoteStates>();
         let podium = load({
             let day = day.clone();
             move || {
-                let asked = ballots.asking();
-                let first = First {
+                let asked_at = vote_states.clock();
+                let first = PageRequest {
                     first: 3,
                     after: None,
                 };
@@ -324,7 +324,7 @@ fn EmptyToday(days: Load<Days>) -> impl IntoView {
                 async move {
                     let photos: Vec<_> = page.await?.nodes.into_iter().flatten().collect();
                     for photo in &photos {
-                        ballots.receive(&photo.id, photo.votes, photo.viewer_vote, asked);
+                        vote_states.receive(&photo.id, photo.votes, photo.viewer_vote, asked_at);
                     }
                     Ok(photos)
                 }
@@ -336,35 +336,35 @@ fn EmptyToday(days: Load<Days>) -> impl IntoView {
                 let tiles = photos
                     .into_iter()
                     .enumerate()
-                    .map(|(at, photo)| view! { <Tile photo place=Signal::stored(at + 1) ranked=true/> });
+                    .map(|(at, photo)| view! { <Tile photo position=Signal::stored(at + 1) ranked=true/> });
                 view! { <div class="grid">{tiles.collect_view()}</div> }.into_any()
             },
         );
         Some(view! {
-            <h2 class="podium-heading">{move || filled!(timeline.podium, day = &time::day_in_words(&day))}</h2>
+            <h2 class="podium-heading">{move || filled!(timeline.podium, day = &time::long_date(&day))}</h2>
             {places}
         })
     };
     view! {
         <p class="empty">
-            {|| filled!(timeline.none_today, zone = &time::zone())} " " <a href=Route::Upload.to_string()>{text!(timeline.upload_first)}</a>
+            {|| filled!(timeline.none_today, zone = &time::time_zone())} " " <a href=Route::Upload.to_string()>{text!(timeline.upload_first)}</a>
         </p>
         {podium}
     }
 }
 
-/// Says that there are new photos, and shows them when asked: what one reads is never pushed away.
+/// A button that shows new photos on demand, so that the content does not move while reading.
 #[component]
 fn NewPhotos(feed: Feed) -> impl IntoView {
     let navigation = expect_context::<Navigation>();
-    let asked = Trigger::new();
+    let poll = Trigger::new();
     let timer = set_interval_with_handle(
         move || {
             if document().visibility_state() == web_sys::VisibilityState::Visible {
-                asked.notify();
+                poll.notify();
             }
         },
-        POLL_EVERY,
+        NEW_PHOTOS_POLL_INTERVAL,
     );
     on_cleanup(move || {
         if let Ok(timer) = timer {
@@ -373,8 +373,8 @@ fn NewPhotos(feed: Feed) -> impl IntoView {
     });
     let first_look = StoredValue::new(true);
     let newest = load(move || {
-        asked.track();
-        // The page has just loaded: nothing can be newer.
+        poll.track();
+        // Skips the first poll, because the page has just loaded.
         let is_first = first_look.get_value();
         first_look.set_value(false);
         async move {
@@ -399,8 +399,8 @@ fn NewPhotos(feed: Feed) -> impl IntoView {
         let count = i32::try_from(count()).unwrap_or(i32::MAX);
         (count > 0).then(|| {
             view! {
-                <button class="button new-photos" on:click=move |_| navigation.renew()>
-                    {move || language::new_photos(count)}
+                <button class="button new-photos" on:click=move |_| navigation.restart_timeline()>
+                    {move || language::new_photo_count(count)}
                 </button>
             }
         })

@@ -3,17 +3,17 @@
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 
-use crate::components::error_card::words;
-use crate::components::field::{Field, Kind};
+use crate::components::error_card::error_message;
+use crate::components::field::{Field, FieldKind};
 use crate::components::heading::Heading;
-use crate::components::icon::{Glyph, Icon};
+use crate::components::icon::{Icon, IconName};
 use crate::graphql::Id;
 use crate::language::{Text, filled, text};
 use crate::navigation::{focus, is_focus_lost};
 use crate::pages::settings::SignedInOnly;
 use crate::route::{Route, Timeline};
 use crate::session::session;
-use crate::uploads::{Item, MEDIA_TYPES, Reason, State, Uploads, listed};
+use crate::uploads::{FailureReason, MEDIA_TYPES, UploadItem, UploadState, Uploads, listed};
 
 #[component]
 pub(crate) fn UploadPage() -> impl IntoView {
@@ -35,7 +35,10 @@ fn Queue() -> impl IntoView {
         let published = uploads
             .items()
             .iter()
-            .filter(|item| item.state.with(|state| matches!(state, State::Published(_))))
+            .filter(|item| {
+                item.state
+                    .with(|state| matches!(state, UploadState::Published(_)))
+            })
             .count();
         let me = session().viewer().and_then(|viewer| viewer.user)?;
         let profile = Route::from(Timeline::Person(me.username)).to_string();
@@ -50,7 +53,7 @@ fn Queue() -> impl IntoView {
     let is_empty = move || uploads.items().is_empty();
     view! {
         <div class="drop-zone">
-            <Glyph icon=Icon::Upload/>
+            <Icon name=IconName::Upload/>
             <label class="button button-action" for="files">
                 {text!(upload.choose)}
             </label>
@@ -61,8 +64,8 @@ fn Queue() -> impl IntoView {
                 multiple=true
                 accept=MEDIA_TYPES.join(",")
                 on:change:target=move |event| {
-                    uploads.add(listed(event.target().files()));
-                    // So that choosing the same file again is noticed.
+                    uploads.add(files_in(event.target().files()));
+                    // Allows choosing the same file again.
                     event.target().set_value("");
                 }
             />
@@ -91,8 +94,8 @@ fn Queue() -> impl IntoView {
 }
 
 #[component]
-fn QueueItem(uploads: Uploads, item: Item) -> impl IntoView {
-    let Item {
+fn QueueItem(uploads: Uploads, item: UploadItem) -> impl IntoView {
+    let UploadItem {
         key,
         name,
         preview,
@@ -103,27 +106,29 @@ fn QueueItem(uploads: Uploads, item: Item) -> impl IntoView {
         ..
     } = item.clone();
     let item = StoredValue::new(item);
-    let field_error = move |field: &'static str, words: Text| {
+    let field_error = move |field: &'static str, text: Text| {
         Signal::derive(move || match state.get() {
-            State::Unpublished(_, error) if error.is_about(field) => Some(words.get().to_owned()),
+            UploadState::Unpublished(_, error) if error.is_about(field) => Some(text.get().to_owned()),
             _ => None,
         })
     };
-    // A file that is published or can never be has no form.
-    let has_form = Memo::new(move |_| !matches!(state.get(), State::Published(_) | State::Failed(_)));
-    let may_pass = Memo::new(move |_| matches!(state.get(), State::Failed(failure) if failure.may_pass));
-    let failed = Memo::new(move |_| matches!(state.get(), State::Failed(_)));
+    // Published and rejected files have no form.
+    let has_form =
+        Memo::new(move |_| !matches!(state.get(), UploadState::Published(_) | UploadState::Failed(_)));
+    let can_retry =
+        Memo::new(move |_| matches!(state.get(), UploadState::Failed(failure) if failure.can_retry));
+    let failed = Memo::new(move |_| matches!(state.get(), UploadState::Failed(_)));
     let suggestion = StoredValue::new(suggestion);
-    let suggests = move || title.with(String::is_empty) && suggestion.with_value(|words| !words.is_empty());
+    let suggests = move || title.with(String::is_empty) && suggestion.with_value(|text| !text.is_empty());
     let name_shown = move || match state.get() {
-        State::Published(_) => title.get(),
+        UploadState::Published(_) => title.get(),
         _ => name.clone(),
     };
     let remove = move || {
         uploads.remove(&item.get_value());
         focus_lost("#files");
     };
-    let can_publish = move || matches!(state.get(), State::Ready(_) | State::Unpublished(..));
+    let can_publish = move || matches!(state.get(), UploadState::Ready(_) | UploadState::Unpublished(..));
     let publish = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
         Uploads::publish(&item.get_value());
@@ -140,7 +145,7 @@ fn QueueItem(uploads: Uploads, item: Item) -> impl IntoView {
                     <Field
                         id=format!("title-{key}")
                         label=text!(photo.title)
-                        kind=Kind::Text
+                        kind=FieldKind::Text
                         value=title
                         hint=text!(upload.title_hint)
                         error=field_error("title", text!(photo.title_error))
@@ -157,7 +162,7 @@ fn QueueItem(uploads: Uploads, item: Item) -> impl IntoView {
                     <Field
                         id=format!("alt-{key}")
                         label=text!(photo.shows)
-                        kind=Kind::Paragraph
+                        kind=FieldKind::Paragraph
                         value=alt
                         hint=text!(photo.shows_hint_short)
                         optional=true
@@ -178,7 +183,7 @@ fn QueueItem(uploads: Uploads, item: Item) -> impl IntoView {
                 </Show>
                 <Show when=move || failed.get()>
                     <div class="buttons">
-                        <Show when=move || may_pass.get()>
+                        <Show when=move || can_retry.get()>
                             <button class="button" type="button" on:click=move |_| uploads.retry(&item.get_value())>
                                 {text!(error.retry)}
                             </button>
@@ -193,10 +198,10 @@ fn QueueItem(uploads: Uploads, item: Item) -> impl IntoView {
     }
 }
 
-fn state_view(state: &State) -> AnyView {
+fn state_view(state: &UploadState) -> AnyView {
     match state {
-        State::Waiting => text!(upload.waiting).into_any(),
-        State::Uploading(percent) => {
+        UploadState::Waiting => text!(upload.waiting).into_any(),
+        UploadState::Uploading(percent) => {
             let percent = percent.to_string();
             let value = percent.clone();
             view! {
@@ -206,35 +211,35 @@ fn state_view(state: &State) -> AnyView {
             }
             .into_any()
         }
-        State::Processing => text!(upload.processing).into_any(),
-        State::Ready(_) => {
+        UploadState::Processing => text!(upload.processing).into_any(),
+        UploadState::Ready(_) => {
             view! { {text!(upload.ready)} " " <span class="good">{text!(upload.location_removed)}</span> }
                 .into_any()
         }
-        State::Publishing(_) => text!(upload.publishing).into_any(),
-        State::Published(id) => view! { <Finished id=id.clone()/> }.into_any(),
-        State::Unpublished(_, error) if error.field.is_some() => {
+        UploadState::Publishing(_) => text!(upload.publishing).into_any(),
+        UploadState::Published(id) => view! { <Finished id=id.clone()/> }.into_any(),
+        UploadState::Unpublished(_, error) if error.field.is_some() => {
             view! { <span class="form-error">{text!(upload.not_yet)}</span> }.into_any()
         }
-        State::Unpublished(_, error) => {
-            let why = words(error);
-            let words = move || filled!(upload.not_published, why = why.get());
-            view! { <span class="form-error">{words}</span> }.into_any()
+        UploadState::Unpublished(_, error) => {
+            let why = error_message(error);
+            let text = move || filled!(upload.not_published, why = why.get());
+            view! { <span class="form-error">{text}</span> }.into_any()
         }
-        State::Failed(failure) => {
+        UploadState::Failed(failure) => {
             view! { <span class="form-error">{failure_view(&failure.reason)}</span> }.into_any()
         }
     }
 }
 
-fn failure_view(reason: &Reason) -> AnyView {
+fn failure_view(reason: &FailureReason) -> AnyView {
     match reason {
-        Reason::Known(words) => words.into_any(),
-        Reason::Foreign(format) => {
+        FailureReason::Known(text) => text.into_any(),
+        FailureReason::UnsupportedFormat(format) => {
             let format = format.clone();
             (move || filled!(upload.foreign, format = &format)).into_any()
         }
-        Reason::Other(message) => view! { <span lang="en">{message.clone()}</span> }.into_any(),
+        FailureReason::Other(message) => view! { <span lang="en">{message.clone()}</span> }.into_any(),
     }
 }
 
@@ -242,7 +247,7 @@ fn failure_view(reason: &Reason) -> AnyView {
 fn Finished(id: Id) -> impl IntoView {
     let link = format!("published-{}", id.inner());
     let selector = format!("[id='{link}']");
-    // The button that published it is gone.
+    // The pressed button is removed.
     Effect::new(move || focus_lost(&selector));
     view! {
         <span class="good">{text!(upload.published)} " "</span>
@@ -250,7 +255,7 @@ fn Finished(id: Id) -> impl IntoView {
     }
 }
 
-/// Gives the focus to this element if what had it is gone.
+/// Focuses the element if no element has the focus.
 fn focus_lost(selector: &str) {
     let selector = selector.to_owned();
     request_animation_frame(move || {

@@ -1,11 +1,11 @@
-//! Choosing a username, once there is an account.
+//! Choosing a username after registration.
 
 use cynic::{MutationBuilder, QueryBuilder};
 use leptos::prelude::*;
 
 use crate::api::{self, ApiError, Code};
-use crate::components::error_card::words;
-use crate::components::field::{Attempt, Field, Kind, SendButton, required};
+use crate::components::error_card::error_message;
+use crate::components::field::{Field, FieldKind, FormSubmission, SendButton, required};
 use crate::components::heading::Heading;
 use crate::graphql::schema;
 use crate::language::{Text, text};
@@ -59,9 +59,9 @@ pub(crate) fn UsernameForm(
     #[prop(into)] on_done: Callback<Me>,
     #[prop(optional, into)] initial: String,
 ) -> impl IntoView {
-    let (username, attempt, session) = (RwSignal::new(initial.clone()), Attempt::new(), session());
+    let (username, submission, session) = (RwSignal::new(initial.clone()), FormSubmission::new(), session());
     let chosen = move || username.get().trim().to_ascii_lowercase();
-    // Every keystroke asks again; the question before is aborted.
+    // Every keystroke sends a new request and aborts the previous one.
     let available = load(move || {
         let username = chosen();
         let worth_asking = is_username(&username) && username != initial;
@@ -80,8 +80,8 @@ pub(crate) fn UsernameForm(
         Some((asked, Some(true))) if asked == chosen() => Some(text!(username.free)),
         _ => None,
     };
-    let refused = attempt.on("username", username_words);
-    // Told while one types, except that the first letters are too few yet.
+    let refused = submission.field_error("username", username_error_message);
+    // Shown while typing, from the third character on.
     let error = Signal::derive(move || {
         let chosen = chosen();
         let is_taken = matches!(available.get(), Some((asked, Some(false))) if asked == chosen);
@@ -95,14 +95,14 @@ pub(crate) fn UsernameForm(
     });
     let send = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
-        if !attempt.accepts(&[("username", required(username))]) {
+        if !submission.validate(&[("username", required(username))]) {
             return;
         }
         let username = untrack(chosen);
-        attempt.send(
+        submission.submit(
             api::run(ClaimUsername::build(ByUsername { username })),
             move |ClaimUsername { claim_username }| {
-                session.renamed(claim_username.clone());
+                session.update_user(claim_username.clone());
                 on_done.run(claim_username);
             },
         );
@@ -112,7 +112,7 @@ pub(crate) fn UsernameForm(
             <Field
                 id="username"
                 label=text!(username.label)
-                kind=Kind::Username
+                kind=FieldKind::Username
                 value=username
                 hint=text!(username.hint)
                 error
@@ -120,8 +120,8 @@ pub(crate) fn UsernameForm(
             <p class="good" role="status">
                 {verdict}
             </p>
-            {attempt.rest(&["username"], words)}
-            <SendButton attempt label=text!(username.take)/>
+            {submission.form_error(&["username"], error_message)}
+            <SendButton submission label=text!(username.take)/>
         </form>
     }
 }
@@ -133,7 +133,7 @@ fn is_username(text: &str) -> bool {
         && text.bytes().all(valid)
 }
 
-fn username_words(error: &ApiError) -> Text {
+fn username_error_message(error: &ApiError) -> Text {
     match error.code {
         Code::Conflict => text!(username.refused),
         _ => text!(username.error),

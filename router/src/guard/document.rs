@@ -6,38 +6,38 @@ use std::collections::hash_map::Entry;
 use hive_router::graphql_tools::parser::{TokenKind, spanned_tokens};
 
 use super::{
-    ENTITY_KEY, MAX_ALIASES, MAX_DOCUMENT_LENGTH, MAX_NAME_LENGTH, MAX_NESTING, MAX_NUMBER_LENGTH,
-    MAX_REPEATS, MAX_SELECTIONS, MAX_SELECTIONS_OF_NAME, MAX_TOKENS, Refused,
+    ENTITY_KEY, GuardError, MAX_ALIASES, MAX_DOCUMENT_LENGTH, MAX_NAME_LENGTH, MAX_NESTING,
+    MAX_NUMBER_LENGTH, MAX_REPEATS, MAX_SELECTIONS, MAX_SELECTIONS_OF_NAME, MAX_TOKENS,
 };
 
-/// Fields that every type or the root has by the specification.
+/// Meta fields of the GraphQL specification.
 const META_FIELDS: [&str; 3] = ["__typename", "__schema", "__type"];
-/// The library names its own aliases so.
+/// The prefix of aliases that the library generates.
 const LIBRARY_ALIAS: &str = "_internal_qp_alias";
 /// Checks a document: its length, its nesting, its names, and what its fragments expand to.
 ///
-/// Text that is no document passes: the library's parser reports the error, and nothing runs.
+/// A malformed document passes, because the library's parser rejects it.
 ///
 /// # Errors
 ///
-/// Names the limit that the document exceeds, or the name that it may not use.
-pub fn check_document(source: &str) -> Result<(), Refused> {
+/// The limit that the document exceeds, or the reserved name that it uses.
+pub fn check_document(source: &str) -> Result<(), GuardError> {
     if source.len() > MAX_DOCUMENT_LENGTH {
-        return Err(Refused::Length);
+        return Err(GuardError::Length);
     }
     let tokens = match spanned_tokens(source) {
         Ok(tokens) => tokens,
-        Err(error) if error.contains("Recursion limit exceeded") => return Err(Refused::Nesting),
+        Err(error) if error.contains("Recursion limit exceeded") => return Err(GuardError::Nesting),
         Err(_) => return Ok(()),
     };
     if tokens.len() > MAX_TOKENS {
-        return Err(Refused::Tokens);
+        return Err(GuardError::Tokens);
     }
     for (kind, range) in &tokens {
         match kind {
-            TokenKind::Name if range.len() > MAX_NAME_LENGTH => return Err(Refused::NameLength),
+            TokenKind::Name if range.len() > MAX_NAME_LENGTH => return Err(GuardError::NameLength),
             TokenKind::IntValue | TokenKind::FloatValue if !is_representable(&source[range.clone()]) => {
-                return Err(Refused::Number);
+                return Err(GuardError::Number);
             }
             _ => {}
         }
@@ -54,11 +54,11 @@ type Token = (TokenKind, std::ops::Range<usize>);
 /// An operation or a fragment.
 #[derive(Default)]
 struct Definition<'d> {
-    /// Of a fragment.
+    /// The name of a fragment; `None` for an operation.
     name: Option<&'d str>,
     selections: usize,
     nesting: usize,
-    /// The fragments that are spread, and how deep.
+    /// The spread fragments, each with its nesting.
     spreads: Vec<(&'d str, usize)>,
 }
 
@@ -69,7 +69,7 @@ enum Bracket {
     Values,
 }
 
-/// How often a name is selected, and as what at first.
+/// How often a response name is selected, with its first field and arguments.
 struct Selected<'d> {
     field: &'d str,
     arguments: &'d str,
@@ -77,8 +77,8 @@ struct Selected<'d> {
     differs: bool,
 }
 
-/// Finds the definitions of a document in its tokens. Where the document does not follow the grammar anything may be
-/// found: the parser refuses it.
+/// Finds the definitions of a document in its tokens. The result for a malformed document is arbitrary, because the
+/// parser rejects it.
 struct Scan<'d> {
     source: &'d str,
     tokens: &'d [Token],
@@ -105,7 +105,7 @@ impl<'d> Scan<'d> {
         }
     }
 
-    fn definitions(mut self) -> Result<Vec<Definition<'d>>, Refused> {
+    fn definitions(mut self) -> Result<Vec<Definition<'d>>, GuardError> {
         while let Some(text) = self.text(self.at) {
             match self.tokens[self.at].0 {
                 TokenKind::Punctuator => self.punctuator(text)?,
@@ -128,7 +128,7 @@ impl<'d> Scan<'d> {
         (*kind == TokenKind::Name).then(|| self.text(at)).flatten()
     }
 
-    fn punctuator(&mut self, text: &str) -> Result<(), Refused> {
+    fn punctuator(&mut self, text: &str) -> Result<(), GuardError> {
         match text {
             "{" | "(" | "[" => self.open(text)?,
             "}" | ")" | "]" => {
@@ -142,7 +142,7 @@ impl<'d> Scan<'d> {
         Ok(())
     }
 
-    fn open(&mut self, text: &str) -> Result<(), Refused> {
+    fn open(&mut self, text: &str) -> Result<(), GuardError> {
         let is_value = text != "{" || self.open.last() == Some(&Bracket::Values);
         if self.open.is_empty() && !is_value {
             if !self.is_in_header {
@@ -157,7 +157,7 @@ impl<'d> Scan<'d> {
         });
         let nesting = self.open.len();
         if nesting > MAX_NESTING {
-            return Err(Refused::Nesting);
+            return Err(GuardError::Nesting);
         }
         if let Some(definition) = self.definitions.last_mut() {
             definition.nesting = definition.nesting.max(nesting);
@@ -204,24 +204,24 @@ impl<'d> Scan<'d> {
     }
 
     /// `name`, or `alias: name`.
-    fn field(&mut self, text: &'d str) -> Result<(), Refused> {
+    fn field(&mut self, text: &'d str) -> Result<(), GuardError> {
         let mut field = text;
         if self.text(self.at + 1) == Some(":") {
             field = self.name(self.at + 2).unwrap_or(text);
             self.at += 2;
             self.aliases += 1;
             if self.aliases > MAX_ALIASES {
-                return Err(Refused::Aliases);
+                return Err(GuardError::Aliases);
             }
             if text != field && (text.starts_with("__") || text.starts_with(LIBRARY_ALIAS)) {
-                return Err(Refused::ReservedAlias(text.to_owned()));
+                return Err(GuardError::ReservedAlias(text.to_owned()));
             }
             if text == ENTITY_KEY && field != ENTITY_KEY {
-                return Err(Refused::EntityKeyAlias);
+                return Err(GuardError::EntityKeyAlias);
             }
         }
         if field.starts_with("__") && !META_FIELDS.contains(&field) {
-            return Err(Refused::ReservedField(field.to_owned()));
+            return Err(GuardError::ReservedField(field.to_owned()));
         }
         let arguments = self.arguments();
         let selected = self.selected.entry(text).or_insert(Selected {
@@ -233,10 +233,10 @@ impl<'d> Scan<'d> {
         selected.count += 1;
         selected.differs |= (selected.field, selected.arguments) != (field, arguments);
         if selected.differs && selected.count > MAX_REPEATS {
-            return Err(Refused::Repeats(text.to_owned()));
+            return Err(GuardError::Repeats(text.to_owned()));
         }
         if selected.count > MAX_SELECTIONS_OF_NAME {
-            return Err(Refused::SelectionsOfName(text.to_owned()));
+            return Err(GuardError::SelectionsOfName(text.to_owned()));
         }
         if let Some(definition) = self.definitions.last_mut() {
             definition.selections += 1;
@@ -244,7 +244,7 @@ impl<'d> Scan<'d> {
         Ok(())
     }
 
-    /// The arguments of the field, as they are written.
+    /// The source text of the field's arguments.
     fn arguments(&self) -> &'d str {
         let mut depth = 0_usize;
         let mut end = 0;
@@ -276,7 +276,7 @@ struct Size {
 struct Expansion(Vec<Size>);
 
 impl Expansion {
-    fn new(definitions: &[Definition]) -> Result<Self, Refused> {
+    fn new(definitions: &[Definition]) -> Result<Self, GuardError> {
         let mut fragments = HashMap::new();
         for (index, definition) in definitions.iter().enumerate() {
             let Some(name) = definition.name else { continue };
@@ -284,12 +284,12 @@ impl Expansion {
                 Entry::Vacant(entry) => {
                     entry.insert(index);
                 }
-                Entry::Occupied(_) => return Err(Refused::DuplicateFragment(name.to_owned())),
+                Entry::Occupied(_) => return Err(GuardError::DuplicateFragment(name.to_owned())),
             }
         }
         let mut sizes: Vec<Option<Size>> = vec![None; definitions.len()];
         let mut is_on_path = vec![false; definitions.len()];
-        // Definitions that are being expanded, each with the number of its spreads that are done.
+        // Definitions that are being expanded, each with the number of processed spreads.
         let mut path: Vec<(usize, usize)> = Vec::new();
         for start in 0..definitions.len() {
             if sizes[start].is_some() {
@@ -303,7 +303,7 @@ impl Expansion {
                     *done += 1;
                     match fragments.get(name) {
                         Some(&next) if is_on_path[next] => {
-                            return Err(Refused::FragmentCycle((*name).to_owned()));
+                            return Err(GuardError::FragmentCycle((*name).to_owned()));
                         }
                         Some(&next) if sizes[next].is_none() => {
                             is_on_path[next] = true;
@@ -333,16 +333,16 @@ impl Expansion {
         Ok(Self(sizes.into_iter().map(Option::unwrap_or_default).collect()))
     }
 
-    fn check(&self) -> Result<(), Refused> {
+    fn check(&self) -> Result<(), GuardError> {
         if self.0.iter().any(|size| size.nesting > MAX_NESTING) {
-            return Err(Refused::Nesting);
+            return Err(GuardError::Nesting);
         }
         let selections = self
             .0
             .iter()
             .fold(0_usize, |sum, size| sum.saturating_add(size.selections));
         if selections > MAX_SELECTIONS {
-            return Err(Refused::Selections);
+            return Err(GuardError::Selections);
         }
         Ok(())
     }

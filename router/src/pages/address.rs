@@ -7,7 +7,7 @@ use crate::path::{is_day, is_name, is_photo_id, without_trailing_slash};
 
 /// The page at an address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Shown {
+pub(crate) enum PageRoute {
     Latest,
     /// A day of the archive, or today.
     Hot(Option<NaiveDate>),
@@ -20,7 +20,7 @@ pub(crate) enum Shown {
     Nothing,
 }
 
-impl Shown {
+impl PageRoute {
     pub(crate) fn at(path: &str) -> Self {
         let path = without_trailing_slash(path);
         match path {
@@ -38,7 +38,7 @@ impl Shown {
         }
     }
 
-    /// The address, in the bar, of the timeline that is shown. A day of the archive belongs to Hot.
+    /// The path of the timeline that the app bar highlights. A day of the archive belongs to Hot.
     pub(crate) fn timeline(&self) -> Option<&'static str> {
         match self {
             Self::Latest => Some("/"),
@@ -48,7 +48,7 @@ impl Shown {
         }
     }
 
-    /// The paths that carry a name: a day, a photo, a person.
+    /// Paths with a parameter: a day, a photo or a user.
     fn named(path: &str) -> Option<Self> {
         if let Some(day) = path.strip_prefix("/hot/") {
             return day_of(day).map(|day| Self::Hot(Some(day)));
@@ -74,46 +74,49 @@ mod tests {
     use crate::route::Route;
 
     #[test]
-    fn addresses_are_told_apart() {
+    fn paths_are_parsed() {
         let id = "01936f5e-7c00-7000-8000-000000000001";
-        assert_eq!(Shown::at("/"), Shown::Latest);
-        assert_eq!(Shown::at("/hot/"), Shown::Hot(None));
+        assert_eq!(PageRoute::at("/"), PageRoute::Latest);
+        assert_eq!(PageRoute::at("/hot/"), PageRoute::Hot(None));
         assert_eq!(
-            Shown::at("/hot/2026-11-22"),
-            Shown::Hot(NaiveDate::from_ymd_opt(2026, 11, 22))
+            PageRoute::at("/hot/2026-11-22"),
+            PageRoute::Hot(NaiveDate::from_ymd_opt(2026, 11, 22))
         );
-        assert_eq!(Shown::at(&format!("/p/{id}")), Shown::Photo(id.parse().unwrap()));
-        assert_eq!(Shown::at("/@ada"), Shown::Person("ada".to_owned()));
-        assert_eq!(Shown::at("/login"), Shown::App("account.sign_in"));
+        assert_eq!(
+            PageRoute::at(&format!("/p/{id}")),
+            PageRoute::Photo(id.parse().unwrap())
+        );
+        assert_eq!(PageRoute::at("/@ada"), PageRoute::Person("ada".to_owned()));
+        assert_eq!(PageRoute::at("/login"), PageRoute::App("account.sign_in"));
     }
 
-    /// The app reads the same table, in `frontend/src/route.rs`.
+    /// `frontend/src/route.rs` has the same cases.
     #[test]
     fn addresses_show_the_same_as_in_the_app() {
         let table: Vec<(String, String)> =
             serde_json::from_str(include_str!("../../../frontend/src/routes.json")).unwrap();
         for (path, expected) in table {
             let shown = match Route::parse(&path) {
-                Route::Page(path) => Shown::at(&path),
-                _ => Shown::Nothing,
+                Route::Page(path) => PageRoute::at(&path),
+                _ => PageRoute::Nothing,
             };
             let shown = match shown {
-                Shown::Latest => "timeline /".to_owned(),
-                Shown::Hot(None) => "timeline /hot".to_owned(),
-                Shown::Hot(Some(day)) => format!("timeline /hot/{day}"),
-                Shown::Trending => "timeline /trending".to_owned(),
-                Shown::Person(name) => format!("timeline /@{name}"),
-                Shown::Photo(id) => format!("photo {id}"),
-                Shown::App(_) => "app".to_owned(),
-                Shown::AboutRanking => "about".to_owned(),
-                Shown::Nothing => "nothing".to_owned(),
+                PageRoute::Latest => "timeline /".to_owned(),
+                PageRoute::Hot(None) => "timeline /hot".to_owned(),
+                PageRoute::Hot(Some(day)) => format!("timeline /hot/{day}"),
+                PageRoute::Trending => "timeline /trending".to_owned(),
+                PageRoute::Person(name) => format!("timeline /@{name}"),
+                PageRoute::Photo(id) => format!("photo {id}"),
+                PageRoute::App(_) => "app".to_owned(),
+                PageRoute::AboutRanking => "about".to_owned(),
+                PageRoute::Nothing => "nothing".to_owned(),
             };
             assert_eq!(shown, expected, "{path}");
         }
     }
 
     #[test]
-    fn what_nobody_knows_is_nothing() {
+    fn unknown_paths_are_not_found() {
         for path in [
             "/nowhere",
             "/index.html",
@@ -129,8 +132,11 @@ mod tests {
             "/@%22%3E",
             "/about",
         ] {
-            assert_eq!(Shown::at(path), Shown::Nothing, "{path}");
+            assert_eq!(PageRoute::at(path), PageRoute::Nothing, "{path}");
         }
-        assert_eq!(Shown::at(&format!("/@{}", "a".repeat(65))), Shown::Nothing);
+        assert_eq!(
+            PageRoute::at(&format!("/@{}", "a".repeat(65))),
+            PageRoute::Nothing
+        );
     }
 }

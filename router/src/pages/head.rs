@@ -2,35 +2,35 @@
 
 use maud::{Markup, html};
 
-use super::markup::{EAGER, ROW, tile_frame, tile_sizes};
+use super::markup::{EAGER_IMAGES, ROW_HEIGHT, tile_frame, tile_sizes};
 use super::style::Style;
 use crate::bidi::isolated;
-use crate::photos::{Photo, Print};
+use crate::graph_types::{Photo, PhotoImage};
 
-const SITE: &str = "Proofsheet";
-/// The widest picture that other sites are told of.
+const SITE_NAME: &str = "Proofsheet";
+/// Maximum width of the image in link previews, in pixels.
 const SHARED_WIDTH: u32 = 1280;
-/// More of a description is cut off by those who show it.
-const LONGEST_DESCRIPTION: usize = 200;
-/// How wide the rows of a usual window are, and what lies between two tiles.
-const WINDOW: u32 = 1232;
-const GAP: u32 = 12;
-/// Where the app's rows begin: below, photos lie in one column.
-const WITH_ROWS: &str = "(min-width: 600px)";
+/// Maximum length of a description in characters. Link previews cut longer ones.
+const MAX_DESCRIPTION_LENGTH: usize = 200;
+/// Width of rows in a common window, and the gap between tiles, in pixels.
+const PAGE_WIDTH: u32 = 1232;
+const GRID_GAP: u32 = 12;
+/// Media query of the row layout. Narrower windows have one column.
+const ROW_LAYOUT: &str = "(min-width: 600px)";
 
 /// The head of one page.
 pub(super) struct Head {
     title: String,
     description: String,
     kind: &'static str,
-    /// The address that the page should be known by; none if it should not be known.
+    /// The canonical path; `None` for pages that are not indexed.
     path: Option<String>,
     image: Option<SharedImage>,
     preloads: Vec<Preload>,
-    feed: Option<Feed>,
+    feed: Option<FeedLink>,
 }
 
-/// The picture that stands for the page elsewhere.
+/// The image in link previews.
 struct SharedImage {
     path: String,
     width: u32,
@@ -38,7 +38,7 @@ struct SharedImage {
     alt: String,
 }
 
-/// A picture that is in view at once.
+/// A preloaded image.
 struct Preload {
     media_type: String,
     srcset: String,
@@ -47,7 +47,7 @@ struct Preload {
 }
 
 /// A feed that the page links to.
-struct Feed {
+struct FeedLink {
     title: String,
     path: String,
 }
@@ -56,7 +56,7 @@ impl Head {
     pub(super) fn new(title: &str, description: &str) -> Self {
         Self {
             title: title.to_owned(),
-            description: shortened(description),
+            description: truncate(description),
             kind: "website",
             path: None,
             image: None,
@@ -65,42 +65,42 @@ impl Head {
         }
     }
 
-    pub(super) fn at(mut self, path: String) -> Self {
+    pub(super) fn with_path(mut self, path: String) -> Self {
         self.path = Some(path);
         self
     }
 
-    /// Not to be known by its address.
-    pub(super) fn unlisted(mut self) -> Self {
+    /// Excludes the page from indexing.
+    pub(super) fn without_path(mut self) -> Self {
         self.path = None;
         self
     }
 
-    pub(super) fn of_kind(mut self, kind: &'static str) -> Self {
+    pub(super) fn with_kind(mut self, kind: &'static str) -> Self {
         self.kind = kind;
         self
     }
 
     pub(super) fn with_feed(mut self, title: String, path: String) -> Self {
-        self.feed = Some(Feed { title, path });
+        self.feed = Some(FeedLink { title, path });
         self
     }
 
-    /// The picture of a page that shows one.
-    pub(super) fn with_picture(mut self, print: &Print, sizes: &str) -> Self {
-        self.image = shared(print);
-        self.preloads.extend(preload(print, sizes.to_owned(), None));
+    /// Sets the image of a page with one photo.
+    pub(super) fn with_picture(mut self, image: &PhotoImage, sizes: &str) -> Self {
+        self.image = shared_image(image);
+        self.preloads.extend(preload(image, sizes.to_owned(), None));
         self
     }
 
-    /// The first row of a timeline; on a narrow screen, the first photo.
+    /// Preloads the first row of a timeline; on a narrow screen, the first photo.
     pub(super) fn with_photos(mut self, photos: &[Photo], first_leads: bool) -> Self {
-        self.image = photos.first().and_then(|photo| shared(&photo.print));
-        let count = if first_leads { 1 } else { in_first_row(photos) };
-        for (at, Photo { print, .. }) in photos.iter().take(count).enumerate() {
-            let media = (at > 0).then_some(WITH_ROWS);
+        self.image = photos.first().and_then(|photo| shared_image(&photo.image));
+        let count = if first_leads { 1 } else { first_row_count(photos) };
+        for (at, Photo { image, .. }) in photos.iter().take(count).enumerate() {
+            let media = (at > 0).then_some(ROW_LAYOUT);
             self.preloads
-                .extend(preload(print, tile_sizes(print, first_leads), media));
+                .extend(preload(image, tile_sizes(image, first_leads), media));
         }
         self
     }
@@ -108,7 +108,7 @@ impl Head {
     /// `base` is the public URL of the site, without a slash at its end.
     pub(super) fn markup(&self, base: &str, style: &Style) -> Markup {
         let (name, description) = (isolated(&self.title), isolated(&self.description));
-        let title = format!("{name} · {SITE}");
+        let title = format!("{name} · {SITE_NAME}");
         html! {
             title { (title) }
             meta name="description" content=(description);
@@ -117,7 +117,7 @@ impl Head {
             } @else {
                 meta name="robots" content="noindex, nofollow";
             }
-            meta property="og:site_name" content=(SITE);
+            meta property="og:site_name" content=(SITE_NAME);
             meta property="og:type" content=(self.kind);
             meta property="og:title" content=(name);
             meta property="og:description" content=(description);
@@ -127,7 +127,7 @@ impl Head {
             (self.image_markup(base))
             meta name="twitter:title" content=(name);
             meta name="twitter:description" content=(description);
-            @if let Some(Feed { title, path }) = &self.feed {
+            @if let Some(FeedLink { title, path }) = &self.feed {
                 link rel="alternate" type="application/atom+xml" title=(title) href={ (base) (path) };
             }
             @for Preload { media_type, srcset, sizes, media } in &self.preloads {
@@ -160,19 +160,19 @@ impl Head {
     }
 }
 
-fn shared(print: &Print) -> Option<SharedImage> {
-    let image = print.jpeg_up_to(SHARED_WIDTH)?;
+fn shared_image(image: &PhotoImage) -> Option<SharedImage> {
+    let rendition = image.jpeg_up_to(SHARED_WIDTH)?;
     Some(SharedImage {
-        path: image.path.to_owned(),
-        width: image.width,
-        height: image.height,
-        alt: isolated(print.alt()),
+        path: rendition.path.to_owned(),
+        width: rendition.width,
+        height: rendition.height,
+        alt: isolated(image.alt()),
     })
 }
 
-/// Of the best format; a browser that does not read it ignores this, and waits for the picture element.
-fn preload(print: &Print, sizes: String, media: Option<&'static str>) -> Option<Preload> {
-    let best = print.sources.first()?;
+/// Preloads the best format. Browsers without support for it ignore the preload.
+fn preload(image: &PhotoImage, sizes: String, media: Option<&'static str>) -> Option<Preload> {
+    let best = image.sources.first()?;
     Some(Preload {
         media_type: best.media_type.clone(),
         srcset: best.srcset.clone(),
@@ -181,12 +181,12 @@ fn preload(print: &Print, sizes: String, media: Option<&'static str>) -> Option<
     })
 }
 
-/// How many photos the first row of a usual window has.
-fn in_first_row(photos: &[Photo]) -> usize {
-    let mut left = WINDOW + GAP;
+/// The number of photos in the first row of a common window.
+fn first_row_count(photos: &[Photo]) -> usize {
+    let mut left = PAGE_WIDTH + GRID_GAP;
     let fits = |photo: &&Photo| {
-        let (wide, high) = tile_frame(&photo.print);
-        let width = u64::from(ROW) * u64::from(wide) / u64::from(high.max(1)) + u64::from(GAP);
+        let (wide, high) = tile_frame(&photo.image);
+        let width = u64::from(ROW_HEIGHT) * u64::from(wide) / u64::from(high.max(1)) + u64::from(GRID_GAP);
         match u32::try_from(width)
             .ok()
             .and_then(|width| left.checked_sub(width))
@@ -198,17 +198,17 @@ fn in_first_row(photos: &[Photo]) -> usize {
             None => false,
         }
     };
-    photos.iter().take(EAGER).take_while(fits).count().max(1)
+    photos.iter().take(EAGER_IMAGES).take_while(fits).count().max(1)
 }
 
-/// One line, cut between words.
-fn shortened(text: &str) -> String {
+/// Truncates a text to one line, between words.
+fn truncate(text: &str) -> String {
     let mut line = String::new();
     for word in text.split_whitespace() {
         let space = usize::from(!line.is_empty());
-        if line.chars().count() + space + word.chars().count() > LONGEST_DESCRIPTION {
-            let left = LONGEST_DESCRIPTION.saturating_sub(line.chars().count() + space);
-            // One word as long as the text would leave nothing.
+        if line.chars().count() + space + word.chars().count() > MAX_DESCRIPTION_LENGTH {
+            let left = MAX_DESCRIPTION_LENGTH.saturating_sub(line.chars().count() + space);
+            // A single long word is cut.
             if line.is_empty() {
                 line.extend(word.chars().take(left));
             }
@@ -246,12 +246,12 @@ mod tests {
     }
 
     #[test]
-    fn a_title_does_nothing() {
+    fn titles_are_escaped() {
         let title = "\"><script>alert(1)</script>";
         let photo = photo(title, 3000, 2000);
         let head = Head::new(title, title)
-            .at(photo.path())
-            .with_picture(&photo.print, "100vw");
+            .with_path(photo.path())
+            .with_picture(&photo.image, "100vw");
         let text = text(&head);
         assert!(!text.contains("<script") && !text.contains("\"\">"), "{text}");
         assert!(
@@ -261,11 +261,11 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_whole_for_those_who_read_them_elsewhere() {
+    fn addresses_in_metadata_are_absolute() {
         let photo = photo("A heron", 3000, 2000);
         let head = Head::new("A heron", "")
-            .at(photo.path())
-            .with_picture(&photo.print, "100vw")
+            .with_path(photo.path())
+            .with_picture(&photo.image, "100vw")
             .with_feed("Latest".to_owned(), "/feeds/latest.atom".to_owned());
         let text = text(&head);
         for part in [
@@ -279,31 +279,31 @@ mod tests {
     }
 
     #[test]
-    fn the_first_row_is_fetched_early_and_on_a_phone_the_first_photo() {
+    fn the_first_row_is_preloaded() {
         let wide: Vec<_> = (0..6).map(|_| photo("", 1600, 900)).collect();
         let head = Head::new("Latest", "").with_photos(&wide, false);
         let media: Vec<_> = head.preloads.iter().map(|preload| preload.media).collect();
-        assert_eq!(media, [None, Some(WITH_ROWS)], "426 pixels each");
+        assert_eq!(media, [None, Some(ROW_LAYOUT)], "426 pixels each");
         let narrow: Vec<_> = (0..6).map(|_| photo("", 900, 1600)).collect();
         assert_eq!(
             Head::new("", "").with_photos(&narrow, false).preloads.len(),
-            EAGER
+            EAGER_IMAGES
         );
         assert_eq!(Head::new("", "").with_photos(&narrow, true).preloads.len(), 1);
         assert!(Head::new("", "").with_photos(&[], false).preloads.is_empty());
     }
 
     #[test]
-    fn descriptions_are_one_short_line() {
-        assert_eq!(shortened(" a \n\n b "), "a b");
-        let long = shortened(&"word ".repeat(100));
+    fn descriptions_are_truncated() {
+        assert_eq!(truncate(" a \n\n b "), "a b");
+        let long = truncate(&"word ".repeat(100));
         assert!(
-            long.ends_with("word…") && long.chars().count() <= LONGEST_DESCRIPTION + 1,
+            long.ends_with("word…") && long.chars().count() <= MAX_DESCRIPTION_LENGTH + 1,
             "{long}"
         );
         assert_eq!(
-            shortened(&"x".repeat(300)).chars().count(),
-            LONGEST_DESCRIPTION + 1
+            truncate(&"x".repeat(300)).chars().count(),
+            MAX_DESCRIPTION_LENGTH + 1
         );
     }
 }

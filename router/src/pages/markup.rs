@@ -1,58 +1,58 @@
-//! The HTML of a page before the app runs, and without it: the elements and classes that the app's components make
-//! (`frontend/src/components`, `frontend/src/pages`), so that nothing moves when the app draws the same.
+//! The HTML of rendered pages. Elements and classes are those of the app's components (`frontend/src/components`,
+//! `frontend/src/pages`), so that the layout does not shift when the app takes over.
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use chrono_tz::Tz;
 use maud::{Markup, html};
 
-use super::Draft;
+use super::RenderState;
 use crate::bidi::isolated;
+use crate::graph_types::{Comment, HotDay, Nodes, Person, Photo, PhotoImage, Votes};
 use crate::language::Language;
-use crate::photos::{Comment, HotDay, Nodes, Person, Photo, Print, Votes};
 
-/// How high a row of tiles is meant to be.
-pub(super) const ROW: u32 = 240;
-/// So many photos are in view at once, or nearly.
-pub(super) const EAGER: usize = 4;
-const LONGEST_COMMENT: u32 = 2000;
+/// Target height of a row of tiles, in pixels.
+pub(super) const ROW_HEIGHT: u32 = 240;
+/// Number of photos that are loaded without waiting for scrolling.
+pub(super) const EAGER_IMAGES: usize = 4;
+const MAX_COMMENT_LENGTH: u32 = 2000;
 
 /// The icons, as `frontend/src/components/icon` draws them.
-const UP: &str = "M12 4.5 20 14h-5v5.5H9V14H4z";
-const DOWN: &str = "M12 19.5 4 10h5V4.5h6V10h5z";
-const COMMENT: &str = "M4 5h16v11h-9l-4.5 4v-4H4z";
-const PREVIOUS: &str = "M14.5 5.5 8 12l6.5 6.5";
-const NEXT: &str = "M9.5 5.5 16 12l-6.5 6.5";
+const UP_ICON: &str = "M12 4.5 20 14h-5v5.5H9V14H4z";
+const DOWN_ICON: &str = "M12 19.5 4 10h5V4.5h6V10h5z";
+const COMMENT_ICON: &str = "M4 5h16v11h-9l-4.5 4v-4H4z";
+const PREVIOUS_ICON: &str = "M14.5 5.5 8 12l6.5 6.5";
+const NEXT_ICON: &str = "M9.5 5.5 16 12l-6.5 6.5";
 
 /// A timeline's page.
 pub(super) struct Timeline<'p> {
     pub(super) title: &'p str,
-    pub(super) words: &'p str,
+    pub(super) description: &'p str,
     pub(super) ranked: bool,
-    /// Today, or a day of the archive; none on the other timelines.
+    /// The day of Hot; `None` on other timelines.
     pub(super) day: Option<Day>,
     pub(super) page: &'p Nodes<Photo>,
-    /// The address without a query.
+    /// The path without a query string.
     pub(super) path: &'p str,
     pub(super) archive: &'p [HotDay],
-    /// The best of the last day that had photos, while today has none.
+    /// The best photos of the last day with photos, if today has none.
     pub(super) podium: Option<(NaiveDate, &'p [Photo])>,
 }
 
 /// A day of Hot.
 #[derive(Clone, Copy)]
 pub(super) struct Day {
-    pub(super) shown: NaiveDate,
+    pub(super) date: NaiveDate,
     pub(super) today: NaiveDate,
-    /// Where it begins and ends.
+    /// The time zone in which the day begins.
     pub(super) time_zone: Tz,
-    /// Whether the address names the day.
+    /// Whether the path contains the day.
     pub(super) is_named: bool,
 }
 
-pub(super) fn timeline(draft: &mut Draft, timeline: &Timeline<'_>) -> Markup {
+pub(super) fn timeline(state: &mut RenderState, timeline: &Timeline<'_>) -> Markup {
     let Timeline {
         title,
-        words,
+        description,
         ranked,
         day,
         page,
@@ -60,64 +60,64 @@ pub(super) fn timeline(draft: &mut Draft, timeline: &Timeline<'_>) -> Markup {
         archive,
         podium,
     } = timeline;
-    let language = draft.language;
+    let language = state.language;
     html! {
         div.timeline-head {
             h1.heading { (title) }
-            p.quiet { (words) }
+            p.quiet { (description) }
             @if let Some(day) = day { (day_links(language, *day)) }
         }
         (without_scripts(language))
-        (grid(draft, page, path, Ranks { are_shown: *ranked, first_leads: day.is_some() && *ranked }))
+        (grid(state, page, path, GridOptions { ranked: *ranked, first_leads: day.is_some() && *ranked }))
         @if page.nodes.iter().flatten().next().is_none() {
             @match day {
                 Some(Day { is_named: false, time_zone, .. }) => {
                     p.empty {
-                        (language.filled("timeline.none_today", time_zone.name())) " " (upload_first(language))
+                        (language.format("timeline.none_today", time_zone.name())) " " (upload_first(language))
                     }
                     @if let Some((day, photos)) = podium {
-                        h2.podium-heading { (language.filled("timeline.podium", &language.day(*day))) }
+                        h2.podium-heading { (language.format("timeline.podium", &language.day(*day))) }
                         div.grid {
-                            @for (at, photo) in photos.iter().enumerate() { (tile(draft, photo, Place { at, ranked: true, leads: false })) }
+                            @for (at, photo) in photos.iter().enumerate() { (tile(state, photo, TilePosition { at, ranked: true, leads: false })) }
                         }
                     }
                 }
-                Some(Day { shown, today, .. }) => {
+                Some(Day { date, today, .. }) => {
                     p.empty {
-                        (language.text(if shown > today { "timeline.not_begun" } else { "timeline.none_that_day" }))
+                        (language.text(if date > today { "timeline.not_begun" } else { "timeline.none_that_day" }))
                         " " a href="/hot" { (language.text("timeline.see_today")) }
                     }
                 }
                 None => p.empty { (language.text("timeline.none")) " " (upload_first(language)) },
             }
         }
-        (winners(draft, archive))
+        (winners(state, archive))
     }
 }
 
 pub(super) fn profile(
-    draft: &mut Draft,
+    state: &mut RenderState,
     person: &Person,
     bio: Option<&str>,
     joined_at: DateTime<Utc>,
     page: &Nodes<Photo>,
 ) -> Markup {
-    let language = draft.language;
+    let language = state.language;
     html! {
         div.profile-head {
             h1.heading dir="auto" { (person.display_name) }
-            p.quiet { "@" (person.username) " · " (language.text("profile.joined")) " " (moment(language, joined_at)) }
+            p.quiet { "@" (person.username) " · " (language.text("profile.joined")) " " (time_element(language, joined_at)) }
             @if let Some(bio) = bio { p.profile-bio dir="auto" { (bio) } }
         }
         (without_scripts(language))
-        (grid(draft, page, &person.path(), Ranks { are_shown: false, first_leads: false }))
+        (grid(state, page, &person.path(), GridOptions { ranked: false, first_leads: false }))
         @if page.nodes.iter().flatten().next().is_none() { p.empty { (language.text("timeline.none")) } }
     }
 }
 
-pub(super) fn photo(draft: &mut Draft, photo: &Photo) -> Markup {
+pub(super) fn photo(state: &mut RenderState, photo: &Photo) -> Markup {
     let Photo {
-        print,
+        image,
         author,
         votes,
         published_at,
@@ -125,25 +125,25 @@ pub(super) fn photo(draft: &mut Draft, photo: &Photo) -> Markup {
         comment_count,
         ..
     } = photo;
-    let language = draft.language;
-    let frame = draft.style.frame(print, (print.width, print.height));
+    let language = state.language;
+    let frame = state.style.frame(image, (image.width, image.height));
     html! {
         div.photo-page {
             article.photo aria-labelledby="photo-title" {
                 div class={ "photo-stage " (frame) } {
-                    div.photo-area { div.photo-print { (picture(print, &photo_sizes(print), 0)) } }
+                    div.photo-area { div.photo-image { (picture(image, &photo_sizes(image), 0)) } }
                     div.photo-tools {
-                        @if let Some(alt) = &print.alt_text {
+                        @if let Some(alt) = &image.alt_text {
                             details.photo-alt { summary { (language.text("photo.alt")) } p dir="auto" { (alt) } }
                         }
                     }
                 }
                 div.photo-side {
                     header.photo-head {
-                        h1.heading { span #photo-title dir="auto" { (print.title) } }
+                        h1.heading { span #photo-title dir="auto" { (image.title) } }
                         p {
                             (byline(language, author.as_ref()))
-                            @if let Some(at) = published_at { " · " (moment(language, *at)) }
+                            @if let Some(at) = published_at { " · " (time_element(language, *at)) }
                         }
                         div.photo-votes { (score(language, votes.as_ref())) }
                     }
@@ -172,18 +172,18 @@ pub(super) fn photo(draft: &mut Draft, photo: &Photo) -> Markup {
     }
 }
 
-/// A photo, a person or an address that is not there.
-pub(super) fn nothing(language: Language, heading: &str, words: &str) -> Markup {
+/// The content of a 404 page.
+pub(super) fn not_found(language: Language, heading: &str, description: &str) -> Markup {
     html! {
         div.page {
             h1.heading { (heading) }
-            p { (words) }
+            p { (description) }
             p { a href="/" { (language.text("photo.see_latest")) } }
         }
     }
 }
 
-/// A page that only the app can show.
+/// The content of a page that only the app can render.
 pub(super) fn app_only(language: Language) -> Markup {
     html! { noscript { p.empty { (language.text("page.needs_scripts")) } } }
 }
@@ -196,18 +196,18 @@ fn upload_first(language: Language) -> Markup {
     html! { a href="/upload" { (language.text("timeline.upload_first")) } }
 }
 
-/// The explanation of a timeline's order.
+/// Options of a grid.
 #[derive(Clone, Copy)]
-struct Ranks {
-    are_shown: bool,
+struct GridOptions {
+    ranked: bool,
     first_leads: bool,
 }
 
-fn grid(draft: &mut Draft, page: &Nodes<Photo>, path: &str, ranks: Ranks) -> Markup {
-    let Ranks {
-        are_shown: ranked,
+fn grid(state: &mut RenderState, page: &Nodes<Photo>, path: &str, options: GridOptions) -> Markup {
+    let GridOptions {
+        ranked,
         first_leads: leads,
-    } = ranks;
+    } = options;
     let next = page
         .page_info
         .end_cursor
@@ -216,59 +216,59 @@ fn grid(draft: &mut Draft, page: &Nodes<Photo>, path: &str, ranks: Ranks) -> Mar
     let photos: Vec<&Photo> = page.nodes.iter().flatten().collect();
     html! {
         div.grid.grid-leads[leads] {
-            @for (at, photo) in photos.iter().enumerate() { (tile(draft, photo, Place { at, ranked, leads: leads && at == 0 })) }
+            @for (at, photo) in photos.iter().enumerate() { (tile(state, photo, TilePosition { at, ranked, leads: leads && at == 0 })) }
         }
-        // The app watches this place to know when to load more.
+        // The app observes this element to load more.
         div {}
         @if !photos.is_empty() && !page.page_info.has_next_page {
-            p.grid-end.quiet { (draft.language.text("grid.end")) }
+            p.grid-end.quiet { (state.language.text("grid.end")) }
         }
-        // The app loads more by itself.
+        // The app loads further pages by scrolling.
         @if let Some(cursor) = next {
             noscript {
                 p.grid-end {
-                    a.button rel="next" href={ (path) "?after=" (cursor) } { (draft.language.text("grid.more")) }
+                    a.button rel="next" href={ (path) "?after=" (cursor) } { (state.language.text("grid.more")) }
                 }
             }
         }
     }
 }
 
-/// Where a tile stands on its timeline.
-struct Place {
+/// The position of a tile on its timeline.
+struct TilePosition {
     at: usize,
     ranked: bool,
-    /// Whether it has a row to itself.
+    /// Whether the tile fills a row.
     leads: bool,
 }
 
-fn tile(draft: &mut Draft, photo: &Photo, Place { at, ranked, leads }: Place) -> Markup {
-    let print = &photo.print;
-    let (wide, high) = tile_frame(print);
+fn tile(state: &mut RenderState, photo: &Photo, TilePosition { at, ranked, leads }: TilePosition) -> Markup {
+    let image = &photo.image;
+    let (wide, high) = tile_frame(image);
     // A portrait would leave most of the row empty.
     let leads = leads && wide > high;
-    let language = draft.language;
-    let frame = draft.style.frame(print, (wide, high));
-    let is_strip = is_strip(print);
+    let language = state.language;
+    let frame = state.style.frame(image, (wide, high));
+    let is_strip = is_strip(image);
     let (path, label) = (photo.path(), format!("photo-{}-title", photo.id));
     html! {
         article class={ "tile " (frame) @if leads { " leads" } } aria-labelledby=(label) {
-            a.frame.is-strip[is_strip] href=(path) tabindex="-1" { (picture(print, &tile_sizes(print, leads), at)) }
+            a.frame.is-strip[is_strip] href=(path) tabindex="-1" { (picture(image, &tile_sizes(image, leads), at)) }
             div.tile-caption {
                 div.tile-words {
                     h2.tile-title id=(label) {
                         @if ranked {
                             span.frame-number { span.visually-hidden { (language.text("grid.rank")) " " } (at + 1) " " }
                         }
-                        a href=(path) dir="auto" { (print.title) }
+                        a href=(path) dir="auto" { (image.title) }
                     }
                     p.tile-author { (byline(language, photo.author.as_ref())) }
                 }
                 div.tile-actions {
                     (score(language, photo.votes.as_ref()))
                     @if let Some(count) = photo.comment_count {
-                        a.tile-comments href=(path) aria-label=(language.counted(count, "count.one_comment", "count.comments")) {
-                            (glyph(COMMENT)) (count)
+                        a.tile-comments href=(path) aria-label=(language.format_count(count, "count.one_comment", "count.comments")) {
+                            (icon(COMMENT_ICON)) (count)
                         }
                     }
                 }
@@ -277,30 +277,30 @@ fn tile(draft: &mut Draft, photo: &Photo, Place { at, ranked, leads }: Place) ->
     }
 }
 
-/// The shape of a tile, as two sides. Strips and panoramas keep theirs inside a frame that is less extreme.
-pub(super) fn tile_frame(print: &Print) -> (u32, u32) {
-    let (width, height) = (u64::from(print.width), u64::from(print.height));
-    if is_strip(print) {
+/// The aspect ratio of a tile as width and height. Strips and panoramas get a less extreme frame.
+pub(super) fn tile_frame(image: &PhotoImage) -> (u32, u32) {
+    let (width, height) = (u64::from(image.width), u64::from(image.height));
+    if is_strip(image) {
         (1, 2)
     } else if width * 2 > height * 5 {
         (5, 2)
     } else {
-        (print.width, print.height)
+        (image.width, image.height)
     }
 }
 
-/// Whether it is shown as high as its tile, and narrower.
-fn is_strip(print: &Print) -> bool {
-    u64::from(print.height) > 2 * u64::from(print.width)
+/// Whether the photo is narrower than its tile.
+fn is_strip(image: &PhotoImage) -> bool {
+    u64::from(image.height) > 2 * u64::from(image.width)
 }
 
-/// How wide the picture of a tile will be, in the words of the app's own tile. Rows stretch to fill their line, by a
-/// third more often than not.
-pub(super) fn tile_sizes(print: &Print, leads: bool) -> String {
-    let (wide, high) = tile_frame(print);
-    let (width, height) = (print.width, print.height);
-    // A strip leads no row.
-    if is_strip(print) {
+/// The `sizes` attribute of a tile's image, equal to that of the app's tile. Rows are stretched, usually by about a
+/// third.
+pub(super) fn tile_sizes(image: &PhotoImage, leads: bool) -> String {
+    let (wide, high) = tile_frame(image);
+    let (width, height) = (image.width, image.height);
+    // A strip never fills a row.
+    if is_strip(image) {
         let shown = (u64::from(width) * 320).div_ceil(u64::from(height.max(1)));
         format!("(min-width: 600px) {shown}px, calc(200vw * {width} / {height})")
     } else if leads {
@@ -311,25 +311,25 @@ pub(super) fn tile_sizes(print: &Print, leads: bool) -> String {
     }
 }
 
-/// How wide the picture of a photo's own page is, in the words of the app's `Print::stage_sizes`.
-pub(super) fn photo_sizes(Print { width, height, .. }: &Print) -> String {
+/// The `sizes` attribute on a photo's page, equal to the app's `PhotoImage::stage_sizes`.
+pub(super) fn photo_sizes(PhotoImage { width, height, .. }: &PhotoImage) -> String {
     format!(
         "(min-width: 1000px) min(100vw - 380px, 100vh * {width} / {height}), min(100vw, 70vh * {width} / {height})"
     )
 }
 
-/// A picture that is seen as soon as it is there, without the app to say that it has loaded.
-fn picture(print: &Print, sizes: &str, at: usize) -> Markup {
-    let (plain, better) = match print.sources.split_last() {
+/// The element of a photo. It is visible without the app's load event.
+fn picture(image: &PhotoImage, sizes: &str, at: usize) -> Markup {
+    let (plain, better) = match image.sources.split_last() {
         Some((plain, better)) => (Some(plain), better),
         None => (None, [].as_slice()),
     };
     let srcset = plain.map_or("", |source| source.srcset.as_str());
     let src = srcset.split_whitespace().next().unwrap_or_default();
-    // The next ones come with the first row of a wide window, whose preloads hurry; on a phone they are further down.
+    // The first row of a wide window is preloaded; on a phone these images are below the fold.
     let (loading, priority) = match at {
         0 => ("eager", Some("high")),
-        1..EAGER => ("eager", Some("low")),
+        1..EAGER_IMAGES => ("eager", Some("low")),
         _ => ("lazy", None),
     };
     html! {
@@ -337,21 +337,21 @@ fn picture(print: &Print, sizes: &str, at: usize) -> Markup {
             picture {
                 @for source in better { source type=(source.media_type) srcset=(source.srcset) sizes=(sizes); }
                 img loading=(loading) fetchpriority=[priority] decoding="async"
-                    width=(print.width) height=(print.height) alt=(isolated(print.alt()))
+                    width=(image.width) height=(image.height) alt=(isolated(image.alt()))
                     sizes=(sizes) srcset=(srcset) src=(src);
             }
         }
     }
 }
 
-/// The score where the app shows it. An arrow that is pressed is kept for the app (`frontend/theme.js`).
+/// The score with arrows. `frontend/theme.js` stores a pressed arrow for the app.
 fn score(language: Language, votes: Option<&Votes>) -> Markup {
     html! {
         @if let Some(Votes { score }) = votes {
             div.votes {
-                span.vote.vote-up aria-hidden="true" { (glyph(UP)) }
+                span.vote.vote-up aria-hidden="true" { (icon(UP_ICON)) }
                 span.score { span.visually-hidden { (language.text("vote.score")) " " } (score.to_string().replace('-', "−")) }
-                span.vote.vote-down aria-hidden="true" { (glyph(DOWN)) }
+                span.vote.vote-down aria-hidden="true" { (icon(DOWN_ICON)) }
             }
         }
     }
@@ -366,16 +366,16 @@ fn byline(language: Language, author: Option<&Person>) -> Markup {
     }
 }
 
-/// The day, which does not change while the page is kept; the app says how long ago it was.
-fn moment(language: Language, at: DateTime<Utc>) -> Markup {
+/// The date. The app replaces it by the relative time, which would become stale in a cached page.
+fn time_element(language: Language, at: DateTime<Utc>) -> Markup {
     html! { time.quiet datetime=(at.to_rfc3339()) { (language.date(at)) } }
 }
 
 fn day_links(language: Language, day: Day) -> Markup {
-    let previous = day.shown.checked_sub_days(Days::new(1));
-    // From yesterday on leads to today, which has the short address.
+    let previous = day.date.checked_sub_days(Days::new(1));
+    // Yesterday links to today, which has the short path.
     let next = day
-        .shown
+        .date
         .checked_add_days(Days::new(1))
         .filter(|next| day.is_named && *next <= day.today);
     let link = |to: NaiveDate, rel: &str| {
@@ -388,27 +388,27 @@ fn day_links(language: Language, day: Day) -> Markup {
     };
     html! {
         nav.day-links aria-label=(language.text("timeline.days")) {
-            @if let Some(previous) = previous { span.day-link { (glyph(PREVIOUS)) " " (link(previous, "prev")) } }
-            @if let Some(next) = next { span.day-link { (link(next, "next")) " " (glyph(NEXT)) } }
+            @if let Some(previous) = previous { span.day-link { (icon(PREVIOUS_ICON)) " " (link(previous, "prev")) } }
+            @if let Some(next) = next { span.day-link { (link(next, "next")) " " (icon(NEXT_ICON)) } }
         }
     }
 }
 
-fn winners(draft: &mut Draft, days: &[HotDay]) -> Markup {
-    let language = draft.language;
+fn winners(state: &mut RenderState, days: &[HotDay]) -> Markup {
+    let language = state.language;
     let winners = days
         .iter()
         .filter_map(|day| Some((day.day, day.photo_count, day.winner.as_ref()?)));
     let frames: Vec<Markup> = winners
         .map(|(day, count, winner)| {
-            let frame = draft.style.frame(winner, (winner.width, winner.height));
+            let frame = state.style.frame(winner, (winner.width, winner.height));
             html! {
                 li class={ "winner " (frame) } {
                     a href={ "/hot/" (day) } {
-                        (picture(winner, "180px", EAGER))
+                        (picture(winner, "180px", EAGER_IMAGES))
                         span { (language.day(day)) }
                     }
-                    span.quiet { bdi { (winner.title) } " · " (language.counted(count, "count.one_photo", "count.photos")) }
+                    span.quiet { bdi { (winner.title) } " · " (language.format_count(count, "count.one_photo", "count.photos")) }
                 }
             }
         })
@@ -423,14 +423,14 @@ fn winners(draft: &mut Draft, days: &[HotDay]) -> Markup {
     }
 }
 
-/// Keeps the place of the app's form; what would be typed into it now would be lost.
+/// A disabled placeholder of the comment form, so that the layout does not shift.
 fn composer(language: Language) -> Markup {
     html! {
         div.composer aria-hidden="true" {
             textarea rows="2" placeholder=(language.text("comment.yours")) disabled {}
             div.composer-actions {
                 button.button.button-action type="button" disabled { (language.text("comment.send")) }
-                span.composer-count.quiet { "0 / " (LONGEST_COMMENT) }
+                span.composer-count.quiet { "0 / " (MAX_COMMENT_LENGTH) }
             }
         }
     }
@@ -439,11 +439,11 @@ fn composer(language: Language) -> Markup {
 fn thread(language: Language, comment: &Comment) -> Markup {
     html! {
         li.comment {
-            (said(language, comment))
+            (comment_body(language, comment))
             @if let Some(replies) = &comment.replies {
                 @if replies.nodes.iter().flatten().next().is_some() {
                     ol.replies {
-                        @for reply in replies.nodes.iter().flatten() { li.comment { (said(language, reply)) } }
+                        @for reply in replies.nodes.iter().flatten() { li.comment { (comment_body(language, reply)) } }
                     }
                 }
             }
@@ -451,13 +451,13 @@ fn thread(language: Language, comment: &Comment) -> Markup {
     }
 }
 
-fn said(language: Language, comment: &Comment) -> Markup {
+fn comment_body(language: Language, comment: &Comment) -> Markup {
     html! {
         @if comment.deleted {
             p.quiet { (language.text("comment.deleted")) }
         } @else {
             p.comment-byline {
-                (byline(language, comment.author.as_ref())) " " (moment(language, comment.created_at))
+                (byline(language, comment.author.as_ref())) " " (time_element(language, comment.created_at))
                 @if comment.edited_at.is_some() { " " span.quiet { (language.text("comment.edited")) } }
             }
             p.comment-body dir="auto" { (comment.body) }
@@ -468,7 +468,7 @@ fn said(language: Language, comment: &Comment) -> Markup {
     }
 }
 
-fn glyph(path: &str) -> Markup {
+fn icon(path: &str) -> Markup {
     html! { svg.icon viewBox="0 0 24 24" aria-hidden="true" { path d=(path) {} } }
 }
 
@@ -497,24 +497,24 @@ mod tests {
     }
 
     #[test]
-    fn whatever_people_write_is_text() {
+    fn user_input_is_escaped() {
         let bad = photo_titled("\"><script>alert(1)</script>");
-        let mut draft = Draft::new(Language::English);
+        let mut state = RenderState::new(Language::English);
         for markup in [
             tile(
-                &mut draft,
+                &mut state,
                 &bad,
-                Place {
+                TilePosition {
                     at: 0,
                     ranked: true,
                     leads: true,
                 },
             ),
-            photo(&mut draft, &bad),
+            photo(&mut state, &bad),
         ] {
             let text = markup.into_string();
             assert!(!text.contains("<script") && !text.contains("\">\"><"), "{text}");
-            // A browser would ignore the second class of an element.
+            // Browsers ignore a second `class` attribute.
             assert!(!text.contains("class=\"\" class="), "{text}");
         }
     }
@@ -522,9 +522,9 @@ mod tests {
     #[test]
     fn the_picture_of_a_strip_is_as_narrow_as_it_is_shown() {
         let sizes = |width: u32, height: u32, leads: bool| {
-            let mut print = photo_titled("A tower").print;
-            (print.width, print.height) = (width, height);
-            tile_sizes(&print, leads)
+            let mut image = photo_titled("A tower").image;
+            (image.width, image.height) = (width, height);
+            tile_sizes(&image, leads)
         };
         for leads in [false, true] {
             assert_eq!(
@@ -549,9 +549,9 @@ mod tests {
     }
 
     #[test]
-    fn the_first_photo_hurries_and_those_below_wait() {
+    fn only_the_first_photo_has_high_priority() {
         let heron = photo_titled("A heron");
-        let image = |at: usize| picture(&heron.print, "100vw", at).into_string();
+        let image = |at: usize| picture(&heron.image, "100vw", at).into_string();
         assert!(image(0).contains("loading=\"eager\" fetchpriority=\"high\""));
         assert!(image(3).contains("loading=\"eager\" fetchpriority=\"low\""));
         assert!(image(4).contains("loading=\"lazy\" decoding"));
@@ -559,15 +559,15 @@ mod tests {
     }
 
     #[test]
-    fn days_lead_to_their_neighbours() {
+    fn days_link_to_the_next_and_previous_day() {
         let day = |text: &str| text.parse::<NaiveDate>().unwrap();
         let today = day("2026-11-22");
-        let links = |shown: &str, is_named: bool| {
-            let shown = day(shown);
+        let links = |date: &str, is_named: bool| {
+            let date = day(date);
             day_links(
                 Language::English,
                 Day {
-                    shown,
+                    date,
                     today,
                     time_zone: Tz::UTC,
                     is_named,
@@ -591,7 +591,7 @@ mod tests {
     #[test]
     fn the_icons_are_the_apps() {
         let icons = include_str!("../../../frontend/src/components/icon/mod.rs");
-        for path in [UP, DOWN, COMMENT, PREVIOUS, NEXT] {
+        for path in [UP_ICON, DOWN_ICON, COMMENT_ICON, PREVIOUS_ICON, NEXT_ICON] {
             assert!(icons.contains(path), "{path}");
         }
     }

@@ -1,6 +1,6 @@
-//! The one style element of a page: the shape of each picture, and the colour of it before it is there.
+//! The style element of a page: the aspect ratio and placeholder colour of each photo.
 //!
-//! The policy forbids styles in attributes, which anybody's text might smuggle in; it names this element by its hash.
+//! The Content-Security-Policy forbids style attributes and allows this element by its hash.
 
 use std::fmt::Write as _;
 
@@ -9,13 +9,13 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
-use crate::photos::Print;
+use crate::graph_types::PhotoImage;
 
-/// Where nothing runs, nothing invites a press.
-const WITHOUT_SCRIPTS: &str =
+/// Hides controls that need scripts.
+const NO_SCRIPT_STYLE: &str =
     "@media (scripting:none){#first-paint :is(.vote,.composer,.comment-actions){display:none}}";
 
-/// Rules as they come up while a page is written.
+/// The CSS rules of one page.
 pub(super) struct Style {
     rules: String,
     frames: usize,
@@ -24,23 +24,23 @@ pub(super) struct Style {
 impl Style {
     pub(super) fn new() -> Self {
         Self {
-            rules: WITHOUT_SCRIPTS.to_owned(),
+            rules: NO_SCRIPT_STYLE.to_owned(),
             frames: 0,
         }
     }
 
-    /// The class of an element that holds this picture. `shape` is the two sides of the frame around it.
-    pub(super) fn frame(&mut self, print: &Print, shape: (u32, u32)) -> String {
+    /// Adds rules for a photo, and returns their class. `shape` is the width and height of the frame.
+    pub(super) fn frame(&mut self, image: &PhotoImage, shape: (u32, u32)) -> String {
         let class = format!("f{}", self.frames);
         self.frames += 1;
-        let Print { width, height, .. } = print;
+        let PhotoImage { width, height, .. } = image;
         let (wide, high) = shape;
         // Writing to a string cannot fail.
         let _ = write!(
             self.rules,
             "#first-paint .{class}{{--r:{wide} / {high}}}#first-paint .{class} .picture{{--ratio:{width} / {height}"
         );
-        if let Some([red, green, blue]) = average(&print.placeholder) {
+        if let Some([red, green, blue]) = average_color(&image.placeholder) {
             let _ = write!(self.rules, ";background:#{red:02x}{green:02x}{blue:02x}");
         }
         self.rules.push('}');
@@ -51,14 +51,14 @@ impl Style {
         html! { style { (PreEscaped(&self.rules)) } }
     }
 
-    /// How a policy names it.
-    pub(super) fn source(&self) -> String {
+    /// The source expression of the Content-Security-Policy: the hash of the rules.
+    pub(super) fn csp_source(&self) -> String {
         format!("'sha256-{}'", STANDARD.encode(Sha256::digest(&self.rules)))
     }
 }
 
 /// The average colour of a `ThumbHash`.
-fn average(placeholder: &str) -> Option<[u8; 3]> {
+fn average_color(placeholder: &str) -> Option<[u8; 3]> {
     let hash = STANDARD.decode(placeholder).ok()?;
     let (red, green, blue, _) = thumbhash::thumb_hash_to_average_rgba(&hash).ok()?;
     Some([red, green, blue].map(byte))
@@ -80,9 +80,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_has_its_shape_and_colour_and_nothing_of_anybodys_text() {
+    fn rules_contain_no_user_input() {
         let red = thumbhash::rgba_to_thumb_hash(1, 1, &[255, 0, 0, 255]);
-        let print = |placeholder: &str| -> Print {
+        let image = |placeholder: &str| -> PhotoImage {
             let title = "</style><script>";
             serde_json::from_value(json!({
                 "title": title, "width": 3, "height": 2, "placeholder": placeholder, "sources": [],
@@ -90,10 +90,10 @@ mod tests {
             .unwrap()
         };
         let mut style = Style::new();
-        assert_eq!(style.frame(&print(&STANDARD.encode(red)), (3, 2)), "f0");
-        assert_eq!(style.frame(&print("</style>"), (5, 2)), "f1");
+        assert_eq!(style.frame(&image(&STANDARD.encode(red)), (3, 2)), "f0");
+        assert_eq!(style.frame(&image("</style>"), (5, 2)), "f1");
         let text = style.element().into_string();
-        // As near to red as so few bits come.
+        // The closest value to red that a ThumbHash can store.
         assert!(
             text.contains("#first-paint .f0 .picture{--ratio:3 / 2;background:#fe0001}"),
             "{text}"
@@ -103,6 +103,6 @@ mod tests {
             "{text}"
         );
         assert_eq!(text.matches('<').count(), 2, "{text}");
-        assert!(style.source().starts_with("'sha256-") && style.source().ends_with("='"));
+        assert!(style.csp_source().starts_with("'sha256-") && style.csp_source().ends_with("='"));
     }
 }

@@ -1,9 +1,9 @@
-//! The app's `index.html`, and the places in it that a page fills.
+//! The app's `index.html` with placeholders for the content of a page.
 
 /// The text between the placeholders.
 pub(super) struct Template {
     before_head: String,
-    /// The head of a page that has none of its own.
+    /// The head of pages without content.
     default_head: String,
     before_main: String,
     before_data: String,
@@ -11,7 +11,7 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// Nothing if the page has no such places.
+    /// `None` if the page has no placeholders.
     pub(super) fn parse(page: &str) -> Option<Self> {
         let (before_head, rest) = page.split_once("<!--head-->")?;
         let (default_head, rest) = rest.split_once("<!--/head-->")?;
@@ -26,7 +26,7 @@ impl Template {
         })
     }
 
-    /// `current` is the timeline among the bar's links that is shown.
+    /// Fills the placeholders. `current` is the path of the highlighted link in the app bar.
     pub(super) fn fill(&self, head: Option<&str>, current: Option<&str>, main: &str, data: &str) -> String {
         let head = head.unwrap_or(&self.default_head);
         let bar = match current {
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_places_are_filled_and_the_rest_stays() {
+    fn placeholders_are_filled() {
         let page = "<head><!--head--><title>T</title><!--/head--></head><main><!--main--></main><!--data-->.";
         let template = Template::parse(page).unwrap();
         assert_eq!(
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn the_apps_page_has_the_places() {
+    fn index_html_has_the_placeholders() {
         let page = include_str!("../../../frontend/index.html");
         let template = Template::parse(page).unwrap();
         for path in ["/", "/hot", "/trending"] {

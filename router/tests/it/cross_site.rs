@@ -8,7 +8,7 @@ use crate::gateway::{Gateway, code};
 const QUERY: &str = "{ viewer { email } }";
 
 #[tokio::test]
-async fn only_what_a_foreign_page_cannot_send_is_taken() {
+async fn requests_that_a_foreign_page_can_send_are_refused() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     let body = json!({ "query": QUERY }).to_string();

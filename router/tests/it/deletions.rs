@@ -67,7 +67,7 @@ async fn count(system: &System, sql: &str, id: Uuid) -> i64 {
 }
 
 /// Changes what is stored behind the services' backs.
-async fn take_away(system: &System, sql: &str) {
+async fn delete_rows(system: &System, sql: &str) {
     let mut admin = MySqlConnection::connect(&system.admin_database_url())
         .await
         .unwrap();
@@ -114,7 +114,7 @@ async fn deletions_and_repairs() {
     let bert = Person::join(&system, "bert").await;
 
     a_deleted_photo_goes_everywhere(&system, &ada, &bert).await;
-    what_was_taken_away_is_repaired(&system, &ada, &bert).await;
+    removed_rows_are_repaired(&system, &ada, &bert).await;
     a_deleted_account_goes_everywhere(&system, &ada, bert).await;
     system.stop().await;
 }
@@ -160,11 +160,11 @@ async fn a_deleted_photo_goes_everywhere(system: &System, ada: &Person, bert: &P
     }
 }
 
-async fn what_was_taken_away_is_repaired(system: &System, ada: &Person, bert: &Person) {
+async fn removed_rows_are_repaired(system: &System, ada: &Person, bert: &Person) {
     // An event that never arrives: its outbox row is lost.
     system.stop_service("vote").await.unwrap();
     let photo = ada.site.publish("Nobody was told", 30).await;
-    take_away(
+    delete_rows(
         system,
         "DELETE FROM photo.outbox_delivery WHERE subscriber = 'vote'",
     )
@@ -178,7 +178,7 @@ async fn what_was_taken_away_is_repaired(system: &System, ada: &Person, bert: &P
 
     // An effect that was undone: what comment knows of the photo.
     bert.say(&photo).await;
-    take_away(system, "DELETE FROM comment.known_photo").await;
+    delete_rows(system, "DELETE FROM comment.known_photo").await;
     assert!(reconcile(system, "comment").await >= 1);
     assert_eq!(reconcile(system, "comment").await, 0, "once is enough");
 
@@ -205,7 +205,7 @@ async fn a_deleted_account_goes_everywhere(system: &System, ada: &Person, bert: 
     ada.vote_up(&own).await;
 
     // A reconciler leaves what is younger than a quarter of an hour to the event itself.
-    take_away(
+    delete_rows(
         system,
         "UPDATE profile.profile SET joined_at = joined_at - INTERVAL 1 HOUR",
     )
@@ -215,7 +215,7 @@ async fn a_deleted_account_goes_everywhere(system: &System, ada: &Person, bert: 
     system.stop_service("profile").await.unwrap();
     let delete = r#"mutation { deleteAccount(password: "correct horse battery staple") }"#;
     bert.site.data(delete, json!({})).await;
-    take_away(
+    delete_rows(
         system,
         "DELETE FROM authentication.outbox_delivery WHERE subscriber = 'profile'",
     )

@@ -207,11 +207,11 @@ async fn ended_sessions_are_refused_everywhere() {
     );
     client.expect_accepted(&changed).await;
 
-    a_service_that_was_down_hears_of_it(&client).await;
+    a_restarted_service_learns_of_ended_sessions(&client).await;
     system.stop().await;
 }
 
-async fn a_service_that_was_down_hears_of_it(client: &Client<'_>) {
+async fn a_restarted_service_learns_of_ended_sessions(client: &Client<'_>) {
     let system = client.system;
     let missed = client.log_in(NEW_PASSWORD).await;
     client.expect_accepted(&missed).await;

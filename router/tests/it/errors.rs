@@ -11,7 +11,7 @@ const TIMELINE: &str = "{ latestPhotos { nodes { id title votes { score } commen
 
 /// No part of the answer names a service, an address, a file, or the library.
 #[track_caller]
-fn tells_nothing(answer: &Value) {
+fn assert_no_internals(answer: &Value) {
     let text = answer["errors"].to_string().to_lowercase();
     for word in [
         "subgraph",
@@ -29,7 +29,7 @@ fn tells_nothing(answer: &Value) {
 }
 
 #[tokio::test]
-async fn mistakes_of_the_client_are_invalid_input() {
+async fn client_errors_are_invalid_input() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     for (what, body) in [
@@ -53,12 +53,12 @@ async fn mistakes_of_the_client_are_invalid_input() {
         assert!(!answer.status().is_server_error(), "{what}: {}", answer.status());
         let answer: Value = answer.json().await.unwrap();
         assert_eq!(code(&answer), "INVALID_INPUT", "{what}: {answer:#}");
-        tells_nothing(&answer);
+        assert_no_internals(&answer);
     }
 }
 
 #[tokio::test]
-async fn a_service_that_is_down_leaves_a_hole() {
+async fn a_service_that_is_down_gives_partial_data() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start_with(&fakes, &[("--comment-url", "http://127.0.0.1:9")]).await;
     let answer = gateway.query(TIMELINE).await;
@@ -67,11 +67,11 @@ async fn a_service_that_is_down_leaves_a_hole() {
     assert_eq!(photo["votes"]["score"], 1);
     assert_eq!(photo["commentCount"], Value::Null);
     assert_eq!(code(&answer), "UNAVAILABLE");
-    tells_nothing(&answer);
+    assert_no_internals(&answer);
 }
 
 #[tokio::test]
-async fn a_service_that_hangs_leaves_a_hole_after_five_seconds() {
+async fn a_hanging_service_gives_partial_data_after_five_seconds() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     fakes.vote.delay(Duration::from_secs(20));
@@ -88,11 +88,11 @@ async fn a_service_that_hangs_leaves_a_hole_after_five_seconds() {
         (&Value::Null, &json!(3))
     );
     assert_eq!(code(&answer), "UNAVAILABLE");
-    tells_nothing(&answer);
+    assert_no_internals(&answer);
 }
 
 #[tokio::test]
-async fn what_a_service_says_passes_and_what_it_does_not_mean_to_say_does_not() {
+async fn messages_of_services_pass_without_internals() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     let answer_with = |error: Value| {
@@ -132,20 +132,20 @@ async fn what_a_service_says_passes_and_what_it_does_not_mean_to_say_does_not() 
         answer["errors"][0]["extensions"],
         json!({ "code": "INTERNAL", "requestId": "ours" })
     );
-    tells_nothing(&answer);
+    assert_no_internals(&answer);
 
     answer_with(json!({ "message": "panicked at src/lib.rs:3, table photo, SQL" }));
     let answer = gateway.query(&query).await;
     assert_eq!(code(&answer), "INTERNAL");
-    tells_nothing(&answer);
+    assert_no_internals(&answer);
 }
 
 #[tokio::test]
-async fn nonsense_from_a_service_is_an_outage() {
+async fn a_malformed_response_of_a_service_is_an_outage() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     fakes.photo.answer_with(json!("not a GraphQL answer"));
     let answer = gateway.query(TIMELINE).await;
     assert!(["UNAVAILABLE", "INTERNAL"].contains(&code(&answer)), "{answer:#}");
-    tells_nothing(&answer);
+    assert_no_internals(&answer);
 }

@@ -68,7 +68,7 @@ pub(crate) fn check(feed: &Feed, itself: &str) {
 }
 
 #[tokio::test]
-async fn every_timeline_and_person_has_one() {
+async fn every_timeline_and_user_has_a_feed() {
     let fakes = Fakes::start().await;
     let gateway = gateway(&fakes).await;
     for (name, title, page) in [
@@ -100,7 +100,7 @@ async fn every_timeline_and_person_has_one() {
 }
 
 #[tokio::test]
-async fn titles_are_text_and_strangers_have_none() {
+async fn titles_are_escaped_and_unknown_users_have_no_feed() {
     let fakes = Fakes::start().await;
     let gateway = gateway(&fakes).await;
     let mut bad = photo();
@@ -120,7 +120,7 @@ async fn titles_are_text_and_strangers_have_none() {
 }
 
 #[tokio::test]
-async fn readers_that_have_it_get_nothing_new() {
+async fn unchanged_feeds_are_not_modified() {
     let fakes = Fakes::start().await;
     let gateway = gateway(&fakes).await;
     let first = gateway.get("/feeds/latest.atom").send().await.unwrap();

@@ -44,7 +44,7 @@ async fn assert_alive(gateway: &mut Gateway) {
 }
 
 #[tokio::test]
-async fn deep_json_is_refused_wherever_it_is() {
+async fn deep_json_is_refused() {
     let fakes = Fakes::start().await;
     let mut gateway = Gateway::start(&fakes).await;
     let query = "{ viewer { email } }";

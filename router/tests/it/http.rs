@@ -39,7 +39,7 @@ async fn post(gateway: &Gateway, target: &str, headers: &str, body: &str) -> (u1
 }
 
 #[tokio::test]
-async fn an_escaped_address_has_the_rules_of_the_plain_one() {
+async fn escapes_do_not_bypass_the_rules_of_a_path() {
     let fakes = Fakes::start().await;
     let flags = [("--rate-limit-graphql", "12"), ("--rate-limit-uploads", "3")];
     let gateway = Gateway::start_with(&fakes, &flags).await;
@@ -115,7 +115,7 @@ async fn an_escaped_address_has_the_rules_of_the_plain_one() {
 }
 
 #[tokio::test]
-async fn a_photo_is_the_same_however_its_address_is_escaped() {
+async fn escapes_do_not_change_a_photo() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     for target in [
@@ -141,7 +141,7 @@ async fn a_photo_is_the_same_however_its_address_is_escaped() {
 }
 
 #[tokio::test]
-async fn a_page_is_the_same_however_its_address_is_escaped() {
+async fn escapes_do_not_change_a_page() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = Gateway::start_with(&fakes, &[("--app-dir", app.path().to_str().unwrap())]).await;
     for target in ["/@ada", "/%40ada", "/@%61da", "/%40%61%64%61", "/@ada/"] {
@@ -169,7 +169,7 @@ async fn a_page_is_the_same_however_its_address_is_escaped() {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_is_not_found_everywhere() {
+async fn unknown_paths_are_not_found() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = Gateway::start_with(&fakes, &[("--app-dir", app.path().to_str().unwrap())]).await;
     let nothing = json!({ "data": { "photo": null, "user": null, "hotPhotos": { "nodes": [], "pageInfo": { "hasNextPage": false, "endCursor": null } } } });
@@ -219,7 +219,7 @@ async fn what_does_not_exist_is_not_found_everywhere() {
 }
 
 #[tokio::test]
-async fn a_method_that_is_not_taken_is_told_which_ones_are() {
+async fn unsupported_methods_get_the_allowed_ones() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let app = app.path().to_str().unwrap();
     let gateway = Gateway::start_with(&fakes, &[("--app-dir", app), ("--playground-dir", app)]).await;
@@ -288,7 +288,7 @@ async fn head_is_get_without_the_content() {
 }
 
 #[tokio::test]
-async fn a_host_is_there_once_and_is_one() {
+async fn requests_need_one_valid_host() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     for address in [gateway.address, gateway.internal] {
@@ -389,7 +389,7 @@ async fn each_coding_has_its_own_tag() {
 }
 
 #[tokio::test]
-async fn the_answer_of_an_operation_has_a_type_that_its_client_takes() {
+async fn the_response_type_is_negotiated() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     for (accept, status, content_type) in [
@@ -442,7 +442,7 @@ async fn the_answer_of_an_operation_has_a_type_that_its_client_takes() {
 }
 
 #[tokio::test]
-async fn who_drains_is_not_ready_by_any_method() {
+async fn a_draining_router_is_not_ready() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start_with(&fakes, &[("--shutdown-delay", "3")]).await;
     let id = gateway.process.id().unwrap().to_string();

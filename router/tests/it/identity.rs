@@ -135,7 +135,7 @@ fn bad_tokens(good: &Token) -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn whoever_shows_a_bad_token_is_anonymous() {
+async fn a_bad_token_makes_a_request_anonymous() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     let good = Token::good();
@@ -222,7 +222,7 @@ async fn all_cookies_of_authentication_reach_the_browser_and_no_others() {
 }
 
 #[tokio::test]
-async fn a_client_cannot_say_what_only_we_may() {
+async fn internal_headers_of_clients_are_removed() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     let forged = |request: reqwest::RequestBuilder| {

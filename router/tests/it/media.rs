@@ -193,7 +193,7 @@ async fn other_addresses_of_the_photo_service_cannot_be_reached() {
 }
 
 #[tokio::test]
-async fn without_the_photo_service_one_hears_so() {
+async fn an_unavailable_photo_service_is_reported() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start_with(&fakes, &[("--photo-url", "http://127.0.0.1:9")]).await;
     assert_eq!(
@@ -209,7 +209,7 @@ async fn without_the_photo_service_one_hears_so() {
 }
 
 #[tokio::test]
-async fn a_photo_service_that_has_fallen_silent_is_not_waited_for() {
+async fn a_silent_photo_service_times_out() {
     let asked = Arc::new(AtomicU32::new(0));
     let photo = move || {
         let asked = Arc::clone(&asked);

@@ -50,7 +50,7 @@ fn answered(page: &str) -> Value {
 }
 
 #[tokio::test]
-async fn each_page_holds_what_the_app_would_ask_first() {
+async fn each_page_embeds_the_first_responses() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = gateway(&fakes, &app, &[("--public-url", "https://photos.example")]).await;
     let page = json!({ "first": 24, "after": null });
@@ -117,7 +117,7 @@ async fn each_page_holds_what_the_app_would_ask_first() {
 }
 
 #[tokio::test]
-async fn a_day_without_photos_shows_the_podium_of_the_last_or_says_so() {
+async fn a_day_without_photos_shows_the_last_podium() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = gateway(&fakes, &app, &[]).await;
     let empty = json!({ "nodes": [], "pageInfo": { "hasNextPage": false, "endCursor": null } });
@@ -179,7 +179,7 @@ async fn a_shared_photo_is_described_to_other_sites() {
 }
 
 #[tokio::test]
-async fn a_text_cannot_turn_what_stands_beside_it() {
+async fn user_input_does_not_affect_other_text() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = gateway(&fakes, &app, &[]).await;
     let turned = "a\u{202e}b";
@@ -236,7 +236,7 @@ async fn a_text_cannot_turn_what_stands_beside_it() {
 }
 
 #[tokio::test]
-async fn a_title_does_nothing_wherever_it_stands() {
+async fn titles_are_escaped_everywhere() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = gateway(&fakes, &app, &[]).await;
     let mut bad = photo();
@@ -264,7 +264,7 @@ async fn a_title_does_nothing_wherever_it_stands() {
 }
 
 #[tokio::test]
-async fn days_begin_where_the_site_is() {
+async fn days_begin_in_the_sites_time_zone() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = gateway(&fakes, &app, &[("--time-zone", "Pacific/Kiritimati")]).await;
     let (_, page) = fresh(&gateway, "/hot").await;
@@ -280,7 +280,7 @@ async fn days_begin_where_the_site_is() {
 }
 
 #[tokio::test]
-async fn pages_speak_the_visitors_language() {
+async fn pages_are_in_the_visitors_language() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = gateway(&fakes, &app, &[]).await;
     let page = async |header: &str, value: &str| {
@@ -321,7 +321,7 @@ async fn the_one_style_element_is_allowed_by_its_hash() {
 }
 
 #[tokio::test]
-async fn pages_are_kept_by_browsers_and_come_compressed() {
+async fn pages_are_cached_and_compressed() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = gateway(&fakes, &app, &[]).await;
     let plain = gateway.get("/").send().await.unwrap();
@@ -347,7 +347,7 @@ async fn pages_are_kept_by_browsers_and_come_compressed() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_said_to_be_so() {
+async fn missing_pages_are_not_found() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = gateway(&fakes, &app, &[]).await;
     fakes.photo.answer_with(json!({ "data": { "photo": null } }));
@@ -375,7 +375,7 @@ async fn what_is_not_there_is_said_to_be_so() {
 }
 
 #[tokio::test]
-async fn without_an_answer_the_app_comes_alone() {
+async fn without_a_response_the_app_is_served_without_content() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = gateway(&fakes, &app, &[]).await;
     let failed = json!({ "message": "away", "extensions": { "code": "UNAVAILABLE" } });
@@ -405,7 +405,7 @@ async fn without_an_answer_the_app_comes_alone() {
 }
 
 #[tokio::test]
-async fn one_service_down_leaves_a_hole_and_the_photos() {
+async fn one_service_down_leaves_the_photos() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = gateway(&fakes, &app, &[("--comment-url", "http://127.0.0.1:1")]).await;
     let (status, page) = fresh(&gateway, "/").await;
@@ -423,7 +423,7 @@ async fn one_service_down_leaves_a_hole_and_the_photos() {
 }
 
 #[tokio::test]
-async fn a_crowd_costs_the_graph_one_question_and_no_allowance() {
+async fn concurrent_visitors_share_one_query_without_rate_limit() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = gateway(&fakes, &app, &[("--rate-limit-graphql", "1")]).await;
     fakes.photo.delay(Duration::from_millis(200));
@@ -440,7 +440,7 @@ async fn a_crowd_costs_the_graph_one_question_and_no_allowance() {
 }
 
 #[tokio::test]
-async fn a_page_is_the_same_for_everybody() {
+async fn pages_do_not_depend_on_the_viewer() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = gateway(&fakes, &app, &[]).await;
     let cookie = format!("proofsheet_access={}", Token::good().signed());
@@ -459,13 +459,13 @@ async fn a_page_is_the_same_for_everybody() {
 }
 
 #[tokio::test]
-async fn a_site_may_answer_its_own_app_only() {
+async fn the_allowlist_executes_only_operations_of_the_app() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let flags = [("--app-dir", app.path().to_str().unwrap())];
-    let gateway = Gateway::start_with(&fakes, &[("--only-known-operations", ""), flags[0]]).await;
+    let gateway = Gateway::start_with(&fakes, &[("--operation-allowlist", ""), flags[0]]).await;
     for query in [
         "{ viewer { email } }",
-        "query WhoIsLooking { viewer { email } }",
+        "query CurrentViewer { viewer { email } }",
         "{ __schema { types { name } } }",
     ] {
         let answer = gateway.query(query).await;

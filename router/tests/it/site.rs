@@ -29,7 +29,7 @@ fn bundle() -> TempDir {
 
 /// A bundle whose page has no place for content is served as it is.
 #[tokio::test]
-async fn every_address_that_nobody_owns_is_the_app() {
+async fn all_other_paths_are_the_app() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = Gateway::start_with(&fakes, &[("--app-dir", app.path().to_str().unwrap())]).await;
     for (path, status) in [
@@ -76,7 +76,7 @@ async fn every_address_that_nobody_owns_is_the_app() {
 }
 
 #[tokio::test]
-async fn files_are_kept_for_ever_and_come_compressed() {
+async fn files_are_immutable_and_compressed() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = Gateway::start_with(&fakes, &[("--app-dir", app.path().to_str().unwrap())]).await;
     for (accepted, encoding, content) in [
@@ -115,7 +115,7 @@ async fn files_are_kept_for_ever_and_come_compressed() {
 }
 
 #[tokio::test]
-async fn the_playground_has_its_own_files() {
+async fn the_playground_is_served() {
     let (fakes, playground) = (Fakes::start().await, bundle());
     let gateway = Gateway::start_with(
         &fakes,
@@ -152,7 +152,7 @@ async fn the_playground_has_its_own_files() {
 }
 
 #[tokio::test]
-async fn probes_ask_nobody_and_metrics_are_internal() {
+async fn probes_query_no_service_and_metrics_are_internal() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     for path in ["/health", "/readiness"] {
@@ -208,7 +208,7 @@ async fn graphql_answers_are_compressed_and_never_cached() {
 }
 
 #[tokio::test]
-async fn on_sigterm_what_runs_is_finished() {
+async fn sigterm_finishes_open_requests() {
     let fakes = Fakes::start().await;
     let mut gateway = Gateway::start_with(&fakes, &[("--shutdown-delay", "1")]).await;
     fakes.photo.delay(Duration::from_millis(2500));

@@ -85,7 +85,7 @@ async fn crawlers_find_every_photo_from_robots_txt() {
 }
 
 #[tokio::test]
-async fn a_sitemap_is_walked_once_a_minute() {
+async fn a_sitemap_is_cached_for_a_minute() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     for _ in 0..5 {

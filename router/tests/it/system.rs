@@ -154,7 +154,7 @@ async fn the_whole_system() {
     };
     let system = System::start(options).await.unwrap();
     let site = Site::visit(&system);
-    nobody_has_published_anything(&site).await;
+    check_empty_site(&site).await;
     signing_in_sets_cookies_that_scripts_cannot_read(&site).await;
     let mut photos = Vec::new();
     for number in 0..6 {
@@ -165,7 +165,7 @@ async fn the_whole_system() {
     pages_feeds_and_sitemaps_show_them(&site, &photos).await;
     bad_scalars_are_invalid_input(&site).await;
     absent_variables_are_absent(&site, &photos[0]).await;
-    one_service_stopped_leaves_a_hole(&system, &site, photos.len()).await;
+    one_service_stopped_gives_partial_data(&system, &site, photos.len()).await;
     system.stop().await;
 }
 
@@ -230,7 +230,7 @@ async fn a_page_takes_one_request_to_each_service(system: &System, site: &Site, 
     );
 }
 
-async fn nobody_has_published_anything(site: &Site) {
+async fn check_empty_site(site: &Site) {
     for path in ["/", "/hot", "/trending"] {
         let page = site.text(path).await;
         assert!(page.contains("No photos yet"), "{path}: {page}");
@@ -405,7 +405,7 @@ async fn absent_variables_are_absent(site: &Site, photo: &str) {
     }
 }
 
-async fn one_service_stopped_leaves_a_hole(system: &System, site: &Site, photos: usize) {
+async fn one_service_stopped_gives_partial_data(system: &System, site: &Site, photos: usize) {
     for (service, field) in [
         ("comment", "commentCount"),
         ("vote", "votes"),

@@ -243,7 +243,7 @@ async fn the_host_of_http_2_is_its_authority() {
 }
 
 #[tokio::test]
-async fn a_slow_line_gets_the_whole_photo() {
+async fn a_slow_connection_gets_the_whole_photo() {
     let fakes = Fakes::start().await;
     let router = Secured::start(&fakes, &[]).await;
     let browser = browser(&[&router.first], router.gateway.address);
@@ -260,7 +260,7 @@ async fn a_slow_line_gets_the_whole_photo() {
 }
 
 #[tokio::test]
-async fn a_renewed_certificate_is_taken_and_a_broken_one_is_not() {
+async fn valid_certificates_are_reloaded() {
     let fakes = Fakes::start().await;
     let router = Secured::start(&fakes, &[]).await;
     let first = &router.first;
@@ -298,7 +298,7 @@ async fn a_renewed_certificate_is_taken_and_a_broken_one_is_not() {
 }
 
 #[tokio::test]
-async fn those_who_come_by_http_are_sent_to_https() {
+async fn http_is_redirected_to_https() {
     let fakes = Fakes::start().await;
     let plain = free_address();
     let router = Secured::start(&fakes, &[("--http-redirect-listen", &plain.to_string())]).await;
@@ -333,7 +333,7 @@ async fn those_who_come_by_http_are_sent_to_https() {
 }
 
 #[test]
-fn what_cannot_be_served_is_said_at_the_start() {
+fn invalid_tls_settings_fail_at_the_start() {
     let (files, _) = Files::new(&[NAME]);
     let said = |flags: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_router"))

@@ -43,14 +43,14 @@ pub(crate) struct Arguments {
     /// How many operations the router works on at once, if not as many as it does by itself. 0 takes the limit away, and
     /// then this must fail.
     #[arg(long)]
-    operations_at_once: Option<String>,
+    max_concurrent_operations: Option<String>,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let at_once = arguments
-        .operations_at_once
+        .max_concurrent_operations
         .as_ref()
-        .map(|most| ("OPERATIONS_AT_ONCE", most.as_str()));
+        .map(|most| ("MAX_CONCURRENT_OPERATIONS", most.as_str()));
     let system = data::start(arguments.photos, at_once.as_slice()).await?;
     let result = overload(&system, &arguments).await;
     system.stop().await;

@@ -70,7 +70,7 @@ fn text_of(command: &str) -> String {
 
 /// The texts are files, so that `./dev help` compiles nothing.
 #[test]
-fn help_texts_are_what_the_commands_say() {
+fn help_texts_are_current() {
     let update = std::env::var_os("UPDATE_HELP").is_some();
     let general = help_of(Path::new(env!("CARGO_BIN_EXE_xtask")), &[]);
     let listed: BTreeSet<_> = listed(&general).into_iter().collect();

@@ -44,7 +44,7 @@ fn last(instructions: &[String]) -> &[String] {
 }
 
 #[test]
-fn images_run_as_nobody_and_look_after_themselves() {
+fn images_run_unprivileged_with_a_health_check() {
     for (name, dockerfile) in dockerfiles() {
         let last = last(&dockerfile);
         let one = |start: &str| {
@@ -73,7 +73,7 @@ fn images_run_as_nobody_and_look_after_themselves() {
 }
 
 #[test]
-fn images_say_what_is_in_them() {
+fn images_are_labelled() {
     for (name, dockerfile) in dockerfiles() {
         let labels: String = last(&dockerfile)
             .iter()

@@ -45,7 +45,7 @@ fn promtool(arguments: &[&str], input: Option<&str>) {
 }
 
 #[test]
-fn the_rules_do_what_their_tests_say() {
+fn the_rules_pass_their_tests() {
     promtool(&["check", "config", "prometheus.yml"], None);
     promtool(&["check", "rules", "slo.yml", "alerts.yml"], None);
     promtool(
@@ -144,7 +144,7 @@ fn program_of(file: &Path) -> String {
 }
 
 #[test]
-fn the_table_of_metrics_says_what_the_programs_say() {
+fn the_table_of_metrics_is_current() {
     let page = read("docs/observing.md");
     let rows: BTreeSet<&str> = page.lines().filter(|line| line.starts_with("| `pro")).collect();
     let expected: Vec<String> = described()
@@ -211,7 +211,7 @@ fn panels() -> Vec<(String, Vec<String>)> {
 }
 
 #[test]
-fn rules_and_panels_ask_only_for_metrics_that_there_are() {
+fn rules_and_panels_use_existing_metrics() {
     let ours: BTreeSet<String> = described().into_iter().map(|metric| metric.name).collect();
     let mut agents = String::new();
     for file in WalkDir::new(root().join("compose"))
@@ -336,11 +336,11 @@ const RARE: [&str; 12] = [
     "proofsheet_photos_beyond_repair",
     "proofsheet_reconcile_repairs_total",
     "proofsheet_refresh_token_replays_total",
-    "proofsheet_router_pages_without_answer_total",
+    "proofsheet_router_page_queries_failed_total",
     "proofsheet_router_rate_limited_total",
-    "proofsheet_router_refused_by_cost_total",
+    "proofsheet_router_cost_limited_total",
     "proofsheet_router_subgraph_errors_total",
-    "proofsheet_router_turned_away_total",
+    "proofsheet_router_concurrency_limited_total",
     "proofsheet_tls_certificate_expiry_timestamp_seconds",
     "proofsheet_uploads_refused_total",
 ];
@@ -356,7 +356,7 @@ fn is_about_elsewhere(expression: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_process_tells_of_itself_and_every_panel_shows_something() {
+async fn every_target_is_scraped_and_every_panel_has_data() {
     let system = System::start(Options::default()).await.unwrap();
     let mut jobs: Vec<(&str, String)> = SERVICES
         .iter()

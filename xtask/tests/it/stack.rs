@@ -64,7 +64,7 @@ fn services(file: &Value) -> impl Iterator<Item = (&String, &Value)> {
 }
 
 #[test]
-fn every_service_may_do_and_use_only_so_much() {
+fn every_service_has_limits_and_no_privileges() {
     for (file, stack) in files() {
         for (name, service) in services(&stack) {
             let limits = &service["deploy"]["resources"]["limits"];
@@ -80,7 +80,7 @@ fn every_service_may_do_and_use_only_so_much() {
 }
 
 #[test]
-fn our_programs_write_nothing_but_their_volumes() {
+fn root_file_systems_are_read_only() {
     for (file, stack) in files() {
         for (name, service) in services(&stack) {
             let image = service["image"].as_str().unwrap();
@@ -113,7 +113,7 @@ fn only_the_router_is_published() {
 }
 
 #[test]
-fn a_service_is_replaced_once_its_successor_is_healthy() {
+fn updates_start_the_new_task_first() {
     let dockerfiles: String = ["services", "router", "database"]
         .iter()
         .map(|name| text(&format!("{name}.Dockerfile")))
@@ -165,7 +165,7 @@ fn every_secret_is_made_by_the_script() {
 }
 
 #[test]
-fn every_node_that_a_volume_ties_to_is_labelled_by_the_script() {
+fn every_placement_label_is_set_by_the_script() {
     let (secrets, swarm) = (text("secrets"), text("swarm"));
     let labels = secrets
         .lines()

@@ -156,7 +156,7 @@ fn child(up: &Child, program: &str) -> Option<Pid> {
 }
 
 #[tokio::test]
-async fn up_restarts_what_ends() {
+async fn up_restarts_ended_programs() {
     let dir = tempfile::tempdir().unwrap();
     let (mut up, port) = up(dir.path());
     let client = reqwest::Client::new();

@@ -88,7 +88,7 @@ fn no_service_names_the_schema_of_another() {
 }
 
 #[test]
-fn every_table_has_a_primary_key_and_none_counts_up() {
+fn every_table_has_a_primary_key_without_auto_increment() {
     for (path, text) in files("migrations", "sql") {
         // Comments may say why something is not used.
         let sql: String = text

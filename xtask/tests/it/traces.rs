@@ -194,7 +194,7 @@ async fn a_request_is_one_trace_from_the_browser_to_the_statements() {
 }
 
 #[tokio::test]
-async fn nobody_outside_can_have_a_trace_collected() {
+async fn clients_cannot_force_sampling() {
     let (url, spans) = collector().await;
     let system = start(&url, "0").await;
     for _ in 0..20 {

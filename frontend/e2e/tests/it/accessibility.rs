@@ -86,7 +86,7 @@ impl Findings {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everybody_can_use_every_page_in_every_state() -> Result<()> {
+async fn pages_are_accessible_in_every_state() -> Result<()> {
     let system = System::start(Options::default()).await?;
     let site = Site::new(system.base_url())?;
     let ada = site.join("ada").await?;

@@ -11,7 +11,7 @@ use crate::journeys::Journeys;
 use crate::site::{Member, Site};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_people_do_counts_once_and_is_never_lost() -> Result<()> {
+async fn actions_count_once_and_are_never_lost() -> Result<()> {
     let system = System::start(Options::default()).await?;
     let site = Site::new(system.base_url())?;
     let (ada, bert) = (site.join("ada").await?, site.join("bert").await?);
@@ -43,7 +43,10 @@ async fn what_people_do_counts_once_and_is_never_lost() -> Result<()> {
         .walk("comments", comment_reply_edit_delete(&site, &bert, &photos[6]))
         .await;
     journeys
-        .walk("a word too long", a_word_too_long_stays(&site, &bert, &photos[7]))
+        .walk(
+            "a word too long",
+            a_text_that_is_too_long_stays(&site, &bert, &photos[7]),
+        )
         .await;
     journeys
         .walk(
@@ -218,7 +221,7 @@ async fn comment_reply_edit_delete(site: &Site, bert: &Member<'_>, photo: &str) 
 }
 
 /// It is refused before it is sent, with what to do, and stays where it was typed.
-async fn a_word_too_long_stays(site: &Site, bert: &Member<'_>, photo: &str) -> Result<()> {
+async fn a_text_that_is_too_long_stays(site: &Site, bert: &Member<'_>, photo: &str) -> Result<()> {
     let browser = bert.browser().await?;
     browser.visit(&format!("/p/{photo}")).await?;
     let area = browser.find(Role::Textbox, "Your comment").await?;

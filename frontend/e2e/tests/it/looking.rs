@@ -11,7 +11,7 @@ use crate::journeys::Journeys;
 use crate::site::{Member, Site};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everybody_finds_their_way() -> Result<()> {
+async fn visitors_navigate_the_site() -> Result<()> {
     let system = System::start(Options::default()).await?;
     let site = Site::new(system.base_url())?;
     let (ada, bert) = (site.join("ada").await?, site.join("bert").await?);
@@ -224,7 +224,7 @@ async fn leafing_through_photos(site: &Site) -> Result<()> {
     // The picture of the tile is there in the frame that opens the viewer.
     let at_once = "document.getElementById(element.id).querySelector('.frame').click();
         return new Promise(requestAnimationFrame).then(() => {
-            const image = document.querySelector('dialog .photo-print img');
+            const image = document.querySelector('dialog .photo-image img');
             return image !== null && image.complete && image.naturalWidth > 0;
         });";
     browser

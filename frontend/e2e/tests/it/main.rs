@@ -10,4 +10,4 @@ mod looking;
 mod showcase;
 mod site;
 mod story;
-mod weather;
+mod outages;

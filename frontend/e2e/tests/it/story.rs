@@ -10,7 +10,7 @@ use harness::system::{Options, System};
 use crate::site::PASSWORD;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn from_the_first_look_to_the_last_deletion() -> Result<()> {
+async fn from_the_first_visit_to_the_deletion() -> Result<()> {
     let system = System::start(Options::default()).await?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("harbour-at-dusk.jpg");
@@ -60,9 +60,11 @@ async fn join(browser: &Browser, name: &str) -> Result<()> {
     register(browser, name).await?;
     browser.find(Role::Heading, "Choose a username").await?;
     browser.fill("Username", "admin").await?;
-    browser.reads("It is taken.").await?;
+    browser
+        .reads("This username is taken. Choose another one.")
+        .await?;
     browser.fill("Username", name).await?;
-    browser.reads("It is free.").await?;
+    browser.reads("This username is available.").await?;
     browser.click(Role::Button, "Take this name").await?;
     browser.is_at(&format!("/@{name}")).await
 }

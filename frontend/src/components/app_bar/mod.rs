@@ -1,30 +1,30 @@
-//! The bar that stays: the name, the three timelines, upload, account. On a narrow screen the timelines move down.
+//! The app bar: site name, timelines, upload, account. On a narrow screen the timelines are at the bottom.
 
 use leptos::prelude::*;
 
 use crate::bidi::isolated;
-use crate::components::icon::{Glyph, Icon};
+use crate::components::icon::{Icon, IconName};
 use crate::language::{Text, number, text};
-use crate::navigation::{Navigation, Place};
+use crate::navigation::{Location, Navigation};
 use crate::route::{Route, Timeline};
 use crate::session::{ViewerState, session};
 use crate::uploads::Uploads;
 
-/// The name of the site, which is the same in every language.
-const NAME: &str = "Proofsheet";
+/// The name of the site.
+const SITE_NAME: &str = "Proofsheet";
 
 #[component]
 pub(crate) fn AppBar() -> impl IntoView {
     let session = session();
     let uploads = expect_context::<Uploads>();
-    let place = expect_context::<Navigation>().place();
-    let here = Memo::new(move |_| place.with(|place| place.route.clone()));
+    let location = expect_context::<Navigation>().location();
+    let here = Memo::new(move |_| location.with(|location| location.route.clone()));
     let is_current = move |route: Route| move || (here.get() == route).then_some("page");
-    let timeline = move |timeline: Timeline, icon: Icon, name: Text| {
+    let timeline = move |timeline: Timeline, icon: IconName, name: Text| {
         let within = timeline.clone();
         // A day of the archive belongs to Hot, and an opened photo to the timeline beneath.
         let is_current = move || {
-            let shown = place.with(Place::timeline);
+            let shown = location.with(Location::timeline);
             let is_within = match (&within, &shown) {
                 (Timeline::Hot(_), Some(Timeline::Hot(_))) => true,
                 (timeline, shown) => Some(timeline) == shown.as_ref(),
@@ -33,7 +33,7 @@ pub(crate) fn AppBar() -> impl IntoView {
         };
         view! {
             <a href=timeline.to_string() aria-current=is_current>
-                <Glyph icon/>
+                <Icon name=icon/>
                 {name}
             </a>
         }
@@ -70,7 +70,7 @@ pub(crate) fn AppBar() -> impl IntoView {
             };
             view! {
                 <a class="bar-link" href=profile.to_string() title=move || isolated(&name.get()) aria-current=is_current(profile)>
-                    <Glyph icon=Icon::Person/>
+                    <Icon name=IconName::Person/>
                     <span class="bar-name" dir="auto">{name}</span>
                 </a>
                 <a class="bar-link bar-wide" href=Route::Settings.to_string() aria-current=is_current(Route::Settings)>
@@ -80,7 +80,7 @@ pub(crate) fn AppBar() -> impl IntoView {
             .into_any()
         }
     };
-    // Uploads go on while one looks around.
+    // Uploads continue on other pages.
     let waiting = move || {
         let count = uploads.unfinished();
         let count = i32::try_from(count).unwrap_or(i32::MAX);
@@ -89,16 +89,16 @@ pub(crate) fn AppBar() -> impl IntoView {
     view! {
         <header class="bar">
             <a class="wordmark" href=Timeline::Latest.to_string()>
-                {NAME}
+                {SITE_NAME}
             </a>
             <nav class="timelines" aria-label=text!(bar.timelines)>
-                {timeline(Timeline::Latest, Icon::Latest, text!(timeline.latest))}
-                {timeline(Timeline::Hot(None), Icon::Hot, text!(timeline.hot))}
-                {timeline(Timeline::Trending, Icon::Trending, text!(timeline.trending))}
+                {timeline(Timeline::Latest, IconName::Latest, text!(timeline.latest))}
+                {timeline(Timeline::Hot(None), IconName::Hot, text!(timeline.hot))}
+                {timeline(Timeline::Trending, IconName::Trending, text!(timeline.trending))}
             </nav>
             <nav class="bar-account" aria-label=text!(bar.account)>
                 <a class="bar-link" href=Route::Upload.to_string() aria-current=is_current(Route::Upload)>
-                    <Glyph icon=Icon::Upload/>
+                    <Icon name=IconName::Upload/>
                     <span class="bar-text">{text!(bar.upload)}</span>
                     {waiting}
                 </a>

@@ -7,7 +7,7 @@ use crate::language::text;
 use crate::route::{Route, Timeline};
 use crate::time;
 
-/// A link to a person; a quiet word while the profile service is away, or for an account that is gone.
+/// A link to the author; a placeholder if the profile service is unavailable or the account is deleted.
 #[component]
 pub(crate) fn Author(author: Option<Byline>) -> impl IntoView {
     match author {
@@ -19,9 +19,9 @@ pub(crate) fn Author(author: Option<Byline>) -> impl IntoView {
     }
 }
 
-/// "5 minutes ago", with the whole date behind it.
+/// "5 minutes ago", with the full date as title.
 #[component]
-pub(crate) fn Moment(at: DateTime) -> impl IntoView {
+pub(crate) fn RelativeTime(at: DateTime) -> impl IntoView {
     let (machine, full) = (at.0.clone(), at.clone());
-    view! { <time class="quiet" datetime=machine title=move || time::full(&full)>{move || time::ago(&at)}</time> }
+    view! { <time class="quiet" datetime=machine title=move || time::full_date(&full)>{move || time::relative(&at)}</time> }
 }

@@ -1,27 +1,27 @@
-//! A conversation below a photo: what was said, and the place to say something.
+//! The comments on a photo, and the form for new ones.
 
 use leptos::html::{Li, Textarea};
 use leptos::prelude::*;
 use linkify::{LinkFinder, LinkKind};
 use wasm_bindgen::JsCast;
 
-use crate::components::byline::{Author, Moment};
-use crate::components::error_card::words;
-use crate::components::field::Attempt;
+use crate::components::byline::{Author, RelativeTime};
+use crate::components::error_card::error_message;
+use crate::components::field::FormSubmission;
 use crate::components::notices::Notices;
-use crate::conversation::{Conversation, Entry, Standing, Thread};
+use crate::conversation::{CommentItem, Conversation, SendState, Thread};
 use crate::language::{Text, filled, number, text};
 use crate::navigation::{Navigation, focus, is_focus_lost};
 use crate::session::session;
 use crate::storage;
 
-const MAX_LENGTH: usize = 2000;
+const MAX_COMMENT_LENGTH: usize = 2000;
 
 #[component]
 pub(crate) fn Comments(conversation: Conversation) -> impl IntoView {
-    let attempt = Attempt::new();
+    let submission = FormSubmission::new();
     let photo = conversation.photo();
-    let wants_comment = expect_context::<Navigation>().wants_comment();
+    let wants_comment = expect_context::<Navigation>().take_comment_request();
     view! {
         <section class="comments" aria-labelledby="comments-heading">
             <h2 class="comments-heading" id="comments-heading" tabindex="-1">
@@ -34,7 +34,7 @@ pub(crate) fn Comments(conversation: Conversation) -> impl IntoView {
                 label=text!(comment.yours)
                 draft=format!("draft:{}", photo.inner())
                 focused=wants_comment
-                on_send=move |body| conversation.say(body, None)
+                on_send=move |body| conversation.post(body, None)
             />
             <Show when=move || conversation.threads().is_empty()>
                 <p class="quiet">{text!(comment.none)}</p>
@@ -44,9 +44,9 @@ pub(crate) fn Comments(conversation: Conversation) -> impl IntoView {
                     <ThreadView conversation thread/>
                 </For>
             </ol>
-            {attempt.any()}
+            {submission.error()}
             <Show when=move || conversation.has_more()>
-                <button class="button" on:click=move |_| attempt.send(conversation.load_more(), |()| ())>
+                <button class="button" on:click=move |_| submission.submit(conversation.load_more(), |()| ())>
                     {text!(comment.more)}
                 </button>
             </Show>
@@ -57,7 +57,7 @@ pub(crate) fn Comments(conversation: Conversation) -> impl IntoView {
 #[component]
 fn ThreadView(conversation: Conversation, thread: Thread) -> impl IntoView {
     let replying = RwSignal::new(false);
-    let attempt = Attempt::new();
+    let submission = FormSubmission::new();
     let head = thread.head.key.inner().to_owned();
     let replies = thread.replies.clone();
     let has_more = {
@@ -76,7 +76,7 @@ fn ThreadView(conversation: Conversation, thread: Thread) -> impl IntoView {
                     focused=true
                     on_send=move |body| {
                         replying.set(false);
-                        conversation.say(body, Some(thread.get_value()));
+                        conversation.post(body, Some(thread.get_value()));
                     }
                     on_cancel=move |()| replying.set(false)
                 />
@@ -84,19 +84,19 @@ fn ThreadView(conversation: Conversation, thread: Thread) -> impl IntoView {
         })
     };
     view! {
-        <CommentView conversation entry=thread.get_value().head on_reply=Callback::new(move |()| replying.set(true))>
+        <CommentView conversation comment_item=thread.get_value().head on_reply=Callback::new(move |()| replying.set(true))>
             <ol class="replies">
                 <For each=move || replies.get() key=|reply| reply.key.clone() let:reply>
-                    <CommentView conversation entry=reply reply_to=thread.get_value().head>
+                    <CommentView conversation comment_item=reply reply_to=thread.get_value().head>
                         ""
                     </CommentView>
                 </For>
             </ol>
-            {attempt.any()}
+            {submission.error()}
             <Show when=has_more>
                 <button
                     class="link"
-                    on:click=move |_| attempt.send(conversation.load_more_replies(thread.get_value()), |()| ())
+                    on:click=move |_| submission.submit(conversation.load_more_replies(thread.get_value()), |()| ())
                 >
                     {text!(comment.more_replies)}
                 </button>
@@ -109,35 +109,35 @@ fn ThreadView(conversation: Conversation, thread: Thread) -> impl IntoView {
 #[component]
 fn CommentView(
     conversation: Conversation,
-    entry: Entry,
+    comment_item: CommentItem,
     /// The comment that this one replies to.
     #[prop(optional)]
-    reply_to: Option<Entry>,
+    reply_to: Option<CommentItem>,
     #[prop(optional)] on_reply: Option<Callback<()>>,
     children: Children,
 ) -> impl IntoView {
     let item = NodeRef::<Li>::new();
     let editing = RwSignal::new(false);
-    let attempt = Attempt::new();
-    let Entry {
+    let submission = FormSubmission::new();
+    let CommentItem {
         key,
         comment,
-        standing,
-    } = entry.clone();
-    let entry = StoredValue::new(entry);
+        send_state,
+    } = comment_item.clone();
+    let comment_item = StoredValue::new(comment_item);
     let reply_to = StoredValue::new(reply_to);
     let focus_item = move || {
         if let Some(item) = item.get_untracked() {
             focus(&item);
         }
     };
-    // The focus follows what was just posted, deleted or brought back.
+    // Moves the focus to a comment that was posted, deleted or restored.
     Effect::new({
-        let standing = standing.clone();
-        move |before: Option<Standing>| {
-            let now = standing.get();
+        let send_state = send_state.clone();
+        move |before: Option<SendState>| {
+            let now = send_state.get();
             let has_changed = before.is_some_and(|before| before != now);
-            if has_changed && matches!(now, Standing::Posted | Standing::Deleting) {
+            if has_changed && matches!(now, SendState::Posted | SendState::Deleting) {
                 focus_item();
             }
             now
@@ -154,13 +154,14 @@ fn CommentView(
         });
     });
     let is_sending = {
-        let standing = standing.clone();
-        move || standing.with(|standing| matches!(standing, Standing::Sending | Standing::Failed(_)))
+        let send_state = send_state.clone();
+        move || send_state.with(|send_state| matches!(send_state, SendState::Sending | SendState::Failed(_)))
     };
     let text = {
         let comment = comment.clone();
-        let standing = standing.clone();
-        let is_deleted = Memo::new(move |_| matches!(standing.get(), Standing::Deleting | Standing::Deleted));
+        let send_state = send_state.clone();
+        let is_deleted =
+            Memo::new(move |_| matches!(send_state.get(), SendState::Deleting | SendState::Deleted));
         move || {
             let text = comment.get();
             if text.deleted || is_deleted.get() {
@@ -176,7 +177,7 @@ fn CommentView(
                         initial=text.body
                         focused=true
                         on_send=move |body| {
-                            attempt.send(conversation.edit(entry.get_value(), body), move |()| {
+                            submission.submit(conversation.edit(comment_item.get_value(), body), move |()| {
                                 editing.set(false);
                                 request_animation_frame(focus_item);
                             });
@@ -193,40 +194,40 @@ fn CommentView(
                 <p class="comment-byline">
                     <Author author=text.author/>
                     " "
-                    <Moment at=text.created_at/>
+                    <RelativeTime at=text.created_at/>
                     " "
                     {edited}
                 </p>
-                <p class="comment-body" dir="auto">{linked(&text.body)}</p>
+                <p class="comment-body" dir="auto">{linkify(&text.body)}</p>
             }
             .into_any()
         }
     };
     let actions = move || {
         let text = comment.get();
-        match standing.get() {
-            Standing::Sending => view! { <span class="quiet">{text!(comment.sending)}</span> }.into_any(),
-            Standing::Failed(error) => {
+        match send_state.get() {
+            SendState::Sending => view! { <span class="quiet">{text!(comment.sending)}</span> }.into_any(),
+            SendState::Failed(error) => {
                 let again = move || {
                     let reply_to = reply_to
                         .get_value()
                         .map(|head| head.comment.with_untracked(|head| head.id.clone()));
-                    session().require(text!(account.to_comment), move || conversation.send(entry.get_value(), reply_to.clone()));
+                    session().require(text!(account.to_comment), move || conversation.send(comment_item.get_value(), reply_to.clone()));
                 };
                 view! {
-                    <span class="form-error">{words(&error)}</span>
+                    <span class="form-error">{error_message(&error)}</span>
                     <button class="link" on:click=move |_| again()>{text!(error.retry)}</button>
-                    <button class="link" on:click=move |_| conversation.drop_entry(&entry.get_value())>{text!(comment.discard)}</button>
+                    <button class="link" on:click=move |_| conversation.remove_item(&comment_item.get_value())>{text!(comment.discard)}</button>
                 }
                 .into_any()
             }
-            Standing::Deleting => view! {
-                <button class="link" on:click=move |_| conversation.undo_deletion(&entry.get_value())>{text!(comment.undo)}</button>
+            SendState::Deleting => view! {
+                <button class="link" on:click=move |_| conversation.undo_deletion(&comment_item.get_value())>{text!(comment.undo)}</button>
             }
             .into_any(),
-            Standing::Deleted => ().into_any(),
-            Standing::Posted if editing.get() => ().into_any(),
-            Standing::Posted => {
+            SendState::Deleted => ().into_any(),
+            SendState::Posted if editing.get() => ().into_any(),
+            SendState::Posted => {
                 let reply = on_reply.filter(|_| !text.deleted);
                 view! {
                     {reply.map(|reply| view! { <button class="link" on:click=move |_| reply.run(())>{text!(comment.reply)}</button> })}
@@ -237,7 +238,7 @@ fn CommentView(
                         .may_delete(&text)
                         .then(|| {
                             view! {
-                                <button class="link" on:click=move |_| conversation.delete(entry.get_value())>
+                                <button class="link" on:click=move |_| conversation.delete(comment_item.get_value())>
                                     {text!(comment.delete)}
                                 </button>
                             }
@@ -251,13 +252,13 @@ fn CommentView(
         <li class="comment" class:is-sending=is_sending id=format!("comment-{}", key.inner()) tabindex="-1" node_ref=item>
             {text}
             <div class="comment-actions">{actions}</div>
-            {attempt.any()}
+            {submission.error()}
             {children()}
         </li>
     }
 }
 
-/// How many characters the service stores of a text: those of its composed form, and none where nothing can be seen.
+/// The length that the comment service counts: the characters of the NFC form, or 0 for invisible text.
 fn stored_length(text: &str) -> usize {
     const VISIBLE: &str = r"[^\s\p{Default_Ignorable_Code_Point}\p{Cf}\p{Mn}\p{Me}\u2800\uFFFC]";
     let text = text.trim();
@@ -276,7 +277,7 @@ fn Composer(
     /// The label of the button.
     #[prop(default = text!(comment.send))]
     action: Text,
-    /// Where an unfinished text waits for a reload.
+    /// The storage key of an unfinished text.
     draft: String,
     #[prop(optional, into)] initial: String,
     #[prop(optional)] focused: bool,
@@ -292,14 +293,20 @@ fn Composer(
         draft.with_value(|draft| storage::write(storage::tab().as_ref(), draft, value));
     };
     let length = move || text.with(|text| stored_length(text));
-    let is_too_long = move || length() > MAX_LENGTH;
-    let too_long =
-        move || is_too_long().then(|| filled!(comment.too_long, count = &shown(length() - MAX_LENGTH)));
+    let is_too_long = move || length() > MAX_COMMENT_LENGTH;
+    let too_long = move || {
+        is_too_long().then(|| {
+            filled!(
+                comment.too_long,
+                count = &format_count(length() - MAX_COMMENT_LENGTH)
+            )
+        })
+    };
     let notices = expect_context::<Notices>();
     let send = move || {
         let body = text.get_untracked().trim().to_owned();
         if let Some(why) = untrack(too_long) {
-            // It stays where it was typed, for the one who can see it and for the one who cannot.
+            // The text stays, and the reason is announced to screen readers.
             notices.announce(why);
             if let Some(area) = area.get_untracked() {
                 focus(&area);
@@ -382,20 +389,20 @@ fn Composer(
                         }
                     })}
                 <span class="composer-count quiet" class:form-error=is_too_long>
-                    {move || format!("{} / {}", shown(length()), shown(MAX_LENGTH))}
+                    {move || format!("{} / {}", format_count(length()), format_count(MAX_COMMENT_LENGTH))}
                 </span>
             </div>
         </form>
     }
 }
 
-/// A length as the language writes numbers.
-fn shown(length: usize) -> String {
+/// Formats a length in the current language.
+fn format_count(length: usize) -> String {
     number(i32::try_from(length).unwrap_or(i32::MAX))
 }
 
-/// Plain text in which addresses can be followed. They lead out, so they carry no weight and no way back.
-fn linked(body: &str) -> Vec<AnyView> {
+/// Converts URLs in plain text to links without referrer and ranking.
+fn linkify(body: &str) -> Vec<AnyView> {
     let mut finder = LinkFinder::new();
     finder.kinds(&[LinkKind::Url]);
     let view = |span: linkify::Span<'_>| {

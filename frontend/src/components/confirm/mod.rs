@@ -1,8 +1,8 @@
-//! A question before something that cannot be undone.
+//! A confirmation dialog.
 
 use leptos::prelude::*;
 
-use crate::components::field::Attempt;
+use crate::components::field::FormSubmission;
 use crate::components::sheet::Sheet;
 use crate::language::{Text, text};
 
@@ -10,9 +10,9 @@ use crate::language::{Text, text};
 pub(crate) fn Confirm(
     question: Text,
     consequence: Text,
-    /// The verb on the button.
+    /// The label of the confirming button.
     yes: Text,
-    attempt: Attempt,
+    submission: FormSubmission,
     #[prop(into)] on_yes: Callback<()>,
     #[prop(into)] on_no: Callback<()>,
 ) -> impl IntoView {
@@ -20,14 +20,14 @@ pub(crate) fn Confirm(
         <Sheet label=question on_close=on_no>
             <h2>{question}</h2>
             <p>{consequence}</p>
-            {attempt.any()}
+            {submission.error()}
             <div class="buttons">
                 <button class="button" on:click=move |_| on_no.run(())>
                     {text!(photo.keep)}
                 </button>
                 <button
                     class="button button-action button-danger"
-                    aria-disabled=move || attempt.is_busy().then_some("true")
+                    aria-disabled=move || submission.is_busy().then_some("true")
                     on:click=move |_| on_yes.run(())
                 >
                     {yes}

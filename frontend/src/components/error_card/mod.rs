@@ -5,8 +5,8 @@ use leptos::prelude::*;
 use crate::api::{ApiError, Code};
 use crate::language::{Text, text};
 
-/// A sentence for people.
-pub(crate) fn words(error: &ApiError) -> Text {
+/// The message for an error.
+pub(crate) fn error_message(error: &ApiError) -> Text {
     match error.code {
         Code::Unauthenticated => text!(error.unauthenticated),
         Code::Forbidden => text!(error.forbidden),
@@ -31,7 +31,7 @@ pub(crate) fn ErrorCard(error: ApiError, #[prop(into)] retry: Callback<()>) -> i
         .map(|id| view! { <p class="error-card-request">{text!(error.request)} " " <code>{id}</code></p> });
     view! {
         <section class="error-card" role="alert">
-            <p>{words(&error)}</p>
+            <p>{error_message(&error)}</p>
             <button class="button" on:click=move |_| retry.run(())>
                 {text!(error.retry)}
             </button>

@@ -1,4 +1,4 @@
-//! Forms: a labelled field with its hint and its error, and one attempt to send.
+//! Forms: labelled fields with hints and errors, and the state of submission.
 
 use std::future::Future;
 
@@ -10,12 +10,12 @@ use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
 
 use crate::api::{ApiError, Code};
-use crate::components::error_card::words;
+use crate::components::error_card::error_message;
 use crate::language::{Text, text};
 
 /// The purpose of a field: selects the keyboard and the browser's autofill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FieldKind {
     Text,
     Username,
     Email,
@@ -24,7 +24,7 @@ pub(crate) enum Kind {
     Paragraph,
 }
 
-impl Kind {
+impl FieldKind {
     fn input_type(self) -> &'static str {
         match self {
             Self::Email => "email",
@@ -46,11 +46,11 @@ impl Kind {
 
 #[component]
 pub(crate) fn Field(
-    /// Unique on the page: it ties the label, the hint and the error to the input.
+    /// Unique on the page. Connects the label, the hint and the error to the input.
     #[prop(into)]
     id: String,
     label: Text,
-    kind: Kind,
+    kind: FieldKind,
     value: RwSignal<String>,
     #[prop(optional, into)] hint: Option<Text>,
     #[prop(optional, into)] error: Signal<Option<String>>,
@@ -58,12 +58,12 @@ pub(crate) fn Field(
 ) -> impl IntoView {
     let described_by = format!("{id}-hint {id}-error");
     let invalid = move || error.with(Option::is_some).then_some("true");
-    let spellcheck = if matches!(kind, Kind::Text | Kind::Paragraph) {
+    let spellcheck = if matches!(kind, FieldKind::Text | FieldKind::Paragraph) {
         "true"
     } else {
         "false"
     };
-    let input = if kind == Kind::Paragraph {
+    let input = if kind == FieldKind::Paragraph {
         view! {
             <textarea
                 id=id.clone()
@@ -83,9 +83,9 @@ pub(crate) fn Field(
             <input
                 id=id.clone()
                 type=move || if shown.get() { "text" } else { kind.input_type() }
-                dir=(kind == Kind::Text).then_some("auto")
+                dir=(kind == FieldKind::Text).then_some("auto")
                 autocomplete=kind.autocomplete()
-                autocapitalize=(kind != Kind::Text).then_some("none")
+                autocapitalize=(kind != FieldKind::Text).then_some("none")
                 spellcheck=spellcheck
                 required=!optional
                 aria-describedby=described_by
@@ -129,15 +129,15 @@ pub(crate) fn Field(
     }
 }
 
-/// One attempt to send a form: under way, failed, or neither.
+/// The state of submitting a form: pending, and errors.
 #[derive(Clone, Copy)]
-pub(crate) struct Attempt {
+pub(crate) struct FormSubmission {
     busy: RwSignal<bool>,
-    /// The errors of single fields, before or after sending, and other errors.
+    /// Errors with and without a field.
     errors: RwSignal<Vec<ApiError>>,
 }
 
-impl Attempt {
+impl FormSubmission {
     pub(crate) fn new() -> Self {
         Self {
             busy: RwSignal::new(false),
@@ -149,8 +149,8 @@ impl Attempt {
         self.busy.get()
     }
 
-    /// Whether all fields can be sent. Otherwise each says what is wrong with it, and the first has the focus.
-    pub(crate) fn accepts(self, fields: &[(&'static str, Option<Code>)]) -> bool {
+    /// Whether all fields are valid. Otherwise shows their errors, and focuses the first one.
+    pub(crate) fn validate(self, fields: &[(&'static str, Option<Code>)]) -> bool {
         let wrong = fields.iter().filter_map(|(field, code)| {
             Some(ApiError {
                 field: Some((*field).to_owned()),
@@ -166,8 +166,8 @@ impl Attempt {
         accepts
     }
 
-    /// Sends, and goes on with the answer. A second press while one is under way does nothing.
-    pub(crate) fn send<T: 'static>(
+    /// Sends the request, and calls `then` on success. Ignored while another one is pending.
+    pub(crate) fn submit<T: 'static>(
         self,
         request: impl Future<Output = Result<T, ApiError>> + 'static,
         then: impl FnOnce(T) + 'static,
@@ -177,10 +177,10 @@ impl Attempt {
         }
         self.busy.set(true);
         self.errors.set(Vec::new());
-        // Boxed, so that the machinery of waiting is compiled once and not for every form.
+        // Boxed, so that the future is compiled once and not for every form.
         let sending = async move {
             let result = request.await;
-            // The page may have gone meanwhile, and its signals with it.
+            // The page and its signals may have been disposed meanwhile.
             self.busy.try_set(false);
             match result {
                 Ok(value) => then(value),
@@ -196,46 +196,46 @@ impl Attempt {
         spawn_local(sending.boxed_local());
     }
 
-    /// The error of one field, as `words` put it.
-    pub(crate) fn on(
+    /// The message of a field's error, by `message`.
+    pub(crate) fn field_error(
         self,
         field: &'static str,
-        words: impl Fn(&ApiError) -> Text + Send + Sync + 'static,
+        message: impl Fn(&ApiError) -> Text + Send + Sync + 'static,
     ) -> Signal<Option<String>> {
         Signal::derive(move || {
             self.errors.with(|errors| {
                 let error = errors.iter().find(|error| error.is_about(field))?;
-                let words = match error.code {
+                let text = match error.code {
                     Code::Missing => text!(error.missing),
-                    _ => words(error),
+                    _ => message(error),
                 };
-                Some(words.get().to_owned())
+                Some(text.get().to_owned())
             })
         })
     }
 
-    /// The error to show beside the form: none if it belongs to one of `fields`, which show their own.
-    pub(crate) fn rest(
+    /// The first error that belongs to none of `fields`.
+    pub(crate) fn form_error(
         self,
         fields: &'static [&'static str],
-        words: impl Fn(&ApiError) -> Text + Send + Sync + 'static,
+        message: impl Fn(&ApiError) -> Text + Send + Sync + 'static,
     ) -> impl IntoView {
         move || {
             let mut errors = self.errors.get().into_iter();
             let error = errors.find(|error| !fields.iter().any(|field| error.is_about(field)))?;
-            // Support can do something with it where the site is at fault.
+            // The request id helps to find internal errors in the log.
             let request = error
                 .request_id
                 .clone()
                 .filter(|_| error.code == Code::Internal)
                 .map(|id| view! { <span class="quiet">" " {text!(error.request)} " " {id}</span> });
-            Some(view! { <p class="form-error" role="alert">{words(&error)} {request}</p> })
+            Some(view! { <p class="form-error" role="alert">{message(&error)} {request}</p> })
         }
     }
 
-    /// As [`Attempt::rest`], in the words for any error.
-    pub(crate) fn any(self) -> impl IntoView {
-        self.rest(&[], words)
+    /// The first error, with the default message.
+    pub(crate) fn error(self) -> impl IntoView {
+        self.form_error(&[], error_message)
     }
 }
 
@@ -246,7 +246,7 @@ pub(crate) fn required(value: RwSignal<String>) -> Option<Code> {
         .then_some(Code::Missing)
 }
 
-/// Moves the focus to what has to be mended, once it is drawn.
+/// Focuses the first invalid field after the next frame.
 fn focus_first_invalid() {
     let form = document()
         .active_element()
@@ -264,13 +264,17 @@ fn focus_first_invalid() {
 
 /// The button that sends a form.
 #[component]
-pub(crate) fn SendButton(attempt: Attempt, label: Text, #[prop(optional)] danger: bool) -> impl IntoView {
+pub(crate) fn SendButton(
+    submission: FormSubmission,
+    label: Text,
+    #[prop(optional)] danger: bool,
+) -> impl IntoView {
     view! {
         <button
             class="button button-action"
             class:button-danger=danger
             type="submit"
-            aria-disabled=move || attempt.is_busy().then_some("true")
+            aria-disabled=move || submission.is_busy().then_some("true")
         >
             {label}
         </button>

@@ -1,4 +1,4 @@
-//! The heading of a page: names the document, and takes the focus when a link led here.
+//! The heading of a page. Sets the document title, and takes the focus after a navigation by link.
 
 use std::cell::RefCell;
 
@@ -6,7 +6,7 @@ use leptos::html::H1;
 use leptos::prelude::*;
 
 use crate::bidi::isolated;
-use crate::navigation::{Arrival, Navigation, focus};
+use crate::navigation::{Navigation, NavigationKind, focus};
 
 #[component]
 pub(crate) fn Heading(
@@ -16,14 +16,14 @@ pub(crate) fn Heading(
     children: Children,
 ) -> impl IntoView {
     let heading = NodeRef::<H1>::new();
-    let arrival = expect_context::<Navigation>().here().arrival;
+    let kind = expect_context::<Navigation>().current().kind;
     let key = StoredValue::new(());
     Effect::new(move || show_title(key, Some(title.get())));
-    // A photo over a timeline goes, and the timeline has its title back.
+    // Closing a photo over a timeline restores the title of the timeline.
     on_cleanup(move || show_title(key, None));
     Effect::new(move || {
         if let Some(heading) = heading.get()
-            && arrival == Arrival::Link
+            && kind == NavigationKind::Link
         {
             focus(&heading);
         }
@@ -32,13 +32,13 @@ pub(crate) fn Heading(
 }
 
 thread_local! {
-    /// The titles of the headings that are there, the one on top last.
-    static TITLES: RefCell<Vec<(StoredValue<()>, String)>> = const { RefCell::new(Vec::new()) };
+    /// The titles of all mounted headings. The last one is shown.
+    static HEADING_TITLES: RefCell<Vec<(StoredValue<()>, String)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Sets or removes the title of one heading, and has the tab show that of the last one.
+/// Sets or removes the title of a heading, and updates the document title.
 fn show_title(key: StoredValue<()>, title: Option<String>) {
-    TITLES.with_borrow_mut(|titles| {
+    HEADING_TITLES.with_borrow_mut(|titles| {
         let known = titles.iter().position(|(other, _)| *other == key);
         match (known, title) {
             (Some(at), Some(title)) => titles[at].1 = title,

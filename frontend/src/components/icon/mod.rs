@@ -1,9 +1,9 @@
-//! Icons, drawn on a grid of 24. They are decoration: the words beside them, or a label, carry the meaning.
+//! Icons on a 24 × 24 grid. They are hidden from screen readers: text or a label has the meaning.
 
 use leptos::prelude::*;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Icon {
+pub(crate) enum IconName {
     Up,
     Down,
     Comment,
@@ -19,7 +19,7 @@ pub(crate) enum Icon {
     FullScreen,
 }
 
-impl Icon {
+impl IconName {
     fn path(self) -> &'static str {
         match self {
             Self::Up => "M12 4.5 20 14h-5v5.5H9V14H4z",
@@ -46,10 +46,10 @@ impl Icon {
 }
 
 #[component]
-pub(crate) fn Glyph(icon: Icon) -> impl IntoView {
+pub(crate) fn Icon(name: IconName) -> impl IntoView {
     view! {
         <svg class="icon" viewBox="0 0 24 24" aria-hidden="true">
-            <path d=icon.path()></path>
+            <path d=name.path()></path>
         </svg>
     }
 }

@@ -1,4 +1,4 @@
-//! Each language under its own name: who cannot read this page can read one of them.
+//! The language switch. Each language is shown by its own name.
 
 use leptos::prelude::*;
 

@@ -1,19 +1,19 @@
-//! The one polite live region, and messages that offer another try.
+//! The live region for announcements, and messages with a retry button.
 
 use leptos::prelude::*;
 
-use crate::components::icon::{Glyph, Icon};
+use crate::components::icon::{Icon, IconName};
 use crate::language::text;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Notices {
-    said: RwSignal<String>,
-    offers: RwSignal<Vec<Offer>>,
+    announcement: RwSignal<String>,
+    offers: RwSignal<Vec<RetryOffer>>,
     next: StoredValue<u32>,
 }
 
 #[derive(Clone)]
-struct Offer {
+struct RetryOffer {
     key: u32,
     text: String,
     retry: Callback<()>,
@@ -22,7 +22,7 @@ struct Offer {
 impl Notices {
     pub(crate) fn provide() -> Self {
         let notices = Self {
-            said: RwSignal::new(String::new()),
+            announcement: RwSignal::new(String::new()),
             offers: RwSignal::new(Vec::new()),
             next: StoredValue::new(0),
         };
@@ -30,19 +30,19 @@ impl Notices {
         notices
     }
 
-    /// Tells those who cannot see it what just happened.
+    /// Announces a text to screen readers.
     pub(crate) fn announce(self, text: impl Into<String>) {
-        self.said.set(text.into());
+        self.announcement.set(text.into());
     }
 
-    /// Says what failed, and offers to try again.
-    pub(crate) fn offer(self, text: impl Into<String>, retry: impl Fn() + Send + Sync + 'static) {
+    /// Shows an error message with a retry button.
+    pub(crate) fn offer_retry(self, text: impl Into<String>, retry: impl Fn() + Send + Sync + 'static) {
         let text = text.into();
         let key = self.next.get_value();
         self.next.set_value(key + 1);
         self.announce(text.clone());
         self.offers.update(|offers| {
-            offers.push(Offer {
+            offers.push(RetryOffer {
                 key,
                 text,
                 retry: Callback::new(move |()| retry()),
@@ -61,7 +61,7 @@ pub(crate) fn NoticeBoard() -> impl IntoView {
     let notices = expect_context::<Notices>();
     view! {
         <div class="visually-hidden" role="status" aria-live="polite">
-            {move || notices.said.get()}
+            {move || notices.announcement.get()}
         </div>
         <div class="notices">
             <For each=move || notices.offers.get() key=|offer| offer.key let:offer>
@@ -77,7 +77,7 @@ pub(crate) fn NoticeBoard() -> impl IntoView {
                         {text!(error.retry)}
                     </button>
                     <button class="icon-button" aria-label=text!(error.dismiss) on:click=move |_| notices.dismiss(offer.key)>
-                        <Glyph icon=Icon::Close/>
+                        <Icon name=IconName::Close/>
                     </button>
                 </div>
             </For>

@@ -1,4 +1,4 @@
-//! Says that there is no connection, for as long as there is none.
+//! A banner while the browser is offline.
 
 use leptos::ev;
 use leptos::prelude::*;

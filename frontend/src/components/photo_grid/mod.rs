@@ -1,4 +1,4 @@
-//! The tiles of a timeline, in rows that CSS alone justifies, and what comes after them.
+//! The tiles of a timeline in justified rows (by CSS only), and the end of the grid.
 
 use js_sys::Array;
 use leptos::html::Div;
@@ -10,20 +10,20 @@ use web_sys::{Element, IntersectionObserver, IntersectionObserverEntry, Intersec
 
 use crate::components::error_card::ErrorCard;
 use crate::components::tile::{Tile, tile_id};
-use crate::feed::{Feed, Status};
+use crate::feed::{Feed, FeedStatus};
 use crate::language::text;
 use crate::navigation::{Navigation, focus};
 
-/// How far below the window the next page is asked for.
-const AHEAD: &str = "1200px";
+/// The distance below the window at which the next page is loaded.
+const PRELOAD_MARGIN: &str = "1200px";
 
 #[component]
 pub(crate) fn PhotoGrid(
     feed: Feed,
     #[prop(into)] label: Signal<String>,
-    /// Whether the places are ranks.
+    /// Whether positions are shown as ranks.
     ranked: bool,
-    /// Whether the first photo leads at full width.
+    /// Whether the first photo fills a row.
     #[prop(optional)]
     leads: bool,
     /// The text for an empty grid.
@@ -34,14 +34,14 @@ pub(crate) fn PhotoGrid(
         let photos = feed.photos().clone();
         move || photos.get()
     };
-    // A feed without articles is none.
+    // An empty grid must not have the role `feed`.
     let has_photos = {
         let photos = feed.photos().clone();
         Memo::new(move |_| photos.with(|photos| !photos.is_empty()))
     };
     let status = feed.status().clone();
     let is_busy = move || {
-        if status.get() == Status::Loading {
+        if status.get() == FeedStatus::Loading {
             "true"
         } else {
             "false"
@@ -55,14 +55,14 @@ pub(crate) fn PhotoGrid(
             aria-label=move || has_photos.get().then(|| label.get())
             aria-busy=is_busy
         >
-            // A tile's place changes when a photo before it is removed.
+            // Positions change when a photo is removed.
             <ForEnumerate
                 each=photos
-                // A photo with a new description is drawn anew.
+                // A changed description creates a new tile.
                 key=|photo| (photo.id.clone(), photo.title.clone(), photo.alt_text.clone())
                 children=move |at, photo| {
-                    let place = Signal::derive(move || at.get() + 1);
-                    view! { <Tile photo place ranked leads=Signal::derive(move || leads && at.get() == 0)/> }
+                    let position = Signal::derive(move || at.get() + 1);
+                    view! { <Tile photo position ranked leads=Signal::derive(move || leads && at.get() == 0)/> }
                 }
             />
         </div>
@@ -74,7 +74,7 @@ pub(crate) fn PhotoGrid(
 fn GridEnd(feed: Feed, empty: ViewFn) -> impl IntoView {
     let sentinel = NodeRef::<Div>::new();
     let navigation = expect_context::<Navigation>();
-    // The first of the photos that a press of the button brings takes the focus from it.
+    // The index of the first photo that the button loads; it receives the focus.
     let awaited = StoredValue::new(None::<usize>);
     {
         let photos = feed.photos().clone();
@@ -96,7 +96,7 @@ fn GridEnd(feed: Feed, empty: ViewFn) -> impl IntoView {
         let feed = feed.clone();
         Effect::new(move || {
             let Some(sentinel) = sentinel.get() else { return };
-            if matches!(feed.status().get(), Status::Ready | Status::AtEnd) {
+            if matches!(feed.status().get(), FeedStatus::Ready | FeedStatus::AtEnd) {
                 let feed = feed.clone();
                 request_animation_frame(move || {
                     if navigation.restore_scroll() {
@@ -104,7 +104,7 @@ fn GridEnd(feed: Feed, empty: ViewFn) -> impl IntoView {
                     }
                 });
             }
-            // A new observer reports at once, so that a page too short to scroll goes on loading.
+            // A new observer reports immediately, so that short pages continue to load.
             if feed.loads_by_scrolling() {
                 let feed = feed.clone();
                 when_near(&sentinel, move || feed.load_more());
@@ -114,15 +114,17 @@ fn GridEnd(feed: Feed, empty: ViewFn) -> impl IntoView {
     let end = move || {
         let feed = feed.clone();
         match feed.status().get() {
-            Status::Loading if feed.photos().with(Vec::is_empty) => view! { <GridSkeleton/> }.into_any(),
-            Status::Loading => {
+            FeedStatus::Loading if feed.photos().with(Vec::is_empty) => view! { <GridSkeleton/> }.into_any(),
+            FeedStatus::Loading => {
                 view! { <p class="grid-end quiet" role="status">{text!(grid.loading)}</p> }.into_any()
             }
-            Status::Failed(error) => view! { <ErrorCard error retry=move || feed.load_more()/> }.into_any(),
-            Status::AtEnd if feed.photos().with(Vec::is_empty) => empty.run(),
-            Status::AtEnd => view! { <p class="grid-end quiet">{text!(grid.end)}</p> }.into_any(),
-            Status::Ready if feed.loads_by_scrolling() => ().into_any(),
-            Status::Ready => view! {
+            FeedStatus::Failed(error) => {
+                view! { <ErrorCard error retry=move || feed.load_more()/> }.into_any()
+            }
+            FeedStatus::AtEnd if feed.photos().with(Vec::is_empty) => empty.run(),
+            FeedStatus::AtEnd => view! { <p class="grid-end quiet">{text!(grid.end)}</p> }.into_any(),
+            FeedStatus::Ready if feed.loads_by_scrolling() => ().into_any(),
+            FeedStatus::Ready => view! {
                 <p class="grid-end">
                     <button
                         class="button"
@@ -144,7 +146,7 @@ fn GridEnd(feed: Feed, empty: ViewFn) -> impl IntoView {
     }
 }
 
-/// Empty frames, in the shapes that photos have.
+/// Placeholder frames with common aspect ratios.
 #[component]
 fn GridSkeleton() -> impl IntoView {
     let shapes = [
@@ -156,7 +158,7 @@ fn GridSkeleton() -> impl IntoView {
     view! { <div class="grid skeleton" aria-hidden="true">{frames.collect_view()}</div> }
 }
 
-/// Calls once the element is near the window, until the current effect runs again.
+/// Calls `call` when the element comes near the window, until the current effect runs again.
 fn when_near(element: &Element, call: impl Fn() + 'static) {
     let seen = Closure::<dyn Fn(Array)>::new(move |entries: Array| {
         let is_near = entries.iter().any(|entry| {
@@ -169,7 +171,7 @@ fn when_near(element: &Element, call: impl Fn() + 'static) {
         }
     });
     let options = IntersectionObserverInit::new();
-    options.set_root_margin(AHEAD);
+    options.set_root_margin(PRELOAD_MARGIN);
     let Ok(observer) = IntersectionObserver::new_with_options(seen.as_ref().unchecked_ref(), &options) else {
         return;
     };

@@ -1,5 +1,4 @@
-//! The photo of a viewer, as large as its frame: fitted, enlarged, moved, on the whole screen; and the ways to the next
-//! and the previous photo.
+//! The photo in the viewer: fit, zoom, pan, full screen, and next and previous photo.
 
 mod view;
 
@@ -9,20 +8,20 @@ use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement, PointerEvent};
 
-use crate::components::icon::{Glyph, Icon};
-use crate::components::picture::{Picture, Print};
+use crate::components::icon::{Icon, IconName};
+use crate::components::picture::{PhotoImage, Picture};
 use crate::language::text;
-use view::{Frame, View};
+use view::{PhotoTransform, StageFrame};
 
-/// A pointer that moved less did not move.
-const STILL: f64 = 8.0;
-/// A swipe is at least this long.
-const SWIPE: f64 = 60.0;
+/// A pointer that moved less counts as a click. In CSS pixels.
+const MAX_CLICK_MOVEMENT: f64 = 8.0;
+/// The minimum length of a swipe, in CSS pixels.
+const MIN_SWIPE_LENGTH: f64 = 60.0;
 const DOUBLE_TAP_MS: f64 = 300.0;
-/// The distance by which an arrow key moves an enlarged photo.
-const ARROW: f64 = 120.0;
+/// The distance by which an arrow key moves a zoomed photo, in CSS pixels.
+const ARROW_KEY_STEP: f64 = 120.0;
 
-/// Goes to the photo that many places further on, where the viewer has a timeline to follow.
+/// Navigation to the next and previous photo of the timeline.
 #[derive(Clone, Copy)]
 pub(crate) struct Steps {
     pub(crate) has_previous: Signal<bool>,
@@ -45,24 +44,24 @@ struct Gesture {
 )]
 #[component]
 pub(crate) fn PhotoStage(
-    print: Print,
-    /// The address of a smaller picture that is decoded already.
+    image: PhotoImage,
+    /// The URL of a smaller, already decoded image.
     #[prop(into)]
     thumbnail: Option<String>,
     alt: Signal<Option<String>>,
     #[prop(into)] steps: Option<Steps>,
 ) -> impl IntoView {
     let (stage, area) = (NodeRef::<Div>::new(), NodeRef::<Div>::new());
-    let view = RwSignal::new(View::FIT);
+    let view = RwSignal::new(PhotoTransform::FIT);
     let gesture = StoredValue::new(Gesture::default());
-    let (ratio, sizes, pixels) = (print.ratio(), print.stage_sizes(), print.widest());
-    let shape = f64::from(print.width) / f64::from(print.height.max(1));
+    let (ratio, sizes, pixels) = (image.ratio(), image.stage_sizes(), image.max_source_width());
+    let shape = f64::from(image.width) / f64::from(image.height.max(1));
     let frame = move || {
         let area = area.get_untracked()?.get_bounding_client_rect();
         let pixels = pixels / window().device_pixel_ratio();
-        (area.height() > 0.0).then(|| Frame::new((area.width(), area.height()), shape, pixels))
+        (area.height() > 0.0).then(|| StageFrame::new((area.width(), area.height()), shape, pixels))
     };
-    let change = move |how: &dyn Fn(Frame, View) -> View| {
+    let change = move |how: &dyn Fn(StageFrame, PhotoTransform) -> PhotoTransform| {
         if let Some(frame) = frame() {
             let next = how(frame, view.get_untracked());
             fetch_larger(area, frame.drawn_width(next));
@@ -92,9 +91,9 @@ pub(crate) fn PhotoStage(
             return;
         }
         let (x, y) = match event.key().as_str() {
-            "ArrowLeft" => (ARROW, 0.0),
+            "ArrowLeft" => (ARROW_KEY_STEP, 0.0),
             "ArrowRight" => (-ARROW, 0.0),
-            "ArrowUp" => (0.0, ARROW),
+            "ArrowUp" => (0.0, ARROW_KEY_STEP),
             "ArrowDown" => (0.0, -ARROW),
             _ => return,
         };
@@ -111,8 +110,8 @@ pub(crate) fn PhotoStage(
         keys.remove();
     });
 
-    // From the middle of the frame.
-    let place = move |x: f64, y: f64| {
+    // Coordinates relative to the center of the frame.
+    let from_center = move |x: f64, y: f64| {
         area.get_untracked().map_or((0.0, 0.0), |area| {
             let area = area.get_bounding_client_rect();
             (
@@ -125,11 +124,11 @@ pub(crate) fn PhotoStage(
         if event.button() != 0 {
             return;
         }
-        // The pointer is followed when it leaves the frame.
+        // Captures the pointer, so that it may leave the frame.
         if let Some(area) = area.get_untracked() {
             let _ = area.set_pointer_capture(event.pointer_id());
         }
-        let at = place(event.client_x().into(), event.client_y().into());
+        let at = from_center(event.client_x().into(), event.client_y().into());
         gesture.update_value(|gesture| {
             gesture.pointers.push((event.pointer_id(), at));
             gesture.has_moved = gesture.pointers.len() > 1;
@@ -137,7 +136,7 @@ pub(crate) fn PhotoStage(
         });
     };
     let moved = move |event: PointerEvent| {
-        let at = place(event.client_x().into(), event.client_y().into());
+        let at = from_center(event.client_x().into(), event.client_y().into());
         let Gesture {
             pointers,
             began,
@@ -153,16 +152,18 @@ pub(crate) fn PhotoStage(
             let by = distance(at, *other) / distance(before, *other).max(1.0);
             let middle = (f64::midpoint(at.0, other.0), f64::midpoint(at.1, other.1));
             change(&|frame, view| frame.zoom(view, view.scale * by, middle));
-        } else if view.get_untracked().is_enlarged() && (has_moved || distance(at, began) > STILL) {
+        } else if view.get_untracked().is_enlarged()
+            && (has_moved || distance(at, began) > MAX_CLICK_MOVEMENT)
+        {
             change(&|frame, view| frame.pan(view, (at.0 - before.0, at.1 - before.1)));
         }
         gesture.update_value(|gesture| {
             gesture.pointers[which].1 = at;
-            gesture.has_moved |= distance(at, began) > STILL;
+            gesture.has_moved |= distance(at, began) > MAX_CLICK_MOVEMENT;
         });
     };
     let up = move |event: PointerEvent| {
-        let at = place(event.client_x().into(), event.client_y().into());
+        let at = from_center(event.client_x().into(), event.client_y().into());
         let before = gesture.get_value();
         gesture.update_value(|gesture| gesture.pointers.retain(|(id, _)| *id != event.pointer_id()));
         let is_ours = before.pointers.len() == 1 && before.pointers[0].0 == event.pointer_id();
@@ -178,12 +179,15 @@ pub(crate) fn PhotoStage(
                 change(&|frame, view| frame.toggle(view, at));
             }
             gesture.update_value(|gesture| gesture.last_tap = if is_second { 0.0 } else { now });
-        } else if is_touch && !view.get_untracked().is_enlarged() && x.abs() > SWIPE.max(2.0 * y.abs()) {
+        } else if is_touch
+            && !view.get_untracked().is_enlarged()
+            && x.abs() > MIN_SWIPE_LENGTH.max(2.0 * y.abs())
+        {
             go(if x < 0.0 { 1 } else { -1 });
         }
     };
     let wheel = move |event: web_sys::WheelEvent| {
-        // Below the frame there is more of the page to scroll to; where there is none, the wheel is free.
+        // The wheel zooms only in the sticky layout. Otherwise it scrolls the page.
         let is_free = stage.get_untracked().is_some_and(|stage| {
             window()
                 .get_computed_style(&stage)
@@ -199,8 +203,8 @@ pub(crate) fn PhotoStage(
             return;
         }
         event.prevent_default();
-        let at = place(event.client_x().into(), event.client_y().into());
-        // Lines, where the device does not count pixels.
+        let at = from_center(event.client_x().into(), event.client_y().into());
+        // Some devices report lines instead of pixels.
         let pixels = event.delta_y() * if event.delta_mode() == 0 { 1.0 } else { 30.0 };
         change(&|frame, view| frame.zoom(view, view.scale * (-pixels / 300.0).exp(), at));
     };
@@ -208,20 +212,25 @@ pub(crate) fn PhotoStage(
         if document().fullscreen_element().is_some() {
             document().exit_fullscreen();
         } else if let Some(stage) = stage.get_untracked() {
-            // A phone's browser may not have it.
+            // Not available in all mobile browsers.
             let _ = stage.request_fullscreen();
         }
     };
     let step = move |steps: Steps, by: i32| {
         let (icon, name, class, has) = if by < 0 {
             (
-                Icon::Previous,
+                IconName::Previous,
                 text!(viewer.previous),
                 "tool photo-previous",
                 steps.has_previous,
             )
         } else {
-            (Icon::Next, text!(viewer.next), "tool photo-next", steps.has_next)
+            (
+                IconName::Next,
+                text!(viewer.next),
+                "tool photo-next",
+                steps.has_next,
+            )
         };
         view! {
             <button
@@ -231,7 +240,7 @@ pub(crate) fn PhotoStage(
                 aria-disabled=move || (!has.get()).then_some("true")
                 on:click=move |_| steps.go.run(by)
             >
-                <Glyph icon/>
+                <Icon name=icon/>
             </button>
         }
     };
@@ -249,13 +258,13 @@ pub(crate) fn PhotoStage(
                 on:dragstart=|event| event.prevent_default()
             >
                 <div
-                    class="photo-print"
+                    class="photo-image"
                     style:transform=move || {
-                        let View { scale, x, y } = view.get();
+                        let PhotoTransform { scale, x, y } = view.get();
                         (scale > 1.0).then(|| format!("translate({x:.1}px, {y:.1}px) scale({scale:.4})"))
                     }
                 >
-                    <Picture print sizes eager=true thumbnail/>
+                    <Picture image sizes eager=true thumbnail/>
                 </div>
             </div>
             <div class="photo-tools">
@@ -268,7 +277,7 @@ pub(crate) fn PhotoStage(
                     aria-pressed=move || if view.get().is_enlarged() { "true" } else { "false" }
                     on:click=move |_| change(&|frame, view| frame.toggle(view, (0.0, 0.0)))
                 >
-                    <Glyph icon=Icon::Zoom/>
+                    <Icon name=IconName::Zoom/>
                 </button>
                 <button
                     class="tool photo-full-screen"
@@ -276,14 +285,14 @@ pub(crate) fn PhotoStage(
                     title=text!(viewer.full_screen)
                     on:click=full_screen
                 >
-                    <Glyph icon=Icon::FullScreen/>
+                    <Icon name=IconName::FullScreen/>
                 </button>
             </div>
         </div>
     }
 }
 
-/// The description of the picture, as visible text.
+/// The alternative text, shown on demand.
 #[component]
 pub(crate) fn AltText(text: String) -> impl IntoView {
     view! {
@@ -294,7 +303,7 @@ pub(crate) fn AltText(text: String) -> impl IntoView {
     }
 }
 
-/// Tells the browser that the picture is drawn wider, so that it fetches a larger file where there is one.
+/// Updates `sizes`, so that the browser fetches a larger file for a zoomed photo.
 fn fetch_larger(area: NodeRef<Div>, width: f64) {
     let Some(area) = area.get_untracked() else { return };
     let Ok(images) = area.query_selector_all("source, img[srcset]") else {

@@ -1,20 +1,19 @@
-//! Where an enlarged photo stands in its frame. Lengths are CSS pixels.
+//! Geometry of a zoomed photo. Lengths are CSS pixels.
 
-/// A photo this many times wider or higher than its frame starts filled instead of fitted: fitted, a panorama would be a
-/// strip.
-const PANORAMA: f64 = 2.2;
-/// Beyond 100 %, a photo can be enlarged this much further.
-const BEYOND_FULL: f64 = 2.0;
+/// A photo this many times wider or higher than its frame initially fills the frame instead of fitting into it.
+const FILL_RATIO: f64 = 2.2;
+/// The maximum zoom relative to 100 %.
+const MAX_OVERZOOM: f64 = 2.0;
 
-/// `scale` is 1 where the photo fits; `x` and `y` are how far its middle is from that of the frame.
+/// The zoom and position of a photo. `scale` is 1 if the photo fits; `x` and `y` are the offset of its center.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct View {
+pub(crate) struct PhotoTransform {
     pub(crate) scale: f64,
     pub(crate) x: f64,
     pub(crate) y: f64,
 }
 
-impl View {
+impl PhotoTransform {
     pub(crate) const FIT: Self = Self {
         scale: 1.0,
         x: 0.0,
@@ -28,16 +27,16 @@ impl View {
 
 /// A frame and the photo in it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Frame {
+pub(crate) struct StageFrame {
     width: f64,
     height: f64,
-    /// The photo's sides where it fits.
+    /// The size of the fitted photo.
     fitted: (f64, f64),
-    /// The scale at which one pixel of the picture is one of the screen.
+    /// The scale at which one image pixel is one screen pixel.
     full: f64,
 }
 
-impl Frame {
+impl StageFrame {
     /// `ratio` is the photo's width over its height, `pixels` the width of its widest file.
     pub(crate) fn new((width, height): (f64, f64), ratio: f64, pixels: f64) -> Self {
         let fitted = if width / height > ratio {
@@ -49,55 +48,62 @@ impl Frame {
             width,
             height,
             fitted,
-            // A small picture can be enlarged too.
+            // Small photos can be zoomed too.
             full: (pixels / fitted.0).max(2.0),
         }
     }
 
-    pub(crate) fn start(&self) -> View {
+    pub(crate) fn start(&self) -> PhotoTransform {
         let fill = (self.width / self.fitted.0).max(self.height / self.fitted.1);
-        let scale = if fill > PANORAMA { fill.min(self.full) } else { 1.0 };
-        View { scale, ..View::FIT }
+        let scale = if fill > FILL_RATIO {
+            fill.min(self.full)
+        } else {
+            1.0
+        };
+        PhotoTransform {
+            scale,
+            ..PhotoTransform::FIT
+        }
     }
 
-    /// Enlarges around a point, given from the middle of the frame: what is there stays there.
-    pub(crate) fn zoom(&self, view: View, scale: f64, (x, y): (f64, f64)) -> View {
-        let scale = scale.clamp(1.0, self.full * BEYOND_FULL);
+    /// Zooms around a point relative to the center of the frame.
+    pub(crate) fn zoom(&self, view: PhotoTransform, scale: f64, (x, y): (f64, f64)) -> PhotoTransform {
+        let scale = scale.clamp(1.0, self.full * MAX_OVERZOOM);
         let by = scale / view.scale;
-        self.clamp(View {
+        self.clamp(PhotoTransform {
             scale,
             x: x - (x - view.x) * by,
             y: y - (y - view.y) * by,
         })
     }
 
-    /// Between 100 % and fitted.
-    pub(crate) fn toggle(&self, view: View, at: (f64, f64)) -> View {
+    /// Switches between 100 % and fit.
+    pub(crate) fn toggle(&self, view: PhotoTransform, at: (f64, f64)) -> PhotoTransform {
         if view.is_enlarged() {
-            View::FIT
+            PhotoTransform::FIT
         } else {
             self.zoom(view, self.full, at)
         }
     }
 
-    pub(crate) fn pan(&self, view: View, (x, y): (f64, f64)) -> View {
-        self.clamp(View {
+    pub(crate) fn pan(&self, view: PhotoTransform, (x, y): (f64, f64)) -> PhotoTransform {
+        self.clamp(PhotoTransform {
             x: view.x + x,
             y: view.y + y,
             ..view
         })
     }
 
-    /// How wide the photo is drawn.
-    pub(crate) fn drawn_width(&self, view: View) -> f64 {
+    /// The displayed width of the photo.
+    pub(crate) fn drawn_width(&self, view: PhotoTransform) -> f64 {
         self.fitted.0 * view.scale
     }
 
-    /// No edge of the photo comes further in than the frame's, and what fits stays in the middle.
-    fn clamp(&self, view: View) -> View {
+    /// Limits the offset, so that no empty space appears beside the photo.
+    fn clamp(&self, view: PhotoTransform) -> PhotoTransform {
         let most = |frame: f64, side: f64| ((side * view.scale - frame) / 2.0).max(0.0);
         let (x, y) = (most(self.width, self.fitted.0), most(self.height, self.fitted.1));
-        View {
+        PhotoTransform {
             scale: view.scale,
             x: view.x.clamp(-x, x),
             y: view.y.clamp(-y, y),
@@ -113,37 +119,37 @@ mod tests {
 
     #[test]
     fn a_photo_fits_and_a_panorama_fills_the_height() {
-        assert_eq!(Frame::new(FRAME, 1.5, 3000.0).start(), View::FIT);
-        let panorama = Frame::new(FRAME, 6.0, 6000.0);
+        assert_eq!(StageFrame::new(FRAME, 1.5, 3000.0).start(), PhotoTransform::FIT);
+        let panorama = StageFrame::new(FRAME, 6.0, 6000.0);
         assert!((panorama.start().scale - 4.8).abs() < 0.01);
-        let few_pixels = Frame::new(FRAME, 6.0, 2000.0);
+        let few_pixels = StageFrame::new(FRAME, 6.0, 2000.0);
         assert!((few_pixels.start().scale - 2.0).abs() < 0.01);
     }
 
     #[test]
     fn zooming_keeps_the_point_under_the_pointer() {
-        let frame = Frame::new(FRAME, 1.25, 4000.0);
-        let view = frame.toggle(View::FIT, (100.0, -50.0));
+        let frame = StageFrame::new(FRAME, 1.25, 4000.0);
+        let view = frame.toggle(PhotoTransform::FIT, (100.0, -50.0));
         assert_eq!(
             view,
-            View {
+            PhotoTransform {
                 scale: 4.0,
                 x: -300.0,
                 y: 150.0
             }
         );
-        assert_eq!(frame.toggle(view, (0.0, 0.0)), View::FIT);
+        assert_eq!(frame.toggle(view, (0.0, 0.0)), PhotoTransform::FIT);
         assert!(frame.zoom(view, 1000.0, (0.0, 0.0)).scale <= 8.0);
     }
 
     #[test]
     fn no_edge_is_dragged_into_the_frame() {
-        let frame = Frame::new(FRAME, 1.25, 2000.0);
-        let view = frame.toggle(View::FIT, (0.0, 0.0));
+        let frame = StageFrame::new(FRAME, 1.25, 2000.0);
+        let view = frame.toggle(PhotoTransform::FIT, (0.0, 0.0));
         assert_eq!(
             (frame.pan(view, (9e9, -9e9)).x, frame.pan(view, (9e9, -9e9)).y),
             (500.0, -400.0)
         );
-        assert_eq!(frame.pan(View::FIT, (30.0, 30.0)), View::FIT);
+        assert_eq!(frame.pan(PhotoTransform::FIT, (30.0, 30.0)), PhotoTransform::FIT);
     }
 }

@@ -12,8 +12,8 @@ use web_sys::{CanvasRenderingContext2d, Element, HtmlCanvasElement, HtmlImageEle
 use crate::first_page::{self, TakenOver};
 use crate::graphql::schema;
 
-/// How often a picture that failed is fetched again.
-const FETCH_AGAIN: Duration = Duration::from_secs(20);
+/// How often a failed image is retried.
+const IMAGE_RETRY_INTERVAL: Duration = Duration::from_secs(20);
 
 #[derive(cynic::QueryFragment, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ImageSource {
@@ -21,9 +21,9 @@ pub(crate) struct ImageSource {
     srcset: String,
 }
 
-/// The data for drawing a photo.
+/// The data of a photo's image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Print {
+pub(crate) struct PhotoImage {
     pub(crate) width: i32,
     pub(crate) height: i32,
     /// ThumbHash, base64.
@@ -32,14 +32,14 @@ pub(crate) struct Print {
     pub(crate) alt: String,
 }
 
-impl Print {
-    /// Width over height, as CSS writes it.
+impl PhotoImage {
+    /// The CSS aspect ratio.
     pub(crate) fn ratio(&self) -> String {
         format!("{} / {}", self.width, self.height)
     }
 
-    /// The `sizes` attribute on the photo's own page. The router says the same (`router/src/pages/markup.rs`), or the
-    /// picture would be fetched twice.
+    /// The `sizes` attribute on the photo's page. It must equal that of `router/src/pages/markup.rs`, or the image
+    /// would be fetched twice.
     pub(crate) fn stage_sizes(&self) -> String {
         let Self { width, height, .. } = self;
         format!(
@@ -48,7 +48,7 @@ impl Print {
     }
 
     /// The width of the widest file.
-    pub(crate) fn widest(&self) -> f64 {
+    pub(crate) fn max_source_width(&self) -> f64 {
         let widths = self.sources.iter().flat_map(|source| source.srcset.split(','));
         widths
             .filter_map(|file| file.trim().rsplit_once(' ')?.1.strip_suffix('w')?.parse().ok())
@@ -58,27 +58,27 @@ impl Print {
 
 #[component]
 pub(crate) fn Picture(
-    print: Print,
-    /// The `sizes` attribute: how wide it will be.
+    image: PhotoImage,
+    /// The `sizes` attribute.
     #[prop(into)]
     sizes: Signal<String>,
-    /// Whether it is in view at once, so that it must not wait for scrolling.
+    /// Whether to load without waiting for scrolling.
     #[prop(optional)]
     eager: bool,
-    /// The address of a smaller picture that is decoded already.
+    /// The URL of a smaller, already decoded image.
     #[prop(default = None)]
     thumbnail: Option<String>,
 ) -> impl IntoView {
-    let ratio = print.ratio();
-    let Print {
+    let ratio = image.ratio();
+    let PhotoImage {
         width,
         height,
         placeholder,
         mut sources,
         alt,
-    } = print;
+    } = image;
     let (loaded, broken) = (RwSignal::new(false), RwSignal::new(false));
-    // The best format first; the last is what every browser reads.
+    // Formats in order of preference; the last one is JPEG.
     let fallback = sources.pop();
     let srcset = fallback.map(|source| source.srcset).unwrap_or_default();
     let frame = NodeRef::<Div>::new();
@@ -87,8 +87,8 @@ pub(crate) fn Picture(
             fetch_again(frame);
         }
     });
-    let picture = if let Some(print) = first_page::print(&srcset) {
-        take_over(print, frame, sizes, (loaded, broken));
+    let picture = if let Some(taken) = first_page::take_picture(&srcset) {
+        take_over(taken, frame, sizes, (loaded, broken));
         ().into_any()
     } else {
         let src = srcset.split_whitespace().next().unwrap_or_default().to_owned();
@@ -140,18 +140,18 @@ pub(crate) fn Picture(
     }
 }
 
-/// Moves a picture that is on the screen into its new frame. It changes only when its frame gets another size.
+/// Moves a visible `<picture>` of the rendered page into the component. It changes only when the frame gets another size.
 fn take_over(
-    print: TakenOver,
+    taken: TakenOver,
     frame: NodeRef<Div>,
     sizes: Signal<String>,
     (loaded, broken): (RwSignal<bool>, RwSignal<bool>),
 ) {
-    let TakenOver { picture, image } = print;
+    let TakenOver { picture, image } = taken;
     let is_decodable = image.natural_width() > 0;
     loaded.set(image.complete() && is_decodable);
     broken.set(image.complete() && !is_decodable);
-    // A picture loads again when its window needs another size of it, and may outlive its frame.
+    // The image may load another size later, and may outlive the component.
     let watch = |event: &str, is_there: bool| {
         let tell = Closure::<dyn Fn()>::new(move || {
             loaded.try_set(is_there);
@@ -178,7 +178,7 @@ fn take_over(
     });
 }
 
-/// Sets the `sizes` attribute of all its sources.
+/// Sets the `sizes` attribute of all sources of a picture.
 fn set_sizes(picture: &Element, sizes: &str) {
     let Ok(sources) = picture.query_selector_all("[sizes]") else {
         return;
@@ -190,7 +190,7 @@ fn set_sizes(picture: &Element, sizes: &str) {
     }
 }
 
-/// Fetches a picture that failed once more when the network is back, and now and then in case it never was away.
+/// Retries a failed image when the browser is online again, and periodically.
 fn fetch_again(frame: NodeRef<Div>) {
     let fetch = move || {
         let image = frame
@@ -202,7 +202,7 @@ fn fetch_again(frame: NodeRef<Div>) {
         }
     };
     let online = window_event_listener(ev::online, move |_| fetch());
-    let timer = set_interval_with_handle(fetch, FETCH_AGAIN);
+    let timer = set_interval_with_handle(fetch, IMAGE_RETRY_INTERVAL);
     on_cleanup(move || {
         online.remove();
         if let Ok(timer) = timer {
@@ -219,16 +219,16 @@ fn Placeholder(hash: String) -> impl IntoView {
         let Some(canvas) = canvas.get() else { return };
         let hash = hash.clone();
         let draw = move || {
-            // One that cannot be read leaves the plain surface.
+            // An invalid hash leaves an empty canvas.
             let _ = draw_placeholder(&canvas, &hash);
         };
-        // One after another: a whole page at once would delay input.
+        // Each in its own task, so that input is not delayed.
         set_timeout(draw, Duration::ZERO);
     });
     view! { <canvas class="picture-placeholder" aria-hidden="true" node_ref=canvas></canvas> }
 }
 
-/// Decodes the ThumbHash into some thirty pixels; the browser blurs them by stretching.
+/// Decodes the ThumbHash to about 30 pixels, which the browser scales up.
 fn draw_placeholder(canvas: &HtmlCanvasElement, base64: &str) -> Option<()> {
     let bytes: Vec<u8> = window()
         .atob(base64)

@@ -6,7 +6,7 @@ use send_wrapper::SendWrapper;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement};
 
-use crate::components::icon::{Glyph, Icon};
+use crate::components::icon::{Icon, IconName};
 use crate::components::notices::NoticeBoard;
 use crate::components::offline_banner::OfflineBanner;
 use crate::language::{Text, text};
@@ -14,12 +14,12 @@ use crate::navigation::focus;
 
 #[component]
 pub(crate) fn Sheet(
-    /// Its name, for those who cannot see it.
+    /// The accessible name.
     label: Text,
-    /// Asked by Escape, by the button, and by a click beside it.
+    /// Called on Escape, the close button, and a click outside.
     #[prop(into)]
     on_close: Callback<()>,
-    /// Another class, for a sheet with another shape.
+    /// An additional CSS class.
     #[prop(optional)]
     class: &'static str,
     children: Children,
@@ -29,7 +29,7 @@ pub(crate) fn Sheet(
         if let Some(dialog) = dialog.get()
             && !dialog.open()
         {
-            // It fails only for a dialog that is open or not in the page.
+            // Fails only if the dialog is open or not in the document.
             let _ = dialog.show_modal();
         }
     });
@@ -56,13 +56,13 @@ pub(crate) fn Sheet(
             }
             on:click=beside
         >
-            // Announcements of the page are not reachable while the sheet is open.
+            // The page behind is inert, so its notices are repeated here.
             <OfflineBanner/>
             <div class="sheet-body">
                 {children()}
-                // Last, so that the focus begins with what the sheet is for.
+                // Last, so that the first focus is in the content.
                 <button class="icon-button sheet-close" aria-label=text!(error.close) on:click=move |_| on_close.run(())>
-                    <Glyph icon=Icon::Close/>
+                    <Icon name=IconName::Close/>
                 </button>
                 <NoticeBoard/>
             </div>
@@ -70,8 +70,7 @@ pub(crate) fn Sheet(
     }
 }
 
-/// Gives the focus back to where it was, once the sheet is gone: the browser does so only for one that is closed and
-/// kept.
+/// Restores the focus when the dialog is removed. Browsers do so only for a dialog that is closed first.
 fn return_focus() {
     let before = document()
         .active_element()

@@ -1,4 +1,4 @@
-//! Single keys for those who have no mouse in hand. They act on what has the focus, never while one types.
+//! Keyboard shortcuts. They act on the focused tile or the open photo, and are inactive in text fields.
 
 use leptos::ev;
 use leptos::prelude::*;
@@ -11,7 +11,7 @@ use crate::navigation::Navigation;
 use crate::preferences::Preferences;
 use crate::route::Timeline;
 
-const KEYS: [(&str, Text); 12] = [
+const SHORTCUTS: [(&str, Text); 12] = [
     ("J", text!(shortcuts.next_photo)),
     ("K", text!(shortcuts.previous_photo)),
     ("Enter", text!(shortcuts.open)),
@@ -26,7 +26,7 @@ const KEYS: [(&str, Text); 12] = [
     ("?", text!(shortcuts.list)),
 ];
 
-/// Listens to the keys, and shows the list of them when asked.
+/// Handles the keys, and shows the list of shortcuts.
 #[component]
 pub(crate) fn Shortcuts() -> impl IntoView {
     let navigation = expect_context::<Navigation>();
@@ -35,10 +35,10 @@ pub(crate) fn Shortcuts() -> impl IntoView {
     let after_g = StoredValue::new(false);
     let listener = window_event_listener(ev::keydown, move |event| {
         let Some(key) = plain_key(&event) else { return };
-        // Opens the focused element, as a link; Enter has no other meaning here.
+        // Enter opens the focused tile.
         if key == "enter" && focused_tile().is_some_and(|tile| is_focused(&tile)) {
             event.prevent_default();
-            press(".tile-title a");
+            click(".tile-title a");
         }
         if !enabled.get_untracked() {
             return;
@@ -49,14 +49,14 @@ pub(crate) fn Shortcuts() -> impl IntoView {
             "l" if goes => navigation.go(Timeline::Latest.into()),
             "h" if goes => navigation.go(Timeline::Hot(None).into()),
             "t" if goes => navigation.go(Timeline::Trending.into()),
-            "j" if is_viewing() => press(".photo-next"),
-            "k" if is_viewing() => press(".photo-previous"),
+            "j" if is_viewing() => click(".photo-next"),
+            "k" if is_viewing() => click(".photo-previous"),
             "j" => step(1),
             "k" => step(-1),
-            "z" => press(".photo-zoom"),
-            "f" => press(".photo-full-screen"),
-            "u" => press(".vote-up"),
-            "d" => press(".vote-down"),
+            "z" => click(".photo-zoom"),
+            "f" => click(".photo-full-screen"),
+            "u" => click(".vote-up"),
+            "d" => click(".vote-down"),
             "c" => comment(navigation),
             "?" => helping.set(true),
             _ => return,
@@ -69,7 +69,7 @@ pub(crate) fn Shortcuts() -> impl IntoView {
             <Sheet label=text!(shortcuts.heading) on_close=move |()| helping.set(false)>
                 <h2>{text!(shortcuts.heading)}</h2>
                 <dl class="shortcuts">
-                    {KEYS
+                    {SHORTCUTS
                         .map(|(key, action)| {
                             view! {
                                 <dt>
@@ -86,7 +86,7 @@ pub(crate) fn Shortcuts() -> impl IntoView {
     }
 }
 
-/// The key alone, unless it belongs to something that one types into.
+/// The key without modifiers; `None` in a text field.
 fn plain_key(event: &KeyboardEvent) -> Option<String> {
     let typed_into = "input, textarea, select, [contenteditable]";
     let target = event
@@ -117,32 +117,32 @@ fn is_focused(element: &Element) -> bool {
     document().active_element().as_ref() == Some(element)
 }
 
-/// The opened photo if there is one, else the tile that has the focus.
-fn photo_in_hand() -> Option<Element> {
+/// The open photo, or else the focused tile.
+fn current_photo() -> Option<Element> {
     viewer().or_else(focused_tile)
 }
 
-fn press(button: &str) {
-    let button = photo_in_hand().and_then(|photo| photo.query_selector(button).ok().flatten());
+fn click(button: &str) {
+    let button = current_photo().and_then(|photo| photo.query_selector(button).ok().flatten());
     if let Some(button) = button.and_then(|button| button.dyn_into::<HtmlElement>().ok()) {
         button.click();
     }
 }
 
-/// Goes to where one comments on the photo, which is opened first.
+/// Opens the photo if necessary, and focuses the comment form.
 fn comment(navigation: Navigation) {
-    let Some(photo) = photo_in_hand() else { return };
+    let Some(photo) = current_photo() else { return };
     let composer = photo
         .query_selector("#new-comment")
         .ok()
         .flatten()
         .and_then(|area| area.dyn_into::<HtmlElement>().ok());
     if let Some(composer) = composer {
-        // It fails for an element that cannot take the focus only.
+        // Fails only for elements that cannot have the focus.
         let _ = composer.focus();
     } else {
-        navigation.expect_comment();
-        press(".tile-title a");
+        navigation.request_comment();
+        click(".tile-title a");
     }
 }
 

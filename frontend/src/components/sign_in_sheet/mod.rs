@@ -1,4 +1,4 @@
-//! Opens when something needs an account, and does that thing once there is one. The page beneath stays where it is.
+//! The sign-in dialog. It opens when an action needs an account, and runs the action after sign-in.
 
 use leptos::prelude::*;
 
@@ -11,8 +11,8 @@ use crate::session::session;
 pub(crate) fn SignInSheet() -> impl IntoView {
     let session = session();
     let registers = RwSignal::new(false);
-    let purpose = Memo::new(move |_| session.wanted().map(|intent| intent.purpose));
-    // Signing in has run the intent, and with it gone the sheet goes.
+    let purpose = Memo::new(move |_| session.pending_intent().map(|intent| intent.purpose));
+    // Signing in has run the pending action; closing clears it.
     let done = move |_| session.dismiss();
     let forms = move || {
         if registers.get() {

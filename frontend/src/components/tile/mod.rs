@@ -3,8 +3,8 @@
 use leptos::prelude::*;
 
 use crate::components::byline::Author;
-use crate::components::icon::{Glyph, Icon};
-use crate::components::picture::{ImageSource, Picture, Print};
+use crate::components::icon::{Icon, IconName};
+use crate::components::picture::{ImageSource, PhotoImage, Picture};
 use crate::components::vote_buttons::VoteButtons;
 use crate::graphql::{Byline, Id, VoteChoice, VoteTally, schema};
 use crate::language::{self, number, text};
@@ -27,8 +27,8 @@ pub(crate) struct PhotoTile {
 }
 
 impl PhotoTile {
-    pub(crate) fn print(&self) -> Print {
-        Print {
+    pub(crate) fn image(&self) -> PhotoImage {
+        PhotoImage {
             width: self.width,
             height: self.height,
             placeholder: self.placeholder.clone(),
@@ -38,12 +38,12 @@ impl PhotoTile {
     }
 }
 
-/// The element of a photo's tile, to bring the focus back to.
+/// The element id of a photo's tile.
 pub(crate) fn tile_id(photo: &Id) -> String {
     format!("photo-{}", photo.inner())
 }
 
-/// The shape of a frame, as two sides. Strips and panoramas keep theirs inside a frame that is less extreme.
+/// The aspect ratio of a tile as width and height. Strips and panoramas get a less extreme frame.
 fn frame(width: i32, height: i32) -> (i32, i32) {
     match (width, height) {
         (width, height) if is_strip(width, height) => (1, 2),
@@ -52,16 +52,16 @@ fn frame(width: i32, height: i32) -> (i32, i32) {
     }
 }
 
-/// Whether it is shown as high as its tile, and narrower.
+/// Whether the photo is narrower than its tile.
 fn is_strip(width: i32, height: i32) -> bool {
     height > 2 * width
 }
 
-/// How wide the picture will be, as `photo_grid.css` has it. Rows stretch to fill their line, by a third more often than
-/// not. The router says the same of the same tile (`router/src/pages/markup.rs`), or the picture would be fetched twice.
+/// The `sizes` attribute, according to `photo_grid.css`. Rows are stretched, usually by about a third. It must equal
+/// that of `router/src/pages/markup.rs`, or the image would be fetched twice.
 fn sizes((width, height): (i32, i32), leads: bool) -> String {
     let (wide, high) = frame(width, height);
-    // A strip leads no row.
+    // A strip never fills a row.
     if is_strip(width, height) {
         let shown = (width * 320 + height - 1) / height;
         format!("(min-width: 600px) {shown}px, calc(200vw * {width} / {height})")
@@ -76,17 +76,17 @@ fn sizes((width, height): (i32, i32), leads: bool) -> String {
 #[component]
 pub(crate) fn Tile(
     photo: PhotoTile,
-    /// Its place on the timeline, from 1.
+    /// The position on the timeline, from 1.
     #[prop(into)]
-    place: Signal<usize>,
-    /// Whether the place is a rank, to be shown.
+    position: Signal<usize>,
+    /// Whether to show the position as a rank.
     ranked: bool,
-    /// Whether it has a row to itself.
+    /// Whether the tile fills a row.
     #[prop(optional, into)]
     leads: Signal<bool>,
 ) -> impl IntoView {
-    let print = photo.print();
-    let (width, height) = (print.width, print.height);
+    let image = photo.image();
+    let (width, height) = (image.width, image.height);
     let (wide, high) = frame(width, height);
     // A portrait would leave most of the row empty.
     let leads = Memo::new(move |_| leads.get() && wide > high);
@@ -105,8 +105,8 @@ pub(crate) fn Tile(
     let labelled_by = label.clone();
     let comments = comment_count.map(|count| {
         view! {
-            <a class="tile-comments" href=link.clone() aria-label=move || language::comments(count)>
-                <Glyph icon=Icon::Comment/>
+            <a class="tile-comments" href=link.clone() aria-label=move || language::comment_count(count)>
+                <Icon name=IconName::Comment/>
                 {move || number(count)}
             </a>
         }
@@ -118,12 +118,12 @@ pub(crate) fn Tile(
             id=tile
             tabindex="0"
             aria-labelledby=labelled_by
-            aria-posinset=move || place.get().to_string()
+            aria-posinset=move || position.get().to_string()
             aria-setsize="-1"
             style:--r=format!("{wide} / {high}")
         >
             <a class="frame" class:is-strip=is_strip href=link.clone() tabindex="-1">
-                <Picture print sizes eager=place.get_untracked() <= 4/>
+                <Picture image sizes eager=position.get_untracked() <= 4/>
             </a>
             <div class="tile-caption">
                 <div class="tile-words">
@@ -133,7 +133,7 @@ pub(crate) fn Tile(
                                 view! {
                                     <span class="frame-number">
                                         <span class="visually-hidden">{text!(grid.rank)} " "</span>
-                                        {move || place.get()}
+                                        {move || position.get()}
                                         " "
                                     </span>
                                 }

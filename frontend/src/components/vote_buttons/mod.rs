@@ -2,47 +2,52 @@
 
 use leptos::prelude::*;
 
-use crate::components::icon::{Glyph, Icon};
+use crate::components::icon::{Icon, IconName};
 use crate::graphql::{Byline, Id, VoteChoice};
 use crate::language::{filled, text};
 use crate::session::session;
-use crate::votes::{Ballot, Ballots};
+use crate::votes::{VoteState, VoteStates};
 
 #[component]
 pub(crate) fn VoteButtons(photo: Id, title: String, author: Option<Byline>) -> impl IntoView {
-    let ballots = expect_context::<Ballots>();
-    // While the vote service is away there is nothing to show; the buttons come when it answers.
+    let vote_states = expect_context::<VoteStates>();
+    // Nothing is shown until the votes are known.
     move || {
-        ballots.of(&photo).map(|ballot| {
+        vote_states.of(&photo).map(|vote_state| {
             let (photo, title, author) = (photo.clone(), title.clone(), author.clone());
-            view! { <Buttons ballot photo title author/> }
+            view! { <Buttons vote_state photo title author/> }
         })
     }
 }
 
 #[component]
-fn Buttons(ballot: ArcRwSignal<Ballot>, photo: Id, title: String, author: Option<Byline>) -> impl IntoView {
-    let ballots = expect_context::<Ballots>();
+fn Buttons(
+    vote_state: ArcRwSignal<VoteState>,
+    photo: Id,
+    title: String,
+    author: Option<Byline>,
+) -> impl IntoView {
+    let vote_states = expect_context::<VoteStates>();
     let session = session();
     let score = {
-        let ballot = ballot.clone();
-        move || ballot.with(Ballot::shown_score)
+        let vote_state = vote_state.clone();
+        move || vote_state.with(VoteState::shown_score)
     };
     let button = move |arrow: VoteChoice| {
         let (icon, name, class) = match arrow {
-            VoteChoice::Up => (Icon::Up, text!(vote.up), "vote vote-up"),
-            VoteChoice::Down | VoteChoice::None => (Icon::Down, text!(vote.down), "vote vote-down"),
+            VoteChoice::Up => (IconName::Up, text!(vote.up), "vote vote-up"),
+            VoteChoice::Down | VoteChoice::None => (IconName::Down, text!(vote.down), "vote vote-down"),
         };
-        let (photo, ballot) = (photo.clone(), ballot.clone());
+        let (photo, vote_state) = (photo.clone(), vote_state.clone());
         view! {
             <button
                 class=class
                 aria-label=name
                 title=name
-                aria-pressed=move || if ballot.with(Ballot::choice) == arrow { "true" } else { "false" }
-                on:click=move |_| ballots.press(photo.clone(), arrow)
+                aria-pressed=move || if vote_state.with(VoteState::choice) == arrow { "true" } else { "false" }
+                on:click=move |_| vote_states.press(photo.clone(), arrow)
             >
-                <Glyph icon/>
+                <Icon name=icon/>
             </button>
         }
     };

@@ -12,7 +12,7 @@ use hive_router::graphql_tools::static_graphql::query::{
 use hive_router::query_planner::utils::parsing::safe_parse_operation;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use router::guard::{self, Refused};
+use router::guard::{self, GuardError};
 
 use super::input::{Generator, havoc};
 
@@ -38,7 +38,7 @@ fn the_scan_agrees_with_the_parser() {
         match guard::check_document(&document) {
             Ok(()) => assert!(reasons.is_empty(), "passed, but {reasons:?}: {document}"),
             // These two are not counted again below.
-            Err(Refused::Repeats(_) | Refused::SelectionsOfName(_)) => refused += 1,
+            Err(GuardError::Repeats(_) | GuardError::SelectionsOfName(_)) => refused += 1,
             Err(reason) => {
                 refused += 1;
                 let name = name(&reason);
@@ -56,22 +56,24 @@ fn the_scan_agrees_with_the_parser() {
     );
 }
 
-fn name(reason: &Refused) -> &'static str {
+fn name(reason: &GuardError) -> &'static str {
     match reason {
-        Refused::Tokens => "tokens",
-        Refused::Nesting => "nesting",
-        Refused::Selections => "selections",
-        Refused::Length => "length",
-        Refused::Aliases => "aliases",
-        Refused::NameLength | Refused::Number => "token",
-        Refused::FragmentCycle(_) => "cycle",
-        Refused::DuplicateFragment(_) => "duplicate",
-        Refused::ReservedField(_) | Refused::ReservedAlias(_) | Refused::EntityKeyAlias => "reserved",
-        Refused::Syntax(_)
-        | Refused::NotJson
-        | Refused::JsonDepth
-        | Refused::Repeats(_)
-        | Refused::SelectionsOfName(_) => "other",
+        GuardError::Tokens => "tokens",
+        GuardError::Nesting => "nesting",
+        GuardError::Selections => "selections",
+        GuardError::Length => "length",
+        GuardError::Aliases => "aliases",
+        GuardError::NameLength | GuardError::Number => "token",
+        GuardError::FragmentCycle(_) => "cycle",
+        GuardError::DuplicateFragment(_) => "duplicate",
+        GuardError::ReservedField(_) | GuardError::ReservedAlias(_) | GuardError::EntityKeyAlias => {
+            "reserved"
+        }
+        GuardError::Syntax(_)
+        | GuardError::NotJson
+        | GuardError::JsonDepth
+        | GuardError::Repeats(_)
+        | GuardError::SelectionsOfName(_) => "other",
     }
 }
 

@@ -1,16 +1,16 @@
-//! Photos and people as the graph answers them, as far as pages and feeds show them.
+//! The types of the graph that pages and feeds show.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Deserialize;
 use uuid::Uuid;
 
-/// A photo; what its page alone asks for is missing on a timeline.
+/// A photo. Fields of its own page are `None` on a timeline.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Photo {
     pub(crate) id: Uuid,
     #[serde(flatten)]
-    pub(crate) print: Print,
+    pub(crate) image: PhotoImage,
     pub(crate) author: Option<Person>,
     pub(crate) votes: Option<Votes>,
     pub(crate) comment_count: Option<u64>,
@@ -23,7 +23,7 @@ pub(crate) struct Photo {
 /// The data for showing a picture.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Print {
+pub(crate) struct PhotoImage {
     pub(crate) title: String,
     pub(crate) alt_text: Option<String>,
     pub(crate) width: u32,
@@ -31,13 +31,13 @@ pub(crate) struct Print {
     /// `ThumbHash`, base64.
     #[serde(default)]
     pub(crate) placeholder: String,
-    /// The best format first; the last is what every browser reads.
-    pub(crate) sources: Vec<Source>,
+    /// Formats in order of preference. The last one is JPEG.
+    pub(crate) sources: Vec<ImageSource>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Source {
+pub(crate) struct ImageSource {
     pub(crate) media_type: String,
     pub(crate) srcset: String,
 }
@@ -72,11 +72,11 @@ pub(crate) struct Comment {
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) edited_at: Option<DateTime<Utc>>,
     pub(crate) author: Option<Person>,
-    /// A reply has none of its own.
+    /// `None` for a reply.
     pub(crate) replies: Option<Nodes<Self>>,
 }
 
-/// A page of a connection. A place whose item was removed meanwhile is empty.
+/// A page of a connection. Removed items are null.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Nodes<T> {
@@ -100,14 +100,14 @@ pub(crate) struct HotDay {
     pub(crate) day: NaiveDate,
     #[serde(default)]
     pub(crate) photo_count: u64,
-    /// Once the day is over.
-    pub(crate) winner: Option<Print>,
+    /// `None` until the day is over.
+    pub(crate) winner: Option<PhotoImage>,
 }
 
 /// A stored size of a picture.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Image<'p> {
-    /// On this origin.
+pub(crate) struct Rendition<'p> {
+    /// The path on this site.
     pub(crate) path: &'p str,
     pub(crate) width: u32,
     pub(crate) height: u32,
@@ -120,27 +120,27 @@ impl<T> Nodes<T> {
 }
 
 impl Photo {
-    /// The address of its page on this site.
+    /// The path of the photo's page.
     pub(crate) fn path(&self) -> String {
         format!("/p/{}", self.id)
     }
 }
 
 impl Person {
-    /// The address of their page on this site.
+    /// The path of the user's page.
     pub(crate) fn path(&self) -> String {
         format!("/@{}", self.username)
     }
 }
 
-impl Print {
-    /// The description of the picture.
+impl PhotoImage {
+    /// The alternative text, or the title.
     pub(crate) fn alt(&self) -> &str {
         self.alt_text.as_deref().unwrap_or(&self.title)
     }
 
-    /// Its largest JPEG up to this width, and up to twice as high.
-    pub(crate) fn jpeg_up_to(&self, widest: u32) -> Option<Image<'_>> {
+    /// The largest JPEG rendition up to a width of `widest` and a height of twice that.
+    pub(crate) fn jpeg_up_to(&self, widest: u32) -> Option<Rendition<'_>> {
         let jpeg = self
             .sources
             .iter()
@@ -152,7 +152,7 @@ impl Print {
         let (path, width) = sizes
             .filter(|(_, width)| *width <= widest && self.height_at(*width) <= 2 * widest)
             .max_by_key(|(_, width)| *width)?;
-        Some(Image {
+        Some(Rendition {
             path,
             width,
             height: self.height_at(width),
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn the_largest_jpeg_below_a_width_is_found() {
-        let print = |srcset: &str| -> Print {
+        let photo_image = |srcset: &str| -> PhotoImage {
             let sources = json!([
                 { "mediaType": "image/avif", "srcset": "/media/a/640.avif 640w" },
                 { "mediaType": "image/jpeg", "srcset": srcset },
@@ -181,20 +181,20 @@ mod tests {
             serde_json::from_value(json!({ "title": "", "width": 3000, "height": 2000, "sources": sources }))
                 .unwrap()
         };
-        let large = print("/media/a/320.jpg 320w, /media/a/1280.jpg 1280w, /media/a/2048.jpg 2048w");
-        let image = Image {
+        let large = photo_image("/media/a/320.jpg 320w, /media/a/1280.jpg 1280w, /media/a/2048.jpg 2048w");
+        let expected = Rendition {
             path: "/media/a/1280.jpg",
             width: 1280,
             height: 853,
         };
-        assert_eq!(large.jpeg_up_to(1280), Some(image));
+        assert_eq!(large.jpeg_up_to(1280), Some(expected));
         assert_eq!(large.jpeg_up_to(100), None);
-        let mut strip = print("/media/a/85.jpg 85w, /media/a/171.jpg 171w, /media/a/500.jpg 500w");
+        let mut strip = photo_image("/media/a/85.jpg 85w, /media/a/171.jpg 171w, /media/a/500.jpg 500w");
         (strip.width, strip.height) = (500, 12_000);
         assert_eq!(
-            strip.jpeg_up_to(1280).map(|image| image.path),
+            strip.jpeg_up_to(1280).map(|rendition| rendition.path),
             Some("/media/a/85.jpg")
         );
-        assert_eq!(print("nonsense").jpeg_up_to(1280), None);
+        assert_eq!(photo_image("nonsense").jpeg_up_to(1280), None);
     }
 }

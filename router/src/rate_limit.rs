@@ -1,7 +1,7 @@
-//! How often one address may ask.
+//! Rate limit per client address.
 //!
-//! A bucket per address and kind of request, which empties at a steady pace; it counts per router process. It
-//! keeps one careless client from using up the site. It does not protect passwords: authentication does.
+//! A token bucket per address, kind of request and router process. It keeps one client from using up the site's
+//! capacity. Password attempts are limited by authentication.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
 
-/// So many addresses are remembered; beyond them the idle ones are forgotten, which only ever forgives.
-const ADDRESSES: u64 = 100_000;
+/// Maximum number of tracked addresses. Evicting an idle one only resets its quota.
+const MAX_TRACKED_ADDRESSES: u64 = 100_000;
 
-/// One kind of request, counted for itself.
+/// The buckets of one kind of request.
 pub(crate) struct RateLimit {
-    a_minute: u32,
+    per_minute: u32,
     buckets: Cache<IpAddr, Arc<Mutex<Bucket>>>,
 }
 
@@ -24,23 +24,23 @@ struct Bucket {
 }
 
 impl RateLimit {
-    /// `a_minute` requests from each address, all at once if need be; 0 is no limit.
-    pub(crate) fn new(a_minute: u32) -> Self {
+    /// Allows `per_minute` requests from each address, also in one burst; 0 disables the limit.
+    pub(crate) fn new(per_minute: u32) -> Self {
         let buckets = Cache::builder()
-            .max_capacity(ADDRESSES)
-            // An idle minute fills a bucket to the brim: then it is as good as a new one.
+            .max_capacity(MAX_TRACKED_ADDRESSES)
+            // After an idle minute a bucket is full, like a new one.
             .time_to_idle(Duration::from_secs(60))
             .build();
-        Self { a_minute, buckets }
+        Self { per_minute, buckets }
     }
 
-    /// Takes one request out of the address's bucket, or says how many seconds to wait for the next.
+    /// Takes one token of `address`. Fails with the seconds until the next token.
     pub(crate) fn take(&self, address: IpAddr, now: Instant) -> Result<(), u64> {
-        if self.a_minute == 0 {
+        if self.per_minute == 0 {
             return Ok(());
         }
-        let full = f64::from(self.a_minute);
-        let a_second = full / 60.0;
+        let full = f64::from(self.per_minute);
+        let per_second = full / 60.0;
         let bucket = self.buckets.get_with(network(address), || {
             Arc::new(Mutex::new(Bucket {
                 tokens: full,
@@ -49,18 +49,18 @@ impl RateLimit {
         });
         let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = now.saturating_duration_since(bucket.filled_at).as_secs_f64();
-        bucket.tokens = (bucket.tokens + idle * a_second).min(full);
+        bucket.tokens = (bucket.tokens + idle * per_second).min(full);
         bucket.filled_at = now;
         if bucket.tokens >= 1.0 {
             bucket.tokens -= 1.0;
             return Ok(());
         }
-        let wait = Duration::from_secs_f64((1.0 - bucket.tokens) / a_second);
+        let wait = Duration::from_secs_f64((1.0 - bucket.tokens) / per_second);
         Err(wait.as_secs() + 1)
     }
 }
 
-/// A subscriber with IPv6 has a whole /64 of addresses, so that is what is counted.
+/// IPv6 addresses are counted by /64, which one subscriber usually has.
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refills_with_time_and_counts_addresses_apart() {
+    fn buckets_refill_and_are_separate() {
         let limit = RateLimit::new(60);
         let (one, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
         let start = Instant::now();

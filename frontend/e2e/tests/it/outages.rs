@@ -9,7 +9,7 @@ use crate::journeys::Journeys;
 use crate::site::{Member, Site};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_site_bends_and_does_not_break() -> Result<()> {
+async fn outages_are_reported() -> Result<()> {
     let system = System::start(Options::default()).await?;
     let site = Site::new(system.base_url())?;
     let (ada, bert) = (site.join("ada").await?, site.join("bert").await?);

@@ -1,13 +1,13 @@
-//! Which address a request comes from.
+//! The IP address of a client.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// The client's address: the peer's, or what trusted proxies say about it.
+/// Returns the peer's address, or the one that trusted proxies report.
 ///
-/// `forwarded_for` is read from the right, because only there a trusted proxy has written; the first address
-/// that is no proxy of ours is the client.
+/// `forwarded_for` is read from the right, because trusted proxies append there. The first address that is not a
+/// trusted proxy is the client.
 pub(crate) fn address<'a>(
     peer: IpAddr,
     forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_cannot_say_who_they_are() {
+    fn untrusted_peers_cannot_set_their_address() {
         assert_eq!(client("192.0.2.9", &["198.51.100.1"], &[]), "192.0.2.9");
         assert_eq!(
             client("192.0.2.9", &["198.51.100.1"], &["10.0.0.0/8"]),
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_stranger_before_our_proxies_is_the_client() {
+    fn the_last_untrusted_address_is_the_client() {
         let trusted = &["10.0.0.0/8"];
         assert_eq!(
             client("10.0.0.1", &["203.0.113.5, 198.51.100.1, 10.0.0.7"], trusted),
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_ends_the_search() {
+    fn a_malformed_address_ends_the_search() {
         assert_eq!(
             client("10.0.0.1", &["198.51.100.1, unknown"], &["10.0.0.0/8"]),
             "10.0.0.1"

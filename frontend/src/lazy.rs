@@ -1,7 +1,7 @@
-//! Parts of the app that few visits need: each is a separate file, fetched when it is first asked for.
+//! Code splitting: parts of the app that few visits need are separate files, loaded on demand.
 //!
-//! The splitter cuts at the functions marked here, and moves along what only they lead to. Each answers functions that
-//! draw, so that fetching waits and drawing does not.
+//! The splitter cuts at the marked functions, and moves code that only they use. Each returns render functions: loading
+//! is async, rendering is not.
 
 #![expect(
     clippy::unnecessary_wraps,
@@ -18,43 +18,43 @@ use leptos::wasm_split::{SplitLoaderError, wasm_split};
 use crate::api::{ApiError, Code};
 use crate::load::load;
 use crate::pages::about_ranking::AboutRankingPage;
-use crate::pages::photo::{PhotoView, Shown};
+use crate::pages::photo::{OpenedPhoto, PhotoView};
 use crate::pages::settings::{GoodbyePage, SettingsPage};
 use crate::pages::sign_in::{LoginPage, RegisterPage};
 use crate::pages::upload::UploadPage;
 use crate::pages::welcome::WelcomePage;
 use crate::route::Route;
 
-/// By then the first photos are there, also over a slow line.
-const SETTLED: Duration = Duration::from_secs(4);
+/// After this time the first photos are loaded, also on a slow connection.
+const PRELOAD_DELAY: Duration = Duration::from_secs(4);
 
-/// Draws a page out of what its address says.
-type Draw<T> = fn(T) -> AnyView;
+/// Renders a page from the parameters of its route.
+type RenderFn<T> = fn(T) -> AnyView;
 
-/// A photo and what is said about it.
+/// The photo page.
 #[wasm_split(photo, wasm_split_path = leptos::wasm_split, fallible)]
-pub(crate) fn photo() -> Result<Draw<Shown>, ApiError> {
-    Ok(|shown| view! { <PhotoView shown/> }.into_any())
+pub(crate) fn photo() -> Result<RenderFn<OpenedPhoto>, ApiError> {
+    Ok(|opened| view! { <PhotoView opened/> }.into_any())
 }
 
-/// Most visitors open a photo soon: once the page has settled, its part is fetched so that it opens at once.
-pub(crate) fn expect_photo() {
+/// Loads the code of the photo page after [`PRELOAD_DELAY`], because most visitors open a photo.
+pub(crate) fn preload_photo() {
     let fetch = || spawn_local(async { drop(photo().await) });
-    set_timeout(fetch, SETTLED);
+    set_timeout(fetch, PRELOAD_DELAY);
 }
 
 /// The forms for creating and changing an account.
-pub(crate) struct Account {
-    pub(crate) login: Draw<Option<String>>,
-    pub(crate) register: Draw<Option<String>>,
-    pub(crate) welcome: Draw<Option<String>>,
-    pub(crate) goodbye: Draw<()>,
-    pub(crate) settings: Draw<()>,
+pub(crate) struct AccountPages {
+    pub(crate) login: RenderFn<Option<String>>,
+    pub(crate) register: RenderFn<Option<String>>,
+    pub(crate) welcome: RenderFn<Option<String>>,
+    pub(crate) goodbye: RenderFn<()>,
+    pub(crate) settings: RenderFn<()>,
 }
 
 #[wasm_split(account, wasm_split_path = leptos::wasm_split, fallible)]
-pub(crate) fn account() -> Result<Account, ApiError> {
-    Ok(Account {
+pub(crate) fn account() -> Result<AccountPages, ApiError> {
+    Ok(AccountPages {
         login: |next| view! { <LoginPage next/> }.into_any(),
         register: |next| view! { <RegisterPage next/> }.into_any(),
         welcome: |next| view! { <WelcomePage next/> }.into_any(),
@@ -64,12 +64,12 @@ pub(crate) fn account() -> Result<Account, ApiError> {
 }
 
 #[wasm_split(upload, wasm_split_path = leptos::wasm_split, fallible)]
-pub(crate) fn upload() -> Result<Draw<()>, ApiError> {
+pub(crate) fn upload() -> Result<RenderFn<()>, ApiError> {
     Ok(|()| view! { <UploadPage/> }.into_any())
 }
 
 #[wasm_split(about_ranking, wasm_split_path = leptos::wasm_split, fallible)]
-pub(crate) fn about_ranking() -> Result<Draw<()>, ApiError> {
+pub(crate) fn about_ranking() -> Result<RenderFn<()>, ApiError> {
     Ok(|()| view! { <AboutRankingPage/> }.into_any())
 }
 
@@ -79,8 +79,8 @@ impl From<SplitLoaderError> for ApiError {
     }
 }
 
-/// Fetches the part that draws a page. One that cannot be fetched is missed when the page is drawn, and said there.
-pub(crate) async fn fetch_for(route: Route) {
+/// Loads the code of a page. Errors are reported when the page is rendered.
+pub(crate) async fn preload(route: Route) {
     match route {
         Route::Timeline(_) | Route::NotFound => {}
         Route::Photo(_) => drop(photo().await),
@@ -96,24 +96,24 @@ pub(crate) async fn fetch_for(route: Route) {
     }
 }
 
-/// Fetches a part and has it draw. One that cannot be fetched is a failure like any other, with Retry.
-pub(crate) fn later<T, F>(fetch: impl Fn() -> F + 'static, what: T) -> AnyView
+/// Loads a part and renders it. Errors are shown with a retry button.
+pub(crate) fn lazy_view<T, F>(fetch: impl Fn() -> F + 'static, what: T) -> AnyView
 where
     T: Clone + Send + Sync + 'static,
-    F: Future<Output = Result<Draw<T>, ApiError>> + 'static,
+    F: Future<Output = Result<RenderFn<T>, ApiError>> + 'static,
 {
-    later_than(|| ().into_any(), fetch, what)
+    lazy_view_with(|| ().into_any(), fetch, what)
 }
 
-/// As [`later`], with something to show until then.
-pub(crate) fn later_than<T, F>(
+/// As [`lazy_view`], with a placeholder while loading.
+pub(crate) fn lazy_view_with<T, F>(
     waiting: impl Fn() -> AnyView + Send + 'static,
     fetch: impl Fn() -> F + 'static,
     what: T,
 ) -> AnyView
 where
     T: Clone + Send + Sync + 'static,
-    F: Future<Output = Result<Draw<T>, ApiError>> + 'static,
+    F: Future<Output = Result<RenderFn<T>, ApiError>> + 'static,
 {
     load(fetch)
         .show(waiting, move |draw| draw(what.clone()))
