@@ -38,7 +38,7 @@ const APP_HEADER: &str = "x-proofsheet";
 /// Why a request failed. The app derives the user-visible message from `code` and `field`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApiError {
-    pub(crate) code: Code,
+    pub(crate) code: ErrorCode,
     /// The invalid argument.
     pub(crate) field: Option<String>,
     pub(crate) request_id: Option<String>,
@@ -46,7 +46,7 @@ pub(crate) struct ApiError {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(crate) enum Code {
+pub(crate) enum ErrorCode {
     Unauthenticated,
     Forbidden,
     NotFound,
@@ -67,8 +67,8 @@ pub(crate) enum Code {
     Internal,
 }
 
-impl From<Code> for ApiError {
-    fn from(code: Code) -> Self {
+impl From<ErrorCode> for ApiError {
+    fn from(code: ErrorCode) -> Self {
         Self {
             code,
             field: None,
@@ -114,7 +114,7 @@ async fn send_operation(body: String) -> Result<GraphQlResponse, ApiError> {
         GraphQlResponse {
             data: None,
             error: Some(error),
-        } if error.code == Code::Unauthenticated && has_session() => {
+        } if error.code == ErrorCode::Unauthenticated && has_session() => {
             refresh().await?;
             post(&body).await
         }
@@ -126,7 +126,7 @@ fn decode<T: DeserializeOwned>(answer: GraphQlResponse) -> Result<T, ApiError> {
     let GraphQlResponse { data, error } = answer;
     let data = data.and_then(|data| serde_json::from_str(data.get()).ok());
     // Without an error, the response does not match the operation.
-    data.ok_or_else(|| error.unwrap_or(Code::Internal.into()))
+    data.ok_or_else(|| error.unwrap_or(ErrorCode::Internal.into()))
 }
 
 /// The data of a response, and its first error.
@@ -145,7 +145,7 @@ impl GraphQlResponse {
                 request_id: id,
             } = extensions.unwrap_or_default();
             ApiError {
-                code: code.unwrap_or(Code::Internal),
+                code: code.unwrap_or(ErrorCode::Internal),
                 field,
                 request_id: id.or(request_id),
             }
@@ -170,7 +170,7 @@ struct GraphQlError {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Extensions {
-    code: Option<Code>,
+    code: Option<ErrorCode>,
     field: Option<String>,
     request_id: Option<String>,
 }
@@ -214,7 +214,7 @@ async fn post(body: &str) -> Result<GraphQlResponse, ApiError> {
     });
     init.set_headers(&headers.expect("the names and values are valid"));
 
-    let unreachable = |_| ApiError::from(Code::Unreachable);
+    let unreachable = |_| ApiError::from(ErrorCode::Unreachable);
     let response = JsFuture::from(window().fetch_with_str_and_init("/graphql", &init))
         .await
         .map_err(unreachable)?;
@@ -228,13 +228,13 @@ async fn post(body: &str) -> Result<GraphQlResponse, ApiError> {
         .unwrap_or_default();
     match response.status() {
         429 => Err(ApiError {
-            code: Code::RateLimited,
+            code: ErrorCode::RateLimited,
             field: None,
             request_id,
         }),
         // A proxy in front of the site responds with its own page.
         502..=504 if !body.starts_with('{') => Err(ApiError {
-            code: Code::Unavailable,
+            code: ErrorCode::Unavailable,
             field: None,
             request_id,
         }),
@@ -359,7 +359,9 @@ async fn refresh_with_lock() -> Result<(), ApiError> {
         })
     });
     match request_lock(&callback) {
-        Some(_) => receiver.await.unwrap_or_else(|_| Err(Code::Unreachable.into())),
+        Some(_) => receiver
+            .await
+            .unwrap_or_else(|_| Err(ErrorCode::Unreachable.into())),
         None => refresh_now().await,
     }
 }
@@ -380,7 +382,7 @@ async fn refresh_now() -> Result<(), ApiError> {
     let result = decode::<RefreshSession>(post(&body).await?);
     match &result {
         Ok(_) => store_session(true),
-        Err(error) if error.code == Code::Unauthenticated => {
+        Err(error) if error.code == ErrorCode::Unauthenticated => {
             store_session(false);
             SESSION_ENDED_TRIGGER.notify();
         }
@@ -509,7 +511,7 @@ mod tests {
         assert_eq!(
             error,
             Err(ApiError {
-                code: Code::Unavailable,
+                code: ErrorCode::Unavailable,
                 field: None,
                 request_id: Some("r1".into())
             })
@@ -537,7 +539,7 @@ mod tests {
         assert_eq!(
             error,
             Err(ApiError {
-                code: Code::Conflict,
+                code: ErrorCode::Conflict,
                 field: Some("email".into()),
                 request_id: Some("r2".into())
             })
@@ -546,6 +548,9 @@ mod tests {
 
     #[test]
     fn a_malformed_response_is_internal() {
-        assert_eq!(decoded("<html>").map_err(|error| error.code), Err(Code::Internal));
+        assert_eq!(
+            decoded("<html>").map_err(|error| error.code),
+            Err(ErrorCode::Internal)
+        );
     }
 }

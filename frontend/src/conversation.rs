@@ -276,7 +276,7 @@ impl Conversation {
         let page = answer
             .photo
             .and_then(|photo| photo.comments)
-            .ok_or(api::Code::Unavailable)?;
+            .ok_or(api::ErrorCode::Unavailable)?;
         self.append(page);
         Ok(())
     }
@@ -302,7 +302,7 @@ impl Conversation {
             .find(|comment| comment.id == head);
         let page = found
             .and_then(|comment| comment.replies)
-            .ok_or(api::Code::NotFound)?;
+            .ok_or(api::ErrorCode::NotFound)?;
         thread.replies.update(|replies| {
             let unknown = page
                 .nodes

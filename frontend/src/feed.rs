@@ -7,7 +7,7 @@ use futures::future::LocalBoxFuture;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
-use crate::api::{ApiError, Code};
+use crate::api::{ApiError, ErrorCode};
 use crate::components::tile::PhotoTile;
 use crate::first_page;
 use crate::graphql::{Id, PageInfo, schema};
@@ -19,7 +19,7 @@ use crate::votes::{VoteClock, VoteStates};
 /// Photos per page.
 pub(crate) const PAGE_SIZE: i32 = 24;
 /// The API's maximum of photos per request.
-const MAX_PAGE_SIZE: i32 = 100;
+const MAX_PHOTOS_PER_REQUEST: i32 = 100;
 /// Photos in the first viewport of a phone.
 const INITIAL_TILES: usize = 6;
 /// How often unavailable votes are requested again.
@@ -121,7 +121,7 @@ impl Feed {
             {
                 Ok(page) => feed.append(page, asked_at),
                 // Cursors expire after an hour. Loading starts over, and known photos are skipped.
-                Err(error) if continues && error.code == Code::InvalidInput => {
+                Err(error) if continues && error.code == ErrorCode::InvalidInput => {
                     feed.cursor.set(None);
                     feed.status.set(FeedStatus::Ready);
                     feed.load_more();
@@ -133,7 +133,7 @@ impl Feed {
 
     /// Reloads the votes of the loaded photos after sign-in or sign-out.
     pub(crate) fn reload_votes(&self) {
-        let known = i32::try_from(self.photos.with_untracked(Vec::len)).unwrap_or(MAX_PAGE_SIZE);
+        let known = i32::try_from(self.photos.with_untracked(Vec::len)).unwrap_or(MAX_PHOTOS_PER_REQUEST);
         if known == 0 {
             return;
         }
@@ -143,7 +143,7 @@ impl Feed {
             let asked_at = feed.vote_states.clock();
             let first = PageRequest {
                 // The first page may not be shown completely yet.
-                first: known.clamp(PAGE_SIZE, MAX_PAGE_SIZE),
+                first: known.clamp(PAGE_SIZE, MAX_PHOTOS_PER_REQUEST),
                 after: None,
             };
             // Without a response the votes stay unchanged. Votes are absolute values, so voting still works.

@@ -1,4 +1,4 @@
-//! Code splitting: parts of the app that few visits need are separate files, loaded on demand.
+//! ErrorCode splitting: parts of the app that few visits need are separate files, loaded on demand.
 //!
 //! The splitter cuts at the marked functions, and moves code that only they use. Each returns render functions: loading
 //! is async, rendering is not.
@@ -15,7 +15,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos::wasm_split::{SplitLoaderError, wasm_split};
 
-use crate::api::{ApiError, Code};
+use crate::api::{ApiError, ErrorCode};
 use crate::load::load;
 use crate::pages::about_ranking::AboutRankingPage;
 use crate::pages::photo::{OpenedPhoto, PhotoView};
@@ -75,7 +75,7 @@ pub(crate) fn about_ranking() -> Result<RenderFn<()>, ApiError> {
 
 impl From<SplitLoaderError> for ApiError {
     fn from(_: SplitLoaderError) -> Self {
-        Code::Unreachable.into()
+        ErrorCode::Unreachable.into()
     }
 }
 

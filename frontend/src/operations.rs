@@ -17,7 +17,7 @@ fn documents() -> Vec<String> {
         first: 0,
         after: None,
     };
-    let credentials = || session::Credentials {
+    let credentials = || session::CredentialVariables {
         email: text(),
         password: text(),
     };
@@ -71,7 +71,7 @@ fn documents() -> Vec<String> {
             vote: VoteChoice::None,
         })
         .query,
-        profile::Profile::build(by_username()).query,
+        profile::ProfileByUsername::build(by_username()).query,
         profile::PhotosOf::build(profile::PhotosOfVariables {
             username: text(),
             first: 0,

@@ -5,7 +5,7 @@ use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
-use crate::api::{self, ApiError, Code};
+use crate::api::{self, ApiError, ErrorCode};
 use crate::first_page;
 use crate::graphql::{Id, schema};
 use crate::language::Text;
@@ -71,20 +71,20 @@ pub(crate) struct SignedIn {
 
 /// The variables of sign-in and registration.
 #[derive(cynic::QueryVariables, Clone)]
-pub(crate) struct Credentials {
+pub(crate) struct CredentialVariables {
     pub(crate) email: String,
     pub(crate) password: String,
 }
 
 #[derive(cynic::QueryFragment)]
-#[cynic(graphql_type = "Mutation", variables = "Credentials")]
+#[cynic(graphql_type = "Mutation", variables = "CredentialVariables")]
 pub(crate) struct Login {
     #[arguments(input: { email: $email, password: $password })]
     login: SignedIn,
 }
 
 #[derive(cynic::QueryFragment)]
-#[cynic(graphql_type = "Mutation", variables = "Credentials")]
+#[cynic(graphql_type = "Mutation", variables = "CredentialVariables")]
 pub(crate) struct Register {
     #[arguments(input: { email: $email, password: $password })]
     register: SignedIn,
@@ -196,13 +196,13 @@ impl Session {
         });
     }
 
-    pub(crate) async fn sign_in(self, credentials: Credentials) -> Result<Viewer, ApiError> {
+    pub(crate) async fn sign_in(self, credentials: CredentialVariables) -> Result<Viewer, ApiError> {
         requires_cookies()?;
         let Login { login } = api::run(Login::build(credentials)).await?;
         Ok(self.start(login.viewer))
     }
 
-    pub(crate) async fn register(self, credentials: Credentials) -> Result<Viewer, ApiError> {
+    pub(crate) async fn register(self, credentials: CredentialVariables) -> Result<Viewer, ApiError> {
         requires_cookies()?;
         let Register { register } = api::run(Register::build(credentials)).await?;
         Ok(self.start(register.viewer))
@@ -279,7 +279,7 @@ pub(crate) fn session() -> Session {
 fn requires_cookies() -> Result<(), ApiError> {
     let enabled = js_sys::Reflect::get(&window().navigator(), &"cookieEnabled".into());
     if enabled.is_ok_and(|enabled| enabled.is_falsy()) {
-        return Err(Code::NoCookies.into());
+        return Err(ErrorCode::NoCookies.into());
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use leptos::task::spawn_local;
 use send_wrapper::SendWrapper;
 use web_sys::{File, FileList, Url};
 
-use crate::api::{self, ApiError, Code, UploadError, Uploaded};
+use crate::api::{self, ApiError, ErrorCode, UploadError, Uploaded};
 use crate::graphql::{Id, schema};
 use crate::language::{Text, text};
 use crate::navigation::Navigation;
@@ -252,7 +252,7 @@ impl Uploads {
         if !has_title(item) {
             let error = ApiError {
                 field: Some("title".to_owned()),
-                ..ApiError::from(Code::Missing)
+                ..ApiError::from(ErrorCode::Missing)
             };
             item.state.set(UploadState::Unpublished(upload, error));
             return;

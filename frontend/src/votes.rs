@@ -237,7 +237,7 @@ impl VoteStates {
                     vote_state.update(|vote_state| vote_state.confirm(tally, choice, now));
                     self.send(photo, vote_state);
                 }
-                Ok(_) => self.on_failure(photo, vote_state, api::Code::Unavailable.into()),
+                Ok(_) => self.on_failure(photo, vote_state, api::ErrorCode::Unavailable.into()),
                 Err(error) => self.on_failure(photo, vote_state, error),
             }
         });

@@ -10,7 +10,7 @@ use hive_router::pipeline::response_compression::{
     ResponseCompressionMiddleware, ResponseCompressionService,
 };
 
-use crate::route::Route;
+use crate::route::RequestRoute;
 
 /// The library's compression, for the GraphQL endpoint only.
 #[derive(Clone)]
@@ -57,7 +57,7 @@ where
         request: WebRequest<DefaultError>,
         ctx: ServiceCtx<'_, Self>,
     ) -> Result<Self::Response, Self::Error> {
-        if Route::of_web_request(&request) == Route::Graphql {
+        if RequestRoute::of_web_request(&request) == RequestRoute::Graphql {
             ctx.call(&self.compressing, request).await
         } else {
             ctx.call(&self.plain, request).await

@@ -30,7 +30,7 @@ use crate::identity::{CredentialSource, Identifier};
 use crate::media;
 use crate::negotiation::negotiate;
 use crate::rate_limit::RateLimit;
-use crate::route::Route;
+use crate::route::RequestRoute;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_CLIENT_IP: HeaderName = HeaderName::from_static("x-client-ip");
@@ -75,7 +75,7 @@ impl Edge {
     async fn admit(
         &self,
         request: &mut WebRequest<DefaultError>,
-        route: &Route,
+        route: &RequestRoute,
         id: &str,
     ) -> Result<Option<Permit<'_>>, ErrorResponse> {
         join_cookies(request);
@@ -89,12 +89,12 @@ impl Edge {
         set(headers, X_CLIENT_IP, &address.to_string());
 
         // Probes and malformed requests are answered by their handlers.
-        if !route.allows(&method) && !matches!(route, Route::Readiness | Route::Malformed(_)) {
+        if !route.allows(&method) && !matches!(route, RequestRoute::Readiness | RequestRoute::Malformed(_)) {
             return Err(METHOD_NOT_ALLOWED);
         }
         let limit = match route {
-            Route::Graphql => &self.graphql,
-            Route::Upload => &self.uploads,
+            RequestRoute::Graphql => &self.graphql,
+            RequestRoute::Upload => &self.uploads,
             _ => return Ok(None),
         };
         if self.is_foreign(headers) {
@@ -104,7 +104,7 @@ impl Edge {
                 "This request comes from another site.",
             ));
         }
-        if *route == Route::Graphql {
+        if *route == RequestRoute::Graphql {
             negotiate(&method, headers)?;
         }
         limit.take(address, Instant::now()).map_err(|seconds| {
@@ -121,7 +121,7 @@ impl Edge {
 
         // Before any costly work, because under overload many requests are refused.
         let permit = match route {
-            Route::Graphql => Some(self.operations.acquire().await?),
+            RequestRoute::Graphql => Some(self.operations.acquire().await?),
             _ => None,
         };
         let credential = self.identifier.credential(headers).await;
@@ -165,14 +165,14 @@ impl Edge {
         !matches!((host, authority), (Some(host), Some(authority)) if host.eq_ignore_ascii_case(authority))
     }
 
-    fn set_response_headers(&self, headers: &mut HeaderMap, route: &Route, id: &str) {
+    fn set_response_headers(&self, headers: &mut HeaderMap, route: &RequestRoute, id: &str) {
         set(headers, X_REQUEST_ID, id);
         set(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
         if self.https {
             set(headers, STRICT_TRANSPORT_SECURITY, HSTS_VALUE);
         }
         // Responses depend on the viewer, so shared caches must not store them.
-        if *route == Route::Graphql {
+        if *route == RequestRoute::Graphql {
             set(headers, CACHE_CONTROL, "no-store");
         }
     }
@@ -245,11 +245,11 @@ where
         let id = REQUEST_IDENTIFIERS
             .try_with(|ids| ids.req_id().to_owned())
             .unwrap_or_default();
-        let route = Route::of_web_request(&request);
+        let route = RequestRoute::of_web_request(&request);
         let mut response = match self.edge.admit(&mut request, &route, &id).await {
             Ok(Some(permit)) => permit.run(ctx.call(&self.service, request)).await?,
             Ok(None) => ctx.call(&self.service, request).await?,
-            Err(error) if route == Route::Upload => {
+            Err(error) if route == RequestRoute::Upload => {
                 let (request, payload) = request.into_parts();
                 media::discard(&mut Payload(payload)).await;
                 WebResponse::new(error_response(&route, &error), request)
@@ -264,9 +264,9 @@ where
 }
 
 /// The response in the format of this route: GraphQL or plain JSON.
-pub(crate) fn error_response(route: &Route, error: &ErrorResponse) -> HttpResponse {
+pub(crate) fn error_response(route: &RequestRoute, error: &ErrorResponse) -> HttpResponse {
     let mut response = match route {
-        Route::Graphql => error.as_graphql(),
+        RequestRoute::Graphql => error.as_graphql(),
         _ => error.as_json(),
     };
     if error.status == StatusCode::METHOD_NOT_ALLOWED {
@@ -275,7 +275,7 @@ pub(crate) fn error_response(route: &Route, error: &ErrorResponse) -> HttpRespon
     response
 }
 
-fn record(response: &WebResponse, route: &Route, id: &str, took: Duration) {
+fn record(response: &WebResponse, route: &RequestRoute, id: &str, took: Duration) {
     let status = response.status();
     metrics::counter!(
         "proofsheet_router_requests_total", "area" => route.area(), "status" => status.as_u16().to_string()

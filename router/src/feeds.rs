@@ -20,7 +20,7 @@ use crate::bidi::isolated;
 use crate::document::Document;
 use crate::error_response::ErrorResponse;
 use crate::graph_client::{GraphClient, QueryError};
-use crate::graph_types::{Nodes, Person, Photo};
+use crate::graph_types::{Connection, Photo, UserSummary};
 use crate::media::PhotoService;
 use crate::path::is_name;
 
@@ -47,7 +47,7 @@ pub(crate) const UNAVAILABLE: ErrorResponse = ErrorResponse {
 };
 
 /// Renders and caches feeds.
-pub(crate) struct Feeds {
+pub(crate) struct AtomFeeds {
     base: String,
     graph: Arc<GraphClient>,
     photos: Arc<PhotoService>,
@@ -80,7 +80,7 @@ struct Channel {
 #[derive(Deserialize)]
 struct TimelineData {
     #[serde(alias = "latestPhotos", alias = "hotPhotos", alias = "trendingPhotos")]
-    photos: Option<Nodes<Photo>>,
+    photos: Option<Connection<Photo>>,
 }
 
 #[derive(Deserialize)]
@@ -92,10 +92,10 @@ struct UserData {
 #[serde(rename_all = "camelCase")]
 struct Photographer {
     #[serde(flatten)]
-    person: Person,
+    person: UserSummary,
     bio: Option<String>,
     joined_at: DateTime<Utc>,
-    photos: Option<Nodes<Photo>>,
+    photos: Option<Connection<Photo>>,
 }
 
 impl FeedName {
@@ -113,7 +113,7 @@ impl FeedName {
     }
 }
 
-impl Feeds {
+impl AtomFeeds {
     /// `base` is the public URL without a slash at its end.
     pub(crate) fn new(base: String, graph: Arc<GraphClient>, photos: Arc<PhotoService>) -> Self {
         let cache = Cache::builder()
@@ -318,7 +318,7 @@ fn entry(
     }
 }
 
-fn author(person: Option<&Person>, base: &str) -> atom::Person {
+fn author(person: Option<&UserSummary>, base: &str) -> atom::Person {
     atom::Person {
         name: person.map_or_else(
             || "Unknown user".to_owned(),

@@ -20,7 +20,7 @@ use crate::operations::{APP_OPERATIONS, Operations, ROUTER_OPERATIONS};
 /// Maximum number of concurrent requests; more fail at once. Page views must not use up the capacity that votes need.
 const MAX_CONCURRENT_REQUESTS: usize = 64;
 /// Timeout of a request. Callers may have a shorter one.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+const GRAPH_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A client for the graph, without a session.
 pub(crate) struct GraphClient {
@@ -98,7 +98,7 @@ impl GraphClient {
         let client = reqwest::Client::builder()
             // Loopback only, so proxy settings of the environment do not apply.
             .no_proxy()
-            .timeout(REQUEST_TIMEOUT)
+            .timeout(GRAPH_REQUEST_TIMEOUT)
             .build()
             .context("cannot make an HTTP client")?;
         Ok(Self {

@@ -11,13 +11,13 @@ pub(crate) struct Photo {
     pub(crate) id: Uuid,
     #[serde(flatten)]
     pub(crate) image: PhotoImage,
-    pub(crate) author: Option<Person>,
-    pub(crate) votes: Option<Votes>,
+    pub(crate) author: Option<UserSummary>,
+    pub(crate) votes: Option<VoteTally>,
     pub(crate) comment_count: Option<u64>,
     pub(crate) published_at: Option<DateTime<Utc>>,
     /// When the texts were last changed.
     pub(crate) updated_at: Option<DateTime<Utc>>,
-    pub(crate) comments: Option<Comments>,
+    pub(crate) comments: Option<CommentConnection>,
 }
 
 /// The data for showing a picture.
@@ -44,18 +44,18 @@ pub(crate) struct ImageSource {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Person {
+pub(crate) struct UserSummary {
     pub(crate) username: String,
     pub(crate) display_name: String,
 }
 
 #[derive(Debug, Deserialize)]
-pub(crate) struct Votes {
+pub(crate) struct VoteTally {
     pub(crate) score: i64,
 }
 
 #[derive(Debug, Deserialize)]
-pub(crate) struct Comments {
+pub(crate) struct CommentConnection {
     pub(crate) edges: Vec<CommentEdge>,
 }
 
@@ -71,15 +71,15 @@ pub(crate) struct Comment {
     pub(crate) deleted: bool,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) edited_at: Option<DateTime<Utc>>,
-    pub(crate) author: Option<Person>,
+    pub(crate) author: Option<UserSummary>,
     /// `None` for a reply.
-    pub(crate) replies: Option<Nodes<Self>>,
+    pub(crate) replies: Option<Connection<Self>>,
 }
 
 /// A page of a connection. Removed items are null.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Nodes<T> {
+pub(crate) struct Connection<T> {
     pub(crate) nodes: Vec<Option<T>>,
     #[serde(default)]
     pub(crate) page_info: PageInfo,
@@ -113,7 +113,7 @@ pub(crate) struct Rendition<'p> {
     pub(crate) height: u32,
 }
 
-impl<T> Nodes<T> {
+impl<T> Connection<T> {
     pub(crate) fn into_present(self) -> Vec<T> {
         self.nodes.into_iter().flatten().collect()
     }
@@ -126,7 +126,7 @@ impl Photo {
     }
 }
 
-impl Person {
+impl UserSummary {
     /// The path of the user's page.
     pub(crate) fn path(&self) -> String {
         format!("/@{}", self.username)

@@ -30,10 +30,10 @@ pub(crate) use address::{PageRoute, day_of};
 
 use crate::document::{Document, HTML};
 use crate::graph_client::{GraphClient, QueryError};
-use crate::graph_types::{HotDay, Nodes, Person, Photo};
+use crate::graph_types::{Connection, HotDay, Photo, UserSummary};
 use crate::language::Language;
 use head::Head;
-use markup::{Day, Timeline, photo_sizes};
+use markup::{Day, TimelinePage, photo_sizes};
 use style::Style;
 use template::Template;
 
@@ -59,11 +59,11 @@ pub(crate) struct Pages {
     /// The time zone of the site, in which days begin.
     time_zone: Tz,
     graph: Arc<GraphClient>,
-    cache: Cache<(PageRoute, Cursor, Language), Arc<Document>>,
+    cache: Cache<(PageRoute, PageCursor, Language), Arc<Document>>,
 }
 
 /// The cursor after which a timeline continues, for browsers without scripts.
-pub(crate) type Cursor = Option<String>;
+pub(crate) type PageCursor = Option<String>;
 
 /// The app's page in one language.
 struct LocalizedPage {
@@ -97,13 +97,13 @@ struct PrefetchedResponse {
 #[derive(Deserialize)]
 struct TimelineData {
     #[serde(alias = "latestPhotos", alias = "hotPhotos", alias = "trendingPhotos")]
-    photos: Option<Nodes<Photo>>,
+    photos: Option<Connection<Photo>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct DaysData {
-    hot_days: Option<Nodes<HotDay>>,
+    hot_days: Option<Connection<HotDay>>,
 }
 
 #[derive(Deserialize)]
@@ -120,14 +120,14 @@ struct UserData<T> {
 #[serde(rename_all = "camelCase")]
 struct Profile {
     #[serde(flatten)]
-    person: Person,
+    person: UserSummary,
     bio: Option<String>,
     joined_at: DateTime<Utc>,
 }
 
 #[derive(Deserialize)]
 struct Photographer {
-    photos: Option<Nodes<Photo>>,
+    photos: Option<Connection<Photo>>,
 }
 
 impl Pages {
@@ -163,7 +163,7 @@ impl Pages {
     }
 
     /// Returns the page at `path`. Concurrent requests for the same page are rendered once.
-    pub(crate) async fn page(&self, path: &str, after: Cursor, language: Language) -> Arc<Document> {
+    pub(crate) async fn page(&self, path: &str, after: PageCursor, language: Language) -> Arc<Document> {
         self.render_cached(PageRoute::at(path), after, language).await
     }
 
@@ -172,7 +172,7 @@ impl Pages {
         self.render_cached(PageRoute::Nothing, None, language).await
     }
 
-    async fn render_cached(&self, route: PageRoute, after: Cursor, language: Language) -> Arc<Document> {
+    async fn render_cached(&self, route: PageRoute, after: PageCursor, language: Language) -> Arc<Document> {
         let key = (route.clone(), after.clone(), language);
         self.cache
             .get_with(key, async {
@@ -302,7 +302,7 @@ impl Pages {
             .await?;
         let main = markup::timeline(
             &mut state,
-            &Timeline {
+            &TimelinePage {
                 title,
                 description,
                 // Ranks are known on the first page only.
@@ -373,7 +373,7 @@ impl Pages {
         let today = Utc::now().with_timezone(&self.time_zone).date_naive();
         let main = markup::timeline(
             &mut state,
-            &Timeline {
+            &TimelinePage {
                 title: &title,
                 description: &description,
                 ranked: after.is_none(),
@@ -435,7 +435,7 @@ impl Pages {
         let who = json!({ "username": username });
         let which = json!({ "username": username, "first": PAGE_SIZE, "after": after });
         let (profile, photos) = join(
-            self.graph.query("Profile", &who),
+            self.graph.query("ProfileByUsername", &who),
             self.graph.query("PhotosOf", &which),
         )
         .await;
@@ -456,7 +456,7 @@ impl Pages {
             .with_feed(photos_by(language, &person), feed_of(&person));
         Ok(Content::new(head, main, state).with([
             PrefetchedResponse {
-                operation: "Profile",
+                operation: "ProfileByUsername",
                 variables: who,
                 data: profile.data,
             },
@@ -472,7 +472,7 @@ impl Pages {
         &self,
         operation: &'static str,
         variables: Value,
-    ) -> Result<(Nodes<Photo>, PrefetchedResponse), QueryError> {
+    ) -> Result<(Connection<Photo>, PrefetchedResponse), QueryError> {
         let answer = self.graph.query(operation, &variables).await?;
         let page = answer.read(|data: TimelineData| data.photos)?;
         let prefetched = PrefetchedResponse {
@@ -533,11 +533,11 @@ fn not_found_content(route: &PageRoute, state: RenderState) -> Content {
     }
 }
 
-fn photos_by(language: Language, person: &Person) -> String {
+fn photos_by(language: Language, person: &UserSummary) -> String {
     language.format("profile.photos_by", &person.display_name)
 }
 
-fn feed_of(person: &Person) -> String {
+fn feed_of(person: &UserSummary) -> String {
     format!("/feeds/@{}.atom", person.username)
 }
 

@@ -1,5 +1,5 @@
 //! Parses the target of a request once. Limits, the origin check, cache headers, traces, compression and dispatch all
-//! use the same [`Route`], so they cannot disagree about a path.
+//! use the same [`RequestRoute`], so they cannot disagree about a path.
 
 use std::net::Ipv6Addr;
 
@@ -33,7 +33,7 @@ const ESCAPED: &AsciiSet = &CONTROLS
 
 /// The part of the router that handles a request, with the decoded parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Route {
+pub(crate) enum RequestRoute {
     Graphql,
     Upload,
     /// A file of the photo service, by its path below `/media/`.
@@ -58,7 +58,7 @@ pub(crate) enum Route {
     Malformed(&'static str),
 }
 
-impl Route {
+impl RequestRoute {
     /// The route of a request.
     pub(crate) fn of(request: &HttpRequest) -> Self {
         request
@@ -68,7 +68,7 @@ impl Route {
             .unwrap_or(Self::Nowhere)
     }
 
-    /// As [`Route::of`], in a middleware.
+    /// As [`RequestRoute::of`], in a middleware.
     pub(crate) fn of_web_request(request: &WebRequest<DefaultError>) -> Self {
         request
             .extensions()
@@ -246,17 +246,17 @@ where
     }
 }
 
-fn decide(request: &mut WebRequest<DefaultError>) -> Route {
+fn decide(request: &mut WebRequest<DefaultError>) -> RequestRoute {
     let route = match host(request) {
         Ok(host) => {
             if let Some(Ok(host)) = host.as_deref().map(HeaderValue::from_str) {
                 request.headers_mut().insert(HOST, host);
             }
-            Route::parse(request.path())
+            RequestRoute::parse(request.path())
         }
-        Err(problem) => Route::Malformed(problem),
+        Err(problem) => RequestRoute::Malformed(problem),
     };
-    if !matches!(route, Route::Nowhere | Route::Malformed(_))
+    if !matches!(route, RequestRoute::Nowhere | RequestRoute::Malformed(_))
         && let Some(uri) = canonical(request.uri())
     {
         request.head_mut().uri = uri;
@@ -264,7 +264,7 @@ fn decide(request: &mut WebRequest<DefaultError>) -> Route {
     // ntex decodes paths itself, could select another route, and creates invalid UTF-8 strings (`docs/upstream.md`). So
     // it gets either the path of the GraphQL endpoint or one that it does not know.
     let routed = match route {
-        Route::Graphql => Uri::from_static("/graphql"),
+        RequestRoute::Graphql => Uri::from_static("/graphql"),
         _ => Uri::from_static("/"),
     };
     request.match_info_mut().set(routed);
@@ -295,29 +295,39 @@ mod tests {
             "/%67%72%61%70%68%71%6C",
             "/%67%72%61%70%68%71%6c",
         ] {
-            assert_eq!(Route::parse(path), Route::Graphql, "{path}");
+            assert_eq!(RequestRoute::parse(path), RequestRoute::Graphql, "{path}");
         }
         for path in ["/media/uploads", "/media/%75ploads", "/%6dedia/uploads"] {
-            assert_eq!(Route::parse(path), Route::Upload, "{path}");
+            assert_eq!(RequestRoute::parse(path), RequestRoute::Upload, "{path}");
         }
         for path in ["/@ada", "/%40ada", "/@%61da"] {
-            assert_eq!(Route::parse(path), Route::Page("/@ada".to_owned()), "{path}");
+            assert_eq!(
+                RequestRoute::parse(path),
+                RequestRoute::Page("/@ada".to_owned()),
+                "{path}"
+            );
         }
         assert_eq!(
-            Route::parse("/media/%61/640.avif"),
-            Route::Media("a/640.avif".to_owned())
+            RequestRoute::parse("/media/%61/640.avif"),
+            RequestRoute::Media("a/640.avif".to_owned())
         );
         assert_eq!(
-            Route::parse("/feeds/%40ada.atom"),
-            Route::Feed("@ada.atom".to_owned())
+            RequestRoute::parse("/feeds/%40ada.atom"),
+            RequestRoute::Feed("@ada.atom".to_owned())
         );
-        assert_eq!(Route::parse("/playground/"), Route::Playground(String::new()));
-        assert_eq!(Route::parse("/readines%73"), Route::Readiness);
+        assert_eq!(
+            RequestRoute::parse("/playground/"),
+            RequestRoute::Playground(String::new())
+        );
+        assert_eq!(RequestRoute::parse("/readines%73"), RequestRoute::Readiness);
     }
 
     #[test]
     fn a_path_is_decoded_once() {
-        assert_eq!(Route::parse("/%2567raphql"), Route::Page("/%67raphql".to_owned()));
+        assert_eq!(
+            RequestRoute::parse("/%2567raphql"),
+            RequestRoute::Page("/%67raphql".to_owned())
+        );
     }
 
     #[test]
@@ -331,10 +341,16 @@ mod tests {
             "/graphqlish",
             "/mediax",
         ] {
-            assert!(matches!(Route::parse(path), Route::Page(_)), "{path}");
+            assert!(
+                matches!(RequestRoute::parse(path), RequestRoute::Page(_)),
+                "{path}"
+            );
         }
         for path in ["/media/uploads/", "/media/Uploads", "/media/uploads;x"] {
-            assert!(matches!(Route::parse(path), Route::Media(_)), "{path}");
+            assert!(
+                matches!(RequestRoute::parse(path), RequestRoute::Media(_)),
+                "{path}"
+            );
         }
     }
 
@@ -357,7 +373,7 @@ mod tests {
             "/graphql/..",
             "/graphql/.",
         ] {
-            assert_eq!(Route::parse(path), Route::Nowhere, "{path}");
+            assert_eq!(RequestRoute::parse(path), RequestRoute::Nowhere, "{path}");
         }
     }
 
@@ -381,7 +397,10 @@ mod tests {
             "/%7f",
             "/%c2%85",
         ] {
-            assert!(matches!(Route::parse(path), Route::Malformed(_)), "{path}");
+            assert!(
+                matches!(RequestRoute::parse(path), RequestRoute::Malformed(_)),
+                "{path}"
+            );
         }
     }
 
@@ -396,7 +415,7 @@ mod tests {
             let uri = canonical(&given.parse().unwrap()).unwrap();
             assert_eq!(uri.to_string(), canonical_path);
             let given: Uri = given.parse().unwrap();
-            assert_eq!(Route::parse(uri.path()), Route::parse(given.path()));
+            assert_eq!(RequestRoute::parse(uri.path()), RequestRoute::parse(given.path()));
         }
     }
 
@@ -423,9 +442,9 @@ mod tests {
 
     #[test]
     fn each_route_has_its_methods() {
-        assert!(Route::Graphql.allows(&Method::POST) && !Route::Graphql.allows(&Method::HEAD));
-        assert!(Route::Upload.allows(&Method::POST) && !Route::Upload.allows(&Method::GET));
-        let page = Route::Page("/".to_owned());
+        assert!(RequestRoute::Graphql.allows(&Method::POST) && !RequestRoute::Graphql.allows(&Method::HEAD));
+        assert!(RequestRoute::Upload.allows(&Method::POST) && !RequestRoute::Upload.allows(&Method::GET));
+        let page = RequestRoute::Page("/".to_owned());
         assert!(page.allows(&Method::HEAD) && !page.allows(&Method::POST));
     }
 }

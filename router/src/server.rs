@@ -24,11 +24,11 @@ use crate::config::{Config, HealthcheckConfig};
 use crate::edge::{self, Edge, EdgeService};
 use crate::engine::Engine;
 use crate::error_response::ErrorResponse;
-use crate::feeds::Feeds;
+use crate::feeds::AtomFeeds;
 use crate::graph_client::GraphClient;
 use crate::media::{self, PhotoService};
 use crate::metric_descriptions;
-use crate::route::{Route, RouteService};
+use crate::route::{RequestRoute, RouteService};
 use crate::sitemap::Sitemaps;
 use crate::tls::Certificate;
 use crate::traces::TraceService;
@@ -81,7 +81,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let routes = Routes {
         edge,
         bundles: Arc::new(Bundles::load(&config, base, &graph)?),
-        feeds: Arc::new(Feeds::new(base.to_owned(), graph.clone(), photos.clone())),
+        feeds: Arc::new(AtomFeeds::new(base.to_owned(), graph.clone(), photos.clone())),
         sitemaps: Arc::new(Sitemaps::new(base.to_owned(), graph)),
         photos,
     };
@@ -124,7 +124,7 @@ struct Routes {
     edge: Arc<Edge>,
     photos: Arc<PhotoService>,
     bundles: Arc<Bundles>,
-    feeds: Arc<Feeds>,
+    feeds: Arc<AtomFeeds>,
     sitemaps: Arc<Sitemaps>,
 }
 
@@ -191,20 +191,22 @@ async fn dispatch(
     routes: web::types::State<Routes>,
     probes: web::types::State<Probes>,
 ) -> HttpResponse {
-    match Route::of(&request) {
-        Route::Upload => media::upload(&request, payload, &routes.photos).await,
-        Route::Media(file) => media::download(&request, &file, &routes.photos).await,
-        Route::Playground(file) => routes.bundles.playground(&request, &file),
-        Route::Feed(file) => routes.feeds.answer(&request, &file).await,
-        Route::Robots => routes.sitemaps.robots(&request),
-        Route::SitemapIndex => routes.sitemaps.index(&request).await,
-        Route::Sitemap(file) => routes.sitemaps.file(&request, &file).await,
-        Route::Health => health(),
-        Route::Readiness => readiness(&request, &probes).await,
-        Route::Page(path) => routes.bundles.page(&request, &path).await,
-        Route::Malformed(problem) => malformed(problem),
+    match RequestRoute::of(&request) {
+        RequestRoute::Upload => media::upload(&request, payload, &routes.photos).await,
+        RequestRoute::Media(file) => media::download(&request, &file, &routes.photos).await,
+        RequestRoute::Playground(file) => routes.bundles.playground(&request, &file),
+        RequestRoute::Feed(file) => routes.feeds.answer(&request, &file).await,
+        RequestRoute::Robots => routes.sitemaps.robots(&request),
+        RequestRoute::SitemapIndex => routes.sitemaps.index(&request).await,
+        RequestRoute::Sitemap(file) => routes.sitemaps.file(&request, &file).await,
+        RequestRoute::Health => health(),
+        RequestRoute::Readiness => readiness(&request, &probes).await,
+        RequestRoute::Page(path) => routes.bundles.page(&request, &path).await,
+        RequestRoute::Malformed(problem) => malformed(problem),
         // The library handles GraphQL requests before this.
-        Route::Graphql | Route::Metrics | Route::Nowhere => routes.bundles.not_found_page(&request).await,
+        RequestRoute::Graphql | RequestRoute::Metrics | RequestRoute::Nowhere => {
+            routes.bundles.not_found_page(&request).await
+        }
     }
 }
 
@@ -240,10 +242,10 @@ async fn to_https(
     site: web::types::State<Arc<str>>,
     probes: web::types::State<Probes>,
 ) -> HttpResponse {
-    match Route::of(&request) {
-        Route::Readiness => readiness(&request, &probes).await,
-        route @ Route::Health => if_allowed(&route, &request, health),
-        Route::Malformed(problem) => malformed(problem),
+    match RequestRoute::of(&request) {
+        RequestRoute::Readiness => readiness(&request, &probes).await,
+        route @ RequestRoute::Health => if_allowed(&route, &request, health),
+        RequestRoute::Malformed(problem) => malformed(problem),
         _ => {
             let site: &str = &site;
             let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
@@ -298,16 +300,16 @@ fn internal_server(config: &Config, probes: &Probes) -> anyhow::Result<ntex::ser
 }
 
 async fn internal(request: HttpRequest, probes: web::types::State<Probes>) -> HttpResponse {
-    match Route::of(&request) {
-        Route::Readiness => readiness(&request, &probes).await,
-        route @ Route::Health => if_allowed(&route, &request, health),
-        route @ Route::Metrics => if_allowed(&route, &request, metrics),
-        Route::Malformed(problem) => malformed(problem),
+    match RequestRoute::of(&request) {
+        RequestRoute::Readiness => readiness(&request, &probes).await,
+        route @ RequestRoute::Health => if_allowed(&route, &request, health),
+        route @ RequestRoute::Metrics => if_allowed(&route, &request, metrics),
+        RequestRoute::Malformed(problem) => malformed(problem),
         _ => NOT_FOUND.as_json(),
     }
 }
 
-fn if_allowed(route: &Route, request: &HttpRequest, answer: fn() -> HttpResponse) -> HttpResponse {
+fn if_allowed(route: &RequestRoute, request: &HttpRequest, answer: fn() -> HttpResponse) -> HttpResponse {
     if route.allows(request.method()) {
         answer()
     } else {
@@ -331,7 +333,7 @@ async fn readiness(request: &HttpRequest, probes: &Probes) -> HttpResponse {
             .content_type("text/plain")
             .body("not ready\n");
     }
-    if_allowed(&Route::Readiness, request, || {
+    if_allowed(&RequestRoute::Readiness, request, || {
         HttpResponse::Ok().content_type("text/plain").body("ready\n")
     })
 }

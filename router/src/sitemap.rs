@@ -20,7 +20,7 @@ use crate::document::Document;
 use crate::error_response::ErrorResponse;
 use crate::feeds::UNAVAILABLE;
 use crate::graph_client::{GraphClient, QueryError};
-use crate::graph_types::Nodes;
+use crate::graph_types::Connection;
 use crate::pages::day_of;
 
 /// Maximum number of URLs in one file, by the sitemap protocol.
@@ -73,7 +73,7 @@ enum SitemapName {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Days {
-    hot_days: Option<Nodes<Day>>,
+    hot_days: Option<Connection<Day>>,
 }
 
 #[derive(Deserialize)]
@@ -84,7 +84,7 @@ struct Day {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Photos {
-    hot_photos: Option<Nodes<Photo>>,
+    hot_photos: Option<Connection<Photo>>,
 }
 
 #[derive(Deserialize)]
@@ -183,7 +183,7 @@ impl Sitemaps {
         &self,
         operation: &str,
         mut variables: Value,
-        root: impl Fn(D) -> Option<Nodes<T>>,
+        root: impl Fn(D) -> Option<Connection<T>>,
     ) -> Result<Vec<T>, QueryError> {
         let mut items = Vec::new();
         while items.len() < MAX_URLS {

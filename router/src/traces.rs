@@ -12,7 +12,7 @@ use hive_router::ntex::{self, Middleware, SharedCfg};
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
-use crate::route::Route;
+use crate::route::RequestRoute;
 
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static(traces::HEADER);
 
@@ -65,7 +65,7 @@ where
             return ctx.call(&self.service, request).await;
         };
         let (method, path) = (request.method().clone(), request.path().to_owned());
-        let area = Route::of_web_request(&request).area();
+        let area = RequestRoute::of_web_request(&request).area();
         let span = tracing::info_span!(
             "request",
             // The library omits spans with this field from the log, where they would repeat the request id.

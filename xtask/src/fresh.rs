@@ -1,4 +1,4 @@
-//! `./dev test --fresh`: both commands of the README on fresh Debian machines, and a report of how they went.
+//! `./dev test --fresh`: runs both commands of the README on fresh Debian machines, and writes a report.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -85,7 +85,7 @@ struct Machine {
     dir: PathBuf,
 }
 
-/// How a command on the machine went.
+/// The result of a command on the machine.
 struct Outcome {
     /// Until it was ready, for a command that is stopped then.
     seconds: f32,

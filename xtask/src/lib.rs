@@ -1,4 +1,4 @@
-//! Where things are in this repository, and how other programs are run: what `./dev`'s commands share.
+//! Shared by the commands of `./dev`: paths of the repository, and running programs.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ pub mod workspace;
 /// The services that have a schema, in no particular order.
 pub const SERVICES: [&str; 5] = ["profile", "authentication", "photo", "vote", "comment"];
 
-/// How a command ends: a failure is one line on standard error.
+/// The exit code of a command. Prints an error as one line on standard error.
 pub fn exit_code(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,6 +4,7 @@ mod comments;
 mod supergraph;
 mod dependencies;
 mod fresh;
+mod names;
 mod program;
 mod test;
 
@@ -25,11 +26,11 @@ struct Arguments {
 enum Command {
     /// Builds and starts everything, and prints the address once it is ready. Ctrl-C stops it
     Up(Forwarded),
-    /// The same, and builds what you change: a change of the app reloads the browser, one of a service restarts it
+    /// As `up`, and rebuilds on changes: reloads the browser or restarts the service
     Watch(Forwarded),
     /// Fills a running site through its public API. Running it twice adds nothing twice
     Seed(Forwarded),
-    /// Everything that CI runs. With names (photo, e2e, format …) only those steps
+    /// Runs everything that CI runs, or only the named steps (photo, e2e, format …)
     Test(test::Arguments),
     /// The fast part of `test`, without a database: format, lints, unit tests, documentation
     Check,
@@ -37,17 +38,17 @@ enum Command {
     Db(Forwarded),
     /// Writes supergraph.graphql from the subgraphs' own schemas
     Supergraph,
-    /// Writes .sqlx/, what the database says about every query; needed after changing one
+    /// Writes .sqlx/, the metadata of all SQL queries; needed after changing one
     Prepare(Forwarded),
     /// Bundles the app and the playground, as `up` does
     Bundle(Forwarded),
-    /// Measures a first visit, in bytes and in time, against its limits
+    /// Checks the size and speed of a first visit against the budget
     Budget(Forwarded),
-    /// The stack on a real Docker engine: deploys, breaks, scales and removes it
+    /// Deploys, breaks, scales and removes the stack on a real Docker engine
     StackTest(Forwarded),
-    /// Breaks parts of a running cluster and audits every acknowledged write. Needs root
+    /// Injects faults into a running cluster and audits every acknowledged write. Needs root
     Fault(Forwarded),
-    /// Loads a site, backs it up, destroys it, restores it, and says what was lost. Needs root
+    /// Restore drill: backs up a site under load, destroys and restores it, reports RPO and RTO. Needs root
     Drill(Forwarded),
     /// Measures the speed of the running system
     Bench(Forwarded),

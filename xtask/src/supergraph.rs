@@ -24,7 +24,7 @@ pub(crate) fn write() -> Result<()> {
     Ok(())
 }
 
-/// Fails when the committed supergraph is not what the subgraphs say today.
+/// Fails if the committed supergraph is not current.
 pub(crate) fn check() -> Result<()> {
     if fs::read_to_string(committed())? != compose()? {
         bail!("supergraph.graphql is stale: run ./dev supergraph and commit what it writes");

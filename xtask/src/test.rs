@@ -1,4 +1,4 @@
-//! `./dev test`: everything that CI runs, one step after the other, and a table at the end.
+//! `./dev test`: runs all steps of CI in order, and prints a table.
 
 use std::fs::{self, DirBuilder};
 use std::io::{BufRead, BufReader, Write};
@@ -13,15 +13,15 @@ use signal_hook::iterator::Signals;
 use xtask::tools::{cargo, run};
 use xtask::workspace::target_dir;
 
-use crate::{comments, dependencies, fresh, program, supergraph};
+use crate::{comments, dependencies, fresh, names, program, supergraph};
 
 /// The steps, what they need, and what they do. `dev` reads this list too.
-const STEPS: &str = include_str!("../steps.txt");
+const STEP_LIST: &str = include_str!("../steps.txt");
 
 const BUILD: &str = "build";
 const BUNDLE: &str = "bundle";
 const RELEASE_ROUTER: &str = "release router";
-const WITHOUT_GALERA: &str = "without-galera";
+const WITHOUT_GALERA_STEP: &str = "without-galera";
 
 /// The tests that need a database and no other program.
 const SERVICE_TESTS: [&str; 6] = ["chassis", "profile", "photo", "vote", "comment", "authentication"];
@@ -33,11 +33,11 @@ pub(crate) struct Arguments {
     /// Prints the names of the steps, and runs none.
     #[arg(long)]
     list: bool,
-    /// Runs the tests too that take minutes: a cluster that scales, refuses, and keeps strangers out.
+    /// Also runs tests that take minutes, such as scaling a cluster.
     #[arg(long)]
     long: bool,
-    /// Runs `./dev up` and `./dev test` on a fresh Debian 12 and 13, or on one of them. Needs root, and hours. With
-    /// names: only these steps, on the machine that the last run left.
+    /// Runs `./dev up` and `./dev test` on a fresh Debian 12 and 13, or on one of them. Needs root and takes hours.
+    /// With names: only these steps, on the machine of the last run.
     #[arg(
         long,
         value_name = "RELEASE",
@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     fresh: Vec<fresh::Release>,
 }
 
-/// A line of [`STEPS`].
+/// A line of [`STEP_LIST`].
 struct Step {
     name: &'static str,
     needs: Vec<&'static str>,
@@ -81,13 +81,14 @@ impl Step {
             BUILD,
             BUNDLE,
             RELEASE_ROUTER,
-            WITHOUT_GALERA,
+            WITHOUT_GALERA_STEP,
             "app units",
             "comments",
             "dependencies",
             "documentation",
             "format",
             "lints",
+            "names",
             "queries",
             "sizes",
             "supergraph",
@@ -99,7 +100,7 @@ impl Step {
 }
 
 fn steps() -> Vec<Step> {
-    let lines = STEPS.lines().filter(|line| !line.starts_with('#'));
+    let lines = STEP_LIST.lines().filter(|line| !line.starts_with('#'));
     lines
         .filter_map(|line| {
             let (name, rest) = line.split_once('|')?;
@@ -165,7 +166,7 @@ fn select(names: &[String], long: bool) -> Result<Vec<Step>> {
 }
 
 fn run_steps(table: &mut Table, selected: &[Step], arguments: &Arguments, temporary: &Path) -> Result<()> {
-    // Without a build nothing after it means anything.
+    // The other steps need the build.
     if selected.iter().any(|step| step.name == BUILD) {
         table.run_or_stop(BUILD, build_everything)?;
     } else {
@@ -218,6 +219,7 @@ fn run_step(step: &Step, environment: &[(&str, String)], long: bool) -> Result<(
     match step.name {
         "format" => run("cargo fmt", &mut cargo(&["fmt", "--all", "--check"])),
         "comments" => comments::check(),
+        "names" => names::check(),
         "lints" => lint(),
         "units" => cargo_test(&["--lib", "--bins"], &[]),
         "app units" => cargo_test(&["-p", "frontend"], &[]),
@@ -227,7 +229,7 @@ fn run_step(step: &Step, environment: &[(&str, String)], long: bool) -> Result<(
         "queries" => program::build_and_run("prepare", &["--check"]),
         "dependencies" => dependencies::check(),
         "unused dependencies" => dependencies::check_unused(),
-        WITHOUT_GALERA => {
+        WITHOUT_GALERA_STEP => {
             let mut environment = environment.to_vec();
             environment.push(("TEST_DATABASE_WITHOUT_GALERA", "1".to_owned()));
             cargo_test(
@@ -336,7 +338,7 @@ pub(crate) fn tests_passed(line: &str) -> Option<u32> {
         .ok()
 }
 
-/// Ctrl-C reaches cargo and the tests by itself; what they leave behind is ours to remove.
+/// Ctrl-C stops cargo and the tests; this removes their temporary files.
 fn clean_up_when_interrupted(temporary: PathBuf) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     std::thread::spawn(move || {
@@ -347,7 +349,7 @@ fn clean_up_when_interrupted(temporary: PathBuf) -> Result<()> {
     Ok(())
 }
 
-/// Runs steps, tells about each, and remembers how they went.
+/// Runs steps, and collects their results.
 #[derive(Default)]
 struct Table {
     results: Vec<(String, Duration, Result<(), String>)>,

@@ -56,7 +56,7 @@ pub fn output(what: &str, command: &mut Command) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// Says what is being done now.
+/// Prints a progress message.
 pub fn say(text: &str) {
     eprintln!("dev: {text}");
 }

@@ -1,4 +1,4 @@
-//! Where things are in this repository and in cargo's target folder.
+//! Paths in the repository and in cargo's target folder.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

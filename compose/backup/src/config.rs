@@ -1,4 +1,4 @@
-//! The flags. Nothing else reads the environment.
+//! The command-line flags. No other module reads the environment.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use chassis::config::{ConfigError, Secret};
 use chassis::objects::{Given, Place};
 use chrono::NaiveTime;
-use database_agent::config::{ClusterSecret, PORT};
+use database_agent::config::{AGENT_PORT, ClusterSecret};
 use url::Url;
 
 use crate::packing::Key;
@@ -14,10 +14,10 @@ use crate::packing::Key;
 /// Where backups are kept.
 #[derive(Debug, Clone, clap::Args)]
 pub struct VaultConfig {
-    /// `file:///folder` or `s3://bucket/prefix`. Not on the machine that it is a backup of.
+    /// `file:///folder` or `s3://bucket/prefix`. Must not be on the machine that is backed up.
     #[arg(long, env = "BACKUP_STORE", default_value = "file:///backup")]
     pub backup_store: Url,
-    /// The address of the S3 service; that of AWS where it is not set.
+    /// The URL of the S3 service; AWS by default.
     #[arg(long, env = "BACKUP_S3_ENDPOINT")]
     pub backup_s3_endpoint: Option<Url>,
     /// The region of the bucket.
@@ -29,22 +29,22 @@ pub struct VaultConfig {
     /// A file that holds the access key id.
     #[arg(long, env = "BACKUP_S3_ACCESS_KEY_ID_FILE")]
     pub backup_s3_access_key_id_file: Option<PathBuf>,
-    /// The secret that belongs to it. Prefer the file.
+    /// The secret access key. Prefer the file.
     #[arg(long, env = "BACKUP_S3_SECRET_ACCESS_KEY", hide_env_values = true)]
     pub backup_s3_secret_access_key: Option<Secret>,
     /// A file that holds the secret.
     #[arg(long, env = "BACKUP_S3_SECRET_ACCESS_KEY_FILE")]
     pub backup_s3_secret_access_key_file: Option<PathBuf>,
-    /// The key that backups are encrypted with; without one they are not. Prefer the file.
+    /// The encryption key of backups; without it they are not encrypted. Prefer the file.
     #[arg(long, env = "BACKUP_KEY", hide_env_values = true)]
     pub backup_key: Option<Secret>,
-    /// A file that holds the key. Keep a copy of it elsewhere: backups cannot be read without it.
+    /// A file with the key. Keep a copy elsewhere: backups cannot be read without it.
     #[arg(long, env = "BACKUP_KEY_FILE")]
     pub backup_key_file: Option<PathBuf>,
 }
 
 impl VaultConfig {
-    /// Where that is.
+    /// The location of the backup store.
     pub fn place(&self) -> Place<'_> {
         Place {
             name: "BACKUP_STORE",
@@ -76,10 +76,10 @@ impl VaultConfig {
     }
 }
 
-/// Which database is backed up.
+/// The database to back up.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SourceConfig {
-    /// Where the nodes are: names that may have many addresses (`tasks.db`), or a list of hosts.
+    /// The database nodes: DNS names that may have many addresses (`tasks.db`), or hosts.
     #[arg(
         long,
         env = "DATABASE_PEERS",
@@ -88,7 +88,7 @@ pub struct SourceConfig {
     )]
     pub peers: Vec<String>,
     /// The port of the agents.
-    #[arg(long, env = "DATABASE_AGENT_PORT", default_value_t = PORT)]
+    #[arg(long, env = "DATABASE_AGENT_PORT", default_value_t = AGENT_PORT)]
     pub agent_port: u16,
     /// The name of the cluster, as its agents have it.
     #[arg(long, env = "DATABASE_CLUSTER", default_value = "proofsheet")]
@@ -106,19 +106,19 @@ pub struct RunConfig {
     /// The site's time zone, by its name in the IANA database.
     #[arg(long, env = "TIME_ZONE", default_value = "UTC")]
     pub time_zone: chrono_tz::Tz,
-    /// Every how many seconds new logs and files are fetched: so much may be lost if everything is lost.
+    /// Seconds between two fetches of new logs and files: the worst-case data loss.
     #[arg(long, env = "BACKUP_EVERY", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=60))]
     pub every: u64,
-    /// Any moment of so many days can be restored; what is older is removed.
+    /// Number of days for which any moment can be restored. Older backups are deleted.
     #[arg(long, env = "BACKUP_KEEP_DAYS", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..))]
     pub keep_days: u32,
-    /// Where it answers `/health` and `/metrics`.
-    #[arg(long, env = "LISTEN", default_value = LISTEN)]
+    /// The address of `/health` and `/metrics`.
+    #[arg(long, env = "LISTEN", default_value = DEFAULT_LISTEN)]
     pub listen: SocketAddr,
 }
 
-/// Where the service answers unless it is told otherwise.
-pub const LISTEN: &str = "127.0.0.1:5006";
+/// The default address of `/health` and `/metrics`.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:5006";
 
 fn time_of_day(text: &str) -> Result<NaiveTime, String> {
     NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| "expected hours and minutes, as in 03:30".to_owned())

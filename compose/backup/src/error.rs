@@ -7,27 +7,27 @@ use std::path::PathBuf;
 use chassis::config::ConfigError;
 use chrono::{DateTime, Utc};
 use database_agent::backup::BackupError;
+use database_agent::cluster_record::RecordError;
 use database_agent::mariadb::ServerError;
-use database_agent::memory::RecordError;
 
-/// A backup, or a restore, did not come about.
+/// Why a backup or a restore failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The flags cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The place of the backups refuses.
+    /// The backup store failed.
     #[error("{}", about_store(.0))]
     Store(object_store::Error),
     /// The files of photos cannot be read, or written back.
     #[error("the store of photos: {0}")]
     Media(object_store::Error),
-    /// A file beside them does.
+    /// A local file failed.
     #[error("{path}: {source}")]
     Io {
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// No node can be copied.
@@ -36,7 +36,7 @@ pub enum Error {
     /// A node cannot be copied.
     #[error(transparent)]
     Node(#[from] BackupError),
-    /// The logs of all nodes begin too late.
+    /// No node has the needed logs any more.
     #[error(
         "no node has the logs from transaction {0} on any more; a new full backup is needed, and the moments between \
          that transaction and the new backup cannot be restored"
@@ -56,7 +56,7 @@ pub enum Error {
     /// There is nothing to restore.
     #[error("there is no full backup {0}; `backup list` shows which there are")]
     NoBackup(String),
-    /// The chain has a hole.
+    /// Logs are missing.
     #[error(
         "the logs between transactions {after} and {before} are missing. What came before them can be restored: --to {until} or earlier"
     )]
@@ -68,7 +68,7 @@ pub enum Error {
         /// A moment before the gap.
         until: DateTime<Utc>,
     },
-    /// Nothing is overwritten.
+    /// The target folder is not empty.
     #[error(
         "{0} is not empty, and a restore overwrites nothing: give an empty folder, or move away what is in it"
     )]
@@ -79,16 +79,16 @@ pub enum Error {
     /// One of MariaDB's programs failed.
     #[error("{program} failed ({status}); it said at the end:\n{said}")]
     Program {
-        /// Which.
+        /// The program.
         program: &'static str,
-        /// How.
+        /// Its exit status.
         status: String,
         /// Its last lines.
         said: String,
     },
-    /// The agent's memory cannot be written.
+    /// The agent's record cannot be written.
     #[error(transparent)]
-    Record(#[from] RecordError),
+    RecordFile(#[from] RecordError),
     /// The client cannot be made.
     #[error("cannot make an HTTP client: {0}")]
     Client(String),
@@ -101,7 +101,7 @@ impl Error {
         |source| Self::Io { path, source }
     }
 
-    /// Whether the place of the backups has no space left.
+    /// Whether the backup store is full.
     pub fn is_of_full_store(&self) -> bool {
         matches!(self, Self::Store(error) if is_full(error))
     }
@@ -117,7 +117,7 @@ fn about_store(error: &object_store::Error) -> String {
     }
 }
 
-/// The disk's own word for it is somewhere among the causes.
+/// Searches the chain of causes for a full disk.
 fn is_full(error: &object_store::Error) -> bool {
     let error: &(dyn StdError + 'static) = error;
     let mut causes = std::iter::successors(Some(error), |error| (*error).source());

@@ -1,15 +1,15 @@
-//! A full backup: one node, copied while it runs, and a list of all files of photos.
+//! Full backups: a copy of a running node, and a list of all photo files.
 
 use chrono::Utc;
 
 use crate::error::Error;
 use crate::manifest::{FULL, Manifest, name_of};
 use crate::media::Media;
-use crate::source::{Found, Source};
+use crate::source::{Source, SourceNode};
 use crate::vault::{Item, Vault};
-use database_agent::backup::{BackupError, Copied};
+use database_agent::backup::{BackupError, CopyPosition};
 
-/// Makes one, from the first node that gives a whole copy.
+/// Makes a full backup from the first node that can be copied completely.
 pub async fn take(
     vault: &Vault,
     source: &Source,
@@ -22,7 +22,7 @@ pub async fn take(
     }
     let taken = write(vault, source, media, &name).await;
     if taken.is_err() {
-        // Without a manifest it is nothing; if it cannot be removed now, pruning does it later.
+        // An incomplete backup without a manifest. If it cannot be removed now, pruning removes it later.
         let _ = vault.remove_folder(&format!("{FULL}/{name}")).await;
     }
     taken
@@ -36,7 +36,7 @@ async fn write(
 ) -> Result<Manifest, Error> {
     let present = media.lock().await.present();
     let (database, copied) = copy_any(vault, source, name).await?;
-    // After the copy: a row's files were there before the row.
+    // After the copy, because files exist before their rows.
     let mut media = media.lock().await;
     media.copy_new(Utc::now()).await?;
     let (list, media_files, media_bytes) = media
@@ -60,7 +60,7 @@ async fn write(
     Ok(manifest)
 }
 
-async fn copy_any(vault: &Vault, source: &Source, name: &str) -> Result<(Item, Copied), Error> {
+async fn copy_any(vault: &Vault, source: &Source, name: &str) -> Result<(Item, CopyPosition), Error> {
     let mut last = None;
     for node in source.nodes().await? {
         match copy(vault, source, &node, name).await {
@@ -76,7 +76,12 @@ async fn copy_any(vault: &Vault, source: &Source, name: &str) -> Result<(Item, C
     Err(last.map_or_else(|| Error::NoNode("nobody".to_owned()), Error::Node))
 }
 
-async fn copy(vault: &Vault, source: &Source, node: &Found, name: &str) -> Result<(Item, Copied), Error> {
+async fn copy(
+    vault: &Vault,
+    source: &Source,
+    node: &SourceNode,
+    name: &str,
+) -> Result<(Item, CopyPosition), Error> {
     let mut copy = source
         .client
         .copy(node.address, node.boot)

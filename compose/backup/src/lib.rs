@@ -1,4 +1,4 @@
-//! Backups of a site, and the way back: copies of the database, the binary logs after them, and the files of photos.
+//! Backup and restore of a site: full copies of the database, binary logs, and photo files.
 //!
 //! A backup store holds
 //!

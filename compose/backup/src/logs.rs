@@ -1,30 +1,30 @@
 //! The binary logs of the database, shipped piece by piece, as they are written.
 //!
-//! All nodes number the cluster's transactions alike, so a log of one node goes on where that of another one ended. A
-//! piece holds whole transactions of one log; its name says which, so that a hole is seen without opening anything:
+//! All nodes use the same transaction numbers, so the log of one node continues that of another. A piece contains
+//! complete transactions of one log. Its name has their numbers, so that gaps are visible:
 //! `logs/<cluster>/<time>_<first>-<last>.log`.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use database_agent::backup::{BackupError, Log, PIECE, Piece};
-use database_agent::binlog::{self, MARK};
-use database_agent::memory::NodeId;
+use database_agent::backup::{BackupError, BinlogInfo, BinlogRange, MAX_RANGE_BYTES};
+use database_agent::binlog::{self, MAGIC_LENGTH};
+use database_agent::cluster_record::NodeId;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::packing::Print;
-use crate::source::{Found, Source};
-use crate::vault::{Vault, is_sealed};
+use crate::packing::Fingerprint;
+use crate::source::{Source, SourceNode};
+use crate::vault::{Vault, is_encrypted};
 
 /// The folder of all logs.
 pub const LOGS: &str = "logs";
-/// A transaction is at most so long; Galera refuses longer ones.
-const TRANSACTION: u64 = 2 * 1024 * 1024 * 1024;
+/// Maximum size of a transaction, by Galera's limit.
+const MAX_TRANSACTION_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 
-/// Which part of which log something is.
+/// A byte range of a log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
+pub struct LogRange {
     /// The volume.
     pub node: NodeId,
     /// The log's name there.
@@ -37,8 +37,8 @@ pub struct Origin {
     pub to: u64,
 }
 
-impl Origin {
-    fn is_of(&self, node: NodeId, log: &Log) -> bool {
+impl LogRange {
+    fn is_of(&self, node: NodeId, log: &BinlogInfo) -> bool {
         self.node == node && self.name == log.name && self.created == log.created
     }
 
@@ -51,19 +51,19 @@ impl Origin {
 
 /// The first line of a piece.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Head {
+struct PieceHeader {
     #[serde(flatten)]
-    origin: Origin,
+    origin: LogRange,
     #[serde(flatten)]
-    print: Print,
+    fingerprint: Fingerprint,
 }
 
-/// A piece in the vault, as its name tells it.
+/// A piece in the store, parsed from its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shipped {
+pub struct ShippedPiece {
     /// Where it is.
     pub path: Path,
-    /// When it was written there: by then, everything in it had happened.
+    /// When it was written. All its transactions are older.
     pub at: DateTime<Utc>,
     /// Its first transaction.
     pub first: u64,
@@ -73,9 +73,9 @@ pub struct Shipped {
     pub size: u64,
 }
 
-const NAME: &str = "%Y%m%dT%H%M%S%.3fZ";
+const TIME_FORMAT: &str = "%Y%m%dT%H%M%S%.3fZ";
 
-impl Shipped {
+impl ShippedPiece {
     fn parse(path: &Path, size: u64) -> Option<Self> {
         let name = path
             .filename()?
@@ -85,7 +85,7 @@ impl Shipped {
         let (first, last) = numbers.split_once('-')?;
         Some(Self {
             path: path.clone(),
-            at: NaiveDateTime::parse_from_str(at, NAME).ok()?.and_utc(),
+            at: NaiveDateTime::parse_from_str(at, TIME_FORMAT).ok()?.and_utc(),
             first: first.parse().ok()?,
             last: last.parse().ok()?,
             size,
@@ -102,56 +102,56 @@ impl Shipped {
     }
 
     /// The content of the piece, and the log that it is from.
-    pub async fn read(&self, vault: &Vault) -> Result<(Origin, Vec<u8>), Error> {
+    pub async fn read(&self, vault: &Vault) -> Result<(LogRange, Vec<u8>), Error> {
         let path = self.path.as_ref();
         let damaged = |why| Error::Damaged(path.to_owned(), why);
         let contents = vault.unpack(path, true).await?;
         let line = contents.iter().position(|byte| *byte == b'\n');
         let line = line.ok_or_else(|| damaged("its first line is missing"))?;
-        let head: Head = serde_json::from_slice(&contents[..line])
+        let head: PieceHeader = serde_json::from_slice(&contents[..line])
             .map_err(|_| damaged("its first line is not the JSON of this version"))?;
         let bytes = contents[line + 1..].to_vec();
-        if Print::of(&bytes) != head.print {
+        if Fingerprint::of(&bytes) != head.fingerprint {
             return Err(damaged("its hash is not that of what was written"));
         }
         Ok((head.origin, bytes))
     }
 
     /// Whether it can be read without the key.
-    pub fn is_sealed(&self) -> bool {
-        is_sealed(self.path.as_ref())
+    pub fn is_encrypted(&self) -> bool {
+        is_encrypted(self.path.as_ref())
     }
 }
 
-/// Ships logs, and remembers where it stands.
+/// Ships logs, and keeps the position.
 #[derive(Debug)]
 pub struct Shipper {
     vault: Vault,
     cluster: Uuid,
     /// The last transaction that is in the vault.
     last: u64,
-    /// Which log that was in, and where.
-    at: Option<Origin>,
-    /// The time of the last piece: names go up.
+    /// The range of the last piece.
+    at: Option<LogRange>,
+    /// The time in the name of the last piece. Names ascend.
     named: DateTime<Utc>,
 }
 
-/// Log data that was fetched and is not written yet.
+/// BinlogInfo data that was fetched and is not written yet.
 #[derive(Debug)]
-pub struct Fetched {
-    pieces: Vec<(Origin, u64, u64, Vec<u8>)>,
+pub struct FetchedLogs {
+    pieces: Vec<(LogRange, u64, u64, Vec<u8>)>,
     /// Whether there is more, which the next round fetches.
     pub more: bool,
 }
 
-/// So much is fetched in one round before it is written.
-const ROUND: usize = 64 * 1024 * 1024;
+/// Maximum amount of data that is fetched before it is written.
+const MAX_ROUND_BYTES: usize = 64 * 1024 * 1024;
 
 impl Shipper {
-    /// Goes on where the vault ends. `copied` is the last transaction of a full backup of `cluster`: nothing before it
-    /// is needed if nothing was shipped yet.
+    /// Continues after the last piece in the store. `copied` is the last transaction of a full backup of `cluster`:
+    /// nothing before it is needed if nothing was shipped yet.
     pub async fn open(vault: &Vault, cluster: Uuid, copied: u64) -> Result<Self, Error> {
-        let shipped = Shipped::all(vault, cluster).await?;
+        let shipped = ShippedPiece::all(vault, cluster).await?;
         let mut new = Self {
             vault: vault.clone(),
             cluster,
@@ -178,7 +178,7 @@ impl Shipper {
     }
 
     /// Fetches what is new, from the node that it had the last piece of, or else from another one.
-    pub async fn fetch(&mut self, source: &Source) -> Result<Fetched, Error> {
+    pub async fn fetch(&mut self, source: &Source) -> Result<FetchedLogs, Error> {
         let mut nodes = source.nodes().await?;
         let before = self.at.as_ref().map(|at| at.node);
         // Full backups begin with the highest slot, and a node that is being copied lags behind.
@@ -196,7 +196,7 @@ impl Shipper {
         Err(failed.unwrap_or_else(|| Error::NoNode(format!("nodes of cluster {}", self.cluster))))
     }
 
-    async fn fetch_from(&self, source: &Source, node: &Found) -> Result<Fetched, Error> {
+    async fn fetch_from(&self, source: &Source, node: &SourceNode) -> Result<FetchedLogs, Error> {
         let asked = source.client.logs(node.address, node.boot).await;
         let logs = asked.map_err(BackupError::Peer)?.logs;
         let known = self.at.as_ref().and_then(|at| {
@@ -207,25 +207,25 @@ impl Shipper {
         let (index, mut from) = known
             .or_else(|| Some((logs.iter().rposition(|log| log.after <= self.last)?, 0)))
             .ok_or(Error::LogsGone(self.last))?;
-        let mut fetched = Fetched {
+        let mut fetched = FetchedLogs {
             pieces: Vec::new(),
             more: false,
         };
         let mut size = 0;
         for log in &logs[index..] {
             while from < log.end {
-                if size >= ROUND {
+                if size >= MAX_ROUND_BYTES {
                     fetched.more = true;
                     return Ok(fetched);
                 }
                 let bytes = whole_transactions(source, node, log, from).await?;
                 let Some((first, last)) = numbers(&bytes, from) else {
-                    // Nothing but marks of the log itself: they come with the next transaction.
+                    // No complete transaction yet.
                     break;
                 };
                 let to = from + bytes.len() as u64;
                 size += bytes.len();
-                let origin = Origin {
+                let origin = LogRange {
                     node: node.id,
                     name: log.name.clone(),
                     created: log.created,
@@ -241,15 +241,19 @@ impl Shipper {
     }
 
     /// Writes what was fetched. Returns how many transactions that were.
-    pub async fn write(&mut self, fetched: Fetched) -> Result<u64, Error> {
+    pub async fn write(&mut self, fetched: FetchedLogs) -> Result<u64, Error> {
         let before = self.last;
         for (origin, first, last, bytes) in fetched.pieces {
             // Names must ascend even if the clock goes back.
             let now = Utc::now().max(self.named + chrono::TimeDelta::milliseconds(1));
-            let path = format!("{LOGS}/{}/{}_{first}-{last}.log", self.cluster, now.format(NAME));
-            let head = Head {
+            let path = format!(
+                "{LOGS}/{}/{}_{first}-{last}.log",
+                self.cluster,
+                now.format(TIME_FORMAT)
+            );
+            let head = PieceHeader {
                 origin: origin.clone(),
-                print: Print::of(&bytes),
+                fingerprint: Fingerprint::of(&bytes),
             };
             let mut contents = serde_json::to_vec(&head).expect("plain data can be written as JSON");
             contents.push(b'\n');
@@ -263,28 +267,33 @@ impl Shipper {
     }
 }
 
-/// The bytes of `log` from `from` on, about [`PIECE`] of them, ending where a transaction does.
-async fn whole_transactions(source: &Source, node: &Found, log: &Log, from: u64) -> Result<Vec<u8>, Error> {
+/// The bytes of `log` from `from` on, about [`MAX_RANGE_BYTES`] of them, ending where a transaction does.
+async fn whole_transactions(
+    source: &Source,
+    node: &SourceNode,
+    log: &BinlogInfo,
+    from: u64,
+) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     loop {
         let at = from + bytes.len() as u64;
-        let piece = Piece {
+        let piece = BinlogRange {
             name: log.name.clone(),
             from: at,
-            length: PIECE.min(log.end - at),
+            length: MAX_RANGE_BYTES.min(log.end - at),
         };
         let more = source.client.piece(node.address, node.boot, &piece).await;
         let more = more.map_err(BackupError::Peer)?;
-        if more.is_empty() || bytes.len() as u64 > TRANSACTION {
+        if more.is_empty() || bytes.len() as u64 > MAX_TRANSACTION_BYTES {
             return Err(BackupError::BrokeOff(node.address).into());
         }
         bytes.extend(more);
         if from + bytes.len() as u64 == log.end {
             return Ok(bytes);
         }
-        let mark = if from == 0 { MARK } else { 0 };
+        let mark = if from == 0 { MAGIC_LENGTH } else { 0 };
         let begins = binlog::events(bytes.get(mark..).unwrap_or_default())
-            .filter(binlog::Event::begins_transaction)
+            .filter(binlog::BinlogEvent::begins_transaction)
             .map(|event| mark + event.at)
             .filter(|at| *at > mark)
             .last();
@@ -298,7 +307,7 @@ async fn whole_transactions(source: &Source, node: &Found, log: &Log, from: u64)
 
 /// The first and the last transaction in a part of a log that begins at `from`.
 fn numbers(bytes: &[u8], from: u64) -> Option<(u64, u64)> {
-    let mark = if from == 0 { MARK } else { 0 };
+    let mark = if from == 0 { MAGIC_LENGTH } else { 0 };
     let mut numbers = binlog::events(bytes.get(mark..)?).filter_map(|event| event.transaction());
     let first = numbers.next()?;
     Some((first, numbers.last().unwrap_or(first)))
@@ -311,10 +320,10 @@ mod tests {
     #[test]
     fn the_name_of_a_piece_tells_what_it_holds() {
         let path = Path::from("logs/x/20261122T200300.125Z_17-42.log.sealed");
-        let shipped = Shipped::parse(&path, 9).unwrap();
+        let shipped = ShippedPiece::parse(&path, 9).unwrap();
         assert_eq!((shipped.first, shipped.last, shipped.size), (17, 42, 9));
         assert_eq!(shipped.at.to_rfc3339(), "2026-11-22T20:03:00.125+00:00");
-        assert!(shipped.is_sealed());
-        assert_eq!(Shipped::parse(&Path::from("logs/x/readme"), 9), None);
+        assert!(shipped.is_encrypted());
+        assert_eq!(ShippedPiece::parse(&Path::from("logs/x/readme"), 9), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The program: the service that backs up, and what an operator calls.
+//! The backup program with its subcommands.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::bail;
-use backup::config::{LISTEN, RunConfig, SourceConfig, VaultConfig};
-use backup::logs::Shipped;
+use backup::config::{DEFAULT_LISTEN, RunConfig, SourceConfig, VaultConfig};
+use backup::logs::ShippedPiece;
 use backup::manifest::Manifest;
 use backup::media::Media;
-use backup::replay::Moment;
-use backup::restore::{Order, restore};
+use backup::replay::RestoreTarget;
+use backup::restore::{RestoreRequest, restore};
 use backup::source::Source;
 use backup::vault::Vault;
 use backup::{full, service, verify};
@@ -27,20 +27,20 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Parser)]
 #[command(name = "backup", version)]
 enum Task {
-    /// Back up until SIGTERM: everything once a day, what is new every few seconds.
+    /// Run the backup service until SIGTERM: a full backup per day, new logs and files every few seconds.
     Run(Box<Run>),
     /// Make one full backup now.
     Now(Box<Site>),
-    /// Show which backups there are.
+    /// List the backups.
     List(Box<Offline>),
-    /// Read everything back and compare all hashes.
+    /// Read all backups and compare their hashes.
     Verify(Box<Offline>),
-    /// Make an empty folder the volume of a database node as of a moment, and bring back the files of photos.
+    /// Restore a point in time into an empty database volume, and restore photo files.
     Restore(Box<Restore>),
-    /// Ask a running service whether it can do its work.
+    /// Check the health of a running service.
     Healthcheck {
-        /// Where it listens.
-        #[arg(long, env = "LISTEN", default_value = LISTEN)]
+        /// The address of the service.
+        #[arg(long, env = "LISTEN", default_value = DEFAULT_LISTEN)]
         listen: SocketAddr,
     },
 }
@@ -76,13 +76,13 @@ struct Offline {
 
 #[derive(Debug, Args)]
 struct Restore {
-    /// `latest`, or a moment like 2026-11-22T20:15:00Z: everything that was written until then, to the second.
+    /// `latest`, or a time such as 2026-11-22T20:15:00Z, with a precision of a second.
     #[arg(long)]
-    to: Moment,
-    /// The volume of the database node; it has to be empty.
+    to: RestoreTarget,
+    /// The volume of the database node. It must be empty.
     #[arg(long)]
     into: PathBuf,
-    /// The number of the node that gets it.
+    /// The slot of the node that gets the volume.
     #[arg(long, default_value_t = 1)]
     slot: u32,
     #[command(flatten)]
@@ -100,7 +100,7 @@ async fn main() -> ExitCode {
         Task::Now(site) => make_one(*site).await,
         Task::List(offline) => list(*offline).await,
         Task::Verify(offline) => verify_all(*offline).await,
-        Task::Restore(order) => bring_back(*order).await,
+        Task::Restore(settings) => run_restore(*settings).await,
         Task::Healthcheck { listen } => server::healthcheck(listen).await.map_err(Into::into),
     };
     match done {
@@ -158,7 +158,7 @@ async fn list(settings: Offline) -> anyhow::Result<()> {
     let Some(newest) = manifests.last() else {
         bail!("there is no full backup");
     };
-    match Shipped::all(&vault, newest.cluster).await?.last() {
+    match ShippedPiece::all(&vault, newest.cluster).await?.last() {
         Some(piece) => println!("logs until {}, transaction {}", piece.at, piece.last),
         None => println!("no logs yet"),
     }
@@ -181,15 +181,15 @@ async fn verify_all(settings: Offline) -> anyhow::Result<()> {
     }
 }
 
-async fn bring_back(settings: Restore) -> anyhow::Result<()> {
+async fn run_restore(settings: Restore) -> anyhow::Result<()> {
     telemetry::init(settings.log.log_format);
     let began = Instant::now();
-    let order = Order {
+    let request = RestoreRequest {
         to: settings.to,
         into: settings.into,
         slot: settings.slot,
     };
-    let restored = restore(&Vault::open(&settings.vault)?, &settings.media, &order).await?;
+    let restored = restore(&Vault::open(&settings.vault)?, &settings.media, &request).await?;
     let written = restored
         .written_at
         .map_or_else(String::new, |at| format!(", written at {at}"));
@@ -202,8 +202,8 @@ async fn bring_back(settings: Restore) -> anyhow::Result<()> {
     );
     println!(
         "{} is the volume of slot {} of the new cluster {}: start that node, then the others with empty volumes",
-        order.into.display(),
-        order.slot,
+        request.into.display(),
+        request.slot,
         restored.cluster
     );
     Ok(())

@@ -1,7 +1,7 @@
 //! The manifest of a full backup.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use database_agent::memory::NodeId;
+use database_agent::cluster_record::NodeId;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use crate::vault::{Item, Vault};
 pub const FULL: &str = "full";
 const MANIFEST: &str = "manifest.json";
 /// Names that are times are in the order of the times.
-const NAME: &str = "%Y%m%dT%H%M%SZ";
+const NAME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 
 /// A full backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,12 +43,12 @@ pub struct Manifest {
 
 /// The name of what was begun at `time`.
 pub fn name_of(time: DateTime<Utc>) -> String {
-    time.format(NAME).to_string()
+    time.format(NAME_FORMAT).to_string()
 }
 
 /// The time that a name tells.
 pub fn time_of(name: &str) -> Option<DateTime<Utc>> {
-    Some(NaiveDateTime::parse_from_str(name, NAME).ok()?.and_utc())
+    Some(NaiveDateTime::parse_from_str(name, NAME_FORMAT).ok()?.and_utc())
 }
 
 impl Manifest {

@@ -12,47 +12,48 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::manifest::{Manifest, time_of};
-use crate::packing::Print;
-use crate::replay::Moment;
-use crate::vault::{Item, Vault, is_sealed};
+use crate::packing::Fingerprint;
+use crate::replay::RestoreTarget;
+use crate::vault::{Item, Vault, is_encrypted};
 
 /// The folder of the files.
 pub const MEDIA: &str = "media";
 /// The folder of the lists of what came and went since a full backup.
 pub const CHANGES: &str = "media-changes";
-/// So many files may well be removed at once; more, only if they are less than half of all.
-const FEW: usize = 100;
-/// A file has to be gone for so long before that is noted.
-const GONE_FOR: Duration = Duration::from_secs(60);
+/// Up to this many files may be removed at once; more only if they are less than half of all.
+const MIN_MASS_REMOVAL: usize = 100;
+/// How long a file must be missing before its removal is recorded.
+const REMOVAL_DELAY: Duration = Duration::from_secs(60);
 /// How many files are copied at once.
 const MAX_CONCURRENT_COPIES: usize = 4;
 
 /// A file in the vault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Known {
-    /// Where the photo service has it.
+pub struct BackedUpFile {
+    /// The path in the photo store.
     pub path: String,
     /// The content of the file.
     #[serde(flatten)]
-    pub print: Print,
+    pub fingerprint: Fingerprint,
     /// Whether it is encrypted in the vault.
-    pub sealed: bool,
+    #[serde(rename = "sealed")]
+    pub encrypted: bool,
     /// Whether the photo service has removed it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
 }
 
-impl Known {
-    /// Where it is in the vault.
+impl BackedUpFile {
+    /// The path in the backup store.
     pub fn in_vault(&self) -> String {
-        let sealed = if self.sealed { ".sealed" } else { "" };
-        format!("{MEDIA}/{}{sealed}", self.path)
+        let suffix = if self.encrypted { ".sealed" } else { "" };
+        format!("{MEDIA}/{}{suffix}", self.path)
     }
 
     /// Reads it, and compares its hash.
     pub async fn read(&self, vault: &Vault) -> Result<Vec<u8>, Error> {
         let contents = vault.unpack(&self.in_vault(), false).await?;
-        if Print::of(&contents) != self.print {
+        if Fingerprint::of(&contents) != self.fingerprint {
             return Err(Error::Damaged(
                 self.in_vault(),
                 "its hash is not that of what was written",
@@ -62,12 +63,12 @@ impl Known {
     }
 }
 
-/// Copies files, and remembers which it has.
+/// Copies photo files, and keeps a list of them.
 #[derive(Debug)]
 pub struct Media {
     store: Store,
     vault: Vault,
-    known: BTreeMap<String, Known>,
+    known: BTreeMap<String, BackedUpFile>,
     /// Files that the photo service has removed, and when that was noticed.
     gone: BTreeMap<String, Instant>,
 }
@@ -82,30 +83,30 @@ impl Media {
             known: BTreeMap::new(),
             gone: BTreeMap::new(),
         };
-        media.remember().await?;
+        media.load_lists().await?;
         Ok(media)
     }
 
     /// Reads what the vault lists: all full backups, and what has changed since the newest one.
-    async fn remember(&mut self) -> Result<(), Error> {
+    async fn load_lists(&mut self) -> Result<(), Error> {
         let manifests = Manifest::all(&self.vault).await?;
         for manifest in &manifests {
             // Files that the newest list lacks were removed before it.
             for file in self.known.values_mut() {
                 file.removed = true;
             }
-            self.learn(&manifest.media.path).await?;
+            self.load_list(&manifest.media.path).await?;
         }
         let newest = manifests.last().map(Manifest::began_at);
         for list in self.vault.list(CHANGES).await? {
             if changed_at(&list.location) >= newest {
-                self.learn(list.location.as_ref()).await?;
+                self.load_list(list.location.as_ref()).await?;
             }
         }
         Ok(())
     }
 
-    async fn learn(&mut self, list: &str) -> Result<(), Error> {
+    async fn load_list(&mut self, list: &str) -> Result<(), Error> {
         match read_list(&self.vault, list).await {
             Ok(files) => self
                 .known
@@ -122,7 +123,7 @@ impl Media {
     /// Copies what is new, and lists it. Returns how many files that were.
     pub async fn copy_new(&mut self, now: DateTime<Utc>) -> Result<usize, Error> {
         let there = self.listing().await?;
-        self.look_for_gone(&there);
+        self.find_removed(&there);
         let new: Vec<_> = there
             .into_iter()
             .filter(|object| {
@@ -130,7 +131,7 @@ impl Media {
                 known.is_none_or(|file| file.removed)
             })
             .collect();
-        // A few at a time, so that a copy that is interrupted has not been for nothing.
+        // In chunks, so that an interruption loses little.
         for some in new.chunks(256) {
             self.copy(some, now).await?;
         }
@@ -142,15 +143,15 @@ impl Media {
             .iter()
             .map(|object| copy_one(self.store.clone(), self.vault.clone(), object.location.clone()))
             .collect();
-        let copied: Vec<Option<Known>> = futures::stream::iter(tasks)
+        let copied: Vec<Option<BackedUpFile>> = futures::stream::iter(tasks)
             .buffer_unordered(MAX_CONCURRENT_COPIES)
             .try_collect()
             .await?;
-        let copied: Vec<Known> = copied.into_iter().flatten().collect();
-        self.note(copied, now).await
+        let copied: Vec<BackedUpFile> = copied.into_iter().flatten().collect();
+        self.record_changes(copied, now).await
     }
 
-    fn look_for_gone(&mut self, there: &[ObjectMeta]) {
+    fn find_removed(&mut self, there: &[ObjectMeta]) {
         let there: BTreeSet<_> = there.iter().map(|object| object.location.as_ref()).collect();
         let had = self.known.values().filter(|file| !file.removed);
         let gone = had.filter(|file| !there.contains(file.path.as_str()));
@@ -162,11 +163,11 @@ impl Media {
             .collect();
     }
 
-    /// Notes what the photo service has removed: a restore would bring back what people have deleted. The files go
-    /// after their rows, so this waits until the logs that tell so are in the vault for certain.
-    pub async fn note_gone(&mut self, now: DateTime<Utc>) -> Result<(), Error> {
+    /// Records removed files, so that a restore does not bring them back. Files are removed after their rows, so this
+    /// waits until the logs of the removal are shipped.
+    pub async fn record_removed(&mut self, now: DateTime<Utc>) -> Result<(), Error> {
         let had = self.known.values().filter(|file| !file.removed).count();
-        if self.gone.len() > FEW.max(had / 2) {
+        if self.gone.len() > MIN_MASS_REMOVAL.max(had / 2) {
             tracing::error!(
                 "{} of {had} files of photos are not there any more: that looks like a lost store, so a restore would \
                  still bring them back",
@@ -174,10 +175,13 @@ impl Media {
             );
             return Ok(());
         }
-        let gone = self.gone.iter().filter(|(_, since)| since.elapsed() > GONE_FOR);
+        let gone = self
+            .gone
+            .iter()
+            .filter(|(_, since)| since.elapsed() > REMOVAL_DELAY);
         let removed: Vec<_> = gone
             .filter_map(|(path, _)| self.known.get(path))
-            .map(|file| Known {
+            .map(|file| BackedUpFile {
                 removed: true,
                 ..file.clone()
             })
@@ -185,16 +189,16 @@ impl Media {
         for file in &removed {
             self.gone.remove(&file.path);
         }
-        self.note(removed, now).await
+        self.record_changes(removed, now).await
     }
 
-    /// Lists a change, and remembers it.
-    async fn note(&mut self, files: Vec<Known>, now: DateTime<Utc>) -> Result<(), Error> {
+    /// Records changes in a list in the store.
+    async fn record_changes(&mut self, files: Vec<BackedUpFile>, now: DateTime<Utc>) -> Result<(), Error> {
         let Some(first) = files.first() else {
             return Ok(());
         };
-        // Two lists of the same moment have different names.
-        let (time, hash) = (now.format("%Y%m%dT%H%M%S%.6fZ"), &first.print.sha256[..8]);
+        // Lists of the same moment have different names.
+        let (time, hash) = (now.format("%Y%m%dT%H%M%S%.6fZ"), &first.fingerprint.sha256[..8]);
         let name = format!("{CHANGES}/{time}-{hash}.jsonl.zst");
         write_list(&self.vault, &name, files.iter()).await?;
         self.known
@@ -223,8 +227,8 @@ impl Media {
         let mut paths: BTreeSet<_> = present.into_iter().collect();
         paths.extend(self.present());
         let files: Vec<_> = paths.iter().filter_map(|path| self.known.get(path)).collect();
-        let bytes = files.iter().map(|file| file.print.bytes).sum();
-        let listed = files.iter().map(|file| Known {
+        let bytes = files.iter().map(|file| file.fingerprint.bytes).sum();
+        let listed = files.iter().map(|file| BackedUpFile {
             removed: false,
             ..(*file).clone()
         });
@@ -233,16 +237,16 @@ impl Media {
         Ok((item, files.len() as u64, bytes))
     }
 
-    /// Forgets what is not in the vault any more.
-    pub fn forget(&mut self, paths: &[String]) {
+    /// Removes files from the list that are not in the store any more.
+    pub fn remove_known(&mut self, paths: &[String]) {
         for path in paths {
             self.known.remove(path);
         }
     }
 }
 
-/// A file that is gone when its turn comes was deleted meanwhile.
-async fn copy_one(store: Store, vault: Vault, location: Path) -> Result<Option<Known>, Error> {
+/// Copies a file; `None` if it was deleted meanwhile.
+async fn copy_one(store: Store, vault: Vault, location: Path) -> Result<Option<BackedUpFile>, Error> {
     let contents = match store.objects.get(&location).await {
         Ok(found) => found.bytes().await.map_err(Error::Media)?,
         Err(object_store::Error::NotFound { .. }) => return Ok(None),
@@ -250,15 +254,19 @@ async fn copy_one(store: Store, vault: Vault, location: Path) -> Result<Option<K
     };
     let path = location.to_string();
     let item = vault.pack(&format!("{MEDIA}/{path}"), false, &contents).await?;
-    Ok(Some(Known {
+    Ok(Some(BackedUpFile {
         path,
-        print: item.content,
-        sealed: item.packing.sealed,
+        fingerprint: item.content,
+        encrypted: item.packing.encrypted,
         removed: false,
     }))
 }
 
-async fn write_list(vault: &Vault, path: &str, files: impl Iterator<Item = &Known>) -> Result<Item, Error> {
+async fn write_list(
+    vault: &Vault,
+    path: &str,
+    files: impl Iterator<Item = &BackedUpFile>,
+) -> Result<Item, Error> {
     let mut text = Vec::new();
     for file in files {
         serde_json::to_writer(&mut text, file).expect("plain data can be written as JSON");
@@ -268,11 +276,11 @@ async fn write_list(vault: &Vault, path: &str, files: impl Iterator<Item = &Know
 }
 
 /// Reads a list of files.
-pub async fn read_list(vault: &Vault, path: &str) -> Result<Vec<Known>, Error> {
+pub async fn read_list(vault: &Vault, path: &str) -> Result<Vec<BackedUpFile>, Error> {
     parse_list(path, &vault.unpack(path, true).await?)
 }
 
-fn parse_list(path: &str, text: &[u8]) -> Result<Vec<Known>, Error> {
+fn parse_list(path: &str, text: &[u8]) -> Result<Vec<BackedUpFile>, Error> {
     text.split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
         .map(|line| {
@@ -292,7 +300,11 @@ pub fn changed_at(location: &Path) -> Option<DateTime<Utc>> {
 /// Every file that a restore of `base` to a moment needs: the files in its list, and later ones. Files from after the
 /// moment are included, because a file is copied a little later than it was written; the photo service removes files
 /// without a row.
-pub async fn needed(vault: &Vault, base: &Manifest, to: Moment) -> Result<BTreeMap<String, Known>, Error> {
+pub async fn needed(
+    vault: &Vault,
+    base: &Manifest,
+    to: RestoreTarget,
+) -> Result<BTreeMap<String, BackedUpFile>, Error> {
     let listed = parse_list(&base.media.path, &vault.unpack_item(&base.media).await?)?;
     let mut files: BTreeMap<_, _> = listed.into_iter().map(|file| (file.path.clone(), file)).collect();
     for list in vault.list(CHANGES).await? {
@@ -302,8 +314,8 @@ pub async fn needed(vault: &Vault, base: &Manifest, to: Moment) -> Result<BTreeM
         }
         for file in read_list(vault, list.location.as_ref()).await? {
             let gone_by_then = match to {
-                Moment::Latest => true,
-                Moment::At(time) => at <= time,
+                RestoreTarget::Latest => true,
+                RestoreTarget::At(time) => at <= time,
             };
             if !file.removed {
                 files.insert(file.path.clone(), file);
@@ -315,11 +327,11 @@ pub async fn needed(vault: &Vault, base: &Manifest, to: Moment) -> Result<BTreeM
     Ok(files)
 }
 
-/// Writes files back to where the photo service has them. Those that are there already are left alone.
+/// Restores missing files to the photo store.
 pub async fn restore(
     config: &StoreConfig,
     vault: &Vault,
-    files: &BTreeMap<String, Known>,
+    files: &BTreeMap<String, BackedUpFile>,
 ) -> Result<u64, Error> {
     let store = &Store::open(config.place(), RetryConfig::default())?;
     let there: Vec<ObjectMeta> = store
@@ -334,7 +346,7 @@ pub async fn restore(
         .collect();
     let missing = files
         .values()
-        .filter(|file| there.get(file.path.as_str()) != Some(&file.print.bytes));
+        .filter(|file| there.get(file.path.as_str()) != Some(&file.fingerprint.bytes));
     futures::stream::iter(missing)
         .map(|file| async move {
             let contents = file.read(vault).await?;
@@ -353,7 +365,7 @@ pub async fn restore(
 /// The path at the photo service of a file in the vault.
 pub fn path_of(in_vault: &Path) -> Option<String> {
     let path = in_vault.as_ref().strip_prefix("media/")?;
-    Some(if is_sealed(path) {
+    Some(if is_encrypted(path) {
         path.trim_end_matches(".sealed").to_owned()
     } else {
         path.to_owned()

@@ -1,8 +1,8 @@
-//! How contents are stored: compressed (zstd), and encrypted if there is a key.
+//! The storage format: compressed (zstd), and encrypted if there is a key.
 //!
 //! Encryption is the STREAM construction (Hoang, Reyhanitabar, Rogaway, Vizár: <https://eprint.iacr.org/2015/189>) over
-//! XChaCha20-Poly1305: a line that says so, 19 random bytes, then segments of 64 KiB, each with a tag of 16 bytes. It
-//! shows when segments are changed, exchanged, left out, or missing at the end.
+//! XChaCha20-Poly1305: a line that says so, 19 random bytes, then segments of 64 KiB, each with a tag of 16 bytes.
+//! Changed, reordered or missing segments are detected.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -13,19 +13,19 @@ use chassis::config::Secret;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-const HEAD: &[u8] = b"proofsheet-backup 1: XChaCha20-Poly1305 STREAM-BE32\n";
-const NONCE: usize = 19;
-const SEGMENT: usize = 64 * 1024;
-const TAG: usize = 16;
-/// Fast, and what is slow here anyway is the disk.
-const LEVEL: i32 = 3;
+const FILE_HEADER: &[u8] = b"proofsheet-backup 1: XChaCha20-Poly1305 STREAM-BE32\n";
+const NONCE_BYTES: usize = 19;
+const SEGMENT_BYTES: usize = 64 * 1024;
+const TAG_BYTES: usize = 16;
+/// A fast level; the disk is the bottleneck.
+const ZSTD_LEVEL: i32 = 3;
 
 /// The encryption key of backups.
 #[derive(Clone)]
 pub struct Key([u8; 32]);
 
 impl Key {
-    /// The key that belongs to a secret, which is random itself.
+    /// Derives the key from a random secret.
     pub fn of(secret: &Secret) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"proofsheet backup key\n");
@@ -43,47 +43,48 @@ impl std::fmt::Debug for Key {
 /// How something was packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Packing {
-    /// With zstd.
+    /// Compressed with zstd.
     pub compressed: bool,
-    /// With the key.
-    pub sealed: bool,
+    /// Encrypted with the key.
+    #[serde(rename = "sealed")]
+    pub encrypted: bool,
 }
 
 /// A size and a hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Print {
+pub struct Fingerprint {
     /// How many bytes.
     pub bytes: u64,
     /// Their SHA-256, in hexadecimal digits.
     pub sha256: String,
 }
 
-impl Print {
-    /// Of bytes at hand.
+impl Fingerprint {
+    /// The fingerprint of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
-        let mut printer = Printer::default();
-        printer.update(bytes);
-        printer.finish()
+        let mut hasher = FingerprintHasher::default();
+        hasher.update(bytes);
+        hasher.finish()
     }
 }
 
-/// Makes a [`Print`] of what comes by.
+/// Computes a [`Fingerprint`] of streamed data.
 #[derive(Default)]
-pub struct Printer {
+pub struct FingerprintHasher {
     bytes: u64,
     hash: Sha256,
 }
 
-impl Printer {
-    /// Takes note of the next bytes.
+impl FingerprintHasher {
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
         self.hash.update(bytes);
     }
 
-    /// All of them.
-    pub fn finish(self) -> Print {
-        Print {
+    /// Returns the fingerprint.
+    pub fn finish(self) -> Fingerprint {
+        Fingerprint {
             bytes: self.bytes,
             sha256: hex(&self.hash.finalize()),
         }
@@ -100,24 +101,24 @@ fn hex(bytes: &[u8]) -> String {
 /// Packs what is pushed into it.
 pub struct Packer {
     zstd: Option<zstd::stream::write::Encoder<'static, Vec<u8>>>,
-    sealer: Option<Sealer>,
+    encryptor: Option<Encryptor>,
 }
 
 impl Packer {
     /// Nothing packed yet.
     pub fn new(compress: bool, key: Option<&Key>) -> io::Result<Self> {
         let zstd = if compress {
-            Some(zstd::stream::write::Encoder::new(Vec::new(), LEVEL)?)
+            Some(zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?)
         } else {
             None
         };
         Ok(Self {
             zstd,
-            sealer: key.map(Sealer::new),
+            encryptor: key.map(Encryptor::new),
         })
     }
 
-    /// Takes the next bytes, and gives what can be stored of them already.
+    /// Adds bytes, and returns the output that is ready.
     pub fn push(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
         let compressed = match &mut self.zstd {
             Some(zstd) => {
@@ -126,20 +127,20 @@ impl Packer {
             }
             None => bytes.to_vec(),
         };
-        Ok(match &mut self.sealer {
-            Some(sealer) => sealer.push(&compressed),
+        Ok(match &mut self.encryptor {
+            Some(encryptor) => encryptor.push(&compressed),
             None => compressed,
         })
     }
 
-    /// Gives the rest.
+    /// Returns the remaining output.
     pub fn finish(self) -> io::Result<Vec<u8>> {
         let rest = match self.zstd {
             Some(zstd) => zstd.finish()?,
             None => Vec::new(),
         };
-        Ok(match self.sealer {
-            Some(sealer) => sealer.finish(&rest),
+        Ok(match self.encryptor {
+            Some(encryptor) => encryptor.finish(&rest),
             None => rest,
         })
     }
@@ -148,15 +149,15 @@ impl Packer {
 /// Why something cannot be unpacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unreadable {
-    /// The key opens not even its beginning.
+    /// The first segment cannot be decrypted.
     WrongKey,
-    /// It is not what was packed.
+    /// The data was changed.
     Damaged(&'static str),
 }
 
 /// Unpacks what is pushed into it.
 pub struct Unpacker {
-    opener: Option<Opener>,
+    decryptor: Option<Decryptor>,
     zstd: Option<zstd::stream::write::Decoder<'static, Vec<u8>>>,
 }
 
@@ -169,15 +170,15 @@ impl Unpacker {
             None
         };
         Ok(Self {
-            opener: key.map(Opener::new),
+            decryptor: key.map(Decryptor::new),
             zstd,
         })
     }
 
-    /// Takes the next bytes, and gives what they hold.
+    /// Adds bytes, and returns the unpacked output.
     pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
-        let opened = match &mut self.opener {
-            Some(opener) => opener.push(bytes)?,
+        let opened = match &mut self.decryptor {
+            Some(decryptor) => decryptor.push(bytes)?,
             None => bytes.to_vec(),
         };
         self.decompress(opened)
@@ -185,8 +186,8 @@ impl Unpacker {
 
     /// Gives the rest.
     pub fn finish(mut self) -> Result<Vec<u8>, Unreadable> {
-        let rest = match self.opener.take() {
-            Some(opener) => opener.finish()?,
+        let rest = match self.decryptor.take() {
+            Some(decryptor) => decryptor.finish()?,
             None => Vec::new(),
         };
         let mut rest = self.decompress(rest)?;
@@ -208,7 +209,7 @@ impl Unpacker {
     }
 }
 
-struct Sealer {
+struct Encryptor {
     stream: EncryptorBE32<XChaCha20Poly1305>,
     waiting: Vec<u8>,
     /// The header, which is stored first.
@@ -218,47 +219,47 @@ struct Sealer {
 /// A segment is encrypted unless there are 2^32 of them, which are 256 TiB.
 const SEGMENT_LIMIT_HOLDS: &str = "fewer than 2^32 segments";
 
-impl Sealer {
+impl Encryptor {
     fn new(key: &Key) -> Self {
-        let nonce: [u8; NONCE] = rand::random();
+        let nonce: [u8; NONCE_BYTES] = rand::random();
         Self {
             stream: EncryptorBE32::new(&key.0.into(), &nonce.into()),
             waiting: Vec::new(),
-            head: [HEAD, &nonce].concat(),
+            head: [FILE_HEADER, &nonce].concat(),
         }
     }
 
     fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut sealed = std::mem::take(&mut self.head);
+        let mut encrypted = std::mem::take(&mut self.head);
         self.waiting.extend_from_slice(bytes);
-        // The last segment is sealed as such, so one is kept back.
-        let whole = self.waiting.len().saturating_sub(1) / SEGMENT * SEGMENT;
-        for segment in self.waiting[..whole].chunks(SEGMENT) {
-            sealed.extend(self.stream.encrypt_next(segment).expect(SEGMENT_LIMIT_HOLDS));
+        // One segment is held back, because the last one is encrypted differently.
+        let whole = self.waiting.len().saturating_sub(1) / SEGMENT_BYTES * SEGMENT_BYTES;
+        for segment in self.waiting[..whole].chunks(SEGMENT_BYTES) {
+            encrypted.extend(self.stream.encrypt_next(segment).expect(SEGMENT_LIMIT_HOLDS));
         }
         self.waiting.drain(..whole);
-        sealed
+        encrypted
     }
 
     fn finish(mut self, rest: &[u8]) -> Vec<u8> {
-        let mut sealed = self.push(rest);
-        sealed.extend(
+        let mut encrypted = self.push(rest);
+        encrypted.extend(
             self.stream
                 .encrypt_last(&*self.waiting)
                 .expect(SEGMENT_LIMIT_HOLDS),
         );
-        sealed
+        encrypted
     }
 }
 
-struct Opener {
+struct Decryptor {
     key: Key,
     stream: Option<DecryptorBE32<XChaCha20Poly1305>>,
     waiting: Vec<u8>,
     begun: bool,
 }
 
-impl Opener {
+impl Decryptor {
     fn new(key: &Key) -> Self {
         Self {
             key: key.clone(),
@@ -275,8 +276,9 @@ impl Opener {
         let Some(stream) = &mut self.stream else {
             return Ok(opened);
         };
-        let whole = self.waiting.len().saturating_sub(1) / (SEGMENT + TAG) * (SEGMENT + TAG);
-        for segment in self.waiting[..whole].chunks(SEGMENT + TAG) {
+        let whole =
+            self.waiting.len().saturating_sub(1) / (SEGMENT_BYTES + TAG_BYTES) * (SEGMENT_BYTES + TAG_BYTES);
+        for segment in self.waiting[..whole].chunks(SEGMENT_BYTES + TAG_BYTES) {
             opened.extend(stream.decrypt_next(segment).map_err(|_| unreadable(self.begun))?);
             self.begun = true;
         }
@@ -284,19 +286,19 @@ impl Opener {
         Ok(opened)
     }
 
-    /// Reads what is before the first segment.
+    /// Reads the header and the nonce.
     fn begin(&mut self) -> Result<(), Unreadable> {
         if self.stream.is_some() {
             return Ok(());
         }
-        let known = self.waiting.len().min(HEAD.len());
-        if self.waiting[..known] != HEAD[..known] {
+        let known = self.waiting.len().min(FILE_HEADER.len());
+        if self.waiting[..known] != FILE_HEADER[..known] {
             return Err(Unreadable::Damaged("it does not begin like something encrypted"));
         }
-        let nonce = self.waiting[known..].first_chunk::<NONCE>();
+        let nonce = self.waiting[known..].first_chunk::<NONCE_BYTES>();
         if let Some(nonce) = nonce {
             self.stream = Some(DecryptorBE32::new(&self.key.0.into(), &(*nonce).into()));
-            self.waiting.drain(..HEAD.len() + NONCE);
+            self.waiting.drain(..FILE_HEADER.len() + NONCE_BYTES);
         }
         Ok(())
     }
@@ -311,7 +313,7 @@ impl Opener {
     }
 }
 
-/// A key that opened one segment is the right one.
+/// If one segment could be decrypted, the key is correct.
 fn unreadable(begun: bool) -> Unreadable {
     if begun {
         Unreadable::Damaged("a part of it was changed, or is missing")
@@ -330,7 +332,7 @@ mod tests {
 
     fn pack(contents: &[u8], packing: Packing, piece: usize) -> Vec<u8> {
         let key = key("one key");
-        let mut packer = Packer::new(packing.compressed, packing.sealed.then_some(&key)).unwrap();
+        let mut packer = Packer::new(packing.compressed, packing.encrypted.then_some(&key)).unwrap();
         let mut stored = Vec::new();
         for piece in contents.chunks(piece) {
             stored.extend(packer.push(piece).unwrap());
@@ -340,7 +342,7 @@ mod tests {
     }
 
     fn unpack(packed: &[u8], packing: Packing, key: &Key, piece: usize) -> Result<Vec<u8>, Unreadable> {
-        let mut unpacker = Unpacker::new(packing.compressed, packing.sealed.then_some(key)).unwrap();
+        let mut unpacker = Unpacker::new(packing.compressed, packing.encrypted.then_some(key)).unwrap();
         let mut contents = Vec::new();
         for piece in packed.chunks(piece) {
             contents.extend(unpacker.push(piece)?);
@@ -355,10 +357,20 @@ mod tests {
 
     #[test]
     fn what_is_packed_comes_out_again() {
-        for length in [0, 1, SEGMENT - 1, SEGMENT, SEGMENT + 1, 3 * SEGMENT + 7] {
+        for length in [
+            0,
+            1,
+            SEGMENT_BYTES - 1,
+            SEGMENT_BYTES,
+            SEGMENT_BYTES + 1,
+            3 * SEGMENT_BYTES + 7,
+        ] {
             let contents = some_bytes(length);
-            for (compressed, sealed) in [(false, false), (true, false), (false, true), (true, true)] {
-                let packing = Packing { compressed, sealed };
+            for (compressed, encrypted) in [(false, false), (true, false), (false, true), (true, true)] {
+                let packing = Packing {
+                    compressed,
+                    encrypted,
+                };
                 let packed = pack(&contents, packing, 10_000);
                 let unpacked = unpack(&packed, packing, &key("one key"), 77_777);
                 assert_eq!(unpacked.as_deref(), Ok(&*contents), "{length} bytes, {packing:?}");
@@ -370,9 +382,9 @@ mod tests {
     fn another_key_and_a_change_are_told_apart() {
         let sealed = Packing {
             compressed: false,
-            sealed: true,
+            encrypted: true,
         };
-        let packed = pack(&some_bytes(2 * SEGMENT), sealed, 10_000);
+        let packed = pack(&some_bytes(2 * SEGMENT_BYTES), sealed, 10_000);
         let other = unpack(&packed, sealed, &key("another key"), 4096);
         assert_eq!(other, Err(Unreadable::WrongKey));
         let mut changed = packed.clone();
@@ -380,7 +392,7 @@ mod tests {
         let changed = unpack(&changed, sealed, &key("one key"), 4096);
         assert!(matches!(changed, Err(Unreadable::Damaged(_))), "{changed:?}");
         // Cut where a segment ends.
-        let cut = &packed[..packed.len() - SEGMENT - TAG];
+        let cut = &packed[..packed.len() - SEGMENT_BYTES - TAG_BYTES];
         assert!(unpack(cut, sealed, &key("one key"), 4096).is_err());
     }
 }

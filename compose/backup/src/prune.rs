@@ -1,4 +1,4 @@
-//! Removing what is not needed to restore any moment of the days that are kept.
+//! Deletes data that is not needed to restore any moment of the retention period.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -6,17 +6,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::logs::{LOGS, Shipped};
+use crate::logs::{LOGS, ShippedPiece};
 use crate::manifest::{FULL, Manifest, time_of};
 use crate::media::{CHANGES, MEDIA, changed_at, path_of, read_list};
 use crate::vault::Vault;
 
-/// A full backup without a manifest may be one that is being made.
-const UNFINISHED: TimeDelta = TimeDelta::days(1);
-/// A file that no list has may have been copied a moment ago.
-const UNLISTED: TimeDelta = TimeDelta::days(1);
+/// Minimum age before an unfinished backup is deleted; younger ones may be in progress.
+const MIN_UNFINISHED_AGE: TimeDelta = TimeDelta::days(1);
+/// Minimum age before an unlisted file is deleted; younger ones may not be listed yet.
+const MIN_UNLISTED_AGE: TimeDelta = TimeDelta::days(1);
 
-/// Removes what is older. Returns the paths of the photo service's files that are not in the vault any more.
+/// Deletes data older than `keep`. Returns the paths of deleted photo files.
 pub async fn prune(vault: &Vault, now: DateTime<Utc>, keep: TimeDelta) -> Result<Vec<String>, Error> {
     let all = Manifest::all(vault).await?;
     let (kept, old) = split(all, now - keep);
@@ -33,8 +33,8 @@ pub async fn prune(vault: &Vault, now: DateTime<Utc>, keep: TimeDelta) -> Result
     remove_media(vault, &kept, oldest.began_at(), now).await
 }
 
-/// Which backups are kept, and which are not. The newest one from before `since` is kept as well: what came between it
-/// and the next one is restored from it.
+/// Splits backups into kept and expired ones. The newest one before `since` is kept, because later moments are restored
+/// from it.
 fn split(manifests: Vec<Manifest>, since: DateTime<Utc>) -> (Vec<Manifest>, Vec<Manifest>) {
     let base = manifests
         .iter()
@@ -46,7 +46,7 @@ fn split(manifests: Vec<Manifest>, since: DateTime<Utc>) -> (Vec<Manifest>, Vec<
 
 async fn remove_unfinished(vault: &Vault, now: DateTime<Utc>) -> Result<(), Error> {
     for name in vault.folders(FULL).await? {
-        let is_old = time_of(&name).is_some_and(|began| began < now - UNFINISHED);
+        let is_old = time_of(&name).is_some_and(|began| began < now - MIN_UNFINISHED_AGE);
         if is_old && matches!(Manifest::read(vault, &name).await, Ok(None)) {
             tracing::info!(backup = name, "removing a backup that was never finished");
             vault.remove_folder(&format!("{FULL}/{name}")).await?;
@@ -68,7 +68,7 @@ async fn remove_logs(vault: &Vault, kept: &[Manifest]) -> Result<(), Error> {
             vault.remove_folder(&format!("{LOGS}/{folder}")).await?;
             continue;
         };
-        let shipped = Shipped::all(vault, cluster).await?;
+        let shipped = ShippedPiece::all(vault, cluster).await?;
         // The beginning of a log is needed with its end.
         let first = shipped.iter().position(|piece| piece.last > *copied).unwrap_or(0);
         let first = beginning_of_log(vault, &shipped, first).await?;
@@ -80,7 +80,7 @@ async fn remove_logs(vault: &Vault, kept: &[Manifest]) -> Result<(), Error> {
 }
 
 /// Where in `shipped` the log begins that the piece at `index` is of.
-async fn beginning_of_log(vault: &Vault, shipped: &[Shipped], index: usize) -> Result<usize, Error> {
+async fn beginning_of_log(vault: &Vault, shipped: &[ShippedPiece], index: usize) -> Result<usize, Error> {
     for at in (0..=index).rev() {
         let Some(piece) = shipped.get(at) else {
             return Ok(0);
@@ -121,7 +121,7 @@ async fn remove_media(
         let Some(path) = path_of(&object.location) else {
             continue;
         };
-        if !listed.contains(&path) && object.last_modified < now - UNLISTED {
+        if !listed.contains(&path) && object.last_modified < now - MIN_UNLISTED_AGE {
             vault.remove(&object.location).await?;
             removed.push(path);
         }
@@ -132,19 +132,19 @@ async fn remove_media(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packing::{Packing, Print};
+    use crate::packing::{Fingerprint, Packing};
     use crate::vault::Item;
-    use database_agent::memory::NodeId;
+    use database_agent::cluster_record::NodeId;
 
     fn made_on(day: u32) -> Manifest {
         let item = Item {
             path: String::new(),
             packing: Packing {
                 compressed: true,
-                sealed: false,
+                encrypted: false,
             },
-            content: Print::of(b""),
-            stored: Print::of(b""),
+            content: Fingerprint::of(b""),
+            stored: Fingerprint::of(b""),
         };
         let name = format!("202611{day:02}T030000Z");
         Manifest {

@@ -1,26 +1,26 @@
-//! Putting the shipped logs together again: files that hold exactly the transactions to be replayed.
+//! Assembles shipped logs into files with exactly the transactions to replay.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use database_agent::binlog::{self, MARK};
+use database_agent::binlog::{self, MAGIC_LENGTH};
 
 use crate::error::Error;
-use crate::logs::{Origin, Shipped};
+use crate::logs::{LogRange, ShippedPiece};
 use crate::manifest::Manifest;
 use crate::vault::Vault;
 
-/// The moment to go back to.
+/// The point in time to restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
-    /// All that is there.
+pub enum RestoreTarget {
+    /// The newest state.
     Latest,
-    /// Everything that was written until then, to the second.
+    /// The state at this second.
     At(DateTime<Utc>),
 }
 
-impl FromStr for Moment {
+impl FromStr for RestoreTarget {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -33,8 +33,8 @@ impl FromStr for Moment {
     }
 }
 
-impl Moment {
-    /// Whether something of that second is wanted.
+impl RestoreTarget {
+    /// Whether transactions of that second are included.
     fn includes(self, seconds: u32) -> bool {
         match self {
             Self::Latest => true,
@@ -60,7 +60,7 @@ impl Moment {
 /// The result of planning a replay.
 #[derive(Clone, Debug)]
 pub struct Replay {
-    /// Binary logs, in their order.
+    /// Binary logs, in their request.
     pub files: Vec<PathBuf>,
     /// The last transaction.
     pub reached: u64,
@@ -72,14 +72,14 @@ pub struct Replay {
     pub all: bool,
 }
 
-/// Puts together what has to be replayed on top of `base`, and writes it into `folder`, if there is one.
+/// Assembles the transactions after `base`, and writes them into `folder`, if given.
 pub async fn assemble(
     vault: &Vault,
     base: &Manifest,
-    to: Moment,
+    to: RestoreTarget,
     folder: Option<&Path>,
 ) -> Result<Replay, Error> {
-    let shipped = Shipped::all(vault, base.cluster).await?;
+    let shipped = ShippedPiece::all(vault, base.cluster).await?;
     let mut assembly = Assembly {
         folder,
         to,
@@ -109,7 +109,7 @@ pub async fn assemble(
 }
 
 /// Where in `shipped` to begin: with the beginning of the log that has the first transaction after `copied`.
-async fn first_needed(vault: &Vault, shipped: &[Shipped], copied: u64) -> Result<usize, Error> {
+async fn first_needed(vault: &Vault, shipped: &[ShippedPiece], copied: u64) -> Result<usize, Error> {
     let Some(mut index) = shipped.iter().position(|piece| piece.last > copied) else {
         return Ok(shipped.len());
     };
@@ -125,19 +125,19 @@ async fn first_needed(vault: &Vault, shipped: &[Shipped], copied: u64) -> Result
 
 struct Assembly<'a> {
     folder: Option<&'a Path>,
-    to: Moment,
+    to: RestoreTarget,
     /// One log, as far as it was shipped.
-    segment: Option<(Origin, Vec<u8>)>,
+    segment: Option<(LogRange, Vec<u8>)>,
     replay: Replay,
 }
 
 impl Assembly<'_> {
-    fn goes_on(&self, origin: &Origin) -> bool {
+    fn goes_on(&self, origin: &LogRange) -> bool {
         let segment = self.segment.as_ref();
         segment.is_none_or(|(before, _)| origin.continues(before))
     }
 
-    fn add(&mut self, piece: &Shipped, origin: &Origin, bytes: Vec<u8>) -> Result<(), Error> {
+    fn add(&mut self, piece: &ShippedPiece, origin: &LogRange, bytes: Vec<u8>) -> Result<(), Error> {
         match &mut self.segment {
             // Pieces that two processes shipped at the same time overlap.
             Some((so_far, whole)) => {
@@ -164,11 +164,11 @@ impl Assembly<'_> {
     }
 
     /// Writes the transactions of the segment that are wanted, and begins a new one. `next` is what comes after it.
-    fn end_segment(&mut self, next: &Shipped) -> Result<(), Error> {
+    fn end_segment(&mut self, next: &ShippedPiece) -> Result<(), Error> {
         let Some((_, bytes)) = self.segment.take() else {
             return Ok(());
         };
-        let events = || binlog::events(bytes.get(MARK..).unwrap_or_default());
+        let events = || binlog::events(bytes.get(MAGIC_LENGTH..).unwrap_or_default());
         let before = events().find_map(|event| event.before_this_file()).unwrap_or(0);
         if before > self.replay.reached {
             return Err(self.gap(before.min(next.first)));
@@ -191,8 +191,8 @@ impl Assembly<'_> {
     fn choose(&mut self, bytes: &[u8]) -> Option<(usize, usize, usize)> {
         let mut head = None;
         let mut from = None;
-        for event in binlog::events(bytes.get(MARK..)?) {
-            let at = MARK + event.at;
+        for event in binlog::events(bytes.get(MAGIC_LENGTH..)?) {
+            let at = MAGIC_LENGTH + event.at;
             if event.begins_transaction() {
                 head.get_or_insert(at);
             }
@@ -217,10 +217,10 @@ mod tests {
 
     #[test]
     fn a_moment_is_latest_or_a_time() {
-        assert_eq!("latest".parse(), Ok(Moment::Latest));
-        let at = "2026-11-22T21:15:00+01:00".parse::<Moment>().unwrap();
-        assert_eq!(at, Moment::At("2026-11-22T20:15:00Z".parse().unwrap()));
-        assert!("yesterday".parse::<Moment>().is_err());
+        assert_eq!("latest".parse(), Ok(RestoreTarget::Latest));
+        let at = "2026-11-22T21:15:00+01:00".parse::<RestoreTarget>().unwrap();
+        assert_eq!(at, RestoreTarget::At("2026-11-22T20:15:00Z".parse().unwrap()));
+        assert!("yesterday".parse::<RestoreTarget>().is_err());
         // To the second: all of it.
         let second = u32::try_from(
             "2026-11-22T20:15:00Z"

@@ -1,4 +1,4 @@
-//! The way back: an empty folder becomes the volume of a database node, as the site was at a moment.
+//! Restores a point in time into an empty folder, which becomes the volume of a database node.
 //!
 //! The result is the first node of a *new* cluster: nodes that still have the old data do not mix with it, and empty
 //! ones join it.
@@ -9,8 +9,8 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
+use database_agent::cluster_record::{ClusterRecord, NodeId, RecordFile, Start};
 use database_agent::mariadb::find;
-use database_agent::memory::{Memory, NodeId, Record, Start};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use uuid::Uuid;
@@ -18,16 +18,16 @@ use uuid::Uuid;
 use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::media;
-use crate::replay::{self, Moment};
-use crate::server::{Server, program_failed};
+use crate::replay::{self, RestoreTarget};
+use crate::server::{ReplayServer, program_failed};
 use crate::vault::Vault;
 use chassis::objects::StoreConfig;
 
 /// The options of a restore.
 #[derive(Clone, Debug)]
-pub struct Order {
-    /// As of when.
-    pub to: Moment,
+pub struct RestoreRequest {
+    /// The point in time.
+    pub to: RestoreTarget,
     /// The volume; it has to be empty.
     pub into: PathBuf,
     /// The number of the node that will have it.
@@ -50,23 +50,27 @@ pub struct Restored {
 }
 
 /// Restores the database and the files of photos.
-pub async fn restore(vault: &Vault, media: &StoreConfig, order: &Order) -> Result<Restored, Error> {
-    let base = order.to.base(Manifest::all(vault).await?)?;
-    refuse_full(&order.into)?;
+pub async fn restore(
+    vault: &Vault,
+    media: &StoreConfig,
+    request: &RestoreRequest,
+) -> Result<Restored, Error> {
+    let base = request.to.base(Manifest::all(vault).await?)?;
+    require_empty(&request.into)?;
     tracing::info!(
         backup = base.name,
         mariadb = base.mariadb,
         files = base.media_files,
         "restoring"
     );
-    let files = media::needed(vault, &base, order.to).await?;
+    let files = media::needed(vault, &base, request.to).await?;
     let (database, written) = tokio::join!(
-        restore_database(vault, &base, order),
+        restore_database(vault, &base, request),
         media::restore(media, vault, &files)
     );
     if database.is_err() {
         // The folder was empty, and can be restored into again.
-        let _ = std::fs::remove_dir_all(order.into.join(WORK));
+        let _ = std::fs::remove_dir_all(request.into.join(WORK_FOLDER));
     }
     let (replay, cluster) = database?;
     Ok(Restored {
@@ -78,15 +82,15 @@ pub async fn restore(vault: &Vault, media: &StoreConfig, order: &Order) -> Resul
     })
 }
 
-/// Where it is put together, before it takes its place.
-const WORK: &str = "restoring";
+/// The folder in which the volume is prepared.
+const WORK_FOLDER: &str = "restoring";
 /// The root folder of a file system contains this folder, which holds no data.
-const LOST: &str = "lost+found";
+const LOST_AND_FOUND: &str = "lost+found";
 
-fn refuse_full(folder: &Path) -> Result<(), Error> {
+fn require_empty(folder: &Path) -> Result<(), Error> {
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
-        if entry.map_err(Error::io(folder))?.file_name() != LOST {
+        if entry.map_err(Error::io(folder))?.file_name() != LOST_AND_FOUND {
             return Err(Error::NotEmpty(folder.to_owned()));
         }
     }
@@ -96,9 +100,9 @@ fn refuse_full(folder: &Path) -> Result<(), Error> {
 async fn restore_database(
     vault: &Vault,
     base: &Manifest,
-    order: &Order,
+    request: &RestoreRequest,
 ) -> Result<(replay::Replay, Uuid), Error> {
-    let work = order.into.join(WORK);
+    let work = request.into.join(WORK_FOLDER);
     let data = work.join("data");
     std::fs::create_dir_all(&data).map_err(Error::io(&data))?;
     let began = Instant::now();
@@ -109,8 +113,8 @@ async fn restore_database(
 
     let logs = work.join("logs");
     std::fs::create_dir_all(&logs).map_err(Error::io(&logs))?;
-    let replay = replay::assemble(vault, base, order.to, Some(&logs)).await?;
-    if let Moment::At(time) = order.to
+    let replay = replay::assemble(vault, base, request.to, Some(&logs)).await?;
+    if let RestoreTarget::At(time) = request.to
         && replay.all
         && time > replay.shipped_at
     {
@@ -119,17 +123,17 @@ async fn restore_database(
             replay.shipped_at
         );
     }
-    let server = Server::start(&data).await?;
+    let server = ReplayServer::start(&data).await?;
     server.replay(&replay.files).await?;
     tracing::info!(
         transactions = replay.reached - base.transaction,
         "replayed after {:.1} s",
         began.elapsed().as_secs_f32()
     );
-    let server = Server::found(&data, server).await?;
+    let server = ReplayServer::bootstrap(&data, server).await?;
     let (cluster, seqno) = server.finish(&data).await?;
-    tidy(&data)?;
-    take_place(order, &work, cluster, seqno).await?;
+    remove_leftovers(&data)?;
+    install(request, &work, cluster, seqno).await?;
     tracing::info!(
         "a new cluster was founded after {:.1} s",
         began.elapsed().as_secs_f32()
@@ -164,7 +168,7 @@ async fn extract(vault: &Vault, base: &Manifest, data: &Path) -> Result<(), Erro
     reading.compare(&base.database)
 }
 
-/// Applies what was written while the copy was made.
+/// Applies the redo log of the copy.
 async fn prepare(data: &Path) -> Result<(), Error> {
     let output = Command::new(find("mariadb-backup", "mariadb-backup")?)
         .arg("--prepare")
@@ -182,7 +186,7 @@ async fn prepare(data: &Path) -> Result<(), Error> {
 }
 
 /// Removes what mariadb-backup and the replay leave behind.
-fn tidy(data: &Path) -> Result<(), Error> {
+fn remove_leftovers(data: &Path) -> Result<(), Error> {
     for entry in std::fs::read_dir(data).map_err(Error::io(data))? {
         let entry = entry.map_err(Error::io(data))?;
         let name = entry.file_name();
@@ -194,27 +198,27 @@ fn tidy(data: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes the folder the volume of a node that knows that it is the only one of its cluster.
-async fn take_place(order: &Order, work: &Path, cluster: Uuid, seqno: i64) -> Result<(), Error> {
+/// Moves the data into place, with a record of a cluster of this node only.
+async fn install(request: &RestoreRequest, work: &Path, cluster: Uuid, seqno: i64) -> Result<(), Error> {
     let id = NodeId(rand::random());
     let start = Start {
         id: Uuid::from_u128(rand::random()),
         cluster: Some(cluster),
         seqno,
         forced: false,
-        participants: BTreeMap::from([(id, order.slot)]),
+        participants: BTreeMap::from([(id, request.slot)]),
     };
-    let record = Record {
+    let record = RecordFile {
         id,
-        memory: Some(Memory::of_bootstrapper(None, &start)),
+        memory: Some(ClusterRecord::of_bootstrapper(None, &start)),
     };
     // MariaDB syncs its files when it stops; files that mbstream wrote and MariaDB did not change are not synced yet.
     let synced = Command::new("sync").status().await.map_err(Error::io("sync"))?;
     if !synced.success() {
         return Err(program_failed("sync", synced, b""));
     }
-    let data = order.into.join("data");
+    let data = request.into.join("data");
     std::fs::rename(work.join("data"), &data).map_err(Error::io(&data))?;
-    record.save(&order.into.join("agent.json"))?;
+    record.save(&request.into.join("agent.json"))?;
     std::fs::remove_dir_all(work).map_err(Error::io(work))
 }

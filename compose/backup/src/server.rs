@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use database_agent::binlog::DOMAIN;
+use database_agent::binlog::GTID_DOMAIN;
 use database_agent::mariadb::{find, provider, user};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -14,42 +14,42 @@ use uuid::Uuid;
 
 use crate::error::Error;
 
-/// A large copy takes its time to recover.
-const START: Duration = Duration::from_mins(10);
-const STOP: Duration = Duration::from_mins(10);
-/// The account that replays the logs. It is removed at the end.
-const USER: &str = "restore";
+/// Timeout of starting; recovery of a large copy takes time.
+const SERVER_START_TIMEOUT: Duration = Duration::from_mins(10);
+const SERVER_STOP_TIMEOUT: Duration = Duration::from_mins(10);
+/// The temporary account that replays the logs.
+const REPLAY_USER: &str = "restore";
 
 /// A running MariaDB.
-pub struct Server {
+pub struct ReplayServer {
     child: Child,
     /// Its socket, and its log: the name of a socket must be short.
     folder: TempDir,
     password: String,
 }
 
-impl Server {
+impl ReplayServer {
     /// Starts it on `data`, makes itself an account, and replays nothing yet.
     pub async fn start(data: &Path) -> Result<Self, Error> {
         let folder = TempDir::with_prefix("restore-").map_err(Error::io("/tmp"))?;
         let password = format!("{:032x}", rand::random::<u128>());
         let account = folder.path().join("account.sql");
         let sql = format!(
-            "CREATE OR REPLACE USER '{USER}'@'localhost' IDENTIFIED BY '{password}';\n\
-             GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'localhost' WITH GRANT OPTION;\n"
+            "CREATE OR REPLACE REPLAY_USER '{REPLAY_USER}'@'localhost' IDENTIFIED BY '{password}';\n\
+             GRANT ALL PRIVILEGES ON *.* TO '{REPLAY_USER}'@'localhost' WITH GRANT OPTION;\n"
         );
         std::fs::write(&account, sql).map_err(Error::io(&account))?;
         let options = vec![
             "--skip-networking".to_owned(),
             format!("--init-file={}", account.display()),
-            // Nothing that happens here has to survive a crash: the restore would begin again.
+            // Durability is not needed, because a crash restarts the restore.
             "--innodb-flush-log-at-trx-commit=0".to_owned(),
         ];
         Self::spawn(data, folder, password, options).await
     }
 
     /// Starts it as the first node of a cluster that did not exist before. Only the account of `before` can enter.
-    pub async fn found(data: &Path, before: Self) -> Result<Self, Error> {
+    pub async fn bootstrap(data: &Path, before: Self) -> Result<Self, Error> {
         let (folder, password) = before.stop().await?;
         let port = free_port().map_err(Error::io("127.0.0.1"))?;
         let options = vec![
@@ -65,19 +65,19 @@ impl Server {
             "--wsrep-cluster-address=gcomm://".to_owned(),
             "--wsrep-new-cluster".to_owned(),
             "--wsrep-gtid-mode=ON".to_owned(),
-            format!("--wsrep-gtid-domain-id={DOMAIN}"),
+            format!("--wsrep-gtid-domain-id={GTID_DOMAIN}"),
             "--server-id=1".to_owned(),
             "--innodb-flush-log-at-trx-commit=1".to_owned(),
         ];
         let server = Self::spawn(data, folder, password, options).await?;
         let began = Instant::now();
         while server
-            .ask("SHOW STATUS LIKE 'wsrep_local_state_comment'")
+            .query("SHOW STATUS LIKE 'wsrep_local_state_comment'")
             .await?
             .trim()
             != "Synced"
         {
-            if began.elapsed() > START {
+            if began.elapsed() > SERVER_START_TIMEOUT {
                 return Err(server.failed("mariadbd", "it is not in step with itself"));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -125,11 +125,11 @@ impl Server {
             password,
         };
         let began = Instant::now();
-        while server.ask("SELECT 1").await.is_err() {
+        while server.query("SELECT 1").await.is_err() {
             if let Ok(Some(status)) = server.child.try_wait() {
                 return Err(server.failed("mariadbd", &status.to_string()));
             }
-            if began.elapsed() > START {
+            if began.elapsed() > SERVER_START_TIMEOUT {
                 return Err(server.failed("mariadbd", "it does not get ready"));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -142,14 +142,14 @@ impl Server {
         client
             .arg("--no-defaults")
             .arg(format!("--socket={}", self.folder.path().join("s").display()))
-            .args(["--user", USER, "--max-allowed-packet=1G"])
+            .args(["--user", REPLAY_USER, "--max-allowed-packet=1G"])
             .env("MYSQL_PWD", &self.password)
             .kill_on_drop(true);
         Ok(client)
     }
 
-    /// The last column of what a statement gives.
-    async fn ask(&self, sql: &str) -> Result<String, Error> {
+    /// Runs a statement, and returns the last column of its result.
+    async fn query(&self, sql: &str) -> Result<String, Error> {
         let mut client = self.client()?;
         client.args(["--skip-column-names", "--batch", "--execute", sql]);
         let output = client
@@ -172,8 +172,8 @@ impl Server {
         let (pipe, writer) = std::io::pipe().map_err(Error::io("mariadb-binlog"))?;
         let reading = Command::new(find("mariadb-binlog", "mariadb-client")?)
             .arg("--no-defaults")
-            // Transactions that a node ran for itself alone are not the cluster's.
-            .arg(format!("--do-domain-ids={DOMAIN}"))
+            // Skips local transactions of nodes.
+            .arg(format!("--do-domain-ids={GTID_DOMAIN}"))
             .args(files)
             .stdin(Stdio::null())
             .stdout(writer)
@@ -203,7 +203,8 @@ impl Server {
 
     /// Removes the account that it entered with, and stops. Gives the cluster and its position.
     pub async fn finish(self, data: &Path) -> Result<(Uuid, i64), Error> {
-        self.ask(&format!("DROP USER '{USER}'@'localhost'")).await?;
+        self.query(&format!("DROP REPLAY_USER '{REPLAY_USER}'@'localhost'"))
+            .await?;
         self.stop().await?;
         let path = data.join("grastate.dat");
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
@@ -224,7 +225,7 @@ impl Server {
         if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
             let _ = nix::sys::signal::kill(Pid::from_raw(id), Signal::SIGTERM);
         }
-        match tokio::time::timeout(STOP, self.child.wait()).await {
+        match tokio::time::timeout(SERVER_STOP_TIMEOUT, self.child.wait()).await {
             Ok(Ok(status)) if status.success() => Ok((self.folder, self.password)),
             Ok(Ok(status)) => Err(self.failed("mariadbd", &status.to_string())),
             _ => Err(self.failed("mariadbd", "it does not stop")),

@@ -26,19 +26,19 @@ use crate::schedule::is_due;
 use crate::source::Source;
 use crate::vault::Vault;
 
-/// After a failure, a full backup is tried again.
-const AGAIN: Duration = Duration::from_mins(1);
-/// How often it is looked whether a full backup is due.
-const POLL_INTERVAL: Duration = Duration::from_secs(5);
-/// Logs wait so long for new files of photos, so that no row is there without its files; then they go ahead.
-const FILES_FIRST: Duration = Duration::from_secs(15);
-/// How often it is made sure that the store takes anything.
-const CHECK: Duration = Duration::from_mins(1);
-/// So many failures in a row are no accident.
-const HEALTHY: u32 = 3;
+/// Delay before a failed full backup is retried.
+const RETRY_DELAY: Duration = Duration::from_mins(1);
+/// How often the schedule is checked.
+const SCHEDULE_POLL_INTERVAL: Duration = Duration::from_secs(5);
+/// BinlogList wait so long for new files of photos, so that no row is there without its files; then they go ahead.
+const FILES_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often a test file is written to the store.
+const STORE_CHECK_INTERVAL: Duration = Duration::from_mins(1);
+/// More failures in a row are reported as an outage.
+const MAX_TRANSIENT_FAILURES: u32 = 3;
 
 /// State that the service's tasks share.
-struct Service {
+struct BackupService {
     vault: Vault,
     source: Source,
     media: Mutex<Media>,
@@ -62,12 +62,12 @@ pub async fn run(
 ) -> Result<(), Error> {
     let vault = Vault::open(vault)?;
     vault.check().await?;
-    if !vault.seals() {
+    if !vault.encrypts() {
         tracing::warn!("backups are not encrypted: BACKUP_KEY_FILE names no key");
     }
     let newest = Manifest::all(&vault).await?.pop();
     let listen = run.listen;
-    let service = Arc::new(Service {
+    let service = Arc::new(BackupService {
         media: Mutex::new(Media::open(media, &vault).await?),
         source: Source::new(source)?,
         vault,
@@ -101,7 +101,7 @@ pub async fn run(
     Ok(())
 }
 
-async fn health(State(service): State<Arc<Service>>) -> (StatusCode, String) {
+async fn health(State(service): State<Arc<BackupService>>) -> (StatusCode, String) {
     match service.trouble.borrow().clone() {
         None => (StatusCode::OK, "alive".to_owned()),
         Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, trouble),
@@ -120,14 +120,14 @@ fn count_failure(what: &'static str) {
     metrics::counter!("proofsheet_backup_failures_total", "what" => what).increment(1);
 }
 
-impl Service {
+impl BackupService {
     /// Makes a full backup whenever one is due.
     async fn keep_full(&self) {
         loop {
             let last = self.newest.borrow().as_ref().map(Manifest::began_at);
             let wanted = last.is_none_or(|last| last.timestamp() < self.wanted.load(Ordering::Relaxed));
             if !wanted && !is_due(Utc::now(), last, self.run.time_zone, self.run.at) {
-                tokio::time::sleep(POLL_INTERVAL).await;
+                tokio::time::sleep(SCHEDULE_POLL_INTERVAL).await;
                 continue;
             }
             let began = Instant::now();
@@ -152,14 +152,14 @@ impl Service {
                         // Expired data is removed after a backup; here it is removed early to make room.
                         self.prune().await;
                     }
-                    tokio::time::sleep(AGAIN).await;
+                    tokio::time::sleep(RETRY_DELAY).await;
                 }
             }
             self.measure().await;
         }
     }
 
-    /// The store is what this service is of no use without; everything else comes back by itself.
+    /// Only a failing store makes the service unhealthy; other failures are transient.
     fn note_trouble(&self, error: &Error) {
         if matches!(error, Error::Store(_)) {
             self.trouble.send_replace(Some(error.to_string()));
@@ -169,7 +169,7 @@ impl Service {
     async fn prune(&self) {
         let keep = TimeDelta::days(i64::from(self.run.keep_days));
         match prune(&self.vault, Utc::now(), keep).await {
-            Ok(removed) => self.media.lock().await.forget(&removed),
+            Ok(removed) => self.media.lock().await.remove_known(&removed),
             Err(error) => {
                 count_failure("prune");
                 tracing::error!("old backups were not removed: {error}");
@@ -177,7 +177,7 @@ impl Service {
         }
     }
 
-    /// Counts what lies there.
+    /// Updates the size metrics.
     async fn measure(&self) {
         if let Some(newest) = self.newest.borrow().as_ref() {
             set_gauge(
@@ -198,7 +198,7 @@ impl Service {
         }
     }
 
-    /// Ships what is new, every few seconds.
+    /// Ships new logs and files periodically.
     async fn keep_shipping(self: Arc<Self>) {
         let mut shipper = None;
         let mut files: Option<JoinHandle<()>> = None;
@@ -213,7 +213,7 @@ impl Service {
                 _ => Duration::from_secs(self.run.every).saturating_sub(began.elapsed()),
             };
             let checked_out = match round {
-                Ok(_) if checked.elapsed() > CHECK => {
+                Ok(_) if checked.elapsed() > STORE_CHECK_INTERVAL => {
                     checked = Instant::now();
                     self.vault.check().await
                 }
@@ -221,7 +221,7 @@ impl Service {
             };
             match checked_out {
                 Ok(()) => {
-                    if failures >= HEALTHY {
+                    if failures >= MAX_TRANSIENT_FAILURES {
                         tracing::info!("logs are being shipped again");
                     }
                     failures = 0;
@@ -230,7 +230,7 @@ impl Service {
                 Err(error) => {
                     failures += 1;
                     count_failure("log");
-                    // Once, and again after a while.
+                    // Logged once, and then every 20 failures.
                     if failures == 1 || failures % 20 == 0 {
                         tracing::warn!(
                             "new logs were not shipped: {error}; trying again every {} s",
@@ -244,7 +244,7 @@ impl Service {
         }
     }
 
-    /// Ships what is new now. Whether there is more at once.
+    /// Ships new logs and files once. Returns whether more data is waiting.
     async fn round(
         self: &Arc<Self>,
         shipper: &mut Option<Shipper>,
@@ -280,7 +280,7 @@ impl Service {
         if !more {
             // Otherwise files are being copied, and the next round does it.
             if let Ok(mut media) = self.media.try_lock() {
-                media.note_gone(Utc::now()).await?;
+                media.record_removed(Utc::now()).await?;
             }
             set_gauge(
                 "proofsheet_backup_last_log_shipped_timestamp_seconds",
@@ -310,7 +310,7 @@ impl Service {
             }));
         }
         if let Some(files) = files
-            && tokio::time::timeout(FILES_FIRST, files).await.is_err()
+            && tokio::time::timeout(FILES_TIMEOUT, files).await.is_err()
         {
             tracing::debug!("the files of photos take longer; the logs go ahead");
         }

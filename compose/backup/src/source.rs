@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
+use database_agent::cluster_record::NodeId;
 use database_agent::decision::Stage;
-use database_agent::memory::NodeId;
-use database_agent::peers::Client;
+use database_agent::peers::PeerClient;
 use uuid::Uuid;
 
 use crate::config::SourceConfig;
@@ -12,7 +12,7 @@ use crate::error::Error;
 
 /// A node that is part of the running cluster.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct SourceNode {
     /// Where its agent answers.
     pub address: SocketAddr,
     /// The agent's process.
@@ -29,14 +29,14 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Source {
     /// Speaks to the agents.
-    pub client: Client,
+    pub client: PeerClient,
     cluster: String,
 }
 
 impl Source {
-    /// Does not ask anybody yet.
+    /// Creates the client; sends no requests.
     pub fn new(config: &SourceConfig) -> Result<Self, Error> {
-        let client = Client::new(config.peers.clone(), config.agent_port, config.secret.read()?)
+        let client = PeerClient::new(config.peers.clone(), config.agent_port, config.secret.read()?)
             .map_err(|error| Error::Client(error.to_string()))?;
         Ok(Self {
             client,
@@ -44,9 +44,8 @@ impl Source {
         })
     }
 
-    /// The nodes that can be copied, the highest slot first: services spread over all, and the first one is what a
-    /// cluster that shrinks ends with.
-    pub async fn nodes(&self) -> Result<Vec<Found>, Error> {
+    /// The nodes that can be copied, the highest slot first, because slot 1 remains when a cluster is scaled down.
+    pub async fn nodes(&self) -> Result<Vec<SourceNode>, Error> {
         let found = self.client.ask_all().await;
         let asked = found.answers.keys().map(ToString::to_string);
         let asked: Vec<_> = asked.chain(found.silent.iter().cloned()).collect();
@@ -55,7 +54,7 @@ impl Source {
             .into_iter()
             .filter(|(_, answer)| answer.cluster == self.cluster && answer.node.stage == Stage::Primary)
             .filter_map(|(address, answer)| {
-                Some(Found {
+                Some(SourceNode {
                     address,
                     boot: answer.boot,
                     id: answer.node.id,

@@ -1,4 +1,4 @@
-//! The place where backups are kept.
+//! The backup store.
 
 use bytes::Bytes;
 use chassis::objects::Store;
@@ -11,13 +11,12 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::config::VaultConfig;
 use crate::error::Error;
-use crate::packing::{Key, Packer, Packing, Print, Printer, Unpacker, Unreadable};
+use crate::packing::{Fingerprint, FingerprintHasher, Key, Packer, Packing, Unpacker, Unreadable};
 
-/// So many parts of something long, of ten megabytes each, are on their way to the store at once. When that refuses them,
-/// no more are made.
-const PARTS: usize = 2;
+/// Maximum number of concurrent part uploads (10 MB each).
+const MAX_CONCURRENT_PARTS: usize = 2;
 
-/// Something packed in the vault, and how to know it again.
+/// A packed object in the store, with its fingerprints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
     /// Where it is.
@@ -25,9 +24,9 @@ pub struct Item {
     /// How it is packed.
     pub packing: Packing,
     /// The fingerprint of the packed data.
-    pub content: Print,
+    pub content: Fingerprint,
     /// The fingerprint of the stored object.
-    pub stored: Print,
+    pub stored: Fingerprint,
 }
 
 /// The place where backups are kept. Cheap to clone.
@@ -46,7 +45,7 @@ impl Vault {
         })
     }
 
-    /// Finds out whether anything can be written.
+    /// Writes a test file.
     pub async fn check(&self) -> Result<(), Error> {
         self.put(
             "writable",
@@ -56,7 +55,7 @@ impl Vault {
     }
 
     /// Whether what is written is encrypted.
-    pub fn seals(&self) -> bool {
+    pub fn encrypts(&self) -> bool {
         self.key.is_some()
     }
 
@@ -70,7 +69,7 @@ impl Vault {
             .map_err(Error::Store)
     }
 
-    /// Packs `bytes` and writes them, under `path` or, sealed, under a name that says so.
+    /// Packs and writes `bytes` under `path`; encrypted objects get the suffix `.sealed`.
     pub async fn pack(&self, path: &str, compressed: bool, bytes: &[u8]) -> Result<Item, Error> {
         let mut writing = self.writing(path, compressed)?;
         writing.write(bytes).await?;
@@ -81,9 +80,9 @@ impl Vault {
     pub fn writing(&self, path: &str, compressed: bool) -> Result<Writing, Error> {
         let packing = Packing {
             compressed,
-            sealed: self.seals(),
+            encrypted: self.encrypts(),
         };
-        let path = if packing.sealed {
+        let path = if packing.encrypted {
             format!("{path}.sealed")
         } else {
             path.to_owned()
@@ -91,11 +90,11 @@ impl Vault {
         let packer = Packer::new(compressed, self.key.as_ref()).map_err(Error::io("zstd"))?;
         Ok(Writing {
             writer: BufWriter::new(self.store.objects.clone(), Path::from(path.as_str()))
-                .with_max_concurrency(PARTS),
+                .with_max_concurrency(MAX_CONCURRENT_PARTS),
             item: (path, packing),
             packer,
-            content: Printer::default(),
-            stored: Printer::default(),
+            content: FingerprintHasher::default(),
+            stored: FingerprintHasher::default(),
         })
     }
 
@@ -109,7 +108,7 @@ impl Vault {
     pub async fn unpack(&self, path: &str, compressed: bool) -> Result<Vec<u8>, Error> {
         let packing = Packing {
             compressed,
-            sealed: is_sealed(path),
+            encrypted: is_encrypted(path),
         };
         let mut reading = self.reading(path, packing).await?;
         let mut contents = Vec::new();
@@ -132,7 +131,7 @@ impl Vault {
 
     /// Begins to read something long.
     pub async fn reading(&self, path: &str, packing: Packing) -> Result<Reading, Error> {
-        let key = match (packing.sealed, &self.key) {
+        let key = match (packing.encrypted, &self.key) {
             (true, None) => return Err(Error::KeyMissing(path.to_owned())),
             (true, key) => key.as_ref(),
             (false, _) => None,
@@ -148,8 +147,8 @@ impl Vault {
             path: path.to_owned(),
             stream: found.into_stream().boxed(),
             unpacker: Some(unpacker),
-            content: Printer::default(),
-            stored: Printer::default(),
+            content: FingerprintHasher::default(),
+            stored: FingerprintHasher::default(),
         })
     }
 
@@ -161,7 +160,7 @@ impl Vault {
         Ok(objects)
     }
 
-    /// The names of the folders in `folder`, in their order.
+    /// The names of the folders in `folder`, in their request.
     pub async fn folders(&self, folder: &str) -> Result<Vec<String>, Error> {
         let listed = self
             .store
@@ -178,7 +177,7 @@ impl Vault {
         Ok(names)
     }
 
-    /// Removes one object. That it is gone already is well too.
+    /// Deletes one object; a missing object is not an error.
     pub async fn remove(&self, path: &Path) -> Result<(), Error> {
         match self.store.objects.delete(path).await {
             Err(object_store::Error::NotFound { .. }) | Ok(()) => Ok(()),
@@ -186,7 +185,7 @@ impl Vault {
         }
     }
 
-    /// Removes everything under `folder`, what a process left half-written too.
+    /// Deletes everything under `folder`, including incomplete files.
     pub async fn remove_folder(&self, folder: &str) -> Result<(), Error> {
         if let Some(root) = &self.store.folder {
             let path = root.join(folder);
@@ -203,17 +202,17 @@ impl Vault {
 }
 
 /// Whether a name says that its contents are encrypted.
-pub fn is_sealed(path: &str) -> bool {
+pub fn is_encrypted(path: &str) -> bool {
     path.ends_with(".sealed")
 }
 
-/// Something long that is being written. Dropped, it leaves nothing.
+/// A streaming write. Dropping it discards the data.
 pub struct Writing {
     writer: BufWriter,
     item: (String, Packing),
     packer: Packer,
-    content: Printer,
-    stored: Printer,
+    content: FingerprintHasher,
+    stored: FingerprintHasher,
 }
 
 impl Writing {
@@ -232,7 +231,7 @@ impl Writing {
         self.writer.put(packed.into()).await.map_err(Error::Store)
     }
 
-    /// Writes the rest. It is there, and safe, when this returns.
+    /// Writes the rest. The object is durable when this returns.
     pub async fn finish(mut self) -> Result<Item, Error> {
         let packer = std::mem::replace(
             &mut self.packer,
@@ -254,19 +253,19 @@ impl Writing {
         })
     }
 
-    /// Gives up, and removes what was written.
+    /// Aborts the write.
     pub async fn abort(mut self) {
         let _ = self.writer.abort().await;
     }
 }
 
-/// Something long that is being read.
+/// A streaming read.
 pub struct Reading {
     path: String,
     stream: futures::stream::BoxStream<'static, object_store::Result<Bytes>>,
     unpacker: Option<Unpacker>,
-    content: Printer,
-    stored: Printer,
+    content: FingerprintHasher,
+    stored: FingerprintHasher,
 }
 
 impl Reading {

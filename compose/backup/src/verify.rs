@@ -1,22 +1,22 @@
-//! Reading everything back.
+//! Verifies all backups.
 
 use crate::error::Error;
-use crate::logs::Shipped;
+use crate::logs::ShippedPiece;
 use crate::manifest::Manifest;
 use crate::media;
-use crate::replay::{Moment, assemble};
+use crate::replay::{RestoreTarget, assemble};
 use crate::vault::Vault;
 
 /// The result of a verification.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct VerificationReport {
     /// A line for each thing that was read.
     pub fine: Vec<String>,
     /// Parts that cannot be restored, with the reasons.
     pub faults: Vec<String>,
 }
 
-impl Report {
+impl VerificationReport {
     fn note(&mut self, what: &str, outcome: Result<String, Error>) {
         match outcome {
             Ok(more) => self.fine.push(format!("{what}: {more}")),
@@ -26,8 +26,8 @@ impl Report {
 }
 
 /// Reads every full backup, every file of a photo, and the logs, and compares all hashes.
-pub async fn verify(vault: &Vault) -> Result<Report, Error> {
-    let mut report = Report::default();
+pub async fn verify(vault: &Vault) -> Result<VerificationReport, Error> {
+    let mut report = VerificationReport::default();
     let manifests = Manifest::all(vault).await?;
     if manifests.is_empty() {
         report.faults.push("there is no full backup".to_owned());
@@ -60,8 +60,8 @@ async fn read_database(vault: &Vault, manifest: &Manifest) -> Result<String, Err
 }
 
 async fn read_logs(vault: &Vault, base: &Manifest) -> Result<String, Error> {
-    let replay = assemble(vault, base, Moment::Latest, None).await?;
-    let pieces = Shipped::all(vault, base.cluster).await?.len();
+    let replay = assemble(vault, base, RestoreTarget::Latest, None).await?;
+    let pieces = ShippedPiece::all(vault, base.cluster).await?.len();
     Ok(format!(
         "{pieces} pieces; transactions {} to {} follow full backup {} without a gap",
         base.transaction + 1,
@@ -70,8 +70,8 @@ async fn read_logs(vault: &Vault, base: &Manifest) -> Result<String, Error> {
     ))
 }
 
-async fn verify_media(vault: &Vault, oldest: &Manifest, report: &mut Report) {
-    let files = match media::needed(vault, oldest, Moment::Latest).await {
+async fn verify_media(vault: &Vault, oldest: &Manifest, report: &mut VerificationReport) {
+    let files = match media::needed(vault, oldest, RestoreTarget::Latest).await {
         Ok(files) => files,
         Err(error) => {
             report.faults.push(format!("the lists of files: {error}"));

@@ -1,8 +1,8 @@
-//! The agent's life: recover, decide, run MariaDB, and again.
+//! The agent's main loop: recover the position, decide how to start, run MariaDB, repeat.
 
-mod deciding;
+mod start;
 mod space;
-mod watching;
+mod supervision;
 
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitStatus;
@@ -13,37 +13,37 @@ use chassis::config::Secret;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Account, Config};
+use crate::cluster_record::{RecordError, RecordFile};
+use crate::config::{Config, ServiceAccount};
 use crate::decision::Stage;
 use crate::mariadb::{self, Mode, ServerError, Volume};
-use crate::memory::{Record, RecordError};
-use crate::peers::Client;
+use crate::peers::PeerClient;
 use crate::state::Shared;
-use crate::{http, seal, sql};
+use crate::{http, signature, sql};
 
-/// How often a node that waits asks the others, and one that runs asks its MariaDB.
-const TICK: Duration = Duration::from_millis(400);
-/// A sentence that did not change is said again.
-const REPEAT: Duration = Duration::from_secs(60);
-/// How often MariaDB may end by itself, one after the other, without having been in step for a minute in between.
+/// The pause between two polls: of the peers while waiting, of MariaDB while it runs.
+const POLL_PAUSE: Duration = Duration::from_millis(400);
+/// How often an unchanged status message is logged again.
+const STATUS_LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// Maximum number of unexpected ends of MariaDB in a row, without a minute in sync in between.
 const MAX_RESTARTS: u32 = 10;
 
-/// The agent cannot go on.
+/// Why the agent gives up.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
     /// MariaDB cannot be run.
     #[error(transparent)]
-    Server(#[from] ServerError),
-    /// The memory cannot be read or written.
+    ServerConfig(#[from] ServerError),
+    /// The cluster record cannot be read or written.
     #[error(transparent)]
-    Record(#[from] RecordError),
+    RecordFile(#[from] RecordError),
     /// The port is taken.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, #[source] std::io::Error),
     /// The client cannot be made.
     #[error("cannot make an HTTP client: {0}")]
-    Client(#[from] reqwest::Error),
-    /// It ends again and again.
+    PeerClient(#[from] reqwest::Error),
+    /// MariaDB keeps ending.
     #[error(
         "MariaDB ended {MAX_RESTARTS} times in a row, the last time with {0}; its last lines above say why. The agent gives up"
     )]
@@ -51,29 +51,29 @@ pub enum AgentError {
 }
 
 /// How a run of MariaDB ended.
-enum Ended {
-    /// The agent is to stop.
+enum MariaDbExit {
+    /// The agent was asked to stop.
     Asked,
-    /// It was of no use as it ran; started anew, it may be.
+    /// MariaDB was stopped to be started in another mode.
     Withdrawn,
     /// The volume is full.
     Full,
-    /// By itself.
+    /// It ended unexpectedly.
     Died(ExitStatus),
 }
 
-/// Secrets, read.
+/// The secrets, read from flags or files.
 #[derive(Debug)]
 pub struct Secrets {
     /// The secret that the agents share.
     pub cluster: Secret,
     /// The password of the user that copies nodes.
     pub copy_password: Secret,
-    /// The services' own.
-    pub accounts: Vec<Account>,
+    /// The accounts of the services.
+    pub accounts: Vec<ServiceAccount>,
 }
 
-/// Runs until `stop`, or until nothing helps.
+/// Runs the agent until `stop` is cancelled or an error occurs.
 pub async fn run(config: Config, secrets: Secrets, stop: CancellationToken) -> Result<(), AgentError> {
     mariadb::check_installation()?;
     let volume = Volume::open(&config.volume)?;
@@ -81,10 +81,10 @@ pub async fn run(config: Config, secrets: Secrets, stop: CancellationToken) -> R
         held = volume.hold() => held?,
         () = stop.cancelled() => return Ok(()),
     };
-    let record = Record::load_or_create(&volume.record())?;
-    let password = seal::derived_password(&secrets.cluster, "the agent's account");
+    let record = RecordFile::load_or_create(&volume.record())?;
+    let password = signature::derived_password(&secrets.cluster, "the agent's account");
     let pool = sql::pool(&volume.socket(), &password);
-    let client = Client::new(
+    let client = PeerClient::new(
         config.peers.clone(),
         config.listen.port(),
         secrets.cluster.clone(),
@@ -103,7 +103,7 @@ pub async fn run(config: Config, secrets: Secrets, stop: CancellationToken) -> R
         record,
     ));
     let routes = http::routes(Arc::clone(&shared));
-    // It answers until the process ends: while MariaDB stops, the others hear so.
+    // Serves until the process ends, so that peers can see that MariaDB is stopping.
     tokio::spawn(async move { axum::serve(listener, routes).await });
     let agent = Agent {
         shared,
@@ -117,7 +117,7 @@ pub async fn run(config: Config, secrets: Secrets, stop: CancellationToken) -> R
 struct Agent {
     shared: Arc<Shared>,
     secrets: Secrets,
-    /// The agent's own, at MariaDB.
+    /// The password of the agent's MariaDB account.
     password: Secret,
     stop: CancellationToken,
 }
@@ -130,8 +130,8 @@ impl Agent {
             if !self.wait_for_space().await? {
                 return Ok(());
             }
-            self.shared.says("recovering the position");
-            // The configuration names an address only once the others are known.
+            self.shared.set_status_message("recovering the position");
+            // The address is configured once the peers are known.
             self.configure(None)?;
             let joining = self.shared.memory().is_some_and(|memory| memory.joining);
             let recovered = tokio::select! {
@@ -160,14 +160,14 @@ impl Agent {
             };
             let started = Instant::now();
             match self.supervise(course).await? {
-                Ended::Asked => return Ok(()),
-                Ended::Withdrawn => failures = 0,
-                Ended::Full => {
-                    // A copy that does not fit fills the volume each time.
+                MariaDbExit::Asked => return Ok(()),
+                MariaDbExit::Withdrawn => failures = 0,
+                MariaDbExit::Full => {
+                    // A copy that does not fit fills the volume again at each attempt.
                     failures += 1;
                     self.pause(failures).await;
                 }
-                Ended::Died(status) => {
+                MariaDbExit::Died(status) => {
                     failures = if started.elapsed() > Duration::from_secs(60) {
                         1
                     } else {
@@ -189,7 +189,7 @@ impl Agent {
         }
     }
 
-    /// Longer after each failure.
+    /// Waits, longer after each failure.
     async fn pause(&self, failures: u32) {
         let pause = Duration::from_millis(250) * 2_u32.pow(failures.min(6));
         tokio::select! {
@@ -212,9 +212,9 @@ impl Agent {
         )
     }
 
-    /// Says something once, and again when it changes.
+    /// Logs a status message when it changes, and every [`STATUS_LOG_INTERVAL`].
     fn say(&self, sentence: &str, loud: bool) {
-        if !self.shared.says(sentence) {
+        if !self.shared.set_status_message(sentence) {
             return;
         }
         if loud {

@@ -1,7 +1,7 @@
 //! Serves backups: a copy of the database while it runs, and its binary logs.
 //!
-//! Requests are signed like those between agents, so the client knows the cluster's secret. The copy is too long for
-//! one signed response: it comes in frames, and the last one signs all before it.
+//! Requests are signed like those between agents, so the client knows the cluster's secret. The copy is streamed in
+//! frames, and the last frame contains a signature of all data.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -23,26 +23,26 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::binlog::{self, MARK};
+use crate::binlog::{self, MAGIC_LENGTH};
+use crate::cluster_record::NodeId;
 use crate::mariadb;
-use crate::memory::NodeId;
-use crate::peers::{Client, PeerError};
-use crate::seal;
-use crate::sql::AGENT;
+use crate::peers::{PeerClient, PeerError};
+use crate::signature;
+use crate::sql::AGENT_USER;
 use crate::state::Shared;
 
-/// At most so much of a log is sent at once.
-pub const PIECE: u64 = 8 * 1024 * 1024;
-/// So much of a log's beginning says what was before it.
-const BEGINNING: u64 = 64 * 1024;
-/// A piece of a log is there within this.
-const SENDING: Duration = Duration::from_secs(30);
-/// MariaDB answers a plain statement within this.
+/// Maximum size of a range of a log in one response.
+pub const MAX_RANGE_BYTES: u64 = 8 * 1024 * 1024;
+/// How much of a log is read to find the position before it.
+const LOG_HEADER_BYTES: u64 = 64 * 1024;
+/// Timeout of reading a range of a log.
+const RANGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Timeout of a statement.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
-/// So much of a copy is sent at once.
-const FRAME: usize = 256 * 1024;
-/// A copy that sends nothing for so long has died. MariaDB may have to wait for a long statement before it begins.
-const SILENCE: Duration = Duration::from_secs(120);
+/// Size of a frame of a copy.
+const FRAME_BYTES: usize = 256 * 1024;
+/// Idle timeout of a copy. MariaDB may have to wait for a long statement before it starts.
+const COPY_IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The node cannot be copied, or its logs cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -72,12 +72,12 @@ pub enum BackupError {
 
 /// One binary log of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Log {
-    /// Its name, which a node whose data were copied anew may give again.
+pub struct BinlogInfo {
+    /// The file name. It may be reused after a full copy of the node.
     pub name: String,
-    /// When it was begun, in seconds since 1970: with the name, it says which one this is.
+    /// Creation time in seconds since 1970. Identifies the log together with the name.
     pub created: u32,
-    /// How many bytes of it hold whole transactions.
+    /// Length of the complete transactions in bytes.
     pub end: u64,
     /// The number of the cluster's last transaction before it.
     pub after: u64,
@@ -85,47 +85,47 @@ pub struct Log {
 
 /// The logs of a node, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Logs {
+pub struct BinlogList {
     /// The cluster whose transactions they hold.
     pub cluster: Uuid,
     /// The volume.
     pub node: NodeId,
     /// Each log.
-    pub logs: Vec<Log>,
+    pub logs: Vec<BinlogInfo>,
 }
 
-/// A part of one log, at most [`PIECE`] long.
+/// A part of one log, at most [`MAX_RANGE_BYTES`] long.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Piece {
-    /// Which log.
+pub struct BinlogRange {
+    /// The file name.
     pub name: String,
-    /// From this byte on.
+    /// Offset of the first byte.
     pub from: u64,
-    /// So many bytes.
+    /// Number of bytes.
     pub length: u64,
 }
 
 /// The position of a finished copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Copied {
+pub struct CopyPosition {
     /// The cluster.
     pub cluster: Uuid,
     /// The volume.
     pub node: NodeId,
     /// The number of the cluster's last transaction in it.
     pub transaction: u64,
-    /// The version of MariaDB, which has to prepare it.
+    /// The version of MariaDB that has to prepare the copy.
     pub version: String,
 }
 
 // ------------------------------------------------------------------------------------------------ The agent's side
 
-/// Answers a question about logs; `None` if it is none.
+/// Answers a request about logs; `None` for other requests.
 pub async fn answer(shared: &Shared, path: &str, body: &[u8]) -> Option<Result<Vec<u8>, BackupError>> {
     match path {
         "/peer/logs" => Some(logs(shared).await.map(|logs| to_json(&logs))),
         "/peer/log" => {
-            let piece: Piece = serde_json::from_slice(body).ok()?;
+            let piece: BinlogRange = serde_json::from_slice(body).ok()?;
             let data = shared.volume.data();
             let read = tokio::task::spawn_blocking(move || read_piece(&data, &piece)).await;
             Some(read.unwrap_or(Err(BackupError::Busy)))
@@ -138,7 +138,7 @@ fn to_json(answer: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(answer).expect("plain data can be written as JSON")
 }
 
-async fn logs(shared: &Shared) -> Result<Logs, BackupError> {
+async fn logs(shared: &Shared) -> Result<BinlogList, BackupError> {
     let node = shared.node();
     let cluster = node
         .cluster()
@@ -148,7 +148,7 @@ async fn logs(shared: &Shared) -> Result<Logs, BackupError> {
     let logs = tokio::task::spawn_blocking(move || logs_in(&data, &current, end))
         .await
         .map_err(|_| BackupError::Busy)??;
-    Ok(Logs {
+    Ok(BinlogList {
         cluster,
         node: node.id,
         logs,
@@ -164,8 +164,7 @@ async fn asked<T>(question: impl Future<Output = Result<T, sqlx::Error>>) -> Res
     }
 }
 
-/// The log that is being written, and how much of it is whole: MariaDB writes transactions one after the other, and
-/// tells where the last one ended.
+/// The current log, and the length of its complete transactions.
 async fn current_log(shared: &Shared) -> Result<(String, u64), sqlx::Error> {
     let row = sqlx::raw_sql("SHOW MASTER STATUS").fetch_one(&shared.sql).await?;
     let end: String = row.try_get_unchecked(1)?;
@@ -173,13 +172,13 @@ async fn current_log(shared: &Shared) -> Result<(String, u64), sqlx::Error> {
     Ok((row.try_get_unchecked(0)?, end))
 }
 
-fn logs_in(data: &Path, current: &str, end: u64) -> Result<Vec<Log>, BackupError> {
+fn logs_in(data: &Path, current: &str, end: u64) -> Result<Vec<BinlogInfo>, BackupError> {
     let index = data.join("binlog.index");
     let names = std::fs::read_to_string(&index)
         .map_err(|error| BackupError::Io(index.display().to_string(), error))?;
     let mut logs = Vec::new();
     for name in names.lines().map(|name| name.trim_start_matches("./")) {
-        // Old logs go while this looks.
+        // Old logs may be deleted meanwhile.
         if let Ok(log) = look_at(&data.join(name), name, (name == current).then_some(end)) {
             logs.push(log);
         }
@@ -190,13 +189,13 @@ fn logs_in(data: &Path, current: &str, end: u64) -> Result<Vec<Log>, BackupError
     Ok(logs)
 }
 
-fn look_at(path: &Path, name: &str, end: Option<u64>) -> std::io::Result<Log> {
+fn look_at(path: &Path, name: &str, end: Option<u64>) -> std::io::Result<BinlogInfo> {
     let file = File::open(path)?;
     let end = end.map_or_else(|| Ok(file.metadata()?.len()), Ok::<_, std::io::Error>)?;
     let mut beginning = Vec::new();
-    file.take(BEGINNING).read_to_end(&mut beginning)?;
-    let events = || binlog::events(beginning.get(MARK..).unwrap_or_default());
-    Ok(Log {
+    file.take(LOG_HEADER_BYTES).read_to_end(&mut beginning)?;
+    let events = || binlog::events(beginning.get(MAGIC_LENGTH..).unwrap_or_default());
+    Ok(BinlogInfo {
         name: name.to_owned(),
         created: events().next().map_or(0, |event| event.time),
         end,
@@ -204,7 +203,7 @@ fn look_at(path: &Path, name: &str, end: Option<u64>) -> std::io::Result<Log> {
     })
 }
 
-fn read_piece(data: &Path, piece: &Piece) -> Result<Vec<u8>, BackupError> {
+fn read_piece(data: &Path, piece: &BinlogRange) -> Result<Vec<u8>, BackupError> {
     let failed = |error| BackupError::Io(piece.name.clone(), error);
     // Only binary logs can be read: the name is checked.
     let number = piece.name.strip_prefix("binlog.").unwrap_or_default();
@@ -214,16 +213,16 @@ fn read_piece(data: &Path, piece: &Piece) -> Result<Vec<u8>, BackupError> {
     let mut file = File::open(data.join(&piece.name)).map_err(failed)?;
     let mut bytes = Vec::new();
     file.seek(SeekFrom::Start(piece.from)).map_err(failed)?;
-    file.take(piece.length.min(PIECE))
+    file.take(piece.length.min(MAX_RANGE_BYTES))
         .read_to_end(&mut bytes)
         .map_err(failed)?;
     Ok(bytes)
 }
 
 /// The kinds of frames.
-const DATA: u8 = 0;
-const END: u8 = 1;
-const FAILED: u8 = 2;
+const DATA_FRAME: u8 = 0;
+const END_FRAME: u8 = 1;
+const FAILED_FRAME: u8 = 2;
 
 fn frame(kind: u8, payload: &[u8]) -> Bytes {
     let mut bytes = Vec::with_capacity(5 + payload.len());
@@ -234,19 +233,25 @@ fn frame(kind: u8, payload: &[u8]) -> Bytes {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Sealed {
-    copied: Copied,
-    seal: String,
+struct SignedCopy {
+    copied: CopyPosition,
+    #[serde(rename = "seal")]
+    signature: String,
 }
 
-fn seal_of(secret: &chassis::config::Secret, nonce: &str, hash: &[u8], copied: &Copied) -> String {
-    seal::seal(secret, &[b"copy", nonce.as_bytes(), hash, &to_json(copied)])
+fn signature_of_copy(
+    secret: &chassis::config::Secret,
+    nonce: &str,
+    hash: &[u8],
+    copied: &CopyPosition,
+) -> String {
+    signature::sign(secret, &[b"copy", nonce.as_bytes(), hash, &to_json(copied)])
 }
 
-/// Copies this node for the question with `nonce`, which was found genuine.
+/// Copies this node for the verified request with `nonce`.
 pub fn copy(shared: Arc<Shared>, nonce: String) -> Response {
     let (frames, receiver) = mpsc::channel::<Bytes>(4);
-    // It goes on to its end when the client goes away: the node has to come back into step.
+    // Continues if the client disconnects, because the node has to return into sync.
     tokio::spawn(async move { copy_into(&shared, &nonce, &frames).await });
     let frames = stream::unfold(receiver, |mut receiver| async move {
         let frame = receiver.recv().await?;
@@ -258,22 +263,22 @@ pub fn copy(shared: Arc<Shared>, nonce: String) -> Response {
 async fn copy_into(shared: &Shared, nonce: &str, frames: &mpsc::Sender<Bytes>) {
     let last = match copy_desynced(shared, frames).await {
         Ok((hash, copied)) => {
-            let seal = seal_of(&shared.secret, nonce, &hash, &copied);
-            frame(END, &to_json(&Sealed { copied, seal }))
+            let signature = signature_of_copy(&shared.secret, nonce, &hash, &copied);
+            frame(END_FRAME, &to_json(&SignedCopy { copied, signature }))
         }
         Err(error) => {
             tracing::warn!("this node was not copied: {error}");
-            frame(FAILED, error.to_string().as_bytes())
+            frame(FAILED_FRAME, error.to_string().as_bytes())
         }
     };
     let _ = frames.send(last).await;
 }
 
-/// A node that is copied cannot keep up, and the others would wait for it: so it says that it is not to be waited for.
+/// Desyncs the node during the copy, so that flow control does not slow down the cluster.
 async fn copy_desynced(
     shared: &Shared,
     frames: &mpsc::Sender<Bytes>,
-) -> Result<(Vec<u8>, Copied), BackupError> {
+) -> Result<(Vec<u8>, CopyPosition), BackupError> {
     let Ok(_one_at_a_time) = shared.copying.try_lock() else {
         return Err(BackupError::Busy);
     };
@@ -282,7 +287,7 @@ async fn copy_desynced(
     tracing::info!("this node is being copied for a backup");
     desync(shared, true).await?;
     let copied = run_copy(shared, cluster, frames).await;
-    // MariaDB forgets it when it ends; as long as it runs, it has to be told.
+    // The setting ends with MariaDB; while it runs, it must be reset.
     while let Err(error) = desync(shared, false).await {
         tracing::warn!("this node cannot get back into step after a backup: {error}; trying again");
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -294,7 +299,7 @@ async fn copy_desynced(
     copied
 }
 
-/// Says that the others need not wait for this node, or that it keeps up with them again.
+/// Sets `wsrep_desync`.
 pub(crate) async fn desync(shared: &Shared, on: bool) -> Result<(), BackupError> {
     let statement = if on {
         "SET GLOBAL wsrep_desync = ON"
@@ -303,7 +308,7 @@ pub(crate) async fn desync(shared: &Shared, on: bool) -> Result<(), BackupError>
     };
     let done = asked(async { sqlx::raw_sql(statement).execute(&shared.sql).await }).await;
     match done {
-        // It was on, or off, already: a backup that ended while MariaDB did not answer.
+        // Already set, after a backup that ended while MariaDB did not respond.
         Err(BackupError::Database(said)) if said.contains("desync is already") => Ok(()),
         done => done.map(drop),
     }
@@ -313,7 +318,7 @@ async fn run_copy(
     shared: &Shared,
     cluster: Uuid,
     frames: &mpsc::Sender<Bytes>,
-) -> Result<(Vec<u8>, Copied), BackupError> {
+) -> Result<(Vec<u8>, CopyPosition), BackupError> {
     let version = async {
         let row = sqlx::raw_sql("SELECT VERSION()").fetch_one(&shared.sql).await?;
         row.try_get_unchecked::<String, _>(0)
@@ -336,7 +341,7 @@ async fn run_copy(
     match said.transaction {
         Some(transaction) if status.success() => Ok((
             hash,
-            Copied {
+            CopyPosition {
                 cluster,
                 node: shared.node().id,
                 transaction,
@@ -354,12 +359,12 @@ fn spawn_copy(shared: &Shared) -> Result<Child, BackupError> {
     let program = mariadb::find("mariadb-backup", "mariadb-backup")
         .map_err(|error| BackupError::Copy(error.to_string()))?;
     let volume = &shared.volume;
-    let password = seal::derived_password(&shared.secret, "the agent's account");
+    let password = signature::derived_password(&shared.secret, "the agent's account");
     Command::new(program)
         .arg(format!("--defaults-file={}", volume.configuration().display()))
-        .args(["--backup", "--stream=mbstream", "--user", AGENT])
+        .args(["--backup", "--stream=mbstream", "--user", AGENT_USER])
         .arg(format!("--socket={}", volume.socket().display()))
-        // It is made, and stays empty.
+        // Created by mariadb-backup, and stays empty.
         .arg(format!(
             "--target-dir={}",
             volume.data().with_file_name("copy").display()
@@ -373,13 +378,13 @@ fn spawn_copy(shared: &Shared) -> Result<Child, BackupError> {
         .map_err(|error| BackupError::Io("mariadb-backup".to_owned(), error))
 }
 
-/// Sends what `output` gives, and returns its hash.
+/// Streams `output` as frames, and returns its hash.
 async fn pump(
     mut output: impl tokio::io::AsyncRead + Unpin,
     frames: &mpsc::Sender<Bytes>,
 ) -> Result<Vec<u8>, BackupError> {
     let mut hash = Sha256::new();
-    let mut buffer = vec![0; FRAME];
+    let mut buffer = vec![0; FRAME_BYTES];
     loop {
         let read = output
             .read(&mut buffer)
@@ -389,7 +394,7 @@ async fn pump(
             return Ok(hash.finalize().to_vec());
         }
         hash.update(&buffer[..read]);
-        if frames.send(frame(DATA, &buffer[..read])).await.is_err() {
+        if frames.send(frame(DATA_FRAME, &buffer[..read])).await.is_err() {
             return Err(BackupError::Copy("whoever wanted the copy went away".to_owned()));
         }
     }
@@ -397,13 +402,13 @@ async fn pump(
 
 /// The output of mariadb-backup.
 #[derive(Default)]
-struct Said {
+struct CopyOutput {
     transaction: Option<u64>,
     last: Vec<String>,
 }
 
-async fn listen(errors: impl tokio::io::AsyncRead + Unpin) -> Said {
-    let mut said = Said::default();
+async fn listen(errors: impl tokio::io::AsyncRead + Unpin) -> CopyOutput {
+    let mut said = CopyOutput::default();
     let mut lines = BufReader::new(errors).split(b'\n');
     while let Ok(Some(line)) = lines.next_segment().await {
         let line = String::from_utf8_lossy(&line).into_owned();
@@ -423,25 +428,36 @@ async fn listen(errors: impl tokio::io::AsyncRead + Unpin) -> Said {
 
 // ------------------------------------------------------------------------------------------------ The client's side
 
-impl Client {
-    /// Asks the agent at `address`, process `boot`, which logs it has.
-    pub async fn logs(&self, address: SocketAddr, boot: u64) -> Result<Logs, PeerError> {
+impl PeerClient {
+    /// Lists the logs of the agent at `address`, process `boot`.
+    pub async fn logs(&self, address: SocketAddr, boot: u64) -> Result<BinlogList, PeerError> {
         let answer = self
             .exchange(
                 address,
                 "/peer/logs",
                 &boot.to_string(),
                 b"null".to_vec(),
-                SENDING,
+                RANGE_TIMEOUT,
             )
             .await?;
         serde_json::from_slice(&answer).map_err(|error| PeerError::Unreadable(address, error))
     }
 
-    /// Asks for a part of a log.
-    pub async fn piece(&self, address: SocketAddr, boot: u64, piece: &Piece) -> Result<Vec<u8>, PeerError> {
-        self.exchange(address, "/peer/log", &boot.to_string(), to_json(piece), SENDING)
-            .await
+    /// Reads a range of a log.
+    pub async fn piece(
+        &self,
+        address: SocketAddr,
+        boot: u64,
+        piece: &BinlogRange,
+    ) -> Result<Vec<u8>, PeerError> {
+        self.exchange(
+            address,
+            "/peer/log",
+            &boot.to_string(),
+            to_json(piece),
+            RANGE_TIMEOUT,
+        )
+        .await
     }
 
     /// Begins to copy the node at `address`.
@@ -478,30 +494,30 @@ pub struct Copy {
     secret: chassis::config::Secret,
     waiting: Vec<u8>,
     hash: Sha256,
-    copied: Option<Copied>,
+    copied: Option<CopyPosition>,
 }
 
 impl Copy {
-    /// The next part of it; nothing once it is whole, and then [`Self::copied`] says what it is of.
+    /// The next part; `None` at the end, when [`Self::copied`] has the position.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, BackupError> {
         if self.copied.is_some() {
             return Ok(None);
         }
         let (kind, payload) = self.next_frame().await?;
         match kind {
-            DATA => {
+            DATA_FRAME => {
                 self.hash.update(&payload);
                 Ok(Some(payload))
             }
-            END => {
+            END_FRAME => {
                 let forged = || BackupError::Forged(self.address);
-                let sealed: Sealed = serde_json::from_slice(&payload).map_err(|_| forged())?;
+                let signed: SignedCopy = serde_json::from_slice(&payload).map_err(|_| forged())?;
                 let hash = std::mem::take(&mut self.hash).finalize();
-                let parts: [&[u8]; 4] = [b"copy", self.nonce.as_bytes(), &hash, &to_json(&sealed.copied)];
-                if !seal::is_genuine(&self.secret, &parts, &sealed.seal) {
+                let parts: [&[u8]; 4] = [b"copy", self.nonce.as_bytes(), &hash, &to_json(&signed.copied)];
+                if !signature::verify(&self.secret, &parts, &signed.signature) {
                     return Err(forged());
                 }
-                self.copied = Some(sealed.copied);
+                self.copied = Some(signed.copied);
                 Ok(None)
             }
             _ => Err(BackupError::Copy(String::from_utf8_lossy(&payload).into_owned())),
@@ -509,7 +525,7 @@ impl Copy {
     }
 
     /// The position of the copy, once it is complete and verified.
-    pub fn copied(&self) -> Option<&Copied> {
+    pub fn copied(&self) -> Option<&CopyPosition> {
         self.copied.as_ref()
     }
 
@@ -525,7 +541,7 @@ impl Copy {
                     return Ok((kind, payload));
                 }
             }
-            match tokio::time::timeout(SILENCE, self.response.chunk()).await {
+            match tokio::time::timeout(COPY_IDLE_TIMEOUT, self.response.chunk()).await {
                 Ok(Ok(Some(bytes))) => self.waiting.extend_from_slice(&bytes),
                 _ => return Err(broke_off),
             }
@@ -542,7 +558,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("binlog.000001"), "0123456789").unwrap();
         std::fs::write(folder.path().join("ibdata1"), "secret").unwrap();
-        let piece = |name: &str| Piece {
+        let piece = |name: &str| BinlogRange {
             name: name.to_owned(),
             from: 2,
             length: 3,

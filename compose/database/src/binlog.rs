@@ -1,25 +1,25 @@
-//! The little that has to be known of binary logs: where events begin, and which numbers the cluster gave them.
+//! Parses binary logs: the boundaries of events, and their transaction numbers.
 //!
 //! The format is MariaDB's, version 4: four bytes that mark the file, then events. An event begins with its time (4
 //! bytes), kind (1), server (4), length with this header (4), end (4) and flags (2), all little-endian.
 
-/// Replication numbers the cluster's transactions in this domain, alike on every node. Transactions that a node runs
-/// for itself alone have another domain.
-pub const DOMAIN: u32 = 1;
+/// The GTID domain of replicated transactions, which have the same numbers on all nodes. Local transactions have
+/// another domain.
+pub const GTID_DOMAIN: u32 = 1;
 
-/// How long the mark is that a file begins with.
-pub const MARK: usize = 4;
+/// Length of the magic number at the beginning of a file.
+pub const MAGIC_LENGTH: usize = 4;
 
-const HEADER: usize = 19;
-/// A transaction begins, and this is its number.
-const GTID: u8 = 162;
-/// The numbers that were reached before this file.
-const GTID_LIST: u8 = 163;
+const EVENT_HEADER_LENGTH: usize = 19;
+/// BinlogEvent type: a transaction begins, with its GTID.
+const GTID_EVENT: u8 = 162;
+/// BinlogEvent type: the GTIDs before this file.
+const GTID_LIST_EVENT: u8 = 163;
 
 /// One event.
 #[derive(Clone, Copy, Debug)]
-pub struct Event<'a> {
-    /// Where it begins, from the first byte that was given.
+pub struct BinlogEvent<'a> {
+    /// Offset in the parsed bytes.
     pub at: usize,
     /// When it was made, in seconds since 1970.
     pub time: u32,
@@ -27,10 +27,10 @@ pub struct Event<'a> {
     body: &'a [u8],
 }
 
-impl Event<'_> {
+impl BinlogEvent<'_> {
     /// The number of the cluster's transaction that begins here.
     pub fn transaction(&self) -> Option<u64> {
-        if self.kind != GTID || number32(self.body, 8)? != DOMAIN {
+        if self.kind != GTID_EVENT || number32(self.body, 8)? != GTID_DOMAIN {
             return None;
         }
         number64(self.body, 0)
@@ -38,33 +38,33 @@ impl Event<'_> {
 
     /// Whether the bytes before this event can be replayed without it: it begins a transaction.
     pub fn begins_transaction(&self) -> bool {
-        self.kind == GTID
+        self.kind == GTID_EVENT
     }
 
     /// The number of the cluster's last transaction before this file, if this event tells it.
     pub fn before_this_file(&self) -> Option<u64> {
-        if self.kind != GTID_LIST {
+        if self.kind != GTID_LIST_EVENT {
             return None;
         }
         // The upper four bits of the count are flags.
         let count = number32(self.body, 0)? & 0x0fff_ffff;
         let last = (0..count as usize)
             .map(|index| 4 + index * 16)
-            .filter(|at| number32(self.body, *at) == Some(DOMAIN))
+            .filter(|at| number32(self.body, *at) == Some(GTID_DOMAIN))
             .filter_map(|at| number64(self.body, at + 8))
             .max();
         Some(last.unwrap_or(0))
     }
 }
 
-/// The whole events in `bytes`, which begin with one. `at` is where the first one is.
-pub fn events(bytes: &[u8]) -> impl Iterator<Item = Event<'_>> {
+/// Iterates over the complete events in `bytes`, which begin with an event.
+pub fn events(bytes: &[u8]) -> impl Iterator<Item = BinlogEvent<'_>> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let rest = bytes.get(at..)?;
         let (time, length) = (number32(rest, 0)?, number32(rest, 9)? as usize);
-        let body = rest.get(HEADER..length)?;
-        let event = Event {
+        let body = rest.get(EVENT_HEADER_LENGTH..length)?;
+        let event = BinlogEvent {
             at,
             time,
             kind: *rest.get(4)?,
@@ -75,14 +75,14 @@ pub fn events(bytes: &[u8]) -> impl Iterator<Item = Event<'_>> {
     })
 }
 
-/// The number of the cluster in a list of positions as MariaDB writes it: `1-1-42,102-1-3`.
+/// The cluster's transaction number in a GTID list such as `1-1-42,102-1-3`.
 pub fn reached(positions: &str) -> u64 {
     positions
         .split(',')
         .filter_map(|position| {
             let (domain, rest) = position.trim().split_once('-')?;
             let (_, number) = rest.split_once('-')?;
-            (domain.parse() == Ok(DOMAIN)).then(|| number.parse().ok())?
+            (domain.parse() == Ok(GTID_DOMAIN)).then(|| number.parse().ok())?
         })
         .max()
         .unwrap_or(0)
@@ -105,7 +105,11 @@ mod tests {
         bytes.extend(7_u32.to_le_bytes());
         bytes.push(kind);
         bytes.extend(1_u32.to_le_bytes());
-        bytes.extend(u32::try_from(HEADER + body.len()).unwrap().to_le_bytes());
+        bytes.extend(
+            u32::try_from(EVENT_HEADER_LENGTH + body.len())
+                .unwrap()
+                .to_le_bytes(),
+        );
         bytes.extend([0; 6]);
         bytes.extend(body);
         bytes
@@ -115,23 +119,23 @@ mod tests {
         let mut body = number.to_le_bytes().to_vec();
         body.extend(domain.to_le_bytes());
         body.push(0);
-        event(GTID, &body)
+        event(GTID_EVENT, &body)
     }
 
     #[test]
     fn transactions_of_the_cluster_are_seen_and_half_an_event_is_not() {
         let mut list = 2_u32.to_le_bytes().to_vec();
-        for (domain, number) in [(101_u32, 9_u64), (DOMAIN, 41)] {
+        for (domain, number) in [(101_u32, 9_u64), (GTID_DOMAIN, 41)] {
             list.extend(domain.to_le_bytes());
             list.extend(1_u32.to_le_bytes());
             list.extend(number.to_le_bytes());
         }
         let bytes = [
-            event(GTID_LIST, &list),
-            gtid(DOMAIN, 42),
+            event(GTID_LIST_EVENT, &list),
+            gtid(GTID_DOMAIN, 42),
             event(16, &[0; 8]),
             gtid(101, 10),
-            gtid(DOMAIN, 43),
+            gtid(GTID_DOMAIN, 43),
         ]
         .concat();
         let seen: Vec<_> = events(&bytes).filter_map(|event| event.transaction()).collect();
@@ -147,7 +151,7 @@ mod tests {
     #[test]
     fn garbage_has_no_events() {
         assert_eq!(events(&[]).count(), 0);
-        // A length of zero must not go round in circles.
+        // A length of zero must not loop forever.
         assert_eq!(events(&[0; 64]).count(), 0);
         assert_eq!(events(&[0xff; 64]).count(), 0);
     }

@@ -1,23 +1,23 @@
-//! The flags of the agent. Nothing else reads the environment.
+//! The command-line flags of the agent. No other module reads the environment.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use chassis::config::{ConfigError, LogConfig, Secret};
 
-/// Where the agents answer each other, and the health check.
-pub const PORT: u16 = 4569;
+/// The port of the agents and of the health check.
+pub const AGENT_PORT: u16 = 4569;
 
-/// Everything that `run` has.
+/// Settings of `run`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
     /// The number of this node, from 1 (Swarm: `{{.Task.Slot}}`). Only slot 1 founds a cluster.
     #[arg(long, env = "DATABASE_SLOT", value_parser = clap::value_parser!(u32).range(1..=99))]
     pub slot: u32,
-    /// How many nodes a new cluster is founded with: until so many are there, empty volumes stay empty.
+    /// Number of nodes that a new cluster needs. With fewer, empty volumes stay empty.
     #[arg(long, env = "DATABASE_NODES", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
     pub nodes: u32,
-    /// Where the nodes are: names that may have many addresses (`tasks.db`), or a list of hosts. This node is one of them.
+    /// The nodes, including this one: DNS names that may have many addresses (`tasks.db`), or hosts.
     #[arg(
         long,
         env = "DATABASE_PEERS",
@@ -25,25 +25,25 @@ pub struct Config {
         default_value = "tasks.db"
     )]
     pub peers: Vec<String>,
-    /// Only agents of the same name speak to each other.
+    /// The name of the cluster. Agents ignore other clusters.
     #[arg(long, env = "DATABASE_CLUSTER", default_value = "proofsheet", value_parser = plain_name)]
     pub cluster: String,
-    /// The folder that outlives the container: the data, and what the agent remembers.
+    /// The persistent folder: the data and the agent's record.
     #[arg(long, env = "DATABASE_VOLUME", default_value = "/var/lib/proofsheet")]
     pub volume: PathBuf,
-    /// The address that the other nodes reach this one at. Without it: the one among the peers' that is this node.
+    /// The address of this node for its peers. By default detected among the addresses of the peers.
     #[arg(long, env = "DATABASE_ADDRESS")]
     pub address: Option<IpAddr>,
-    /// Where the agent listens. The others must find it on the same port.
-    #[arg(long, env = "DATABASE_AGENT_LISTEN", default_value_t = SocketAddr::from(([0, 0, 0, 0], PORT)))]
+    /// The address on which the agent listens. All agents use the same port.
+    #[arg(long, env = "DATABASE_AGENT_LISTEN", default_value_t = SocketAddr::from(([0, 0, 0, 0], AGENT_PORT)))]
     pub listen: SocketAddr,
-    /// For how many seconds nodes that may have newer data are waited for before an operator is asked for.
-    #[arg(long, env = "DATABASE_PATIENCE", default_value_t = 45)]
-    pub patience: u64,
-    /// Disk that stays free: a node with less leaves the others, and starts again by itself once there is space.
+    /// Seconds to wait for missing nodes that may have newer data, before an operator is needed.
+    #[arg(long, env = "DATABASE_MISSING_MEMBER_TIMEOUT", default_value_t = 45)]
+    pub missing_member_timeout: u64,
+    /// Free disk space in bytes below which the node leaves the cluster. It returns when there is space.
     #[arg(long, env = "DATABASE_RESERVE", default_value = "256M", value_parser = bytes)]
     pub reserve: u64,
-    /// Which services have a schema here.
+    /// The services that have a schema in this database.
     #[arg(
         long,
         env = "DATABASE_SERVICES",
@@ -60,21 +60,21 @@ pub struct Config {
     #[command(flatten)]
     pub copy_password: CopyPassword,
     #[command(flatten)]
-    pub server: Server,
+    pub server: ServerConfig,
     #[command(flatten)]
     pub log: LogConfig,
 }
 
 /// Resources for MariaDB.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Server {
-    /// Memory for pages of tables.
+pub struct ServerConfig {
+    /// ClusterRecord for pages of tables.
     #[arg(long, env = "DATABASE_BUFFER_POOL", default_value = "512M", value_parser = size)]
     pub buffer_pool: String,
-    /// Disk for the write sets that a node that was away catches up from, before it needs a full copy.
+    /// Disk space for write sets from which a returning node catches up (IST). Beyond it a full copy (SST) is needed.
     #[arg(long, env = "DATABASE_GCACHE", default_value = "512M", value_parser = size)]
     pub gcache: String,
-    /// The most connections of all clients.
+    /// Maximum number of client connections.
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value_t = 600)]
     pub max_connections: u32,
 }
@@ -85,13 +85,13 @@ pub struct ClusterSecret {
     /// The secret that all agents of the cluster share. Prefer the file.
     #[arg(long, env = "DATABASE_CLUSTER_SECRET", hide_env_values = true)]
     pub database_cluster_secret: Option<Secret>,
-    /// A file that holds it.
+    /// A file with the value.
     #[arg(long, env = "DATABASE_CLUSTER_SECRET_FILE")]
     pub database_cluster_secret_file: Option<PathBuf>,
 }
 
 impl ClusterSecret {
-    /// The secret, from the flag or its file; a short one would guard nothing.
+    /// Reads the secret from the flag or its file; fails if it is too short.
     pub fn read(&self) -> Result<Secret, ConfigError> {
         const NAME: &str = "DATABASE_CLUSTER_SECRET";
         let value = self.database_cluster_secret.as_ref();
@@ -119,33 +119,33 @@ impl CopyPassword {
             self.database_sst_password.as_ref(),
             self.database_sst_password_file.as_ref(),
         )?;
-        harmless("DATABASE_SST_PASSWORD", secret)
+        check_password("DATABASE_SST_PASSWORD", secret)
     }
 }
 
 /// The passwords of one service.
 #[derive(Debug, Clone)]
-pub struct Account {
+pub struct ServiceAccount {
     /// Its name, which is its schema's and its user's too.
     pub service: String,
-    /// Of the running service.
+    /// The password of the running service.
     pub password: Secret,
-    /// Of its migrations.
+    /// The password of its migrations.
     pub migrate_password: Secret,
 }
 
 impl Config {
     /// Reads the passwords of all services.
-    pub fn accounts(&self) -> Result<Vec<Account>, ConfigError> {
+    pub fn accounts(&self) -> Result<Vec<ServiceAccount>, ConfigError> {
         let read = |file: String| {
             let path = self.secrets.join(file);
             let secret = Secret::read("DATABASE_SECRETS", None, Some(&path))?;
-            harmless("DATABASE_SECRETS", secret)
+            check_password("DATABASE_SECRETS", secret)
         };
         self.services
             .iter()
             .map(|service| {
-                Ok(Account {
+                Ok(ServiceAccount {
                     service: service.clone(),
                     password: read(format!("{service}_password"))?,
                     migrate_password: read(format!("{service}_migrate_password"))?,
@@ -155,8 +155,8 @@ impl Config {
     }
 }
 
-/// A password that stands between quotes in SQL and in MariaDB's configuration as it is.
-fn harmless(name: &'static str, secret: Secret) -> Result<Secret, ConfigError> {
+/// Checks that a password needs no escaping in SQL and in MariaDB's configuration.
+fn check_password(name: &'static str, secret: Secret) -> Result<Secret, ConfigError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.~+=/".contains(c);
     if secret.expose().len() < 16 || !secret.expose().chars().all(plain) {
         return Err(ConfigError::Invalid {

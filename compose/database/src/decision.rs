@@ -1,9 +1,9 @@
 //! Decides a node's next step from its state and its peers'. Pure functions: the model in `tests/it` runs them through
 //! every order of crashes, restarts and silence of a small cluster.
 //!
-//! The rule behind all of it: an acknowledged write is on a member of the last membership. So while no node runs, the
-//! cluster starts only when all of those members are back (and every node that they have admitted since), from the one
-//! with the newest data, after all have agreed.
+//! The underlying rule: an acknowledged write is on a member of the last membership. So if no node runs, the cluster
+//! starts only when all of those members (and the nodes that they have admitted since) are back, from the one with the
+//! newest data, after all have agreed.
 
 mod agreement;
 mod reasons;
@@ -15,28 +15,28 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use self::agreement::{Objection, Promise, Proposal, consider};
-pub use self::reasons::{Refusal, Slots, Waiting};
-use crate::memory::{Bootstrap, Expected, Memory, NodeId, Slot};
+pub use self::reasons::{Slots, StartRefusal, WaitReason};
+use crate::cluster_record::{AdmittedNode, Bootstrap, ClusterRecord, NodeId, Slot};
 
 /// The state of a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Data {
+pub enum VolumeState {
     /// Nothing.
     Empty,
-    /// A copy that was not finished.
+    /// An incomplete copy.
     Incomplete,
-    /// A database, and where it stands.
+    /// A database with its position.
     At {
-        /// Its cluster; none before its first start.
+        /// The cluster; `None` before its first start.
         cluster: Option<Uuid>,
-        /// How many write sets of the cluster it has.
+        /// The sequence number of its last write set.
         seqno: i64,
     },
 }
 
-impl Data {
-    /// Where a database stands.
+impl VolumeState {
+    /// The position of a database.
     pub fn seqno(self) -> Option<i64> {
         match self {
             Self::At { seqno, .. } => Some(seqno),
@@ -49,9 +49,9 @@ impl Data {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// It finds out what it has.
+    /// Recovering the position.
     Recovering,
-    /// Its database is stopped, and it looks for a way to start it.
+    /// The database is stopped, and the agent decides how to start it.
     Deciding {
         /// The ballot that it asks the others to agree on, if any.
         ballot: Option<u64>,
@@ -61,11 +61,11 @@ pub enum Stage {
         /// The ballot that they agreed on.
         ballot: u64,
     },
-    /// Its database starts, towards a cluster that runs.
+    /// The database is joining the running cluster.
     Joining,
     /// Its database is part of the running cluster.
     Primary,
-    /// Its database runs without a majority, and refuses everything.
+    /// The database runs without a majority and refuses all requests.
     NonPrimary,
     /// Its database stops.
     Stopping,
@@ -78,8 +78,8 @@ pub struct Node {
     pub id: NodeId,
     /// Its number in the service.
     pub slot: Slot,
-    pub data: Data,
-    pub memory: Option<Memory>,
+    pub data: VolumeState,
+    pub memory: Option<ClusterRecord>,
     pub stage: Stage,
 }
 
@@ -87,8 +87,8 @@ impl Node {
     /// The cluster that it belongs to.
     pub fn cluster(&self) -> Option<Uuid> {
         let of_data = match self.data {
-            Data::At { cluster, .. } => cluster,
-            Data::Empty | Data::Incomplete => None,
+            VolumeState::At { cluster, .. } => cluster,
+            VolumeState::Empty | VolumeState::Incomplete => None,
         };
         of_data.or(self.memory.as_ref().and_then(|memory| memory.cluster))
     }
@@ -101,7 +101,7 @@ impl Node {
     /// cluster without one.
     fn is_new(&self) -> bool {
         let unnamed = self.memory.as_ref().is_none_or(|memory| memory.cluster.is_none());
-        self.data == Data::Empty && unnamed
+        self.data == VolumeState::Empty && unnamed
     }
 
     /// Whether it had data once and has none now, although no copy was in progress.
@@ -114,7 +114,7 @@ impl Node {
         matches!(self.stage, Stage::Deciding { .. })
     }
 
-    /// More is better; of two that have the same, the lower slot.
+    /// Newer data first, then the lower slot.
     fn rank(&self) -> (i64, Reverse<Slot>, Reverse<NodeId>) {
         (
             self.seqno().unwrap_or(i64::MIN),
@@ -126,46 +126,46 @@ impl Node {
 
 /// The other inputs of a decision.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Around {
+pub struct Situation {
     /// How many addresses were found that did not answer.
     pub silent: usize,
     /// How many nodes a new cluster is founded with.
     pub founders: u32,
-    /// Whether an operator gives up those who are missing.
+    /// Whether an operator gave up the missing nodes.
     pub forced: bool,
-    /// Whether those who are missing had time enough.
+    /// Whether missing nodes had enough time to return.
     pub waited: bool,
 }
 
 /// The next step of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Start the cluster, once all of these have agreed.
-    Bootstrap(Plan),
-    /// Join the running cluster, once all of its members have taken note.
+    /// Start the cluster once all participants agree.
+    Bootstrap(BootstrapPlan),
+    /// Join the running cluster once all members have registered this node.
     Join {
         /// Its members.
         members: BTreeMap<NodeId, Slot>,
     },
-    /// Ask again soon.
-    Wait(Waiting),
-    /// Retry soon too, but an operator has to act first.
-    Refuse(Refusal),
+    /// Wait and poll again.
+    Wait(WaitReason),
+    /// Wait for an operator.
+    Refuse(StartRefusal),
 }
 
 /// A start of the cluster that needs agreement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct BootstrapPlan {
     /// Everyone who takes part, the node itself too.
     pub participants: BTreeMap<NodeId, Slot>,
     /// The cluster record with the newest membership; none when the cluster is founded.
-    pub newest: Option<Memory>,
+    pub newest: Option<ClusterRecord>,
     /// Whether an operator gave up those who are missing.
     pub forced: bool,
 }
 
 /// Decides for `own`, whose database is stopped. `peers` are the answers of the others.
-pub fn decide(own: &Node, peers: &[Node], around: Around) -> Decision {
+pub fn decide(own: &Node, peers: &[Node], around: Situation) -> Decision {
     if let Some(refusal) = misplaced(own, peers) {
         return Decision::Refuse(refusal);
     }
@@ -178,22 +178,22 @@ pub fn decide(own: &Node, peers: &[Node], around: Around) -> Decision {
     if own.memory.is_none() {
         let alone = peers.iter().all(|peer| peer.cluster().is_none());
         return if around.forced && alone {
-            Decision::Bootstrap(Plan {
+            Decision::Bootstrap(BootstrapPlan {
                 participants: BTreeMap::from([(own.id, own.slot)]),
                 newest: None,
                 forced: true,
             })
         } else {
-            Decision::Refuse(Refusal::NoMemory)
+            Decision::Refuse(StartRefusal::NoMemory)
         };
     }
     restart(own, peers, around)
 }
 
 /// Whether this volume should not be here.
-fn misplaced(own: &Node, peers: &[Node]) -> Option<Refusal> {
+fn misplaced(own: &Node, peers: &[Node]) -> Option<StartRefusal> {
     if let (
-        Data::At {
+        VolumeState::At {
             cluster: Some(data), ..
         },
         Some(memory),
@@ -201,27 +201,27 @@ fn misplaced(own: &Node, peers: &[Node]) -> Option<Refusal> {
         && let Some(memory) = memory.cluster
         && memory != data
     {
-        return Some(Refusal::Exchanged { data, memory });
+        return Some(StartRefusal::Exchanged { data, memory });
     }
     if let Some(twin) = peers.iter().find(|peer| peer.id == own.id) {
-        return Some(Refusal::Twin(twin.slot));
+        return Some(StartRefusal::Twin(twin.slot));
     }
     let mut others = peers.iter().filter_map(|peer| Some((peer.slot, peer.cluster()?)));
     if own.is_new() {
         let (_, first) = others.next()?;
         let (_, second) = others.find(|(_, other)| *other != first)?;
-        return Some(Refusal::TwoClusters(first, second));
+        return Some(StartRefusal::TwoClusters(first, second));
     }
     let cluster = own.cluster();
     let (slot, other) = others.find(|(_, other)| Some(*other) != cluster)?;
-    Some(Refusal::Foreign {
+    Some(StartRefusal::Foreign {
         own: cluster.map_or_else(|| "(not yet named)".to_owned(), |cluster| cluster.to_string()),
         slot,
         other: other.to_string(),
     })
 }
 
-/// A cluster that runs is joined.
+/// Joins a running cluster.
 fn join(own: &Node, peers: &[Node]) -> Option<Decision> {
     let running = peers
         .iter()
@@ -230,8 +230,10 @@ fn join(own: &Node, peers: &[Node]) -> Option<Decision> {
         .max_by_key(|memory| memory.view)?;
     if !own.is_new() {
         match &own.memory {
-            None => return Some(Decision::Refuse(Refusal::NoMemory)),
-            Some(_) if !descends(own, &running.history) => return Some(Decision::Refuse(Refusal::Diverged)),
+            None => return Some(Decision::Refuse(StartRefusal::NoMemory)),
+            Some(_) if !descends(own, &running.history) => {
+                return Some(Decision::Refuse(StartRefusal::Diverged));
+            }
             Some(_) => {}
         }
     }
@@ -248,7 +250,7 @@ fn join(own: &Node, peers: &[Node]) -> Option<Decision> {
         .map(|(_, slot)| *slot)
         .collect();
     if !silent.is_empty() {
-        return Some(Decision::Wait(Waiting::Member(Slots(silent))));
+        return Some(Decision::Wait(WaitReason::Member(Slots(silent))));
     }
     let joiners: Vec<_> = peers
         .iter()
@@ -256,7 +258,7 @@ fn join(own: &Node, peers: &[Node]) -> Option<Decision> {
         .map(|peer| peer.slot)
         .collect();
     if !joiners.is_empty() {
-        return Some(Decision::Wait(Waiting::Joiner(Slots(joiners))));
+        return Some(Decision::Wait(WaitReason::Joiner(Slots(joiners))));
     }
     let mut members = running.members.clone();
     members.remove(&own.id);
@@ -270,9 +272,9 @@ fn join(own: &Node, peers: &[Node]) -> Option<Decision> {
     Some(Decision::Join { members })
 }
 
-fn without_data(own: &Node, peers: &[Node], around: Around) -> Decision {
+fn without_data(own: &Node, peers: &[Node], around: Situation) -> Decision {
     if own.has_lost_data() {
-        return Decision::Refuse(Refusal::DataGone);
+        return Decision::Refuse(StartRefusal::DataGone);
     }
     let with_data: Vec<_> = peers
         .iter()
@@ -280,10 +282,10 @@ fn without_data(own: &Node, peers: &[Node], around: Around) -> Decision {
         .map(|peer| peer.slot)
         .collect();
     if !with_data.is_empty() {
-        return Decision::Wait(Waiting::Data(Slots(with_data)));
+        return Decision::Wait(WaitReason::VolumeState(Slots(with_data)));
     }
     if own.slot != 1 || !own.is_new() {
-        return Decision::Wait(Waiting::Founder);
+        return Decision::Wait(WaitReason::Founder);
     }
     let empty: BTreeMap<_, _> = peers
         .iter()
@@ -295,7 +297,7 @@ fn without_data(own: &Node, peers: &[Node], around: Around) -> Decision {
         .count();
     // A silent node, or one in the same slot, may have the data of an existing cluster.
     if missing > 0 || around.silent > 0 || peers.len() != empty.len() || empty.contains_key(&1) {
-        return Decision::Wait(Waiting::Founders {
+        return Decision::Wait(WaitReason::Founders {
             wanted: around.founders,
             missing,
             silent: around.silent,
@@ -303,20 +305,20 @@ fn without_data(own: &Node, peers: &[Node], around: Around) -> Decision {
     }
     let mut participants: BTreeMap<_, _> = empty.into_iter().map(|(slot, id)| (id, slot)).collect();
     participants.insert(own.id, own.slot);
-    Decision::Bootstrap(Plan {
+    Decision::Bootstrap(BootstrapPlan {
         participants,
         newest: None,
         forced: false,
     })
 }
 
-/// No node runs: all of the last members are needed, and the one with the newest data starts.
-fn restart(own: &Node, peers: &[Node], around: Around) -> Decision {
+/// Restarts a stopped cluster: all members of the last membership are needed, and the one with the newest data starts.
+fn restart(own: &Node, peers: &[Node], around: Situation) -> Decision {
     if let Some(starting) = peers
         .iter()
         .find(|peer| matches!(peer.stage, Stage::Bootstrapping { .. }))
     {
-        return Decision::Wait(Waiting::Starting(Slots(vec![starting.slot])));
+        return Decision::Wait(WaitReason::Starting(Slots(vec![starting.slot])));
     }
     let everyone: BTreeMap<NodeId, &Node> = std::iter::once(own)
         .chain(peers)
@@ -325,15 +327,15 @@ fn restart(own: &Node, peers: &[Node], around: Around) -> Decision {
         .collect();
     let memories = || everyone.values().filter_map(|node| node.memory.as_ref());
     let Some(newest) = memories().max_by_key(|memory| memory.view) else {
-        return Decision::Refuse(Refusal::NoMemory);
+        return Decision::Refuse(StartRefusal::NoMemory);
     };
     if let Some(decision) = split(own, &everyone, newest) {
         return decision;
     }
     if !descends(own, &newest.history) {
-        return Decision::Refuse(Refusal::Diverged);
+        return Decision::Refuse(StartRefusal::Diverged);
     }
-    // Those whose writes were given up refuse by themselves, and decide nothing.
+    // Nodes whose writes were discarded refuse to start and do not take part.
     let pool: Vec<&Node> = everyone
         .values()
         .copied()
@@ -348,7 +350,7 @@ fn restart(own: &Node, peers: &[Node], around: Around) -> Decision {
         .into_iter()
         .filter(|(id, _)| {
             let there = everyone.get(id).is_some_and(|node| !node.has_lost_data());
-            // Let in, or counted on when the cluster was founded, but it never got to the point of joining.
+            // Admitted or expected as a founder, but never joined.
             let new = peers.iter().any(|peer| peer.id == *id && peer.is_new());
             !there && !new
         })
@@ -358,9 +360,9 @@ fn restart(own: &Node, peers: &[Node], around: Around) -> Decision {
         let missing = Slots(missing);
         return if around.waited {
             let seqno = best.seqno().unwrap_or(-1);
-            Decision::Refuse(Refusal::Missing { missing, seqno })
+            Decision::Refuse(StartRefusal::Missing { missing, seqno })
         } else {
-            Decision::Wait(Waiting::Missing(missing))
+            Decision::Wait(WaitReason::Missing(missing))
         };
     }
     let unsettled: Vec<_> = pool
@@ -369,31 +371,31 @@ fn restart(own: &Node, peers: &[Node], around: Around) -> Decision {
         .map(|node| node.slot)
         .collect();
     if !unsettled.is_empty() {
-        return Decision::Wait(Waiting::Unsettled(Slots(unsettled)));
+        return Decision::Wait(WaitReason::Unsettled(Slots(unsettled)));
     }
     if best.id != own.id {
         return if around.forced {
-            Decision::Refuse(Refusal::ForceElsewhere(best.slot))
+            Decision::Refuse(StartRefusal::ForceElsewhere(best.slot))
         } else {
-            Decision::Wait(Waiting::Better(Slots(vec![best.slot])))
+            Decision::Wait(WaitReason::Better(Slots(vec![best.slot])))
         };
     }
-    Decision::Bootstrap(Plan {
+    Decision::Bootstrap(BootstrapPlan {
         participants: pool.iter().map(|node| (node.id, node.slot)).collect(),
         newest: Some(newest.clone()),
         forced: !missing.is_empty(),
     })
 }
 
-/// The members of the newest membership, whom they let in since, and whom those let in.
-fn needed(newest: &Memory, everyone: &BTreeMap<NodeId, &Node>) -> BTreeMap<NodeId, Slot> {
+/// The members of the newest membership, and the nodes that they have admitted since, transitively.
+fn needed(newest: &ClusterRecord, everyone: &BTreeMap<NodeId, &Node>) -> BTreeMap<NodeId, Slot> {
     let mut needed = newest.members.clone();
     let mut unread: Vec<NodeId> = needed.keys().copied().collect();
     while let Some(id) = unread.pop() {
         let Some(memory) = everyone.get(&id).and_then(|node| node.memory.as_ref()) else {
             continue;
         };
-        for (expected, Expected { slot, .. }) in &memory.expected {
+        for (expected, AdmittedNode { slot, .. }) in &memory.expected {
             if needed.insert(*expected, *slot).is_none() {
                 unread.push(*expected);
             }
@@ -403,7 +405,7 @@ fn needed(newest: &Memory, everyone: &BTreeMap<NodeId, &Node>) -> BTreeMap<NodeI
 }
 
 /// Two histories of starts that diverged: only an operator can choose.
-fn split(own: &Node, everyone: &BTreeMap<NodeId, &Node>, newest: &Memory) -> Option<Decision> {
+fn split(own: &Node, everyone: &BTreeMap<NodeId, &Node>, newest: &ClusterRecord) -> Option<Decision> {
     let last = newest.history.last()?;
     let same_start = |node: &&&Node| {
         significant(node)
@@ -419,10 +421,10 @@ fn split(own: &Node, everyone: &BTreeMap<NodeId, &Node>, newest: &Memory) -> Opt
         .filter(same_start)
         .filter(|node| node.id != own.id)
         .map(|node| node.slot);
-    Some(Decision::Refuse(Refusal::Split(Slots(slots.collect()))))
+    Some(Decision::Refuse(StartRefusal::Split(Slots(slots.collect()))))
 }
 
-/// The starts that a node's data went through. One after which nothing was written left no trace.
+/// The cluster starts that affected the node's data: those followed by a write.
 fn significant(node: &Node) -> &[Bootstrap] {
     let history = node
         .memory
@@ -435,7 +437,7 @@ fn significant(node: &Node) -> &[Bootstrap] {
     &history[..written]
 }
 
-/// Whether everything that `node` has is also in the line of starts `history`.
+/// Whether `history` contains all data of `node`.
 fn descends(node: &Node, history: &[Bootstrap]) -> bool {
     let Some(last) = significant(node).last() else {
         return true;
@@ -446,17 +448,16 @@ fn descends(node: &Node, history: &[Bootstrap]) -> bool {
     else {
         return false;
     };
-    // It may not have gone on where the others had already started again from less.
+    // It must not have continued where the others restarted from older data.
     match (history.get(at + 1), node.seqno()) {
         (Some(next), Some(seqno)) => seqno <= next.seqno,
         _ => true,
     }
 }
 
-/// Whether every other member remembers a membership with `own` in it that is no older than its own last one. Only then
-/// may it count in full: one that remembers going on without it must not find later that this node, without having
-/// registered, is what others go on with. Those who are still being copied to remember nothing of the kind, and start
-/// nothing without those who let them in.
+/// Whether every other member has recorded a membership with `own` that is at least as new as its own last one. Only
+/// then may `own` get its full weight: otherwise the cluster could continue with a node that another member does not
+/// know. Joiners are ignored, because they cannot start the cluster without their members.
 pub fn is_known_to_all(own: &Node, peers: &[Node]) -> bool {
     let Some(memory) = &own.memory else { return false };
     let knows = |peer: &Node| match &peer.memory {

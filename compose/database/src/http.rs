@@ -13,17 +13,18 @@ use serde::de::DeserializeOwned;
 
 use crate::backup;
 use crate::metrics;
-use crate::peers::ANYBODY;
-use crate::seal::{self, FOR, NONCE, SEAL};
+use crate::peers::ANY_PROCESS;
+use crate::signature::{self, NONCE_HEADER, RECIPIENT_HEADER, SIGNATURE_HEADER};
 use crate::state::Shared;
 
-/// A memory with its history is some tens of kilobytes.
-const BODY_LIMIT: usize = 1024 * 1024;
+/// Maximum request body. A cluster record takes tens of kilobytes.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// Everything that the agent answers over HTTP.
+/// All routes.
 pub fn routes(shared: Arc<Shared>) -> Router {
     Router::new()
-        // Swarm lists a node to the others while this answers: it says that the agent lives, and nothing of MariaDB.
+        // Reports that the agent is running, regardless of MariaDB: Swarm resolves only healthy tasks, and agents must
+        // find each other.
         .route("/health", get(|| async { "alive" }))
         .route("/status", get(status))
         .route("/metrics", get(metrics))
@@ -43,7 +44,7 @@ async fn status(State(shared): State<Arc<Shared>>) -> Response {
 async fn peer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let headers = request.headers().clone();
-    let Ok(body) = to_bytes(request.into_body(), BODY_LIMIT).await else {
+    let Ok(body) = to_bytes(request.into_body(), MAX_BODY_BYTES).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
     let text = |name| {
@@ -52,7 +53,7 @@ async fn peer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
     };
-    let (nonce, whom) = (text(NONCE), text(FOR));
+    let (nonce, whom) = (text(NONCE_HEADER), text(RECIPIENT_HEADER));
     let parts: [&[u8]; 5] = [
         b"question",
         path.as_bytes(),
@@ -60,10 +61,10 @@ async fn peer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         whom.as_bytes(),
         &body,
     ];
-    if !seal::is_genuine(&shared.secret, &parts, text(SEAL)) {
+    if !signature::verify(&shared.secret, &parts, text(SIGNATURE_HEADER)) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
-    let (status, body) = if path == "/peer/ask" && whom == ANYBODY {
+    let (status, body) = if path == "/peer/ask" && whom == ANY_PROCESS {
         answered(&shared.answer())
     } else if whom != shared.boot.to_string() || !shared.is_new_question(nonce) {
         refused(StatusCode::CONFLICT, "this question was for another process")
@@ -77,10 +78,10 @@ async fn peer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     } else {
         change(&shared, &path, &body).await
     };
-    sealed(&shared, &path, &headers, status, body)
+    signed(&shared, &path, &headers, status, body)
 }
 
-/// Questions that change something.
+/// Requests that change state.
 async fn change(shared: &Shared, path: &str, body: &[u8]) -> (StatusCode, Vec<u8>) {
     match path {
         "/peer/promise" => match read(body) {
@@ -95,7 +96,7 @@ async fn change(shared: &Shared, path: &str, body: &[u8]) -> (StatusCode, Vec<u8
             Err(refusal) => refusal,
         },
         "/peer/farewell" => match read(body) {
-            Ok(farewell) => match shared.hear_farewell(&farewell).await {
+            Ok(farewell) => match shared.accept_leave_notice(&farewell).await {
                 Ok(()) => answered(&()),
                 Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
             },
@@ -120,8 +121,11 @@ fn refused(status: StatusCode, reason: &str) -> (StatusCode, Vec<u8>) {
     (status, reason.as_bytes().to_vec())
 }
 
-fn sealed(shared: &Shared, path: &str, headers: &HeaderMap, status: StatusCode, body: Vec<u8>) -> Response {
-    let nonce = headers.get(NONCE).map(HeaderValue::as_bytes).unwrap_or_default();
+fn signed(shared: &Shared, path: &str, headers: &HeaderMap, status: StatusCode, body: Vec<u8>) -> Response {
+    let nonce = headers
+        .get(NONCE_HEADER)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
     let parts: [&[u8]; 5] = [
         b"answer",
         path.as_bytes(),
@@ -129,6 +133,11 @@ fn sealed(shared: &Shared, path: &str, headers: &HeaderMap, status: StatusCode, 
         status.as_str().as_bytes(),
         &body,
     ];
-    let sealed = seal::seal(&shared.secret, &parts);
-    (status, [(SEAL, sealed)], Body::from(Bytes::from(body))).into_response()
+    let signature = signature::sign(&shared.secret, &parts);
+    (
+        status,
+        [(SIGNATURE_HEADER, signature)],
+        Body::from(Bytes::from(body)),
+    )
+        .into_response()
 }

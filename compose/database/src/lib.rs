@@ -1,12 +1,12 @@
-//! The first process of a database node: it finds out what the node has, finds the others, decides with them how the
-//! cluster starts, and watches over MariaDB until it stops in order.
+//! The agent of a database node, its first process. It recovers the position, finds the peers, agrees with them how the
+//! cluster starts, and supervises MariaDB.
 
 #![forbid(unsafe_code)]
 
-pub mod memory;
+pub mod cluster_record;
 pub mod decision;
 pub mod config;
-pub mod seal;
+pub mod signature;
 pub mod peers;
 pub mod binlog;
 pub mod mariadb;

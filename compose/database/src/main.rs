@@ -1,4 +1,4 @@
-//! The program: the first process of a database node, and what its container and its operator call.
+//! The agent program with its subcommands.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,12 +8,12 @@ use anyhow::Context as _;
 use chassis::telemetry::LogFormat;
 use clap::Parser;
 use database_agent::agent::{self, Secrets};
-use database_agent::config::{Config, PORT};
+use database_agent::config::{AGENT_PORT, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-/// Starts and watches over one node of the database.
+/// Runs and supervises one node of the database.
 #[derive(Debug, Parser)]
 #[command(name = "database-agent", version)]
 enum Task {
@@ -22,20 +22,20 @@ enum Task {
     /// Ask a running agent whether it is alive.
     Healthcheck {
         /// Where it listens.
-        #[arg(long, env = "DATABASE_AGENT_LISTEN", default_value_t = SocketAddr::from(([0, 0, 0, 0], PORT)))]
+        #[arg(long, env = "DATABASE_AGENT_LISTEN", default_value_t = SocketAddr::from(([0, 0, 0, 0], AGENT_PORT)))]
         listen: SocketAddr,
     },
     /// Print what a running agent is doing, as JSON.
     Status {
         /// Where it listens.
-        #[arg(long, env = "DATABASE_AGENT_LISTEN", default_value_t = SocketAddr::from(([0, 0, 0, 0], PORT)))]
+        #[arg(long, env = "DATABASE_AGENT_LISTEN", default_value_t = SocketAddr::from(([0, 0, 0, 0], AGENT_PORT)))]
         listen: SocketAddr,
     },
-    /// Let this node start the cluster although nodes with newer data may be missing. It holds once, for 15 minutes.
+    /// Let this node start the cluster although nodes with newer data may be missing. Valid once, for 15 minutes.
     ///
-    /// Writes that only the missing nodes have are given up: when one of them comes back, it refuses to start.
+    /// Writes that only the missing nodes have are discarded. Those nodes refuse to start when they return.
     ForceBootstrap {
-        /// The folder that outlives the container.
+        /// The persistent folder.
         #[arg(long, env = "DATABASE_VOLUME", default_value = "/var/lib/proofsheet")]
         volume: PathBuf,
     },
@@ -43,11 +43,11 @@ enum Task {
 
 fn main() -> ExitCode {
     let task = Task::parse();
-    // One thread: MariaDB is told to stop when the thread that started it ends.
+    // Single-threaded, because MariaDB is stopped when the thread that started it ends.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.context("cannot make a runtime").and_then(|runtime| {
         let result = runtime.block_on(perform(task));
-        // A name server that does not answer is not waited for.
+        // Does not wait for pending DNS lookups.
         runtime.shutdown_background();
         result
     });

@@ -17,11 +17,11 @@ use tokio::process::{Child, Command};
 use uuid::Uuid;
 
 use crate::binlog;
+use crate::cluster_record::{Epoch, NodeId, sync_folder_of};
 use crate::config::Config;
-use crate::decision::Data;
-use crate::memory::{Epoch, NodeId, sync_folder_of};
+use crate::decision::VolumeState;
 
-/// MariaDB cannot be run, in a sentence that says what to do.
+/// Why MariaDB cannot be run, with what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// It is not installed.
@@ -54,7 +54,7 @@ pub enum ServerError {
     NoPosition(String),
 }
 
-/// How much a volume holds, in bytes.
+/// Disk space of a volume in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Space {
     /// Bytes that can still be written.
@@ -87,8 +87,8 @@ impl Volume {
         Ok(volume)
     }
 
-    /// Waits until no other agent has this volume, and keeps it until what this gives is dropped. A machine that was cut
-    /// off may still be ending the task of before when the next one starts there.
+    /// Locks the volume until the result is dropped; waits while another agent holds the lock. After a network failure
+    /// the previous task may still be stopping.
     pub async fn hold(&self) -> Result<fs::File, ServerError> {
         let failed = |source| ServerError::Io {
             path: self.root.clone(),
@@ -109,12 +109,12 @@ impl Volume {
         }
     }
 
-    /// MariaDB's own.
+    /// The data folder of MariaDB.
     pub fn data(&self) -> PathBuf {
         self.root.join("data")
     }
 
-    /// A MariaDB that starts empties its temporary folder, so no two may share one.
+    /// Not shared, because MariaDB empties its temporary folder when it starts.
     fn temporary(&self) -> PathBuf {
         self.root.join("tmp")
     }
@@ -124,7 +124,7 @@ impl Volume {
         self.root.join("agent.json")
     }
 
-    /// An operator's permission to start without those who are missing.
+    /// The operator's force flag.
     pub fn force_flag(&self) -> PathBuf {
         self.root.join("force-bootstrap")
     }
@@ -134,7 +134,7 @@ impl Volume {
         self.root.join("mariadb.cnf")
     }
 
-    /// Where the agent speaks to MariaDB.
+    /// The socket of MariaDB.
     pub fn socket(&self) -> PathBuf {
         self.root.join("mariadb.sock")
     }
@@ -148,7 +148,7 @@ impl Volume {
         self.data().join("sst_in_progress").exists()
     }
 
-    /// How much the volume still takes.
+    /// The free and total space.
     pub fn space(&self) -> Result<Space, ServerError> {
         let disk = statvfs(&self.root).map_err(|error| ServerError::Io {
             path: self.root.clone(),
@@ -174,7 +174,7 @@ impl Volume {
     }
 }
 
-/// Finds a program, which Debian keeps where only root's PATH leads.
+/// Finds a program on the PATH or in `/usr/sbin`.
 pub fn find(program: &'static str, package: &'static str) -> Result<PathBuf, ServerError> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -199,7 +199,7 @@ pub fn provider() -> Result<&'static str, ServerError> {
     })
 }
 
-/// Says at once what a start would miss, a copy to another node too.
+/// Checks that all needed programs are installed.
 pub fn check_installation() -> Result<(), ServerError> {
     find("mariadbd", "mariadb-server-core")?;
     find("mariadb-install-db", "mariadb-server-core")?;
@@ -211,16 +211,14 @@ pub fn check_installation() -> Result<(), ServerError> {
     provider().map(drop)
 }
 
-/// How much a node counts in a vote on who goes on, once it has the data.
+/// The quorum weight (`pc.weight`) of a synced node.
 pub const WEIGHT_IN_STEP: u8 = 100;
-/// How much it counts until then: no number of nodes that are still being copied to may leave the one that has the data
-/// without a majority, but where two with data part, the third breaks the tie.
+/// The quorum weight of a joiner: joiners must never outvote a node with data, but break the tie between two of them.
 const WEIGHT_JOINING: u8 = 1;
-/// How the nodes agree on who belongs to the group, while all writes wait. A node is suspected after a second and a half of silence.
-/// Galera drops an agreement that comes in before what it agrees to, which with three senders is common, and says it again a
-/// second later; at two seconds it gives up and calls those that it did not hear dead. So it is said again ten times a
-/// second, and looked as often whether anybody is silent.
-const MEMBERSHIP: &str = "evs.keepalive_period=PT0.4S;evs.suspect_timeout=PT1.5S;evs.inactive_timeout=PT4S;\
+/// Options of the membership protocol, during which all writes wait. A node is suspected after 1.5 s of silence. Galera
+/// drops messages that arrive out of order, which is common with three senders, repeats them after a second, and gives
+/// up after two. So they are repeated ten times per second, and inactivity is checked as often.
+const MEMBERSHIP_OPTIONS: &str = "evs.keepalive_period=PT0.4S;evs.suspect_timeout=PT1.5S;evs.inactive_timeout=PT4S;\
                           evs.inactive_check_period=PT0.1S;evs.join_retrans_period=PT0.1S";
 
 /// The name that MariaDB knows a node by (at most 31 characters); the last part is the volume's identity.
@@ -228,20 +226,20 @@ pub fn node_name(slot: u32, id: NodeId) -> String {
     format!("db-{slot}-{id}")
 }
 
-/// The name that Galera's processes meet under: another one for each start of the whole cluster. A process that was cut
-/// off before it cannot slip into it without having registered.
+/// The Galera group name, different for each cluster start, so that a process from before cannot join without
+/// registering.
 fn group_name(cluster: &str, epoch: Epoch) -> String {
     format!("{cluster}-{}.{}", epoch.forced, epoch.number)
 }
 
-/// Reads a [`node_name`]; others' names have no meaning here.
+/// Parses a [`node_name`]; `None` for other names.
 pub fn parse_node_name(name: &str) -> Option<(NodeId, u32)> {
     let (slot, id) = name.strip_prefix("db-")?.split_once('-')?;
     Some((id.parse().ok()?, slot.parse().ok()?))
 }
 
-/// Writes MariaDB's configuration: a file and no flags, because the scripts that copy nodes read it too, and because
-/// everybody sees flags. Without a `start`, it serves to recover the position.
+/// Writes MariaDB's configuration. A file, because the SST scripts read it and because flags are visible to all users.
+/// Without a `start` it is for recovering the position.
 pub fn configure(
     volume: &Volume,
     config: &Config,
@@ -300,7 +298,7 @@ pub fn configure(
          wsrep-on=ON\n\
          wsrep-provider={provider}\n\
          wsrep-provider-options=\"gcache.size={gcache};gcache.recover=yes;pc.recovery=false;\
-         pc.weight={weight};pc.wait_prim_timeout=PT15S;{MEMBERSHIP}\"\n\
+         pc.weight={weight};pc.wait_prim_timeout=PT15S;{MEMBERSHIP_OPTIONS}\"\n\
          wsrep-cluster-name={cluster}\n\
          wsrep-node-name={name}\n\
          {address}\
@@ -317,7 +315,7 @@ pub fn configure(
         pid = volume.root.join("mariadb.pid").display(),
         max_connections = config.server.max_connections,
         buffer_pool = config.server.buffer_pool,
-        domain = binlog::DOMAIN,
+        domain = binlog::GTID_DOMAIN,
         own_domain = 100 + config.slot,
         provider = provider()?,
         gcache = config.server.gcache,
@@ -331,7 +329,7 @@ pub fn configure(
     })
 }
 
-/// The user that MariaDB runs as: ourselves.
+/// The current user, as which MariaDB runs.
 pub fn user() -> String {
     nix::unistd::User::from_uid(nix::unistd::Uid::effective())
         .ok()
@@ -339,7 +337,7 @@ pub fn user() -> String {
         .map_or_else(|| "root".to_owned(), |user| user.name)
 }
 
-/// Makes the system tables, beside the final folder: an interrupted first start leaves no half-made database.
+/// Creates the system tables in a temporary folder, so that an interruption leaves no incomplete database.
 pub async fn install(volume: &Volume) -> Result<(), ServerError> {
     let program = find("mariadb-install-db", "mariadb-server-core")?;
     let new = volume.root.join("data.new");
@@ -376,13 +374,17 @@ pub async fn install(volume: &Volume) -> Result<(), ServerError> {
         .map_err(|source| ServerError::Io { path: data, source })
 }
 
-/// Finds out what the volume has. `joining` says that it was being copied to when it was last heard of.
-pub async fn recover(volume: &Volume, joining: bool) -> Result<Data, ServerError> {
+/// Recovers the state of the volume. `joining`: the node was a joiner when the record was last written.
+pub async fn recover(volume: &Volume, joining: bool) -> Result<VolumeState, ServerError> {
     if !volume.has_database() {
-        return Ok(if joining { Data::Incomplete } else { Data::Empty });
+        return Ok(if joining {
+            VolumeState::Incomplete
+        } else {
+            VolumeState::Empty
+        });
     }
     if joining && volume.copy_is_unfinished() {
-        return Ok(Data::Incomplete);
+        return Ok(VolumeState::Incomplete);
     }
     let program = find("mariadbd", "mariadb-server-core")?;
     let output = Command::new(program)
@@ -401,15 +403,15 @@ pub async fn recover(volume: &Volume, joining: bool) -> Result<Data, ServerError
     let said = String::from_utf8_lossy(&output.stderr);
     match parse_position(&said) {
         Some(position) if output.status.success() => Ok(position),
-        // Nothing is lost with a copy that cannot be read: the one that it was made of is there.
-        _ if joining => Ok(Data::Incomplete),
+        // An unreadable copy is discarded, because its source exists.
+        _ if joining => Ok(VolumeState::Incomplete),
         _ if output.status.success() => Err(ServerError::NoPosition(last_lines(&said))),
         _ => Err(failed("mariadbd --wsrep-recover", &output)),
     }
 }
 
 /// `grastate.dat` is no source: after a crash it says -1.
-fn parse_position(said: &str) -> Option<Data> {
+fn parse_position(said: &str) -> Option<VolumeState> {
     let position = said
         .lines()
         .rev()
@@ -418,7 +420,7 @@ fn parse_position(said: &str) -> Option<Data> {
         .trim();
     let (cluster, seqno) = position.rsplit_once(':')?;
     let cluster: Uuid = cluster.parse().ok()?;
-    Some(Data::At {
+    Some(VolumeState::At {
         cluster: (!cluster.is_nil()).then_some(cluster),
         seqno: seqno.split(',').next()?.parse().ok()?,
     })
@@ -427,22 +429,22 @@ fn parse_position(said: &str) -> Option<Data> {
 /// How MariaDB is started.
 #[derive(Clone, Debug)]
 pub enum Mode {
-    /// As the first of the cluster.
+    /// As the first node of the cluster.
     Bootstrap,
-    /// Towards these.
+    /// Joining these nodes.
     Join(Vec<IpAddr>),
 }
 
 /// Starts MariaDB from `data`, which was recovered before.
-pub fn spawn(volume: &Volume, mode: &Mode, data: Data) -> Result<Child, ServerError> {
+pub fn spawn(volume: &Volume, mode: &Mode, data: VolumeState) -> Result<Child, ServerError> {
     let program = find("mariadbd", "mariadb-server-core")?;
-    // The kernel tells MariaDB to stop in order should the agent be killed.
+    // The kernel sends SIGTERM to MariaDB if the agent is killed.
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "TERM", "--"])
         .arg(program)
         .arg(format!("--defaults-file={}", volume.configuration().display()));
-    if let Data::At {
+    if let VolumeState::At {
         cluster: Some(cluster),
         seqno,
     } = data
@@ -451,7 +453,7 @@ pub fn spawn(volume: &Volume, mode: &Mode, data: Data) -> Result<Child, ServerEr
     }
     match mode {
         Mode::Bootstrap => {
-            // Galera's own mark of who was last, which is not to be had after a crash: the agents know better.
+            // Galera's `safe_to_bootstrap` is not reliable after a crash. The agents decide instead.
             let state = volume.data().join("grastate.dat");
             if let Ok(text) = fs::read_to_string(&state) {
                 let text = text.replace("safe_to_bootstrap: 0", "safe_to_bootstrap: 1");
@@ -466,7 +468,7 @@ pub fn spawn(volume: &Volume, mode: &Mode, data: Data) -> Result<Child, ServerEr
     }
     command
         .stdin(Stdio::null())
-        // Its own group, so that the helpers that it starts end with it.
+        // A separate process group, so that its helper processes end with it.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
@@ -487,15 +489,15 @@ pub fn signal(child: &Child, signal: Signal) {
     };
 }
 
-/// Ends what a MariaDB that has ended had started: a copy to or from it is of no use any more.
-pub fn end_helpers(group: Option<u32>) {
+/// Kills the helper processes of an ended MariaDB.
+pub fn kill_helpers(group: Option<u32>) {
     if let Some(group) = group.and_then(|group| i32::try_from(group).ok()) {
         let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
     }
 }
 
-/// Runs SQL as the administrator, whom MariaDB knows by the user that runs both.
-pub async fn administer(volume: &Volume, sql: &str) -> Result<(), ServerError> {
+/// Runs SQL as the administrator, by socket authentication.
+pub async fn run_admin_sql(volume: &Volume, sql: &str) -> Result<(), ServerError> {
     use tokio::io::AsyncWriteExt as _;
     let program = find("mariadb", "mariadb-client-core")?;
     let disk = |source| ServerError::Io {
@@ -548,19 +550,19 @@ mod tests {
 
     #[test]
     fn the_position_is_read_from_what_mariadb_says() {
-        let said = "2026-11-22 16:49:34 0 [Note] Server socket created on IP: '0.0.0.0'.\n\
+        let said = "2026-11-22 16:49:34 0 [Note] ServerConfig socket created on IP: '0.0.0.0'.\n\
                     2026-11-22 16:49:34 0 [Note] WSREP: Recovered position: b14e5b4d-e694-11f1-827a-0a45cad70f64:12\n";
         let cluster = "b14e5b4d-e694-11f1-827a-0a45cad70f64".parse().ok();
-        assert_eq!(parse_position(said), Some(Data::At { cluster, seqno: 12 }));
+        assert_eq!(parse_position(said), Some(VolumeState::At { cluster, seqno: 12 }));
         // With GTIDs switched on, they follow.
         assert_eq!(
             parse_position(&said.replace(":12\n", ":12,0-1-5\n")),
-            Some(Data::At { cluster, seqno: 12 })
+            Some(VolumeState::At { cluster, seqno: 12 })
         );
         let never = "WSREP: Recovered position: 00000000-0000-0000-0000-000000000000:-1";
         assert_eq!(
             parse_position(never),
-            Some(Data::At {
+            Some(VolumeState::At {
                 cluster: None,
                 seqno: -1
             })

@@ -8,7 +8,7 @@ use crate::decision::Stage;
 use crate::sql::{self, Status};
 use crate::state::Shared;
 
-/// A MariaDB that takes longer counts as one that does not answer.
+/// Timeout of reading MariaDB's status.
 const STATUS_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// The names of all stages.
@@ -22,79 +22,79 @@ const STAGES: [&str; 7] = [
     "stopping",
 ];
 
-/// MariaDB's status variables that are told, what they mean, and whether they only grow.
-const VARIABLES: [(&str, &str, Kind); 16] = [
+/// The exported status variables of MariaDB, with help text and kind.
+const VARIABLES: [(&str, &str, MetricKind); 16] = [
     (
         "wsrep_cluster_size",
-        "Nodes in this one's membership.",
-        Kind::Gauge,
+        "Number of nodes in the membership.",
+        MetricKind::Gauge,
     ),
     (
         "wsrep_local_state",
         "1 joining, 2 donor, 3 joined, 4 synced.",
-        Kind::Gauge,
+        MetricKind::Gauge,
     ),
-    ("wsrep_ready", "Whether it takes statements.", Kind::Gauge),
+    ("wsrep_ready", "Whether it takes statements.", MetricKind::Gauge),
     (
         "wsrep_connected",
         "Whether it is connected to the others.",
-        Kind::Gauge,
+        MetricKind::Gauge,
     ),
     (
         "wsrep_flow_control_paused_ns",
-        "Nanoseconds that replication was held up for a node that could not follow.",
-        Kind::Counter,
+        "Nanoseconds of replication paused by flow control.",
+        MetricKind::Counter,
     ),
     (
         "wsrep_local_recv_queue",
         "Write sets that wait to be applied.",
-        Kind::Gauge,
+        MetricKind::Gauge,
     ),
     (
         "wsrep_local_send_queue",
         "Write sets that wait to be sent.",
-        Kind::Gauge,
+        MetricKind::Gauge,
     ),
     (
         "wsrep_last_committed",
         "The last write set that it has.",
-        Kind::Counter,
+        MetricKind::Counter,
     ),
     (
         "wsrep_local_cert_failures",
         "Transactions that lost against another node's.",
-        Kind::Counter,
+        MetricKind::Counter,
     ),
     (
         "wsrep_local_bf_aborts",
         "Transactions that were ended for another node's.",
-        Kind::Counter,
+        MetricKind::Counter,
     ),
-    ("threads_connected", "Connections of clients.", Kind::Gauge),
-    ("threads_running", "Statements that run.", Kind::Gauge),
-    ("questions", "Statements of clients.", Kind::Counter),
+    ("threads_connected", "Connections of clients.", MetricKind::Gauge),
+    ("threads_running", "Statements that run.", MetricKind::Gauge),
+    ("questions", "Statements of clients.", MetricKind::Counter),
     (
         "slow_queries",
         "Statements that took longer than long_query_time.",
-        Kind::Counter,
+        MetricKind::Counter,
     ),
     (
         "aborted_connects",
         "Connections that were refused.",
-        Kind::Counter,
+        MetricKind::Counter,
     ),
-    ("uptime", "Seconds since MariaDB started.", Kind::Counter),
+    ("uptime", "Seconds since MariaDB started.", MetricKind::Counter),
 ];
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum MetricKind {
     Gauge,
     Counter,
 }
 
-/// Everything, asked now.
+/// Renders all metrics.
 pub async fn text(shared: &Shared) -> String {
-    let mut text = Text::default();
+    let mut text = MetricsText::default();
     of_the_agent(&mut text, shared);
     let asked = tokio::time::timeout(STATUS_TIMEOUT, sql::all_status(&shared.sql)).await;
     let status = asked.ok().and_then(Result::ok);
@@ -102,7 +102,7 @@ pub async fn text(shared: &Shared) -> String {
     text.0
 }
 
-fn of_the_agent(text: &mut Text, shared: &Shared) {
+fn of_the_agent(text: &mut MetricsText, shared: &Shared) {
     let counts = shared.counts();
     let epoch = shared.memory().unwrap_or_default().view.epoch;
     of_stage(text, shared.stage());
@@ -145,7 +145,7 @@ fn of_the_agent(text: &mut Text, shared: &Shared) {
     }
 }
 
-fn of_stage(text: &mut Text, stage: Stage) {
+fn of_stage(text: &mut MetricsText, stage: Stage) {
     let name = "proofsheet_database_stage";
     text.about(name, "1 for the stage that the node is at.", "gauge");
     let at = match stage {
@@ -162,7 +162,7 @@ fn of_stage(text: &mut Text, stage: Stage) {
     }
 }
 
-fn of_mariadb(text: &mut Text, status: Option<&Status>, max_connections: u32) {
+fn of_mariadb(text: &mut MetricsText, status: Option<&Status>, max_connections: u32) {
     text.gauge(
         "mysql_up",
         "Whether MariaDB answers the agent.",
@@ -194,16 +194,16 @@ fn of_mariadb(text: &mut Text, status: Option<&Status>, max_connections: u32) {
         };
         let name = format!("mysql_global_status_{name}");
         match kind {
-            Kind::Gauge => text.gauge(&name, help, value),
-            Kind::Counter => text.counter(&name, help, value),
+            MetricKind::Gauge => text.gauge(&name, help, value),
+            MetricKind::Counter => text.counter(&name, help, value),
         }
     }
 }
 
 #[derive(Default)]
-struct Text(String);
+struct MetricsText(String);
 
-impl Text {
+impl MetricsText {
     fn about(&mut self, name: &str, help: &str, kind: &str) {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
@@ -240,7 +240,7 @@ mod tests {
             Stage::Stopping,
         ];
         for (stage, name) in stages.into_iter().zip(STAGES) {
-            let mut text = Text::default();
+            let mut text = MetricsText::default();
             of_stage(&mut text, stage);
             let line = format!("proofsheet_database_stage{{stage=\"{name}\"}} 1\n");
             assert!(text.0.contains(&line), "{stage:?} gave {}", text.0);
@@ -256,7 +256,7 @@ mod tests {
             ("Questions", "12"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let mut text = Text::default();
+        let mut text = MetricsText::default();
         of_mariadb(&mut text, Some(&BTreeMap::from(status)), 600);
         for line in [
             "mysql_up 1",
@@ -272,7 +272,7 @@ mod tests {
                 text.0
             );
         }
-        let mut text = Text::default();
+        let mut text = MetricsText::default();
         of_mariadb(&mut text, None, 600);
         assert!(text.0.ends_with("mysql_up 0\n"));
     }

@@ -1,4 +1,4 @@
-//! Finding the other agents, and asking them.
+//! Finds the other agents by DNS, and sends them requests.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
@@ -10,36 +10,36 @@ use chassis::config::Secret;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster_record::{ClusterRecord, NodeId, Slot};
 use crate::decision::{Node, Objection, Proposal};
-use crate::memory::{Memory, NodeId, Slot};
-use crate::seal::{self, FOR, NONCE, SEAL};
+use crate::signature::{self, NONCE_HEADER, RECIPIENT_HEADER, SIGNATURE_HEADER};
 
-/// An agent that is there answers within this.
-const DEADLINE: Duration = Duration::from_secs(2);
+/// Timeout of a request to an agent.
+const PEER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A name server that is there answers within this.
-const LOOKUP: Duration = Duration::from_secs(3);
+/// Timeout of a DNS lookup.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A request that any process may answer.
-pub const ANYBODY: &str = "any";
+pub const ANY_PROCESS: &str = "any";
 
 /// The response of an agent about itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Answer {
+pub struct PeerStatus {
     /// The name of its cluster.
     pub cluster: String,
     /// Its process.
     pub boot: u64,
     /// Whether its volume is nearly full.
     pub lacks_space: bool,
-    /// Whether it is its turn to leave the others.
+    /// Whether the node is leaving the cluster.
     #[serde(default)]
     pub leaves: bool,
     /// Its node.
     pub node: Node,
 }
 
-/// A node that asks to be let in.
+/// A request to join.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Registration {
     /// Its volume.
@@ -48,17 +48,17 @@ pub struct Registration {
     pub slot: Slot,
 }
 
-/// A node that has left in order, and what it knew.
+/// A notice that a node has left in order, with its record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Farewell {
-    /// Its memory when its database had stopped.
-    pub memory: Memory,
+pub struct LeaveNotice {
+    /// Its record after its database has stopped.
+    pub memory: ClusterRecord,
 }
 
-/// An agent did not answer as it should.
+/// Why a request to an agent failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PeerError {
-    /// Nothing came back.
+    /// No response.
     #[error("{0} does not answer")]
     Silent(SocketAddr, #[source] reqwest::Error),
     /// The response was not signed with this node's secret, or the peer refused this node's signature.
@@ -67,41 +67,44 @@ pub enum PeerError {
     /// It refuses.
     #[error("{0} refuses: {1}")]
     Refused(SocketAddr, String),
-    /// It speaks another version.
+    /// The response is malformed.
     #[error("{0} answers something that this version does not understand")]
     Unreadable(SocketAddr, #[source] serde_json::Error),
 }
 
-/// Everyone who was found.
+/// The results of polling all peers.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct PeerSurvey {
     /// The peers that answered, by address.
-    pub answers: BTreeMap<SocketAddr, Answer>,
-    /// Addresses and names that gave nothing.
+    pub answers: BTreeMap<SocketAddr, PeerStatus>,
+    /// Addresses and names without a response.
     pub silent: BTreeSet<String>,
 }
 
-/// Speaks to other agents.
+/// A client for other agents.
 #[derive(Debug)]
-pub struct Client {
+pub struct PeerClient {
     http: reqwest::Client,
     secret: Secret,
     names: Vec<String>,
     port: u16,
     /// The last addresses of each name.
     known: Mutex<HashMap<String, Vec<SocketAddr>>>,
-    /// The peers that answered the last request. Swarm takes an address out of its name when it tells the node to stop,
-    /// and nodes that stop must see each other.
+    /// The peers that answered the last request. Swarm removes the address of a stopping task from DNS, and stopping
+    /// nodes must see each other.
     heard: Mutex<BTreeSet<SocketAddr>>,
     /// Warnings that have been logged already.
     told: Mutex<HashSet<String>>,
 }
 
-impl Client {
-    /// A client that finds agents under `names`, on `port` where a name has none.
+impl PeerClient {
+    /// Creates a client for the agents under `names`, with `port` as default port.
     pub fn new(names: Vec<String>, port: u16, secret: Secret) -> Result<Self, reqwest::Error> {
         Ok(Self {
-            http: reqwest::Client::builder().no_proxy().timeout(DEADLINE).build()?,
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .timeout(PEER_TIMEOUT)
+                .build()?,
             secret,
             names,
             port,
@@ -111,30 +114,32 @@ impl Client {
         })
     }
 
-    /// Asks everyone, this agent itself too.
-    pub async fn ask_all(&self) -> Found {
-        let mut found = Found::default();
+    /// Polls all agents, including this one.
+    pub async fn ask_all(&self) -> PeerSurvey {
+        let mut found = PeerSurvey::default();
         let named = self.addresses(&mut found.silent).await;
         let asked: BTreeSet<_> = named.union(&self.heard()).copied().collect();
         let asked = asked.into_iter().map(|address| async move {
-            let answer = self.call::<_, Answer>(address, "/peer/ask", ANYBODY, &()).await;
+            let answer = self
+                .call::<_, PeerStatus>(address, "/peer/ask", ANY_PROCESS, &())
+                .await;
             (address, answer)
         });
         for (address, answer) in futures::future::join_all(asked).await {
             match answer {
                 Ok(answer) => {
-                    self.speaks_again(address);
+                    self.clear_warning(address);
                     self.heard().insert(address);
                     found.answers.insert(address, answer);
                 }
                 Err(error) => {
                     self.heard().remove(&address);
-                    // An address without a name is gone and not expected.
+                    // An address without a name is not expected to respond.
                     if !named.contains(&address) {
                         continue;
                     }
                     if !matches!(error, PeerError::Silent(..)) {
-                        self.tell_once(&address.to_string(), &error.to_string());
+                        self.warn_once(&address.to_string(), &error.to_string());
                     }
                     found.silent.insert(address.to_string());
                 }
@@ -154,23 +159,23 @@ impl Client {
             .await
     }
 
-    /// Asks a member to take note of a node that is about to join.
+    /// Registers this node with a member.
     pub async fn register(
         &self,
         address: SocketAddr,
         boot: u64,
         registration: Registration,
-    ) -> Result<Memory, PeerError> {
+    ) -> Result<ClusterRecord, PeerError> {
         self.call(address, "/peer/register", &boot.to_string(), &registration)
             .await
     }
 
-    /// Says that this node has left in order.
-    pub async fn say_farewell(
+    /// Sends a leave notice.
+    pub async fn send_leave_notice(
         &self,
         address: SocketAddr,
         boot: u64,
-        farewell: &Farewell,
+        farewell: &LeaveNotice,
     ) -> Result<(), PeerError> {
         self.call(address, "/peer/farewell", &boot.to_string(), farewell)
             .await
@@ -187,12 +192,12 @@ impl Client {
                     known.insert(name.clone(), found);
                 }
                 Err(reason) => {
-                    // Earlier addresses can still be asked, but other nodes may exist.
+                    // Earlier addresses are still polled, but unknown nodes may exist.
                     silent.insert(name.clone());
                     let known = self.known.lock().expect("no panic while locked");
                     let before = known.get(name).map_or(&[][..], Vec::as_slice);
                     addresses.extend(before);
-                    self.tell_once(
+                    self.warn_once(
                         name,
                         &format!(
                             "the name {name} gives no address: {reason}. Going on with the {} that it gave last, and \
@@ -214,11 +219,11 @@ impl Client {
                 tokio::net::lookup_host((name, self.port)).await?.collect()
             })
         };
-        match tokio::time::timeout(LOOKUP, lookup).await {
+        match tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await {
             Ok(Ok(found)) if !found.is_empty() => Ok(found),
             Ok(Ok(_)) => Err("there is none".to_owned()),
             Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("no answer within {LOOKUP:?}")),
+            Err(_) => Err(format!("no answer within {LOOKUP_TIMEOUT:?}")),
         }
     }
 
@@ -231,16 +236,16 @@ impl Client {
     ) -> Result<A, PeerError> {
         let unreadable = |error| PeerError::Unreadable(address, error);
         let body = serde_json::to_vec(question).map_err(unreadable)?;
-        let answer = self.exchange(address, path, whom, body, DEADLINE).await?;
+        let answer = self.exchange(address, path, whom, body, PEER_TIMEOUT).await?;
         serde_json::from_slice(&answer).map_err(unreadable)
     }
 
-    /// The secret that all share.
+    /// The secret that all agents share.
     pub(crate) fn secret(&self) -> &Secret {
         &self.secret
     }
 
-    /// A sealed question to process `whom`, and the number that its answer is sealed with.
+    /// A signed request to process `whom`, and its nonce.
     pub(crate) fn question(
         &self,
         address: SocketAddr,
@@ -249,7 +254,7 @@ impl Client {
         body: Vec<u8>,
     ) -> (reqwest::RequestBuilder, String) {
         let nonce = format!("{:032x}", rand::random::<u128>());
-        let sealed = seal::seal(
+        let signature = signature::sign(
             &self.secret,
             &[
                 b"question",
@@ -262,14 +267,14 @@ impl Client {
         let question = self
             .http
             .post(format!("http://{address}{path}"))
-            .header(NONCE, &nonce)
-            .header(FOR, whom)
-            .header(SEAL, sealed)
+            .header(NONCE_HEADER, &nonce)
+            .header(RECIPIENT_HEADER, whom)
+            .header(SIGNATURE_HEADER, signature)
             .body(body);
         (question, nonce)
     }
 
-    /// Asks, and gives what a genuine answer holds.
+    /// Sends a request, and returns the verified response.
     pub(crate) async fn exchange(
         &self,
         address: SocketAddr,
@@ -282,9 +287,9 @@ impl Client {
         let (question, nonce) = self.question(address, path, whom, body);
         let response = question.timeout(within).send().await.map_err(silent)?;
         let status = response.status();
-        let sealed = response
+        let signature = response
             .headers()
-            .get(SEAL)
+            .get(SIGNATURE_HEADER)
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
             .to_owned();
@@ -296,7 +301,7 @@ impl Client {
             status.as_str().as_bytes(),
             &body,
         ];
-        if !seal::is_genuine(&self.secret, &parts, &sealed) {
+        if !signature::verify(&self.secret, &parts, &signature) {
             return Err(PeerError::Stranger(address));
         }
         if !status.is_success() {
@@ -306,8 +311,8 @@ impl Client {
         Ok(body.into())
     }
 
-    /// Says something about an address or a name, and not again until that is well.
-    pub(crate) fn tell_once(&self, about: &str, what: &str) {
+    /// Logs a warning about an address or a name once, until [`Self::clear_warning`].
+    pub(crate) fn warn_once(&self, about: &str, what: &str) {
         if self
             .told
             .lock()
@@ -322,7 +327,7 @@ impl Client {
         self.heard.lock().expect("no panic while locked")
     }
 
-    fn speaks_again(&self, address: SocketAddr) {
+    fn clear_warning(&self, address: SocketAddr) {
         self.told
             .lock()
             .expect("no panic while locked")

@@ -9,16 +9,16 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlRow};
 use sqlx::{MySqlPool, Row};
 use uuid::Uuid;
 
-use crate::config::Account;
+use crate::cluster_record::{NodeId, Slot};
+use crate::config::ServiceAccount;
 use crate::mariadb::parse_node_name;
-use crate::memory::{NodeId, Slot};
 
 /// The agent's own account.
-pub const AGENT: &str = "agent";
+pub const AGENT_USER: &str = "agent";
 
 /// A membership, as MariaDB keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct View {
+pub struct Membership {
     /// The cluster.
     pub cluster: Uuid,
     /// Galera's number of the membership.
@@ -30,13 +30,13 @@ pub struct View {
 /// MariaDB's status variables.
 pub type Status = BTreeMap<String, String>;
 
-/// Connects when it is first used.
+/// Connects on first use.
 pub fn pool(socket: &Path, password: &Secret) -> MySqlPool {
     let options = MySqlConnectOptions::new()
         .socket(socket)
-        .username(AGENT)
+        .username(AGENT_USER)
         .password(password.expose())
-        // A node without a majority takes nothing but the plainest statements.
+        // A node without a majority accepts only simple statements.
         .pipes_as_concat(false)
         .no_engine_substitution(false)
         .timezone(None)
@@ -76,7 +76,7 @@ async fn show(pool: &MySqlPool, statement: &'static str) -> Result<Status, sqlx:
 }
 
 /// The membership, read in one statement so that its parts agree.
-pub async fn view(pool: &MySqlPool) -> Result<Option<View>, sqlx::Error> {
+pub async fn view(pool: &MySqlPool) -> Result<Option<Membership>, sqlx::Error> {
     let rows = sqlx::raw_sql(
         "SELECT c.cluster_uuid, CAST(c.view_id AS CHAR), m.node_name FROM mysql.wsrep_cluster c \
          JOIN mysql.wsrep_cluster_members m ON m.cluster_uuid = c.cluster_uuid",
@@ -88,7 +88,7 @@ pub async fn view(pool: &MySqlPool) -> Result<Option<View>, sqlx::Error> {
         let (Ok(cluster), Ok(number)) = (text(row, 0)?.parse(), text(row, 1)?.parse()) else {
             return Ok(None);
         };
-        let view = view.get_or_insert(View {
+        let view = view.get_or_insert(Membership {
             cluster,
             number,
             members: BTreeMap::new(),
@@ -98,8 +98,8 @@ pub async fn view(pool: &MySqlPool) -> Result<Option<View>, sqlx::Error> {
     Ok(view)
 }
 
-/// Has this node count with `weight` when the nodes vote on who goes on.
-pub async fn weigh(pool: &MySqlPool, weight: u8) -> Result<(), sqlx::Error> {
+/// Sets this node's quorum weight (`pc.weight`).
+pub async fn set_weight(pool: &MySqlPool, weight: u8) -> Result<(), sqlx::Error> {
     let statement = format!("SET GLOBAL wsrep_provider_options = 'pc.weight={weight}'");
     sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
         .execute(pool)
@@ -107,7 +107,7 @@ pub async fn weigh(pool: &MySqlPool, weight: u8) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Whether the accounts of services may write. Writes of the other nodes are still applied.
+/// Sets `read_only`, which refuses writes of services. Replicated writes are still applied.
 pub async fn refuse_writes(pool: &MySqlPool, refuse: bool) -> Result<(), sqlx::Error> {
     let statement = if refuse {
         "SET GLOBAL read_only = ON"
@@ -118,8 +118,8 @@ pub async fn refuse_writes(pool: &MySqlPool, refuse: bool) -> Result<(), sqlx::E
     Ok(())
 }
 
-/// How many of the accounts exist.
-pub async fn accounts_missing(pool: &MySqlPool, accounts: &[Account]) -> Result<bool, sqlx::Error> {
+/// The number of missing accounts.
+pub async fn accounts_missing(pool: &MySqlPool, accounts: &[ServiceAccount]) -> Result<bool, sqlx::Error> {
     let rows = sqlx::raw_sql("SELECT User FROM mysql.global_priv")
         .fetch_all(pool)
         .await?;
@@ -134,10 +134,10 @@ pub async fn accounts_missing(pool: &MySqlPool, accounts: &[Account]) -> Result<
             .any(|account| !has(&account.service) || !has(&format!("{}_migrate", account.service))))
 }
 
-/// Makes the schemas and users, or brings them up to date.
+/// Creates or updates the schemas and accounts.
 pub async fn make_accounts(
     pool: &MySqlPool,
-    accounts: &[Account],
+    accounts: &[ServiceAccount],
     copy_password: &Secret,
 ) -> Result<(), sqlx::Error> {
     for statement in account_statements(accounts, copy_password) {
@@ -152,13 +152,13 @@ pub async fn make_accounts(
 pub fn agent_account(password: &Secret) -> String {
     let password = password.expose();
     format!(
-        "CREATE USER IF NOT EXISTS '{AGENT}'@'localhost' IDENTIFIED BY '{password}';\n\
-         ALTER USER '{AGENT}'@'localhost' IDENTIFIED BY '{password}';\n\
-         GRANT ALL PRIVILEGES ON *.* TO '{AGENT}'@'localhost' WITH GRANT OPTION;\n"
+        "CREATE USER IF NOT EXISTS '{AGENT_USER}'@'localhost' IDENTIFIED BY '{password}';\n\
+         ALTER USER '{AGENT_USER}'@'localhost' IDENTIFIED BY '{password}';\n\
+         GRANT ALL PRIVILEGES ON *.* TO '{AGENT_USER}'@'localhost' WITH GRANT OPTION;\n"
     )
 }
 
-fn account_statements(accounts: &[Account], copy_password: &Secret) -> Vec<String> {
+fn account_statements(accounts: &[ServiceAccount], copy_password: &Secret) -> Vec<String> {
     const GRANTS: &str = include_str!("../../grants.sql");
     let copy_password = copy_password.expose();
     let mut statements = vec![
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_template_gives_whole_statements() {
-        let account = Account {
+        let account = ServiceAccount {
             service: "vote".to_owned(),
             password: Secret::new("one-long-password"),
             migrate_password: Secret::new("other-long-password"),

@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 use chassis::config::Secret;
 use sqlx::MySqlPool;
 
+use crate::cluster_record::{ClusterRecord, NodeId, RecordError, RecordFile};
 use crate::config::Config;
-use crate::decision::{Data, Node, Objection, Promise, Proposal, Stage, consider};
+use crate::decision::{Node, Objection, Promise, Proposal, Stage, VolumeState, consider};
 use crate::mariadb::{Volume, WEIGHT_IN_STEP};
-use crate::memory::{Memory, NodeId, Record, RecordError};
-use crate::peers::{Answer, Client, Farewell, Registration};
+use crate::peers::{LeaveNotice, PeerClient, PeerStatus, Registration};
 use crate::sql::{self, Status};
 
-/// The membership is asked of a MariaDB that may hang.
+/// Timeout of reading the membership from MariaDB.
 const MEMBERSHIP_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// Within this, a node that was let in tells everybody who asks that it joins.
-const ADMISSION: Duration = Duration::from_secs(3);
+/// How long an admitted node may take to report that it joins.
+const ADMISSION_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// So many questions are remembered, to know one that is played again.
-const NONCES: usize = 100_000;
+/// Maximum number of stored nonces, which detect replays.
+const MAX_NONCES: usize = 100_000;
 
 /// Everything that the agent's tasks share.
 #[derive(Debug)]
@@ -32,12 +32,12 @@ pub struct Shared {
     pub secret: Secret,
     /// This process.
     pub boot: u64,
-    /// The files.
+    /// The volume.
     pub volume: Volume,
-    /// MariaDB, when it runs.
+    /// Connections to MariaDB.
     pub sql: MySqlPool,
-    /// The others.
-    pub client: Client,
+    /// The client for the peers.
+    pub client: PeerClient,
     /// Held while the node is copied for a backup.
     pub copying: tokio::sync::Mutex<()>,
     state: Mutex<State>,
@@ -45,13 +45,13 @@ pub struct Shared {
 
 #[derive(Debug)]
 struct State {
-    record: Record,
-    data: Data,
+    record: RecordFile,
+    data: VolumeState,
     stage: Stage,
     promise: Option<(Promise, Instant)>,
     /// The node that was admitted last.
     admitted: Option<(NodeId, Instant)>,
-    says: String,
+    status_message: String,
     status: Status,
     nonces: HashSet<String>,
     refuses: bool,
@@ -63,7 +63,7 @@ struct State {
 
 /// The agent's counters.
 #[derive(Clone, Copy, Debug)]
-pub struct Counts {
+pub struct AgentCounters {
     /// Whether an operator is needed before this node starts.
     pub refuses: bool,
     /// How often it has started MariaDB.
@@ -72,16 +72,16 @@ pub struct Counts {
     pub deaths: u64,
 }
 
-/// Why a node is not let in.
+/// Why a node is not admitted.
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterError {
-    /// It is the wrong one to ask.
+    /// This node is not a member.
     #[error("this node is not in the running cluster")]
     NotAMember,
     /// Its MariaDB does not answer.
     #[error("this node's database does not answer")]
     Database,
-    /// It would not see the new process come.
+    /// The previous process of the node is still a member.
     #[error("the process that ran there before is still counted as a member")]
     StillCounted,
     /// One node joins at a time.
@@ -89,18 +89,18 @@ pub enum RegisterError {
     Busy,
     /// The record could not be made durable.
     #[error("this node cannot write its memory: {0}")]
-    Record(#[from] RecordError),
+    RecordFile(#[from] RecordError),
 }
 
 impl Shared {
-    /// A node that has not looked at anything yet.
+    /// The initial state.
     pub fn new(
         config: Config,
         secret: Secret,
         volume: Volume,
         sql: MySqlPool,
-        client: Client,
-        record: Record,
+        client: PeerClient,
+        record: RecordFile,
     ) -> Self {
         Self {
             config,
@@ -112,11 +112,11 @@ impl Shared {
             copying: tokio::sync::Mutex::default(),
             state: Mutex::new(State {
                 record,
-                data: Data::Empty,
+                data: VolumeState::Empty,
                 stage: Stage::Recovering,
                 promise: None,
                 admitted: None,
-                says: "recovering the position".to_owned(),
+                status_message: "recovering the position".to_owned(),
                 status: Status::new(),
                 nonces: HashSet::new(),
                 refuses: false,
@@ -132,7 +132,7 @@ impl Shared {
         self.state.lock().expect("no panic while locked")
     }
 
-    /// The node, as it tells others.
+    /// The state of the node for its peers.
     pub fn node(&self) -> Node {
         let state = self.state();
         Node {
@@ -145,17 +145,17 @@ impl Shared {
     }
 
     /// The response to a peer.
-    pub fn answer(&self) -> Answer {
-        Answer {
+    pub fn answer(&self) -> PeerStatus {
+        PeerStatus {
             cluster: self.config.cluster.clone(),
             boot: self.boot,
             lacks_space: self.lacks_space(),
-            leaves: self.leaves(),
+            leaves: self.is_leaving(),
             node: self.node(),
         }
     }
 
-    pub fn memory(&self) -> Option<Memory> {
+    pub fn memory(&self) -> Option<ClusterRecord> {
         self.state().record.memory.clone()
     }
 
@@ -168,24 +168,24 @@ impl Shared {
         self.state().stage = stage;
     }
 
-    pub fn set_data(&self, data: Data) {
+    pub fn set_data(&self, data: VolumeState) {
         self.state().data = data;
     }
 
-    /// Says what the node is doing, in the log when it is news and in `/status`. Whether it was news.
-    pub fn says(&self, sentence: &str) -> bool {
+    /// Sets the status message in `/status`. Returns whether it changed.
+    pub fn set_status_message(&self, sentence: &str) -> bool {
         let mut state = self.state();
-        let news = state.says != sentence;
-        sentence.clone_into(&mut state.says);
+        let news = state.status_message != sentence;
+        sentence.clone_into(&mut state.status_message);
         news
     }
 
     /// Whether an operator is needed before this node starts.
-    pub fn set_refuses(&self, refuses: bool) {
+    pub fn set_needs_operator(&self, refuses: bool) {
         self.state().refuses = refuses;
     }
 
-    /// Whether the volume is as good as full.
+    /// Whether the volume is nearly full.
     pub fn lacks_space(&self) -> bool {
         self.state().lacks_space
     }
@@ -196,12 +196,12 @@ impl Shared {
     }
 
     /// Whether it is this node's turn to leave the others.
-    pub fn leaves(&self) -> bool {
+    pub fn is_leaving(&self) -> bool {
         self.state().leaves
     }
 
     /// Whether it is this node's turn to leave the others.
-    pub fn set_leaves(&self, leaves: bool) {
+    pub fn set_leaving(&self, leaves: bool) {
         self.state().leaves = leaves;
     }
 
@@ -216,9 +216,9 @@ impl Shared {
     }
 
     /// The counters for `/metrics`.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> AgentCounters {
         let state = self.state();
-        Counts {
+        AgentCounters {
             refuses: state.refuses,
             starts: state.starts,
             deaths: state.deaths,
@@ -238,15 +238,15 @@ impl Shared {
             "id": node.id,
             "slot": node.slot,
             "stage": node.stage,
-            "says": state.says,
+            "message": state.status_message,
             "data": node.data,
             "memory": node.memory,
             "wsrep": state.status,
         })
     }
 
-    /// Changes the memory, on disk first.
-    pub fn remember(&self, change: impl FnOnce(&mut Option<Memory>)) -> Result<(), RecordError> {
+    /// Changes the cluster record, on disk first.
+    pub fn update_record(&self, change: impl FnOnce(&mut Option<ClusterRecord>)) -> Result<(), RecordError> {
         let mut state = self.state();
         let mut record = state.record.clone();
         change(&mut record.memory);
@@ -257,11 +257,11 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether this question was not asked before.
+    /// Whether the nonce is new.
     pub fn is_new_question(&self, nonce: &str) -> bool {
         let mut state = self.state();
-        if state.nonces.len() >= NONCES {
-            // An old question that comes again now changes nothing that a peer could not ask for at any time.
+        if state.nonces.len() >= MAX_NONCES {
+            // A replayed request could only repeat what a peer may request at any time.
             state.nonces.clear();
         }
         nonce.len() == 32 && state.nonces.insert(nonce.to_owned())
@@ -290,8 +290,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes back a promise that came to nothing, as an answer to a question asked at `asked` shows.
-    pub fn release(&self, asked: Instant, answer: &Answer) {
+    /// Releases a promise if a response to a request sent at `asked` shows that the attempt has ended.
+    pub fn release(&self, asked: Instant, answer: &PeerStatus) {
         let mut state = self.state();
         let void = state.promise.is_some_and(|(promise, made)| {
             made < asked && promise.to == answer.node.id && promise.is_void(answer.node.stage, answer.boot)
@@ -301,12 +301,12 @@ impl Shared {
         }
     }
 
-    /// Forgets every promise: the cluster runs, or an operator decided.
+    /// Releases all promises.
     pub fn forget_promise(&self) {
         self.state().promise = None;
     }
 
-    /// Begins to ask for agreement, unless it has itself agreed to something since.
+    /// Starts a ballot, unless this node has promised to another one.
     pub fn begin_ballot(&self, ballot: u64, forced: bool) -> bool {
         let mut state = self.state();
         if state.promise.is_some() && !forced {
@@ -317,16 +317,16 @@ impl Shared {
         true
     }
 
-    /// Reads the membership from MariaDB and remembers it. Only a node that is in step may: one that is still being
-    /// copied to does not know where the data are.
-    pub async fn look_at_membership(&self) -> Result<(), RegisterError> {
+    /// Reads the membership from MariaDB and records it, if the node is in sync. A joiner does not know which nodes
+    /// have the data.
+    pub async fn update_membership(&self) -> Result<(), RegisterError> {
         let view = tokio::time::timeout(MEMBERSHIP_TIMEOUT, sql::view(&self.sql))
             .await
             .ok()
             .and_then(Result::ok)
             .flatten()
             .ok_or(RegisterError::Database)?;
-        self.remember(|memory| {
+        self.update_record(|memory| {
             let memory = memory.get_or_insert_default();
             memory.saw_view(view.cluster, view.number, &view.members);
             memory.joining = false;
@@ -334,21 +334,21 @@ impl Shared {
         Ok(())
     }
 
-    /// Has the node count in full among the others.
-    pub async fn weigh_in(&self) -> Result<(), RegisterError> {
-        tokio::time::timeout(MEMBERSHIP_TIMEOUT, sql::weigh(&self.sql, WEIGHT_IN_STEP))
+    /// Sets the full quorum weight.
+    pub async fn set_full_weight(&self) -> Result<(), RegisterError> {
+        tokio::time::timeout(MEMBERSHIP_TIMEOUT, sql::set_weight(&self.sql, WEIGHT_IN_STEP))
             .await
             .ok()
             .and_then(Result::ok)
             .ok_or(RegisterError::Database)
     }
 
-    /// Takes note, durably, of a node that is about to join.
-    pub async fn register(&self, newcomer: Registration) -> Result<Memory, RegisterError> {
+    /// Durably records a node that is about to join.
+    pub async fn register(&self, newcomer: Registration) -> Result<ClusterRecord, RegisterError> {
         match self.stage() {
             Stage::Primary => {
-                self.look_at_membership().await?;
-                let counted = |memory: Memory| memory.members.contains_key(&newcomer.id);
+                self.update_membership().await?;
+                let counted = |memory: ClusterRecord| memory.members.contains_key(&newcomer.id);
                 if self.memory().is_some_and(counted) {
                     return Err(RegisterError::StillCounted);
                 }
@@ -357,7 +357,7 @@ impl Shared {
             _ => return Err(RegisterError::NotAMember),
         }
         self.admit(newcomer.id)?;
-        self.remember(|memory| {
+        self.update_record(|memory| {
             if let Some(memory) = memory {
                 memory.expect(newcomer.id, newcomer.slot);
             }
@@ -370,7 +370,7 @@ impl Shared {
         let mut state = self.state();
         let busy = state
             .admitted
-            .is_some_and(|(id, at)| id != newcomer && at.elapsed() < ADMISSION);
+            .is_some_and(|(id, at)| id != newcomer && at.elapsed() < ADMISSION_TIMEOUT);
         if busy {
             return Err(RegisterError::Busy);
         }
@@ -378,13 +378,13 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes note of what a node knew that has left in order.
-    pub async fn hear_farewell(&self, farewell: &Farewell) -> Result<(), RegisterError> {
+    /// Merges the record of a node that has left in order.
+    pub async fn accept_leave_notice(&self, farewell: &LeaveNotice) -> Result<(), RegisterError> {
         if self.stage() != Stage::Primary {
             return Ok(());
         }
-        self.look_at_membership().await?;
-        self.remember(|memory| {
+        self.update_membership().await?;
+        self.update_record(|memory| {
             let Some(memory) = memory else { return };
             for (id, expected) in &farewell.memory.expected {
                 let came = memory.members.contains_key(id) && memory.view.number > expected.since;

@@ -1,8 +1,7 @@
 //! Starts Garage, the object store of the stack, with its secrets from files.
 //!
-//! Garage takes the key of its clients from the environment only, and a stack has its secrets in files. So this reads
-//! them and then becomes Garage: of this program nothing stays, and the environment that anybody can look at, the
-//! container's, has no secret in it.
+//! Garage reads the key of its clients from the environment only. This program reads it from secret files and replaces
+//! itself by Garage (exec), so that the container's configuration has no secret.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -24,9 +23,9 @@ struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Task {
-    /// Serve until SIGTERM. The bucket, and the key that opens it, are made where they are missing.
+    /// Serve until SIGTERM. Creates the bucket and its key if they are missing.
     Run(Bucket),
-    /// Exit with 0 if the server on this machine is well.
+    /// Exit with 0 if the server on this machine is healthy.
     Healthcheck,
 }
 
@@ -46,7 +45,7 @@ struct Bucket {
 fn main() -> anyhow::Result<()> {
     let Arguments { garage, task } = Arguments::parse();
     let mut command = command(&garage, &task)?;
-    // It comes back only if there is no such program.
+    // `exec` returns only on failure.
     Err(command.exec()).with_context(|| format!("cannot start {}", garage.display()))
 }
 

@@ -3,7 +3,7 @@
 use cynic::QueryBuilder;
 use leptos::prelude::*;
 
-use crate::api::{self, ApiError, Code};
+use crate::api::{self, ApiError, ErrorCode};
 use crate::components::byline::RelativeTime;
 use crate::components::heading::Heading;
 use crate::components::photo_grid::PhotoGrid;
@@ -18,7 +18,7 @@ use crate::session::session;
 
 #[derive(cynic::QueryFragment)]
 #[cynic(graphql_type = "Query", variables = "ByUsername")]
-pub(crate) struct Profile {
+pub(crate) struct ProfileByUsername {
     #[arguments(username: $username)]
     user: Option<Person>,
 }
@@ -67,9 +67,9 @@ impl PhotosOf {
         .await?;
         answer
             .user
-            .ok_or(Code::NotFound)?
+            .ok_or(ErrorCode::NotFound)?
             .photos
-            .ok_or_else(|| Code::Unavailable.into())
+            .ok_or_else(|| ErrorCode::Unavailable.into())
     }
 }
 
@@ -80,7 +80,7 @@ pub(crate) fn ProfilePage(username: String) -> impl IntoView {
         let variables = ByUsername {
             username: asked.clone(),
         };
-        async { Ok(api::run(Profile::build(variables)).await?.user) }
+        async { Ok(api::run(ProfileByUsername::build(variables)).await?.user) }
     });
     let waiting = || view! { <div class="profile-head"></div> }.into_any();
     person.show(waiting, move |person| match person {

@@ -3,7 +3,7 @@
 use cynic::{MutationBuilder, QueryBuilder};
 use leptos::prelude::*;
 
-use crate::api::{self, ApiError, Code};
+use crate::api::{self, ApiError, ErrorCode};
 use crate::components::byline::RelativeTime;
 use crate::components::credentials::{LoginForm, new_password_error_message};
 use crate::components::error_card::error_message;
@@ -425,7 +425,9 @@ fn Saved(saved: RwSignal<bool>) -> impl IntoView {
 
 fn wrong_password_message(error: &ApiError) -> Text {
     match error.code {
-        Code::Unauthenticated | Code::Forbidden | Code::InvalidInput => text!(settings.wrong_password),
+        ErrorCode::Unauthenticated | ErrorCode::Forbidden | ErrorCode::InvalidInput => {
+            text!(settings.wrong_password)
+        }
         _ => error_message(error),
     }
 }

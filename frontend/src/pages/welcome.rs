@@ -3,7 +3,7 @@
 use cynic::{MutationBuilder, QueryBuilder};
 use leptos::prelude::*;
 
-use crate::api::{self, ApiError, Code};
+use crate::api::{self, ApiError, ErrorCode};
 use crate::components::error_card::error_message;
 use crate::components::field::{Field, FieldKind, FormSubmission, SendButton, required};
 use crate::components::heading::Heading;
@@ -135,7 +135,7 @@ fn is_username(text: &str) -> bool {
 
 fn username_error_message(error: &ApiError) -> Text {
     match error.code {
-        Code::Conflict => text!(username.refused),
+        ErrorCode::Conflict => text!(username.refused),
         _ => text!(username.error),
     }
 }

@@ -71,7 +71,7 @@ pub(crate) fn day_of(text: &str) -> Option<NaiveDate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::Route;
+    use crate::route::RequestRoute;
 
     #[test]
     fn paths_are_parsed() {
@@ -96,8 +96,8 @@ mod tests {
         let table: Vec<(String, String)> =
             serde_json::from_str(include_str!("../../../frontend/src/routes.json")).unwrap();
         for (path, expected) in table {
-            let shown = match Route::parse(&path) {
-                Route::Page(path) => PageRoute::at(&path),
+            let shown = match RequestRoute::parse(&path) {
+                RequestRoute::Page(path) => PageRoute::at(&path),
                 _ => PageRoute::Nothing,
             };
             let shown = match shown {

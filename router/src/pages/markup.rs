@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::RenderState;
 use crate::bidi::isolated;
-use crate::graph_types::{Comment, HotDay, Nodes, Person, Photo, PhotoImage, Votes};
+use crate::graph_types::{Comment, Connection, HotDay, Photo, PhotoImage, UserSummary, VoteTally};
 use crate::language::Language;
 
 /// Target height of a row of tiles, in pixels.
@@ -24,13 +24,13 @@ const PREVIOUS_ICON: &str = "M14.5 5.5 8 12l6.5 6.5";
 const NEXT_ICON: &str = "M9.5 5.5 16 12l-6.5 6.5";
 
 /// A timeline's page.
-pub(super) struct Timeline<'p> {
+pub(super) struct TimelinePage<'p> {
     pub(super) title: &'p str,
     pub(super) description: &'p str,
     pub(super) ranked: bool,
     /// The day of Hot; `None` on other timelines.
     pub(super) day: Option<Day>,
-    pub(super) page: &'p Nodes<Photo>,
+    pub(super) page: &'p Connection<Photo>,
     /// The path without a query string.
     pub(super) path: &'p str,
     pub(super) archive: &'p [HotDay],
@@ -49,8 +49,8 @@ pub(super) struct Day {
     pub(super) is_named: bool,
 }
 
-pub(super) fn timeline(state: &mut RenderState, timeline: &Timeline<'_>) -> Markup {
-    let Timeline {
+pub(super) fn timeline(state: &mut RenderState, timeline: &TimelinePage<'_>) -> Markup {
+    let TimelinePage {
         title,
         description,
         ranked,
@@ -97,10 +97,10 @@ pub(super) fn timeline(state: &mut RenderState, timeline: &Timeline<'_>) -> Mark
 
 pub(super) fn profile(
     state: &mut RenderState,
-    person: &Person,
+    person: &UserSummary,
     bio: Option<&str>,
     joined_at: DateTime<Utc>,
-    page: &Nodes<Photo>,
+    page: &Connection<Photo>,
 ) -> Markup {
     let language = state.language;
     html! {
@@ -203,7 +203,7 @@ struct GridOptions {
     first_leads: bool,
 }
 
-fn grid(state: &mut RenderState, page: &Nodes<Photo>, path: &str, options: GridOptions) -> Markup {
+fn grid(state: &mut RenderState, page: &Connection<Photo>, path: &str, options: GridOptions) -> Markup {
     let GridOptions {
         ranked,
         first_leads: leads,
@@ -345,9 +345,9 @@ fn picture(image: &PhotoImage, sizes: &str, at: usize) -> Markup {
 }
 
 /// The score with arrows. `frontend/theme.js` stores a pressed arrow for the app.
-fn score(language: Language, votes: Option<&Votes>) -> Markup {
+fn score(language: Language, votes: Option<&VoteTally>) -> Markup {
     html! {
-        @if let Some(Votes { score }) = votes {
+        @if let Some(VoteTally { score }) = votes {
             div.votes {
                 span.vote.vote-up aria-hidden="true" { (icon(UP_ICON)) }
                 span.score { span.visually-hidden { (language.text("vote.score")) " " } (score.to_string().replace('-', "−")) }
@@ -357,7 +357,7 @@ fn score(language: Language, votes: Option<&Votes>) -> Markup {
     }
 }
 
-fn byline(language: Language, author: Option<&Person>) -> Markup {
+fn byline(language: Language, author: Option<&UserSummary>) -> Markup {
     html! {
         @match author {
             Some(author) => a.author href=(author.path()) dir="auto" { (author.display_name) },

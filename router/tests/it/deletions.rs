@@ -1,4 +1,4 @@
-//! Deletions reach every service, also when services are down or killed meanwhile; rows removed by hand are repaired.
+//! Deletions reach every service, also if services are down or killed meanwhile; manually deleted rows are repaired.
 
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ async fn count(system: &System, sql: &str, id: Uuid) -> i64 {
         .unwrap()
 }
 
-/// Changes what is stored behind the services' backs.
+/// Changes rows directly in the database.
 async fn delete_rows(system: &System, sql: &str) {
     let mut admin = MySqlConnection::connect(&system.admin_database_url())
         .await

@@ -1,4 +1,4 @@
-//! Every failure has one of our codes, and tells nothing of how we are built.
+//! Every failure has one of the error codes, and reveals no internals.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Stand-ins for the five services: they remember what they were asked, and answer the same every time.
+//! Fakes of the five services, which record requests and return fixed responses.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -70,7 +70,7 @@ impl Token {
         jsonwebtoken::encode(&self.header, &self.claims, &key()).unwrap()
     }
 
-    /// Signed with HMAC, and what everybody can read as the secret.
+    /// Signed with HMAC and the public key as secret.
     pub(crate) fn signed_with_the_public_key(&self) -> String {
         let mut header = self.header.clone();
         header.alg = Algorithm::HS256;
@@ -142,7 +142,7 @@ impl Fake {
         format!("http://{}", self.address)
     }
 
-    /// All requests so far; the next call tells of later ones only.
+    /// Returns and clears the recorded requests.
     pub(crate) fn take_seen(&self) -> Vec<Seen> {
         std::mem::take(&mut self.seen.lock().unwrap())
     }
@@ -162,7 +162,7 @@ impl Fake {
     }
 }
 
-/// All five.
+/// The five fakes.
 pub(crate) struct Fakes {
     pub(crate) profile: Fake,
     pub(crate) authentication: Fake,

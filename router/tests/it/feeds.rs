@@ -1,4 +1,4 @@
-//! Atom feeds, read back and held against what RFC 4287 says they must have.
+//! Atom feeds, checked against RFC 4287.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! Requests that ended, blocked or fooled the library: the router refuses them, and goes on.
+//! Requests that crashed or blocked the library: the router refuses them and keeps serving.
 
 use std::time::{Duration, Instant};
 

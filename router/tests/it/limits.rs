@@ -1,4 +1,4 @@
-//! Just under each limit passes; one over fails, and says what the limit is.
+//! Requests at each limit pass; one more fails with a message that contains the limit.
 
 use std::fmt::Write as _;
 

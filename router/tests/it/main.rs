@@ -1,5 +1,4 @@
-//! The router from outside: its real binary, in front of services that are simple stand-ins where a test needs to
-//! see or bend what they do, and in front of the real system where the whole is what matters.
+//! Tests of the router's binary, in front of fake services or of the real system.
 
 // The library's layers of services are types inside types.
 #![recursion_limit = "256"]

@@ -1,4 +1,4 @@
-//! Pages with their content in them: what is seen before the app runs.
+//! Server-rendered pages.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::fakes::{Fakes, PHOTO, Token, photo};
 use crate::gateway::{Gateway, code, header};
 
-/// The app's own page, with its places for content.
+/// The app's page with placeholders.
 pub(crate) fn bundle() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let index = concat!(env!("CARGO_MANIFEST_DIR"), "/../frontend/index.html");
@@ -25,7 +25,7 @@ async fn gateway(fakes: &Fakes, app: &TempDir, flags: &[(&str, &str)]) -> Gatewa
     Gateway::start_with(fakes, &[&app, flags].concat()).await
 }
 
-/// A page, after the one before is no longer kept.
+/// A page, after the cached one has expired.
 async fn fresh(gateway: &Gateway, path: &str) -> (u16, String) {
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let answer = gateway.get(path).send().await.unwrap();
@@ -72,7 +72,10 @@ async fn each_page_embeds_the_first_responses() {
         (
             "/@ada",
             "Ada",
-            vec![("Profile", json!({ "username": "ada" })), ("PhotosOf", of_ada)],
+            vec![
+                ("ProfileByUsername", json!({ "username": "ada" })),
+                ("PhotosOf", of_ada),
+            ],
         ),
         (
             &format!("/p/{PHOTO}"),

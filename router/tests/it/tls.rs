@@ -1,4 +1,4 @@
-//! https: real handshakes with a router that has a certificate.
+//! TLS: handshakes with a router that has a certificate.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -53,7 +53,7 @@ impl Files {
     }
 }
 
-/// A certificate that signed itself, and its key, as PEM.
+/// A self-signed certificate and its key, as PEM.
 struct Pair {
     certificate: String,
     der: Vec<u8>,
@@ -75,8 +75,7 @@ impl Pair {
     }
 }
 
-/// A client that believes these certificates and no other, goes to `router` for the name in them, and lets it send no
-/// more at once than most clients do.
+/// A client that trusts only these certificates, connects to `router`, and has common HTTP/2 window sizes.
 fn browser(pairs: &[&Pair], router: SocketAddr) -> Client {
     let trusted = pairs
         .iter()

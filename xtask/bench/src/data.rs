@@ -12,7 +12,7 @@ use uuid::{Builder, Uuid};
 /// Photos per author, about as in a club where everybody posts.
 const PHOTOS_PER_AUTHOR: usize = 20;
 /// Rows in one statement.
-const BATCH: usize = 500;
+const ROWS_PER_INSERT: usize = 500;
 
 struct Photo {
     id: Uuid,
@@ -84,11 +84,11 @@ async fn connect(server: &str, schema: &str) -> Result<MySqlConnection> {
 /// Accounts without a usable password; without them the reconcilers would remove everything else.
 async fn accounts(server: &str, authors: &[Uuid], created_at: DateTime<Utc>) -> Result<()> {
     let mut connection = connect(server, "authentication").await?;
-    for (batch, part) in authors.chunks(BATCH).enumerate() {
+    for (batch, part) in authors.chunks(ROWS_PER_INSERT).enumerate() {
         let mut insert =
             QueryBuilder::new("INSERT INTO account (id, email, email_folded, password_hash, created_at) ");
         insert.push_values(part.iter().enumerate(), |mut row, (number, author)| {
-            let email = format!("author-{}@bench.example", batch * BATCH + number);
+            let email = format!("author-{}@bench.example", batch * ROWS_PER_INSERT + number);
             row.push_bind(author)
                 .push_bind(email.clone())
                 .push_bind(email)
@@ -102,11 +102,11 @@ async fn accounts(server: &str, authors: &[Uuid], created_at: DateTime<Utc>) -> 
 
 async fn profiles(server: &str, authors: &[Uuid], joined_at: DateTime<Utc>) -> Result<()> {
     let mut connection = connect(server, "profile").await?;
-    for (batch, part) in authors.chunks(BATCH).enumerate() {
+    for (batch, part) in authors.chunks(ROWS_PER_INSERT).enumerate() {
         let mut insert =
             QueryBuilder::new("INSERT INTO profile (id, username, display_name, bio, joined_at) ");
         insert.push_values(part.iter().enumerate(), |mut row, (number, author)| {
-            let number = batch * BATCH + number;
+            let number = batch * ROWS_PER_INSERT + number;
             row.push_bind(author)
                 .push_bind(format!("author-{number}"))
                 .push_bind(format!("Author {number}"))
@@ -120,7 +120,7 @@ async fn profiles(server: &str, authors: &[Uuid], joined_at: DateTime<Utc>) -> R
 
 async fn published(server: &str, photos: &[Photo]) -> Result<()> {
     let mut connection = connect(server, "photo").await?;
-    for part in photos.chunks(BATCH) {
+    for part in photos.chunks(ROWS_PER_INSERT) {
         let mut insert = QueryBuilder::new(
             "INSERT INTO photo (id, author_id, file_key, title, alt_text, width, height, placeholder, published_at, hot_day) ",
         );
@@ -143,7 +143,7 @@ async fn published(server: &str, photos: &[Photo]) -> Result<()> {
 
 async fn votes(server: &str, photos: &[Photo], voters: &[Uuid]) -> Result<()> {
     let mut connection = connect(server, "vote").await?;
-    for part in photos.chunks(BATCH) {
+    for part in photos.chunks(ROWS_PER_INSERT) {
         let mut insert = QueryBuilder::new(
             "INSERT INTO photo_score (photo_id, author_id, published_at, hot_day, up, down) ",
         );
@@ -169,7 +169,7 @@ async fn votes(server: &str, photos: &[Photo], voters: &[Uuid]) -> Result<()> {
                     .map(|(value, voter)| (photo.id, *voter, value, photo.published_at))
             })
             .collect();
-        for part in ledger.chunks(BATCH) {
+        for part in ledger.chunks(ROWS_PER_INSERT) {
             let mut insert = QueryBuilder::new("INSERT INTO vote (photo_id, user_id, value, cast_at) ");
             insert.push_values(part, |mut row, (photo, voter, value, at)| {
                 row.push_bind(photo)
@@ -186,7 +186,7 @@ async fn votes(server: &str, photos: &[Photo], voters: &[Uuid]) -> Result<()> {
 /// From none to six under each photo.
 async fn comments(server: &str, photos: &[Photo], authors: &[Uuid], random: &mut StdRng) -> Result<()> {
     let mut connection = connect(server, "comment").await?;
-    for part in photos.chunks(BATCH) {
+    for part in photos.chunks(ROWS_PER_INSERT) {
         let mut insert = QueryBuilder::new("INSERT INTO known_photo (id, author_id, published_at) ");
         insert.push_values(part, |mut row, photo| {
             row.push_bind(photo.id)
@@ -207,7 +207,7 @@ async fn comments(server: &str, photos: &[Photo], authors: &[Uuid], random: &mut
                 ));
             }
         }
-        for part in remarks.chunks(BATCH) {
+        for part in remarks.chunks(ROWS_PER_INSERT) {
             let mut insert =
                 QueryBuilder::new("INSERT INTO comment (id, photo_id, author_id, body, created_at) ");
             insert.push_values(part, |mut row, (id, photo, author, at)| {

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::data;
 use crate::load::{at, measure};
-use crate::page::{Page, check, is_whole, operation};
+use crate::page::{PageLoad, check, is_whole, operation};
 
 /// How much of the peak is still served to a crowd.
 const GOODPUT: f64 = 0.9;
@@ -24,7 +24,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// The longest time until a refusal.
 const LONGEST_REFUSAL: Duration = Duration::from_secs(1);
 /// The timeout of a client, as of the app.
-const PATIENCE: Duration = Duration::from_secs(10);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The clients that measure the peak.
 const CONNECTIONS: usize = 16;
 /// So many may wait at once; more means that nothing is answered any more.
@@ -64,7 +64,7 @@ async fn overload(system: &System, arguments: &Arguments) -> Result<()> {
     let time = Duration::from_secs(arguments.seconds);
     let mut pages = Vec::new();
     for _ in 0..CONNECTIONS {
-        pages.push(Page::connect(&authority, &operation).await?);
+        pages.push(PageLoad::connect(&authority, &operation).await?);
     }
     let peak = measure(pages, Duration::from_secs(5), time).await?;
     println!(
@@ -139,7 +139,7 @@ struct Crowd {
     authority: String,
     operation: String,
     /// Idle connections.
-    idle: Mutex<Vec<Page>>,
+    idle: Mutex<Vec<PageLoad>>,
 }
 
 /// The outcome of one request.
@@ -190,14 +190,14 @@ impl Crowd {
 
     async fn ask_once(&self) -> Outcome {
         let began = Instant::now();
-        match tokio::time::timeout(PATIENCE, self.fetch()).await {
+        match tokio::time::timeout(RESPONSE_TIMEOUT, self.fetch()).await {
             Ok(Ok((StatusCode::OK, body))) if is_whole(&body) => Outcome::Whole(began.elapsed()),
             Ok(Ok((_, body))) if is_refusal(&body) => Outcome::TurnedAway(began.elapsed()),
             Ok(Ok((status, body))) => {
                 Outcome::Broken(format!("{status}: {}", String::from_utf8_lossy(&body)))
             }
             Ok(Err(error)) => Outcome::Broken(format!("{error:#}")),
-            Err(_) => Outcome::Broken(format!("nothing within {PATIENCE:?}")),
+            Err(_) => Outcome::Broken(format!("nothing within {RESPONSE_TIMEOUT:?}")),
         }
     }
 
@@ -205,7 +205,7 @@ impl Crowd {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut page = match idle {
             Some(page) => page,
-            None => Page::connect(&self.authority, &self.operation).await?,
+            None => PageLoad::connect(&self.authority, &self.operation).await?,
         };
         let answer = page.ask().await?;
         self.idle

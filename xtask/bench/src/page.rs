@@ -23,13 +23,13 @@ pub(crate) fn operation() -> Result<String> {
 }
 
 /// One connection to the router, as a browser would keep it open.
-pub(crate) struct Page {
+pub(crate) struct PageLoad {
     sender: SendRequest<Full<Bytes>>,
     authority: String,
     body: Bytes,
 }
 
-impl Page {
+impl PageLoad {
     pub(crate) async fn connect(authority: &str, operation: &str) -> Result<Self> {
         let port = authority
             .rsplit(':')
@@ -76,7 +76,7 @@ pub(crate) fn is_whole(body: &[u8]) -> bool {
     body.starts_with(b"{\"data\":{") && body.ends_with(b"}}")
 }
 
-impl Client for Page {
+impl Client for PageLoad {
     async fn once(&mut self) -> Result<()> {
         let body = self.fetch().await?;
         ensure!(is_whole(&body), "{}", String::from_utf8_lossy(&body));
@@ -86,7 +86,7 @@ impl Client for Page {
 
 /// Looks at one page closely, so that a page with holes is not measured as a fast one.
 pub(crate) async fn check(authority: &str, operation: &str) -> Result<()> {
-    let page: Value = serde_json::from_slice(&Page::connect(authority, operation).await?.fetch().await?)?;
+    let page: Value = serde_json::from_slice(&PageLoad::connect(authority, operation).await?.fetch().await?)?;
     ensure!(page.get("errors").is_none(), "the page has errors: {page}");
     let nodes = page["data"]["latestPhotos"]["nodes"]
         .as_array()

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use harness::system::System;
 
 use crate::load::{Round, measure};
-use crate::page::{Page, check, operation};
+use crate::page::{PageLoad, check, operation};
 use crate::{data, sql};
 
 /// The required share of the rate of the bare statements.
@@ -55,7 +55,7 @@ async fn compare(system: &System, arguments: &Arguments) -> Result<()> {
         let warm_up = Duration::from_secs(if round == 1 { 5 } else { 2 });
         let mut pages = Vec::new();
         for _ in 0..arguments.connections {
-            pages.push(Page::connect(&authority, &operation).await?);
+            pages.push(PageLoad::connect(&authority, &operation).await?);
         }
         let page = measure(pages, warm_up, time).await?;
         let mut statements = Vec::new();

@@ -1,8 +1,7 @@
 //! `./dev budget`: the cost of a first visit, against fixed limits.
 //!
 //! Two parts: the sizes of the bundled files, and the behaviour of the page on a slow phone, measured by Lighthouse
-//! with Debian's Chromium, on a seeded copy of the site that is started for it and kept in cargo's target folder, so
-//! that the next time finds it filled.
+//! with Debian's Chromium, on a seeded copy of the site, which is kept in cargo's target folder for the next run.
 
 use std::fs;
 use std::path::Path;
@@ -18,20 +17,20 @@ use serde_json::Value;
 use xtask::tools::{npm_tool, run, say};
 
 const KB: f64 = 1024.0;
-/// Over the wire, compressed with brotli.
+/// Transfer size, compressed with brotli.
 const WASM_KB: f64 = 220.0;
 const SCRIPT_KB: f64 = 10.0;
 const STYLE_KB: f64 = 14.0;
-/// All images that lie in the first viewport of a phone, at least in part.
+/// All images in the first viewport of a phone.
 const FIRST_IMAGES_KB: f64 = 350.0;
 
 const LCP_SECONDS: f64 = 2.0;
 const SHIFT: f64 = 0.02;
 
-/// One visit says little on a machine that does other things too: the middle of three counts.
+/// The median of three visits counts, because other processes disturb single ones.
 const RUNS: usize = 3;
 
-/// Root or a container has no sandbox; the rest keeps Chromium from calling home while it is measured.
+/// Root and containers have no sandbox; the other flags disable background requests of Chromium.
 const CHROMIUM: &str = "--headless=new --no-sandbox --disable-dev-shm-usage --disable-gpu --disable-quic \
     --no-first-run --disable-background-networking --disable-component-update --disable-sync";
 
@@ -42,7 +41,7 @@ struct Arguments {
     /// Checks only the sizes of what is bundled, which takes no browser.
     #[arg(long, conflicts_with = "release")]
     sizes: bool,
-    /// Measures services that were built for speed, as a deployment has them. They take much longer to compile.
+    /// Measures release builds of the services, which take much longer to compile.
     #[arg(long)]
     release: bool,
 }
@@ -61,7 +60,7 @@ async fn budget(arguments: Arguments) -> Result<()> {
     let visits = visit(arguments.release).await?;
     add_visits(&mut table, &visits);
     table.print();
-    // The median decides; what single visits lost points for tells why it missed.
+    // The median decides; the lost points of single visits explain why.
     if !table.missed.is_empty() {
         let complaints = visits.iter().flat_map(|visit| &visit.complaints);
         table.missed.extend(complaints.cloned());
@@ -79,7 +78,7 @@ fn sizes() -> Result<()> {
 
 // Sizes
 
-/// A file that browsers load, and when.
+/// A file that browsers load.
 struct Asset {
     name: String,
     /// Whether the page needs it before it can do anything.
@@ -140,7 +139,7 @@ fn assets(bundle: &Path) -> Result<Vec<Asset>> {
     for entry in fs::read_dir(&folder)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         let compressed = folder.join(format!("{name}.br"));
-        // Files without a compressed twin are twins themselves.
+        // Files without a compressed version are compressed versions themselves.
         if let Ok(compressed) = fs::metadata(compressed) {
             assets.push(Asset {
                 initial: page.contains(&name) || is_the_app(&name),

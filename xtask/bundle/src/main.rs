@@ -1,9 +1,8 @@
 //! `./dev bundle`: the app and the playground, as the files that the router serves.
 //!
-//! The steps are plain: compile to WebAssembly, split off the parts that load when they are asked for, let
-//! wasm-bindgen (a library as the splitter is, so that their releases are the lock file's) write the glue,
-//! shrink with wasm-opt and esbuild, name each file after its content, and compress once so that serving
-//! costs nothing.
+//! The steps are plain: compile to WebAssembly, split off the parts that load when they are asked for, generate the
+//! glue with wasm-bindgen (a library, like the splitter, so that Cargo.lock pins both), shrink with wasm-opt and
+//! esbuild, name each file by its content hash, and precompress all files.
 
 mod stamp;
 
@@ -34,10 +33,10 @@ const WASM_FEATURES: [&str; 6] = [
     "--enable-sign-ext",
 ];
 
-/// In the development bundle: what it was made from.
+/// In the development bundle: the hash of its inputs.
 const VERSION: &str = "bundle-version.txt";
 
-/// In the development bundle: reloads the page when there is another one.
+/// In the development bundle: reloads the page when the bundle changes.
 const RELOAD: &str = "
 let version;
 setInterval(async () => {
@@ -66,9 +65,9 @@ struct Arguments {
 /// How the app is built.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// Small before fast.
+    /// Optimised for size.
     Release,
-    /// Fast to build, and reloaded by itself.
+    /// Fast to build, with automatic reload.
     Development,
 }
 
@@ -204,7 +203,7 @@ fn split_wasm(wasm: &Path, glue: &Path) -> Result<Vec<PathBuf>> {
     Ok(split.split_modules)
 }
 
-/// Shrinks the parts, and lets the loader know them by the names that they are served under.
+/// Shrinks the parts, and updates their names in the loader.
 fn name_parts(mode: Mode, parts: &[PathBuf], glue: &Path, assets: &Path) -> Result<()> {
     let loader = glue.join(LOADER);
     let mut script = fs::read_to_string(&loader).context("could not read the loader of the parts")?;
@@ -263,7 +262,7 @@ fn bundle_script(mode: Mode, frontend: &Path, glue: &Path, wasm_url: &str) -> Re
     output("esbuild (script)", &mut esbuild)
 }
 
-/// A script that runs before the page is painted, and waits for nothing.
+/// A script that runs before the first paint.
 fn bundle_theme(frontend: &Path) -> Result<Vec<u8>> {
     let mut esbuild = npm_tool("esbuild")?;
     esbuild
@@ -280,7 +279,7 @@ fn bundle_style(frontend: &Path) -> Result<Vec<u8>> {
     output("esbuild (style)", &mut esbuild)
 }
 
-/// Writes a file under a name that changes with its content, and answers its URL.
+/// Writes a file under a name with its content hash, and returns its URL.
 fn store(assets: &Path, stem: &str, extension: &str, bytes: &[u8]) -> Result<String> {
     let name = format!("{stem}-{}.{extension}", content_hash(bytes));
     fs::write(assets.join(&name), bytes)?;
@@ -299,7 +298,7 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Puts a finished folder in place of the one before it.
+/// Replaces a folder by a finished one.
 fn replace_folder(new: &Path, place: &Path) -> Result<()> {
     if place.exists() {
         fs::remove_dir_all(place)?;
@@ -350,7 +349,7 @@ fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(writer.finish()?)
 }
 
-/// Says how much a visitor's browser loads.
+/// Prints the transfer sizes.
 fn report(assets: &Path) -> Result<()> {
     for extension in ["wasm", "js", "css"] {
         let suffix = format!(".{extension}.br");

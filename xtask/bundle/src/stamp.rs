@@ -1,4 +1,4 @@
-//! Notices what has not changed since the last build.
+//! Detects unchanged inputs since the last build.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ fn digest(paths: &[PathBuf]) -> Result<String> {
     Ok(hex(&hash.finalize()))
 }
 
-/// A short name for some bytes, for a file that may be cached for ever.
+/// A short content hash for names of immutable files.
 pub(crate) fn content_hash(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))[..12].to_owned()
 }
@@ -50,7 +50,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Remembers what something was made from, so that it is not made again from the same.
+/// A stamp file with the hash of the inputs, so that unchanged outputs are not built again.
 pub(crate) struct Stamp {
     file: PathBuf,
     /// Of the inputs.
@@ -58,7 +58,7 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp lies beside `made`, never in it: `made` may be served to the world.
+    /// The stamp is beside `made`, not in it, because `made` may be published.
     pub(crate) fn new(made: &Path, inputs: &[PathBuf]) -> Result<Self> {
         let mut name = made.as_os_str().to_owned();
         name.push(".made-from");

@@ -1,4 +1,4 @@
-//! Mistakes that are made on purpose. Where the audit does not notice them, it proves nothing.
+//! Negative controls: deliberate defects that the audit must detect.
 
 use std::fs;
 use std::process::Stdio;
@@ -10,7 +10,7 @@ use sqlx::{MySqlPool, Row as _};
 
 use crate::nodes;
 
-/// The deliberate mistakes.
+/// The negative controls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Control {
     /// Counters are read and then written, on a healthy cluster.
@@ -30,7 +30,7 @@ impl Control {
         }
     }
 
-    pub(crate) fn says(self) -> &'static str {
+    pub(crate) fn description(self) -> &'static str {
         match self {
             Self::Rmw => "counters read and then written, on a healthy cluster",
             Self::Flush0 => "innodb_flush_log_at_trx_commit = 0 (and a flush a minute), all nodes killed",
@@ -39,8 +39,8 @@ impl Control {
     }
 }
 
-/// Has the nodes acknowledge commits that are not on disk, and write them less often than every second: three nodes
-/// seldom miss the same ones else.
+/// Makes the nodes acknowledge commits before they are on disk, and flush rarely, so that all three lose the same
+/// commits.
 pub(crate) async fn flush_lazily(pools: &[MySqlPool]) -> Result<()> {
     for pool in pools {
         for statement in [
@@ -53,16 +53,16 @@ pub(crate) async fn flush_lazily(pools: &[MySqlPool]) -> Result<()> {
     Ok(())
 }
 
-/// How long the node that becomes stale is away while the others go on.
-const AWAY: Duration = Duration::from_secs(4);
-const START: Duration = Duration::from_secs(90);
+/// How long the stale node is down while the others continue.
+const STALE_NODE_ABSENCE: Duration = Duration::from_secs(4);
+const NAIVE_START_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Kills the nodes for good, the first one earlier, and starts their MariaDB naively: without recovering positions, the
 /// first node first.
 pub(crate) async fn restart_plainly(cluster: &Cluster) -> Result<()> {
     let databases = Cluster::databases();
     cluster.kill_for_good(&databases[..1]).await?;
-    tokio::time::sleep(AWAY).await;
+    tokio::time::sleep(STALE_NODE_ABSENCE).await;
     cluster.kill_for_good(&databases[1..]).await?;
     let state = cluster.volume(1).join("data/grastate.dat");
     let text = fs::read_to_string(&state)?.replace("safe_to_bootstrap: 0", "safe_to_bootstrap: 1");
@@ -72,14 +72,14 @@ pub(crate) async fn restart_plainly(cluster: &Cluster) -> Result<()> {
         1,
         &["--wsrep-new-cluster", "--wsrep-cluster-address=gcomm://"],
     )?;
-    wait_until_synced(cluster, 1, 1, START).await?;
+    wait_until_synced(cluster, 1, 1, NAIVE_START_TIMEOUT).await?;
     let all = format!(
         "--wsrep-cluster-address=gcomm://{}",
         cluster.network().addresses().join(",")
     );
     for slot in 2..=NODES {
         start_server(cluster, slot, &[&all])?;
-        wait_until_synced(cluster, slot, slot, START).await?;
+        wait_until_synced(cluster, slot, slot, NAIVE_START_TIMEOUT).await?;
     }
     Ok(())
 }

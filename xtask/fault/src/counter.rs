@@ -1,5 +1,5 @@
-//! The harness's own writers, one at each node: they count. With a plain `UPDATE … + 1` nothing may be lost; reading and
-//! then writing loses counts on a healthy cluster, which the audit has to notice.
+//! Writers of the harness, one per node, which increment counters. `UPDATE … + 1` must lose nothing; read-then-write
+//! loses updates on a healthy cluster, which the audit must detect.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -11,24 +11,24 @@ use sqlx::{MySqlPool, Row as _};
 use tokio::task::JoinHandle;
 
 use crate::history::{Operation, Outcome};
-use crate::people::World;
+use crate::people::SharedState;
 
-/// Few, so that writers meet.
+/// Few, so that writers conflict.
 pub(crate) const COUNTERS: u32 = 3;
-const PAUSE: Duration = Duration::from_millis(15);
-const PATIENCE: Duration = Duration::from_secs(5);
+const COUNT_PAUSE: Duration = Duration::from_millis(15);
+const COUNT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a writer counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Manner {
+pub(crate) enum CounterMode {
     InOneStatement,
     ReadThenWrite,
-    /// In one statement, and each writer its own counter: none is refused because another node was first. A refusal
-    /// makes every node write its log, also where commits do not.
+    /// In one statement, each writer with its own counter, so that no conflicts occur. A conflict would flush the logs
+    /// of all nodes.
     Apart,
 }
 
-/// Makes the table, on any node.
+/// Creates the table.
 pub(crate) async fn prepare(pool: &MySqlPool) -> Result<()> {
     for statement in [
         "CREATE DATABASE IF NOT EXISTS fault_audit",
@@ -49,38 +49,43 @@ pub(crate) async fn prepare(pool: &MySqlPool) -> Result<()> {
 }
 
 /// A writer at one node, until the world says that it is over.
-pub(crate) fn start(world: Arc<World>, pool: MySqlPool, node: u32, manner: Manner) -> JoinHandle<()> {
+pub(crate) fn start(
+    shared: Arc<SharedState>,
+    pool: MySqlPool,
+    node: u32,
+    mode: CounterMode,
+) -> JoinHandle<()> {
     tokio::spawn(async move {
-        while !world.is_over() {
-            let counter = match manner {
-                Manner::Apart => node,
+        while !shared.is_over() {
+            let counter = match mode {
+                CounterMode::Apart => node,
                 _ => rand::rng().random_range(1..=COUNTERS),
             };
             let operation = Operation::Increment { counter, node };
-            let number = world
+            let number = shared
                 .history
                 .invoke(&format!("counter at db-{node}"), operation.clone());
-            let answer = tokio::time::timeout(PATIENCE, count(&pool, counter, manner)).await;
+            let answer = tokio::time::timeout(COUNT_TIMEOUT, count(&pool, counter, mode)).await;
             let outcome = match answer {
                 Ok(Ok(())) => Outcome::Ok,
                 Ok(Err(error)) => judge(&error),
                 Err(_) => Outcome::Unknown("no answer in time".to_owned()),
             };
-            world.history.complete(number, operation, outcome);
-            tokio::time::sleep(PAUSE).await;
+            shared.history.complete(number, operation, outcome);
+            tokio::time::sleep(COUNT_PAUSE).await;
         }
     })
 }
 
-async fn count(pool: &MySqlPool, counter: u32, manner: Manner) -> Result<(), sqlx::Error> {
-    match manner {
-        Manner::InOneStatement | Manner::Apart => {
+async fn count(pool: &MySqlPool, counter: u32, mode: CounterMode) -> Result<(), sqlx::Error> {
+    match mode {
+        CounterMode::InOneStatement | CounterMode::Apart => {
             sqlx::query("UPDATE fault_audit.counter SET value = value + 1 WHERE id = ?")
                 .bind(counter)
                 .execute(pool)
                 .await?;
         }
-        Manner::ReadThenWrite => {
+        CounterMode::ReadThenWrite => {
             let row = sqlx::query("SELECT value FROM fault_audit.counter WHERE id = ?")
                 .bind(counter)
                 .fetch_one(pool)

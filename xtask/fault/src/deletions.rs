@@ -1,5 +1,4 @@
-//! How long it takes until a deleted photo is gone everywhere: known to be deleted to every service, without votes,
-//! comments and files.
+//! Measures how long it takes until a deleted photo is removed from all services, with its votes, comments and files.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,11 +10,11 @@ use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
 use crate::audit::{folder, is_in_use};
-use crate::people::World;
+use crate::people::SharedState;
 
-const LOOK: Duration = Duration::from_millis(100);
-/// The audit finds what is not gone by then.
-const LIMIT: Duration = Duration::from_secs(120);
+const DELETION_POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// Timeout; the audit reports the rest.
+const DELETION_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// One deletion, from its acknowledgement on.
 #[derive(Clone, Copy, Debug)]
@@ -26,43 +25,43 @@ pub(crate) struct Gone {
 
 /// Watches every deletion of a run.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct DeletionWatch {
     task: JoinHandle<()>,
     gone: Arc<Mutex<Vec<Gone>>>,
 }
 
-impl Watch {
-    pub(crate) fn start(world: Arc<World>, pools: Vec<MySqlPool>, objects: PathBuf) -> Self {
+impl DeletionWatch {
+    pub(crate) fn start(shared: Arc<SharedState>, pools: Vec<MySqlPool>, objects: PathBuf) -> Self {
         let gone = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&gone);
         let task = tokio::spawn(async move {
             let mut watched = JoinSet::new();
             loop {
-                for (photo, key, acknowledged) in world.take_deleted() {
+                for (photo, key, acknowledged) in shared.take_deleted() {
                     let (pools, folder, seen) = (pools.clone(), folder(&objects, key), Arc::clone(&seen));
                     watched.spawn(async move {
-                        while acknowledged.elapsed() < LIMIT {
+                        while acknowledged.elapsed() < DELETION_TIMEOUT {
                             if !is_in_use(&folder) && is_gone(&pools, photo).await {
                                 let took = acknowledged.elapsed();
                                 let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
                                 seen.push(Gone { acknowledged, took });
                                 return;
                             }
-                            tokio::time::sleep(LOOK).await;
+                            tokio::time::sleep(DELETION_POLL_INTERVAL).await;
                         }
                     });
                 }
                 while watched.try_join_next().is_some() {}
-                if world.is_over() && watched.is_empty() {
+                if shared.is_over() && watched.is_empty() {
                     return;
                 }
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(DELETION_POLL_INTERVAL).await;
             }
         });
         Self { task, gone }
     }
 
-    /// All of them, once the world is over.
+    /// Returns all deletions at the end of the load.
     pub(crate) async fn finish(self) -> Result<Vec<Gone>> {
         self.task.await?;
         let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -70,7 +69,7 @@ impl Watch {
     }
 }
 
-/// Whether any node that answers says so.
+/// Whether any node reports the deletion as complete.
 async fn is_gone(pools: &[MySqlPool], photo: Uuid) -> bool {
     const GONE: &str = "SELECT (SELECT COUNT(*) FROM photo.photo WHERE id = ?) = 0
         AND (SELECT COUNT(*) FROM vote.photo_score WHERE photo_id = ? AND deleted_at IS NOT NULL) = 1

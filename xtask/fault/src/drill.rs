@@ -1,5 +1,5 @@
-//! `./dev drill`: a site is backed up while people use it, then everything of it is destroyed at once, and it is
-//! restored from the backup alone.
+//! `./dev drill`, the restore drill: backs up a site under load, destroys it, restores it from the backup, and reports
+//! RPO and RTO.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -14,33 +14,33 @@ use harness::cluster::{Cluster, NODES, Options};
 use harness::workspace;
 
 use crate::audit::{Auditor, Finding, wait_for_quiet};
-use crate::counter::{self, Manner};
+use crate::counter::{self, CounterMode};
 use crate::history::{History, Outcome, Record};
 use crate::nodes;
-use crate::people::{Person, World};
-use crate::site::Site;
+use crate::people::{SharedState, SimulatedUser};
+use crate::site::SiteClient;
 
-const LONG: Duration = Duration::from_secs(120);
-/// The goals.
-const MAY_BE_LOST: f64 = 60.0;
-const MAY_TAKE: f64 = 15.0 * 60.0;
+const DRILL_STEP_TIMEOUT: Duration = Duration::from_secs(120);
+/// The goals in seconds.
+const MAX_RPO_SECONDS: f64 = 60.0;
+const MAX_RTO_SECONDS: f64 = 15.0 * 60.0;
 /// Files of a photo that was published or deleted so shortly before the end come back without a row, and the photo
 /// service's reconciler removes them: a file is in the backup before its row is, and a removal is noted there after it.
-const FILES_COME_BACK: f64 = 120.0;
+const MAX_ORPHANED_FILE_AGE: f64 = 120.0;
 
-/// Loads a site, backs it up, destroys it, restores it, and says what was lost and how long it took. Needs root.
+/// Restore drill: backs up a site under load, destroys it, restores it, and reports RPO and RTO. Needs root.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The seed of what people do. Any by default.
+    /// The seed of the users' actions. Random by default.
     #[arg(long)]
     seed: Option<u64>,
-    /// How many people use the site.
+    /// Number of simulated users.
     #[arg(long, default_value_t = 8)]
     people: u64,
-    /// For how many seconds they go on after the full backup.
+    /// Seconds of load after the full backup.
     #[arg(long, default_value_t = 40)]
     seconds: u64,
-    /// Where data, backups and logs are kept. A temporary folder by default.
+    /// The folder of data, backups and logs. Temporary by default.
     #[arg(long)]
     data: Option<PathBuf>,
 }
@@ -62,8 +62,8 @@ pub(crate) async fn drill(arguments: &Arguments) -> Result<()> {
 struct Drill {
     cluster: Cluster,
     backup: Option<Child>,
-    world: Arc<World>,
-    people: Vec<tokio::task::JoinHandle<Person>>,
+    shared: Arc<SharedState>,
+    people: Vec<tokio::task::JoinHandle<SimulatedUser>>,
     /// The history's clock at a moment of the calendar's.
     clock: (f64, DateTime<Utc>),
 }
@@ -100,20 +100,25 @@ impl Drill {
         counter::prepare(&pools[0]).await?;
         let history = History::new(&folder.join("history.jsonl"))?;
         let clock = (history.now(), Utc::now());
-        let world = Arc::new(World::new(Site::new(cluster.base_url())?, history));
+        let shared = Arc::new(SharedState::new(SiteClient::new(cluster.base_url())?, history));
         for (node, pool) in (1..).zip(&pools) {
-            counter::start(Arc::clone(&world), pool.clone(), node, Manner::InOneStatement);
+            counter::start(
+                Arc::clone(&shared),
+                pool.clone(),
+                node,
+                CounterMode::InOneStatement,
+            );
         }
         let people = (1..=people)
             .map(|number| {
                 let seed = seed.wrapping_mul(1_000).wrapping_add(number);
-                Person::new(&world, format!("p{number}-s{seed}"), seed).start()
+                SimulatedUser::new(&shared, format!("p{number}-s{seed}"), seed).start()
             })
             .collect();
         Ok(Self {
             cluster,
             backup: None,
-            world,
+            shared,
             people,
             clock,
         })
@@ -145,15 +150,18 @@ impl Drill {
         Ok(command)
     }
 
-    /// People use the site; it is backed up meanwhile, and the node that the logs come from dies once.
+    /// Runs the load and the backup, and kills the node that ships the logs once.
     async fn load(&mut self, arguments: &Arguments) -> Result<()> {
         tokio::time::sleep(Duration::from_secs(10)).await;
         let log = File::create(self.cluster.data_dir().join("logs/backup.log"))?;
         self.backup = Some(self.program("run")?.stderr(log).spawn()?);
         let began = Instant::now();
         while !self.program("list")?.output()?.status.success() {
-            if began.elapsed() > LONG {
-                bail!("no full backup was made within {} s", LONG.as_secs());
+            if began.elapsed() > DRILL_STEP_TIMEOUT {
+                bail!(
+                    "no full backup was made within {} s",
+                    DRILL_STEP_TIMEOUT.as_secs()
+                );
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -169,20 +177,20 @@ impl Drill {
         Ok(())
     }
 
-    /// Everything ends at once, in the middle of what people do: processes, volumes, the object store.
+    /// Destroys all processes, volumes and the object store during the load.
     async fn destroy(&mut self) -> Result<End> {
         let mut parts = self.cluster.site();
         parts.extend(Cluster::databases());
         parts.push("objects".to_owned());
         let at = Instant::now();
-        let seconds = self.world.history.now();
+        let seconds = self.shared.history.now();
         let killed = self.cluster.kill_for_good(&parts).await;
         if let Some(mut backup) = self.backup.take() {
             backup.kill()?;
             backup.wait()?;
         }
         killed?;
-        self.world.stop.store(true, Ordering::Relaxed);
+        self.shared.stop.store(true, Ordering::Relaxed);
         for person in self.people.drain(..) {
             person.await?;
         }
@@ -197,11 +205,11 @@ impl Drill {
         Ok(End {
             at,
             seconds,
-            records: self.world.history.records(),
+            records: self.shared.history.records(),
         })
     }
 
-    /// One node from the backup, the site on it, and then the other nodes.
+    /// Restores one node, starts the site on it, and then the other nodes.
     async fn restore(&self) -> Result<Times> {
         let began = Instant::now();
         self.cluster.start_parts(&["objects".to_owned()])?;
@@ -217,10 +225,10 @@ impl Drill {
         print!("{said}");
         self.cluster.start_parts(&["db-1".to_owned()])?;
         self.cluster.start_parts(&self.cluster.site())?;
-        self.cluster.wait_until_ready(LONG).await?;
+        self.cluster.wait_until_ready(DRILL_STEP_TIMEOUT).await?;
         let answers = began.elapsed().as_secs_f64();
         self.cluster.start_parts(&Cluster::databases()[1..])?;
-        self.cluster.wait_in_step(LONG).await?;
+        self.cluster.wait_in_step(DRILL_STEP_TIMEOUT).await?;
         let in_step = began.elapsed().as_secs_f64();
         Ok(Times {
             reached: self.reached(&said)?,
@@ -257,12 +265,12 @@ impl Drill {
         let pools = nodes::pools(&self.cluster);
         wait_for_quiet(&pools[0]).await?;
         let mut findings = Auditor::default()
-            .audit(&records, &pools, &self.cluster.objects(), &self.world.site)
+            .audit(&records, &pools, &self.cluster.objects(), &self.shared.site)
             .await?;
         findings.retain(|finding| {
             let late = finding.records.iter().any(|number| {
                 let ended = records[*number].ended;
-                ended.is_none_or(|ended| ended > times.reached - FILES_COME_BACK)
+                ended.is_none_or(|ended| ended > times.reached - MAX_ORPHANED_FILE_AGE)
             });
             !(late && finding.what.ends_with("is deleted and still has files"))
         });
@@ -307,7 +315,11 @@ impl Drill {
             "everything was destroyed {:.0} s ago",
             end.at.elapsed().as_secs_f64()
         );
-        if !findings.is_empty() || lost > MAY_BE_LOST || times.answers > MAY_TAKE || times.said.is_empty() {
+        if !findings.is_empty()
+            || lost > MAX_RPO_SECONDS
+            || times.answers > MAX_RTO_SECONDS
+            || times.said.is_empty()
+        {
             bail!("the site did not come back as it should");
         }
         Ok(())

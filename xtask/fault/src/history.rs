@@ -1,4 +1,4 @@
-//! The operations and their outcomes. The audit uses nothing else.
+//! The history of operations and outcomes, the only input of the audit.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -51,7 +51,7 @@ pub(crate) enum Operation {
         comment: Uuid,
         body: String,
     },
-    /// By the harness's own writers, past the services.
+    /// By the harness, directly in the database.
     Increment {
         counter: u32,
         node: u32,
@@ -62,11 +62,11 @@ pub(crate) enum Operation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
-    /// It was acknowledged: it has happened.
+    /// Acknowledged: it has taken effect.
     Ok,
-    /// It was refused for good: it has not happened.
+    /// Refused: it has no effect.
     Failed(String),
-    /// It may or may not have happened, or may still happen.
+    /// Unknown: it may have taken effect, or may still do.
     Unknown(String),
 }
 
@@ -80,7 +80,7 @@ pub(crate) struct Record {
     pub(crate) ended: Option<f64>,
     #[serde(flatten)]
     pub(crate) operation: Operation,
-    /// Nothing while it is not known, which counts as unknown.
+    /// `None` while pending, which counts as unknown.
     pub(crate) outcome: Option<Outcome>,
 }
 
@@ -165,7 +165,7 @@ impl History {
         inner.records.len() - 1
     }
 
-    /// Notes what came of it; `operation` says what the answer told.
+    /// Records the outcome, and the operation with the data of the response.
     pub(crate) fn complete(&self, number: usize, operation: Operation, outcome: Outcome) {
         let ended = self.now();
         let mut inner = self.inner();
@@ -177,7 +177,7 @@ impl History {
         inner.write(&record);
     }
 
-    /// Notes what happens to the system.
+    /// Records a fault or recovery.
     pub(crate) fn note(&self, what: &str) {
         let line = serde_json::json!({ "at": self.now(), "nemesis": what });
         self.inner().line(&line.to_string());

@@ -1,4 +1,4 @@
-//! `./dev fault`: what becomes of acknowledged writes when parts of the running system break.
+//! `./dev fault`: injects faults into a running cluster and checks that no acknowledged write is lost.
 
 mod audit;
 mod controls;
@@ -25,43 +25,43 @@ use harness::cluster::NODES;
 use harness::workspace;
 use tokio::signal::unix::{SignalKind, signal};
 
-use audit::Kind;
+use audit::DefectKind;
 use controls::Control;
 use plan::{Fault, Plan};
-use run::{Ground, Outcomes, SMALL};
+use run::{Outcomes, SMALL_VOLUME, TestCluster};
 
-/// Breaks a running cluster in many ways, and shows that nothing that was acknowledged is lost. Needs root.
+/// Injects faults into a running cluster and checks that no acknowledged write is lost. Needs root.
 #[derive(Debug, Parser)]
 #[command(name = "./dev fault", bin_name = "./dev fault", max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
-    instead: Option<Instead>,
-    /// The seed of the first run; each further run has the next one. Any by default.
+    instead: Option<Subcommand>,
+    /// The seed of the first run; later runs increment it. Random by default.
     #[arg(long)]
     seed: Option<u64>,
-    /// How many runs; the faults take turns. By default one of each, or none where only controls are asked for.
+    /// Number of runs, which cycle through the faults. By default one of each, or none with --control.
     #[arg(long)]
     runs: Option<usize>,
-    /// Which faults; all by default.
+    /// The faults to inject; all by default.
     #[arg(long, value_delimiter = ',', value_enum)]
     faults: Vec<Fault>,
-    /// Mistakes on purpose, which the audit has to notice.
+    /// Negative controls: deliberate defects that the audit must detect.
     #[arg(long, value_delimiter = ',', value_enum)]
     control: Vec<Control>,
-    /// For how many seconds people go on once everything is whole again.
+    /// Seconds of load after recovery.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
-    /// Writes the table into this file too, with how it was made.
+    /// Also writes the table to this file, with the command.
     #[arg(long)]
     table: Option<PathBuf>,
-    /// Where data and logs are kept, for looking at them afterwards. A temporary folder by default.
+    /// The folder of data and logs. Temporary by default.
     #[arg(long)]
     data: Option<PathBuf>,
 }
 
 /// Other commands of this program.
 #[derive(Debug, clap::Subcommand)]
-enum Instead {
+enum Subcommand {
     Drill(drill::Arguments),
 }
 
@@ -83,7 +83,7 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.instead {
-        Some(Instead::Drill(drill)) => drill::drill(drill).await,
+        Some(Subcommand::Drill(drill)) => drill::drill(drill).await,
         None => run_all(arguments).await,
     }
 }
@@ -124,7 +124,7 @@ async fn run_all(arguments: &Arguments) -> Result<()> {
     let plans = (seed..).zip(faults.iter().cycle()).take(runs);
     test.run_faults(
         plans
-            .map(|(seed, fault)| Plan::new(seed, *fault, SMALL.0))
+            .map(|(seed, fault)| Plan::new(seed, *fault, SMALL_VOLUME.0))
             .collect(),
     )
     .await?;
@@ -138,8 +138,8 @@ async fn run_all(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// A mistake need not cost something every time: a write that one node lacks may be on another.
-const TRIES: u64 = 3;
+/// Attempts per control: a defect does not lose a write every time.
+const CONTROL_ATTEMPTS: u64 = 3;
 
 struct Test<'a> {
     arguments: &'a Arguments,
@@ -151,7 +151,7 @@ struct Test<'a> {
 }
 
 impl Test<'_> {
-    /// One cluster lives through all of them; after a defect there is a new one.
+    /// All runs use one cluster; after a defect a new one is started.
     async fn run_faults(&mut self, plans: Vec<Plan>) -> Result<()> {
         let mut ground = None;
         for plan in plans {
@@ -198,20 +198,20 @@ impl Test<'_> {
             Control::PlainRestart => Fault::PlainRestart,
         };
         let mut ground = self.ground().await?;
-        let mut seeds = seed..seed + TRIES;
+        let mut seeds = seed..seed + CONTROL_ATTEMPTS;
         let outcomes = loop {
             let Some(seed) = seeds.next() else {
                 self.failures
                     .push(format!("the control {} was not caught", control.name()));
                 return Ok(());
             };
-            let plan = Plan::new(seed, fault, SMALL.0);
+            let plan = Plan::new(seed, fault, SMALL_VOLUME.0);
             println!("control {}, {plan}", control.name());
             let outcomes = ground
                 .run(&plan, Some(control), Duration::from_secs(self.arguments.seconds))
                 .await?;
             println!("  {}", report::line(&outcomes));
-            if outcomes.count(Kind::Lost) > 0 {
+            if outcomes.count(DefectKind::Lost) > 0 {
                 break outcomes;
             }
         };
@@ -220,18 +220,18 @@ impl Test<'_> {
         self.write_table()
     }
 
-    async fn ground(&mut self) -> Result<Ground> {
+    async fn ground(&mut self) -> Result<TestCluster> {
         self.grounds += 1;
         let history = self
             .history
             .join(format!("history-{}-{}.jsonl", std::process::id(), self.grounds));
         println!("  a new cluster; its history: {}", history.display());
         let data = self.arguments.data.as_ref();
-        Ground::start(&history, data.map(|data| data.join(self.grounds.to_string()))).await
+        TestCluster::start(&history, data.map(|data| data.join(self.grounds.to_string()))).await
     }
 
     /// The cluster's folder may go with it.
-    fn keep_logs(&self, ground: &Ground) -> Result<()> {
+    fn keep_logs(&self, ground: &TestCluster) -> Result<()> {
         let kept = self
             .history
             .join(format!("logs-{}-{}", std::process::id(), self.grounds));
@@ -240,7 +240,7 @@ impl Test<'_> {
             let log = log?;
             std::fs::copy(log.path(), kept.join(log.file_name()))?;
         }
-        // Which transactions did it, and from which node: mariadb-binlog -v reads them.
+        // Keeps the binary logs for mariadb-binlog -v.
         for slot in 1..=NODES {
             let data = ground.folder().join(format!("volume-{slot}/data"));
             for file in std::fs::read_dir(data)? {

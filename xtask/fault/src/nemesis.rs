@@ -1,4 +1,4 @@
-//! Breaks the system as planned, and mends it.
+//! Injects the planned fault, and ends it.
 
 use std::time::Duration;
 
@@ -11,41 +11,41 @@ use crate::controls;
 use crate::history::History;
 use crate::plan::{Fault, Plan};
 
-/// Far more than anything takes.
-const LONG: Duration = Duration::from_secs(180);
-/// By then an agent has noticed that its MariaDB has ended.
-const NOTICE: Duration = Duration::from_secs(1);
+/// Timeout of recovery, generous for busy machines.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(180);
+/// How long an agent takes to notice the end of MariaDB.
+const AGENT_NOTICE_TIME: Duration = Duration::from_secs(1);
 
-/// When it was broken, from when on it mends, and when all nodes were in step again: seconds of the history.
+/// Begin of the fault, begin of recovery, and its end, in seconds of the history.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Struck {
+pub(crate) struct FaultWindow {
     pub(crate) began: f64,
     pub(crate) mending: f64,
     pub(crate) in_step: f64,
 }
 
-impl Struck {
+impl FaultWindow {
     /// How long the cluster took to be whole again.
     pub(crate) fn recovery(&self) -> f64 {
         self.in_step - self.mending
     }
 }
 
-/// Does what is planned, and returns when everything runs again.
-pub(crate) async fn strike(cluster: &Cluster, plan: &Plan, history: &History) -> Result<Struck> {
+/// Injects the fault, and returns after recovery.
+pub(crate) async fn strike(cluster: &Cluster, plan: &Plan, history: &History) -> Result<FaultWindow> {
     let began = history.now();
     history.note(&format!("begins: {plan}"));
     let mending = break_and_mend(cluster, plan, history).await?;
     history.note("mended");
     if plan.fault == Fault::PlainRestart {
-        controls::wait_in_step(cluster, LONG).await?;
+        controls::wait_in_step(cluster, RECOVERY_TIMEOUT).await?;
     } else {
-        cluster.wait_in_step(LONG).await?;
+        cluster.wait_in_step(RECOVERY_TIMEOUT).await?;
     }
     let in_step = history.now();
     history.note("three in step");
-    cluster.wait_until_ready(LONG).await?;
-    Ok(Struck {
+    cluster.wait_until_ready(RECOVERY_TIMEOUT).await?;
+    Ok(FaultWindow {
         began,
         mending,
         in_step,
@@ -62,7 +62,7 @@ async fn break_and_mend(cluster: &Cluster, plan: &Plan, history: &History) -> Re
         Fault::KillOne => cluster.kill(&node),
         Fault::KillServer => {
             kill_server(cluster, slot)?;
-            tokio::time::sleep(NOTICE).await;
+            tokio::time::sleep(AGENT_NOTICE_TIME).await;
         }
         Fault::PauseOne => {
             cluster.pause(&node);

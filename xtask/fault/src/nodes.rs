@@ -1,25 +1,25 @@
-//! SQL on each node of the database, past the services, as the administrator.
+//! Administrative SQL connections to each database node.
 
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use chassis::config::Secret;
-use database_agent::{seal, sql};
+use database_agent::{signature, sql};
 use harness::cluster::{Cluster, NODES};
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sqlx::{MySql, MySqlPool, pool::PoolConnection};
 
-/// How often a node that has just come back is asked again.
-const TRIES: u32 = 50;
-const PAUSE: Duration = Duration::from_millis(200);
+/// Connection attempts to a node that has just restarted.
+const CONNECT_ATTEMPTS: u32 = 50;
+const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 
 /// A pool to one node, over its socket: no broken link is in the way.
 pub(crate) fn pool(cluster: &Cluster, slot: u32) -> MySqlPool {
     let secret = Secret::new(cluster.cluster_secret());
-    let password = seal::derived_password(&secret, "the agent's account");
+    let password = signature::derived_password(&secret, "the agent's account");
     let options = MySqlConnectOptions::new()
         .socket(cluster.socket(slot))
-        .username(sql::AGENT)
+        .username(sql::AGENT_USER)
         .password(password.expose());
     MySqlPoolOptions::new()
         .max_connections(4)
@@ -27,7 +27,7 @@ pub(crate) fn pool(cluster: &Cluster, slot: u32) -> MySqlPool {
         .connect_lazy_with(options)
 }
 
-/// One to each.
+/// A pool for each node.
 pub(crate) fn pools(cluster: &Cluster) -> Vec<MySqlPool> {
     (1..=NODES).map(|slot| pool(cluster, slot)).collect()
 }
@@ -46,9 +46,9 @@ pub(crate) async fn connection(pool: &MySqlPool) -> Result<PoolConnection<MySql>
         };
         match connected.await {
             Ok(connection) => return Ok(connection),
-            Err(error) if tries == TRIES => bail!("a node cannot be asked: {error}"),
+            Err(error) if tries == CONNECT_ATTEMPTS => bail!("a node cannot be asked: {error}"),
             Err(_) => tries += 1,
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(RECONNECT_PAUSE).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The people who use the site while it is broken. Each does one thing after the other, chosen by the seed.
+//! Simulated users. Each performs one random action after another, chosen by the seed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,18 +13,18 @@ use uuid::Uuid;
 
 use crate::history::{History, Operation, Outcome};
 use crate::picture;
-use crate::site::{Answer, Site};
+use crate::site::{OperationResult, SiteClient};
 
-const PASSWORD: &str = "a password of the fault test";
+const TEST_PASSWORD: &str = "a password of the fault test";
 /// The pause before the next click, in milliseconds.
-const PAUSE: std::ops::Range<u64> = 10..60;
+const CLICK_PAUSE_MS: std::ops::Range<u64> = 10..60;
 /// The number of attempts for idempotent operations.
-const TRIES: u32 = 3;
+const REQUEST_ATTEMPTS: u32 = 3;
 
 /// State that all users share.
 #[derive(Debug)]
-pub(crate) struct World {
-    pub(crate) site: Site,
+pub(crate) struct SharedState {
+    pub(crate) site: SiteClient,
     pub(crate) history: History,
     pub(crate) stop: AtomicBool,
     /// Published photos without an attempt to delete them.
@@ -33,8 +33,8 @@ pub(crate) struct World {
     deleted: Mutex<Vec<(Uuid, Uuid, Instant)>>,
 }
 
-impl World {
-    pub(crate) fn new(site: Site, history: History) -> Self {
+impl SharedState {
+    pub(crate) fn new(site: SiteClient, history: History) -> Self {
         Self {
             site,
             history,
@@ -48,12 +48,12 @@ impl World {
         self.photos.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many photos there are to vote on.
+    /// Number of photos to vote on.
     pub(crate) fn photo_count(&self) -> usize {
         self.photos().len()
     }
 
-    /// The deletions since this was called last.
+    /// The deletions since the last call.
     pub(crate) fn take_deleted(&self) -> Vec<(Uuid, Uuid, Instant)> {
         std::mem::take(&mut *self.deleted.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -65,15 +65,15 @@ impl World {
 
 /// A user with an account.
 #[derive(Debug)]
-pub(crate) struct Person {
-    world: Arc<World>,
+pub(crate) struct SimulatedUser {
+    shared: Arc<SharedState>,
     name: String,
     rng: StdRng,
     account: Option<Uuid>,
     email: String,
     access: String,
     refresh: String,
-    /// How many refresh tokens this person was given.
+    /// Number of issued refresh tokens.
     tokens: u32,
     photos: Vec<(Uuid, Uuid)>,
     comments: Vec<(Uuid, String)>,
@@ -81,11 +81,11 @@ pub(crate) struct Person {
     count: u32,
 }
 
-impl Person {
+impl SimulatedUser {
     /// `name` is unique over all runs.
-    pub(crate) fn new(world: &Arc<World>, name: String, seed: u64) -> Self {
+    pub(crate) fn new(shared: &Arc<SharedState>, name: String, seed: u64) -> Self {
         Self {
-            world: Arc::clone(world),
+            shared: Arc::clone(shared),
             name,
             rng: StdRng::seed_from_u64(seed),
             account: None,
@@ -99,12 +99,12 @@ impl Person {
         }
     }
 
-    /// Clicks until the world says that it is over.
+    /// Runs until the load ends.
     pub(crate) fn start(mut self) -> JoinHandle<Self> {
         tokio::spawn(async move {
-            while !self.world.is_over() {
+            while !self.shared.is_over() {
                 self.click().await;
-                let pause = self.rng.random_range(PAUSE);
+                let pause = self.rng.random_range(CLICK_PAUSE_MS);
                 tokio::time::sleep(Duration::from_millis(pause)).await;
             }
             self
@@ -137,12 +137,15 @@ impl Person {
 
     /// Looks at a timeline. Parts may be missing while something is broken; the site notes what must not happen.
     async fn look(&mut self) {
-        const PAGE: &str =
+        const TIMELINE_FIELDS: &str =
             "{ nodes { id title updatedAt author { username } votes { up down } commentCount } }";
         let timelines = ["latestPhotos", "hotPhotos", "trendingPhotos"];
         let timeline = timelines.choose(&mut self.rng).copied().unwrap_or("latestPhotos");
-        self.ask(&format!("{{ {timeline}(first: 24) {PAGE} }}"), json!({}))
-            .await;
+        self.ask(
+            &format!("{{ {timeline}(first: 24) {TIMELINE_FIELDS} }}"),
+            json!({}),
+        )
+        .await;
     }
 
     fn unique(&mut self, what: &str) -> String {
@@ -150,19 +153,19 @@ impl Person {
         format!("{what} {} of {}", self.count, self.name)
     }
 
-    async fn ask(&self, operation: &str, variables: Value) -> Answer {
-        self.world
+    async fn ask(&self, operation: &str, variables: Value) -> OperationResult {
+        self.shared
             .site
             .ask(Some(&self.access), operation, variables)
             .await
     }
 
     fn begin(&self, operation: &Operation) -> usize {
-        self.world.history.invoke(&self.name, operation.clone())
+        self.shared.history.invoke(&self.name, operation.clone())
     }
 
     fn end(&self, number: usize, operation: Operation, outcome: Outcome) {
-        self.world.history.complete(number, operation, outcome);
+        self.shared.history.complete(number, operation, outcome);
     }
 
     /// A new account, whose session the person goes on with.
@@ -175,8 +178,8 @@ impl Person {
             email: email.clone(),
             account: None,
         });
-        let input = json!({ "input": { "email": email, "password": PASSWORD } });
-        let answer = self.world.site.ask(None, REGISTER, input).await;
+        let input = json!({ "input": { "email": email, "password": TEST_PASSWORD } });
+        let answer = self.shared.site.ask(None, REGISTER, input).await;
         let account = id(&answer.value["viewer"]["id"]);
         let done = Operation::Register {
             email: email.clone(),
@@ -210,7 +213,7 @@ impl Person {
         };
         let number = self.begin(&operation);
         let token = json!({ "token": self.refresh });
-        let answer = self.world.site.ask(None, REFRESH, token).await;
+        let answer = self.shared.site.ask(None, REFRESH, token).await;
         self.end(number, operation, answer.outcome.clone());
         if answer.is_ok() {
             self.keep(&answer.value);
@@ -222,14 +225,14 @@ impl Person {
     }
 
     async fn login(&mut self) {
-        const LOGIN: &str =
+        const LOGIN_WITH_REFRESH: &str =
             "mutation($input: LoginInput!) { login(input: $input) { accessToken refreshToken } }";
         let operation = Operation::Login {
             email: self.email.clone(),
         };
         let number = self.begin(&operation);
-        let input = json!({ "input": { "email": self.email, "password": PASSWORD } });
-        let answer = self.world.site.ask(None, LOGIN, input).await;
+        let input = json!({ "input": { "email": self.email, "password": TEST_PASSWORD } });
+        let answer = self.shared.site.ask(None, LOGIN_WITH_REFRESH, input).await;
         self.end(number, operation, answer.outcome.clone());
         if answer.is_ok() {
             self.keep(&answer.value);
@@ -240,7 +243,11 @@ impl Person {
         const PUBLISH: &str = "mutation($input: PublishPhotoInput!) {
             publishPhoto(input: $input) { id renditions { url } } }";
         let picture = self.rng.random();
-        let upload = self.world.site.upload(&self.access, picture::jpeg(picture)).await;
+        let upload = self
+            .shared
+            .site
+            .upload(&self.access, picture::jpeg(picture))
+            .await;
         let Some(photo) = id(&upload.value) else {
             return;
         };
@@ -259,25 +266,25 @@ impl Person {
         let key = url.split('/').find_map(|part| Uuid::try_parse(part).ok());
         if answer.is_ok() {
             self.photos.push((photo, key.unwrap_or_default()));
-            self.world.photos().push(photo);
+            self.shared.photos().push(photo);
         }
         self.end(number, operation(key), answer.outcome);
     }
 
-    /// For what may be repeated without harm: publishing an upload, and a comment under its key.
-    async fn try_again(&self, operation: &str, variables: &Value) -> Answer {
+    /// Retries an idempotent operation: publishing an upload, or a comment with a key.
+    async fn try_again(&self, operation: &str, variables: &Value) -> OperationResult {
         let mut tries = 1;
         let mut maybe = false;
         loop {
             let answer = self.ask(operation, variables.clone()).await;
             match &answer.outcome {
-                Outcome::Unknown(_) if tries < TRIES => {
+                Outcome::Unknown(_) if tries < REQUEST_ATTEMPTS => {
                     tries += 1;
                     maybe = true;
                 }
-                // A refusal says nothing of the try before it.
+                // After an attempt of unknown outcome, a refusal is inconclusive.
                 Outcome::Failed(why) if maybe => {
-                    return Answer {
+                    return OperationResult {
                         value: Value::Null,
                         outcome: Outcome::Unknown(format!("at last {why}")),
                     };
@@ -294,12 +301,12 @@ impl Person {
         }
         let at = self.rng.random_range(0..self.photos.len());
         let (photo, key) = self.photos.swap_remove(at);
-        self.world.photos().retain(|other| *other != photo);
+        self.shared.photos().retain(|other| *other != photo);
         let operation = Operation::DeletePhoto { photo };
         let number = self.begin(&operation);
         let answer = self.ask(DELETE, json!({ "id": photo.to_string() })).await;
         if answer.is_ok() {
-            let mut deleted = self.world.deleted.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut deleted = self.shared.deleted.lock().unwrap_or_else(PoisonError::into_inner);
             deleted.push((photo, key, Instant::now()));
         }
         self.end(number, operation, answer.outcome);
@@ -307,7 +314,7 @@ impl Person {
 
     /// A photo of another user, if one is known.
     fn some_photo(&mut self) -> Option<Uuid> {
-        let photos = self.world.photos().clone();
+        let photos = self.shared.photos().clone();
         let own = |photo: &Uuid| self.photos.iter().any(|(own, _)| own == photo);
         let others: Vec<_> = photos.into_iter().filter(|photo| !own(photo)).collect();
         others.choose(&mut self.rng).copied()

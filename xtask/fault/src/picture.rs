@@ -8,15 +8,15 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use sha2::{Digest as _, Sha256};
 
-const WIDTH: u32 = 48;
-const HEIGHT: u32 = 32;
+const PICTURE_WIDTH: u32 = 48;
+const PICTURE_HEIGHT: u32 = 32;
 
-/// A JPEG that no other number gives.
+/// A JPEG that is unique for the number.
 pub(crate) fn jpeg(number: u64) -> Vec<u8> {
     let mut rng = StdRng::seed_from_u64(number);
     let corners: [[u8; 3]; 4] = rng.random();
-    let picture = RgbImage::from_fn(WIDTH, HEIGHT, |x, y| {
-        let corner = corners[usize::from(x > WIDTH / 2) + 2 * usize::from(y > HEIGHT / 2)];
+    let picture = RgbImage::from_fn(PICTURE_WIDTH, PICTURE_HEIGHT, |x, y| {
+        let corner = corners[usize::from(x > PICTURE_WIDTH / 2) + 2 * usize::from(y > PICTURE_HEIGHT / 2)];
         image::Rgb(corner.map(|value| value.wrapping_add(rng.random_range(0..32))))
     });
     let mut bytes = std::io::Cursor::new(Vec::new());
@@ -26,8 +26,7 @@ pub(crate) fn jpeg(number: u64) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// The files that the site has to keep of it, by name, with their SHA-256. Developing is deterministic, so this does
-/// not depend on anything that the site says.
+/// The expected stored files by name, with their SHA-256. Processing is deterministic.
 pub(crate) fn files(number: u64) -> Result<BTreeMap<String, [u8; 32]>> {
     let processed = imaging::process(imaging::Kind::Jpeg, &jpeg(number))
         .map_err(|error| anyhow!("a picture of ours cannot be processed: {error}"))?;

@@ -28,22 +28,22 @@ pub(crate) enum Fault {
     KillAll,
     /// The links of all database nodes are cut for some seconds.
     CutAll,
-    /// Everything gets SIGTERM, and is started again: `docker stack rm`, and a new deploy.
+    /// All parts get SIGTERM and are started again, like `docker stack rm` and a new deploy.
     StopAll,
     /// kill -9 of every process of every service, one after the other.
     KillServices,
     /// kill -9 of the router, twice.
     KillRouter,
-    /// Nothing: what the audit finds then is not the fault's doing.
+    /// No fault, as a baseline of the audit.
     #[value(skip)]
     Nothing,
-    /// Only as a control: after a kill of all, MariaDB is started without its agent, on a stale node first.
+    /// Control only: after a kill of all nodes, MariaDB is started without its agent, on a stale node first.
     #[value(skip)]
     PlainRestart,
 }
 
 impl Fault {
-    /// All that a run can be asked for.
+    /// All faults of normal runs.
     pub(crate) const ALL: [Self; 11] = [
         Self::KillOne,
         Self::KillServer,
@@ -76,8 +76,8 @@ impl Fault {
         }
     }
 
-    /// The same for a person.
-    pub(crate) fn says(self) -> &'static str {
+    /// The description in the report.
+    pub(crate) fn description(self) -> &'static str {
         match self {
             Self::KillOne => "kill -9 of one database node",
             Self::KillServer => "kill -9 of one MariaDB under its agent",

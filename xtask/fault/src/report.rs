@@ -1,4 +1,4 @@
-//! The table of a command, and what shows a failure.
+//! The result table, and the evidence of failures.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,14 +6,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::audit::Kind;
+use crate::audit::DefectKind;
 use crate::plan::Fault;
 use crate::run::Outcomes;
 
-/// So many findings of one run are told in full.
-const TOLD: usize = 10;
+/// Maximum number of findings printed per run.
+const MAX_PRINTED_FINDINGS: usize = 10;
 
-/// A line for each run, as soon as it is over.
+/// The summary line of a run.
 pub(crate) fn line(outcomes: &Outcomes) -> String {
     format!(
         "{:<14} {:>6} acknowledged, {} refused, {} unknown; {} lost, {} duplicate, {} wrong; longest gap {:.1} s, three in step {:.1} s",
@@ -21,9 +21,9 @@ pub(crate) fn line(outcomes: &Outcomes) -> String {
         outcomes.acknowledged,
         outcomes.refused,
         outcomes.unknown,
-        outcomes.count(Kind::Lost),
-        outcomes.count(Kind::Duplicate),
-        outcomes.count(Kind::Wrong),
+        outcomes.count(DefectKind::Lost),
+        outcomes.count(DefectKind::Duplicate),
+        outcomes.count(DefectKind::Wrong),
         outcomes.gap,
         outcomes.struck.recovery(),
     )
@@ -32,7 +32,7 @@ pub(crate) fn line(outcomes: &Outcomes) -> String {
 /// The findings, and the operations that show them.
 pub(crate) fn evidence(outcomes: &Outcomes) -> String {
     let mut text = String::new();
-    for finding in outcomes.findings.iter().take(TOLD) {
+    for finding in outcomes.findings.iter().take(MAX_PRINTED_FINDINGS) {
         let _ = writeln!(text, "  {:?}: {}", finding.kind, finding.what);
         for record in outcomes
             .evidence
@@ -44,8 +44,12 @@ pub(crate) fn evidence(outcomes: &Outcomes) -> String {
             let _ = writeln!(text, "    {line}");
         }
     }
-    if outcomes.findings.len() > TOLD {
-        let _ = writeln!(text, "  … and {} more", outcomes.findings.len() - TOLD);
+    if outcomes.findings.len() > MAX_PRINTED_FINDINGS {
+        let _ = writeln!(
+            text,
+            "  … and {} more",
+            outcomes.findings.len() - MAX_PRINTED_FINDINGS
+        );
     }
     text
 }
@@ -68,9 +72,9 @@ impl Row {
         self.runs += 1;
         self.acknowledged += outcomes.acknowledged;
         self.unknown += outcomes.unknown;
-        self.lost += outcomes.count(Kind::Lost);
-        self.duplicate += outcomes.count(Kind::Duplicate);
-        self.wrong += outcomes.count(Kind::Wrong);
+        self.lost += outcomes.count(DefectKind::Lost);
+        self.duplicate += outcomes.count(DefectKind::Duplicate);
+        self.wrong += outcomes.count(DefectKind::Wrong);
         self.gaps.push(outcomes.gap);
         self.recoveries.push(outcomes.struck.recovery());
     }
@@ -92,7 +96,9 @@ pub(crate) fn table(runs: &[Outcomes]) -> String {
              |---|--:|--:|--:|--:|--:|--:|--:|--:|\n",
         );
         for (place, row) in rows {
-            let name = Fault::ALL.get(place).map_or("nothing", |fault| fault.says());
+            let name = Fault::ALL
+                .get(place)
+                .map_or("nothing", |fault| fault.description());
             write_row(&mut text, name, &row);
         }
         write_row(&mut text, "all", &all);
@@ -101,18 +107,18 @@ pub(crate) fn table(runs: &[Outcomes]) -> String {
     let controls: Vec<_> = runs.iter().filter_map(|run| Some((run, run.control?))).collect();
     if !controls.is_empty() {
         text.push_str(
-            "\n| mistake on purpose, and caught | acknowledged | lost | duplicate | wrong |\n|---|--:|--:|--:|--:|\n",
+            "\n| negative control (detected) | acknowledged | lost | duplicate | wrong |\n|---|--:|--:|--:|--:|\n",
         );
         for (run, control) in controls {
-            let lost = run.count(Kind::Lost);
+            let lost = run.count(DefectKind::Lost);
             let _ = writeln!(
                 text,
                 "| `{}`: {} | {} | {lost} | {} | {} |",
                 control.name(),
-                control.says(),
+                control.description(),
                 run.acknowledged,
-                run.count(Kind::Duplicate),
-                run.count(Kind::Wrong),
+                run.count(DefectKind::Duplicate),
+                run.count(DefectKind::Wrong),
             );
         }
     }
@@ -192,7 +198,7 @@ fn goals(runs: &[Outcomes]) -> String {
     text
 }
 
-/// The smallest value that so large a part of all does not exceed.
+/// The quantile: the smallest value that the fraction `part` of all values does not exceed.
 fn quantile(values: &[f64], part: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

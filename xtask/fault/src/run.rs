@@ -1,4 +1,4 @@
-//! One run: people use the site, something breaks, it mends, all becomes quiet, and the audit has the last word.
+//! One run: load, fault, recovery, wait for background work, audit.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,30 +10,30 @@ use anyhow::{Result, bail};
 use harness::cluster::{Cluster, Options};
 use sqlx::MySqlPool;
 
-use crate::audit::{Auditor, Finding, Kind, wait_for_quiet};
+use crate::audit::{Auditor, DefectKind, Finding, wait_for_quiet};
 use crate::controls::{self, Control};
-use crate::counter::{self, Manner};
-use crate::deletions::{Gone, Watch};
+use crate::counter::{self, CounterMode};
+use crate::deletions::{DeletionWatch, Gone};
 use crate::history::{History, Outcome, Record};
-use crate::nemesis::{self, Struck};
+use crate::nemesis::{self, FaultWindow};
 use crate::nodes;
-use crate::people::{Person, World};
+use crate::people::{SharedState, SimulatedUser};
 use crate::plan::Plan;
-use crate::site::Site;
+use crate::site::SiteClient;
 
-const PEOPLE: u64 = 8;
-/// So many photos are there before anything breaks.
-const PHOTOS: usize = 5;
-const LONG: Duration = Duration::from_secs(60);
+const USER_COUNT: u64 = 8;
+/// Number of photos before the fault.
+const INITIAL_PHOTOS: usize = 5;
+const FIRST_PHOTOS_TIMEOUT: Duration = Duration::from_secs(60);
 /// The node whose disk can be filled, and its size in MiB: enough for the data and a copy.
-pub(crate) const SMALL: (u32, u32) = (2, 1024);
+pub(crate) const SMALL_VOLUME: (u32, u32) = (2, 1024);
 
-/// A cluster, and everything that was ever done to it.
+/// A cluster with the history of all operations on it.
 #[derive(Debug)]
-pub(crate) struct Ground {
+pub(crate) struct TestCluster {
     cluster: Cluster,
     pools: Vec<MySqlPool>,
-    world: Arc<World>,
+    shared: Arc<SharedState>,
     auditor: Auditor,
     runs: u32,
 }
@@ -47,9 +47,9 @@ pub(crate) struct Outcomes {
     pub(crate) acknowledged: usize,
     pub(crate) refused: usize,
     pub(crate) unknown: usize,
-    /// The longest time without an acknowledged write of anybody, in seconds.
+    /// The longest time without an acknowledged write, in seconds.
     pub(crate) gap: f64,
-    pub(crate) struck: Struck,
+    pub(crate) struck: FaultWindow,
     /// How long deletions took to be everywhere: those before anything broke, and the others, counted from when all
     /// was whole again.
     pub(crate) calm: Vec<f64>,
@@ -60,7 +60,7 @@ pub(crate) struct Outcomes {
 }
 
 impl Outcomes {
-    pub(crate) fn count(&self, kind: Kind) -> usize {
+    pub(crate) fn count(&self, kind: DefectKind) -> usize {
         self.findings
             .iter()
             .filter(|finding| finding.kind == kind)
@@ -68,12 +68,12 @@ impl Outcomes {
     }
 }
 
-impl Ground {
+impl TestCluster {
     /// Starts a cluster, with the history in `history`.
     pub(crate) async fn start(history: &Path, data: Option<PathBuf>) -> Result<Self> {
         let cluster = Cluster::start(Options {
             data_dir: data,
-            small_volume: Some(SMALL),
+            small_volume: Some(SMALL_VOLUME),
             // All users share one address, so the login throttle is raised.
             environment: vec![(
                 "authentication".to_owned(),
@@ -85,9 +85,9 @@ impl Ground {
         .await?;
         let pools = nodes::pools(&cluster);
         counter::prepare(&pools[0]).await?;
-        let site = Site::new(cluster.base_url())?;
+        let site = SiteClient::new(cluster.base_url())?;
         Ok(Self {
-            world: Arc::new(World::new(site, History::new(history)?)),
+            shared: Arc::new(SharedState::new(site, History::new(history)?)),
             cluster,
             pools,
             auditor: Auditor::default(),
@@ -100,7 +100,7 @@ impl Ground {
         self.cluster.data_dir()
     }
 
-    /// One run; people go on for `after` when all is whole again.
+    /// Runs a plan. The load continues for `after` after recovery.
     pub(crate) async fn run(
         &mut self,
         plan: &Plan,
@@ -108,29 +108,29 @@ impl Ground {
         after: Duration,
     ) -> Result<Outcomes> {
         self.runs += 1;
-        let world = Arc::clone(&self.world);
-        let history = &world.history;
+        let shared = Arc::clone(&self.shared);
+        let history = &shared.history;
         history.begin_run(self.runs);
-        world.stop.store(false, Ordering::Relaxed);
+        shared.stop.store(false, Ordering::Relaxed);
         if control == Some(Control::Flush0) {
             controls::flush_lazily(&self.pools).await?;
         }
 
-        let deletions = Watch::start(Arc::clone(&world), self.pools.clone(), self.cluster.objects());
-        let people: Vec<_> = (1..=PEOPLE)
+        let deletions = DeletionWatch::start(Arc::clone(&shared), self.pools.clone(), self.cluster.objects());
+        let people: Vec<_> = (1..=USER_COUNT)
             .map(|number| {
                 let name = format!("p{number}-r{}-s{}", self.runs, plan.seed);
-                Person::new(&world, name, plan.seed.wrapping_mul(1_000).wrapping_add(number)).start()
+                SimulatedUser::new(&shared, name, plan.seed.wrapping_mul(1_000).wrapping_add(number)).start()
             })
             .collect();
-        let manner = match control {
-            Some(Control::Rmw) => Manner::ReadThenWrite,
-            Some(Control::Flush0) => Manner::Apart,
-            _ => Manner::InOneStatement,
+        let mode = match control {
+            Some(Control::Rmw) => CounterMode::ReadThenWrite,
+            Some(Control::Flush0) => CounterMode::Apart,
+            _ => CounterMode::InOneStatement,
         };
         let counters: Vec<_> = (1..)
             .zip(&self.pools)
-            .map(|(node, pool)| counter::start(Arc::clone(&world), pool.clone(), node, manner))
+            .map(|(node, pool)| counter::start(Arc::clone(&shared), pool.clone(), node, mode))
             .collect();
 
         self.wait_for_photos().await?;
@@ -141,7 +141,7 @@ impl Ground {
             tokio::time::sleep(after).await;
         }
         let until = history.now();
-        world.stop.store(true, Ordering::Relaxed);
+        shared.stop.store(true, Ordering::Relaxed);
         let mut persons = Vec::new();
         for person in people {
             persons.push(person.await?);
@@ -154,23 +154,29 @@ impl Ground {
         let mut findings = Vec::new();
         if let Err(error) = wait_for_quiet(&self.pools[0]).await {
             findings.push(Finding {
-                kind: Kind::Wrong,
+                kind: DefectKind::Wrong,
                 what: format!("{error:#}"),
                 records: Vec::new(),
             });
         }
-        findings.extend(world.site.take_internal_errors().into_iter().map(|what| Finding {
-            kind: Kind::Wrong,
-            what,
-            records: Vec::new(),
-        }));
+        findings.extend(
+            shared
+                .site
+                .take_internal_errors()
+                .into_iter()
+                .map(|what| Finding {
+                    kind: DefectKind::Wrong,
+                    what,
+                    records: Vec::new(),
+                }),
+        );
         let gone = deletions.finish().await?;
         check_sessions(&mut persons).await;
         let records = history.records();
         let objects = self.cluster.objects();
         findings.extend(
             self.auditor
-                .audit(&records, &self.pools, &objects, &world.site)
+                .audit(&records, &self.pools, &objects, &shared.site)
                 .await?,
         );
         let named: BTreeSet<_> = findings
@@ -198,12 +204,12 @@ impl Ground {
     }
 
     async fn wait_for_photos(&self) -> Result<()> {
-        let (began, before) = (Instant::now(), self.world.photo_count());
-        while self.world.photo_count() < before + PHOTOS {
-            if began.elapsed() > LONG {
+        let (began, before) = (Instant::now(), self.shared.photo_count());
+        while self.shared.photo_count() < before + INITIAL_PHOTOS {
+            if began.elapsed() > FIRST_PHOTOS_TIMEOUT {
                 bail!(
-                    "nobody could publish {PHOTOS} photos within {} s, with nothing broken",
-                    LONG.as_secs()
+                    "nobody could publish {INITIAL_PHOTOS} photos within {} s, with nothing broken",
+                    FIRST_PHOTOS_TIMEOUT.as_secs()
                 );
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -247,7 +253,7 @@ impl Outcomes {
 }
 
 /// Checks and records that each user's last refresh token works.
-async fn check_sessions(persons: &mut [Person]) {
+async fn check_sessions(persons: &mut [SimulatedUser]) {
     for person in persons {
         for _ in 0..10 {
             match person.is_signed_in().await {

@@ -1,4 +1,4 @@
-//! A client of the public API that tells what it knows of each answer, and no more.
+//! A client of the public API that classifies each response: acknowledged, refused or unknown.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use crate::history::Outcome;
 
-/// As long as a browser waits.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout of the app.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The codes by which the site says that nothing has happened.
-const REFUSALS: [&str; 6] = [
+/// Error codes that guarantee that the operation had no effect.
+const REFUSAL_CODES: [&str; 6] = [
     "UNAUTHENTICATED",
     "FORBIDDEN",
     "NOT_FOUND",
@@ -22,21 +22,21 @@ const REFUSALS: [&str; 6] = [
 ];
 
 #[derive(Clone, Debug)]
-pub(crate) struct Site {
+pub(crate) struct SiteClient {
     client: reqwest::Client,
     url: String,
-    /// Errors with the code INTERNAL, which no fault of another part excuses.
+    /// Errors with the code INTERNAL, which are always defects.
     internal_errors: Arc<Mutex<Vec<String>>>,
 }
 
 /// An answer: the value of the field that was asked for, null unless the outcome is good.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct OperationResult {
     pub(crate) value: Value,
     pub(crate) outcome: Outcome,
 }
 
-impl Answer {
+impl OperationResult {
     fn unknown(why: &str) -> Self {
         Self {
             value: Value::Null,
@@ -81,7 +81,7 @@ impl Answer {
         let code = error["extensions"]["code"].as_str().unwrap_or("INTERNAL");
         let message = error["message"].as_str().unwrap_or_default();
         let said = format!("{code}: {message}");
-        if REFUSALS.contains(&code) {
+        if REFUSAL_CODES.contains(&code) {
             Self::failed(&said)
         } else {
             Self::unknown(&said)
@@ -93,9 +93,12 @@ impl Answer {
     }
 }
 
-impl Site {
+impl SiteClient {
     pub(crate) fn new(url: String) -> Result<Self> {
-        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(CLIENT_TIMEOUT)
+            .build()?;
         Ok(Self {
             client,
             url,
@@ -104,7 +107,12 @@ impl Site {
     }
 
     /// Sends an operation with one field.
-    pub(crate) async fn ask(&self, token: Option<&str>, operation: &str, variables: Value) -> Answer {
+    pub(crate) async fn ask(
+        &self,
+        token: Option<&str>,
+        operation: &str,
+        variables: Value,
+    ) -> OperationResult {
         let mut request = self
             .client
             .post(format!("{}/graphql", self.url))
@@ -114,14 +122,14 @@ impl Site {
         }
         let answer = match request.send().await {
             Ok(answer) => answer,
-            Err(error) => return Answer::broken(&error),
+            Err(error) => return OperationResult::broken(&error),
         };
         match answer.json().await {
             Ok(body) => {
                 self.note_internal_errors(operation, &body);
-                Answer::read(&body)
+                OperationResult::read(&body)
             }
-            Err(_) => Answer::unknown("the answer is no JSON"),
+            Err(_) => OperationResult::unknown("the answer is no JSON"),
         }
     }
 
@@ -151,7 +159,7 @@ impl Site {
     }
 
     /// Uploads a picture; the value is the upload's id.
-    pub(crate) async fn upload(&self, token: &str, picture: Vec<u8>) -> Answer {
+    pub(crate) async fn upload(&self, token: &str, picture: Vec<u8>) -> OperationResult {
         let request = self
             .client
             .post(format!("{}/media/uploads", self.url))
@@ -160,15 +168,15 @@ impl Site {
             .body(picture);
         let answer = match request.send().await {
             Ok(answer) => answer,
-            Err(error) => return Answer::broken(&error),
+            Err(error) => return OperationResult::broken(&error),
         };
         let status = answer.status().as_u16();
         match answer.json::<Value>().await {
-            Ok(body) if status == 201 => Answer::ok(body["uploadId"].clone()),
+            Ok(body) if status == 201 => OperationResult::ok(body["uploadId"].clone()),
             Ok(body) if (400..500).contains(&status) => {
-                Answer::failed(&format!("{status}: {}", body["code"]))
+                OperationResult::failed(&format!("{status}: {}", body["code"]))
             }
-            _ => Answer::unknown(&format!("status {status}")),
+            _ => OperationResult::unknown(&format!("status {status}")),
         }
     }
 

@@ -10,11 +10,11 @@ use tokio::process::Command;
 use crate::system::{SERVICES, System};
 use crate::workspace::{binaries, root};
 
-/// How often the sources are looked at.
-const INTERVAL: Duration = Duration::from_millis(200);
+/// How often the sources are checked.
+const SOURCE_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The sources of the app.
-const APP: [&str; 7] = [
+const APP_SOURCES: [&str; 7] = [
     "frontend/src",
     "frontend/style",
     "frontend/static",
@@ -27,14 +27,14 @@ const APP: [&str; 7] = [
 /// The sources of the services and the router. cargo knows which of them a change concerns.
 const SERVICE_SOURCES: [&str; 5] = ["subgraphs", "router/src", "Cargo.toml", "Cargo.lock", ".sqlx"];
 
-/// How many files there are, and when the youngest changed: it differs after any change that an editor makes.
+/// The number of files and the newest modification time, which detect changes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct State {
+struct SourceState {
     files: usize,
     youngest: SystemTime,
 }
 
-impl State {
+impl SourceState {
     fn of(paths: &[&str]) -> Self {
         let mut state = Self {
             files: 0,
@@ -68,16 +68,16 @@ fn modified(path: &Path) -> SystemTime {
 
 /// Builds and restarts what changes, until it is dropped.
 pub async fn watch(system: &System) {
-    let (mut app, mut services) = (State::of(&APP), State::of(&SERVICE_SOURCES));
+    let (mut app, mut services) = (SourceState::of(&APP_SOURCES), SourceState::of(&SERVICE_SOURCES));
     say("watching frontend, subgraphs and router for changes");
     loop {
-        tokio::time::sleep(INTERVAL).await;
-        let now = State::of(&APP);
+        tokio::time::sleep(SOURCE_POLL_INTERVAL).await;
+        let now = SourceState::of(&APP_SOURCES);
         if now != app {
             app = now;
             report("the app", rebuild_app(system).await);
         }
-        let now = State::of(&SERVICE_SOURCES);
+        let now = SourceState::of(&SERVICE_SOURCES);
         if now != services {
             services = now;
             report("the services", rebuild_services(system).await);
@@ -155,10 +155,10 @@ mod tests {
         let path = folder.path().to_str().unwrap();
         let file = folder.path().join("a");
         let states = [
-            State::of(&[path]),
+            SourceState::of(&[path]),
             {
                 fs::write(&file, "one").unwrap();
-                State::of(&[path])
+                SourceState::of(&[path])
             },
             {
                 let later = SystemTime::now() + Duration::from_secs(2);
@@ -168,20 +168,20 @@ mod tests {
                     .unwrap()
                     .set_modified(later)
                     .unwrap();
-                State::of(&[path])
+                SourceState::of(&[path])
             },
             {
                 fs::remove_file(&file).unwrap();
-                State::of(&[path])
+                SourceState::of(&[path])
             },
         ];
         assert!(states.windows(2).all(|pair| pair[0] != pair[1]));
     }
 
-    /// A path that is renamed would never be noticed.
+    /// A renamed path would not be watched.
     #[test]
     fn what_is_watched_is_there() {
-        for path in APP.iter().chain(&SERVICE_SOURCES) {
+        for path in APP_SOURCES.iter().chain(&SERVICE_SOURCES) {
             assert!(root().join(path).exists(), "{path}");
         }
     }

@@ -45,9 +45,9 @@ use pictures::{PAINTINGS, Painting};
 use site::{Member, Site};
 use xtask::tools::say;
 
-/// Uploads at the same time: each is decoded and encoded by the site, which takes processors.
-const UPLOADS: usize = 2;
-const REQUESTS: usize = 8;
+/// Concurrent uploads. Each takes CPU time of the site.
+const SEED_CONCURRENT_UPLOADS: usize = 2;
+const SEED_CONCURRENT_REQUESTS: usize = 8;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -106,7 +106,7 @@ pub async fn seed(arguments: Arguments) -> Result<()> {
     say(&format!(
         "done. Sign in as {}, for one, with the password \"{}\"",
         PEOPLE[0].email(),
-        people::PASSWORD
+        people::SEED_PASSWORD
     ));
     Ok(())
 }
@@ -203,7 +203,7 @@ async fn publish(members: &[Member<'_>], pictures: &[Picture]) -> Result<Vec<Pub
                 }))
             }
         })
-        .buffered(UPLOADS)
+        .buffered(SEED_CONCURRENT_UPLOADS)
         .try_collect()
         .await?;
     progress.finish();
@@ -254,7 +254,7 @@ async fn vote(members: &[Member<'_>], photos: &[Published]) -> Result<()> {
     let progress = progress("votes", votes.len());
     futures::stream::iter(votes)
         .map(Ok)
-        .try_for_each_concurrent(REQUESTS, |(member, variables)| {
+        .try_for_each_concurrent(SEED_CONCURRENT_REQUESTS, |(member, variables)| {
             let progress = &progress;
             async move {
                 member.run(CAST, variables).await.context("voting")?;
@@ -272,7 +272,7 @@ async fn comment(members: &[Member<'_>], photos: &[Published]) -> Result<()> {
     let progress = progress("conversations", photos.len());
     futures::stream::iter(photos)
         .map(Ok)
-        .try_for_each_concurrent(REQUESTS / 2, |photo| {
+        .try_for_each_concurrent(SEED_CONCURRENT_REQUESTS / 2, |photo| {
             let progress = &progress;
             async move {
                 for number in 0..choose(&[&photo.title, "comments"], 5) {
@@ -319,13 +319,13 @@ fn hash(parts: &[&str]) -> [u8; 32] {
     Sha256::digest(parts.join("\u{0}").as_bytes()).into()
 }
 
-/// One of `choices`, always the same for the same parts.
+/// A deterministic choice for these parts.
 fn choose(parts: &[&str], choices: usize) -> usize {
     let bytes = hash(parts);
     usize::from(u16::from_be_bytes([bytes[0], bytes[1]])) % choices
 }
 
-/// An idempotency key, always the same for the same parts.
+/// A deterministic idempotency key for these parts.
 fn key(parts: &[&str]) -> Uuid {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash(parts)[..16]);

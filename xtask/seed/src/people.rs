@@ -14,7 +14,7 @@ impl Person {
 }
 
 /// The same for all: these accounts are for looking around.
-pub const PASSWORD: &str = "frames on a light table";
+pub const SEED_PASSWORD: &str = "frames on a light table";
 
 pub const PEOPLE: [Person; 8] = [
     Person {

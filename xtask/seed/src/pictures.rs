@@ -7,7 +7,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage};
 
 use crate::paint::{chance, shade};
-use crate::scenes::{Motif, Place, Scene};
+use crate::scenes::{Motif, Point, Scene};
 
 /// One of the pictures that `./dev seed` makes.
 pub(super) struct Painting {
@@ -29,7 +29,7 @@ impl Painting {
         let (width, height) = ((height * aspect).round() as u32, height as u32);
         let pixel = 1.0 / height as f32;
         let image = RgbImage::from_fn(width, height, |column, row| {
-            let place = Place {
+            let place = Point {
                 x: (column as f32 + 0.5) * pixel,
                 y: (row as f32 + 0.5) * pixel,
                 aspect,
@@ -45,7 +45,7 @@ impl Painting {
 }
 
 /// Adds the effects of lens and film: darker corners, and grain.
-fn develop(colour: [f32; 3], place: Place, (column, row): (u32, u32)) -> [f32; 3] {
+fn develop(colour: [f32; 3], place: Point, (column, row): (u32, u32)) -> [f32; 3] {
     let (dx, dy) = (place.x / place.aspect - 0.5, place.y - 0.5);
     let grain = (chance(7, column as i32, row as i32) - 0.5) * 0.022;
     shade(colour, 1.0 - 0.28 * (dx * dx + dy * dy)).map(|channel| channel + grain)

@@ -29,9 +29,9 @@ pub(super) enum Motif {
     Contours,
 }
 
-/// Where a colour is asked for.
+/// A point of the picture.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct Point {
     pub(super) x: f32,
     pub(super) y: f32,
     pub(super) aspect: f32,
@@ -40,7 +40,7 @@ pub(super) struct Place {
 }
 
 impl Scene {
-    pub(super) fn colour(&self, at: Place) -> Rgb {
+    pub(super) fn colour(&self, at: Point) -> Rgb {
         let colours = self.colours.map(hex);
         match self.motif {
             Motif::Hills => hills(self.seed, &colours, at),
@@ -60,7 +60,7 @@ impl Scene {
 }
 
 /// A sun with its halo; colours: sky above, sky at the horizon, sun.
-fn sky(colours: &[Rgb; 5], at: Place, sun: (f32, f32), horizon: f32) -> Rgb {
+fn sky(colours: &[Rgb; 5], at: Point, sun: (f32, f32), horizon: f32) -> Rgb {
     let mut colour = mix(colours[0], colours[1], (at.y / horizon).powf(1.2));
     let from_sun = distance(at.x, at.y, sun.0, sun.1);
     colour = glow(colour, colours[2], 0.55 * (-from_sun * 5.0).exp());
@@ -72,7 +72,7 @@ fn sky(colours: &[Rgb; 5], at: Place, sun: (f32, f32), horizon: f32) -> Rgb {
 }
 
 /// Ridges behind ridges in the haze; colours: sky, horizon, sun, far, near.
-fn hills(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
+fn hills(seed: u32, colours: &[Rgb; 5], at: Point) -> Rgb {
     let sun = (
         at.aspect * (0.25 + 0.5 * chance(seed, 1, 0)),
         0.28 + 0.14 * chance(seed, 2, 0),
@@ -97,13 +97,13 @@ fn hills(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
 }
 
 /// The hills, and the hills again in still water.
-fn lake(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
+fn lake(seed: u32, colours: &[Rgb; 5], at: Point) -> Rgb {
     const SHORE: f32 = 0.60;
     if at.y <= SHORE {
         return hills(
             seed,
             colours,
-            Place {
+            Point {
                 y: at.y * 0.80 / SHORE * 0.92,
                 ..at
             },
@@ -115,7 +115,7 @@ fn lake(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
     let mirrored = hills(
         seed,
         colours,
-        Place {
+        Point {
             x: at.x + ripple * 0.6,
             y: (SHORE - depth * 0.95 + ripple) * 0.80 / SHORE * 0.92,
             ..at
@@ -126,7 +126,7 @@ fn lake(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
 }
 
 /// A low sun over open water; colours: sky, horizon, sun, far water, near water.
-fn sea(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
+fn sea(seed: u32, colours: &[Rgb; 5], at: Point) -> Rgb {
     const HORIZON: f32 = 0.55;
     let sun = (
         at.aspect * (0.3 + 0.4 * chance(seed, 1, 0)),
@@ -161,7 +161,7 @@ fn sea(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
 }
 
 /// Lamps far out of focus; colours: dark, less dark, and three of the lamps.
-fn lights(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
+fn lights(seed: u32, colours: &[Rgb; 5], at: Point) -> Rgb {
     let mut colour = mix(
         colours[0],
         colours[1],
@@ -185,7 +185,7 @@ fn lights(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
 }
 
 /// Cut paper in squares: quarter circles, halves, rings and triangles.
-fn shapes(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
+fn shapes(seed: u32, colours: &[Rgb; 5], at: Point) -> Rgb {
     let rows = 3.0 + (chance(seed, 0, 9) * 2.99).floor();
     let size = at.aspect / (at.aspect * rows).round();
     let (column, row) = ((at.x / size).floor(), (at.y * rows).floor());
@@ -220,7 +220,7 @@ fn shapes(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
 }
 
 /// Sand in low light; colours: sky, horizon, sun, lit sand, sand in shadow.
-fn dunes(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
+fn dunes(seed: u32, colours: &[Rgb; 5], at: Point) -> Rgb {
     let sun = (at.aspect * 0.8, 0.16);
     let mut colour = sky(colours, at, sun, 0.45);
     for layer in 0..4_i32 {
@@ -253,7 +253,7 @@ fn dunes(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
 }
 
 /// Houses at night, their windows lit; colours: sky, glow above the roofs, moon, far houses, near houses.
-fn city(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
+fn city(seed: u32, colours: &[Rgb; 5], at: Point) -> Rgb {
     let mut colour = mix(colours[0], colours[1], at.y.powf(1.6));
     let star = chance(seed, (at.x * 420.0) as i32, (at.y * 420.0) as i32);
     colour = glow(colour, [1.0; 3], smooth(0.997, 1.0, star) * (1.0 - at.y) * 0.8);
@@ -294,7 +294,7 @@ fn city(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
 }
 
 /// Northern lights over water; colours: night, horizon, the lower and the upper light, the land.
-fn aurora(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
+fn aurora(seed: u32, colours: &[Rgb; 5], at: Point) -> Rgb {
     const SHORE: f32 = 0.74;
     let mirrored = at.y > SHORE;
     let depth = at.y - SHORE;
@@ -335,7 +335,7 @@ fn aurora(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
 }
 
 /// Firs that fade into fog; colours: fog above, fog below, light, far trees, near trees.
-fn forest(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
+fn forest(seed: u32, colours: &[Rgb; 5], at: Point) -> Rgb {
     let mut colour = mix(colours[0], colours[1], at.y);
     let from_sun = distance(at.x, at.y, at.aspect * 0.5, 0.2);
     colour = glow(colour, colours[2], 0.5 * (-from_sun * 3.0).exp());
@@ -372,7 +372,7 @@ fn forest(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
 }
 
 /// Slices of fruit on a table; colours: table, peel, pith, flesh, another flesh.
-fn citrus(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
+fn citrus(seed: u32, colours: &[Rgb; 5], at: Point) -> Rgb {
     let size = 0.30 + 0.12 * chance(seed, 0, 0);
     let grain = 1.0 - 0.05 * noise(seed, at.x * 3.0, at.y * 90.0);
     let mut colour = shade(colours[0], grain);
@@ -412,7 +412,7 @@ fn citrus(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
 }
 
 /// Balloons above clouds; colours: sky above, sky below, and three for the balloons.
-fn balloons(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
+fn balloons(seed: u32, colours: &[Rgb; 5], at: Point) -> Rgb {
     let mut colour = mix(colours[0], colours[1], at.y);
     let cloud = rough(seed, at.x * 2.2, at.y * 5.5, 5);
     colour = mix(
@@ -460,7 +460,7 @@ fn balloons(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
 }
 
 /// A landscape as a map draws it, in layers of paper that cast shadows; colours from low to high.
-fn contours(seed: u32, colours: &[Rgb; 5], at: Place) -> Rgb {
+fn contours(seed: u32, colours: &[Rgb; 5], at: Point) -> Rgb {
     let height = |x: f32, y: f32| rough(seed, x * 1.5 + 7.0, y * 1.5, 3) * 1.25 - 0.12;
     let level = |h: f32| (h * 11.0).floor().clamp(0.0, 10.0);
     let here = height(at.x, at.y);

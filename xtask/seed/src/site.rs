@@ -8,17 +8,17 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::people::{PASSWORD, Person};
+use crate::people::{Person, SEED_PASSWORD};
 
 /// Access tokens live ten minutes; a new one is fetched before that.
 const TOKEN_LIFE: Duration = Duration::from_mins(8);
-const ATTEMPTS: u32 = 6;
+const SEND_ATTEMPTS: u32 = 6;
 
 pub struct Site {
     client: reqwest::Client,
-    /// Where it is. All are the same site.
+    /// The addresses of the site.
     urls: Vec<String>,
-    /// Which of them answered last.
+    /// The index of the last used address.
     turn: AtomicUsize,
 }
 
@@ -37,13 +37,13 @@ struct Uploaded {
 
 /// An error, by the API's code.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct RequestError {
     pub code: String,
     message: String,
     retry_after: Option<u64>,
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for RequestError {}
 
 impl Site {
     pub fn new(url: &str) -> Result<Self> {
@@ -54,13 +54,13 @@ impl Site {
         Ok(Self::of(client, vec![url.trim_end_matches('/').to_owned()]))
     }
 
-    /// A site that has several machines: a request goes to another one when it cannot reach the first, or when that closes
-    /// a kept connection instead of answering, as browsers do. It is given up after `patience`.
-    pub fn over(urls: Vec<String>, patience: Duration) -> Result<Self> {
+    /// A site with several machines. A request is retried at another one if the first is unreachable or closes a kept
+    /// connection, as browsers do. `timeout` limits a request.
+    pub fn over(urls: Vec<String>, timeout: Duration) -> Result<Self> {
         let client = reqwest::Client::builder()
             .no_proxy()
             .connect_timeout(Duration::from_secs(2))
-            .timeout(patience)
+            .timeout(timeout)
             .build()?;
         Ok(Self::of(client, urls))
     }
@@ -125,8 +125,8 @@ impl Site {
         token: Option<&str>,
         operation: &str,
         variables: &Value,
-    ) -> Result<Result<Value, Refusal>> {
-        self.send_up_to(ATTEMPTS, token, operation, variables).await
+    ) -> Result<Result<Value, RequestError>> {
+        self.send_up_to(SEND_ATTEMPTS, token, operation, variables).await
     }
 
     async fn send_up_to(
@@ -135,7 +135,7 @@ impl Site {
         token: Option<&str>,
         operation: &str,
         variables: &Value,
-    ) -> Result<Result<Value, Refusal>> {
+    ) -> Result<Result<Value, RequestError>> {
         let mut attempt = 0;
         loop {
             let body = json!({ "query": operation, "variables": variables });
@@ -158,7 +158,7 @@ impl Site {
                 return Ok(Ok(body["data"].clone()));
             };
             let extensions = &error["extensions"];
-            let found = Refusal {
+            let found = RequestError {
                 code: extensions["code"].as_str().unwrap_or("INTERNAL").to_owned(),
                 message: error["message"].as_str().unwrap_or_default().to_owned(),
                 retry_after: extensions["retryAfterSeconds"].as_u64(),
@@ -175,7 +175,7 @@ impl Site {
     /// Signs a person in, registering them on the first visit, and gives them their name.
     pub async fn join<'a>(&'a self, person: &'a Person) -> Result<Member<'a>> {
         const REGISTER: &str = "mutation($input: RegisterInput!) { register(input: $input) { accessToken } }";
-        let input = json!({ "input": { "email": person.email(), "password": PASSWORD } });
+        let input = json!({ "input": { "email": person.email(), "password": SEED_PASSWORD } });
         let token = match self.send(None, REGISTER, &input).await? {
             Ok(data) => data["register"]["accessToken"]
                 .as_str()
@@ -212,10 +212,10 @@ impl Member<'_> {
         {
             return Ok(token.clone());
         }
-        let input = json!({ "input": { "email": self.person.email(), "password": PASSWORD } });
+        let input = json!({ "input": { "email": self.person.email(), "password": SEED_PASSWORD } });
         let data = self.site.send(None, LOGIN, &input).await?.map_err(|refusal| {
             anyhow!(
-                "{} could not sign in: {refusal}. Has somebody changed the password?",
+                "{} could not sign in: {refusal}. Was the password changed?",
                 self.person.username
             )
         })?;
@@ -234,7 +234,7 @@ impl Member<'_> {
         answer.map_err(|refusal| anyhow!("{refusal}"))
     }
 
-    /// The same, for who wants to know at once that it did not work.
+    /// Runs an operation once, without retries.
     pub async fn run_once(&self, operation: &str, variables: Value) -> Result<Value> {
         let token = self.token().await?;
         let answer = self
@@ -265,12 +265,13 @@ impl Member<'_> {
 
     /// The photos that this person has published: title and id.
     pub async fn photos(&self) -> Result<Vec<(String, String)>> {
-        const PAGE: &str = "query($after: String) { viewer { user { photos(first: 100, after: $after) {
+        const OWN_PHOTOS_PAGE: &str =
+            "query($after: String) { viewer { user { photos(first: 100, after: $after) {
             nodes { id title } pageInfo { hasNextPage endCursor } } } } }";
         let mut photos = Vec::new();
         let mut after = Value::Null;
         loop {
-            let data = self.run(PAGE, json!({ "after": after })).await?;
+            let data = self.run(OWN_PHOTOS_PAGE, json!({ "after": after })).await?;
             let page = &data["viewer"]["user"]["photos"];
             for node in page["nodes"]
                 .as_array()
@@ -300,8 +301,8 @@ impl Member<'_> {
             attempt += 1;
             match self.try_upload(bytes.clone(), media_type).await? {
                 Ok(upload) => break upload,
-                // The site decodes few pictures at a time and says so when it has enough of them.
-                Err((429 | 503, _)) if attempt < ATTEMPTS => {}
+                // The site limits concurrent decoding.
+                Err((429 | 503, _)) if attempt < SEND_ATTEMPTS => {}
                 Err((status, message)) => bail!("the upload was refused ({status}): {message}"),
             }
             tokio::time::sleep(Duration::from_secs(1 << attempt)).await;
@@ -315,7 +316,7 @@ impl Member<'_> {
             .to_owned())
     }
 
-    /// Uploads a picture, for who wants to know at once that it did not work.
+    /// Uploads a picture once, without retries.
     pub async fn upload(&self, bytes: Vec<u8>, media_type: &str) -> Result<String> {
         let uploaded = self.try_upload(bytes, media_type).await?;
         uploaded.map_err(|(status, message)| anyhow!("the upload was refused ({status}): {message}"))
@@ -360,7 +361,7 @@ fn was_closed(error: &reqwest::Error) -> bool {
     false
 }
 
-impl std::fmt::Display for Refusal {
+impl std::fmt::Display for RequestError {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{} ({})", self.message, self.code)
     }

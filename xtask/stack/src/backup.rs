@@ -1,4 +1,4 @@
-//! The stack is backed up, loses its database and its photos, and gets them back.
+//! Backup of the stack, and restore after the loss of database and photos.
 
 use std::time::Instant;
 
@@ -6,12 +6,12 @@ use anyhow::{Context, Result, ensure};
 use xtask::workspace::target_dir;
 
 use crate::STACK;
-use crate::engine::{Engine, said};
+use crate::engine::{DockerEngine, said};
 use crate::visit::Visit;
 
 const FILES: [&str; 3] = ["stack.yml", "local.override.yml", "backup.yml"];
 
-impl Engine {
+impl DockerEngine {
     /// Adds the backup to what runs, and waits for its first full backup.
     pub(super) async fn back_up(&self) -> Result<String> {
         let before = self.tasks().await?;

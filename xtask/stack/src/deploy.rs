@@ -1,4 +1,4 @@
-//! From nothing to a running stack, and back.
+//! Deploys and removes the stack.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -7,11 +7,11 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use xtask::workspace::target_dir;
 
-use crate::engine::{Engine, Stop, compose, has_ipvs, said};
-use crate::{PATIENCE, STACK};
+use crate::engine::{DockerEngine, Stop, compose, has_ipvs, said};
+use crate::{STACK, STEP_TIMEOUT};
 use xtask::tools::{output, run};
 
-impl Engine {
+impl DockerEngine {
     pub(super) async fn make_bases(&self) -> Result<String> {
         let programs = self.make_base("proofsheet/base", "programs").await?;
         let database = self.make_base("proofsheet/base-database", "database").await?;
@@ -102,7 +102,7 @@ impl Engine {
         // It begins a moment after it has said yes.
         tokio::time::sleep(Duration::from_secs(2)).await;
         // The nodes of the database follow one after the other, with a pause after each.
-        self.until_within(2 * PATIENCE, "every update ends", async || {
+        self.until_within(2 * STEP_TIMEOUT, "every update ends", async || {
             let services = self.docker(&["stack", "services", "--quiet", STACK]).await?;
             let services: Vec<_> = services.lines().collect();
             let state = "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}";
@@ -125,7 +125,7 @@ impl Engine {
         self.ask_as(None, query).await
     }
 
-    /// Asks in the name of who has this token.
+    /// Runs a query with this token.
     pub(super) async fn ask_as(&self, token: Option<&str>, query: &str) -> Result<Value> {
         let client = reqwest::Client::builder()
             .no_proxy()
@@ -149,7 +149,7 @@ impl Engine {
     /// Waits until this engine has nothing of the stack but volumes and secrets.
     pub(super) async fn gone(&self) -> Result<()> {
         let label = format!("label=com.docker.stack.namespace={STACK}");
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + STEP_TIMEOUT;
         loop {
             let containers = self
                 .docker(&["ps", "--quiet", "--all", "--filter", &label])

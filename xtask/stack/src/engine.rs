@@ -10,10 +10,10 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use xtask::workspace::{root, target_dir};
 
-use crate::{PATIENCE, STACK};
+use crate::{STACK, STEP_TIMEOUT};
 use xtask::tools::{command, output, run};
 
-pub(super) struct Engine {
+pub(super) struct DockerEngine {
     /// The folder in which `compose/engine` keeps the engine's state, images above all.
     dir: PathBuf,
     number: u32,
@@ -23,7 +23,7 @@ pub(super) struct Engine {
     started_swarm: bool,
 }
 
-impl Engine {
+impl DockerEngine {
     /// The first is the machine's own, if it has one.
     pub(super) fn new(number: u32) -> Self {
         let name = match number {
@@ -173,7 +173,7 @@ impl Engine {
 
     /// Waits until `look` says so; a failure to look may pass.
     pub(super) async fn until(&self, what: &str, look: impl AsyncFn() -> Result<bool>) -> Result<()> {
-        self.until_within(PATIENCE, what, look).await
+        self.until_within(STEP_TIMEOUT, what, look).await
     }
 
     pub(super) async fn until_within(

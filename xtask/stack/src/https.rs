@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use reqwest::{Client, StatusCode, Version, redirect};
 
 use crate::STACK;
-use crate::engine::{Engine, has_ipvs, said};
+use crate::engine::{DockerEngine, has_ipvs, said};
 use crate::visit::Visit;
 use seed::site::Site;
 
@@ -44,7 +44,7 @@ impl Pair {
     }
 }
 
-impl Engine {
+impl DockerEngine {
     /// Deploys with compose/tls.yml, goes on there with what was begun over http, and deploys the next certificate. Then
     /// the router takes its certificates from a folder.
     pub(super) async fn over_https(&self, visit: &Visit<'_>) -> Result<String> {
@@ -112,12 +112,12 @@ impl Engine {
 
     /// Looks at what http and https answer.
     async fn look_at_https(&self, client: &Client) -> Result<String> {
-        const PAGE: &str = "/trending?day=1";
-        let from_http = client.get(format!("{}{PAGE}", self.url())).send();
+        const TEST_PATH: &str = "/trending?day=1";
+        let from_http = client.get(format!("{}{TEST_PATH}", self.url())).send();
         let from_http = from_http.await.context("http")?;
         let to = from_http.headers().get("location");
         let to = to.and_then(|value| value.to_str().ok());
-        let wanted = format!("{}{PAGE}", self.secure_url());
+        let wanted = format!("{}{TEST_PATH}", self.secure_url());
         ensure!(
             from_http.status() == StatusCode::PERMANENT_REDIRECT && to == Some(wanted.as_str()),
             "http is answered with {} to {to:?}, not to {wanted}",

@@ -1,4 +1,4 @@
-//! People at work on the site while something is done to it.
+//! Load on the site during a change.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -10,24 +10,23 @@ use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::PATIENCE;
+use crate::STEP_TIMEOUT;
 use crate::visit::{Visit, files, picture};
-use seed::site::Refusal;
+use seed::site::RequestError;
 
 /// Each kind of work is done at least so often.
-const AT_LEAST: u32 = 3;
+const MIN_REPETITIONS: u32 = 3;
 
 /// The allowed outcomes of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Requests {
     /// All of them are answered at the first try.
     NoneFails,
-    /// Some fail, but what was acknowledged is kept, and who tries again gets through.
+    /// Some fail, acknowledged writes are kept, and retries succeed.
     SomeMayFail,
 }
 
-/// Does something to the site while timelines and files are fetched, and votes, comments and photos are sent. Then
-/// looks whether everything that was acknowledged is there.
+/// Runs `work` under load, and then checks that every acknowledged write exists.
 pub(super) async fn under_load(
     visit: &Visit<'_>,
     requests: Requests,
@@ -87,7 +86,7 @@ impl Load<'_> {
 
     fn goes_on(&self, kind: &'static str) -> bool {
         let done = self.tallies().0.get(kind).map_or(0, |tally| tally.done);
-        !self.done.load(Ordering::Relaxed) || done < AT_LEAST
+        !self.done.load(Ordering::Relaxed) || done < MIN_REPETITIONS
     }
 
     /// Tries until it works, and counts.
@@ -97,9 +96,9 @@ impl Load<'_> {
             let outcome = work().await;
             self.count(kind, began, &outcome);
             match outcome {
-                // Parts that go may make a request fail; they never make it a defect.
+                // A stopped part may cause failures, but no internal errors.
                 Err(error) if is_internal(&error) => bail!("{kind} were answered with INTERNAL: {error:#}"),
-                Err(error) if began.elapsed() > PATIENCE => bail!("{kind} never worked again: {error:#}"),
+                Err(error) if began.elapsed() > STEP_TIMEOUT => bail!("{kind} never worked again: {error:#}"),
                 Err(_) => pause(100).await,
                 done => return done,
             }
@@ -215,7 +214,7 @@ impl Load<'_> {
 
 fn is_internal(error: &anyhow::Error) -> bool {
     error
-        .downcast_ref::<Refusal>()
+        .downcast_ref::<RequestError>()
         .is_some_and(|refusal| refusal.code == "INTERNAL")
 }
 

@@ -1,8 +1,8 @@
-//! `./dev stack-test`: the stack on a real Docker engine, from nothing to nothing, with what may happen to it in between;
-//! then on three engines that are the nodes of a Swarm.
+//! `./dev stack-test`: deploys, changes, breaks and removes the stack on a real Docker engine; then on three engines
+//! that form a Swarm.
 //!
-//! Where no engine runs, one is started that disturbs nothing (`compose/engine`); where no image can be pulled, its
-//! bases are made from Debian's packages (`compose/base`). Both stay in cargo's target folder for the next time.
+//! If no engine is running, an isolated one is started (`compose/engine`). If images cannot be pulled, base images are
+//! built from Debian packages (`compose/base`). Both stay in cargo's target folder for the next time.
 
 mod backup;
 mod deploy;
@@ -13,10 +13,10 @@ mod nodes;
 mod objects;
 mod steps;
 mod table;
-mod upkeep;
+mod upgrade;
 mod visit;
-mod watching;
-mod weather;
+mod alerts;
+mod failed_deploys;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,7 +25,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Parser, ValueEnum as _};
 
-use self::engine::Engine;
+use self::engine::DockerEngine;
 use self::load::Requests::{NoneFails, SomeMayFail};
 use self::load::under_load;
 use self::table::Table;
@@ -34,10 +34,10 @@ use seed::site::Site;
 use xtask::tools::say;
 
 const STACK: &str = "proofsheet-test";
-/// The machine may have two cores, and three databases start on them.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// Timeout of a step, for three databases on two cores.
+const STEP_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// The stack on a real Docker engine: deploys, breaks, scales and removes it, and says what came of it.
+/// Deploys, scales, breaks and removes the stack on a real Docker engine, and prints a table of results.
 #[derive(Debug, Parser)]
 #[command(
     name = "./dev stack-test",
@@ -45,19 +45,19 @@ const PATIENCE: Duration = Duration::from_secs(300);
     max_term_width = 100
 )]
 struct Arguments {
-    /// The folder of the programs to pack. Without it: what ./dev builds.
+    /// The folder of the programs to pack; by default those that ./dev builds.
     #[arg(long, value_name = "DIR")]
     binaries: Option<PathBuf>,
-    /// Only one of the parts: on one engine, or on several.
+    /// Run only one part: on one engine or on several.
     #[arg(long)]
     part: Option<Part>,
-    /// Only these chapters of the part on one engine.
+    /// Run only these chapters of the part on one engine.
     #[arg(long, value_name = "CHAPTER")]
     only: Vec<Chapter>,
-    /// Compiles the object store where its image is not there, which takes a quarter of an hour.
+    /// Compile the object store if its image is missing (15 minutes).
     #[arg(long)]
     objects: bool,
-    /// Leaves the stack running at the end of the part, and says how to reach it.
+    /// Leave the stack running at the end, and print its address.
     #[arg(long)]
     keep: bool,
 }
@@ -71,23 +71,23 @@ enum Part {
 /// The chapters on one engine, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Chapter {
-    /// It is scaled, updated, and something dies.
-    Week,
+    /// Scaling, updates, and killed tasks.
+    ScaleAndUpdate,
     /// Failed deploys and their messages.
-    Weather,
-    /// A new release, and a key that has leaked.
-    Upkeep,
-    /// It is removed and deployed again, and a volume is too small.
-    Anew,
-    /// It is backed up.
+    FailedDeploys,
+    /// A new release, and the replacement of a leaked key.
+    Upgrade,
+    /// Removal and a new deploy, and a full volume.
+    Redeploy,
+    /// Backup.
     Backup,
-    /// Prometheus looks at it.
-    Watching,
-    /// It loses its data and gets them back; after `backup`.
+    /// Alerts of Prometheus.
+    Alerts,
+    /// Restore after a loss of all data; needs `backup`.
     Restore,
-    /// The router speaks https.
+    /// TLS in the router.
     Https,
-    /// A new site, with its photos in an object store.
+    /// A new site with photos in an object store.
     Objects,
 }
 
@@ -101,7 +101,7 @@ async fn stack_test(arguments: Arguments) -> Result<()> {
     let binaries = arguments.binaries.clone().unwrap_or_else(default);
     let mut table = Table::default();
     if arguments.part != Some(Part::Several) {
-        let mut engine = Engine::new(1);
+        let mut engine = DockerEngine::new(1);
         // The table contains the errors.
         let _ = on_one(&mut engine, &mut table, &binaries, &arguments).await;
         if arguments.keep {
@@ -123,7 +123,7 @@ async fn stack_test(arguments: Arguments) -> Result<()> {
 }
 
 async fn on_one(
-    engine: &mut Engine,
+    engine: &mut DockerEngine,
     table: &mut Table,
     binaries: &Path,
     arguments: &Arguments,
@@ -140,19 +140,19 @@ async fn on_one(
     table
         .step("deploy on a port in use", engine.deploy_on_a_port_in_use())
         .await?;
-    let site = Site::over(vec![engine.url()], PATIENCE)?;
+    let site = Site::over(vec![engine.url()], STEP_TIMEOUT)?;
     let visit = table
         .step("register, upload, vote, comment", Visit::begin(&site))
         .await?;
     let is_wanted = |chapter: &&Chapter| arguments.only.is_empty() || arguments.only.contains(chapter);
     for chapter in Chapter::value_variants().iter().filter(is_wanted) {
         match chapter {
-            Chapter::Week => good_weather(engine, table, &visit).await,
-            Chapter::Weather => bad_weather(engine, table, &visit).await,
-            Chapter::Upkeep => upkeep(engine, table, &visit).await,
-            Chapter::Anew => anew(engine, table, &visit).await,
+            Chapter::ScaleAndUpdate => scale_and_update(engine, table, &visit).await,
+            Chapter::FailedDeploys => failed_deploys(engine, table, &visit).await,
+            Chapter::Upgrade => upgrade(engine, table, &visit).await,
+            Chapter::Redeploy => redeploy(engine, table, &visit).await,
             Chapter::Backup => backup(engine, table, &visit).await,
-            Chapter::Watching => watching(engine, table, &visit).await,
+            Chapter::Alerts => alerts(engine, table, &visit).await,
             Chapter::Restore => {
                 let restore = engine.restore(&visit);
                 table.try_step("all data lost: restore", restore).await;
@@ -171,7 +171,7 @@ async fn on_one(
     Ok(())
 }
 
-async fn good_weather(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
+async fn scale_and_update(engine: &DockerEngine, table: &mut Table, visit: &Visit<'_>) {
     table
         .try_step("deploy the same again", engine.deploy_again(1))
         .await;
@@ -195,7 +195,7 @@ async fn good_weather(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
         .await;
 }
 
-async fn bad_weather(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
+async fn failed_deploys(engine: &DockerEngine, table: &mut Table, visit: &Visit<'_>) {
     let work = under_load(visit, NoneFails, engine.without_a_secret());
     table.try_step("load: deploy without a secret", work).await;
     let work = under_load(visit, NoneFails, engine.with_a_wrong_password());
@@ -214,7 +214,7 @@ async fn bad_weather(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
     table.try_step("load: another stack on the port", work).await;
 }
 
-async fn anew(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
+async fn redeploy(engine: &DockerEngine, table: &mut Table, visit: &Visit<'_>) {
     table
         .try_step("stack rm and deploy", engine.remove_and_deploy(3))
         .await;
@@ -233,7 +233,7 @@ async fn anew(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
         .await;
 }
 
-async fn upkeep(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
+async fn upgrade(engine: &DockerEngine, table: &mut Table, visit: &Visit<'_>) {
     let work = under_load(visit, SomeMayFail, engine.upgrade());
     table
         .try_step("load: migrate, and upgrade everything", work)
@@ -246,7 +246,7 @@ async fn upkeep(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
         .await;
 }
 
-async fn backup(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
+async fn backup(engine: &DockerEngine, table: &mut Table, visit: &Visit<'_>) {
     table
         .try_step("three databases", engine.deploy_with_three())
         .await;
@@ -256,13 +256,15 @@ async fn backup(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
     table.try_step("load: another backup, and verify", work).await;
 }
 
-async fn watching(engine: &Engine, table: &mut Table, visit: &Visit<'_>) {
+async fn alerts(engine: &DockerEngine, table: &mut Table, visit: &Visit<'_>) {
     let work = under_load(visit, SomeMayFail, engine.watch());
     table.try_step("load: Prometheus sees every part", work).await;
-    table.try_step("a page, and only one", engine.be_paged()).await;
+    table
+        .try_step("a page, and only one", engine.check_paging())
+        .await;
 }
 
-async fn objects(engine: &Engine, table: &mut Table, site: &Site) {
+async fn objects(engine: &DockerEngine, table: &mut Table, site: &Site) {
     const STEP: &str = "a new site with an object store";
     if !engine.has_objects().await {
         table

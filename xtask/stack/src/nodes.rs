@@ -2,7 +2,7 @@
 //!
 //! The part on one engine has its own engine, secrets and folder, so both can be done at once.
 
-mod anew;
+mod redeploy;
 mod lost;
 mod moved;
 
@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use xtask::workspace::target_dir;
 
 use crate::STACK;
-use crate::engine::{Engine, Stop, has_ipvs, said};
+use crate::engine::{DockerEngine, Stop, has_ipvs, said};
 use crate::load::Requests::{NoneFails, SomeMayFail};
 use crate::load::under_load;
 use crate::steps::in_step;
@@ -24,9 +24,9 @@ use seed::site::Site;
 use xtask::tools::say;
 
 /// The number of the first engine.
-const FIRST: u32 = 2;
+const FIRST_ENGINE: u32 = 2;
 /// So many are managers and have a database.
-const THREE: u32 = 3;
+const MANAGERS: u32 = 3;
 
 struct Swarm {
     machines: Vec<Machine>,
@@ -35,13 +35,13 @@ struct Swarm {
 struct Machine {
     /// By which compose/swarm reaches it; its engine calls it the same.
     name: String,
-    engine: Engine,
+    engine: DockerEngine,
     runs: bool,
 }
 
 /// Where the photos are.
 #[derive(Clone, Copy)]
-enum Photos {
+enum PhotoStorage {
     /// In the object store of the stack.
     Store,
     /// In a volume of the machine that has the label.
@@ -50,7 +50,9 @@ enum Photos {
 
 pub(super) async fn on_several(table: &mut Table, binaries: &Path, keep: bool) {
     let mut swarm = Swarm {
-        machines: (FIRST..FIRST + THREE).map(Machine::new).collect(),
+        machines: (FIRST_ENGINE..FIRST_ENGINE + MANAGERS)
+            .map(Machine::new)
+            .collect(),
     };
     // The table contains the errors.
     let _ = walk(&mut swarm, table, binaries).await;
@@ -76,15 +78,15 @@ async fn walk(swarm: &mut Swarm, table: &mut Table, binaries: &Path) -> Result<(
     table.step("compose/swarm send", swarm.send(1..3)).await?;
     table.step("compose/swarm up, twice", swarm.up_twice()).await?;
     let photos = if first.has_objects().await {
-        Photos::Store
+        PhotoStorage::Store
     } else {
-        Photos::Folder
+        PhotoStorage::Folder
     };
     table
         .step("deploy, a database on each", swarm.deploy(photos))
         .await?;
     let urls = swarm.machines.iter().map(|it| it.engine.url()).collect();
-    let site = Site::over(urls, lost::REQUEST)?;
+    let site = Site::over(urls, lost::REQUEST_LIMIT)?;
     let visit = table
         .step("register, upload, vote, comment", Visit::begin(&site))
         .await?;
@@ -98,7 +100,12 @@ async fn walk(swarm: &mut Swarm, table: &mut Table, binaries: &Path) -> Result<(
 }
 
 /// Machines go and come back, and the database moves from one to another.
-async fn for_a_while(swarm: &mut Swarm, table: &mut Table, visit: &Visit<'_>, photos: Photos) -> Result<()> {
+async fn for_a_while(
+    swarm: &mut Swarm,
+    table: &mut Table,
+    visit: &Visit<'_>,
+    photos: PhotoStorage,
+) -> Result<()> {
     let work = under_load(visit, SomeMayFail, swarm.lose_one());
     table.step("load: a machine dies", work).await?;
     let work = under_load(visit, SomeMayFail, swarm.bring_back());
@@ -139,7 +146,7 @@ impl Machine {
     fn new(number: u32) -> Self {
         Self {
             name: format!("node-{number}"),
-            engine: Engine::new(number),
+            engine: DockerEngine::new(number),
             runs: false,
         }
     }
@@ -170,7 +177,7 @@ impl Machine {
 
 impl Swarm {
     /// A machine that can be asked.
-    fn manager(&self) -> &Engine {
+    fn manager(&self) -> &DockerEngine {
         let running = self.machines.iter().find(|machine| machine.runs);
         &running.unwrap_or(&self.machines[0]).engine
     }
@@ -202,7 +209,7 @@ impl Swarm {
             .args(machines)
             .env("SECRETS", folder("secrets"))
             .env("SWARM_HOST", format!("unix://{}/%s", links.display()))
-            .env("SWARM_MANAGERS", THREE.to_string());
+            .env("SWARM_MANAGERS", MANAGERS.to_string());
         said(command).await
     }
 
@@ -228,10 +235,10 @@ impl Swarm {
         Ok("three managers; the second run changed nothing".to_owned())
     }
 
-    async fn deploy(&self, photos: Photos) -> Result<String> {
+    async fn deploy(&self, photos: PhotoStorage) -> Result<String> {
         let began = Instant::now();
         let (place, extra, more): (_, &[&str], &[_]) = match photos {
-            Photos::Store => (
+            PhotoStorage::Store => (
                 "in an object store",
                 &["objects.yml"],
                 &[
@@ -239,7 +246,7 @@ impl Swarm {
                     ("MEDIA_STORE", "s3://media"),
                 ],
             ),
-            Photos::Folder => ("on the first", &[], &[]),
+            PhotoStorage::Folder => ("on the first", &[], &[]),
         };
         let files = [&["stack.yml", "several.yml"][..], extra, &["backup.yml"]].concat();
         let changes = [

@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 
-use crate::engine::Engine;
+use crate::engine::DockerEngine;
 
-const IMAGE: &str = "proofsheet/objects:stack-test";
+const OBJECTS_IMAGE: &str = "proofsheet/objects:stack-test";
 
-impl Engine {
+impl DockerEngine {
     pub(super) async fn has_objects(&self) -> bool {
-        self.docker(&["image", "inspect", IMAGE]).await.is_ok()
+        self.docker(&["image", "inspect", OBJECTS_IMAGE]).await.is_ok()
     }
 
     /// Removes what there is with all its data, and begins anew with compose/objects.yml.

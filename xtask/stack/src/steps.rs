@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::engine::Engine;
+use crate::engine::DockerEngine;
 use crate::visit::Visit;
-use crate::{PATIENCE, STACK};
+use crate::{STACK, STEP_TIMEOUT};
 
 /// Those that can be updated and scaled without the site being gone.
 pub(super) const SERVICES: [&str; 5] = ["profile", "authentication", "photo", "vote", "comment"];
 
-impl Engine {
+impl DockerEngine {
     pub(super) async fn scale_database(&self, count: usize) -> Result<String> {
         self.scale("db", count).await?;
         self.database_has(count).await
@@ -24,7 +24,7 @@ impl Engine {
         let are_in_step = async || Ok(in_step(&self.database_nodes().await?, count));
         if let Err(error) = self.until(&wanted, are_in_step).await {
             let nodes = self.database_nodes().await?;
-            let say: Vec<_> = nodes.iter().map(|node| &node["says"]).collect();
+            let say: Vec<_> = nodes.iter().map(|node| &node["message"]).collect();
             return Err(error.context(format!("the nodes say {say:?}")));
         }
         Ok(format!("wsrep_cluster_size = {count}, all Synced"))
@@ -54,7 +54,7 @@ impl Engine {
         let watched = u32::try_from(SERVICES.len())?;
         let began = Instant::now();
         // Connections live for five minutes.
-        let patience = PATIENCE + Duration::from_secs(60);
+        let patience = STEP_TIMEOUT + Duration::from_secs(60);
         self.until_within(patience, "the connections have spread", async || {
             let pages = (0..8).map(|_| self.answers("latestPhotos"));
             futures::future::join_all(pages).await;
@@ -144,7 +144,7 @@ impl Engine {
 
     /// Waits until everything that was acknowledged is there.
     pub(super) async fn all_is_back(&self, visit: &Visit<'_>) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + STEP_TIMEOUT;
         while let Err(error) = visit.check().await {
             ensure!(Instant::now() < deadline, "not all came back: {error:#}");
             tokio::time::sleep(Duration::from_millis(500)).await;
@@ -190,6 +190,7 @@ impl Engine {
 /// Whether there are so many database nodes, and each says that all of them are in one cluster.
 pub(super) fn in_step(nodes: &[Value], count: usize) -> bool {
     let size = Value::from(count.to_string());
-    let synced = |node: &&Value| node["wsrep"]["cluster_size"] == size && node["says"] == "running: Synced";
+    let synced =
+        |node: &&Value| node["wsrep"]["cluster_size"] == size && node["message"] == "running: Synced";
     nodes.len() == count && nodes.iter().filter(synced).count() == count
 }

@@ -1,4 +1,4 @@
-//! Two people on the site, and all that they were told is kept.
+//! Two test users, and all their acknowledged writes.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -14,9 +14,9 @@ use uuid::Uuid;
 use seed::people::PEOPLE;
 use seed::site::{Member, Site};
 
-const PHOTOS: usize = 4;
+const VISIT_PHOTOS: usize = 4;
 /// So many photos are looked at at a time.
-const AT_A_TIME: usize = 8;
+const MAX_CONCURRENT_CHECKS: usize = 8;
 
 pub(super) struct Visit<'a> {
     pub(super) author: Member<'a>,
@@ -49,7 +49,7 @@ impl<'a> Visit<'a> {
 
     /// Publishes some pictures from the one with `first` as its number on.
     async fn add(&self, first: usize) -> Result<()> {
-        for number in first..first + PHOTOS {
+        for number in first..first + VISIT_PHOTOS {
             let title = format!("Sheet {number}");
             let photo = self
                 .author
@@ -69,7 +69,7 @@ impl<'a> Visit<'a> {
             voter: site.join(&PEOPLE[1]).await?,
             kept: Mutex::new(self.kept().clone()),
         };
-        visit.add(PHOTOS).await?;
+        visit.add(VISIT_PHOTOS).await?;
         Ok(visit)
     }
 
@@ -124,7 +124,7 @@ impl<'a> Visit<'a> {
         let kept = self.kept().clone();
         stream::iter(&kept.photos)
             .map(|photo| self.check_photo(photo, &kept))
-            .buffer_unordered(AT_A_TIME)
+            .buffer_unordered(MAX_CONCURRENT_CHECKS)
             .try_collect::<()>()
             .await?;
         let published = self.author.photos().await?.len();

@@ -1,4 +1,4 @@
-//! `./dev` starts everything, says clearly why it cannot, and leaves nothing behind.
+//! Tests of `./dev`, the documentation, the stack files and the observability files.
 
 mod docs;
 mod help;

@@ -7,7 +7,7 @@ use std::path::Path;
 use harness::workspace::root;
 use serde_json::{Map, Value};
 
-/// The only one that can be reached from outside.
+/// The only published service.
 const PUBLISHED: &str = "router";
 
 /// The one secret that cannot be generated.

@@ -1,7 +1,7 @@
-//! The program against real nodes: backed up under writes, lost, and restored; and in bad weather.
+//! Tests of the backup program with real nodes: backup under load, restore, and failures.
 
 mod site;
-mod weather;
+mod failures;
 
 use std::collections::BTreeSet;
 use std::fs;

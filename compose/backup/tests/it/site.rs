@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use chassis::config::Secret;
-use database_agent::{binlog, seal, sql};
+use database_agent::{binlog, signature, sql};
 use harness::network::Network;
 use harness::workspace;
 use nix::sys::signal::{Signal, kill};
@@ -17,7 +17,7 @@ use sqlx::{MySqlPool, Row};
 use tempfile::TempDir;
 
 const SECRET: &str = "the secret of all nodes here";
-/// Far more than it takes: a busy machine is no failure.
+/// Generous, so that a busy machine is no failure.
 pub(crate) const LONG: Duration = Duration::from_secs(300);
 
 pub(crate) struct Site {
@@ -207,7 +207,7 @@ impl Site {
     }
 
     pub(crate) fn pool(&self, volume: &str) -> MySqlPool {
-        let password = seal::derived_password(&Secret::new(SECRET), "the agent's account");
+        let password = signature::derived_password(&Secret::new(SECRET), "the agent's account");
         sql::pool(&self.path(volume).join("mariadb.sock"), &password)
     }
 
@@ -429,10 +429,7 @@ fn child_of(parent: u32, program: &str) -> Option<Pid> {
 pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let began = Instant::now();
     while !done() {
-        assert!(
-            began.elapsed() < LONG,
-            "it did not come to pass within {LONG:?} that {what}"
-        );
+        assert!(began.elapsed() < LONG, "timeout after {LONG:?}: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

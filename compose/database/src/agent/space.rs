@@ -1,31 +1,31 @@
-//! A volume that is nearly full: a node that cannot write holds up all the others, so it leaves them before that.
+//! Handles a nearly full volume: a node that cannot write blocks the whole cluster, so it leaves before that.
 
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tokio::process::Child;
 
-use super::watching::Watch;
-use super::{Agent, REPEAT, TICK};
+use super::supervision::Watch;
+use super::{Agent, POLL_PAUSE, STATUS_LOG_INTERVAL};
 use crate::decision::Stage;
 use crate::mariadb::{self, ServerError, Space};
 use crate::sql;
 
-/// One that leaves for want of space gets so long to write out what it has.
-const STOP_FULL: Duration = Duration::from_secs(10);
+/// How long a node on a full volume may take to stop.
+const FULL_VOLUME_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Agent {
-    /// Waits before a start until the volume has space. Whether it has; else the agent is to stop.
+    /// Waits until the volume has space; false if the agent should stop.
     pub(super) async fn wait_for_space(&self) -> Result<bool, ServerError> {
         let shared = &self.shared;
-        let mut said = Instant::now().checked_sub(REPEAT);
+        let mut said = Instant::now().checked_sub(STATUS_LOG_INTERVAL);
         loop {
             let space = shared.volume.space()?;
-            // A little more than what makes it leave, so that it does not come and go.
+            // More than the limit for leaving, to avoid flapping.
             let wanted = shared.config.reserve + shared.config.reserve / 4;
             shared.set_lacks_space(space.free < wanted);
             if space.free >= wanted {
-                shared.set_refuses(false);
+                shared.set_needs_operator(false);
                 return Ok(true);
             }
             if shared.memory().is_some_and(|memory| memory.joining) && shared.volume.copy_is_unfinished() {
@@ -33,25 +33,26 @@ impl Agent {
                 shared.volume.clear_data()?;
                 continue;
             }
-            if said.is_none_or(|said| said.elapsed() >= REPEAT) {
+            if said.is_none_or(|said| said.elapsed() >= STATUS_LOG_INTERVAL) {
                 said = Some(Instant::now());
-                shared.set_refuses(true);
+                shared.set_needs_operator(true);
                 let sentence = format!(
                     "refusing to start: no space left on the volume ({space}; it takes {wanted} MiB). Free some or make \
                      the volume larger; MariaDB starts by itself then",
                     wanted = wanted >> 20,
                 );
-                shared.says(&sentence);
+                shared.set_status_message(&sentence);
                 tracing::warn!("{sentence}");
             }
             tokio::select! {
-                () = tokio::time::sleep(TICK) => {}
+                () = tokio::time::sleep(POLL_PAUSE) => {}
                 () = self.stop.cancelled() => return Ok(false),
             }
         }
     }
 
-    /// Whether the node should leave for want of space. If no other node could continue, it stays and refuses writes.
+    /// Whether the node should leave because its volume is nearly full. If no other node could continue, it stays and
+    /// refuses writes.
     pub(super) async fn lacks_space(&self, watch: &mut Watch) -> bool {
         let shared = &self.shared;
         let Ok(space) = shared.volume.space() else {
@@ -68,7 +69,7 @@ impl Agent {
         }
         match shared.stage() {
             Stage::Joining => true,
-            Stage::Primary if self.another_goes_on().await => true,
+            Stage::Primary if self.has_healthy_peer().await => true,
             Stage::Primary if !watch.read_only => {
                 self.refuse_writes(watch, true, space).await;
                 false
@@ -77,8 +78,8 @@ impl Agent {
         }
     }
 
-    /// Whether a node that has space is in step.
-    async fn another_goes_on(&self) -> bool {
+    /// Whether another node with free space is in sync.
+    async fn has_healthy_peer(&self) -> bool {
         let found = self.shared.client.ask_all().await;
         found.answers.values().any(|answer| {
             answer.boot != self.shared.boot
@@ -103,10 +104,10 @@ impl Agent {
         watch.read_only = refuse;
     }
 
-    /// Leaves the others for want of space. Whether it did: they may have stopped or filled up meanwhile.
-    pub(super) async fn make_room(&self, child: &mut Child) -> bool {
+    /// Leaves the cluster; false if no other node could continue.
+    pub(super) async fn leave_full_cluster(&self, child: &mut Child) -> bool {
         let shared = &self.shared;
-        if shared.stage() == Stage::Primary && !self.another_goes_on().await {
+        if shared.stage() == Stage::Primary && !self.has_healthy_peer().await {
             return false;
         }
         let space = shared.volume.space();
@@ -120,11 +121,11 @@ impl Agent {
             true,
         );
         if space.is_ok_and(|space| space.free < shared.config.reserve / 4) {
-            // It could not even write out what it has, and would hold up the others until it gave up.
+            // A blocked shutdown would block the cluster.
             mariadb::signal(child, Signal::SIGKILL);
             let _ = child.wait().await;
         } else {
-            self.leave(child, STOP_FULL).await;
+            self.leave(child, FULL_VOLUME_STOP_TIMEOUT).await;
         }
         true
     }

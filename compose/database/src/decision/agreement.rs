@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Node, Stage};
-use crate::memory::{NodeId, Slot, ViewId};
+use crate::cluster_record::{NodeId, Slot, ViewId};
 
 /// The request of a node that wants to start the cluster to each of the others.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Proposal {
     /// The node that wants to start the cluster.
     pub by: NodeId,
-    /// Its process: another one knows nothing of this.
+    /// Its process.
     pub boot: u64,
-    /// Which attempt.
+    /// The attempt.
     pub ballot: u64,
     /// Its slot.
     pub slot: Slot,
@@ -32,19 +32,19 @@ pub struct Proposal {
     pub forced: bool,
 }
 
-/// A node's promise. It holds until the other node runs, or is seen to have given up.
+/// A promise to another node. Valid until that node runs or has given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Promise {
-    /// To whom.
+    /// The node.
     pub to: NodeId,
-    /// To which process.
+    /// Its process.
     pub boot: u64,
-    /// To which attempt.
+    /// Its attempt.
     pub ballot: u64,
 }
 
 impl Promise {
-    /// Whether an answer that was asked for after the promise shows that nothing came of it.
+    /// Whether a later response shows that the attempt has ended.
     pub fn is_void(&self, stage: Stage, boot: u64) -> bool {
         let current = match stage {
             Stage::Deciding { ballot } => ballot,
@@ -78,12 +78,12 @@ pub enum Objection {
     /// It knows of a later membership.
     #[error("it remembers a later membership")]
     Later,
-    /// It has more.
+    /// It has newer data.
     #[error("it has newer data")]
     Newer,
 }
 
-/// Whether `own`, which is bound by `promise`, agrees that another node starts the cluster.
+/// Whether `own`, bound by `promise`, agrees to a proposal of another node.
 pub fn consider(own: &Node, promise: Option<&Promise>, proposal: &Proposal) -> Result<(), Objection> {
     match own.stage {
         Stage::Deciding { ballot: None } => {}

@@ -1,12 +1,12 @@
-//! Why a node does not start yet, in sentences that say what to do.
+//! Messages why a node does not start yet, and what to do.
 
 use std::fmt;
 
 use uuid::Uuid;
 
-use crate::memory::Slot;
+use crate::cluster_record::Slot;
 
-/// Slots, as a person says them.
+/// A list of slots in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slots(pub Vec<Slot>);
 
@@ -22,8 +22,8 @@ impl fmt::Display for Slots {
 
 /// Why there is nothing to do yet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Waiting {
-    /// Galera forgets one who comes into step at the moment that another one comes in.
+pub enum WaitReason {
+    /// Another node is joining; Galera loses track of joiners that complete at the same time.
     #[error("waiting for {0} to be in step: one node joins at a time")]
     Joiner(Slots),
     /// Joining needs every member.
@@ -49,7 +49,7 @@ pub enum Waiting {
     },
     /// An empty node waits for those who have data.
     #[error("this volume has no data; waiting for {0} to start the cluster")]
-    Data(Slots),
+    VolumeState(Slots),
     /// Members of the last membership are missing.
     #[error("no node runs; waiting for {0}, which may have newer data")]
     Missing(Slots),
@@ -63,7 +63,7 @@ pub enum Waiting {
 
 /// A reason why a node does not start, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum StartRefusal {
     /// Two clusters meet.
     #[error(
         "this volume belongs to cluster {own}, but the node in slot {slot} belongs to cluster {other}; they never mix. \
@@ -71,11 +71,11 @@ pub enum Refusal {
          node. Else do that with slot {slot}"
     )]
     Foreign {
-        /// Ours.
+        /// This cluster.
         own: String,
-        /// The other's slot.
+        /// The slot of the other node.
         slot: Slot,
-        /// The other's.
+        /// The other cluster.
         other: String,
     },
     /// An empty node cannot choose.
@@ -90,7 +90,7 @@ pub enum Refusal {
     Twin(Slot),
     /// The folder was exchanged.
     #[error(
-        "the data on this volume are of cluster {data}, but the agent's memory beside them is of cluster {memory}: put back what belongs together"
+        "the data on this volume are of cluster {data}, but the agent's record beside them is of cluster {memory}: restore data and agent.json that belong together"
     )]
     Exchanged {
         /// The cluster of the data.
@@ -98,13 +98,13 @@ pub enum Refusal {
         /// The cluster of the record.
         memory: Uuid,
     },
-    /// The data is older or newer than any memory of it.
+    /// Data without a record.
     #[error(
-        "this volume has data but no memory of its cluster (restored from a backup?). If no node has newer data, run \
+        "this volume has data but no record of its cluster (restored from a backup?). If no node has newer data, run \
          `database-agent force-bootstrap` here; else move the volume's contents away and let the node join empty"
     )]
     NoMemory,
-    /// The data went away while the memory stayed.
+    /// A record without data.
     #[error(
         "this node remembers a cluster but its data are gone. It joins as soon as another node runs; nothing is started from it"
     )]

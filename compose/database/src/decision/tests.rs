@@ -1,10 +1,10 @@
 use super::*;
-use crate::memory::Start;
+use crate::cluster_record::Start;
 
 const CLUSTER: Uuid = Uuid::from_u128(7);
 
-fn around() -> Around {
-    Around {
+fn around() -> Situation {
+    Situation {
         silent: 0,
         founders: 3,
         forced: false,
@@ -12,8 +12,8 @@ fn around() -> Around {
     }
 }
 
-fn forced() -> Around {
-    Around {
+fn forced() -> Situation {
+    Situation {
         forced: true,
         ..around()
     }
@@ -32,25 +32,25 @@ fn member(slot: Slot, seqno: i64) -> Node {
     Node {
         id: NodeId(slot.into()),
         slot,
-        data: Data::At {
+        data: VolumeState::At {
             cluster: Some(CLUSTER),
             seqno,
         },
-        memory: Some(Memory::of_bootstrapper(None, &start)),
+        memory: Some(ClusterRecord::of_bootstrapper(None, &start)),
         stage: Stage::Deciding { ballot: None },
     }
 }
 
 fn empty(slot: Slot) -> Node {
     Node {
-        data: Data::Empty,
+        data: VolumeState::Empty,
         memory: None,
         ..member(slot, 0)
     }
 }
 
 /// The state of `node` after it has started the cluster by `plan` and has written.
-fn started(node: &Node, plan: &Plan, id: u128, written: i64) -> Node {
+fn started(node: &Node, plan: &BootstrapPlan, id: u128, written: i64) -> Node {
     let start = Start {
         id: Uuid::from_u128(id),
         cluster: node.cluster(),
@@ -59,8 +59,8 @@ fn started(node: &Node, plan: &Plan, id: u128, written: i64) -> Node {
         participants: plan.participants.clone(),
     };
     Node {
-        memory: Some(Memory::of_bootstrapper(plan.newest.as_ref(), &start)),
-        data: Data::At {
+        memory: Some(ClusterRecord::of_bootstrapper(plan.newest.as_ref(), &start)),
+        data: VolumeState::At {
             cluster: Some(CLUSTER),
             seqno: start.seqno + written,
         },
@@ -68,7 +68,7 @@ fn started(node: &Node, plan: &Plan, id: u128, written: i64) -> Node {
     }
 }
 
-fn plan(decision: Decision) -> Plan {
+fn plan(decision: Decision) -> BootstrapPlan {
     match decision {
         Decision::Bootstrap(plan) => plan,
         other => panic!("it does not start the cluster: {other:?}"),
@@ -78,7 +78,7 @@ fn plan(decision: Decision) -> Plan {
 #[test]
 fn the_newest_starts_and_the_lowest_slot_of_equals() {
     let (one, two, three) = (member(1, 5), member(2, 6), member(3, 6));
-    let better = Decision::Wait(Waiting::Better(Slots(vec![2])));
+    let better = Decision::Wait(WaitReason::Better(Slots(vec![2])));
     assert_eq!(decide(&one, &[two.clone(), three.clone()], around()), better);
     assert_eq!(decide(&three, &[one.clone(), two.clone()], around()), better);
     assert!(!plan(decide(&two, &[one, three], around())).forced);
@@ -87,23 +87,23 @@ fn the_newest_starts_and_the_lowest_slot_of_equals() {
 #[test]
 fn who_is_missing_is_waited_for_and_then_asked_for() {
     let (one, two) = (member(1, 5), member(2, 6));
-    let early = Around {
+    let early = Situation {
         waited: false,
         ..around()
     };
     let missing = Slots(vec![3]);
     assert_eq!(
         decide(&two, std::slice::from_ref(&one), early),
-        Decision::Wait(Waiting::Missing(missing.clone()))
+        Decision::Wait(WaitReason::Missing(missing.clone()))
     );
-    let refusal = Refusal::Missing { missing, seqno: 6 };
+    let refusal = StartRefusal::Missing { missing, seqno: 6 };
     assert_eq!(decide(&two, &[one], around()), Decision::Refuse(refusal));
 }
 
 #[test]
 fn force_starts_from_the_newest_that_is_there_and_from_no_other() {
     let (one, two) = (member(1, 5), member(2, 6));
-    let elsewhere = Decision::Refuse(Refusal::ForceElsewhere(2));
+    let elsewhere = Decision::Refuse(StartRefusal::ForceElsewhere(2));
     assert_eq!(decide(&one, std::slice::from_ref(&two), forced()), elsewhere);
     assert!(plan(decide(&two, &[one], forced())).forced);
 }
@@ -123,7 +123,7 @@ fn writes_that_were_given_up_do_not_come_back() {
     let peers = [running];
     assert_eq!(
         decide(&three, &peers, around()),
-        Decision::Refuse(Refusal::Diverged)
+        Decision::Refuse(StartRefusal::Diverged)
     );
     // One that has no more than the cluster was started with is only late.
     assert!(matches!(
@@ -141,7 +141,7 @@ fn two_forced_halves_never_mix() {
     for (own, other) in [(&left, &right), (&right, &left)] {
         let decision = decide(own, std::slice::from_ref(other), around());
         assert!(
-            matches!(decision, Decision::Refuse(Refusal::Split(_))),
+            matches!(decision, Decision::Refuse(StartRefusal::Split(_))),
             "{decision:?}"
         );
     }
@@ -151,7 +151,7 @@ fn two_forced_halves_never_mix() {
 fn another_clusters_volume_is_refused() {
     let mut stranger = member(3, 50);
     stranger.id = NodeId(99);
-    stranger.data = Data::At {
+    stranger.data = VolumeState::At {
         cluster: Some(Uuid::from_u128(8)),
         seqno: 50,
     };
@@ -163,7 +163,7 @@ fn another_clusters_volume_is_refused() {
     let decision = decide(&stranger, &[running], around());
     assert!(matches!(
         decision,
-        Decision::Refuse(Refusal::Foreign { slot: 1, .. })
+        Decision::Refuse(StartRefusal::Foreign { slot: 1, .. })
     ));
 }
 
@@ -176,32 +176,35 @@ fn a_cluster_is_founded_once_and_by_all() {
             .is_none()
     );
     // Two of three are not enough, nor is a node that does not answer.
-    let waits = |decision| matches!(decision, Decision::Wait(Waiting::Founders { .. }));
+    let waits = |decision| matches!(decision, Decision::Wait(WaitReason::Founders { .. }));
     assert!(waits(decide(&one, std::slice::from_ref(&two), around())));
-    let silent = Around {
+    let silent = Situation {
         silent: 1,
         ..around()
     };
     assert!(waits(decide(&one, &[two.clone(), three.clone()], silent)));
     assert_eq!(
         decide(&two, &[one.clone(), three], around()),
-        Decision::Wait(Waiting::Founder)
+        Decision::Wait(WaitReason::Founder)
     );
     // The others have data: slot 1 lost its own.
     let decision = decide(&one, &[member(2, 6), member(3, 6)], around());
-    assert_eq!(decision, Decision::Wait(Waiting::Data(Slots(vec![2, 3]))));
+    assert_eq!(
+        decision,
+        Decision::Wait(WaitReason::VolumeState(Slots(vec![2, 3])))
+    );
 }
 
 #[test]
 fn a_member_whose_data_are_gone_has_not_come_back() {
     let (one, mut two, three) = (member(1, 5), member(2, 6), member(3, 5));
-    two.data = Data::Empty;
+    two.data = VolumeState::Empty;
     assert!(matches!(
         decide(&one, &[two.clone(), three.clone()], around()),
-        Decision::Refuse(Refusal::Missing { .. })
+        Decision::Refuse(StartRefusal::Missing { .. })
     ));
     assert_eq!(
         decide(&two, &[one, three], around()),
-        Decision::Refuse(Refusal::DataGone)
+        Decision::Refuse(StartRefusal::DataGone)
     );
 }

@@ -1,4 +1,4 @@
-//! Three real nodes, and what happens to them.
+//! Tests with three real nodes.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::lab::{Lab, wait_until};
 
-/// Far more than it takes: a busy machine is no failure.
+/// Generous, so that a busy machine is no failure.
 pub(crate) const LONG: Duration = Duration::from_secs(300);
 
 /// Inserts rows at nodes in turn, and keeps the numbers of those that were acknowledged.
@@ -312,14 +312,14 @@ async fn two_of_three_wait_for_the_third_until_an_operator_gives_it_up() {
     lab.start(2);
     lab.start(3);
     let refused = |lab: &Lab| {
-        lab.says(2)
+        lab.message(2)
             .starts_with("refusing to start: no node runs, and the node in slot 1")
     };
     let took = blocking(|| wait_until("slot 2 refuses", LONG, || refused(&lab)));
     println!(
         "two of three came back: refused after {:.1} s: {}",
         took.as_secs_f32(),
-        lab.says(2)
+        lab.message(2)
     );
     assert!(lab.is_healthy(2), "an agent that refuses is alive");
 
@@ -360,7 +360,7 @@ async fn what_was_given_up_does_not_come_back() {
     lab.kill(1);
     lab.start(2);
     lab.start(3);
-    blocking(|| wait_until("slot 2 refuses", LONG, || lab.says(2).starts_with("refusing")));
+    blocking(|| wait_until("slot 2 refuses", LONG, || lab.message(2).starts_with("refusing")));
     fs::write(lab.volume(2).join("force-bootstrap"), "").unwrap();
     fs::write(lab.volume(3).join("force-bootstrap"), "").unwrap();
     blocking(|| lab.wait_in_step(&[2, 3], LONG));
@@ -372,8 +372,8 @@ async fn what_was_given_up_does_not_come_back() {
             .unwrap();
     }
     lab.start(1);
-    blocking(|| wait_until("slot 1 refuses", LONG, || lab.says(1).contains("given up")));
-    println!("the third has a write that the others lack: {}", lab.says(1));
+    blocking(|| wait_until("slot 1 refuses", LONG, || lab.message(1).contains("given up")));
+    println!("the third has a write that the others lack: {}", lab.message(1));
     assert!(lab.in_step(2, 2) && lab.in_step(3, 2));
 }
 
@@ -408,9 +408,9 @@ async fn strangers_are_kept_out() {
     // An address that is silent may have data: nothing is founded.
     std::thread::sleep(Duration::from_secs(4));
     assert!(
-        lab.says(1).starts_with("a new cluster is founded when"),
+        lab.message(1).starts_with("a new cluster is founded when"),
         "{}",
-        lab.says(1)
+        lab.message(1)
     );
     lab.start(2);
     lab.start(3);
@@ -424,11 +424,15 @@ async fn strangers_are_kept_out() {
     lab.start(2);
     blocking(|| lab.wait_in_step(&[1, 2], LONG));
     lab.start(3);
-    let took = blocking(|| wait_until("slot 3 refuses", LONG, || lab.says(3).contains("they never mix")));
+    let took = blocking(|| {
+        wait_until("slot 3 refuses", LONG, || {
+            lab.message(3).contains("they never mix")
+        })
+    });
     println!(
         "another cluster's volume: refused after {:.1} s: {}",
         took.as_secs_f32(),
-        lab.says(3)
+        lab.message(3)
     );
     assert!(
         lab.in_step(1, 2) && lab.in_step(2, 2),

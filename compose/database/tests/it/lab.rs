@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use chassis::config::Secret;
 use database_agent::mariadb::Volume;
-use database_agent::{seal, sql};
+use database_agent::{signature, sql};
 use harness::network::Network;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -114,7 +114,7 @@ impl Lab {
             ("--buffer-pool", "32M".to_owned()),
             ("--gcache", "32M".to_owned()),
             ("--max-connections", "50".to_owned()),
-            ("--patience", "5".to_owned()),
+            ("--missing-member-timeout", "5".to_owned()),
         ];
         for pair in more.chunks(2) {
             flags.retain(|(name, _)| *name != pair[0]);
@@ -206,10 +206,10 @@ impl Lab {
     }
 
     /// The sentence of an agent.
-    pub(crate) fn says(&self, slot: u32) -> String {
+    pub(crate) fn message(&self, slot: u32) -> String {
         let status = self.status(slot);
         status.map_or_else(String::new, |status| {
-            status["says"].as_str().unwrap_or_default().to_owned()
+            status["message"].as_str().unwrap_or_default().to_owned()
         })
     }
 
@@ -243,7 +243,7 @@ impl Lab {
 
     /// A pool over the socket of a slot.
     pub(crate) fn pool(&self, slot: u32) -> MySqlPool {
-        let password = seal::derived_password(&Secret::new(SECRET), "the agent's account");
+        let password = signature::derived_password(&Secret::new(SECRET), "the agent's account");
         sql::pool(&self.volume(slot).join("mariadb.sock"), &password)
     }
 }
@@ -270,10 +270,7 @@ impl Drop for Lab {
 pub(crate) fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) -> Duration {
     let started = Instant::now();
     while !done() {
-        assert!(
-            started.elapsed() < limit,
-            "it did not come to pass within {limit:?} that {what}"
-        );
+        assert!(started.elapsed() < limit, "timeout after {limit:?}: {what}");
         std::thread::sleep(Duration::from_millis(100));
     }
     started.elapsed()

@@ -1,8 +1,8 @@
-//! The agent: its decision in a model of three nodes, and the whole of it over real nodes.
+//! Tests of the agent: its decisions in a model of three nodes, and the agent with real nodes.
 
 mod model;
 mod lab;
 mod cluster;
-mod halves;
-mod weather;
-mod strangers;
+mod partial_transactions;
+mod environment;
+mod peer_authentication;

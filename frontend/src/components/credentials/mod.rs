@@ -2,11 +2,11 @@
 
 use leptos::prelude::*;
 
-use crate::api::{ApiError, Code};
+use crate::api::{ApiError, ErrorCode};
 use crate::components::error_card::error_message;
 use crate::components::field::{Field, FieldKind, FormSubmission, SendButton, required};
 use crate::language::{Text, text};
-use crate::session::{Credentials, Viewer, session};
+use crate::session::{CredentialVariables, Viewer, session};
 use crate::storage;
 
 /// The minimum of the authentication service, in characters.
@@ -26,7 +26,7 @@ pub(crate) fn LoginForm(#[prop(into)] on_done: Callback<Viewer>) -> impl IntoVie
         if !submission.validate(&[("email", required(email)), ("password", required(password))]) {
             return;
         }
-        let credentials = Credentials {
+        let credentials = CredentialVariables {
             email: email.get(),
             password: password.get(),
         };
@@ -59,7 +59,7 @@ pub(crate) fn RegisterForm(#[prop(into)] on_done: Callback<Viewer>) -> impl Into
     let session = session();
     let send = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
-        let is_refused = |is_refused: bool| is_refused.then_some(Code::InvalidInput);
+        let is_refused = |is_refused: bool| is_refused.then_some(ErrorCode::InvalidInput);
         let no_address = email.with(|email| !email.trim().contains('@'));
         let too_short = password.with(|password| password.chars().count() < MIN_PASSWORD_LENGTH);
         let fields = [
@@ -69,7 +69,7 @@ pub(crate) fn RegisterForm(#[prop(into)] on_done: Callback<Viewer>) -> impl Into
         if !submission.validate(&fields) {
             return;
         }
-        let credentials = Credentials {
+        let credentials = CredentialVariables {
             email: email.get(),
             password: password.get(),
         };
@@ -109,14 +109,14 @@ fn cookie_warning() -> impl IntoView {
 
 fn login_error_message(error: &ApiError) -> Text {
     match error.code {
-        Code::Unauthenticated => text!(account.wrong),
+        ErrorCode::Unauthenticated => text!(account.wrong),
         _ => error_message(error),
     }
 }
 
 fn email_error_message(error: &ApiError) -> Text {
     match error.code {
-        Code::Conflict => text!(account.email_taken),
+        ErrorCode::Conflict => text!(account.email_taken),
         _ => text!(account.email_error),
     }
 }

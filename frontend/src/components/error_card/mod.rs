@@ -2,23 +2,23 @@
 
 use leptos::prelude::*;
 
-use crate::api::{ApiError, Code};
+use crate::api::{ApiError, ErrorCode};
 use crate::language::{Text, text};
 
 /// The message for an error.
 pub(crate) fn error_message(error: &ApiError) -> Text {
     match error.code {
-        Code::Unauthenticated => text!(error.unauthenticated),
-        Code::Forbidden => text!(error.forbidden),
-        Code::NotFound => text!(error.not_found),
-        Code::InvalidInput => text!(error.invalid_input),
-        Code::Conflict => text!(error.conflict),
-        Code::RateLimited => text!(error.rate_limited),
-        Code::Unavailable => text!(error.unavailable),
-        Code::Internal => text!(error.internal),
-        Code::Unreachable => text!(error.unreachable),
-        Code::Missing => text!(error.missing),
-        Code::NoCookies => text!(error.no_cookies),
+        ErrorCode::Unauthenticated => text!(error.unauthenticated),
+        ErrorCode::Forbidden => text!(error.forbidden),
+        ErrorCode::NotFound => text!(error.not_found),
+        ErrorCode::InvalidInput => text!(error.invalid_input),
+        ErrorCode::Conflict => text!(error.conflict),
+        ErrorCode::RateLimited => text!(error.rate_limited),
+        ErrorCode::Unavailable => text!(error.unavailable),
+        ErrorCode::Internal => text!(error.internal),
+        ErrorCode::Unreachable => text!(error.unreachable),
+        ErrorCode::Missing => text!(error.missing),
+        ErrorCode::NoCookies => text!(error.no_cookies),
     }
 }
 
@@ -27,7 +27,7 @@ pub(crate) fn ErrorCard(error: ApiError, #[prop(into)] retry: Callback<()>) -> i
     let request = error
         .request_id
         .clone()
-        .filter(|_| error.code == Code::Internal)
+        .filter(|_| error.code == ErrorCode::Internal)
         .map(|id| view! { <p class="error-card-request">{text!(error.request)} " " <code>{id}</code></p> });
     view! {
         <section class="error-card" role="alert">

@@ -9,7 +9,7 @@ use send_wrapper::SendWrapper;
 use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
 
-use crate::api::{ApiError, Code};
+use crate::api::{ApiError, ErrorCode};
 use crate::components::error_card::error_message;
 use crate::language::{Text, text};
 
@@ -150,7 +150,7 @@ impl FormSubmission {
     }
 
     /// Whether all fields are valid. Otherwise shows their errors, and focuses the first one.
-    pub(crate) fn validate(self, fields: &[(&'static str, Option<Code>)]) -> bool {
+    pub(crate) fn validate(self, fields: &[(&'static str, Option<ErrorCode>)]) -> bool {
         let wrong = fields.iter().filter_map(|(field, code)| {
             Some(ApiError {
                 field: Some((*field).to_owned()),
@@ -206,7 +206,7 @@ impl FormSubmission {
             self.errors.with(|errors| {
                 let error = errors.iter().find(|error| error.is_about(field))?;
                 let text = match error.code {
-                    Code::Missing => text!(error.missing),
+                    ErrorCode::Missing => text!(error.missing),
                     _ => message(error),
                 };
                 Some(text.get().to_owned())
@@ -227,7 +227,7 @@ impl FormSubmission {
             let request = error
                 .request_id
                 .clone()
-                .filter(|_| error.code == Code::Internal)
+                .filter(|_| error.code == ErrorCode::Internal)
                 .map(|id| view! { <span class="quiet">" " {text!(error.request)} " " {id}</span> });
             Some(view! { <p class="form-error" role="alert">{message(&error)} {request}</p> })
         }
@@ -240,10 +240,10 @@ impl FormSubmission {
 }
 
 /// The error of a required field that is empty.
-pub(crate) fn required(value: RwSignal<String>) -> Option<Code> {
+pub(crate) fn required(value: RwSignal<String>) -> Option<ErrorCode> {
     value
         .with_untracked(|value| value.trim().is_empty())
-        .then_some(Code::Missing)
+        .then_some(ErrorCode::Missing)
 }
 
 /// Focuses the first invalid field after the next frame.

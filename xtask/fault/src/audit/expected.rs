@@ -6,19 +6,19 @@ use uuid::Uuid;
 
 use crate::history::{Operation, Record};
 
-/// An operation whose outcome is not known may still take effect for so long: the client waits ten seconds, the router
-/// nine, a service two, and a node that hangs is given up after four.
-const LATE: f64 = 15.0;
+/// Seconds for which an operation of unknown outcome may still take effect: more than the timeouts of client, router,
+/// service and database.
+const MAX_EFFECT_DELAY: f64 = 15.0;
 
-/// Whether something has happened.
+/// Whether an operation has taken effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum Expectation {
     Happened,
     Not,
     Maybe,
 }
 
-impl Fate {
+impl Expectation {
     fn of(record: &Record) -> Self {
         if record.is_ok() {
             Self::Happened
@@ -29,7 +29,7 @@ impl Fate {
         }
     }
 
-    /// Whether what was made, and perhaps deleted, is there.
+    /// Whether an object that may have been deleted should exist.
     fn unless(self, deleted: Self) -> Self {
         match (self, deleted) {
             (made, Self::Not) => made,
@@ -40,10 +40,10 @@ impl Fate {
 }
 
 #[derive(Debug)]
-pub(super) struct Account<'a> {
+pub(super) struct ExpectedAccount<'a> {
     pub(super) email: &'a str,
     pub(super) id: Option<Uuid>,
-    pub(super) fate: Fate,
+    pub(super) fate: Expectation,
     pub(super) record: usize,
 }
 
@@ -51,15 +51,15 @@ pub(super) struct Account<'a> {
 pub(super) struct Photo<'a> {
     pub(super) title: &'a str,
     pub(super) picture: u64,
-    /// The folder of its files, where the answer told it.
+    /// The folder of its files, if the response contained it.
     pub(super) key: Option<Uuid>,
-    pub(super) published: Fate,
-    pub(super) deleted: Fate,
+    pub(super) published: Expectation,
+    pub(super) deleted: Expectation,
     pub(super) records: Vec<usize>,
 }
 
 impl Photo<'_> {
-    pub(super) fn fate(&self) -> Fate {
+    pub(super) fn fate(&self) -> Expectation {
         self.published.unless(self.deleted)
     }
 }
@@ -68,20 +68,20 @@ impl Photo<'_> {
 pub(super) struct Comment {
     pub(super) photo: Uuid,
     pub(super) id: Option<Uuid>,
-    written: Fate,
-    pub(super) deleted: Fate,
+    written: Expectation,
+    pub(super) deleted: Expectation,
     pub(super) records: Vec<usize>,
 }
 
 impl Comment {
-    pub(super) fn fate(&self) -> Fate {
+    pub(super) fn fate(&self) -> Expectation {
         self.written.unless(self.deleted)
     }
 }
 
 /// The possible final values of a vote; 0 is none.
 #[derive(Debug)]
-pub(super) struct Votes {
+pub(super) struct AllowedVotes {
     pub(super) allowed: BTreeSet<i8>,
     pub(super) records: Vec<usize>,
 }
@@ -93,16 +93,16 @@ pub(super) struct Counter {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Expected<'a> {
-    pub(super) accounts: Vec<Account<'a>>,
+pub(super) struct ExpectedContent<'a> {
+    pub(super) accounts: Vec<ExpectedAccount<'a>>,
     pub(super) photos: HashMap<Uuid, Photo<'a>>,
     pub(super) comments: HashMap<&'a str, Comment>,
     /// By photo and account.
-    pub(super) votes: HashMap<(Uuid, Uuid), Votes>,
+    pub(super) votes: HashMap<(Uuid, Uuid), AllowedVotes>,
     pub(super) counters: HashMap<u32, Counter>,
 }
 
-impl<'a> Expected<'a> {
+impl<'a> ExpectedContent<'a> {
     pub(super) fn of(records: &'a [Record]) -> Self {
         let mut expected = Self::default();
         let mut votes: HashMap<_, Vec<(&Record, i8)>> = HashMap::new();
@@ -121,15 +121,15 @@ impl<'a> Expected<'a> {
         for (key, votes) in votes {
             let allowed = allowed(&votes);
             let records = votes.iter().map(|(record, _)| record.number).collect();
-            expected.votes.insert(key, Votes { allowed, records });
+            expected.votes.insert(key, AllowedVotes { allowed, records });
         }
         expected
     }
 
     fn add(&mut self, record: &'a Record) {
-        let fate = Fate::of(record);
+        let fate = Expectation::of(record);
         match &record.operation {
-            Operation::Register { email, account } => self.accounts.push(Account {
+            Operation::Register { email, account } => self.accounts.push(ExpectedAccount {
                 email,
                 id: *account,
                 fate,
@@ -146,7 +146,7 @@ impl<'a> Expected<'a> {
                     picture: *picture,
                     key: *key,
                     published: fate,
-                    deleted: Fate::Not,
+                    deleted: Expectation::Not,
                     records: vec![record.number],
                 };
                 self.photos.insert(*photo, published);
@@ -162,7 +162,7 @@ impl<'a> Expected<'a> {
                     photo: *photo,
                     id: *comment,
                     written: fate,
-                    deleted: Fate::Not,
+                    deleted: Expectation::Not,
                     records: vec![record.number],
                 };
                 self.comments.insert(body, written);
@@ -175,8 +175,8 @@ impl<'a> Expected<'a> {
             }
             Operation::Increment { counter, .. } => {
                 let counter = self.counters.entry(*counter).or_default();
-                counter.acknowledged += i64::from(fate == Fate::Happened);
-                counter.unknown += i64::from(fate == Fate::Maybe);
+                counter.acknowledged += i64::from(fate == Expectation::Happened);
+                counter.unknown += i64::from(fate == Expectation::Maybe);
             }
             Operation::Vote { .. } | Operation::Login { .. } | Operation::Refresh { .. } => {}
         }
@@ -193,7 +193,9 @@ fn allowed(votes: &[(&Record, i8)]) -> BTreeSet<i8> {
     };
     for (at, (record, value)) in votes.iter().enumerate() {
         let after = last.is_none_or(|last| at > last);
-        let late = record.ended.is_none_or(|ended| ended + LATE > settled);
+        let late = record
+            .ended
+            .is_none_or(|ended| ended + MAX_EFFECT_DELAY > settled);
         if record.is_unknown() && (after || late) {
             allowed.insert(*value);
         }
@@ -234,9 +236,18 @@ mod tests {
 
     #[test]
     fn what_was_perhaps_deleted_is_perhaps_there() {
-        assert_eq!(Fate::Happened.unless(Fate::Maybe), Fate::Maybe);
-        assert_eq!(Fate::Happened.unless(Fate::Happened), Fate::Not);
-        assert_eq!(Fate::Happened.unless(Fate::Not), Fate::Happened);
-        assert_eq!(Fate::Not.unless(Fate::Maybe), Fate::Not);
+        assert_eq!(
+            Expectation::Happened.unless(Expectation::Maybe),
+            Expectation::Maybe
+        );
+        assert_eq!(
+            Expectation::Happened.unless(Expectation::Happened),
+            Expectation::Not
+        );
+        assert_eq!(
+            Expectation::Happened.unless(Expectation::Not),
+            Expectation::Happened
+        );
+        assert_eq!(Expectation::Not.unless(Expectation::Maybe), Expectation::Not);
     }
 }

@@ -7,26 +7,26 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use uuid::Uuid;
 
-use super::expected::Expected;
-use super::found::Found;
-use super::{Findings, Kind};
+use super::expected::ExpectedContent;
+use super::found::NodeContent;
+use super::{DefectKind, Findings};
 use crate::picture;
-use crate::site::Site;
+use crate::site::SiteClient;
 
 /// So many photos are fetched through the site.
-const SERVED: usize = 10;
+const AUDITED_FILES: usize = 10;
 
 /// Remembers which files a picture has: they are processed once.
 #[derive(Debug, Default)]
-pub(super) struct Files {
+pub(super) struct ExpectedFiles {
     known: HashMap<u64, BTreeMap<String, [u8; 32]>>,
 }
 
-impl Files {
+impl ExpectedFiles {
     pub(super) fn judge(
         &mut self,
-        expected: &Expected<'_>,
-        found: &Found,
+        expected: &ExpectedContent<'_>,
+        found: &NodeContent,
         objects: &Path,
         findings: &mut Findings,
     ) -> Result<()> {
@@ -36,7 +36,7 @@ impl Files {
             };
             let Some(there) = found.photos.get(id) else {
                 if photo.key.is_some_and(|key| is_in_use(&folder(objects, key))) {
-                    add(Kind::Wrong, "is deleted and still has files".to_owned());
+                    add(DefectKind::Wrong, "is deleted and still has files".to_owned());
                 }
                 continue;
             };
@@ -50,8 +50,8 @@ impl Files {
             for (name, hash) in files {
                 match fs::read(folder(objects, there.key).join(name)) {
                     Ok(bytes) if picture::hash(&bytes) == *hash => {}
-                    Ok(_) => add(Kind::Lost, format!("has other bytes in {name}")),
-                    Err(_) => add(Kind::Lost, format!("has no file {name}")),
+                    Ok(_) => add(DefectKind::Lost, format!("has other bytes in {name}")),
+                    Err(_) => add(DefectKind::Lost, format!("has no file {name}")),
                 }
             }
         }
@@ -59,20 +59,20 @@ impl Files {
     }
 }
 
-impl Files {
+impl ExpectedFiles {
     /// Whether the site serves the files of some photos, byte by byte.
     pub(super) async fn judge_served(
         &self,
-        expected: &Expected<'_>,
-        found: &Found,
-        site: &Site,
+        expected: &ExpectedContent<'_>,
+        found: &NodeContent,
+        site: &SiteClient,
         findings: &mut Findings,
     ) {
         let there = expected
             .photos
             .iter()
             .filter_map(|(id, photo)| Some((id, photo, found.photos.get(id)?)));
-        for (id, photo, row) in there.take(SERVED) {
+        for (id, photo, row) in there.take(AUDITED_FILES) {
             // The master is kept, and never served.
             let files = self.known.get(&photo.picture).into_iter().flatten();
             for (name, hash) in files.filter(|(name, _)| *name != "master.jpg") {
@@ -84,7 +84,7 @@ impl Files {
                         Err(error) => format!("{error:#}"),
                     };
                     let what = format!("the site does not serve {path} of photo {id}: {what}");
-                    findings.add(Kind::Wrong, what, &photo.records);
+                    findings.add(DefectKind::Wrong, what, &photo.records);
                 }
             }
         }

@@ -22,9 +22,9 @@ pub(super) struct Score {
     listed: bool,
 }
 
-/// Everything that people gave, in the schemas of all services.
+/// All user data in the schemas of all services.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct NodeContent {
     pub(super) accounts: BTreeMap<String, Uuid>,
     pub(super) profiles: BTreeSet<Uuid>,
     pub(super) photos: BTreeMap<Uuid, Photo>,
@@ -32,17 +32,17 @@ pub(super) struct Found {
     pub(super) scores: BTreeMap<Uuid, Score>,
     /// By photo and account.
     pub(super) votes: BTreeMap<(Uuid, Uuid), i8>,
-    /// Keys that are there twice.
+    /// Duplicate keys.
     pub(super) twice: Vec<(Uuid, Uuid)>,
     known_to_comment: BTreeSet<Uuid>,
     deleted_in_comment: BTreeSet<Uuid>,
-    /// By what they say; those that are deleted say nothing.
+    /// By text; deleted comments have none.
     pub(super) comments: BTreeMap<String, Vec<Uuid>>,
     comment_counts: BTreeMap<Uuid, i64>,
     pub(super) counters: BTreeMap<u32, i64>,
 }
 
-impl Found {
+impl NodeContent {
     pub(super) async fn read(connection: &mut MySqlConnection) -> Result<Self> {
         let mut found = Self::default();
         for row in rows(connection, "SELECT email_folded, id FROM authentication.account").await? {
@@ -119,7 +119,7 @@ impl Found {
         self.comment_counts.get(&photo).copied().unwrap_or_default()
     }
 
-    /// The first thing in which two nodes are not alike.
+    /// The first difference between two nodes.
     pub(super) fn differs_from(&self, other: &Self) -> Option<&'static str> {
         [
             ("accounts", self.accounts == other.accounts),

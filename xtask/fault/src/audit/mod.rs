@@ -1,4 +1,4 @@
-//! Whether everything that was acknowledged is there, on every node and through the site.
+//! Checks that every acknowledged write exists, on every node and through the site.
 
 mod expected;
 mod files;
@@ -15,32 +15,32 @@ use uuid::Uuid;
 
 use crate::history::{Outcome, Record};
 use crate::nodes;
-use crate::site::Site;
+use crate::site::SiteClient;
 
-use expected::{Expected, Fate};
-use files::Files;
-use found::Found;
+use expected::{Expectation, ExpectedContent};
+use files::ExpectedFiles;
+use found::NodeContent;
 
 pub(crate) use quiet::wait_for_quiet;
 
-/// How many photos the site itself is asked for, the latest ones.
-const ASKED: usize = 60;
+/// Number of latest photos that are also checked through the site.
+const AUDITED_PHOTOS: usize = 60;
 
 /// The kind of a defect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum DefectKind {
     /// An acknowledged write is missing.
     Lost,
     /// A write is present twice.
     Duplicate,
-    /// Anything else that must not be: a wrong tally, nodes that differ, something deleted that is still there.
+    /// Any other defect: a wrong tally, different nodes, a deleted object that still exists.
     Wrong,
 }
 
 /// A defect, with the operations that show it.
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
-    pub(crate) kind: Kind,
+    pub(crate) kind: DefectKind,
     pub(crate) what: String,
     pub(crate) records: Vec<usize>,
 }
@@ -50,7 +50,7 @@ pub(crate) struct Finding {
 struct Findings(Vec<Finding>);
 
 impl Findings {
-    fn add(&mut self, kind: Kind, what: String, records: &[usize]) {
+    fn add(&mut self, kind: DefectKind, what: String, records: &[usize]) {
         self.0.push(Finding {
             kind,
             what,
@@ -59,10 +59,10 @@ impl Findings {
     }
 }
 
-/// Remembers between audits what does not change.
+/// Caches immutable data between audits.
 #[derive(Debug, Default)]
 pub(crate) struct Auditor {
-    files: Files,
+    files: ExpectedFiles,
 }
 
 impl Auditor {
@@ -72,20 +72,20 @@ impl Auditor {
         records: &[Record],
         pools: &[MySqlPool],
         objects: &std::path::Path,
-        site: &Site,
+        site: &SiteClient,
     ) -> Result<Vec<Finding>> {
-        let expected = Expected::of(records);
+        let expected = ExpectedContent::of(records);
         let mut findings = Findings::default();
-        let mut nodes: Vec<Found> = Vec::new();
+        let mut nodes: Vec<NodeContent> = Vec::new();
         for pool in pools {
             let mut connection = nodes::connection(pool).await?;
-            nodes.push(Found::read(&mut connection).await?);
+            nodes.push(NodeContent::read(&mut connection).await?);
         }
         for (slot, found) in (1..).zip(&nodes) {
             judge(&expected, found, &format!("db-{slot}"), &mut findings);
             if let Some(difference) = found.differs_from(&nodes[0]) {
                 let what = format!("db-{slot} and db-1 differ in {difference}");
-                findings.add(Kind::Wrong, what, &[]);
+                findings.add(DefectKind::Wrong, what, &[]);
             }
         }
         self.files.judge(&expected, &nodes[0], objects, &mut findings)?;
@@ -95,19 +95,19 @@ impl Auditor {
             .await;
         for record in records.iter().filter(|record| is_lost_session(record)) {
             let what = format!("{} was signed out", record.who);
-            findings.add(Kind::Lost, what, &[record.number]);
+            findings.add(DefectKind::Lost, what, &[record.number]);
         }
         Ok(findings.0)
     }
 }
 
-/// People refresh their sessions with the last token that they were given, which always has to work.
+/// Whether a refresh with the last issued token failed, which must always work.
 fn is_lost_session(record: &Record) -> bool {
     let is_refresh = matches!(record.operation, crate::history::Operation::Refresh { .. });
     is_refresh && matches!(&record.outcome, Some(Outcome::Failed(why)) if why.starts_with("UNAUTHENTICATED"))
 }
 
-fn judge(expected: &Expected<'_>, found: &Found, node: &str, findings: &mut Findings) {
+fn judge(expected: &ExpectedContent<'_>, found: &NodeContent, node: &str, findings: &mut Findings) {
     judge_accounts(expected, found, node, findings);
     judge_photos(expected, found, node, findings);
     judge_comments(expected, found, node, findings);
@@ -121,47 +121,47 @@ fn judge(expected: &Expected<'_>, found: &Found, node: &str, findings: &mut Find
                 "{node}: counter {counter} lost {lost} of {} counts",
                 expected.acknowledged
             );
-            findings.add(Kind::Lost, what, &[]);
+            findings.add(DefectKind::Lost, what, &[]);
         } else if value > expected.acknowledged + expected.unknown {
             let what = format!("{node}: counter {counter} says {value}, which nobody counted");
-            findings.add(Kind::Duplicate, what, &[]);
+            findings.add(DefectKind::Duplicate, what, &[]);
         }
     }
 }
 
-fn judge_accounts(expected: &Expected<'_>, found: &Found, node: &str, findings: &mut Findings) {
+fn judge_accounts(expected: &ExpectedContent<'_>, found: &NodeContent, node: &str, findings: &mut Findings) {
     for account in &expected.accounts {
         let there = found.accounts.get(account.email);
         let records = [account.record];
         match (account.fate, there) {
-            (Fate::Happened, None) => {
+            (Expectation::Happened, None) => {
                 findings.add(
-                    Kind::Lost,
+                    DefectKind::Lost,
                     format!("{node}: no account {}", account.email),
                     &records,
                 );
             }
-            (Fate::Happened, Some(id)) if Some(*id) != account.id => {
+            (Expectation::Happened, Some(id)) if Some(*id) != account.id => {
                 let what = format!("{node}: the account {} has another id", account.email);
-                findings.add(Kind::Wrong, what, &records);
+                findings.add(DefectKind::Wrong, what, &records);
             }
-            (Fate::Happened, Some(id)) if !found.profiles.contains(id) => {
+            (Expectation::Happened, Some(id)) if !found.profiles.contains(id) => {
                 findings.add(
-                    Kind::Lost,
+                    DefectKind::Lost,
                     format!("{node}: no profile of {}", account.email),
                     &records,
                 );
             }
-            (Fate::Not, Some(_)) => {
+            (Expectation::Not, Some(_)) => {
                 let what = format!("{node}: the account {} was refused and is there", account.email);
-                findings.add(Kind::Wrong, what, &records);
+                findings.add(DefectKind::Wrong, what, &records);
             }
             _ => {}
         }
     }
 }
 
-fn judge_photos(expected: &Expected<'_>, found: &Found, node: &str, findings: &mut Findings) {
+fn judge_photos(expected: &ExpectedContent<'_>, found: &NodeContent, node: &str, findings: &mut Findings) {
     let mut titles: HashMap<&str, u32> = HashMap::new();
     for photo in found.photos.values() {
         *titles.entry(&photo.title).or_default() += 1;
@@ -175,85 +175,85 @@ fn judge_photos(expected: &Expected<'_>, found: &Found, node: &str, findings: &m
             );
         };
         if titles.get(photo.title).is_some_and(|count| *count > 1) {
-            add(Kind::Duplicate, "is there twice");
+            add(DefectKind::Duplicate, "is there twice");
         }
         let Some(there) = found.photos.get(id) else {
             match photo.fate() {
-                Fate::Happened => add(Kind::Lost, "is not there"),
+                Expectation::Happened => add(DefectKind::Lost, "is not there"),
                 // One that was published for sure has been deleted then: everywhere.
-                _ if photo.published == Fate::Happened && !found.is_deleted_everywhere(*id) => {
-                    add(Kind::Wrong, "is deleted, but not everywhere");
+                _ if photo.published == Expectation::Happened && !found.is_deleted_everywhere(*id) => {
+                    add(DefectKind::Wrong, "is deleted, but not everywhere");
                 }
                 _ => {}
             }
             continue;
         };
-        if photo.fate() == Fate::Not {
-            let kind = if photo.deleted == Fate::Happened {
-                Kind::Lost
+        if photo.fate() == Expectation::Not {
+            let kind = if photo.deleted == Expectation::Happened {
+                DefectKind::Lost
             } else {
-                Kind::Wrong
+                DefectKind::Wrong
             };
             add(kind, "is still there");
         }
         if there.title != photo.title {
-            add(Kind::Wrong, "has another title");
+            add(DefectKind::Wrong, "has another title");
         }
         if !found.is_published_everywhere(*id) {
-            add(Kind::Wrong, "is not known to every service");
+            add(DefectKind::Wrong, "is not known to every service");
         }
     }
 }
 
-fn judge_comments(expected: &Expected<'_>, found: &Found, node: &str, findings: &mut Findings) {
+fn judge_comments(expected: &ExpectedContent<'_>, found: &NodeContent, node: &str, findings: &mut Findings) {
     for (body, comment) in &expected.comments {
         let mut add = |kind, what: &str| {
             findings.add(kind, format!("{node}: \"{body}\" {what}"), &comment.records);
         };
         let there = found.comments.get(*body).map_or(&[][..], Vec::as_slice);
         if there.len() > 1 {
-            add(Kind::Duplicate, "is there more than once");
+            add(DefectKind::Duplicate, "is there more than once");
         }
         let photo_is_there = found.photos.contains_key(&comment.photo);
         match (comment.fate(), there.first()) {
-            (Fate::Happened, None) if photo_is_there => add(Kind::Lost, "is not there"),
-            (Fate::Not, Some(_)) if comment.deleted == Fate::Happened => {
-                add(Kind::Lost, "was deleted and is there");
+            (Expectation::Happened, None) if photo_is_there => add(DefectKind::Lost, "is not there"),
+            (Expectation::Not, Some(_)) if comment.deleted == Expectation::Happened => {
+                add(DefectKind::Lost, "was deleted and is there");
             }
-            (Fate::Not, Some(_)) => add(Kind::Wrong, "was refused and is there"),
-            (_, Some(_)) if !photo_is_there => add(Kind::Wrong, "is there without its photo"),
+            (Expectation::Not, Some(_)) => add(DefectKind::Wrong, "was refused and is there"),
+            (_, Some(_)) if !photo_is_there => add(DefectKind::Wrong, "is there without its photo"),
             (_, Some(id)) if comment.id.is_some_and(|known| known != *id) => {
-                add(Kind::Wrong, "has another id");
+                add(DefectKind::Wrong, "has another id");
             }
             _ => {}
         }
     }
 }
 
-fn judge_votes(expected: &Expected<'_>, found: &Found, node: &str, findings: &mut Findings) {
+fn judge_votes(expected: &ExpectedContent<'_>, found: &NodeContent, node: &str, findings: &mut Findings) {
     for ((photo, account), votes) in &expected.votes {
         let there = found.votes.get(&(*photo, *account)).copied();
         if !found.photos.contains_key(photo) {
             if there.is_some() {
                 let what = format!("{node}: a vote on photo {photo}, which is not there");
-                findings.add(Kind::Wrong, what, &votes.records);
+                findings.add(DefectKind::Wrong, what, &votes.records);
             }
         } else if !votes.allowed.contains(&there.unwrap_or(0)) {
             let what = format!(
                 "{node}: the vote of {account} on photo {photo} is {there:?}, and not one of {:?}",
                 votes.allowed
             );
-            findings.add(Kind::Lost, what, &votes.records);
+            findings.add(DefectKind::Lost, what, &votes.records);
         }
     }
     for (photo, account) in &found.twice {
         let what = format!("{node}: {account} has two votes on photo {photo}");
-        findings.add(Kind::Duplicate, what, &[]);
+        findings.add(DefectKind::Duplicate, what, &[]);
     }
 }
 
-/// Of all photos, also of those that this history does not know.
-fn judge_tallies(found: &Found, node: &str, findings: &mut Findings) {
+/// Checks the tallies of all photos, also of earlier runs.
+fn judge_tallies(found: &NodeContent, node: &str, findings: &mut Findings) {
     let mut sums: HashMap<Uuid, (i64, i64)> = HashMap::new();
     for ((photo, _), value) in &found.votes {
         let sum = sums.entry(*photo).or_default();
@@ -267,17 +267,22 @@ fn judge_tallies(found: &Found, node: &str, findings: &mut Findings) {
                 "{node}: the tally of photo {photo} is {} and {}, but its votes are {} and {}",
                 score.up, score.down, sum.0, sum.1
             );
-            findings.add(Kind::Wrong, what, &[]);
+            findings.add(DefectKind::Wrong, what, &[]);
         }
     }
 }
 
 /// Compares the site's responses with the database.
-async fn ask_site(expected: &Expected<'_>, found: &Found, site: &Site, findings: &mut Findings) {
+async fn ask_site(
+    expected: &ExpectedContent<'_>,
+    found: &NodeContent,
+    site: &SiteClient,
+    findings: &mut Findings,
+) {
     const PHOTO: &str = "query($id: ID!) { photo(id: $id) { title votes { up down } commentCount } }";
     let mut photos: Vec<_> = expected.photos.iter().collect();
     photos.sort_by_key(|(_, photo)| std::cmp::Reverse(photo.records[0]));
-    for (id, photo) in photos.into_iter().take(ASKED) {
+    for (id, photo) in photos.into_iter().take(AUDITED_PHOTOS) {
         let mut answer = site.ask(None, PHOTO, json!({ "id": id.to_string() })).await;
         for _ in 0..5 {
             if answer.is_ok() {
@@ -297,7 +302,7 @@ async fn ask_site(expected: &Expected<'_>, found: &Found, site: &Site, findings:
         };
         if !right {
             let what = format!("the site says of photo {id}: {said} ({:?})", answer.outcome);
-            findings.add(Kind::Wrong, what, &photo.records);
+            findings.add(DefectKind::Wrong, what, &photo.records);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Waiting until nothing is under way any more.
+//! Waits until all background work is done.
 
 use std::time::{Duration, Instant};
 
@@ -7,9 +7,9 @@ use sqlx::{MySqlPool, Row as _};
 
 use crate::nodes;
 
-/// A vote that was under way while its photo was deleted is swept away a minute later.
-const LIMIT: Duration = Duration::from_secs(120);
-const LOOK: Duration = Duration::from_millis(200);
+/// Timeout. AllowedVotes on a photo that was deleted meanwhile are removed after a minute.
+const QUIET_TIMEOUT: Duration = Duration::from_secs(120);
+const QUIET_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Counts that must reach zero.
 const UNDER_WAY: [(&str, &str); 6] = [
@@ -48,13 +48,13 @@ pub(crate) async fn wait_for_quiet(pool: &MySqlPool) -> Result<Duration> {
         let Some((what, count)) = busy else {
             return Ok(began.elapsed());
         };
-        if began.elapsed() > LIMIT {
+        if began.elapsed() > QUIET_TIMEOUT {
             bail!(
                 "after {} s without clients there are still {count} {what}",
-                LIMIT.as_secs()
+                QUIET_TIMEOUT.as_secs()
             );
         }
         drop(connection);
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(QUIET_POLL_INTERVAL).await;
     }
 }

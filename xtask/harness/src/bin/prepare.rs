@@ -1,8 +1,7 @@
-//! `./dev prepare`: regenerates `.sqlx/`, what the database says about every checked query.
+//! `./dev prepare`: regenerates `.sqlx/`, the metadata of all checked queries.
 //!
-//! sqlx's macros write that themselves when they can reach a database and `SQLX_OFFLINE_DIR` names a
-//! folder. So a private MariaDB is started, the schemas are made from `migrations/`, and the crates
-//! with queries are checked once more against it.
+//! sqlx's macros write the metadata if they can reach a database and `SQLX_OFFLINE_DIR` is set. So this starts a
+//! private MariaDB, creates the schemas from `migrations/`, and checks the crates with queries against it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -94,8 +93,8 @@ async fn generate() -> Result<BTreeMap<String, String>> {
         );
     }
 
-    // cargo does not know that the macros look outside the source, so every crate is made to look
-    // changed. Afterwards the times are put back: nothing is compiled again for our sake.
+    // cargo does not track the database, so the crates are touched. Afterwards their times are restored, so that
+    // nothing is compiled again.
     let touched = crates()
         .map(|name| Touched::new(&root().join(format!("subgraphs/{name}/src/lib.rs"))))
         .collect::<Result<Vec<_>>>()?;

@@ -1,4 +1,4 @@
-//! `./dev up`: starts everything, and looks after it until told to stop.
+//! `./dev up`: starts and supervises everything until it is stopped.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -16,9 +16,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use xtask::tools::say;
 
-/// A part that ran this long before it ended is restarted at once.
-const STEADY: Duration = Duration::from_secs(60);
-/// The longest pause before a part that keeps ending is restarted.
+/// A part that ran at least this long is restarted immediately.
+const STABLE_RUN_TIME: Duration = Duration::from_secs(60);
+/// Maximum delay before a restart.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
 /// Builds and starts everything, and prints the address once it is ready. Ctrl-C stops it.
@@ -31,10 +31,10 @@ struct Arguments {
     /// Where photos, the database, secrets and logs are kept.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Builds for speed, which takes much longer to compile.
+    /// Uses release builds, which take much longer to compile.
     #[arg(long)]
     release: bool,
-    /// Starts what was built before, without looking whether it is current.
+    /// Starts the existing builds without checking whether they are current.
     #[arg(long)]
     no_build: bool,
     /// Serves the development bundle, builds what changes, and restarts it: `./dev watch`.
@@ -48,7 +48,7 @@ async fn main() -> ExitCode {
 }
 
 async fn up(arguments: Arguments) -> Result<()> {
-    // Asked for before anything starts, so that Ctrl-C at any later moment stops things in order.
+    // Installed first, so that Ctrl-C always stops everything in order.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
 
@@ -99,13 +99,13 @@ async fn supervise(system: &System) {
                 failures.insert(name, (count, Instant::now()));
             }
         }
-        for (name, status) in system.casualties() {
+        for (name, status) in system.exited() {
             if !restarting.insert(name.clone()) {
                 continue;
             }
             say(&format!("{name} ended ({status})"));
             let before = match failures.get(&name) {
-                Some((count, since)) if since.elapsed() < STEADY => *count,
+                Some((count, since)) if since.elapsed() < STABLE_RUN_TIME => *count,
                 _ => 0,
             };
             restarts.push(restart(system, name, before));

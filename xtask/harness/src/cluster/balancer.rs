@@ -1,5 +1,4 @@
-//! A virtual address: each connection to it goes on to one of several others in turn, as a Swarm's do. It only passes
-//! bytes on, and is not what is being tested.
+//! A virtual address that forwards connections to several processes in turn, like a Swarm VIP.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
 /// The connect timeout; after it the next process is tried.
-const CONNECT: Duration = Duration::from_millis(500);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Listens at `address` until it is aborted.
 pub(super) async fn start(address: &str, replicas: Vec<String>) -> Result<AbortHandle> {
@@ -36,7 +35,7 @@ pub(super) async fn start(address: &str, replicas: Vec<String>) -> Result<AbortH
 async fn pass_on(mut client: TcpStream, replicas: Arc<Vec<String>>, first: usize) {
     for step in 0..replicas.len() {
         let replica = &replicas[(first + step) % replicas.len()];
-        if let Ok(Ok(mut server)) = tokio::time::timeout(CONNECT, TcpStream::connect(replica)).await {
+        if let Ok(Ok(mut server)) = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(replica)).await {
             let _ = client.set_nodelay(true);
             let _ = server.set_nodelay(true);
             let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;

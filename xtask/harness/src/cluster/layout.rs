@@ -13,17 +13,17 @@ use crate::network::Network;
 use crate::system::SERVICES;
 use crate::system::database::write_private;
 use crate::system::secret;
-use crate::system::services::Surroundings;
+use crate::system::services::ServiceEnv;
 
 /// The port of every service: each has its own address.
-const PORT: u16 = 5000;
+const SERVICE_PORT: u16 = 5000;
 /// The last parts of addresses.
-const ROUTER: u8 = 100;
-const FIRST_REPLICA: u8 = 101;
-const OBJECTS: u8 = 190;
-const FIRST_BALANCED: u8 = 201;
+const ROUTER_HOST: u8 = 100;
+const FIRST_REPLICA_HOST: u8 = 101;
+const OBJECTS_HOST: u8 = 190;
+const FIRST_BALANCED_HOST: u8 = 201;
 /// Room for so many replicas of a service.
-const REPLICAS: u8 = 10;
+const MAX_REPLICAS: u8 = 10;
 
 #[derive(Debug)]
 pub(super) struct Layout {
@@ -52,8 +52,8 @@ impl Layout {
             let folder = dir.join(folder);
             fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
         }
-        if options.replicas > REPLICAS {
-            bail!("there are addresses for {REPLICAS} replicas of a service");
+        if options.replicas > MAX_REPLICAS {
+            bail!("there are addresses for {MAX_REPLICAS} replicas of a service");
         }
         let secrets = dir.join("secrets");
         let mut layout = Self {
@@ -63,8 +63,8 @@ impl Layout {
                 .unwrap_or_else(crate::workspace::binaries),
             cluster_secret: secret(&secrets.join("cluster"))?,
             passwords: BTreeMap::new(),
-            router: network.add_host(ROUTER)?,
-            objects: network.add_host(OBJECTS)?,
+            router: network.add_host(ROUTER_HOST)?,
+            objects: network.add_host(OBJECTS_HOST)?,
             replicas: BTreeMap::new(),
             balanced: BTreeMap::new(),
             dir,
@@ -76,9 +76,9 @@ impl Layout {
         for (number, service) in (0..).zip(SERVICES) {
             layout
                 .balanced
-                .insert(service, network.add_host(FIRST_BALANCED + number)?);
+                .insert(service, network.add_host(FIRST_BALANCED_HOST + number)?);
             for replica in 0..options.replicas {
-                let address = network.add_host(FIRST_REPLICA + number * REPLICAS + replica)?;
+                let address = network.add_host(FIRST_REPLICA_HOST + number * MAX_REPLICAS + replica)?;
                 layout
                     .replicas
                     .insert(format!("{service}-{}", replica + 1), address);
@@ -149,7 +149,7 @@ impl Layout {
 
     /// The virtual address of a service.
     pub(super) fn url(&self, service: &str) -> String {
-        format!("http://{}:{PORT}", self.balanced[service])
+        format!("http://{}:{SERVICE_PORT}", self.balanced[service])
     }
 
     /// A service's virtual address, and what is behind it.
@@ -157,8 +157,10 @@ impl Layout {
         let of_service = |part: &str| part.rsplit_once('-').is_some_and(|(name, _)| name == service);
         let replicas = self.replicas.iter().filter(|(part, _)| of_service(part));
         (
-            format!("{}:{PORT}", self.balanced[service]),
-            replicas.map(|(_, address)| format!("{address}:{PORT}")).collect(),
+            format!("{}:{SERVICE_PORT}", self.balanced[service]),
+            replicas
+                .map(|(_, address)| format!("{address}:{SERVICE_PORT}"))
+                .collect(),
         )
     }
 
@@ -169,7 +171,7 @@ impl Layout {
     /// Where a part says whether it is ready.
     pub(super) fn readiness(&self, part: &str) -> String {
         let address = match self.replicas.get(part) {
-            Some(address) => format!("{address}:{PORT}"),
+            Some(address) => format!("{address}:{SERVICE_PORT}"),
             None => format!("{}:5005", self.router),
         };
         format!("http://{address}/readiness")
@@ -187,10 +189,10 @@ impl Layout {
 
     pub(super) fn set_up_service(&self, part: &str, service: &str, command: &mut Command) {
         let listen = match self.replicas.get(part) {
-            Some(address) => format!("{address}:{PORT}"),
+            Some(address) => format!("{address}:{SERVICE_PORT}"),
             None => format!("{}:4999", self.router),
         };
-        let around = Surroundings {
+        let around = ServiceEnv {
             listen,
             internal_listen: format!("{}:5005", self.router),
             public_url: self.base_url(),

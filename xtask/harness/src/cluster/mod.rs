@@ -40,12 +40,12 @@ use crate::system::SERVICES;
 use layout::Layout;
 use supervisor::Supervisor;
 
-/// Far more than anything here takes: a busy machine is no failure.
-const LONG: Duration = Duration::from_secs(120);
+/// Generous, so that a busy machine is no failure.
+const CLUSTER_TIMEOUT: Duration = Duration::from_secs(120);
 /// Longer than a service gives to the requests that it is still answering; MariaDB has less to write out here.
-const STOP: Duration = Duration::from_secs(60);
-/// How long an agent may take to say how it is.
-const STATUS: Duration = Duration::from_secs(1);
+const PART_STOP_TIMEOUT: Duration = Duration::from_secs(60);
+/// Timeout of an agent's status.
+const AGENT_STATUS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How to start a cluster. The default suits a test.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ pub struct Options {
     pub small_volume: Option<(u32, u32)>,
     /// More environment for one service: (`"photo"`, `"TIME_ZONE"`, `"Europe/Berlin"`).
     pub environment: Vec<(String, String, String)>,
-    /// More environment for the agents (`"DATABASE_PATIENCE"`, `"5"`).
+    /// More environment for the agents (`"DATABASE_MISSING_MEMBER_TIMEOUT"`, `"5"`).
     pub agent_environment: Vec<(String, String)>,
 }
 
@@ -103,7 +103,10 @@ impl Cluster {
             let (address, replicas) = supervisor.layout.balanced(service);
             tasks.push(balancer::start(&address, replicas).await?);
         }
-        let client = reqwest::Client::builder().no_proxy().timeout(STATUS).build()?;
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(AGENT_STATUS_TIMEOUT)
+            .build()?;
         let cluster = Self {
             supervisor,
             client,
@@ -111,7 +114,7 @@ impl Cluster {
         };
         cluster.start_parts(&["objects".to_owned()])?;
         cluster.start_parts(&Self::databases())?;
-        cluster.wait_in_step(LONG).await?;
+        cluster.wait_in_step(CLUSTER_TIMEOUT).await?;
         if cluster.supervisor.options.site {
             cluster.start_site().await?;
         }
@@ -123,7 +126,7 @@ impl Cluster {
         self.migrate().await?;
         let site = self.site();
         self.start_parts(&site)?;
-        self.wait_until_ready(LONG).await
+        self.wait_until_ready(CLUSTER_TIMEOUT).await
     }
 
     /// The database nodes: `db-1` and so on.
@@ -245,14 +248,14 @@ impl Cluster {
 
     /// SIGTERM to parts at the same time; they are not started again. Returns once all have ended.
     pub async fn stop_parts(&self, parts: &[String]) -> Result<()> {
-        self.supervisor.stop(parts, STOP).await
+        self.supervisor.stop(parts, PART_STOP_TIMEOUT).await
     }
 
     /// Parts die, and stay away.
     pub async fn kill_for_good(&self, parts: &[String]) -> Result<()> {
-        self.supervisor.forget(parts);
+        self.supervisor.stop_restarting(parts);
         self.kill_all(parts);
-        self.supervisor.wait_for_end(parts, STOP).await
+        self.supervisor.wait_for_end(parts, PART_STOP_TIMEOUT).await
     }
 
     /// Starts parts that do not run, and waits for nothing.
@@ -324,7 +327,7 @@ impl Cluster {
         let mut all = Vec::new();
         for slot in 1..=NODES {
             let status = self.status(slot).await.unwrap_or_default();
-            let says = status["says"].as_str().unwrap_or("nothing");
+            let says = status["message"].as_str().unwrap_or("nothing");
             all.push(format!("\n  db-{slot} says: {says}"));
         }
         all.concat()

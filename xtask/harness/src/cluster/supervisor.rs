@@ -17,8 +17,8 @@ use crate::network::Network;
 use crate::system::process::{Log, Process, Show};
 
 /// How long Docker waits before it starts a task again.
-const RESTART: Duration = Duration::from_secs(1);
-const LOOK: Duration = Duration::from_millis(50);
+const RESTART_DELAY: Duration = Duration::from_secs(1);
+const PROCESS_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 struct Part {
@@ -141,23 +141,23 @@ impl Supervisor {
         }
     }
 
-    /// Does not start these again.
-    pub(super) fn forget(&self, names: &[String]) {
+    /// Stops restarting these parts.
+    pub(super) fn stop_restarting(&self, names: &[String]) {
         for (_, part) in self.parts().iter_mut().filter(|(name, _)| names.contains(name)) {
             part.wanted = false;
         }
     }
 
     /// SIGTERM, as an orchestrator sends it, to all at once.
-    pub(super) async fn stop(&self, names: &[String], patience: Duration) -> Result<()> {
-        self.forget(names);
+    pub(super) async fn stop(&self, names: &[String], limit: Duration) -> Result<()> {
+        self.stop_restarting(names);
         for (_, part) in self.parts().iter().filter(|(name, _)| names.contains(name)) {
             part.process.signal(Signal::SIGTERM);
         }
-        self.wait_for_end(names, patience).await
+        self.wait_for_end(names, limit).await
     }
 
-    pub(super) async fn wait_for_end(&self, names: &[String], patience: Duration) -> Result<()> {
+    pub(super) async fn wait_for_end(&self, names: &[String], limit: Duration) -> Result<()> {
         let began = Instant::now();
         loop {
             let running: Vec<_> = self
@@ -169,14 +169,10 @@ impl Supervisor {
             if running.is_empty() {
                 return Ok(());
             }
-            if began.elapsed() > patience {
-                bail!(
-                    "{} did not end within {} s",
-                    running.join(", "),
-                    patience.as_secs()
-                );
+            if began.elapsed() > limit {
+                bail!("{} did not end within {} s", running.join(", "), limit.as_secs());
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(PROCESS_POLL_INTERVAL).await;
         }
     }
 
@@ -184,7 +180,7 @@ impl Supervisor {
         let mut due = Vec::new();
         for (name, part) in self.parts().iter_mut() {
             let gone = part.wanted && part.process.ended().is_some();
-            if gone && part.ended.get_or_insert_with(Instant::now).elapsed() >= RESTART {
+            if gone && part.ended.get_or_insert_with(Instant::now).elapsed() >= RESTART_DELAY {
                 due.push(name.clone());
             }
         }
@@ -195,7 +191,7 @@ impl Supervisor {
         }
     }
 
-    /// The end of everything, at once.
+    /// Kills all parts.
     pub(super) fn end(&self) {
         for slot in 1..=NODES {
             self.network.kill_all(slot);
@@ -214,7 +210,7 @@ pub(super) fn watch(supervisor: &Arc<Supervisor>) -> AbortHandle {
         while let Some(supervisor) = supervisor.upgrade() {
             supervisor.look();
             drop(supervisor);
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(PROCESS_POLL_INTERVAL).await;
         }
     });
     watching.abort_handle()

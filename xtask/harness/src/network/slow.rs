@@ -18,11 +18,11 @@ use tempfile::TempDir;
 use super::ip;
 
 /// More than any frame.
-const FRAME: usize = 1 << 16;
+const MAX_FRAME_BYTES: usize = 1 << 16;
 /// How often a relay without traffic looks whether it is to end.
-const LOOK: Duration = Duration::from_millis(200);
+const RELAY_POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// How long a tap may take to appear.
-const APPEAR: Duration = Duration::from_secs(5);
+const TAP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A link that is slow until this is dropped.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl SlowLink {
     /// Our end towards a tap.
     fn ours(&self, side: &str) -> Result<UnixDatagram> {
         let socket = UnixDatagram::bind(self.sockets.path().join(side))?;
-        socket.set_read_timeout(Some(LOOK))?;
+        socket.set_read_timeout(Some(RELAY_POLL_INTERVAL))?;
         Ok(socket)
     }
 
@@ -76,7 +76,14 @@ impl SlowLink {
         let name = format!("{side}-{}", self.port);
         let folder = self.sockets.path().display().to_string();
         let tap = Command::new("ip")
-            .args(["netns", "exec", &self.bridge, "socat", "-b", &FRAME.to_string()])
+            .args([
+                "netns",
+                "exec",
+                &self.bridge,
+                "socat",
+                "-b",
+                &MAX_FRAME_BYTES.to_string(),
+            ])
             .arg(format!("TUN,tun-name={name},tun-type=tap,iff-no-pi,iff-up"))
             .arg(format!("UNIX-SENDTO:{folder}/{side},bind={folder}/{side}-tap"))
             .stdin(Stdio::null())
@@ -85,7 +92,7 @@ impl SlowLink {
             .spawn()
             .context("could not start socat (Debian's package socat)")?;
         self.taps.push(tap);
-        let deadline = Instant::now() + APPEAR;
+        let deadline = Instant::now() + TAP_TIMEOUT;
         while ip(&["-n", &self.bridge, "link", "set", &name, "master", bridge]).is_err() {
             if Instant::now() > deadline {
                 bail!("socat made no tap: is there a /dev/net/tun here?");
@@ -113,7 +120,7 @@ fn receive(
     delay: Duration,
     stop: &AtomicBool,
 ) {
-    let mut frame = vec![0; FRAME];
+    let mut frame = vec![0; MAX_FRAME_BYTES];
     while !stop.load(Ordering::Relaxed) {
         match from.recv(&mut frame) {
             Ok(length) => {

@@ -13,15 +13,15 @@ use rand::RngExt;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use super::ports::Block;
+use super::ports::PortBlock;
 use super::process::{Log, Process, Show};
 
 /// MariaDB has to recover after a crash before it answers.
-const START: Duration = Duration::from_secs(60);
-const STOP: Duration = Duration::from_secs(60);
+const DATABASE_START_TIMEOUT: Duration = Duration::from_secs(60);
+const DATABASE_STOP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The values for the grants template of one service.
-pub(super) struct Account<'a> {
+pub(super) struct GrantValues<'a> {
     pub(super) service: &'a str,
     pub(super) password: &'a str,
     pub(super) migrate_password: &'a str,
@@ -42,7 +42,7 @@ pub(super) struct Settings<'a> {
     pub(super) port: u16,
     pub(super) root_password: &'a str,
     pub(super) durability: Durability,
-    pub(super) accounts: &'a [Account<'a>],
+    pub(super) accounts: &'a [GrantValues<'a>],
 }
 
 /// Starts MariaDB in `settings.dir` (made on first use) and waits until it accepts connections.
@@ -59,7 +59,7 @@ pub(super) async fn start(settings: &Settings<'_>) -> Result<Process> {
 
 /// Stops it cleanly, which leaves nothing to recover.
 pub(super) async fn stop(process: &Process) {
-    process.stop(STOP).await;
+    process.stop(DATABASE_STOP_TIMEOUT).await;
 }
 
 /// The URL that an administrator connects with.
@@ -176,7 +176,7 @@ fn init_sql(settings: &Settings<'_>) -> String {
 }
 
 async fn wait_until_it_answers(process: &Process, port: u16) -> Result<()> {
-    let deadline = Instant::now() + START;
+    let deadline = Instant::now() + DATABASE_START_TIMEOUT;
     while Instant::now() < deadline {
         if process.ended().is_some() {
             return Err(process.failure("stopped while it was starting"));
@@ -190,8 +190,11 @@ async fn wait_until_it_answers(process: &Process, port: u16) -> Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    process.stop_blocking(Signal::SIGTERM, STOP);
-    Err(process.failure(&format!("did not answer within {} s", START.as_secs())))
+    process.stop_blocking(Signal::SIGTERM, DATABASE_STOP_TIMEOUT);
+    Err(process.failure(&format!(
+        "did not answer within {} s",
+        DATABASE_START_TIMEOUT.as_secs()
+    )))
 }
 
 /// A path for the socket that the kernel accepts: it allows 107 bytes.
@@ -243,7 +246,7 @@ pub struct TemporaryDatabase {
     process: Process,
     url: String,
     password: String,
-    block: Block,
+    block: PortBlock,
     /// Dropped last: MariaDB has stopped by then.
     _dir: tempfile::TempDir,
 }
@@ -253,7 +256,7 @@ impl TemporaryDatabase {
         let dir = tempfile::Builder::new()
             .prefix("proofsheet-database-")
             .tempdir()?;
-        let block = Block::free()?;
+        let block = PortBlock::free()?;
         let password = random_secret();
         let process = start(&Settings {
             dir: dir.path(),

@@ -82,7 +82,7 @@ impl Layout {
     /// Sets the environment of a part that listens on `port`.
     pub(super) fn set_up(&self, service: &str, port: u16, command: &mut std::process::Command) {
         let url = |name: &str| format!("http://127.0.0.1:{}", self.port(name));
-        let around = services::Surroundings {
+        let around = services::ServiceEnv {
             listen: format!("127.0.0.1:{port}"),
             internal_listen: format!("127.0.0.1:{}", self.port("router-internal")),
             public_url: format!("http://localhost:{}", self.base),

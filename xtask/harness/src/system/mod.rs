@@ -34,13 +34,13 @@ pub use ports::free_port;
 pub use services::SERVICES;
 
 use layout::Layout;
-use ports::Block;
+use ports::PortBlock;
 use process::{Log, Process, Show};
 
 /// A service answers `/readiness` well before this, or something is wrong.
-const READY: Duration = Duration::from_secs(60);
+const SERVICE_READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longer than a service gives to the requests that it is still answering.
-const STOP: Duration = Duration::from_secs(30);
+const SERVICE_STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How to start a copy of the system. The default suits a test.
 #[derive(Clone, Debug)]
@@ -78,7 +78,7 @@ pub struct System {
     options: Options,
     /// Keeps a second copy off the same folder for as long as this one runs.
     _lock: File,
-    block: Block,
+    block: PortBlock,
     processes: Mutex<BTreeMap<String, Arc<Process>>>,
     replicas: Mutex<u16>,
     /// Declared last, so that everything has stopped when the folder goes.
@@ -105,8 +105,8 @@ impl System {
         }
         let lock = layout::lock(&dir)?;
         let block = match options.port {
-            Some(port) => Block::at(port)?,
-            None => Block::free()?,
+            Some(port) => PortBlock::at(port)?,
+            None => PortBlock::free()?,
         };
         let binaries = options
             .binaries
@@ -190,17 +190,17 @@ impl System {
     /// Stops a service as a deploy would: what it is doing is finished first.
     pub async fn stop_service(&self, service: &str) -> Result<()> {
         let process = self.process(service)?;
-        self.forget(service);
-        process.stop(STOP).await;
+        self.remove_process(service);
+        process.stop(SERVICE_STOP_TIMEOUT).await;
         Ok(())
     }
 
     /// Kills a service without a warning.
     pub async fn kill_service(&self, service: &str) -> Result<()> {
         let process = self.process(service)?;
-        self.forget(service);
+        self.remove_process(service);
         process.signal(Signal::SIGKILL);
-        process.ends_within(STOP).await;
+        process.ends_within(SERVICE_STOP_TIMEOUT).await;
         Ok(())
     }
 
@@ -254,8 +254,8 @@ impl System {
         self.stop_all().await;
     }
 
-    /// The programs that ended without being stopped, with their exit status.
-    pub fn casualties(&self) -> Vec<(String, std::process::ExitStatus)> {
+    /// The programs that ended unexpectedly, with their exit status.
+    pub fn exited(&self) -> Vec<(String, std::process::ExitStatus)> {
         let processes = self
             .processes
             .lock()
@@ -266,9 +266,9 @@ impl System {
             .collect()
     }
 
-    /// Starts a part again that [`System::casualties`] named.
+    /// Restarts an ended part.
     pub async fn restart(&self, name: &str) -> Result<()> {
-        self.forget(name);
+        self.remove_process(name);
         if name == "database" {
             self.start_database().await
         } else {
@@ -281,7 +281,7 @@ impl System {
         let (database, rest): (Vec<_>, Vec<_>) = processes.into_values().partition(|p| p.name == "database");
         let (router, services): (Vec<_>, Vec<_>) = rest.into_iter().partition(|p| p.name == "router");
         for group in [router, services] {
-            futures::future::join_all(group.iter().map(|process| process.stop(STOP))).await;
+            futures::future::join_all(group.iter().map(|process| process.stop(SERVICE_STOP_TIMEOUT))).await;
         }
         for process in &database {
             database::stop(process).await;
@@ -293,7 +293,7 @@ impl System {
             .layout
             .passwords
             .iter()
-            .map(|(service, (password, migrate_password))| database::Account {
+            .map(|(service, (password, migrate_password))| database::GrantValues {
                 service,
                 password,
                 migrate_password,
@@ -317,7 +317,7 @@ impl System {
         })
         .await
         .context("MariaDB did not start.")?;
-        self.remember("database", process);
+        self.insert_process("database", process);
         Ok(())
     }
 
@@ -364,7 +364,7 @@ impl System {
             self.layout.set_up(service, port, command);
             self.override_environment(service, command);
         };
-        self.remember(name, Process::spawn(name, &program, set_up, &log)?);
+        self.insert_process(name, Process::spawn(name, &program, set_up, &log)?);
         // The router's public port belongs to the site; it tells about itself on its internal one.
         let answers = if service == "router" {
             self.layout.port("router-internal")
@@ -389,7 +389,7 @@ impl System {
             .timeout(Duration::from_secs(2))
             .build()?;
         let url = format!("http://127.0.0.1:{port}/readiness");
-        let deadline = Instant::now() + READY;
+        let deadline = Instant::now() + SERVICE_READY_TIMEOUT;
         while Instant::now() < deadline {
             if process.ended().is_some() {
                 return Err(process.failure("stopped while it was starting"));
@@ -404,7 +404,10 @@ impl System {
             }
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
-        Err(process.failure(&format!("was not ready within {} s", READY.as_secs())))
+        Err(process.failure(&format!(
+            "was not ready within {} s",
+            SERVICE_READY_TIMEOUT.as_secs()
+        )))
     }
 
     fn process(&self, name: &str) -> Result<Arc<Process>> {
@@ -418,7 +421,7 @@ impl System {
             .ok_or_else(|| anyhow!("{name} is not running"))
     }
 
-    fn remember(&self, name: &str, process: Process) {
+    fn insert_process(&self, name: &str, process: Process) {
         let mut processes = self
             .processes
             .lock()
@@ -426,7 +429,7 @@ impl System {
         processes.insert(name.to_owned(), Arc::new(process));
     }
 
-    fn forget(&self, name: &str) {
+    fn remove_process(&self, name: &str) {
         let mut processes = self
             .processes
             .lock()
@@ -454,7 +457,7 @@ impl Drop for System {
             Signal::SIGTERM
         };
         for process in processes {
-            process.stop_blocking(signal, STOP);
+            process.stop_blocking(signal, SERVICE_STOP_TIMEOUT);
         }
     }
 }

@@ -8,11 +8,11 @@ use std::net::{Ipv4Addr, TcpListener};
 use anyhow::{Context, Result, bail};
 use rand::RngExt;
 
-/// How many ports belong to one copy: the parts in [`PARTS`], and some for replicas.
-const BLOCK: u16 = 10;
+/// How many ports belong to one copy: the parts in [`PORT_OWNERS`], and some for replicas.
+const PORTS_PER_SYSTEM: u16 = 10;
 
 /// The parts that listen, in the order of their ports.
-const PARTS: [&str; 8] = [
+const PORT_OWNERS: [&str; 8] = [
     "router",
     "profile",
     "authentication",
@@ -25,22 +25,22 @@ const PARTS: [&str; 8] = [
 
 /// A block of free ports on this machine.
 #[derive(Debug)]
-pub(super) struct Block {
+pub(super) struct PortBlock {
     pub(super) base: u16,
     /// Keeps tests that run at the same time from choosing the same block; unlocked when dropped.
     _claim: Option<File>,
 }
 
-impl Block {
+impl PortBlock {
     /// The block that starts at `base`, or a sentence that says which port is taken.
     pub(super) fn at(base: u16) -> Result<Self> {
-        if base > u16::MAX - BLOCK {
+        if base > u16::MAX - PORTS_PER_SYSTEM {
             bail!(
                 "Port {base} is too high: the system uses the ten ports from it on. Choose one below {}.",
-                u16::MAX - BLOCK
+                u16::MAX - PORTS_PER_SYSTEM
             );
         }
-        for (part, port) in PARTS.iter().zip(base..) {
+        for (part, port) in PORT_OWNERS.iter().zip(base..) {
             if !is_free(port) {
                 bail!(
                     "Port {port} ({part}) is taken by another program. Stop that program, \
@@ -58,9 +58,9 @@ impl Block {
         fs::create_dir_all(&claims).with_context(|| format!("could not make {}", claims.display()))?;
         // Below the ports that the kernel hands out to outgoing connections.
         for _ in 0..500 {
-            let base = rand::rng().random_range(1_500..3_200) * BLOCK;
+            let base = rand::rng().random_range(1_500..3_200) * PORTS_PER_SYSTEM;
             let claim = File::create(claims.join(base.to_string()))?;
-            if claim.try_lock().is_ok() && (base..base + BLOCK).all(is_free) {
+            if claim.try_lock().is_ok() && (base..base + PORTS_PER_SYSTEM).all(is_free) {
                 return Ok(Self {
                     base,
                     _claim: Some(claim),
@@ -73,7 +73,7 @@ impl Block {
 
 /// The first of ten free ports in a row, for a test that has to name one itself.
 pub fn free_port() -> Result<u16> {
-    Ok(Block::free()?.base)
+    Ok(PortBlock::free()?.base)
 }
 
 fn is_free(port: u16) -> bool {
@@ -84,7 +84,9 @@ fn is_free(port: u16) -> bool {
 fn suggestion(base: u16) -> u16 {
     (1..100)
         .map(|step| base.saturating_add(step * 100))
-        .find(|&candidate| candidate <= u16::MAX - BLOCK && (candidate..candidate + BLOCK).all(is_free))
+        .find(|&candidate| {
+            candidate <= u16::MAX - PORTS_PER_SYSTEM && (candidate..candidate + PORTS_PER_SYSTEM).all(is_free)
+        })
         .unwrap_or(base)
 }
 
@@ -94,9 +96,9 @@ mod tests {
 
     #[test]
     fn a_taken_port_is_named_together_with_what_to_do() {
-        let block = Block::free().unwrap();
+        let block = PortBlock::free().unwrap();
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, block.base + 3)).unwrap();
-        let message = Block::at(block.base).unwrap_err().to_string();
+        let message = PortBlock::at(block.base).unwrap_err().to_string();
         drop(taken);
         assert!(
             message.contains(&format!("Port {} (photo) is taken", block.base + 3)),
@@ -107,7 +109,7 @@ mod tests {
 
     #[test]
     fn two_tests_never_get_the_same_block() {
-        let blocks: Vec<_> = (0..20).map(|_| Block::free().unwrap()).collect();
+        let blocks: Vec<_> = (0..20).map(|_| PortBlock::free().unwrap()).collect();
         let mut bases: Vec<_> = blocks.iter().map(|block| block.base).collect();
         bases.sort_unstable();
         bases.dedup();

@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use tokio::sync::watch;
 
 /// A log file that grows past this starts anew; the one before it is kept.
-const LOG_BYTES: u64 = 16 * 1024 * 1024;
+const MAX_LOG_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Where the lines of a child go.
 #[derive(Clone, Debug)]
@@ -111,16 +111,16 @@ impl Process {
         tokio::time::timeout(time, ending).await.unwrap_or(false)
     }
 
-    /// Asks it to stop, and kills it when it has not after `patience`.
-    pub(crate) async fn stop(&self, patience: Duration) {
-        // A paused process hears of the signal only after it goes on.
+    /// Sends SIGTERM, and kills the process after `limit`.
+    pub(crate) async fn stop(&self, limit: Duration) {
+        // A paused process handles the signal only after it resumes.
         self.signal(Signal::SIGTERM);
         self.signal(Signal::SIGCONT);
-        if !self.ends_within(patience).await {
+        if !self.ends_within(limit).await {
             eprintln!(
                 "{} did not stop within {} s and was killed",
                 self.name,
-                patience.as_secs()
+                limit.as_secs()
             );
             self.signal(Signal::SIGKILL);
             self.ends_within(Duration::from_secs(5)).await;
@@ -128,10 +128,10 @@ impl Process {
     }
 
     /// The same as [`Process::stop`] for where nothing can be awaited.
-    pub(crate) fn stop_blocking(&self, signal: Signal, patience: Duration) {
+    pub(crate) fn stop_blocking(&self, signal: Signal, limit: Duration) {
         self.signal(signal);
         self.signal(Signal::SIGCONT);
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + limit;
         while self.ended().is_none() {
             if Instant::now() > deadline {
                 self.signal(Signal::SIGKILL);
@@ -216,7 +216,7 @@ struct Sink {
 
 impl Sink {
     fn open(name: &str, log: &Log) -> Result<Self> {
-        if fs::metadata(&log.file).is_ok_and(|data| data.len() > LOG_BYTES) {
+        if fs::metadata(&log.file).is_ok_and(|data| data.len() > MAX_LOG_BYTES) {
             fs::rename(&log.file, log.file.with_extension("log.1"))?;
         }
         let file = OpenOptions::new()

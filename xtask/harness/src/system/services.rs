@@ -9,7 +9,7 @@ pub use xtask::SERVICES;
 use crate::workspace;
 
 /// The addresses of the other programs.
-pub(crate) struct Surroundings<'a> {
+pub(crate) struct ServiceEnv<'a> {
     /// Where it listens.
     pub(crate) listen: String,
     /// Where the router tells about itself.
@@ -22,7 +22,7 @@ pub(crate) struct Surroundings<'a> {
 }
 
 /// Sets the environment of a part.
-pub(crate) fn set_up(around: &Surroundings<'_>, service: &str, command: &mut Command) {
+pub(crate) fn set_up(around: &ServiceEnv<'_>, service: &str, command: &mut Command) {
     let url = around.url;
     let secret = |name: &str| around.secrets.join(name);
     let subscribers = |names: &[&str]| {

@@ -1,4 +1,4 @@
-//! Machines die and come back as they were: everything goes on by itself.
+//! Machines that fail and return with their disks: the site recovers automatically.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::{Photos, Swarm};
+use super::{PhotoStorage, Swarm};
 use crate::STACK;
-use crate::engine::Engine;
+use crate::engine::DockerEngine;
 use crate::steps::in_step;
 
 /// How long a request may take from one end to the other.
-pub(super) const REQUEST: Duration = Duration::from_secs(20);
+pub(super) const REQUEST_LIMIT: Duration = Duration::from_secs(20);
 /// A page that cannot be made is refused within this time, also on a busy machine.
-const REFUSED: Duration = Duration::from_secs(10);
+const REFUSAL_LIMIT: Duration = Duration::from_secs(10);
 
 impl Swarm {
     pub(super) async fn lose_one(&mut self) -> Result<String> {
@@ -81,7 +81,7 @@ impl Swarm {
             .until("two databases decide", async || {
                 let mut nodes = self.machines[0].engine.database_nodes().await?;
                 nodes.append(&mut self.machines[1].engine.database_nodes().await?);
-                let refusal = nodes.iter().filter_map(|node| node["says"].as_str());
+                let refusal = nodes.iter().filter_map(|node| node["message"].as_str());
                 let refusal = refusal
                     .into_iter()
                     .find(|says| says.contains("Start it (or them)"));
@@ -100,7 +100,7 @@ impl Swarm {
         let left = &self.machines[0].engine;
         left.until("the database that is left refuses", async || {
             let nodes = left.database_nodes().await?;
-            let says = nodes.first().and_then(|node| node["says"].as_str());
+            let says = nodes.first().and_then(|node| node["message"].as_str());
             Ok(says.is_some_and(|says| says.starts_with("no majority")))
         })
         .await?;
@@ -110,7 +110,7 @@ impl Swarm {
             answer["errors"][0]["extensions"]["code"] == "UNAVAILABLE",
             "without a majority: {answer}"
         );
-        ensure!(took < REFUSED, "the refusal took {took:?}");
+        ensure!(took < REFUSAL_LIMIT, "the refusal took {took:?}");
         Ok(format!(
             "the third shows the app, and refuses the rest after {:.1} s",
             took.as_secs_f64()
@@ -118,7 +118,7 @@ impl Swarm {
     }
 
     /// The databases' tasks get new slots, and find the data all the same.
-    pub(super) async fn remove_and_deploy(&self, photos: Photos) -> Result<String> {
+    pub(super) async fn remove_and_deploy(&self, photos: PhotoStorage) -> Result<String> {
         let before = self.slots().await?;
         self.manager().docker(&["stack", "rm", STACK]).await?;
         for machine in self.running() {
@@ -199,14 +199,17 @@ impl Swarm {
     }
 }
 
-async fn shows_the_app(engine: &Engine) -> Result<()> {
-    let client = reqwest::Client::builder().no_proxy().timeout(REQUEST).build()?;
+async fn shows_the_app(engine: &DockerEngine) -> Result<()> {
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(REQUEST_LIMIT)
+        .build()?;
     let page = client.get(engine.url()).send().await?.error_for_status();
     page.context("the app's page").map(drop)
 }
 
 /// A timeline, and how long it took.
-async fn asked(engine: &Engine) -> Result<(Value, Duration)> {
+async fn asked(engine: &DockerEngine) -> Result<(Value, Duration)> {
     let began = Instant::now();
     let answer = engine
         .ask("{ latestPhotos(first: 1) { nodes { title } } }")

@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::{FIRST, Machine, Swarm, THREE};
+use super::{FIRST_ENGINE, MANAGERS, Machine, Swarm};
 use crate::STACK;
 
 impl Swarm {
     pub(super) async fn move_a_database(&mut self) -> Result<String> {
-        let mut fourth = Machine::new(FIRST + THREE);
+        let mut fourth = Machine::new(FIRST_ENGINE + MANAGERS);
         fourth.start()?;
         self.machines.push(fourth);
         self.send(3..4).await?;

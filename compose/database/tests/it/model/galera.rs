@@ -1,6 +1,6 @@
 //! Galera in the model: memberships, what they receive, and who copies from whom.
 
-use database_agent::decision::Data;
+use database_agent::decision::VolumeState;
 
 use super::world::{IN_STEP, Member, NODES, Process, Running, View, World};
 
@@ -40,7 +40,7 @@ impl World {
     /// Memberships are numbered among the writes.
     pub(super) fn count_membership(&mut self, node: usize) {
         let in_step = self.running_at(node).is_some_and(|running| running.in_step);
-        if in_step && let Data::At { seqno, .. } = &mut self.machines[node].data {
+        if in_step && let VolumeState::At { seqno, .. } = &mut self.machines[node].data {
             *seqno += 1;
         }
     }
@@ -52,7 +52,7 @@ impl World {
         };
         let pending = std::mem::take(&mut running.pending);
         let machine = &mut self.machines[node];
-        if let Data::At { seqno, .. } = &mut machine.data {
+        if let VolumeState::At { seqno, .. } = &mut machine.data {
             *seqno += i64::try_from(pending.len()).expect("few writes");
         }
         machine.writes.extend(pending);
@@ -141,7 +141,7 @@ impl World {
             .filter(|node| self.is_counted(*node, &view))
             .collect();
         let there = view.members.iter().filter(|member| old.contains(&member.node));
-        let majority = weigh(there) * 2 > weigh(view.members.iter());
+        let majority = set_weight(there) * 2 > set_weight(view.members.iter());
         let members: Vec<Member> = alive.iter().filter_map(|node| self.member(*node)).collect();
         let changed = majority
             && (members != view.members
@@ -179,7 +179,7 @@ impl World {
     }
 
     /// Has a node count in full; all of its membership know of it at once.
-    pub(super) fn weigh_in(&mut self, node: usize) {
+    pub(super) fn set_full_weight(&mut self, node: usize) {
         let Some(running) = self.running_mut(node) else {
             return;
         };
@@ -222,6 +222,6 @@ impl World {
     }
 }
 
-fn weigh<'a>(members: impl Iterator<Item = &'a Member>) -> u32 {
+fn set_weight<'a>(members: impl Iterator<Item = &'a Member>) -> u32 {
     members.map(|member| u32::from(member.weight)).sum()
 }

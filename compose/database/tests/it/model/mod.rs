@@ -8,7 +8,7 @@
 mod world;
 mod galera;
 mod outcome;
-mod likeness;
+mod fingerprint;
 
 use std::collections::{HashSet, VecDeque};
 
@@ -17,12 +17,12 @@ use rand::{RngExt, SeedableRng};
 
 use self::world::{Bounds, Event, World};
 
-/// Visits every world that `start` can become; says how many there are. Those that took fewer faults come first, so a
-/// world that is met again never had more faults left than the first time.
+/// Explores all states reachable from `start`, and returns their number. States with fewer faults are visited first, so
+/// that a state is first met with the most remaining faults.
 fn explore(start: World, bounds: Bounds) -> usize {
     let mut known = HashSet::from([start.fingerprint()]);
     let mut well = HashSet::new();
-    // Where each world came from, to tell the story of one that must not be.
+    // The origin of each state, for the trace of a violation.
     let mut origins: Vec<(usize, Event)> = vec![(0, Event::Heal)];
     let mut queues = vec![VecDeque::new(); usize::from(bounds.faults) + 1];
     queues[0].push_back((0, start));

@@ -1,11 +1,12 @@
-//! The world of the model: what there is, what can happen, and what the agents do then.
+//! The state of the model, its events, and the reactions of the agents.
 
 use std::collections::{BTreeMap, HashSet};
 
+use database_agent::cluster_record::{ClusterRecord, NodeId, Slot, Start};
 use database_agent::decision::{
-    Around, Data, Decision, Node, Plan, Promise, Proposal, Stage, consider, decide, is_known_to_all,
+    BootstrapPlan, Decision, Node, Promise, Proposal, Situation, Stage, VolumeState, consider, decide,
+    is_known_to_all,
 };
-use database_agent::memory::{Memory, NodeId, Slot, Start};
 use uuid::Uuid;
 
 pub(super) const NODES: usize = 3;
@@ -14,7 +15,7 @@ pub(super) const NODES: usize = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Member {
     pub(super) node: usize,
-    /// The how many-th of the node.
+    /// Ordinal of this process on its node.
     pub(super) incarnation: u8,
     pub(super) weight: u8,
 }
@@ -45,7 +46,7 @@ pub(super) enum Next {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Agreed {
     pub(super) participants: BTreeMap<NodeId, Slot>,
-    pub(super) newest: Option<Memory>,
+    pub(super) newest: Option<ClusterRecord>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -72,8 +73,8 @@ pub(super) struct View {
 pub(super) struct Machine {
     pub(super) process: Process,
     pub(super) incarnation: u8,
-    pub(super) memory: Option<Memory>,
-    pub(super) data: Data,
+    pub(super) memory: Option<ClusterRecord>,
+    pub(super) data: VolumeState,
     /// The writes that are on its disk.
     pub(super) writes: Vec<u8>,
 }
@@ -134,7 +135,7 @@ impl World {
             process: Process::Down,
             incarnation: 0,
             memory: None,
-            data: Data::Empty,
+            data: VolumeState::Empty,
             writes: Vec::new(),
         };
         Self {
@@ -300,7 +301,7 @@ impl World {
             .map(|peer| self.node(peer))
             .collect();
         if is_known_to_all(&self.node(node), &peers) {
-            self.weigh_in(node);
+            self.set_full_weight(node);
         }
     }
 
@@ -319,7 +320,7 @@ impl World {
         {
             *promise = None;
         }
-        let around = Around {
+        let around = Situation {
             silent: NODES - 1 - peers.len(),
             founders: self.founders,
             forced: false,
@@ -332,7 +333,7 @@ impl World {
         }
     }
 
-    pub(super) fn propose(&mut self, node: usize, plan: Plan) {
+    pub(super) fn propose(&mut self, node: usize, plan: BootstrapPlan) {
         if matches!(
             self.machines[node].process,
             Process::Stopped { promise: Some(_), .. }
@@ -411,7 +412,7 @@ impl World {
         if named.iter().any(|member| !members.contains(member)) {
             return;
         }
-        let Some(memory) = Memory::of_joiner(id(node), &memories) else {
+        let Some(memory) = ClusterRecord::of_joiner(id(node), &memories) else {
             return;
         };
         self.machines[node].memory = Some(memory);
@@ -443,15 +444,15 @@ impl World {
                     forced: false,
                     participants: agreed.participants,
                 };
-                machine.memory = Some(Memory::of_bootstrapper(agreed.newest.as_ref(), &start));
+                machine.memory = Some(ClusterRecord::of_bootstrapper(agreed.newest.as_ref(), &start));
                 let cluster = match machine.data {
-                    Data::At {
+                    VolumeState::At {
                         cluster: Some(cluster),
                         ..
                     } => cluster.as_u128(),
                     _ => 1000 + u128::from(self.starts),
                 };
-                machine.data = Data::At {
+                machine.data = VolumeState::At {
                     cluster: Some(Uuid::from_u128(cluster)),
                     seqno: seqno(machine.data) + 1,
                 };
@@ -472,8 +473,8 @@ impl World {
             Next::Join => {
                 let machine = &mut self.machines[node];
                 // An empty node is copied to; the third one always is.
-                if node == 2 || machine.data == Data::Empty {
-                    machine.data = Data::Incomplete;
+                if node == 2 || machine.data == VolumeState::Empty {
+                    machine.data = VolumeState::Incomplete;
                     machine.writes.clear();
                 }
             }
@@ -496,9 +497,9 @@ impl World {
     }
 }
 
-pub(super) fn seqno(data: Data) -> i64 {
+pub(super) fn seqno(data: VolumeState) -> i64 {
     match data {
-        Data::At { seqno, .. } => seqno,
-        Data::Empty | Data::Incomplete => -1,
+        VolumeState::At { seqno, .. } => seqno,
+        VolumeState::Empty | VolumeState::Incomplete => -1,
     }
 }

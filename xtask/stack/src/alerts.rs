@@ -1,4 +1,4 @@
-//! Prometheus looks at the stack, and says so when a part of it is gone.
+//! Prometheus monitors the stack and alerts when a service is down.
 
 use std::time::Instant;
 
@@ -6,33 +6,33 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use xtask::workspace::target_dir;
 
-use crate::engine::Engine;
+use crate::engine::DockerEngine;
 use xtask::tools::run;
 
-const IMAGE: &str = "proofsheet/prometheus";
+const PROMETHEUS_IMAGE: &str = "proofsheet/prometheus";
 /// The scraped jobs besides the services.
-const OTHERS: [&str; 3] = ["router", "database", "backup"];
+const OTHER_JOBS: [&str; 3] = ["router", "database", "backup"];
 /// So many objectives has docs/slo.md.
 const OBJECTIVES: usize = 5;
-const PAGES: &str = r#"ALERTS{severity="page", alertstate="firing"}"#;
-/// Neither can be had from Debian, nor pulled where this runs.
-const ALONE: &str = "version: \"3.8\"\n\
+const FIRING_PAGES: &str = r#"ALERTS{severity="page", alertstate="firing"}"#;
+/// Grafana and Tempo are not in Debian, and cannot be pulled here.
+const PROMETHEUS_STACK: &str = "version: \"3.8\"\n\
     services:\n  grafana: {deploy: {replicas: 0}}\n  tempo: {deploy: {replicas: 0}}\n";
 
-impl Engine {
+impl DockerEngine {
     /// Deploys with compose/observe.yml, and waits until every part is seen.
     pub(super) async fn watch(&self) -> Result<String> {
         self.make_prometheus().await?;
         let alone = tempfile::Builder::new().suffix(".yml").tempfile()?;
-        std::fs::write(&alone, ALONE)?;
+        std::fs::write(&alone, PROMETHEUS_STACK)?;
         let alone = alone.path().to_string_lossy();
         let ours = ["stack.yml", "local.override.yml", "backup.yml", "observe.yml"];
         let files = [&ours[..], &[&*alone]].concat();
-        let changes = [("DB_REPLICAS", "3"), ("PROMETHEUS_IMAGE", IMAGE)];
+        let changes = [("DB_REPLICAS", "3"), ("PROMETHEUS_IMAGE", PROMETHEUS_IMAGE)];
         let began = Instant::now();
         self.deploy(&files, &changes).await?;
         self.settled().await?;
-        let jobs = super::steps::SERVICES.len() + OTHERS.len();
+        let jobs = super::steps::SERVICES.len() + OTHER_JOBS.len();
         self.until("every part is seen by Prometheus", async || {
             let down = self.series("up == 0").await?;
             let seen = self.series("count by (job) (up == 1)").await?;
@@ -50,8 +50,8 @@ impl Engine {
         ))
     }
 
-    /// Nothing pages while all is well. A service that is gone does, and nothing else but the events that wait for it.
-    pub(super) async fn be_paged(&self) -> Result<String> {
+    /// No alert pages on a healthy site. A stopped service pages, and only related alerts with it.
+    pub(super) async fn check_paging(&self) -> Result<String> {
         let pages = self.pages().await?;
         ensure!(pages.is_empty(), "it pages about a healthy site: {pages:?}");
         self.scale("comment", 0).await?;
@@ -75,7 +75,7 @@ impl Engine {
 
     /// The firing alerts of severity `page`, with their jobs.
     async fn pages(&self) -> Result<Vec<String>> {
-        let alerts = self.series(PAGES).await?;
+        let alerts = self.series(FIRING_PAGES).await?;
         let name = |alert: &Value| {
             let labels = &alert["metric"];
             let text = |label: &str| labels[label].as_str().unwrap_or_default().to_owned();
@@ -85,7 +85,7 @@ impl Engine {
     }
 
     async fn make_prometheus(&self) -> Result<()> {
-        if self.docker(&["image", "inspect", IMAGE]).await.is_ok() {
+        if self.docker(&["image", "inspect", PROMETHEUS_IMAGE]).await.is_ok() {
             return Ok(());
         }
         let mut make = self.command("compose/base", &["prometheus"]);

@@ -52,7 +52,7 @@ impl FromStr for NodeId {
 /// The number of a replica in its service, from 1.
 pub type Slot = u32;
 
-/// Which start of the whole cluster this is. One that an operator forced comes after all that were agreed on before.
+/// The number of a cluster start. Forced starts sort after all agreed ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Epoch {
     /// How often an operator forced it.
@@ -75,43 +75,43 @@ pub struct ViewId {
 pub struct Bootstrap {
     /// Which start.
     pub epoch: Epoch,
-    /// Random: two starts that did not know of each other differ here.
+    /// Random, so that independent starts differ.
     pub id: Uuid,
-    /// Where the data stood.
+    /// The position of the data.
     pub seqno: i64,
 }
 
-/// A node that was let in, and has not been seen in a membership yet.
+/// A node that was admitted, and is not in a membership yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Expected {
+pub struct AdmittedNode {
     /// Its slot.
     pub slot: Slot,
     /// The membership that let it in: only a later one can contain it.
     pub since: u64,
 }
 
-/// Older starts than these many are forgotten: a node that missed so many is copied anew.
-const STARTS: usize = 500;
+/// Maximum number of recorded bootstraps. A node that missed more needs a full copy (SST).
+const MAX_BOOTSTRAPS: usize = 500;
 
 /// A node's record of its cluster, as of the last time that it was a member.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Memory {
-    /// The cluster; none while its first start is not finished.
+pub struct ClusterRecord {
+    /// The cluster; `None` until its first start is finished.
     pub cluster: Option<Uuid>,
     /// The last membership that is known.
     pub view: ViewId,
     /// The members.
     pub members: BTreeMap<NodeId, Slot>,
     /// Nodes that may have joined since.
-    pub expected: BTreeMap<NodeId, Expected>,
+    pub expected: BTreeMap<NodeId, AdmittedNode>,
     /// Every start of the whole cluster, oldest first.
     pub history: Vec<Bootstrap>,
-    /// Whether this node was let in and has not been in step since: nothing that others lack can be on it.
+    /// Whether this node was admitted and has not been in sync since. It then has no data that others lack.
     pub joining: bool,
 }
 
-impl Memory {
-    /// Takes note of a membership of the running cluster. Says whether that was news.
+impl ClusterRecord {
+    /// Records a membership of the running cluster. Returns whether it is new.
     pub fn saw_view(&mut self, cluster: Uuid, number: u64, members: &BTreeMap<NodeId, Slot>) -> bool {
         if number < self.view.number {
             return false;
@@ -125,11 +125,11 @@ impl Memory {
         *self != before
     }
 
-    /// Takes note of a node that is about to join. It has to be durable before that node starts: from then on the
-    /// cluster may go on without this one.
+    /// Records a node that is about to join. The record must be durable before that node starts, because the cluster
+    /// may then continue without this one.
     pub fn expect(&mut self, id: NodeId, slot: Slot) {
         let since = self.view.number;
-        self.expected.insert(id, Expected { slot, since });
+        self.expected.insert(id, AdmittedNode { slot, since });
     }
 
     /// The record of `own` once the members of the running cluster have admitted it.
@@ -163,7 +163,7 @@ impl Memory {
             id: start.id,
             seqno: start.seqno,
         });
-        let excess = memory.history.len().saturating_sub(STARTS);
+        let excess = memory.history.len().saturating_sub(MAX_BOOTSTRAPS);
         memory.history.drain(..excess);
         memory
     }
@@ -186,14 +186,14 @@ pub struct Start {
 
 /// The file that outlives the process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub struct RecordFile {
     /// The identity of the volume.
     pub id: NodeId,
     /// The cluster, once there is one.
-    pub memory: Option<Memory>,
+    pub memory: Option<ClusterRecord>,
 }
 
-/// The memory cannot be read or written.
+/// The record cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The disk refuses.
@@ -218,7 +218,7 @@ pub enum RecordError {
     },
 }
 
-impl Record {
+impl RecordFile {
     /// Reads `path`, or makes it with a new identity.
     pub fn load_or_create(path: &Path) -> Result<Self, RecordError> {
         match fs::read(path) {
@@ -259,7 +259,7 @@ impl Record {
     }
 }
 
-/// Makes the name of a file as durable as its contents.
+/// Syncs the folder of a file, so that its name is durable.
 pub fn sync_folder_of(path: &Path) -> io::Result<()> {
     path.parent()
         .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
@@ -277,13 +277,13 @@ mod tests {
     fn the_record_survives_the_process() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("agent.json");
-        let mut record = Record::load_or_create(&path).unwrap();
-        let mut memory = Memory::default();
+        let mut record = RecordFile::load_or_create(&path).unwrap();
+        let mut memory = ClusterRecord::default();
         memory.saw_view(Uuid::from_u128(7), 3, &BTreeMap::from([member(1), member(2)]));
         memory.expect(NodeId(3), 3);
         record.memory = Some(memory);
         record.save(&path).unwrap();
-        assert_eq!(Record::load_or_create(&path).unwrap(), record);
+        assert_eq!(RecordFile::load_or_create(&path).unwrap(), record);
     }
 
     #[test]
@@ -292,7 +292,7 @@ mod tests {
         let path = folder.path().join("agent.json");
         fs::write(&path, "{").unwrap();
         assert!(matches!(
-            Record::load_or_create(&path),
+            RecordFile::load_or_create(&path),
             Err(RecordError::Damaged { .. })
         ));
     }
@@ -300,10 +300,10 @@ mod tests {
     #[test]
     fn who_was_let_in_stays_expected_until_a_later_membership_has_it() {
         let cluster = Uuid::from_u128(7);
-        let mut memory = Memory::default();
+        let mut memory = ClusterRecord::default();
         memory.saw_view(cluster, 5, &BTreeMap::from([member(1), member(3)]));
         memory.expect(NodeId(3), 3);
-        // The same membership again: it still holds the process that died.
+        // The same membership, which still contains the old process.
         memory.saw_view(cluster, 5, &BTreeMap::from([member(1), member(3)]));
         assert!(memory.expected.contains_key(&NodeId(3)));
         memory.saw_view(cluster, 6, &BTreeMap::from([member(1)]));

@@ -1,4 +1,4 @@
-//! Peers that do not know the secret: nothing that they say is believed, and nothing that they ask for is done.
+//! Responses and requests of peers without the secret are rejected.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -9,10 +9,10 @@ use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use chassis::config::Secret;
-use database_agent::decision::{Data, Node, Stage};
-use database_agent::memory::NodeId;
-use database_agent::peers::{Answer, Client};
-use database_agent::seal::{self, NONCE, SEAL};
+use database_agent::cluster_record::NodeId;
+use database_agent::decision::{Node, Stage, VolumeState};
+use database_agent::peers::{PeerClient, PeerStatus};
+use database_agent::signature::{self, NONCE_HEADER, SIGNATURE_HEADER};
 use uuid::Uuid;
 
 const PATH: &str = "/peer/ask";
@@ -23,7 +23,7 @@ fn secret() -> Secret {
 
 /// A false response: it claims the newest data and to be running.
 fn lie() -> Vec<u8> {
-    let answer = Answer {
+    let answer = PeerStatus {
         cluster: "proofsheet".to_owned(),
         boot: 1,
         lacks_space: false,
@@ -31,7 +31,7 @@ fn lie() -> Vec<u8> {
         node: Node {
             id: NodeId(7),
             slot: 2,
-            data: Data::At {
+            data: VolumeState::At {
                 cluster: Some(Uuid::from_u128(1)),
                 seqno: i64::MAX,
             },
@@ -43,22 +43,22 @@ fn lie() -> Vec<u8> {
 }
 
 /// Seals an answer to the question with this number.
-fn seal_answer(secret: &Secret, nonce: &[u8], body: &[u8]) -> String {
-    seal::seal(secret, &[b"answer", PATH.as_bytes(), nonce, b"200", body])
+fn sign_answer(secret: &Secret, nonce: &[u8], body: &[u8]) -> String {
+    signature::sign(secret, &[b"answer", PATH.as_bytes(), nonce, b"200", body])
 }
 
-/// Answers every question; `seal` makes the seal from the number of the question and the body.
-async fn peer(seal: impl Fn(&[u8], &[u8]) -> Option<String> + Clone + Send + Sync + 'static) -> SocketAddr {
+/// An agent that responds to every request; `sign` creates the signature from the nonce and the body.
+async fn peer(sign: impl Fn(&[u8], &[u8]) -> Option<String> + Clone + Send + Sync + 'static) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let answer = move |headers: HeaderMap| {
-        let seal = seal.clone();
+        let sign = sign.clone();
         async move {
-            let nonce = headers[NONCE].as_bytes().to_vec();
+            let nonce = headers[NONCE_HEADER].as_bytes().to_vec();
             let body = lie();
             let mut response = HeaderMap::new();
-            if let Some(seal) = seal(&nonce, &body) {
-                response.insert(SEAL, seal.parse().unwrap());
+            if let Some(signature) = sign(&nonce, &body) {
+                response.insert(SIGNATURE_HEADER, signature.parse().unwrap());
             }
             (response, Bytes::from(body)).into_response()
         }
@@ -69,37 +69,49 @@ async fn peer(seal: impl Fn(&[u8], &[u8]) -> Option<String> + Clone + Send + Syn
 }
 
 /// How many answers a node believes, and how many addresses it takes for silent.
-async fn believed(address: SocketAddr) -> (usize, usize) {
-    let client = Client::new(vec![address.to_string()], 1, secret()).unwrap();
+async fn accepted_answers(address: SocketAddr) -> (usize, usize) {
+    let client = PeerClient::new(vec![address.to_string()], 1, secret()).unwrap();
     let found = client.ask_all().await;
     (found.answers.len(), found.silent.len())
 }
 
 #[tokio::test]
 async fn a_peer_without_the_secret_is_not_believed() {
-    let knows = peer(|nonce, body| Some(seal_answer(&secret(), nonce, body))).await;
-    assert_eq!(believed(knows).await, (1, 0), "the test's own seal is right");
+    let knows = peer(|nonce, body| Some(sign_answer(&secret(), nonce, body))).await;
+    assert_eq!(
+        accepted_answers(knows).await,
+        (1, 0),
+        "the test's own signature is right"
+    );
 
     let bare = peer(|_, _| None).await;
-    assert_eq!(believed(bare).await, (0, 1), "an answer without a seal");
+    assert_eq!(
+        accepted_answers(bare).await,
+        (0, 1),
+        "an answer without a signature"
+    );
 
     let guesses = peer(|nonce, body| {
         let wrong = Secret::new("what a stranger guesses");
-        Some(seal_answer(&wrong, nonce, body))
+        Some(sign_answer(&wrong, nonce, body))
     })
     .await;
-    assert_eq!(believed(guesses).await, (0, 1), "an answer under another secret");
-
-    let replays = peer(|_, body| Some(seal_answer(&secret(), &[b'0'; 32], body))).await;
     assert_eq!(
-        believed(replays).await,
+        accepted_answers(guesses).await,
+        (0, 1),
+        "an answer under another secret"
+    );
+
+    let replays = peer(|_, body| Some(sign_answer(&secret(), &[b'0'; 32], body))).await;
+    assert_eq!(
+        accepted_answers(replays).await,
         (0, 1),
         "an answer to an earlier question"
     );
 
-    let alters = peer(|nonce, _| Some(seal_answer(&secret(), nonce, b"what was really said"))).await;
+    let alters = peer(|nonce, _| Some(sign_answer(&secret(), nonce, b"what was really said"))).await;
     assert_eq!(
-        believed(alters).await,
+        accepted_answers(alters).await,
         (0, 1),
         "an answer that was changed on its way"
     );
@@ -114,16 +126,16 @@ async fn a_question_tells_a_listener_nothing_to_ask_again_with() {
     let routes = Router::new().fallback(move |request: Request| {
         let ears = Arc::clone(&ears);
         async move {
-            let seal = request.headers()[SEAL].to_str().unwrap().to_owned();
-            ears.lock().unwrap().push(seal);
+            let signature = request.headers()[SIGNATURE_HEADER].to_str().unwrap().to_owned();
+            ears.lock().unwrap().push(signature);
             let body = to_bytes(request.into_body(), 1024).await.unwrap();
             assert!(!String::from_utf8_lossy(&body).contains("secret"));
         }
     });
     tokio::spawn(async move { axum::serve(listener, routes).await });
-    believed(address).await;
-    believed(address).await;
+    accepted_answers(address).await;
+    accepted_answers(address).await;
     let heard = heard.lock().unwrap();
     assert_eq!(heard.len(), 2);
-    assert_ne!(heard[0], heard[1], "two questions carry the same seal");
+    assert_ne!(heard[0], heard[1], "two requests have the same signature");
 }

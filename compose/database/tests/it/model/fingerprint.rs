@@ -1,10 +1,10 @@
-//! Which worlds are the same for all that comes next.
+//! Equivalence of model states.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use database_agent::decision::Data;
-use database_agent::memory::{Bootstrap, Memory};
+use database_agent::cluster_record::{Bootstrap, ClusterRecord};
+use database_agent::decision::VolumeState;
 use uuid::Uuid;
 
 use super::world::{Next, Process, Running, World};
@@ -13,8 +13,7 @@ use super::world::{Next, Process, Running, World};
 const FAR: i128 = 4;
 
 impl World {
-    /// The same for worlds that differ in nothing that matters to what comes next. So a fault that everybody has
-    /// recovered from leads back to a world that is known.
+    /// Equal for states with the same future behaviour, so that a recovered fault leads to a known state.
     pub(super) fn fingerprint(&self) -> u64 {
         let mut world = self.clone();
         world.faults = 0;
@@ -65,12 +64,12 @@ impl World {
         for machine in &self.machines {
             let Some(memory) = &machine.memory else { continue };
             let written = match machine.data {
-                Data::At { seqno, .. } => memory
+                VolumeState::At { seqno, .. } => memory
                     .history
                     .iter()
                     .take_while(|start| start.seqno < seqno)
                     .count(),
-                Data::Empty | Data::Incomplete => memory.history.len(),
+                VolumeState::Empty | VolumeState::Incomplete => memory.history.len(),
             };
             went_through = went_through.min(written);
             let before = common.take().unwrap_or_else(|| memory.history.clone());
@@ -82,7 +81,7 @@ impl World {
         self.memories(&mut |memory| drop(memory.history.drain(..dropped)));
     }
 
-    fn memories(&mut self, change: &mut dyn FnMut(&mut Memory)) {
+    fn memories(&mut self, change: &mut dyn FnMut(&mut ClusterRecord)) {
         for machine in &mut self.machines {
             machine.memory.iter_mut().for_each(&mut *change);
             if let Process::Stopped {
@@ -120,7 +119,7 @@ impl World {
                 .for_each(|start| change(&mut start.seqno));
         });
         for machine in &mut self.machines {
-            if let Data::At { seqno, .. } = &mut machine.data {
+            if let VolumeState::At { seqno, .. } = &mut machine.data {
                 change(seqno);
             }
         }

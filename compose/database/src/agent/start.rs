@@ -1,4 +1,4 @@
-//! While MariaDB is stopped: asking the others, and agreeing with them how it starts.
+//! How MariaDB is started: asks the peers, and agrees with them on a start plan.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -6,33 +6,33 @@ use std::time::{Duration, Instant, SystemTime};
 
 use uuid::Uuid;
 
-use super::{Agent, AgentError, REPEAT, TICK};
-use crate::decision::{Around, Data, Decision, Node, Plan, Proposal, Stage, decide};
+use super::{Agent, AgentError, POLL_PAUSE, STATUS_LOG_INTERVAL};
+use crate::cluster_record::{ClusterRecord, NodeId, Slot, Start};
+use crate::decision::{BootstrapPlan, Decision, Node, Proposal, Situation, Stage, VolumeState, decide};
 use crate::mariadb::{self, Mode};
-use crate::memory::{Memory, NodeId, Slot, Start};
-use crate::peers::{Answer, Found, Registration};
+use crate::peers::{PeerStatus, PeerSurvey, Registration};
 use crate::state::Shared;
 
-/// An operator's flag speaks of the situation in which it was set.
-const FLAG_AGE: Duration = Duration::from_mins(15);
+/// Maximum age of an operator's force flag, which applies to the situation in which it was set.
+const FORCE_FLAG_MAX_AGE: Duration = Duration::from_mins(15);
 
 /// The start plan that the nodes agreed on.
-pub(super) struct Course {
+pub(super) struct StartPlan {
     pub(super) mode: Mode,
     pub(super) stage: Stage,
-    pub(super) data: Data,
+    pub(super) data: VolumeState,
 }
 
 impl Agent {
-    /// Asks and decides until there is something to do, or the agent is to stop.
-    pub(super) async fn decide(&self) -> Result<Option<Course>, AgentError> {
+    /// Polls the peers until a start plan is agreed on; `None` if the agent should stop.
+    pub(super) async fn decide(&self) -> Result<Option<StartPlan>, AgentError> {
         let began = Instant::now();
         let mut said = Instant::now();
         self.shared.forget_promise();
         self.shared.set_stage(Stage::Deciding { ballot: None });
         loop {
-            // Names and peers may take their time; SIGTERM does not wait for them. State that was written before holds
-            // whether or not MariaDB starts.
+            // SIGTERM does not wait for DNS and peers. State that was written before is valid whether or not MariaDB
+            // starts.
             let attempted = tokio::select! {
                 attempted = self.attempt(began) => attempted?,
                 () = self.stop.cancelled() => return Ok(None),
@@ -41,22 +41,22 @@ impl Agent {
                 return Ok(attempted);
             }
             self.shared.set_stage(Stage::Deciding { ballot: None });
-            if said.elapsed() > REPEAT {
+            if said.elapsed() > STATUS_LOG_INTERVAL {
                 said = Instant::now();
                 let report = self.shared.report();
-                tracing::warn!("still {}", report["says"].as_str().unwrap_or_default());
+                tracing::warn!("still {}", report["message"].as_str().unwrap_or_default());
             }
             tokio::select! {
-                () = tokio::time::sleep(TICK) => {}
+                () = tokio::time::sleep(POLL_PAUSE) => {}
                 () = self.stop.cancelled() => return Ok(None),
             }
         }
     }
 
-    async fn attempt(&self, began: Instant) -> Result<Option<Course>, AgentError> {
+    async fn attempt(&self, began: Instant) -> Result<Option<StartPlan>, AgentError> {
         let asked = Instant::now();
         let found = self.shared.client.ask_all().await;
-        let peers = Peers::of(&found, &self.shared);
+        let peers = PeerStates::of(&found, &self.shared);
         for (_, answer) in peers.answers.values() {
             self.shared.release(asked, answer);
         }
@@ -66,14 +66,15 @@ impl Agent {
             .values()
             .map(|(_, answer)| answer.node.clone())
             .collect();
-        let around = Around {
+        let around = Situation {
             silent: found.silent.len(),
             founders: self.shared.config.nodes,
             forced: self.is_forced(),
-            waited: began.elapsed().as_secs() >= self.shared.config.patience,
+            waited: began.elapsed().as_secs() >= self.shared.config.missing_member_timeout,
         };
         let decision = decide(&own, &nodes, around);
-        self.shared.set_refuses(matches!(decision, Decision::Refuse(_)));
+        self.shared
+            .set_needs_operator(matches!(decision, Decision::Refuse(_)));
         let Some(address) = self.shared.config.address.or(peers.own) else {
             self.say(
                 "waiting to be found: none of the peers' addresses is this node (set DATABASE_ADDRESS, or add it to DATABASE_PEERS)",
@@ -95,16 +96,15 @@ impl Agent {
         }
     }
 
-    /// An operator's flag, if it is fresh.
+    /// Whether a recent force flag exists.
     pub(super) fn is_forced(&self) -> bool {
         let flag = self.shared.volume.force_flag();
         let Ok(set) = flag.metadata().and_then(|metadata| metadata.modified()) else {
             return false;
         };
-        // The only place where the time of day counts: a flag from what a clock that was set back calls the future is
-        // as old as one from long ago.
+        // The only use of wall-clock time. A flag from the future (after the clock was set back) counts as expired.
         let age = SystemTime::now().duration_since(set);
-        if age.is_err() || age.is_ok_and(|age| age > FLAG_AGE) {
+        if age.is_err() || age.is_ok_and(|age| age > FORCE_FLAG_MAX_AGE) {
             tracing::warn!(
                 "force-bootstrap was not set within the last 15 minutes and is dropped: set it again if it is still meant"
             );
@@ -118,14 +118,14 @@ impl Agent {
         let _ = std::fs::remove_file(self.shared.volume.force_flag());
     }
 
-    /// Makes sure that every member of the running cluster knows that this node comes.
+    /// Registers this node with every member of the running cluster.
     async fn join(
         &self,
         own: &Node,
         members: &BTreeMap<NodeId, Slot>,
-        peers: &Peers,
+        peers: &PeerStates,
         address: IpAddr,
-    ) -> Result<Option<Course>, AgentError> {
+    ) -> Result<Option<StartPlan>, AgentError> {
         let shared = &self.shared;
         let registration = Registration {
             id: own.id,
@@ -151,10 +151,10 @@ impl Agent {
                 addresses.push(at.ip());
             }
         }
-        let Some(memory) = Memory::of_joiner(own.id, &memories) else {
+        let Some(memory) = ClusterRecord::of_joiner(own.id, &memories) else {
             return Ok(None);
         };
-        // The membership moved on meanwhile: a member may not know of this node yet.
+        // The membership has changed meanwhile, so a member may not know this node yet.
         if memory
             .members
             .keys()
@@ -164,30 +164,30 @@ impl Agent {
         }
         // From here on no other node is admitted.
         shared.set_stage(Stage::Joining);
-        shared.remember(|current| *current = Some(memory))?;
+        shared.update_record(|current| *current = Some(memory))?;
         shared.forget_promise();
         self.drop_flag();
-        if own.data == Data::Incomplete {
+        if own.data == VolumeState::Incomplete {
             shared.volume.clear_data()?;
         }
         let mode = Mode::Join(addresses);
         self.configure(Some((address, &mode)))?;
         self.say("joining the running cluster", false);
-        Ok(Some(Course {
+        Ok(Some(StartPlan {
             mode,
             stage: Stage::Joining,
             data: own.data,
         }))
     }
 
-    /// Asks everyone who takes part to agree, and starts the cluster if they do.
+    /// Asks all participants to agree, and starts the cluster if they do.
     async fn bootstrap(
         &self,
         own: &Node,
-        plan: Plan,
-        peers: &Peers,
+        plan: BootstrapPlan,
+        peers: &PeerStates,
         address: IpAddr,
-    ) -> Result<Option<Course>, AgentError> {
+    ) -> Result<Option<StartPlan>, AgentError> {
         let shared = &self.shared;
         let ballot: u64 = rand::random();
         if !shared.begin_ballot(ballot, plan.forced) {
@@ -195,8 +195,8 @@ impl Agent {
             return Ok(None);
         }
         let (cluster, seqno) = match own.data {
-            Data::At { cluster, seqno } => (cluster, seqno),
-            Data::Empty | Data::Incomplete => (None, -1),
+            VolumeState::At { cluster, seqno } => (cluster, seqno),
+            VolumeState::Empty | VolumeState::Incomplete => (None, -1),
         };
         let proposal = Proposal {
             by: own.id,
@@ -229,7 +229,7 @@ impl Agent {
             }
         }
         shared.set_stage(Stage::Bootstrapping { ballot });
-        if own.data == Data::Empty {
+        if own.data == VolumeState::Empty {
             self.say("founding a new cluster", true);
         } else if plan.forced {
             self.say(
@@ -249,21 +249,22 @@ impl Agent {
             forced: plan.forced,
             participants: plan.participants,
         };
-        let memory = Memory::of_bootstrapper(plan.newest.as_ref(), &start);
-        shared.remember(|current| *current = Some(memory))?;
+        let memory = ClusterRecord::of_bootstrapper(plan.newest.as_ref(), &start);
+        shared.update_record(|current| *current = Some(memory))?;
         self.drop_flag();
         self.configure(Some((address, &Mode::Bootstrap)))?;
-        // After the memory: a founder that dies here founds again, but data without a memory would be a stranger's.
-        let data = if own.data == Data::Empty {
+        // After the record is written: a founder that crashes here founds again, but data without a record would be
+        // refused.
+        let data = if own.data == VolumeState::Empty {
             mariadb::install(&shared.volume).await?;
-            Data::At {
+            VolumeState::At {
                 cluster: None,
                 seqno: -1,
             }
         } else {
             own.data
         };
-        Ok(Some(Course {
+        Ok(Some(StartPlan {
             mode: Mode::Bootstrap,
             stage: Stage::Bootstrapping { ballot },
             data,
@@ -271,14 +272,14 @@ impl Agent {
     }
 }
 
-/// The others, each once, and where this node was found itself.
-pub(super) struct Peers {
-    pub(super) answers: BTreeMap<NodeId, (SocketAddr, Answer)>,
+/// The peers without duplicates, and the addresses of this node.
+pub(super) struct PeerStates {
+    pub(super) answers: BTreeMap<NodeId, (SocketAddr, PeerStatus)>,
     own: Option<IpAddr>,
 }
 
-impl Peers {
-    pub(super) fn of(found: &Found, shared: &Shared) -> Self {
+impl PeerStates {
+    pub(super) fn of(found: &PeerSurvey, shared: &Shared) -> Self {
         let mut peers = Self {
             answers: BTreeMap::new(),
             own: None,
@@ -289,7 +290,7 @@ impl Peers {
             } else if answer.cluster == shared.config.cluster {
                 peers.answers.insert(answer.node.id, (*at, answer.clone()));
             } else {
-                shared.client.tell_once(
+                shared.client.warn_once(
                     &at.to_string(),
                     &format!(
                         "{at} belongs to the cluster named {}, this node to {}: it is ignored",

@@ -1,4 +1,4 @@
-//! Machines are lost with their disks: what is left goes on alone, gets new companions, or is made from the backup.
+//! Loss of machines with their disks: continuing with one, adding new machines, and restoring from the backup.
 
 use std::fs::{self, File};
 use std::process::Stdio;
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Photos, Swarm, THREE, folder};
+use super::{MANAGERS, PhotoStorage, Swarm, folder};
 use crate::STACK;
 use crate::engine::said;
 use xtask::tools::run;
@@ -20,7 +20,7 @@ impl Swarm {
         for machine in &mut self.machines[1..] {
             machine.lose()?;
         }
-        self.machines.truncate(THREE as usize);
+        self.machines.truncate(MANAGERS as usize);
         let refused = self.is_refused().await?;
         let began = Instant::now();
         let left = self.manager();
@@ -85,7 +85,7 @@ impl Swarm {
         let ready = began.elapsed().as_secs_f64();
         self.restore().await?;
         let restored = began.elapsed().as_secs_f64();
-        self.deploy(Photos::Folder).await?;
+        self.deploy(PhotoStorage::Folder).await?;
         Ok(format!(
             "a Swarm with images and secrets after {ready:.0} s, restored after {restored:.0} s, whole after {:.0} s",
             began.elapsed().as_secs_f64()

@@ -1,43 +1,44 @@
-//! While MariaDB runs: watching it, and ending it in order.
+//! Supervises a running MariaDB, and stops it in order.
 
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tokio::process::Child;
 
-use super::deciding::{Course, Peers};
-use super::{Agent, AgentError, Ended, Secrets, TICK};
+use super::start::{PeerStates, StartPlan};
+use super::{Agent, AgentError, MariaDbExit, POLL_PAUSE, Secrets};
 use crate::backup;
-use crate::decision::{Data, Node, Stage, is_known_to_all};
+use crate::decision::{Node, Stage, VolumeState, is_known_to_all};
 use crate::mariadb::{self, Mode, ServerError};
-use crate::peers::Farewell;
+use crate::peers::LeaveNotice;
 use crate::sql::{self, Status};
 
-/// MariaDB writes its pages out when it stops.
-const STOP: Duration = Duration::from_mins(5);
-/// One that is being copied to has nothing to write out; one whose volume is full cannot.
-const STOP_SHORT: Duration = Duration::from_secs(10);
-/// A node that leaves before this one has left the membership by then, even if it writes pages for longer.
-const TURN: Duration = Duration::from_secs(10);
-/// By then the services have noticed, and what they had begun is done.
-const SENT_AWAY: Duration = Duration::from_millis(2_500);
-/// The others hear what this node knew, if they answer at once.
-const FAREWELL: Duration = Duration::from_secs(5);
-/// A node that has everything and is not in step after this long was forgotten.
-const FORGOTTEN: Duration = Duration::from_secs(20);
+/// MariaDB flushes its pages when it stops.
+const MARIADB_STOP_TIMEOUT: Duration = Duration::from_mins(5);
+/// For a node without data to flush: a joiner, or one with a full volume.
+const SHORT_STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait for another node that leaves first. By then it has left the membership, even if it is still
+/// flushing pages.
+const LEAVE_SLOT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long services may take to move to other nodes.
+const DRAIN_DELAY: Duration = Duration::from_millis(2_500);
+/// Timeout of sending the leave notice.
+const LEAVE_NOTICE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A joiner that has all data and is not marked as synced after this long is stuck.
+const STUCK_JOINER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The result of checking MariaDB.
-pub(super) enum Verdict {
+pub(super) enum CheckResult {
     Stay,
-    /// It had better be started anew, and why.
+    /// Stop MariaDB to start it in another way, with the reason.
     Withdraw(&'static str),
-    /// It fills the volume.
+    /// The volume is nearly full.
     MakeRoom,
 }
 
 impl Agent {
     /// Runs MariaDB until it ends.
-    pub(super) async fn supervise(&self, course: Course) -> Result<Ended, AgentError> {
+    pub(super) async fn supervise(&self, course: StartPlan) -> Result<MariaDbExit, AgentError> {
         let shared = &self.shared;
         shared.set_stage(course.stage);
         let mut child = mariadb::spawn(&shared.volume, &course.mode, course.data)?;
@@ -48,52 +49,52 @@ impl Agent {
             tokio::select! {
                 status = child.wait() => {
                     shared.count_death();
-                    break Ended::Died(status.map_err(|source| ServerError::Io { path: "mariadbd".into(), source })?);
+                    break MariaDbExit::Died(status.map_err(|source| ServerError::Io { path: "mariadbd".into(), source })?);
                 }
                 () = self.stop.cancelled() => {
-                    self.leave(&mut child, STOP).await;
+                    self.leave(&mut child, MARIADB_STOP_TIMEOUT).await;
                     tracing::info!("MariaDB has stopped in order");
-                    break Ended::Asked;
+                    break MariaDbExit::Asked;
                 }
                 verdict = self.observe(&mut watch) => match verdict {
-                    Verdict::Stay => {}
-                    Verdict::Withdraw(why) => {
+                    CheckResult::Stay => {}
+                    CheckResult::Withdraw(why) => {
                         self.say(why, true);
-                        self.end(&mut child, STOP).await;
-                        break Ended::Withdrawn;
+                        self.end(&mut child, MARIADB_STOP_TIMEOUT).await;
+                        break MariaDbExit::Withdrawn;
                     }
-                    Verdict::MakeRoom => if self.make_room(&mut child).await {
-                        break Ended::Full;
+                    CheckResult::MakeRoom => if self.leave_full_cluster(&mut child).await {
+                        break MariaDbExit::Full;
                     },
                 },
             }
         };
-        mariadb::end_helpers(group);
+        mariadb::kill_helpers(group);
         Ok(ended)
     }
 
-    /// Ends MariaDB so that the others go on, and know what this node knew.
+    /// Stops MariaDB without disturbing the cluster, and passes this node's record to the members.
     pub(super) async fn leave(&self, child: &mut Child, limit: Duration) {
         let shared = &self.shared;
         let member = shared.stage() == Stage::Primary;
-        let _ = tokio::time::timeout(TURN, self.wait_for_turn()).await;
+        let _ = tokio::time::timeout(LEAVE_SLOT_TIMEOUT, self.wait_for_leave_slot()).await;
         if member {
-            // The remaining nodes continue without this one: it must know them up to the last moment. A node that was
-            // cut off and came back since the last check has not registered.
-            let _ = shared.look_at_membership().await;
-            // On a full volume every write waits for space, and being sent away would wait with it.
+            // Updates the record, because the remaining nodes continue without this one. A node that returned after a
+            // network failure has not registered.
+            let _ = shared.update_membership().await;
+            // On a full volume the statement would block.
             if !shared.lacks_space() {
-                self.send_away().await;
+                self.drain_clients().await;
             }
         }
         self.end(child, limit).await;
-        let _ = tokio::time::timeout(FAREWELL, self.say_farewell()).await;
-        shared.set_leaves(false);
+        let _ = tokio::time::timeout(LEAVE_NOTICE_TIMEOUT, self.send_leave_notice()).await;
+        shared.set_leaving(false);
     }
 
-    /// The services look every second how each node is, and leave one that is out of step where another is in step: so
-    /// no service uses this node when MariaDB ends. When the other nodes leave too, waiting has no use.
-    async fn send_away(&self) {
+    /// Drains the services: they poll the nodes every second, and leave a desynced node if another one is synced.
+    /// Skipped if all nodes are leaving.
+    async fn drain_clients(&self) {
         let shared = &self.shared;
         let found = shared.client.ask_all().await;
         let others = found
@@ -103,18 +104,18 @@ impl Agent {
         let stages: Vec<_> = others.map(|other| other.node.stage).collect();
         if stages.contains(&Stage::Primary) && !stages.contains(&Stage::Stopping) {
             match backup::desync(shared, true).await {
-                Ok(()) => tokio::time::sleep(SENT_AWAY).await,
+                Ok(()) => tokio::time::sleep(DRAIN_DELAY).await,
                 Err(error) => tracing::debug!("the services are not sent away: {error}"),
             }
         }
     }
 
-    /// Nodes that leave at the very same time look to the others like nodes that were cut off, and leave them without a
-    /// majority. So they leave one after the other: first a node that has begun to leave, then the highest slot.
-    async fn wait_for_turn(&self) {
+    /// Nodes that leave at the same time look like a network failure, and the remaining ones lose the majority. So
+    /// nodes leave one after another: first one that has already started, then the highest slot.
+    async fn wait_for_leave_slot(&self) {
         let shared = &self.shared;
         shared.set_stage(Stage::Stopping);
-        // It is said between two looks whose turn it is: of two nodes that say so, at least one sees the other.
+        // The claim is published between two polls, so of two claimants at least one sees the other.
         let mut free = 0;
         while free < 2 {
             let found = shared.client.ask_all().await;
@@ -125,16 +126,20 @@ impl Agent {
                     && (answer.leaves || answer.node.slot > shared.config.slot)
             });
             free = if before_us { 0 } else { free + 1 };
-            shared.set_leaves(free > 0);
+            shared.set_leaving(free > 0);
             tokio::time::sleep(Duration::from_millis(150)).await;
         }
     }
 
-    /// Stops MariaDB in order: it writes everything out, and the others do not count it any more.
+    /// Stops MariaDB in order: it flushes its pages and leaves the membership.
     async fn end(&self, child: &mut Child, limit: Duration) {
-        // A copy that is not finished is worth nothing, and MariaDB does not stop before it is.
+        // An incomplete copy is useless, and MariaDB would not stop before it is complete.
         let joining = self.shared.memory().is_some_and(|memory| memory.joining);
-        let limit = if joining { limit.min(STOP_SHORT) } else { limit };
+        let limit = if joining {
+            limit.min(SHORT_STOP_TIMEOUT)
+        } else {
+            limit
+        };
         self.shared.set_stage(Stage::Stopping);
         mariadb::signal(child, Signal::SIGTERM);
         if tokio::time::timeout(limit, child.wait()).await.is_err() {
@@ -146,39 +151,43 @@ impl Agent {
         }
     }
 
-    /// Tells the members who go on what this node knew.
-    async fn say_farewell(&self) {
+    /// Sends this node's record to the remaining members.
+    async fn send_leave_notice(&self) {
         let Some(memory) = self.shared.memory() else {
             return;
         };
-        let farewell = Farewell { memory };
+        let farewell = LeaveNotice { memory };
         let found = self.shared.client.ask_all().await;
         for (at, answer) in found.answers {
             if answer.boot != self.shared.boot {
-                let _ = self.shared.client.say_farewell(at, answer.boot, &farewell).await;
+                let _ = self
+                    .shared
+                    .client
+                    .send_leave_notice(at, answer.boot, &farewell)
+                    .await;
             }
         }
     }
 
-    /// Looks at MariaDB once a tick.
-    async fn observe(&self, watch: &mut Watch) -> Verdict {
-        tokio::time::sleep(TICK).await;
+    /// Checks MariaDB once per poll.
+    async fn observe(&self, watch: &mut Watch) -> CheckResult {
+        tokio::time::sleep(POLL_PAUSE).await;
         let shared = &self.shared;
         if self.lacks_space(watch).await {
-            return Verdict::MakeRoom;
+            return CheckResult::MakeRoom;
         }
         let asked = tokio::time::timeout(Duration::from_secs(3), sql::status(&shared.sql)).await;
         let status = match asked {
             Ok(Ok(status)) => status,
             Ok(Err(sqlx::Error::Database(error))) if error.message().contains("Access denied") => {
-                // A database that was just made, or a secret that was changed.
+                // The database is new, or the secret has changed.
                 let account = sql::agent_account(&self.password);
-                if let Err(error) = mariadb::administer(&shared.volume, &account).await {
+                if let Err(error) = mariadb::run_admin_sql(&shared.volume, &account).await {
                     tracing::debug!(%error, "the agent has no account yet");
                 }
-                return Verdict::Stay;
+                return CheckResult::Stay;
             }
-            _ => return Verdict::Stay,
+            _ => return CheckResult::Stay,
         };
         let is = |name: &str, value: &str| status.get(name).is_some_and(|is| is == value);
         let primary = is("cluster_status", "Primary");
@@ -190,23 +199,23 @@ impl Agent {
         let comment = status.get("local_state_comment").cloned().unwrap_or_default();
         shared.set_status(status);
         if primary && in_step {
-            watch.forgotten = Forgotten::default();
+            watch.forgotten = StuckJoiner::default();
             self.in_step(watch, &comment).await;
-            Verdict::Stay
+            CheckResult::Stay
         } else if primary {
             watch.alone_since = None;
             shared.set_stage(Stage::Joining);
             self.say("catching up with the cluster", false);
-            self.is_forgotten(watch, position).await
+            self.is_stuck_joiner(watch, position).await
         } else {
-            watch.forgotten = Forgotten::default();
+            watch.forgotten = StuckJoiner::default();
             self.without_majority(watch).await
         }
     }
 
-    /// Galera forgets a node that has caught up when another one comes in at that very moment: it then gets every write
-    /// and is never called in step.
-    async fn is_forgotten(&self, watch: &mut Watch, position: Option<Data>) -> Verdict {
+    /// Galera loses track of a joiner that completes at the moment when another node joins: it receives all writes and
+    /// is never marked as synced.
+    async fn is_stuck_joiner(&self, watch: &mut Watch, position: Option<VolumeState>) -> CheckResult {
         let found = self.shared.client.ask_all().await;
         let newest = found
             .answers
@@ -214,20 +223,20 @@ impl Agent {
             .filter(|answer| answer.node.stage == Stage::Primary)
             .filter_map(|answer| answer.node.data.seqno())
             .max();
-        let ours = position.and_then(Data::seqno);
+        let ours = position.and_then(VolumeState::seqno);
         if watch.forgotten.look(ours, newest, Instant::now()) {
-            Verdict::Withdraw(
+            CheckResult::Withdraw(
                 "this node has everything and is not called in step; stopping MariaDB to join anew",
             )
         } else {
-            Verdict::Stay
+            CheckResult::Stay
         }
     }
 
     async fn in_step(&self, watch: &mut Watch, comment: &str) {
         let shared = &self.shared;
         watch.alone_since = None;
-        if let Err(error) = shared.look_at_membership().await {
+        if let Err(error) = shared.update_membership().await {
             if watch.remembers {
                 tracing::warn!("the membership cannot be remembered: {error}");
             }
@@ -236,13 +245,13 @@ impl Agent {
         }
         watch.remembers = true;
         if !watch.weighs {
-            watch.weighs = self.weigh_in().await;
+            watch.weighs = self.set_full_weight().await;
         }
         shared.set_stage(Stage::Primary);
         self.say(&format!("running: {comment}"), false);
-        if watch.accounts != Accounts::Made {
-            match self.make_accounts(watch.accounts == Accounts::Renew).await {
-                Ok(()) => watch.accounts = Accounts::Made,
+        if watch.accounts != AccountTask::Made {
+            match self.make_accounts(watch.accounts == AccountTask::Renew).await {
+                Ok(()) => watch.accounts = AccountTask::Made,
                 Err(error) => {
                     tracing::warn!(%error, "the accounts of the services could not be made; trying again");
                 }
@@ -250,16 +259,16 @@ impl Agent {
         }
     }
 
-    /// Has this node count in full among the others, once all of them know of it. Whether it does.
-    async fn weigh_in(&self) -> bool {
+    /// Sets the full quorum weight once all members know this node. Returns whether it is set.
+    async fn set_full_weight(&self) -> bool {
         let shared = &self.shared;
         let found = shared.client.ask_all().await;
-        let peers: Vec<Node> = Peers::of(&found, shared)
+        let peers: Vec<Node> = PeerStates::of(&found, shared)
             .answers
             .into_values()
             .map(|(_, answer)| answer.node)
             .collect();
-        is_known_to_all(&shared.node(), &peers) && shared.weigh_in().await.is_ok()
+        is_known_to_all(&shared.node(), &peers) && shared.set_full_weight().await.is_ok()
     }
 
     async fn make_accounts(&self, always: bool) -> Result<(), sqlx::Error> {
@@ -275,15 +284,15 @@ impl Agent {
         Ok(())
     }
 
-    /// Whether a node without a majority had better stop: Galera goes on by itself when enough of the last members are
-    /// still running and meet again, and never otherwise.
-    async fn without_majority(&self, watch: &mut Watch) -> Verdict {
+    /// Whether a node without a majority should stop. Galera recovers on its own only if a quorum of the last
+    /// membership is still running.
+    async fn without_majority(&self, watch: &mut Watch) -> CheckResult {
         if self.should_withdraw(watch).await {
-            Verdict::Withdraw(
+            CheckResult::Withdraw(
                 "no majority comes back by itself; stopping MariaDB to start the cluster together with the others",
             )
         } else {
-            Verdict::Stay
+            CheckResult::Stay
         }
     }
 
@@ -322,7 +331,7 @@ impl Agent {
             .values()
             .any(|answer| answer.node.stage == Stage::Primary);
         if cluster_goes_on {
-            // It should have been taken back by now.
+            // By now Galera should have recovered.
             return alone > Duration::from_secs(20);
         }
         let hopeless = running * 2 <= memory.members.len();
@@ -333,46 +342,46 @@ impl Agent {
 
 /// The observed state of a running MariaDB.
 pub(super) struct Watch {
-    accounts: Accounts,
-    /// Whether it counts in full when the nodes vote on who goes on.
+    accounts: AccountTask,
+    /// Whether the node has its full quorum weight.
     weighs: bool,
     remembers: bool,
     alone_since: Option<Instant>,
-    forgotten: Forgotten,
+    forgotten: StuckJoiner,
     /// Whether writes are refused because no node has space left.
     pub(super) read_only: bool,
 }
 
 /// The pending work on the services' accounts.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Accounts {
-    /// Update them: no other node has.
+enum AccountTask {
+    /// Update the accounts.
     Renew,
-    /// Make them if any is missing.
+    /// Create missing accounts.
     Look,
-    /// Nothing.
+    /// Done.
     Made,
 }
 
-/// Distinguishes a forgotten node from one that catches up.
+/// Distinguishes a stuck joiner from one that is catching up.
 #[derive(Default)]
-struct Forgotten {
-    /// Where the others stood at the last look.
+struct StuckJoiner {
+    /// The newest position of the peers at the last check.
     others_had: Option<i64>,
-    /// Since when it has all that they had.
+    /// Since when this node has had that position.
     since: Option<Instant>,
 }
 
-impl Forgotten {
-    /// Notes where this node and the newest of the others stand. Whether it has had everything for too long.
+impl StuckJoiner {
+    /// Records both positions. Returns whether the node has had all data for too long.
     fn look(&mut self, ours: Option<i64>, others: Option<i64>, now: Instant) -> bool {
-        // The other nodes' positions a moment ago: while they write, they are always a little ahead.
+        // Compared with the previous position of the peers, because they are always slightly ahead while they write.
         let before = std::mem::replace(&mut self.others_had, others);
         if before.is_none() || ours < before {
             self.since = None;
             return false;
         }
-        now.duration_since(*self.since.get_or_insert(now)) >= FORGOTTEN
+        now.duration_since(*self.since.get_or_insert(now)) >= STUCK_JOINER_TIMEOUT
     }
 }
 
@@ -380,33 +389,33 @@ impl Watch {
     fn new(bootstrapped: bool) -> Self {
         Self {
             accounts: if bootstrapped {
-                Accounts::Renew
+                AccountTask::Renew
             } else {
-                Accounts::Look
+                AccountTask::Look
             },
             weighs: bootstrapped,
             remembers: true,
             alone_since: None,
-            forgotten: Forgotten::default(),
+            forgotten: StuckJoiner::default(),
             read_only: false,
         }
     }
 }
 
-/// Where MariaDB stands.
-fn position(status: &Status) -> Option<Data> {
+/// The replication position of MariaDB.
+fn position(status: &Status) -> Option<VolumeState> {
     let cluster = status.get("local_state_uuid")?.parse().ok();
     let seqno = status.get("last_committed")?.parse().ok()?;
-    cluster.is_some().then_some(Data::At { cluster, seqno })
+    cluster.is_some().then_some(VolumeState::At { cluster, seqno })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Whether a node is found forgotten that is so far behind at each look, a second apart, while the others write.
+    /// Whether a node with these lags, one per second, is detected as stuck.
     fn is_found(behind: impl IntoIterator<Item = i64>) -> bool {
-        let (mut forgotten, began) = (Forgotten::default(), Instant::now());
+        let (mut forgotten, began) = (StuckJoiner::default(), Instant::now());
         (0_u32..).zip(behind).any(|(second, behind)| {
             let theirs = 1000 + 10 * i64::from(second);
             let now = began + Duration::from_secs(1) * second;
@@ -417,21 +426,21 @@ mod tests {
     #[test]
     fn only_who_has_everything_for_long_was_forgotten() {
         assert!(is_found([0; 22]));
-        // The others are asked a moment later than this node's own MariaDB.
+        // The peers are queried slightly later than the local MariaDB.
         assert!(is_found([9; 22]));
         assert!(!is_found([0; 20]), "too early");
-        // One that catches up is left alone, however long it takes, and one that falls back is as well.
+        // A node that is catching up or falling behind is not stuck.
         assert!(!is_found((11..1000).rev()));
         assert!(!is_found([vec![0; 15], vec![50], vec![0; 15]].concat()));
     }
 
     #[test]
     fn who_knows_nothing_of_the_others_was_not_forgotten() {
-        let (mut forgotten, began) = (Forgotten::default(), Instant::now());
+        let (mut forgotten, began) = (StuckJoiner::default(), Instant::now());
         for second in 0..60 {
             let now = began + Duration::from_secs(second);
             assert!(!forgotten.look(Some(7), None, now));
-            assert!(!Forgotten::default().look(None, Some(7), now));
+            assert!(!StuckJoiner::default().look(None, Some(7), now));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Transactions of the services on three nodes that are in each other's way, and whether halves of them are ever there.
+//! Conflicting transactions on three nodes are never applied partially.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -77,11 +77,11 @@ async fn a_node_whose_disk_is_full_leaves_and_comes_back() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     blocking(|| disk.fill(u64::MAX)).unwrap();
     let full = |lab: &Lab| {
-        lab.says(3)
+        lab.message(3)
             .starts_with("refusing to start: no space left on the volume")
     };
     blocking(|| wait_until("slot 3 misses space", LONG, || full(&lab)));
-    println!("a full disk: {}", lab.says(3));
+    println!("a full disk: {}", lab.message(3));
     blocking(|| lab.wait_in_step(&[1, 2], LONG));
     assert!(lab.is_healthy(3), "an agent that waits is alive");
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -306,19 +306,26 @@ async fn a_joiner_that_the_others_have_forgotten_joins_anew() {
     blocking(|| lab.wait_in_step(&[1, 2], LONG));
     fs::remove_dir_all(lab.volume(3)).unwrap();
     let before = lab.said(3).len();
-    let says = |lab: &Lab, what: &str| lab.said(3)[before..].contains(what);
+    let has_logged = |lab: &Lab, what: &str| lab.said(3)[before..].contains(what);
 
     lab.start(3);
-    blocking(|| wait_until("slot 3 is copied to", LONG, || says(&lab, "Proceeding with SST")));
+    blocking(|| {
+        wait_until("slot 3 is copied to", LONG, || {
+            has_logged(&lab, "Proceeding with SST")
+        })
+    });
     // For so short a time that the copy goes on afterwards.
     lab.cut(3, true);
     let size = || lab.status(1).unwrap_or_default()["wsrep"]["cluster_size"].clone();
     blocking(|| wait_until("the others go on without slot 3", LONG, || size() == "2"));
     lab.cut(3, false);
     let writer = Writer::start(&lab, &[1, 2], 0);
-    let forgotten = || says(&lab, "has everything and is not called in step");
+    let forgotten = || has_logged(&lab, "has everything and is not called in step");
     let found = blocking(|| wait_until("the agent of slot 3 finds out", LONG, forgotten));
-    assert!(says(&lab, "Rejecting JOIN message"), "it was something else");
+    assert!(
+        has_logged(&lab, "Rejecting JOIN message"),
+        "it was something else"
+    );
     let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
     let written = writer.finish().await;
     println!(

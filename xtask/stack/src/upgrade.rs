@@ -6,15 +6,15 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::STACK;
-use crate::engine::Engine;
+use crate::engine::DockerEngine;
 use crate::visit::Visit;
-use seed::people::{PASSWORD, PEOPLE};
+use seed::people::{PEOPLE, SEED_PASSWORD};
 
-const NEXT: &str = "stack-test-next";
+const NEXT_TAG: &str = "stack-test-next";
 /// The time after which no service accepts a withdrawn key.
-const WITHDRAWN: Duration = Duration::from_secs(330);
+const WITHDRAWAL_TIMEOUT: Duration = Duration::from_secs(330);
 
-impl Engine {
+impl DockerEngine {
     /// Deploys everything under another tag, with the migration of vote before it.
     pub(super) async fn upgrade(&self) -> Result<String> {
         let ours = ["image", "ls", "--filter", "reference=proofsheet/*:stack-test"];
@@ -22,14 +22,18 @@ impl Engine {
             .docker(&[&ours[..], &["--format", "{{.Repository}}"]].concat())
             .await?;
         for image in images.lines() {
-            self.docker(&["tag", &format!("{image}:stack-test"), &format!("{image}:{NEXT}")])
-                .await?;
+            self.docker(&[
+                "tag",
+                &format!("{image}:stack-test"),
+                &format!("{image}:{NEXT_TAG}"),
+            ])
+            .await?;
         }
         self.migrate_before().await?;
         let began = Instant::now();
         self.deploy(
             &["stack.yml", "local.override.yml"],
-            &[("DB_REPLICAS", "3"), ("TAG", NEXT)],
+            &[("DB_REPLICAS", "3"), ("TAG", NEXT_TAG)],
         )
         .await?;
         self.settled().await?;
@@ -38,7 +42,7 @@ impl Engine {
         let old = self
             .docker(&[&running[..], &["--format", "{{.Name}} {{.Image}}"]].concat())
             .await?;
-        let old: Vec<_> = old.lines().filter(|task| !task.ends_with(NEXT)).collect();
+        let old: Vec<_> = old.lines().filter(|task| !task.ends_with(NEXT_TAG)).collect();
         ensure!(old.is_empty(), "these are of the old release: {old:?}");
         let migrations = self.migrations_of_next().await?;
         ensure!(
@@ -52,7 +56,7 @@ impl Engine {
     }
 
     async fn migrate_before(&self) -> Result<()> {
-        let image = format!("proofsheet/vote:{NEXT}");
+        let image = format!("proofsheet/vote:{NEXT_TAG}");
         let name = format!("{STACK}_migrate_vote");
         let update = ["service", "update", "--detach", "--no-resolve-image", "--image"];
         self.docker(&[&update[..], &[image.as_str(), name.as_str()]].concat())
@@ -71,7 +75,7 @@ impl Engine {
         let tasks = self
             .docker(&[&["service", "ps", name.as_str()], &columns[..]].concat())
             .await?;
-        let next = format!("proofsheet/vote:{NEXT} ");
+        let next = format!("proofsheet/vote:{NEXT_TAG} ");
         let states = tasks.lines().filter_map(|task| task.strip_prefix(&next));
         Ok(states.map(str::to_owned).collect())
     }
@@ -88,7 +92,7 @@ impl Engine {
             .await?;
         let began = Instant::now();
         while self.believers(&old, &photo).await? > 0 {
-            ensure!(began.elapsed() < WITHDRAWN, "the old token still works");
+            ensure!(began.elapsed() < WITHDRAWAL_TIMEOUT, "the old token still works");
             tokio::time::sleep(Duration::from_secs(2)).await;
             // As others do: a service to which a key is new reads all of them again.
             session = self.refresh(&session).await?;
@@ -106,7 +110,7 @@ impl Engine {
     async fn sign_in(&self) -> Result<Value> {
         let email = PEOPLE[1].email();
         let login = format!(
-            r#"mutation {{ login(input: {{ email: "{email}", password: "{PASSWORD}" }}) {{ accessToken refreshToken }} }}"#
+            r#"mutation {{ login(input: {{ email: "{email}", password: "{SEED_PASSWORD}" }}) {{ accessToken refreshToken }} }}"#
         );
         Ok(self.ask(&login).await?["data"]["login"].take())
     }

@@ -1,19 +1,19 @@
-//! Bad weather: each time a clear message, and the running site stays up.
+//! Failed deploys: each gives a clear message, and the running site stays up.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::STACK;
-use crate::engine::Engine;
+use crate::engine::DockerEngine;
 use crate::steps::in_step;
 
-impl Engine {
+impl DockerEngine {
     /// The site comes by itself once the port is free.
     pub(super) async fn deploy_on_a_port_in_use(&self) -> Result<String> {
-        const IMAGE: &str = "proofsheet/database:stack-test";
+        const DATABASE_IMAGE: &str = "proofsheet/database:stack-test";
         let run = ["run", "--detach", "--rm", "--publish", "4999:4999"];
-        let stranger = [&run[..], &["--entrypoint", "sleep", IMAGE, "600"]].concat();
+        let stranger = [&run[..], &["--entrypoint", "sleep", DATABASE_IMAGE, "600"]].concat();
         let stranger = self.docker(&stranger).await?;
         let refused = self.deploy(&["stack.yml", "local.override.yml"], &[]).await;
         let said = match refused {
@@ -116,7 +116,7 @@ impl Engine {
             .await?;
         self.scale("db", 3).await?;
         let mut said = String::new();
-        let deadline = std::time::Instant::now() + super::PATIENCE;
+        let deadline = std::time::Instant::now() + super::STEP_TIMEOUT;
         while said.is_empty() {
             ensure!(
                 std::time::Instant::now() < deadline,
@@ -124,7 +124,7 @@ impl Engine {
             );
             tokio::time::sleep(Duration::from_secs(1)).await;
             let nodes = self.database_nodes().await.unwrap_or_default();
-            let says = nodes.iter().filter_map(|node| node["says"].as_str());
+            let says = nodes.iter().filter_map(|node| node["message"].as_str());
             if let Some(it) = says.into_iter().find(|it| it.contains("space")) {
                 it.clone_into(&mut said);
             }

@@ -1,4 +1,4 @@
-//! Bad weather: a store that is full, a node that dies while it is copied; and a store that is a bucket.
+//! Failures: a full store, a node that dies during the copy; and an S3 store.
 
 use harness::disk::SmallDisk;
 use rand::RngExt as _;
