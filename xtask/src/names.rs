@@ -6,11 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use xtask::SERVICES;
 use xtask::workspace::root;
 
 use crate::comments::sources;
 
-/// Names that several crates may use, with the reason. The types of the GraphQL schema are allowed too.
+/// Names that several crates may use, with the reason. Also allowed are the types of the GraphQL schema, and types of the
+/// services, which use the same names for the same roles.
 const ALLOWED: &[(&str, &str)] = &[
     ("Arguments", "clap's arguments of a program"),
     ("Client", "an HTTP client of tests and benchmarks"),
@@ -21,16 +23,14 @@ const ALLOWED: &[(&str, &str)] = &[
         "PhotoImage",
         "the image data of a photo, in the app and on rendered pages",
     ),
-    ("Repaired", "the result of a service's reconciliation"),
-    ("State", "the state of a service"),
     ("Timeline", "a list of photos, as in the API"),
     // Names of the services that are about to change.
     ("BATCH", "a batch size, of several jobs"),
+    ("COLUMNS", "the columns of a table"),
     ("KEYS_LIVE", "the lifetime of keys, of several kinds"),
     ("Kind", "the kind of a comment or of a file"),
     ("LIFETIME", "of connections, and of uploads"),
     ("MAX_PAGE_SIZE", "the page size of an internal list"),
-    ("Photos", "the loader, and the client of the photo service"),
     ("Place", "a position in several lists"),
     ("Task", "a subcommand, and a request to a worker"),
 ];
@@ -80,6 +80,13 @@ fn owner(source: &Path) -> PathBuf {
     let mut folders = source.ancestors().skip(1);
     let manifest = folders.find(|folder| folder.join("Cargo.toml").exists());
     manifest.unwrap_or(source).to_owned()
+}
+
+/// Whether this is the folder of a service's crate.
+fn is_service(owner: &Path) -> bool {
+    let name = owner.file_name().and_then(|name| name.to_str());
+    let is_subgraph = owner.parent().is_some_and(|parent| parent.ends_with("subgraphs"));
+    is_subgraph && name.is_some_and(|name| SERVICES.contains(&name))
 }
 
 /// The constants and the public types at the top level of a source, except in its tests. Constants have a value.
@@ -142,7 +149,12 @@ fn conflicts<'d>(
     for ((name, is_constant), same) in by_name {
         let crates: BTreeSet<_> = same.iter().map(|declaration| &declaration.owner).collect();
         let values: BTreeSet<_> = same.iter().map(|declaration| &declaration.value).collect();
-        if crates.len() > 1 && (values.len() > 1 || !is_constant) && !allowed.contains(name) {
+        let differs = if is_constant {
+            values.len() > 1
+        } else {
+            crates.iter().any(|owner| !is_service(owner))
+        };
+        if crates.len() > 1 && differs && !allowed.contains(name) {
             found.insert(
                 name,
                 same.iter()
@@ -195,6 +207,8 @@ mod tests {
             declaration("Page", "b", None),
             declaration("Photo", "a", None),
             declaration("Photo", "b", None),
+            declaration("State", "subgraphs/vote", None),
+            declaration("State", "subgraphs/photo", None),
             declaration("TWICE", "a", Some("1;")),
             declaration("TWICE", "a", Some("2;")),
         ];
