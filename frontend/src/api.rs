@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use contracts::headers;
+use contracts::limits::ACCESS_TOKEN_LIFETIME;
 use cynic::{MutationBuilder, Operation};
 use futures::channel::oneshot;
 use futures::future::{FutureExt, LocalBoxFuture, Shared};
@@ -27,13 +29,11 @@ use crate::{first_page, storage};
 
 /// Timeout of a request. The timeouts of the services are shorter.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Access tokens live ten minutes and are refreshed a minute earlier. The time counts from their arrival, so a wrong
-/// clock does not matter.
-const REFRESH_AFTER_MS: u64 = 9 * 60 * 1000;
+/// Access tokens are refreshed a minute before they expire. The time counts from their arrival, so a wrong clock does
+/// not matter.
+const REFRESH_AFTER_MS: u64 = (ACCESS_TOKEN_LIFETIME.as_secs() - 60) * 1000;
 /// The local storage key of the next refresh time, shared by all tabs. Absent when signed out.
 pub(crate) const SESSION_KEY: &str = "proofsheet.session";
-/// The header that protects against cross-site requests.
-const APP_HEADER: &str = "x-proofsheet";
 
 /// Why a request failed. The app derives the user-visible message from `code` and `field`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,20 +206,20 @@ async fn post(body: &str) -> Result<GraphQlResponse, ApiError> {
     init.set_signal(Some(&request.controller.signal()));
     // The request is sent even if the page is closed right away.
     Reflect::set(&init, &"keepalive".into(), &true.into()).expect("a plain object takes any key");
-    let headers = web_sys::Headers::new().and_then(|headers| {
-        headers.set("content-type", "application/json")?;
-        headers.set(APP_HEADER, "1")?;
-        headers.set("traceparent", &new_trace())?;
-        Ok(headers)
+    let sent = web_sys::Headers::new().and_then(|sent| {
+        sent.set("content-type", "application/json")?;
+        sent.set(headers::CSRF, "1")?;
+        sent.set(headers::TRACEPARENT, &new_trace())?;
+        Ok(sent)
     });
-    init.set_headers(&headers.expect("the names and values are valid"));
+    init.set_headers(&sent.expect("the names and values are valid"));
 
     let unreachable = |_| ApiError::from(ErrorCode::Unreachable);
     let response = JsFuture::from(window().fetch_with_str_and_init("/graphql", &init))
         .await
         .map_err(unreachable)?;
     let response: Response = response.unchecked_into();
-    let request_id = response.headers().get("x-request-id").ok().flatten();
+    let request_id = response.headers().get(headers::REQUEST_ID).ok().flatten();
     let text = response.text().map_err(unreachable)?;
     let body = JsFuture::from(text)
         .await
@@ -447,8 +447,8 @@ async fn send_file(file: &File, on_progress: impl Fn(u8) + 'static) -> Result<Up
     }
     let sent = request.open("POST", "/media/uploads").and_then(|()| {
         request.set_request_header("content-type", &file.type_())?;
-        request.set_request_header(APP_HEADER, "1")?;
-        request.set_request_header("traceparent", &new_trace())?;
+        request.set_request_header(headers::CSRF, "1")?;
+        request.set_request_header(headers::TRACEPARENT, &new_trace())?;
         request.send_with_opt_blob(Some(file))
     });
     sent.map_err(|_| unreachable.clone())?;
@@ -492,6 +492,14 @@ mod tests {
     #[derive(Deserialize, Debug, PartialEq)]
     struct Data {
         photo: Option<String>,
+    }
+
+    #[test]
+    fn every_code_of_the_services_is_known() {
+        for code in contracts::Code::ALL {
+            let known: Code = serde_json::from_value(code.as_str().into()).unwrap();
+            assert_eq!(format!("{known:?}"), format!("{code:?}"));
+        }
     }
 
     fn decoded(body: &str) -> Result<Data, ApiError> {

@@ -1,5 +1,6 @@
 //! The upload queue. It belongs to the app, so that uploads continue on other pages.
 
+use contracts::limits::MAX_UPLOAD_BYTES;
 use cynic::MutationBuilder;
 use leptos::ev;
 use leptos::prelude::*;
@@ -16,8 +17,6 @@ use crate::route::Route;
 /// The types that the file picker offers; the photo service decides by the bytes. With this list iOS converts HEIC to
 /// JPEG.
 pub(crate) const MEDIA_TYPES: [&str; 3] = ["image/jpeg", "image/png", "image/webp"];
-/// 25 MiB.
-const MAX_FILE_SIZE: f64 = 25.0 * 1024.0 * 1024.0;
 const MAX_CONCURRENT_UPLOADS: usize = 3;
 
 #[derive(cynic::QueryVariables)]
@@ -339,7 +338,9 @@ pub(crate) fn files_in(list: Option<FileList>) -> Vec<File> {
 
 /// Checks a file before upload.
 fn check_file(file: &File) -> Option<UploadFailure> {
-    if file.size() > MAX_FILE_SIZE {
+    #[expect(clippy::cast_precision_loss, reason = "JavaScript counts bytes in floats")]
+    let limit = MAX_UPLOAD_BYTES as f64;
+    if file.size() > limit {
         Some(UploadFailure::permanent(FailureReason::Known(text!(
             upload.larger
         ))))

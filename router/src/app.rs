@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
+use contracts::Code;
 use hive_router::ntex::http::StatusCode;
 use hive_router::ntex::util::Bytes;
 use hive_router::ntex::web::{HttpRequest, HttpResponse};
@@ -25,7 +26,7 @@ const PLAYGROUND_POLICY: &str = "default-src 'none'; script-src 'self'; style-sr
     base-uri 'none'; frame-ancestors 'none'";
 
 pub(crate) const NOT_FOUND: ErrorResponse =
-    ErrorResponse::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing here.");
+    ErrorResponse::new(StatusCode::NOT_FOUND, Code::NotFound, "There is nothing here.");
 
 /// The bundles of the app and of the playground. Each may be absent.
 pub(crate) struct Bundles {

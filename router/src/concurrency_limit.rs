@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use contracts::Code;
 use hive_router::ntex::http::StatusCode;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
@@ -26,7 +27,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 const OVERLOADED: ErrorResponse = ErrorResponse::new(
     StatusCode::SERVICE_UNAVAILABLE,
-    "UNAVAILABLE",
+    Code::Unavailable,
     "The site is busy right now. Try again in a moment.",
 );
 
@@ -120,7 +121,11 @@ mod tests {
         assert!(one.is_ok() && two.is_ok());
         let error = three.unwrap_err();
         assert_eq!(
-            (error.status.as_u16(), error.code, error.retry_after_seconds),
+            (
+                error.status.as_u16(),
+                error.code.as_str(),
+                error.retry_after_seconds
+            ),
             (503, "UNAVAILABLE", Some(1))
         );
     }

@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use contracts::Code;
 use hive_router::async_trait;
 use hive_router::graphql_tools::parser::schema::{Definition, Type, TypeDefinition, Value as SchemaValue};
 use hive_router::graphql_tools::static_graphql::schema::Document;
@@ -245,7 +246,7 @@ impl RouterPlugin for CostPlugin {
             "This operation is too expensive: its estimated cost is {cost}, and the limit is {MAX_COST}. Request \
              smaller pages, or fetch nested pages by separate operations."
         );
-        let error = GraphQLError::from_message_and_code(message, "INVALID_INPUT");
+        let error = GraphQLError::from_message_and_code(message, Code::InvalidInput.as_str());
         OnGraphqlAnalysisHookResult::EndWithResponse(PlanExecutionOutput::from_graphql_error_to_response(
             error,
             StatusCode::OK,

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chassis::tokens::TokenVerifier;
+use contracts::Code;
+use contracts::headers::{self, BY_COOKIE, TRUSTED as TRUSTED_HEADERS};
 use hive_router::ntex::http::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
     STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
@@ -32,11 +34,9 @@ use crate::negotiation::negotiate;
 use crate::rate_limit::RateLimit;
 use crate::route::RequestRoute;
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const X_CLIENT_IP: HeaderName = HeaderName::from_static("x-client-ip");
-const X_AUTHORISED_BY: HeaderName = HeaderName::from_static("x-authorised-by");
-/// Headers that services trust when the router or another service sets them.
-const INTERNAL_HEADERS: [&str; 3] = ["x-client-ip", "x-authorised-by", "x-internal-secret"];
+const X_REQUEST_ID: HeaderName = HeaderName::from_static(headers::REQUEST_ID);
+const X_CLIENT_IP: HeaderName = HeaderName::from_static(headers::CLIENT_IP);
+const X_AUTHORISED_BY: HeaderName = HeaderName::from_static(headers::AUTHORISED_BY);
 
 /// Two years, without `includeSubDomains`: other subdomains may not belong to the site.
 const HSTS_VALUE: &str = "max-age=63072000";
@@ -54,7 +54,7 @@ pub(crate) struct Edge {
 
 pub(crate) const METHOD_NOT_ALLOWED: ErrorResponse = ErrorResponse::new(
     StatusCode::METHOD_NOT_ALLOWED,
-    "INVALID_INPUT",
+    Code::InvalidInput,
     "This address does not support this method. The header Allow lists the supported ones.",
 );
 
@@ -82,7 +82,7 @@ impl Edge {
         let method = request.method().clone();
         let address = self.address(request);
         let headers = request.headers_mut();
-        for name in INTERNAL_HEADERS {
+        for name in TRUSTED_HEADERS {
             headers.remove(name);
         }
         set(headers, X_REQUEST_ID, id);
@@ -100,7 +100,7 @@ impl Edge {
         if self.is_foreign(headers) {
             return Err(ErrorResponse::new(
                 StatusCode::FORBIDDEN,
-                "FORBIDDEN",
+                Code::Forbidden,
                 "This request comes from another site.",
             ));
         }
@@ -113,7 +113,7 @@ impl Edge {
                 retry_after_seconds: Some(seconds),
                 ..ErrorResponse::new(
                     StatusCode::TOO_MANY_REQUESTS,
-                    "RATE_LIMITED",
+                    Code::RateLimited,
                     "Too many requests from your address. Please wait a moment.",
                 )
             }
@@ -129,7 +129,7 @@ impl Edge {
         if let Some(credential) = credential {
             set(headers, AUTHORIZATION, &format!("Bearer {}", credential.token));
             if credential.source == CredentialSource::Cookie {
-                set(headers, X_AUTHORISED_BY, "cookie");
+                set(headers, X_AUTHORISED_BY, BY_COOKIE);
             }
         }
         Ok(permit)

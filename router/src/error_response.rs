@@ -1,5 +1,6 @@
 //! Error responses of the router itself: GraphQL clients get `errors`, other clients `{"code","message"}`.
 
+use contracts::Code;
 use hive_router::ntex::http::StatusCode;
 use hive_router::ntex::web::HttpResponse;
 use serde_json::json;
@@ -8,13 +9,13 @@ use serde_json::json;
 #[derive(Debug, Clone)]
 pub(crate) struct ErrorResponse {
     pub(crate) status: StatusCode,
-    pub(crate) code: &'static str,
+    pub(crate) code: Code,
     pub(crate) message: &'static str,
     pub(crate) retry_after_seconds: Option<u64>,
 }
 
 impl ErrorResponse {
-    pub(crate) const fn new(status: StatusCode, code: &'static str, message: &'static str) -> Self {
+    pub(crate) const fn new(status: StatusCode, code: Code, message: &'static str) -> Self {
         Self {
             status,
             code,
@@ -25,7 +26,7 @@ impl ErrorResponse {
 
     /// As a GraphQL response without data.
     pub(crate) fn as_graphql(&self) -> HttpResponse {
-        let mut extensions = json!({ "code": self.code });
+        let mut extensions = json!({ "code": self.code.as_str() });
         if let Some(seconds) = self.retry_after_seconds {
             extensions["retryAfterSeconds"] = seconds.into();
         }
@@ -34,7 +35,7 @@ impl ErrorResponse {
 
     /// As plain JSON.
     pub(crate) fn as_json(&self) -> HttpResponse {
-        let mut body = json!({ "code": self.code, "message": self.message });
+        let mut body = json!({ "code": self.code.as_str(), "message": self.message });
         if let Some(seconds) = self.retry_after_seconds {
             body["retryAfterSeconds"] = seconds.into();
         }

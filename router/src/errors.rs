@@ -4,6 +4,7 @@
 //! explained, outages become UNAVAILABLE, and the rest becomes INTERNAL without a cause. The log has the cause with the
 //! request id.
 
+use contracts::Code;
 use hive_router::GraphQLError;
 use hive_router::async_trait;
 use hive_router::plugins::hooks::on_graphql_error::{OnGraphQLErrorHookPayload, OnGraphQLErrorHookResult};
@@ -11,18 +12,6 @@ use hive_router::plugins::hooks::on_plugin_init::{OnPluginInitPayload, OnPluginI
 use hive_router::plugins::plugin_trait::RouterPlugin;
 use hive_router::sonic_rs::Value;
 use hive_router::telemetry::logging::request_id::REQUEST_IDENTIFIERS;
-
-/// The error codes of the API.
-const CODES: [&str; 8] = [
-    "UNAUTHENTICATED",
-    "FORBIDDEN",
-    "NOT_FOUND",
-    "INVALID_INPUT",
-    "CONFLICT",
-    "RATE_LIMITED",
-    "UNAVAILABLE",
-    "INTERNAL",
-];
 
 /// The `extensions` that pass, besides the code.
 const ALLOWED_EXTENSIONS: [&str; 3] = ["field", "requestId", "retryAfterSeconds"];
@@ -45,7 +34,7 @@ struct RequestLimits {
 /// How an error is reported to the client.
 #[derive(Debug, PartialEq, Eq)]
 enum Translation {
-    /// The code is one of [`CODES`].
+    /// The code is one of [`Code`].
     PassThrough,
     /// Invalid input; the library's message passes.
     Invalid,
@@ -70,7 +59,7 @@ impl RequestLimits {
             body,
         } = self;
         match code {
-            _ if CODES.contains(&code) => PassThrough,
+            _ if Code::parse(code).is_some() => PassThrough,
             "MAX_DEPTH_EXCEEDED" => InvalidWithMessage(format!(
                 "This operation is nested too deeply: the limit is {depth} levels."
             )),
@@ -155,8 +144,8 @@ pub(crate) fn worst_kind(errors: &[GraphQLError]) -> Option<ErrorKind> {
         match NO_LIMITS.translate(code) {
             Translation::Internal => ErrorKind::Defect,
             Translation::Unavailable => ErrorKind::Outage,
-            Translation::PassThrough if code == "INTERNAL" => ErrorKind::Defect,
-            Translation::PassThrough if code == "UNAVAILABLE" => ErrorKind::Outage,
+            Translation::PassThrough if code == Code::Internal.as_str() => ErrorKind::Defect,
+            Translation::PassThrough if code == Code::Unavailable.as_str() => ErrorKind::Outage,
             Translation::PassThrough
             | Translation::Invalid
             | Translation::InvalidWithMessage(_)
@@ -191,36 +180,36 @@ impl ErrorsPlugin {
             error.path = None;
         }
         let code = match self.limits.translate(&code) {
-            Translation::PassThrough if code == "INTERNAL" => "INTERNAL",
+            Translation::PassThrough if code == Code::Internal.as_str() => Code::Internal.as_str(),
             Translation::PassThrough => return error.extensions.code = Some(code),
             Translation::Invalid => {
                 if let Some(field) = field_of(&error.message) {
                     let field = Value::from(field);
                     error.extensions.set("field".to_owned(), field);
                 }
-                "INVALID_INPUT"
+                Code::InvalidInput.as_str()
             }
             Translation::InvalidWithMessage(message) => {
                 error.message = message;
-                "INVALID_INPUT"
+                Code::InvalidInput.as_str()
             }
             Translation::Forbidden => {
                 "This request may come from another site: send application/json, or the header x-proofsheet."
                     .clone_into(&mut error.message);
-                "FORBIDDEN"
+                Code::Forbidden.as_str()
             }
             Translation::Unavailable => {
                 tracing::warn!(code, cause = error.message, "a subgraph is unavailable");
                 "A part of the site is unavailable right now. Try again in a minute."
                     .clone_into(&mut error.message);
-                "UNAVAILABLE"
+                Code::Unavailable.as_str()
             }
             Translation::Internal => {
                 tracing::error!(code, cause = error.message, "an operation failed");
-                "INTERNAL"
+                Code::Internal.as_str()
             }
         };
-        if code == "INTERNAL" {
+        if code == Code::Internal.as_str() {
             "Something went wrong on our side. Try again later.".clone_into(&mut error.message);
             if let Some(id) = request_id {
                 error

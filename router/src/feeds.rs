@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use atom_syndication as atom;
 use chrono::{DateTime, Utc};
+use contracts::Code;
 use futures::{StreamExt as _, stream};
 use hive_router::ntex::http::StatusCode;
 use hive_router::ntex::web::{HttpRequest, HttpResponse};
@@ -36,12 +37,12 @@ const MAX_CACHED_LENGTHS: u64 = 50_000;
 const LENGTHS_TIMEOUT: Duration = Duration::from_secs(2);
 
 const NOT_FOUND: ErrorResponse =
-    ErrorResponse::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no such feed.");
+    ErrorResponse::new(StatusCode::NOT_FOUND, Code::NotFound, "There is no such feed.");
 pub(crate) const UNAVAILABLE: ErrorResponse = ErrorResponse {
     retry_after_seconds: Some(10),
     ..ErrorResponse::new(
         StatusCode::SERVICE_UNAVAILABLE,
-        "UNAVAILABLE",
+        Code::Unavailable,
         "This feed is unavailable right now. Try again in a minute.",
     )
 };

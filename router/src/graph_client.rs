@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chassis::telemetry::traces;
+use contracts::{Code, headers};
 use hive_router::telemetry::logging::request_id::REQUEST_IDENTIFIERS;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -84,9 +85,9 @@ struct Envelope {
 impl Envelope {
     fn error(&self) -> Option<QueryError> {
         let code = self.errors.first()?["extensions"]["code"].as_str();
-        Some(match code {
+        Some(match code.and_then(Code::parse) {
             // A malformed id, day or name is treated as missing.
-            Some("NOT_FOUND" | "INVALID_INPUT") => QueryError::NotFound,
+            Some(Code::NotFound | Code::InvalidInput) => QueryError::NotFound,
             _ => QueryError::Unavailable,
         })
     }
@@ -125,10 +126,10 @@ impl GraphClient {
         let mut request = self.client.post(&self.url).json(&body);
         // Traces belong to the request for the page.
         if let Ok(id) = REQUEST_IDENTIFIERS.try_with(|ids| ids.req_id().to_owned()) {
-            request = request.header("x-request-id", id);
+            request = request.header(headers::REQUEST_ID, id);
         }
         if let Some(trace) = traces::current_header() {
-            request = request.header(traces::HEADER, trace);
+            request = request.header(headers::TRACEPARENT, trace);
         }
         let response = async { request.send().await?.json::<Envelope>().await };
         let envelope = response.await.map_err(|error| {

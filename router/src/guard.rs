@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, RandomState};
 
+use contracts::Code;
 use hive_router::GraphQLError;
 use hive_router::async_trait;
 use hive_router::http::StatusCode;
@@ -122,7 +123,7 @@ impl GuardError {
 
     fn into_error(self) -> GraphQLError {
         metrics::counter!("proofsheet_router_guard_refused_total", "reason" => self.reason()).increment(1);
-        GraphQLError::from_message_and_code(self.to_string(), "INVALID_INPUT")
+        GraphQLError::from_message_and_code(self.to_string(), Code::InvalidInput.as_str())
     }
 }
 

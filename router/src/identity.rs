@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chassis::tokens::TokenVerifier;
 use chassis::viewer::Caller;
+use contracts::cookies::Names;
 use hive_router::ntex::http::HeaderMap;
 use hive_router::ntex::http::header::{AUTHORIZATION, COOKIE};
 use moka::sync::Cache;
@@ -41,12 +42,7 @@ pub(crate) struct Identifier {
 
 impl Identifier {
     pub(crate) fn new(verifier: TokenVerifier, public_url: &Url) -> Self {
-        // With the prefix `__Host-`, browsers require Secure and reject cookies set by other hosts.
-        let cookie = if public_url.scheme() == "https" {
-            "__Host-proofsheet_access"
-        } else {
-            "proofsheet_access"
-        };
+        let cookie = Names::new(public_url.scheme() == "https").access;
         let verified = Cache::builder()
             .max_capacity(50_000)
             .time_to_live(TOKEN_CACHE_TTL)

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use contracts::Code;
 use hive_router::GraphQLError;
 use hive_router::async_trait;
 use hive_router::graphql_tools::static_graphql::query::{
@@ -123,7 +124,7 @@ impl RouterPlugin for IntrospectionPlugin {
         let message =
             format!("Introspection may nest {MAX_LIST_DEPTH} lists, and this operation nests more.");
         payload.end_with_graphql_error(
-            GraphQLError::from_message_and_code(message, "INVALID_INPUT"),
+            GraphQLError::from_message_and_code(message, Code::InvalidInput.as_str()),
             StatusCode::OK,
         )
     }

@@ -5,6 +5,9 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use contracts::Code;
+use contracts::headers::{AUTHORISED_BY, CLIENT_IP, CSRF, REQUEST_ID};
+use contracts::limits::{MAX_UPLOAD_BYTES, UPLOAD_IDLE_TIMEOUT, UPLOAD_TIMEOUT};
 use futures::StreamExt as _;
 use hive_router::ntex::http::body::{BoxedBodyStream, SizedStream};
 use hive_router::ntex::http::header::{
@@ -20,17 +23,10 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::error_response::ErrorResponse;
-use crate::negotiation::CSRF_HEADER;
 use crate::traces::TRACEPARENT;
 
-/// Maximum size of an upload, in bytes.
-const MAX_UPLOAD_BYTES: u64 = 25 * 1024 * 1024;
 /// How much of a refused upload is read and discarded, so that the client receives the response. In bytes.
 const MAX_DISCARDED_BYTES: u64 = 64 * 1024 * 1024;
-/// Timeout of a transfer without progress.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Timeout of an upload, including its processing by the photo service.
-const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
 /// Timeouts for the first byte of a photo, at the first and the second attempt. A dead machine does not refuse
 /// connections, and another replica can serve the photo.
 const FIRST_BYTE_TIMEOUTS: [Duration; 2] = [Duration::from_millis(1_500), Duration::from_secs(5)];
@@ -56,36 +52,36 @@ const FORWARDED_RESPONSE_HEADERS: [&str; 12] = [
 
 const SIGNED_OUT: ErrorResponse = ErrorResponse::new(
     StatusCode::UNAUTHORIZED,
-    "UNAUTHENTICATED",
+    Code::Unauthenticated,
     "Sign in to upload photos.",
 );
 const CROSS_SITE: ErrorResponse = ErrorResponse::new(
     StatusCode::FORBIDDEN,
-    "FORBIDDEN",
+    Code::Forbidden,
     "An upload that is authorised by a cookie needs the header x-proofsheet.",
 );
 const TOO_LARGE: ErrorResponse = ErrorResponse::new(
     StatusCode::PAYLOAD_TOO_LARGE,
-    "INVALID_INPUT",
+    Code::InvalidInput,
     "This file is too large: the limit is 25 MiB.",
 );
 const STALLED: ErrorResponse = ErrorResponse::new(
     StatusCode::REQUEST_TIMEOUT,
-    "INVALID_INPUT",
+    Code::InvalidInput,
     "The upload stalled. Try again.",
 );
 const CUT_OFF: ErrorResponse = ErrorResponse::new(
     StatusCode::BAD_REQUEST,
-    "INVALID_INPUT",
+    Code::InvalidInput,
     "The upload was interrupted. Try again.",
 );
 const UNREACHABLE: ErrorResponse = ErrorResponse::new(
     StatusCode::SERVICE_UNAVAILABLE,
-    "UNAVAILABLE",
+    Code::Unavailable,
     "Photos are unavailable right now. Try again in a minute.",
 );
 const NOT_FOUND: ErrorResponse =
-    ErrorResponse::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing here.");
+    ErrorResponse::new(StatusCode::NOT_FOUND, Code::NotFound, "There is nothing here.");
 
 /// The HTTP API of the photo service: uploads and files.
 pub(crate) struct PhotoService {
@@ -147,7 +143,7 @@ fn check_headers(headers: &HeaderMap) -> Option<ErrorResponse> {
     if !headers.contains_key(AUTHORIZATION) {
         return Some(SIGNED_OUT);
     }
-    if headers.contains_key("x-authorised-by") && !headers.contains_key(CSRF_HEADER) {
+    if headers.contains_key(AUTHORISED_BY) && !headers.contains_key(CSRF) {
         return Some(CROSS_SITE);
     }
     content_length(headers)
@@ -207,7 +203,7 @@ async fn receive(
     let received = metrics::counter!("proofsheet_router_media_bytes_total", "direction" => "received");
     let mut size = 0;
     loop {
-        let outcome = match timeout(IDLE_TIMEOUT, payload.recv()).await {
+        let outcome = match timeout(UPLOAD_IDLE_TIMEOUT, payload.recv()).await {
             Err(_) => ReadOutcome::Stalled,
             Ok(None) => return ReadOutcome::Whole,
             Ok(Some(Err(_))) => ReadOutcome::CutOff,
@@ -238,7 +234,7 @@ async fn receive(
 /// Reads the rest of a refused upload: clients do not read the response while they send.
 pub(crate) async fn discard(payload: &mut Payload) {
     let mut left = MAX_DISCARDED_BYTES;
-    while let Ok(Some(Ok(chunk))) = timeout(IDLE_TIMEOUT, payload.recv()).await {
+    while let Ok(Some(Ok(chunk))) = timeout(UPLOAD_IDLE_TIMEOUT, payload.recv()).await {
         match left.checked_sub(chunk.len() as u64) {
             Some(rest) => left = rest,
             None => return,
@@ -301,7 +297,7 @@ fn stream_response(response: reqwest::Response) -> HttpResponse {
     let sent = metrics::counter!("proofsheet_router_media_bytes_total", "direction" => "sent");
     let body = Box::pin(response.bytes_stream());
     let chunks = futures::stream::unfold((body, sent), |(mut body, sent)| async move {
-        let chunk = match timeout(IDLE_TIMEOUT, body.next()).await {
+        let chunk = match timeout(UPLOAD_IDLE_TIMEOUT, body.next()).await {
             Ok(None) => return None,
             Ok(Some(Ok(chunk))) => {
                 sent.increment(chunk.len() as u64);
@@ -338,8 +334,8 @@ fn copy_header(
 fn with_identifiers(outgoing: reqwest::RequestBuilder, from: &HeaderMap) -> reqwest::RequestBuilder {
     let names = [
         TRACEPARENT,
-        HeaderName::from_static("x-request-id"),
-        HeaderName::from_static("x-client-ip"),
+        HeaderName::from_static(REQUEST_ID),
+        HeaderName::from_static(CLIENT_IP),
     ];
     names
         .iter()
@@ -349,6 +345,12 @@ fn with_identifiers(outgoing: reqwest::RequestBuilder, from: &HeaderMap) -> reqw
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_message_names_the_limit() {
+        let limit = format!("the limit is {} MiB.", MAX_UPLOAD_BYTES / 1024 / 1024);
+        assert!(TOO_LARGE.message.ends_with(&limit));
+    }
 
     #[test]
     fn file_names_are_checked() {

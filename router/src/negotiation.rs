@@ -2,6 +2,7 @@
 
 use std::str::FromStr as _;
 
+use contracts::{Code, headers};
 use headers_accept::Accept;
 use hive_router::ntex::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use hive_router::ntex::http::{HeaderMap, Method, StatusCode};
@@ -9,9 +10,6 @@ use mediatype::names::{APPLICATION, CHARSET, EVENT_STREAM, JSON, MIXED, MULTIPAR
 use mediatype::{MediaType, Name, ReadParams as _};
 
 use crate::error_response::ErrorResponse;
-
-/// Other sites cannot send this header without a CORS preflight.
-pub(crate) const CSRF_HEADER: &str = "x-proofsheet";
 
 const JSON_TYPE: MediaType = MediaType::new(APPLICATION, JSON);
 /// The media types of responses, the preferred one first, each with whether the library streams it.
@@ -32,17 +30,17 @@ static OFFERED: [(MediaType, bool); 4] = [
 
 const CROSS_SITE: ErrorResponse = ErrorResponse::new(
     StatusCode::FORBIDDEN,
-    "FORBIDDEN",
+    Code::Forbidden,
     "This request may come from another site: send application/json, or the header x-proofsheet.",
 );
 const UNSUPPORTED: ErrorResponse = ErrorResponse::new(
     StatusCode::UNSUPPORTED_MEDIA_TYPE,
-    "INVALID_INPUT",
+    Code::InvalidInput,
     "Send operations as application/json.",
 );
 const NOT_ACCEPTABLE: ErrorResponse = ErrorResponse::new(
     StatusCode::NOT_ACCEPTABLE,
-    "INVALID_INPUT",
+    Code::InvalidInput,
     "Responses are application/json or application/graphql-response+json. Accept one of them.",
 );
 
@@ -51,7 +49,7 @@ pub(crate) fn negotiate(method: &Method, headers: &mut HeaderMap) -> Result<(), 
     let is_json = is_json(headers);
     // Browsers send GET, and POST of the three types that forms have, without a preflight. Browsers differ in how they
     // read an unusual Content-Type, so anything but plain JSON needs our header.
-    if (method != Method::POST || !is_json) && !headers.contains_key(CSRF_HEADER) {
+    if (method != Method::POST || !is_json) && !headers.contains_key(headers::CSRF) {
         return Err(CROSS_SITE);
     }
     if method == Method::POST && !is_json {
@@ -132,7 +130,7 @@ mod tests {
             let post = checked(&Method::POST, &[(CONTENT_TYPE, content_type)]);
             assert_eq!(post.as_deref(), Ok("application/json"), "{content_type}");
         }
-        let ours = (HeaderName::from_static(CSRF_HEADER), "1");
+        let ours = (HeaderName::from_static(headers::CSRF), "1");
         for content_types in [
             vec![],
             vec!["text/plain"],
@@ -171,7 +169,7 @@ mod tests {
                 "{content_type}"
             );
         }
-        let ours = (HeaderName::from_static(CSRF_HEADER), "1");
+        let ours = (HeaderName::from_static(headers::CSRF), "1");
         assert_eq!(checked(&Method::GET, &[ours]).as_deref(), Ok("application/json"));
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use contracts::Code;
 use hive_router::GraphQLError;
 use hive_router::async_trait;
 use hive_router::http::StatusCode;
@@ -50,7 +51,7 @@ impl RouterPlugin for AllowlistPlugin {
         }
         let message = "This site executes only the operations of its own app.";
         payload.end_with_graphql_error(
-            GraphQLError::from_message_and_code(message, "FORBIDDEN"),
+            GraphQLError::from_message_and_code(message, Code::Forbidden.as_str()),
             StatusCode::OK,
         )
     }

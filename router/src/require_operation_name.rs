@@ -1,5 +1,6 @@
 //! Refuses a document of several operations without `operationName`. The library would run the first.
 
+use contracts::Code;
 use hive_router::async_trait;
 use hive_router::graphql_tools::parser::query::{Definition, parse_query};
 use hive_router::http::StatusCode;
@@ -49,7 +50,7 @@ impl RouterPlugin for RequireOperationNamePlugin {
             return OnGraphqlAnalysisHookResult::Proceed;
         }
         let message = "This document has several operations. Select one by operationName.";
-        let mut error = GraphQLError::from_message_and_code(message, "INVALID_INPUT");
+        let mut error = GraphQLError::from_message_and_code(message, Code::InvalidInput.as_str());
         error
             .extensions
             .set("field".to_owned(), Value::from("operationName"));

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use contracts::Code;
 use hive_router::ntex::http::StatusCode;
 use hive_router::ntex::http::h2::Http2ServiceConfig;
 use hive_router::ntex::rt::System;
@@ -318,7 +319,7 @@ fn if_allowed(route: &RequestRoute, request: &HttpRequest, answer: fn() -> HttpR
 }
 
 fn malformed(problem: &'static str) -> HttpResponse {
-    ErrorResponse::new(StatusCode::BAD_REQUEST, "INVALID_INPUT", problem).as_json()
+    ErrorResponse::new(StatusCode::BAD_REQUEST, Code::InvalidInput, problem).as_json()
 }
 
 fn health() -> HttpResponse {

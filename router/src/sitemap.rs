@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use contracts::Code;
 use hive_router::ntex::http::StatusCode;
 use hive_router::ntex::web::{HttpRequest, HttpResponse};
 use maud::{Markup, PreEscaped, html};
@@ -51,7 +52,7 @@ const DISALLOWED_PATHS: [&str; 9] = [
 ];
 
 const NOT_FOUND: ErrorResponse =
-    ErrorResponse::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no such sitemap.");
+    ErrorResponse::new(StatusCode::NOT_FOUND, Code::NotFound, "There is no such sitemap.");
 
 /// Renders and caches sitemaps.
 pub(crate) struct Sitemaps {

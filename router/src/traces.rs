@@ -14,7 +14,7 @@ use tracing::field::Empty;
 
 use crate::route::RequestRoute;
 
-pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static(traces::HEADER);
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static(contracts::headers::TRACEPARENT);
 
 /// The middleware that starts the span of a request. Without a collector it removes trace headers.
 #[derive(Clone)]

@@ -2,57 +2,53 @@
 
 use async_graphql::Context;
 use axum::http::{HeaderMap, header};
+use contracts::cookies::Names;
+use contracts::headers::{AUTHORISED_BY, BY_COOKIE};
+use contracts::limits::ACCESS_TOKEN_LIFETIME;
 use url::{Host, Url};
 
-use crate::domain::{ACCESS_TOKEN_LIVES, REFRESH_TOKEN_LIVES};
-
-/// The router says by this header that a request's bearer token came out of the cookie.
-const AUTHORISED_BY_HEADER: &str = "x-authorised-by";
+use crate::domain::REFRESH_TOKEN_LIVES;
 
 /// How the cookies are called and marked, which follows from the address of the site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cookies {
-    access: &'static str,
-    refresh: &'static str,
+    names: Names,
     secure: &'static str,
 }
 
 impl Cookies {
-    /// Over https the `__Host-` prefix makes browsers insist on Secure, and on no other host having set the cookie.
+    /// Those of the site at this address.
     pub fn of(public_url: &Url) -> Self {
-        if public_url.scheme() == "https" {
-            Self {
-                access: "__Host-proofsheet_access",
-                refresh: "__Host-proofsheet_refresh",
-                secure: "; Secure",
-            }
-        } else {
-            Self {
-                access: "proofsheet_access",
-                refresh: "proofsheet_refresh",
-                secure: "",
-            }
+        let is_https = public_url.scheme() == "https";
+        Self {
+            names: Names::new(is_https),
+            secure: if is_https { "; Secure" } else { "" },
         }
     }
 
     /// Puts both tokens into the answer's cookies.
     pub fn set(&self, ctx: &Context<'_>, access_token: &str, refresh_token: &str) {
-        self.write(ctx, self.access, access_token, ACCESS_TOKEN_LIVES.num_seconds());
         self.write(
             ctx,
-            self.refresh,
+            self.names.access,
+            access_token,
+            ACCESS_TOKEN_LIFETIME.as_secs(),
+        );
+        self.write(
+            ctx,
+            self.names.refresh,
             refresh_token,
-            REFRESH_TOKEN_LIVES.num_seconds(),
+            REFRESH_TOKEN_LIVES.num_seconds().unsigned_abs(),
         );
     }
 
     /// Takes both cookies away.
     pub fn clear(&self, ctx: &Context<'_>) {
-        self.write(ctx, self.access, "", 0);
-        self.write(ctx, self.refresh, "", 0);
+        self.write(ctx, self.names.access, "", 0);
+        self.write(ctx, self.names.refresh, "", 0);
     }
 
-    fn write(&self, ctx: &Context<'_>, name: &str, value: &str, max_age: i64) {
+    fn write(&self, ctx: &Context<'_>, name: &str, value: &str, max_age: u64) {
         let secure = self.secure;
         let cookie = format!("{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}");
         ctx.append_http_header(header::SET_COOKIE, cookie);
@@ -66,16 +62,14 @@ impl Cookies {
             .filter_map(|value| value.to_str().ok())
             .flat_map(|cookies| cookies.split(';'))
             .filter_map(|cookie| cookie.trim().split_once('='))
-            .find(|(name, value)| *name == self.refresh && !value.is_empty())
+            .find(|(name, value)| *name == self.names.refresh && !value.is_empty())
             .map(|(_, value)| value)
     }
 }
 
 /// Whether the request was authorised by the access cookie.
 pub fn authorised_by_cookie(headers: &HeaderMap) -> bool {
-    headers
-        .get(AUTHORISED_BY_HEADER)
-        .is_some_and(|value| value == "cookie")
+    headers.get(AUTHORISED_BY).is_some_and(|value| value == BY_COOKIE)
 }
 
 /// Whether everything between a browser and this address can read the cookies.

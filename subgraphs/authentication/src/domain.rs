@@ -7,13 +7,10 @@ use chassis::text::{is_ignorable, nfc};
 use chrono::{DateTime, TimeDelta, Utc};
 use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
-use serde::{Deserialize, Serialize};
 
 use crate::common_passwords;
 use crate::error::Error;
 
-/// How long an access token is good for.
-pub const ACCESS_TOKEN_LIVES: TimeDelta = TimeDelta::minutes(10);
 /// How long a refresh token, and with it an unused session, is good for.
 pub const REFRESH_TOKEN_LIVES: TimeDelta = TimeDelta::days(30);
 /// The most sessions of one account. One more ends the one that was used least recently.
@@ -237,13 +234,14 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-/// The data of an account that other services receive.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct KnownAccount {
-    pub account_id: UserId,
-    /// When they registered.
-    pub created_at: DateTime<Utc>,
+impl Account {
+    /// What other services receive.
+    pub fn announced(&self) -> contracts::accounts::Account {
+        contracts::accounts::Account {
+            account_id: self.id.0,
+            created_at: self.created_at,
+        }
+    }
 }
 
 /// A user agent as it is kept: printable, and short enough for a list.

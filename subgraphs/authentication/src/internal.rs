@@ -7,19 +7,17 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use chassis::config::Secret;
 use chassis::database;
-use chassis::internal::{Ids, Listing, guarded};
+use chassis::internal::guarded;
 use chassis::{Failure, UserId};
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Deserialize;
+use contracts::accounts::Account;
+use contracts::internal::{Ids, ListQuery, Listing, MAX_PAGE_SIZE, Resource as _};
 use uuid::Uuid;
 
-use crate::domain::KnownAccount;
 use crate::error::Error;
 use crate::state::State;
 use crate::store::accounts;
 
-/// The most items of one page, and ids of one question.
-const MAX_PAGE_SIZE: u32 = 1000;
 /// An id that was never heard of is called gone only when it is older than this: a younger account may be on its way
 /// here from another node of the database.
 const SETTLE_TIME: TimeDelta = TimeDelta::minutes(15);
@@ -27,9 +25,9 @@ const SETTLE_TIME: TimeDelta = TimeDelta::minutes(15);
 /// The routes beside GraphQL.
 pub fn routes(state: State, secret: Secret) -> Router {
     let internal = Router::new()
-        .route("/internal/accounts", get(list))
-        .route("/internal/accounts/gone", post(gone))
-        .route("/internal/accounts/{id}", get(look_up))
+        .route(Account::LIST, get(list))
+        .route(Account::GONE, post(gone))
+        .route(Account::ONE, get(look_up))
         .with_state(state.clone());
     let public = Router::new()
         .route("/.well-known/jwks.json", get(jwks))
@@ -46,16 +44,10 @@ async fn jwks(Extract(state): Extract<State>) -> Response {
         .into_response()
 }
 
-#[derive(Deserialize)]
-struct Page {
-    after: Option<Uuid>,
-    limit: Option<u32>,
-}
-
 async fn list(
     Extract(state): Extract<State>,
-    Query(page): Query<Page>,
-) -> Result<Json<Listing<KnownAccount, UserId>>, StatusCode> {
+    Query(page): Query<ListQuery>,
+) -> Result<Json<Listing<Account>>, StatusCode> {
     let limit = page.limit.unwrap_or(MAX_PAGE_SIZE);
     if !(1..=MAX_PAGE_SIZE).contains(&limit) {
         return Err(StatusCode::BAD_REQUEST);
@@ -69,19 +61,13 @@ async fn list(
     Ok(Json(Listing { items, next }))
 }
 
-async fn look_up(
-    Extract(state): Extract<State>,
-    Path(id): Path<Uuid>,
-) -> Result<Json<KnownAccount>, StatusCode> {
+async fn look_up(Extract(state): Extract<State>, Path(id): Path<Uuid>) -> Result<Json<Account>, StatusCode> {
     let id = UserId(id);
     if let Some(account) = database::read(|| accounts::by_id(&state.pool, id))
         .await
         .map_err(failed)?
     {
-        return Ok(Json(KnownAccount {
-            account_id: account.id,
-            created_at: account.created_at,
-        }));
+        return Ok(Json(account.announced()));
     }
     let departed = database::read(|| chassis::deleted_accounts::is_deleted(&state.pool, id))
         .await

@@ -9,6 +9,7 @@ use chassis::config::{Secret, TokenConfig};
 use chassis::tokens::TokenVerifier;
 use chassis::{Classify, Code};
 use chrono::{DateTime, TimeDelta, Utc};
+use contracts::limits::ACCESS_TOKEN_LIFETIME;
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
@@ -16,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::MySqlPool;
 use uuid::Uuid;
 
-use crate::domain::{ACCESS_TOKEN_LIVES, Account, SessionId};
+use crate::domain::{Account, SessionId};
 use crate::store;
 
 /// How long a key signs.
@@ -262,7 +263,7 @@ impl KeyRing {
         let keys = self.keys();
         let key = signing(&keys, now).ok_or(KeyError::None)?;
         let issued = now.timestamp();
-        let expires = issued + ACCESS_TOKEN_LIVES.num_seconds();
+        let expires = issued + ACCESS_TOKEN_LIFETIME.as_secs().cast_signed();
         let claims = Claims {
             iss: &self.0.tokens.token_issuer,
             aud: &self.0.tokens.token_audience,

@@ -9,11 +9,10 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chassis::database::{self, View};
-use chassis::ended_sessions::{SESSION_ENDED, SessionsEnded};
-use chassis::events::Event;
+use chassis::events::new_event;
 use chassis::{UserId, deleted_accounts};
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use contracts::accounts::{AccountDeleted, SessionsEnded};
 use sha2::{Digest as _, Sha256};
 use sqlx::MySqlConnection;
 
@@ -96,11 +95,7 @@ pub async fn register(
         moderator: false,
         created_at: now,
     };
-    let event = Event::new(
-        "account.created",
-        json!({ "accountId": account.id, "createdAt": now }),
-        now,
-    );
+    let event = new_event(&account.announced(), now);
     let (session, refresh) = (SessionId::new(now), RefreshToken::random());
     chassis::transaction!(state.pool, Error, |connection, attempt| {
         if attempt.ambiguous && accounts::by_id(&mut *connection, account.id).await?.is_some() {
@@ -131,11 +126,8 @@ async fn announce_ended(
         return Ok(());
     }
     let session_ids = ended.iter().map(|session| session.0).collect();
-    let data = json!(SessionsEnded { session_ids });
-    state
-        .outbox
-        .publish(connection, &Event::new(SESSION_ENDED, data, now))
-        .await
+    let event = new_event(&SessionsEnded { session_ids }, now);
+    state.outbox.publish(connection, &event).await
 }
 
 /// Starts a session of `account`, whose password was just compared with `verified`.
@@ -327,7 +319,10 @@ pub async fn end_all(state: &State, account: UserId) -> Result<(), Error> {
 /// Deletes the account: its rows here now, everything elsewhere by the event. Only its id is remembered.
 pub async fn delete_account(state: &State, account: &Account, verified: &PasswordHash) -> Result<(), Error> {
     let now = state.clock.now();
-    let event = Event::new("account.deleted", json!({ "accountId": account.id }), now);
+    let deleted = AccountDeleted {
+        account_id: account.id.0,
+    };
+    let event = new_event(&deleted, now);
     chassis::transaction!(state.pool, Error, |connection, attempt| {
         match accounts::lock(&mut *connection, account.id).await? {
             Some(current) if current == *verified => {}

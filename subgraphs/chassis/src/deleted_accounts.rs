@@ -1,6 +1,7 @@
 //! Accounts that were deleted: their tokens are refused, and what they left behind is swept away.
 
 use chrono::{DateTime, Utc};
+use contracts::accounts::Account;
 use sqlx::{MySqlConnection, MySqlExecutor, MySqlPool};
 use uuid::Uuid;
 
@@ -165,7 +166,7 @@ where
         let Some(&last) = people.last() else {
             return Ok(repaired);
         };
-        for gone in accounts.gone("/internal/accounts/gone", &people).await? {
+        for gone in accounts.gone::<Account, _>(&people).await? {
             repaired += u64::from(record(pool, gone, now).await?);
         }
         after = last;

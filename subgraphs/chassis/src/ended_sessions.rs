@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
+use contracts::limits::ACCESS_TOKEN_LIFETIME;
 use sqlx::{MySql, MySqlExecutor, MySqlPool, QueryBuilder};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -19,23 +19,12 @@ use uuid::Uuid;
 use crate::worker::Job;
 use crate::{Clock, error};
 
-/// The kind of the event; its data is [`SessionsEnded`].
-pub const SESSION_ENDED: &str = "session.ended";
-
 /// How often a replica reloads the table.
 const RELOAD_INTERVAL: Duration = Duration::from_millis(250);
 /// How often rows that are not needed any more are deleted.
 const DELETE_INTERVAL: Duration = Duration::from_secs(60);
-/// How long a row is kept: an access token lives for ten minutes, and clocks differ.
-const RETENTION: TimeDelta = TimeDelta::minutes(15);
-
-/// The data of [`SESSION_ENDED`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SessionsEnded {
-    /// The `sid` of the tokens to refuse.
-    pub session_ids: Vec<Uuid>,
-}
+/// How long a row is kept beyond the lifetime of access tokens, because clocks differ.
+const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
 
 /// This replica's copy of the table. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -120,7 +109,7 @@ pub async fn record(
 /// Deletes the rows of sessions whose tokens have all expired.
 pub async fn delete_old(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     const BATCH: u64 = 1000;
-    let before = now - RETENTION;
+    let before = now - ACCESS_TOKEN_LIFETIME - CLOCK_SKEW;
     loop {
         let done = sqlx::query!(
             "DELETE FROM ended_session WHERE recorded_at < ? LIMIT ?",

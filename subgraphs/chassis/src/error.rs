@@ -1,8 +1,10 @@
-//! The eight error codes, and the one place where a failure becomes a GraphQL error.
+//! The classification of errors, and the one place where a failure becomes a GraphQL error.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
+
+use contracts::Code;
 
 use crate::deleted_accounts::{AccountError, ReconcileError};
 use crate::events::MalformedEvent;
@@ -11,43 +13,6 @@ use crate::pagination::PageError;
 use crate::text::InvalidText;
 use crate::viewer::NoViewer;
 use crate::{InvalidId, database, telemetry};
-
-/// The error codes that clients act on; sent as `extensions.code`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Code {
-    /// The request is not signed in, or the password is wrong.
-    Unauthenticated,
-    /// The viewer may not do this.
-    Forbidden,
-    /// There is no such thing.
-    NotFound,
-    /// The input breaks a rule; `extensions.field` says which input.
-    InvalidInput,
-    /// The value is taken or has changed; `extensions.field` says which.
-    Conflict,
-    /// Too many of these; `extensions.retryAfterSeconds` says when to come back.
-    RateLimited,
-    /// A part that this needs is not there now; the same request may succeed later.
-    Unavailable,
-    /// Our fault. The cause is in the log under the request id, and nowhere else.
-    Internal,
-}
-
-impl Code {
-    /// The code as clients see it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unauthenticated => "UNAUTHENTICATED",
-            Self::Forbidden => "FORBIDDEN",
-            Self::NotFound => "NOT_FOUND",
-            Self::InvalidInput => "INVALID_INPUT",
-            Self::Conflict => "CONFLICT",
-            Self::RateLimited => "RATE_LIMITED",
-            Self::Unavailable => "UNAVAILABLE",
-            Self::Internal => "INTERNAL",
-        }
-    }
-}
 
 /// The classification of a subgraph's errors.
 pub trait Classify: StdError + Send + Sync + 'static {

@@ -12,54 +12,17 @@ pub use inbox::EventHandler;
 pub use outbox::Outbox;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use uuid::Uuid;
+pub use contracts::events::{Event, MalformedEvent, Payload};
 
-/// Something that happened, as it travels.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Event {
-    /// The same in every delivery of this event.
-    pub id: Uuid,
-    /// `photo.published` and the like.
-    pub kind: String,
-    /// When it happened.
-    pub occurred_at: DateTime<Utc>,
-    /// The payload; its kind defines the shape.
-    pub data: Value,
+use crate::{Classify, Code, id};
+
+/// An event that happens now.
+pub fn new_event<P: Payload>(payload: &P, now: DateTime<Utc>) -> Event {
+    Event::new(id::new_uuid(now), payload, now)
 }
 
-impl Event {
-    /// An event of `kind` that happens now.
-    pub fn new(kind: &str, data: Value, now: DateTime<Utc>) -> Self {
-        Self {
-            id: crate::id::new_uuid(now),
-            kind: kind.to_owned(),
-            occurred_at: now,
-            data,
-        }
-    }
-
-    /// Reads `data`.
-    pub fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, MalformedEvent> {
-        T::deserialize(&self.data).map_err(|source| MalformedEvent {
-            kind: self.kind.clone(),
-            source,
-        })
-    }
-}
-
-/// An event whose data is not what its kind promises: a fault of the sender's release.
-#[derive(Debug, thiserror::Error)]
-#[error("the data of {kind} cannot be read")]
-pub struct MalformedEvent {
-    kind: String,
-    source: serde_json::Error,
-}
-
-impl crate::Classify for MalformedEvent {
-    fn code(&self) -> crate::Code {
-        crate::Code::Internal
+impl Classify for MalformedEvent {
+    fn code(&self) -> Code {
+        Code::Internal
     }
 }

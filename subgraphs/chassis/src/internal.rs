@@ -1,5 +1,6 @@
 //! The internal API between services, behind a shared secret: `/internal/…` and `/events`.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use axum::Router;
@@ -7,17 +8,16 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use contracts::headers;
+use contracts::internal::{Ids, Listing, MAX_PAGE_SIZE, Resource};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use url::Url;
 
 use crate::config::Secret;
 use crate::telemetry::traces;
 use crate::{Classify, Code};
-
-/// The header that carries the secret. The router drops it from what clients send.
-pub const SECRET_HEADER: &str = "x-internal-secret";
 
 /// How long one service waits for another: less than a request may take in all.
 const TIMEOUT: Duration = Duration::from_millis(1_500);
@@ -31,7 +31,7 @@ pub fn guarded(routes: Router, secret: Secret) -> Router {
 async fn require_secret(State(secret): State<Secret>, request: Request, next: Next) -> Response {
     let given = request
         .headers()
-        .get(SECRET_HEADER)
+        .get(headers::INTERNAL_SECRET)
         .map_or(&b""[..], |value| value.as_bytes());
     if bool::from(given.ct_eq(secret.expose().as_bytes())) {
         next.run(request).await
@@ -69,22 +69,6 @@ impl Classify for InternalError {
     }
 }
 
-/// One page of a listing, ordered by id.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Listing<T, I> {
-    /// The items.
-    pub items: Vec<T>,
-    /// The `after` of the next page; null on the last.
-    pub next: Option<I>,
-}
-
-/// The question which of some ids are not there (any more).
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Ids<I> {
-    /// The ids.
-    pub ids: Vec<I>,
-}
-
 /// The response of another service about one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Known<T> {
@@ -103,8 +87,8 @@ impl InternalClient {
     }
 
     /// Asks for one thing: 200 is it, 404 unknown, 410 deleted.
-    pub async fn look_up<T: DeserializeOwned>(&self, path: &str) -> Result<Known<T>, InternalError> {
-        let url = self.url(path);
+    pub async fn look_up<R: Resource>(&self, id: impl Display) -> Result<Known<R>, InternalError> {
+        let url = self.url(&R::path(id));
         let response = self.send(self.http.get(url.clone()), &url).await?;
         match response.status() {
             reqwest::StatusCode::NOT_FOUND => Ok(Known::Unknown),
@@ -114,13 +98,14 @@ impl InternalClient {
     }
 
     /// Asks for the page of a listing after `after`.
-    pub async fn list<T, I>(&self, path: &str, after: Option<&I>) -> Result<Listing<T, I>, InternalError>
+    pub async fn list<R, I>(&self, after: Option<&I>) -> Result<Listing<R, I>, InternalError>
     where
-        T: DeserializeOwned,
-        I: DeserializeOwned + ToString,
+        R: Resource,
+        I: DeserializeOwned + Display,
     {
-        let mut url = self.url(path);
-        url.query_pairs_mut().append_pair("limit", "1000");
+        let mut url = self.url(R::LIST);
+        url.query_pairs_mut()
+            .append_pair("limit", &MAX_PAGE_SIZE.to_string());
         if let Some(after) = after {
             url.query_pairs_mut().append_pair("after", &after.to_string());
         }
@@ -129,12 +114,12 @@ impl InternalClient {
     }
 
     /// Asks which of `ids` the other service does not have (any more).
-    pub async fn gone<I: Serialize + DeserializeOwned>(
-        &self,
-        path: &str,
-        ids: &[I],
-    ) -> Result<Vec<I>, InternalError> {
-        let url = self.url(path);
+    pub async fn gone<R, I>(&self, ids: &[I]) -> Result<Vec<I>, InternalError>
+    where
+        R: Resource,
+        I: Serialize + DeserializeOwned,
+    {
+        let url = self.url(R::GONE);
         let response = self
             .send(self.http.post(url.clone()).json(&IdsRef { ids }), &url)
             .await?;
@@ -166,11 +151,11 @@ impl InternalClient {
         url: &Url,
     ) -> Result<reqwest::Response, InternalError> {
         let request = match traces::current_header() {
-            Some(header) => request.header(traces::HEADER, header),
+            Some(header) => request.header(headers::TRACEPARENT, header),
             None => request,
         };
         request
-            .header(SECRET_HEADER, self.secret.expose())
+            .header(headers::INTERNAL_SECRET, self.secret.expose())
             .timeout(TIMEOUT)
             .send()
             .await

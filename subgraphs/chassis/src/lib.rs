@@ -31,7 +31,8 @@ pub mod internal;
 pub mod objects;
 
 pub use clock::Clock;
-pub use error::{Classify, Code, Failure};
+pub use contracts::Code;
+pub use error::{Classify, Failure};
 pub use id::InvalidId;
 pub use viewer::{UserId, Viewer};
 

@@ -14,6 +14,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::serve::ListenerExt as _;
+use contracts::headers;
 use sqlx::MySqlPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -26,11 +27,6 @@ use crate::Code;
 use crate::document;
 use crate::telemetry::{self, traces};
 use crate::tokens::TokenVerifier;
-
-/// The header by which a request is known in every service's log.
-pub const REQUEST_ID_HEADER: &str = "x-request-id";
-/// The header in which the router says where a request came from.
-pub const CLIENT_IP_HEADER: &str = "x-client-ip";
 
 /// How long one GraphQL request may take: less than the router waits.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -206,7 +202,7 @@ async fn ready(State(readiness): State<Readiness>, method: Method) -> Response {
 async fn with_request_id(request: Request, next: Next) -> Response {
     let id = request
         .headers()
-        .get(REQUEST_ID_HEADER)
+        .get(headers::REQUEST_ID)
         .and_then(|value| value.to_str().ok())
         .filter(|id| {
             !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
@@ -234,7 +230,7 @@ async fn observed(request: Request, next: Next) -> Response {
         "http.response.status_code" = Empty,
         "otel.status_code" = Empty,
     );
-    let parent = request.headers().get(traces::HEADER);
+    let parent = request.headers().get(headers::TRACEPARENT);
     traces::follow(&span, parent.and_then(|value| value.to_str().ok()));
     let response = next.run(request).instrument(span.clone()).await;
     let status = response.status();
@@ -295,7 +291,7 @@ where
     };
     let caller = service.verifier.caller(&headers).await;
     let client_ip = headers
-        .get(CLIENT_IP_HEADER)
+        .get(headers::CLIENT_IP)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     let kind = kind(&request.query);

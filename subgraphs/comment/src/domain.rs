@@ -6,6 +6,8 @@ use chassis::UserId;
 use chassis::pagination::{Cursor, Page};
 use chassis::text::{InvalidText, Rule};
 use chrono::{DateTime, Utc};
+use contracts::limits::MAX_COMMENT_LENGTH;
+use contracts::photos::PublishedPhoto;
 use serde::{Deserialize, Serialize};
 
 chassis::id_newtype! {
@@ -23,7 +25,7 @@ const BODY: Rule = Rule {
     field: "body",
     name: "a comment",
     min: 1,
-    max: 2000,
+    max: MAX_COMMENT_LENGTH,
     lines: true,
 };
 /// Bytes; a UUID has 36.
@@ -165,15 +167,22 @@ impl ListPage {
 }
 
 /// A photo, as this service knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownPhoto {
-    /// The photo.
     pub photo_id: PhotoId,
-    /// The photo's author, who may delete its comments.
+    /// May delete the photo's comments.
     pub author_id: UserId,
-    /// When.
     pub published_at: DateTime<Utc>,
+}
+
+impl From<PublishedPhoto> for KnownPhoto {
+    fn from(photo: PublishedPhoto) -> Self {
+        Self {
+            photo_id: PhotoId(photo.photo_id),
+            author_id: UserId(photo.author_id),
+            published_at: photo.published_at,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use chassis::events::{Event, EventHandler};
 use chassis::{Clock, UserId, deleted_accounts, transaction};
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Deserialize;
+use contracts::accounts::AccountDeleted;
+use contracts::photos::{PhotoDeleted, PublishedPhoto};
 use sqlx::{MySqlConnection, MySqlPool};
 use tokio::sync::Notify;
 
-use crate::domain::{KnownPhoto, PhotoId};
+use crate::domain::PhotoId;
 use crate::error::Error;
 use crate::store;
 
@@ -27,18 +28,6 @@ pub struct Effects {
     pub wake: Arc<Notify>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PhotoDeleted {
-    photo_id: PhotoId,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AccountDeleted {
-    account_id: UserId,
-}
-
 impl EventHandler for Effects {
     type Error = Error;
 
@@ -46,22 +35,16 @@ impl EventHandler for Effects {
     /// sweep removes the rest in batches of that size.
     async fn apply(&self, connection: &mut MySqlConnection, event: &Event) -> Result<(), Error> {
         let now = self.clock.now();
-        match event.kind.as_str() {
-            "photo.published" => {
-                let photo: KnownPhoto = event.parse()?;
-                store::adopt(connection, &photo).await?;
-            }
-            "photo.deleted" => {
-                let deleted: PhotoDeleted = event.parse()?;
-                store::record_deleted(connection, deleted.photo_id, now).await?;
-                store::remove_of_photo(connection, deleted.photo_id).await?;
-            }
-            "account.deleted" => {
-                let deleted: AccountDeleted = event.parse()?;
-                deleted_accounts::record(&mut *connection, deleted.account_id, now).await?;
-                store::delete_of_author(connection, deleted.account_id, now).await?;
-            }
-            _ => {}
+        if let Some(photo) = event.payload::<PublishedPhoto>()? {
+            store::adopt(connection, &photo.into()).await?;
+        } else if let Some(deleted) = event.payload::<PhotoDeleted>()? {
+            let photo = PhotoId(deleted.photo_id);
+            store::record_deleted(connection, photo, now).await?;
+            store::remove_of_photo(connection, photo).await?;
+        } else if let Some(deleted) = event.payload::<AccountDeleted>()? {
+            let author = UserId(deleted.account_id);
+            deleted_accounts::record(&mut *connection, author, now).await?;
+            store::delete_of_author(connection, author, now).await?;
         }
         Ok(())
     }

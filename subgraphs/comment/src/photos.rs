@@ -2,9 +2,10 @@
 
 use chassis::internal::{InternalClient, Known};
 use chassis::{Clock, database, transaction};
+use contracts::photos::PublishedPhoto;
 use sqlx::MySqlPool;
 
-use crate::domain::{KnownPhoto, PhotoId};
+use crate::domain::PhotoId;
 use crate::error::Error;
 use crate::store;
 
@@ -27,13 +28,9 @@ impl Photos {
             Known::Deleted => return Err(Error::NoPhoto),
             Known::Unknown => {}
         }
-        match self
-            .service
-            .look_up::<KnownPhoto>(&format!("/internal/photos/{id}"))
-            .await?
-        {
+        match self.service.look_up::<PublishedPhoto>(id).await? {
             Known::Present(photo) => {
-                store::adopt(&self.pool, &photo).await?;
+                store::adopt(&self.pool, &photo.into()).await?;
                 Ok(())
             }
             Known::Unknown => Err(Error::NoPhoto),

@@ -3,6 +3,7 @@
 use chassis::internal::InternalClient;
 use chassis::{deleted_accounts, transaction};
 use chrono::{DateTime, TimeDelta, Utc};
+use contracts::photos::PublishedPhoto;
 use serde::Serialize;
 use sqlx::MySqlPool;
 use uuid::Uuid;
@@ -52,20 +53,17 @@ pub async fn run(
     Ok(repaired)
 }
 
-async fn adopt(pool: &MySqlPool, photos: &InternalClient) -> Result<u64, Error> {
+async fn adopt(pool: &MySqlPool, photo_service: &InternalClient) -> Result<u64, Error> {
     let mut adopted = 0;
     let mut after: Option<PhotoId> = None;
     loop {
-        let page = photos
-            .list::<KnownPhoto, PhotoId>("/internal/photos", after.as_ref())
+        let page = photo_service
+            .list::<PublishedPhoto, PhotoId>(after.as_ref())
             .await?;
-        let ids: Vec<_> = page.items.iter().map(|photo| photo.photo_id).collect();
+        let photos: Vec<_> = page.items.into_iter().map(KnownPhoto::from).collect();
+        let ids: Vec<_> = photos.iter().map(|photo| photo.photo_id).collect();
         let heard_of = store::heard_of_among(pool, &ids).await?;
-        for photo in page
-            .items
-            .iter()
-            .filter(|photo| !heard_of.contains(&photo.photo_id))
-        {
+        for photo in photos.iter().filter(|photo| !heard_of.contains(&photo.photo_id)) {
             adopted += u64::from(store::adopt(pool, photo).await?);
         }
         after = page.next;
@@ -84,7 +82,7 @@ async fn record_deleted(pool: &MySqlPool, photos: &InternalClient, now: DateTime
             return Ok(recorded);
         };
         after = *last;
-        for gone in photos.gone("/internal/photos/gone", &ids).await? {
+        for gone in photos.gone::<PublishedPhoto, _>(&ids).await? {
             let news = transaction!(pool, Error, |tx, _| Ok(
                 store::record_deleted(tx, gone, now).await?
             ))?;

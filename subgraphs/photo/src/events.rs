@@ -4,32 +4,39 @@ use std::sync::Arc;
 
 use chassis::UserId;
 use chassis::deleted_accounts;
-use chassis::events::{Event, EventHandler};
+use chassis::events::{Event, EventHandler, new_event};
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
-use serde_json::json;
+use contracts::accounts::AccountDeleted;
+use contracts::photos::{PhotoDeleted, PublishedPhoto};
 use sqlx::MySqlConnection;
 use tokio::sync::Notify;
 
 use crate::domain::Photo;
 use crate::error::Error;
 
-/// A photo is there.
+/// A photo was published.
 pub fn published(photo: &Photo, now: DateTime<Utc>) -> Event {
-    let data = json!({
-        "photoId": photo.id, "authorId": photo.author_id,
-        "publishedAt": photo.published_at, "hotDay": photo.hot_day,
-    });
-    Event::new("photo.published", data, now)
+    new_event(&PublishedPhoto::from(photo), now)
 }
 
-/// A photo is gone.
+/// A photo was deleted.
 pub fn deleted(photo: &Photo, now: DateTime<Utc>) -> Event {
-    Event::new(
-        "photo.deleted",
-        json!({ "photoId": photo.id, "authorId": photo.author_id }),
-        now,
-    )
+    let deleted = PhotoDeleted {
+        photo_id: photo.id.0,
+        author_id: Some(photo.author_id.0),
+    };
+    new_event(&deleted, now)
+}
+
+impl From<&Photo> for PublishedPhoto {
+    fn from(photo: &Photo) -> Self {
+        Self {
+            photo_id: photo.id.0,
+            author_id: photo.author_id.0,
+            published_at: photo.published_at,
+            hot_day: photo.hot_day,
+        }
+    }
 }
 
 /// Receives others' events.
@@ -39,20 +46,13 @@ pub struct Handler {
     pub sweep: Arc<Notify>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AccountDeleted {
-    account_id: UserId,
-}
-
 impl EventHandler for Handler {
     type Error = Error;
 
     async fn apply(&self, connection: &mut MySqlConnection, event: &Event) -> Result<(), Error> {
-        if event.kind == "account.deleted" {
-            let account: AccountDeleted = event.parse()?;
+        if let Some(account) = event.payload::<AccountDeleted>()? {
             // From here on that person's photos are hidden; the sweeper removes them, however many they are.
-            deleted_accounts::record(connection, account.account_id, event.occurred_at).await?;
+            deleted_accounts::record(connection, UserId(account.account_id), event.occurred_at).await?;
         }
         Ok(())
     }

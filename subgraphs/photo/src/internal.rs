@@ -7,62 +7,32 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use chassis::config::Secret;
 use chassis::database;
-use chassis::internal::{self, Ids, Known, Listing};
-use chassis::{Code, Failure, UserId};
-use chrono::{DateTime, NaiveDate, Utc};
-use serde::{Deserialize, Serialize};
+use chassis::internal::{self, Known};
+use chassis::{Code, Failure};
+use contracts::internal::{Ids, ListQuery, Listing, MAX_PAGE_SIZE, Resource as _};
+use contracts::photos::PublishedPhoto;
 
 use crate::State;
-use crate::domain::{Photo, PhotoId};
+use crate::domain::PhotoId;
 use crate::error::Error;
 use crate::store;
-
-/// The most photos on one page of the listing, and in one question.
-const MAX_PAGE_SIZE: u32 = 1000;
 
 /// The routes, behind the secret.
 pub fn routes(state: State, secret: Secret) -> Router {
     let routes = Router::new()
-        .route("/internal/photos", get(list))
-        .route("/internal/photos/gone", post(gone))
-        .route("/internal/photos/{id}", get(look_up))
+        .route(PublishedPhoto::LIST, get(list))
+        .route(PublishedPhoto::GONE, post(gone))
+        .route(PublishedPhoto::ONE, get(look_up))
         .with_state(state);
     internal::guarded(routes, secret)
 }
 
-/// A photo, as other services see it.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Item {
-    photo_id: PhotoId,
-    author_id: UserId,
-    published_at: DateTime<Utc>,
-    hot_day: NaiveDate,
-}
-
-impl From<Photo> for Item {
-    fn from(photo: Photo) -> Self {
-        Self {
-            photo_id: photo.id,
-            author_id: photo.author_id,
-            published_at: photo.published_at,
-            hot_day: photo.hot_day,
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-struct ListQuery {
-    after: Option<PhotoId>,
-    limit: Option<u32>,
-}
-
 async fn list(Shared(state): Shared<State>, Query(query): Query<ListQuery>) -> Result<Response, Refused> {
     let limit = query.limit.unwrap_or(MAX_PAGE_SIZE).clamp(1, MAX_PAGE_SIZE);
-    let photos = database::read(|| store::listing(&state.pool, query.after, limit)).await?;
+    let photos = database::read(|| store::listing(&state.pool, query.after.map(PhotoId), limit)).await?;
     let full = u32::try_from(photos.len()).is_ok_and(|found| found == limit);
     let next = photos.last().map(|photo| photo.id).filter(|_| full);
-    let items: Vec<_> = photos.into_iter().map(Item::from).collect();
+    let items: Vec<_> = photos.iter().map(PublishedPhoto::from).collect();
     Ok(Json(Listing { items, next }).into_response())
 }
 
@@ -78,7 +48,7 @@ async fn look_up(Shared(state): Shared<State>, Path(id): Path<PhotoId>) -> Resul
         Ok(if deleted { Known::Deleted } else { Known::Unknown })
     });
     Ok(match known.await? {
-        Known::Present(photo) => Json(Item::from(photo)).into_response(),
+        Known::Present(photo) => Json(PublishedPhoto::from(&photo)).into_response(),
         Known::Deleted => StatusCode::GONE.into_response(),
         Known::Unknown => StatusCode::NOT_FOUND.into_response(),
     })

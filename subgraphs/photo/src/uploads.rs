@@ -22,6 +22,7 @@ use chassis::telemetry::measure::{Metric, describe};
 use chassis::tokens::TokenVerifier;
 use chassis::viewer::{Caller, NoViewer};
 use chassis::{Classify as _, Code, Failure, UserId, transaction};
+use contracts::limits::{MAX_UPLOAD_BYTES, UPLOAD_IDLE_TIMEOUT, UPLOAD_TIMEOUT};
 use futures::StreamExt as _;
 use imaging::{PictureError, Processed};
 use serde::Serialize;
@@ -38,17 +39,10 @@ use crate::formats::{self, Foreign, HEAD, Sniffed};
 use crate::imaging_worker::{self, WorkerError};
 use crate::store::uploads::{self as store, Digest};
 
-/// The most bytes of a picture.
-pub const MAX_BYTES: u64 = 25 * 1024 * 1024;
-
 /// Uploads in progress at once, those that wait to be decoded included.
 const MAX_UPLOADS: usize = 32;
 /// Of these, the uploads of one account.
 const MAX_UPLOADS_PER_ACCOUNT: usize = 8;
-/// The longest pause between two chunks of an upload.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The longest that receiving one picture may take.
-const RECEIVE_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long the rest of a refused upload is read, so that its sender gets to see the answer.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// In seconds.
@@ -110,7 +104,7 @@ enum Refusal {
     Foreign(Foreign),
     #[error("Send the bytes of the picture as the body of the request, not a form.")]
     Form,
-    #[error("This file is too large: the limit is {} MiB.", MAX_BYTES / 1024 / 1024)]
+    #[error("This file is too large: the limit is {} MiB.", MAX_UPLOAD_BYTES / 1024 / 1024)]
     TooManyBytes,
     #[error("The upload was cut off. Try again.")]
     CutOff,
@@ -255,7 +249,7 @@ async fn upload(Shared(endpoint): Shared<Arc<Endpoint>>, headers: HeaderMap, bod
 }
 
 async fn drain(body: &mut BodyDataStream) {
-    let mut left = MAX_BYTES;
+    let mut left = MAX_UPLOAD_BYTES;
     while let Some(Ok(chunk)) = body.next().await {
         left = left.saturating_sub(chunk.len() as u64);
         if left == 0 {
@@ -287,12 +281,12 @@ async fn accept(
         return Err(Refusal::Form);
     }
     let announced = text(headers, &header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > MAX_BYTES) {
+    if announced.is_some_and(|length| length > MAX_UPLOAD_BYTES) {
         return Err(Refusal::TooManyBytes);
     }
     let slot = slots.acquire(viewer.id).ok_or(Refusal::Busy)?;
 
-    let receiving = tokio::time::timeout(RECEIVE_TIMEOUT, receive(body));
+    let receiving = tokio::time::timeout(UPLOAD_TIMEOUT, receive(body));
     let Received { file, digest } = receiving.await.unwrap_or(Err(Refusal::CutOff))?;
     if let Some(upload) = renew(state, viewer.id, &digest).await? {
         return Ok(upload);
@@ -386,13 +380,13 @@ async fn receive(body: &mut BodyDataStream) -> Result<Received, Refusal> {
     let mut hash = Sha256::new();
     let mut head = Vec::with_capacity(HEAD);
     let mut length = 0;
-    while let Some(chunk) = tokio::time::timeout(IDLE_TIMEOUT, body.next())
+    while let Some(chunk) = tokio::time::timeout(UPLOAD_IDLE_TIMEOUT, body.next())
         .await
         .map_err(|_| Refusal::CutOff)?
     {
         let chunk = chunk.map_err(|_| Refusal::CutOff)?;
         length += chunk.len() as u64;
-        if length > MAX_BYTES {
+        if length > MAX_UPLOAD_BYTES {
             return Err(Refusal::TooManyBytes);
         }
         if head.len() < HEAD {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chassis::events::{Event, EventHandler};
 use chassis::{Clock, UserId, deleted_accounts, transaction};
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Deserialize;
+use contracts::accounts::{Account, AccountDeleted};
 use sqlx::{MySqlConnection, MySqlPool};
 use tokio::sync::Notify;
 
@@ -25,35 +25,17 @@ pub struct Accounts {
     pub wake: Arc<Notify>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Created {
-    account_id: UserId,
-    created_at: DateTime<Utc>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Deleted {
-    account_id: UserId,
-}
-
 impl EventHandler for Accounts {
     type Error = Error;
 
     async fn apply(&self, connection: &mut MySqlConnection, event: &Event) -> Result<(), Error> {
-        match event.kind.as_str() {
-            "account.created" => {
-                let created: Created = event.parse()?;
-                store::ensure(connection, created.account_id, created.created_at).await?;
-            }
-            "account.deleted" => {
-                let deleted: Deleted = event.parse()?;
-                deleted_accounts::record(&mut *connection, deleted.account_id, self.clock.now()).await?;
-                // One row, so it goes at once; its name is free in 90 days.
-                store::remove(connection, deleted.account_id, self.clock.now()).await?;
-            }
-            _ => {}
+        if let Some(created) = event.payload::<Account>()? {
+            store::ensure(connection, UserId(created.account_id), created.created_at).await?;
+        } else if let Some(deleted) = event.payload::<AccountDeleted>()? {
+            let (user, now) = (UserId(deleted.account_id), self.clock.now());
+            deleted_accounts::record(&mut *connection, user, now).await?;
+            // One row, so it goes at once; its name is free in 90 days.
+            store::remove(connection, user, now).await?;
         }
         Ok(())
     }

@@ -3,7 +3,8 @@
 use chassis::internal::InternalClient;
 use chassis::{UserId, deleted_accounts};
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
+use contracts::accounts::Account;
+use serde::Serialize;
 use sqlx::MySqlPool;
 
 use crate::error::Error;
@@ -19,13 +20,6 @@ pub struct Repaired {
     pub profiles: u64,
     /// Deleted accounts that were not known to be.
     pub departed: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Account {
-    account_id: UserId,
-    created_at: DateTime<Utc>,
 }
 
 /// Compares everything once. Without our own authentication service there is nothing to compare with.
@@ -53,17 +47,19 @@ async fn adopt(pool: &MySqlPool, accounts: &InternalClient) -> Result<u64, Error
     let mut after: Option<UserId> = None;
     loop {
         let page = accounts
-            .list::<Account, UserId>("/internal/accounts", after.as_ref())
+            .list::<Account, UserId>(after.as_ref())
             .await
             .map_err(deleted_accounts::ReconcileError::from)?;
-        let ids: Vec<_> = page.items.iter().map(|account| account.account_id).collect();
-        let present = store::present_among(pool, &ids).await?;
-        for account in page
+        let ids: Vec<_> = page
             .items
             .iter()
-            .filter(|account| !present.contains(&account.account_id))
-        {
-            adopted += u64::from(store::ensure(pool, account.account_id, account.created_at).await?);
+            .map(|account| UserId(account.account_id))
+            .collect();
+        let present = store::present_among(pool, &ids).await?;
+        for (id, account) in ids.iter().zip(&page.items) {
+            if !present.contains(id) {
+                adopted += u64::from(store::ensure(pool, *id, account.created_at).await?);
+            }
         }
         after = page.next;
         if after.is_none() {

@@ -2,8 +2,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode, header};
 use chassis::UserId;
-use chassis::events::Event;
-use chassis::internal::SECRET_HEADER;
+use contracts::events::Event;
+use contracts::headers;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -79,7 +79,7 @@ impl Client {
     /// Delivers an event as another service's relay does.
     pub async fn deliver(&self, event: &Event) -> StatusCode {
         let body = serde_json::to_string(event).expect("events serialise");
-        let client = self.with_header(SECRET_HEADER, INTERNAL_SECRET);
+        let client = self.with_header(headers::INTERNAL_SECRET, INTERNAL_SECRET);
         client.post("/events", "application/json", body).await.status()
     }
 

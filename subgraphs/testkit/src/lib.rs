@@ -8,6 +8,8 @@ mod issuer;
 mod peer;
 mod proxy;
 
+use contracts::events::Event;
+
 pub use client::{Answer, Client};
 pub use clock::TestClock;
 pub use database::TestDatabase;
@@ -17,3 +19,13 @@ pub use proxy::{Loss, Proxy};
 
 /// The secret that services show each other in tests.
 pub const INTERNAL_SECRET: &str = "internal secret of the tests";
+
+/// An event as a test makes it up.
+pub fn event(kind: &str, data: serde_json::Value, occurred_at: chrono::DateTime<chrono::Utc>) -> Event {
+    Event {
+        id: chassis::id::new_uuid(occurred_at),
+        kind: kind.to_owned(),
+        occurred_at,
+        data,
+    }
+}

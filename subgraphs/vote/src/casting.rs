@@ -2,9 +2,10 @@
 
 use chassis::internal::{InternalClient, Known};
 use chassis::{Clock, UserId, database, transaction};
+use contracts::photos::PublishedPhoto;
 use sqlx::MySqlPool;
 
-use crate::domain::{Choice, PhotoId, PublishedPhoto, Standing, Tally};
+use crate::domain::{Choice, PhotoId, Standing, Tally};
 use crate::error::Error;
 use crate::store::photos::{self, Removal};
 use crate::store::votes::{self, Ballot};
@@ -50,10 +51,7 @@ impl Casting {
 
     /// Asks the photo service about a photo whose event has not arrived, and learns what that would have told.
     async fn look_up(&self, photo: PhotoId) -> Result<Standing, Error> {
-        let answer = self
-            .photos
-            .look_up::<PublishedPhoto>(&format!("/internal/photos/{photo}"))
-            .await?;
+        let answer = self.photos.look_up::<PublishedPhoto>(photo).await?;
         let now = self.clock.now();
         let delta = chassis::id::new_uuid(now);
         match answer {
@@ -61,7 +59,7 @@ impl Casting {
             // Read back, because a deletion may have arrived meanwhile; in the transaction, because another connection
             // of the pool may lead to a node that has not got this yet.
             Known::Present(published) => transaction!(self.pool, Error, |tx, _| {
-                photos::adopt(&mut *tx, &published, delta).await?;
+                photos::adopt(&mut *tx, &published.clone().into(), delta).await?;
                 photos::standing(tx, photo).await?.ok_or(Error::NoSuchPhoto)
             }),
             Known::Deleted => {

@@ -61,18 +61,25 @@ impl Tally {
     }
 }
 
-/// A published photo, in the photo service's event and internal API.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// A published photo.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedPhoto {
-    /// Which.
     pub photo_id: PhotoId,
-    /// Whose.
     pub author_id: UserId,
-    /// When it appeared.
     pub published_at: DateTime<Utc>,
     /// The day on which it competes; set once, in the site's time zone.
     pub hot_day: NaiveDate,
+}
+
+impl From<contracts::photos::PublishedPhoto> for PublishedPhoto {
+    fn from(photo: contracts::photos::PublishedPhoto) -> Self {
+        Self {
+            photo_id: PhotoId(photo.photo_id),
+            author_id: UserId(photo.author_id),
+            published_at: photo.published_at,
+            hot_day: photo.hot_day,
+        }
+    }
 }
 
 /// A photo, as this service knows it.

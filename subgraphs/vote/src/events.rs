@@ -5,12 +5,13 @@ use std::sync::Arc;
 use chassis::events::{Event, EventHandler};
 use chassis::{Clock, UserId, deleted_accounts, transaction};
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Deserialize;
+use contracts::accounts::AccountDeleted;
+use contracts::photos::{PhotoDeleted, PublishedPhoto};
 use sqlx::{MySqlConnection, MySqlPool};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::domain::{PhotoId, PublishedPhoto};
+use crate::domain::PhotoId;
 use crate::error::Error;
 use crate::store::photos::{self, Removal};
 use crate::store::{days, votes};
@@ -27,45 +28,24 @@ pub struct Inbox {
     pub wake: Arc<Notify>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PhotoDeleted {
-    photo_id: PhotoId,
-    author_id: Option<UserId>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AccountDeleted {
-    account_id: UserId,
-}
-
 impl EventHandler for Inbox {
     type Error = Error;
 
     async fn apply(&self, connection: &mut MySqlConnection, event: &Event) -> Result<(), Error> {
         let now = self.clock.now();
         let delta = chassis::id::new_uuid(now);
-        match event.kind.as_str() {
-            "photo.published" => {
-                let published: PublishedPhoto = event.parse()?;
-                photos::adopt(connection, &published, delta).await?;
-            }
-            "photo.deleted" => {
-                let deleted: PhotoDeleted = event.parse()?;
-                let removal = Removal {
-                    photo: deleted.photo_id,
-                    author: deleted.author_id,
-                    now,
-                    delta,
-                };
-                photos::remove(connection, &removal).await?;
-            }
-            "account.deleted" => {
-                let deleted: AccountDeleted = event.parse()?;
-                deleted_accounts::record(connection, deleted.account_id, now).await?;
-            }
-            _ => {}
+        if let Some(published) = event.payload::<PublishedPhoto>()? {
+            photos::adopt(connection, &published.into(), delta).await?;
+        } else if let Some(deleted) = event.payload::<PhotoDeleted>()? {
+            let removal = Removal {
+                photo: PhotoId(deleted.photo_id),
+                author: deleted.author_id.map(UserId),
+                now,
+                delta,
+            };
+            photos::remove(connection, &removal).await?;
+        } else if let Some(deleted) = event.payload::<AccountDeleted>()? {
+            deleted_accounts::record(connection, UserId(deleted.account_id), now).await?;
         }
         Ok(())
     }

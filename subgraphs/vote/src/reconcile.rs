@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use chassis::internal::{InternalClient, Known};
 use chassis::{Clock, deleted_accounts, transaction};
 use chrono::{DateTime, TimeDelta, Utc};
+use contracts::photos::PublishedPhoto;
 use serde::Serialize;
 use sqlx::MySqlPool;
 use uuid::Uuid;
 
-use crate::domain::{PhotoId, PublishedPhoto};
+use crate::domain::{self, PhotoId};
 use crate::error::Error;
 use crate::store::photos::{self, Removal};
 use crate::store::votes;
@@ -69,18 +70,17 @@ async fn adopt_missing(pool: &MySqlPool, clock: &Clock, others: &InternalClient)
     let mut adopted = 0;
     let mut after: Option<PhotoId> = None;
     loop {
-        let page = others
-            .list::<PublishedPhoto, PhotoId>("/internal/photos", after.as_ref())
-            .await?;
-        let ids: Vec<PhotoId> = page.items.iter().map(|photo| photo.photo_id).collect();
+        let page = others.list::<PublishedPhoto, PhotoId>(after.as_ref()).await?;
+        let ids: Vec<PhotoId> = page.items.iter().map(|photo| PhotoId(photo.photo_id)).collect();
         let settled = photos::settled(pool, &ids).await?;
         for photo in page
             .items
-            .iter()
+            .into_iter()
+            .map(domain::PublishedPhoto::from)
             .filter(|photo| !settled.contains(&photo.photo_id))
         {
             let delta = chassis::id::new_uuid(clock.now());
-            transaction!(pool, Error, |tx, _| Ok(photos::adopt(tx, photo, delta).await?))?;
+            transaction!(pool, Error, |tx, _| Ok(photos::adopt(tx, &photo, delta).await?))?;
             adopted += 1;
         }
         after = page.next;
@@ -101,7 +101,7 @@ async fn remove_gone(pool: &MySqlPool, clock: &Clock, others: &InternalClient) -
         };
         after = *last;
         let ids: Vec<PhotoId> = listed.keys().copied().collect();
-        for photo in others.gone("/internal/photos/gone", &ids).await? {
+        for photo in others.gone::<PublishedPhoto, _>(&ids).await? {
             let now = clock.now();
             let young = listed
                 .get(&photo)
@@ -123,8 +123,6 @@ async fn remove_gone(pool: &MySqlPool, clock: &Clock, others: &InternalClient) -
 }
 
 async fn deleted_for_sure(others: &InternalClient, photo: PhotoId) -> Result<bool, Error> {
-    let known = others
-        .look_up::<PublishedPhoto>(&format!("/internal/photos/{photo}"))
-        .await?;
+    let known = others.look_up::<PublishedPhoto>(photo).await?;
     Ok(known == Known::Deleted)
 }

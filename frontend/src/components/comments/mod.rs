@@ -1,5 +1,6 @@
 //! The comments on a photo, and the form for new ones.
 
+use contracts::limits::MAX_COMMENT_LENGTH;
 use leptos::html::{Li, Textarea};
 use leptos::prelude::*;
 use linkify::{LinkFinder, LinkKind};
@@ -14,8 +15,6 @@ use crate::language::{Text, filled, number, text};
 use crate::navigation::{Navigation, focus, is_focus_lost};
 use crate::session::session;
 use crate::storage;
-
-const MAX_COMMENT_LENGTH: usize = 2000;
 
 #[component]
 pub(crate) fn Comments(conversation: Conversation) -> impl IntoView {

@@ -3,7 +3,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{MySql, MySqlExecutor, QueryBuilder};
 use uuid::Uuid;
 
-use crate::domain::{Account, Email, KnownAccount, PasswordHash, SessionId};
+use crate::domain::{Account, Email, PasswordHash, SessionId};
 
 /// The columns that sign-in needs.
 pub struct Credentials {
@@ -225,16 +225,20 @@ pub async fn list(
     executor: impl MySqlExecutor<'_>,
     after: Uuid,
     limit: u32,
-) -> Result<Vec<KnownAccount>, sqlx::Error> {
-    sqlx::query_as!(
-        KnownAccount,
+) -> Result<Vec<contracts::accounts::Account>, sqlx::Error> {
+    let rows = sqlx::query!(
         r#"SELECT id AS "account_id: UserId", created_at AS "created_at: DateTime<Utc>"
            FROM account WHERE id > ? ORDER BY id LIMIT ?"#,
         after,
         limit,
     )
     .fetch_all(executor)
-    .await
+    .await?;
+    let announced = rows.into_iter().map(|row| contracts::accounts::Account {
+        account_id: row.account_id.0,
+        created_at: row.created_at,
+    });
+    Ok(announced.collect())
 }
 
 /// Those of `ids` that are accounts.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chassis::ended_sessions::SessionsEnded;
+use contracts::accounts::SessionsEnded;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

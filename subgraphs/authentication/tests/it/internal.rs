@@ -1,7 +1,7 @@
 use authentication::jobs::{Repaired, reconcile};
 use axum::http::StatusCode;
-use chassis::internal::SECRET_HEADER;
 use chrono::TimeDelta;
+use contracts::headers;
 use serde_json::{Value, json};
 use testkit::{Client, INTERNAL_SECRET};
 use uuid::Uuid;
@@ -9,7 +9,9 @@ use uuid::Uuid;
 use crate::{PASSWORD, Service, body, delete_account, signed_in, text};
 
 fn trusted(service: &Service) -> Client {
-    service.client.with_header(SECRET_HEADER, INTERNAL_SECRET)
+    service
+        .client
+        .with_header(headers::INTERNAL_SECRET, INTERNAL_SECRET)
 }
 
 async fn gone(service: &Service, ids: &[&str]) -> Value {
@@ -28,7 +30,9 @@ async fn strangers_learn_nothing() {
     let service = Service::new().await;
     for client in [
         service.client.clone(),
-        service.client.with_header(SECRET_HEADER, "a guess of the secret"),
+        service
+            .client
+            .with_header(headers::INTERNAL_SECRET, "a guess of the secret"),
     ] {
         for path in [
             "/internal/accounts",

@@ -6,11 +6,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
+use contracts::accounts::SessionsEnded;
+use contracts::internal::EVENTS;
 use sqlx::{MySqlConnection, MySqlPool};
 
 use super::Event;
 use crate::config::Secret;
-use crate::ended_sessions::{self, SESSION_ENDED, SessionsEnded};
+use crate::ended_sessions;
 use crate::{Clock, Failure, internal};
 
 /// Handles the events that a service receives.
@@ -38,9 +40,8 @@ pub async fn receive<H: EventHandler>(
     event: &Event,
 ) -> Result<bool, H::Error> {
     let now = clock.now();
-    let ended: Option<SessionsEnded> = (event.kind == SESSION_ENDED)
-        .then(|| event.parse())
-        .transpose()
+    let ended = event
+        .payload::<SessionsEnded>()
         .map_err(|malformed| sqlx::Error::Decode(Box::new(malformed)))?;
     let news = crate::transaction!(pool, H::Error, |connection, _| {
         let done = sqlx::query!(
@@ -66,7 +67,7 @@ pub async fn receive<H: EventHandler>(
 pub fn routes<H: EventHandler>(pool: MySqlPool, clock: Clock, secret: Secret, handler: H) -> Router {
     let state = Arc::new(Inbox { pool, clock, handler });
     let routes = Router::new()
-        .route("/events", post(post_event::<H>))
+        .route(EVENTS, post(post_event::<H>))
         .with_state(state);
     internal::guarded(routes, secret)
 }

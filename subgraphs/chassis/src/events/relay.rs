@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use contracts::internal::EVENTS;
 use futures::future::join_all;
 use sqlx::MySqlPool;
 use tokio::sync::Mutex;
@@ -66,7 +67,7 @@ async fn deliver_to(pool: &MySqlPool, subscriber: &str, client: &InternalClient)
                 continue;
             }
         };
-        match client.post("/events", &event).await {
+        match client.post(EVENTS, &event).await {
             Ok(()) => {
                 acknowledge(pool, subscriber, event.id).await?;
                 let took = (Utc::now() - event.occurred_at).to_std().unwrap_or_default();

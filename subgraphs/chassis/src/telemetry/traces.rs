@@ -6,6 +6,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use contracts::headers::TRACEPARENT;
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry::trace::{SpanContext, TraceContextExt as _, TraceFlags, TracerProvider as _};
@@ -21,8 +22,6 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 
-/// The header that carries a trace from one process to the next (W3C Trace Context).
-pub const HEADER: &str = "traceparent";
 /// The target of the spans that are meant for traces; by it the log does without them.
 pub const TARGET: &str = "traces";
 
@@ -120,12 +119,12 @@ pub fn follow_stranger(span: &Span, traceparent: Option<&str>, ratio: f64) {
     let _ = span.set_parent(Context::new().with_remote_span_context(ours));
 }
 
-/// The value of [`HEADER`] for `span`.
+/// The value of [`TRACEPARENT`] for `span`.
 pub fn header_of(span: &Span) -> Option<String> {
     header(span.context().span().span_context())
 }
 
-/// The value of [`HEADER`] for the current span.
+/// The value of [`TRACEPARENT`] for the current span.
 pub fn current_header() -> Option<String> {
     header(Context::current().span().span_context())
 }
@@ -153,11 +152,11 @@ fn parse(traceparent: &str) -> Option<SpanContext> {
     struct Header<'h>(&'h str);
     impl Extractor for Header<'_> {
         fn get(&self, key: &str) -> Option<&str> {
-            (key == HEADER).then_some(self.0)
+            (key == TRACEPARENT).then_some(self.0)
         }
 
         fn keys(&self) -> Vec<&str> {
-            vec![HEADER]
+            vec![TRACEPARENT]
         }
     }
     let context = TraceContextPropagator::new().extract(&Header(traceparent));

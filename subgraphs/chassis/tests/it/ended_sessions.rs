@@ -2,12 +2,14 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use chassis::config::Secret;
-use chassis::ended_sessions::{self, EndedSessions, SESSION_ENDED, SessionsEnded};
+use chassis::ended_sessions::{self, EndedSessions};
 use chassis::events::{Event, EventHandler, inbox};
 use chassis::tokens::TokenVerifier;
 use chassis::viewer::{Caller, NoViewer};
 use chassis::{UserId, Viewer, deleted_accounts};
 use chrono::TimeDelta;
+use contracts::accounts::SessionsEnded;
+use contracts::events::Payload as _;
 use serde_json::{Value, json};
 use sqlx::MySqlConnection;
 use testkit::{Client, INTERNAL_SECRET, Issuer, TestClock, TestDatabase};
@@ -21,7 +23,7 @@ impl EventHandler for Indifferent {
     type Error = sqlx::Error;
 
     async fn apply(&self, _: &mut MySqlConnection, event: &Event) -> Result<(), sqlx::Error> {
-        assert_ne!(event.kind, SESSION_ENDED);
+        assert_ne!(event.kind, SessionsEnded::KIND);
         std::future::ready(Ok(())).await
     }
 }
@@ -29,7 +31,7 @@ impl EventHandler for Indifferent {
 async fn deliver(database: &TestDatabase, clock: &TestClock, data: Value) -> StatusCode {
     let secret = Secret::new(INTERNAL_SECRET);
     let inbox = inbox::routes(database.pool.clone(), clock.clock(), secret, Indifferent);
-    let event = Event::new(SESSION_ENDED, data, clock.now());
+    let event = testkit::event(SessionsEnded::KIND, data, clock.now());
     Client::new(inbox).deliver(&event).await
 }
 

@@ -60,7 +60,7 @@ async fn applied(pool: &MySqlPool) -> Vec<(Uuid, i32)> {
 }
 
 fn event(kind: &str) -> Event {
-    Event::new(kind, json!({ "n": 1 }), TestClock::default().now())
+    testkit::event(kind, json!({ "n": 1 }), TestClock::default().now())
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn the_inbox_is_guarded() {
     let without = client.post("/events", "application/json", body.clone()).await;
     assert_eq!(without.status(), StatusCode::FORBIDDEN);
     let wrong = client
-        .with_header(chassis::internal::SECRET_HEADER, "wrong")
+        .with_header(contracts::headers::INTERNAL_SECRET, "wrong")
         .post("/events", "application/json", body)
         .await;
     assert_eq!(wrong.status(), StatusCode::FORBIDDEN);

@@ -174,7 +174,7 @@ impl Service {
     }
 
     fn event(&self, kind: &str, data: Value) -> Event {
-        Event::new(kind, data, self.clock.now())
+        testkit::event(kind, data, self.clock.now())
     }
 
     async fn deliver(&self, kind: &str, data: Value) {

@@ -1,9 +1,8 @@
 //! Events from other services, and the internal API.
 
 use axum::http::StatusCode;
-use chassis::events::Event;
-use chassis::internal::SECRET_HEADER;
 use chrono::TimeDelta;
+use contracts::headers;
 use serde_json::{Value, json};
 use testkit::INTERNAL_SECRET;
 use uuid::Uuid;
@@ -21,7 +20,7 @@ async fn a_deleted_account_takes_its_photos_along() {
     folders.push(site.folder_of(site.uploaded(leaver, 3).await).await);
     let kept = site.folder_of(site.published(stayer, 4).await).await;
 
-    let event = Event::new(
+    let event = testkit::event(
         "account.deleted",
         json!({ "accountId": leaver }),
         site.clock.now(),
@@ -63,8 +62,8 @@ async fn a_deleted_account_takes_its_photos_along() {
 async fn the_order_of_events_does_not_matter() {
     let site = Site::new().await;
     let user = somebody();
-    let deleted = Event::new("account.deleted", json!({ "accountId": user }), site.clock.now());
-    let created = Event::new(
+    let deleted = testkit::event("account.deleted", json!({ "accountId": user }), site.clock.now());
+    let created = testkit::event(
         "account.created",
         json!({ "accountId": user, "createdAt": site.clock.now() }),
         site.clock.now(),
@@ -94,7 +93,7 @@ async fn only_services_are_listened_to() {
         site.client.get("/internal/photos").await.status(),
         StatusCode::FORBIDDEN
     );
-    let service = site.client.with_header(SECRET_HEADER, INTERNAL_SECRET);
+    let service = site.client.with_header(headers::INTERNAL_SECRET, INTERNAL_SECRET);
     let malformed = service
         .post("/events", "application/json", event.to_string())
         .await;
@@ -109,7 +108,7 @@ async fn only_services_are_listened_to() {
 #[tokio::test]
 async fn other_services_ask_which_photos_there_are() {
     let site = Site::new().await;
-    let service = site.client.with_header(SECRET_HEADER, INTERNAL_SECRET);
+    let service = site.client.with_header(headers::INTERNAL_SECRET, INTERNAL_SECRET);
     let user = somebody();
     let mut ids = Vec::new();
     for seed in 0..5 {

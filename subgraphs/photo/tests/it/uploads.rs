@@ -3,7 +3,6 @@
 use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
 use chassis::deleted_accounts;
-use chassis::events::Event;
 use chrono::TimeDelta;
 use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
@@ -64,7 +63,7 @@ async fn who_is_signed_out_or_deleted_is_refused() {
         (StatusCode::UNAUTHORIZED, &"UNAUTHENTICATED".into())
     );
     let session = Uuid::new_v4();
-    let ended = Event::new(
+    let ended = testkit::event(
         "session.ended",
         json!({ "sessionIds": [session] }),
         site.clock.now(),

@@ -80,6 +80,6 @@ impl Service {
     }
 
     fn event(&self, kind: &str, data: Value) -> Event {
-        Event::new(kind, data, self.clock.now())
+        testkit::event(kind, data, self.clock.now())
     }
 }

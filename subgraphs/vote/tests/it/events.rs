@@ -1,6 +1,5 @@
 use axum::http::StatusCode;
 use chassis::ended_sessions::EndedSessions;
-use chassis::events::Event;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use testkit::{Client, Issuer};
@@ -13,9 +12,9 @@ use crate::support::{App, List, cast, leaf, photo, someone};
 async fn a_repeated_event_does_nothing() {
     let app = App::new().await;
     let published = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
-    let event = Event::new(
+    let event = testkit::event(
         "photo.published",
-        serde_json::to_value(&published).unwrap(),
+        serde_json::to_value(crate::support::announced(&published)).unwrap(),
         app.clock.now(),
     );
     for _ in 0..3 {
@@ -70,7 +69,10 @@ async fn what_means_nothing_here_is_acknowledged_and_nonsense_is_not() {
         ("photo.deleted", json!({ "photoId": "x" })),
         ("account.deleted", Value::Null),
     ] {
-        let status = app.client.deliver(&Event::new(kind, data, app.clock.now())).await;
+        let status = app
+            .client
+            .deliver(&testkit::event(kind, data, app.clock.now()))
+            .await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{kind}");
     }
     let without_secret = app.client.post("/events", "application/json", "{}").await;

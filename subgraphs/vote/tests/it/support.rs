@@ -8,11 +8,11 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use chassis::UserId;
 use chassis::config::Secret;
-use chassis::events::Event;
-use chassis::internal::{Ids, InternalClient, Listing};
+use chassis::internal::InternalClient;
 use chassis::pagination::{CursorKey, ListKey};
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
+use contracts::internal::{Ids, Listing};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, MySqlConnection};
@@ -87,7 +87,7 @@ impl App {
     }
 
     pub(crate) async fn deliver_published(&self, photo: &PublishedPhoto) {
-        self.deliver("photo.published", serde_json::to_value(photo).unwrap())
+        self.deliver("photo.published", serde_json::to_value(announced(photo)).unwrap())
             .await;
     }
 
@@ -105,7 +105,7 @@ impl App {
     }
 
     pub(crate) async fn deliver(&self, kind: &str, data: Value) {
-        let event = Event::new(kind, data, self.clock.now());
+        let event = testkit::event(kind, data, self.clock.now());
         assert_eq!(self.client.deliver(&event).await, StatusCode::NO_CONTENT);
     }
 
@@ -170,6 +170,16 @@ pub(crate) fn photo(author_id: UserId, published_at: DateTime<Utc>, hot_day: Nai
         author_id,
         published_at,
         hot_day,
+    }
+}
+
+/// The photo as the photo service tells of it.
+pub(crate) fn announced(photo: &PublishedPhoto) -> contracts::photos::PublishedPhoto {
+    contracts::photos::PublishedPhoto {
+        photo_id: photo.photo_id.0,
+        author_id: photo.author_id.0,
+        published_at: photo.published_at,
+        hot_day: photo.hot_day,
     }
 }
 
@@ -300,14 +310,14 @@ struct After {
 async fn list(
     State(truth): Shared,
     Query(After { after }): Query<After>,
-) -> Json<Listing<PublishedPhoto, PhotoId>> {
+) -> Json<Listing<contracts::photos::PublishedPhoto>> {
     // Pages of three, so that small tests turn them.
     let truth = truth.lock().unwrap();
     let mut rest = truth
         .photos
         .iter()
         .filter(|(id, _)| after.is_none_or(|after| **id > after))
-        .filter_map(|(_, photo)| photo.clone());
+        .filter_map(|(_, photo)| photo.as_ref().map(announced));
     let items: Vec<_> = rest.by_ref().take(3).collect();
     let next = rest.next().and(items.last().map(|photo| photo.photo_id));
     Json(Listing { items, next })
@@ -320,7 +330,7 @@ async fn look_up(State(truth): Shared, Path(id): Path<PhotoId>) -> Response {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     match truth.photos.get(&id) {
-        Some(Some(photo)) => Json(photo).into_response(),
+        Some(Some(photo)) => Json(announced(photo)).into_response(),
         Some(None) => StatusCode::GONE.into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }

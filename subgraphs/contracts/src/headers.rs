@@ -1,0 +1,32 @@
+//! Names of headers, in lower case.
+
+/// Identifies a request in the log of every program. Set by the router, or by a client that has one.
+pub const REQUEST_ID: &str = "x-request-id";
+/// The address of the client. Set by the router.
+pub const CLIENT_IP: &str = "x-client-ip";
+/// How a request was authorised; absent for a bearer token of the client's own. Set by the router.
+pub const AUTHORISED_BY: &str = "x-authorised-by";
+/// The value of [`AUTHORISED_BY`] where the router took the token from the access cookie.
+pub const BY_COOKIE: &str = "cookie";
+/// The secret between services.
+pub const INTERNAL_SECRET: &str = "x-internal-secret";
+/// Proves that a request does not come from a form of another site.
+pub const CSRF: &str = "x-proofsheet";
+/// Carries a trace from one process to the next (W3C Trace Context).
+pub const TRACEPARENT: &str = "traceparent";
+
+/// Headers that services trust. The router drops them from what clients send.
+pub const TRUSTED: [&str; 3] = [CLIENT_IP, AUTHORISED_BY, INTERNAL_SECRET];
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_are_in_lower_case() {
+        for name in [super::REQUEST_ID, super::CSRF, super::TRACEPARENT]
+            .into_iter()
+            .chain(super::TRUSTED)
+        {
+            assert_eq!(name, name.to_lowercase());
+        }
+    }
+}
