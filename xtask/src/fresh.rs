@@ -11,7 +11,6 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use xtask::workspace::{root, target_dir};
 
-use crate::test::tests_passed;
 use xtask::tools::{command, output, run, say};
 
 const REPORT: &str = "docs/measurements/fresh-machine.md";
@@ -288,9 +287,29 @@ fn replace_section(report: &str, release: u8, section: &str) -> String {
     text
 }
 
+/// The count in cargo's closing line: `test result: ok. 12 passed; 0 failed; …`.
+pub(crate) fn tests_passed(line: &str) -> Option<u32> {
+    line.strip_prefix("test result: ")?
+        .split_once(". ")?
+        .1
+        .split_once(" passed")?
+        .0
+        .parse()
+        .ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_closing_line_of_a_test_run_is_understood() {
+        let line =
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s";
+        assert_eq!(tests_passed(line), Some(12));
+        assert_eq!(tests_passed("test result: FAILED. 3 passed; 1 failed"), Some(3));
+        assert_eq!(tests_passed("running 12 tests"), None);
+    }
 
     #[test]
     fn a_step_is_read_from_the_table_alone() {

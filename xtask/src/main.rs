@@ -4,6 +4,7 @@ mod comments;
 mod supergraph;
 mod dependencies;
 mod fresh;
+mod modules;
 mod names;
 mod program;
 mod test;

@@ -13,7 +13,8 @@ use signal_hook::iterator::Signals;
 use xtask::tools::{cargo, run};
 use xtask::workspace::target_dir;
 
-use crate::{comments, dependencies, fresh, names, program, supergraph};
+use crate::fresh::tests_passed;
+use crate::{comments, dependencies, fresh, modules, names, program, supergraph};
 
 /// The steps, what they need, and what they do. `dev` reads this list too.
 const STEP_LIST: &str = include_str!("../steps.txt");
@@ -24,7 +25,15 @@ const RELEASE_ROUTER: &str = "release router";
 const WITHOUT_GALERA_STEP: &str = "without-galera";
 
 /// The tests that need a database and no other program.
-const SERVICE_TESTS: [&str; 6] = ["chassis", "profile", "photo", "vote", "comment", "authentication"];
+const SERVICE_TESTS: [&str; 7] = [
+    "chassis",
+    "subgraph",
+    "profile",
+    "photo",
+    "vote",
+    "comment",
+    "authentication",
+];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -88,6 +97,7 @@ impl Step {
             "documentation",
             "format",
             "lints",
+            "modules",
             "names",
             "queries",
             "sizes",
@@ -219,6 +229,7 @@ fn run_step(step: &Step, environment: &[(&str, String)], long: bool) -> Result<(
     match step.name {
         "format" => run("cargo fmt", &mut cargo(&["fmt", "--all", "--check"])),
         "comments" => comments::check(),
+        "modules" => modules::check(),
         "names" => names::check(),
         "lints" => lint(),
         "units" => cargo_test(&["--lib", "--bins"], &[]),
@@ -327,17 +338,6 @@ fn cargo_test(selection: &[&str], environment: &[(&str, String)]) -> Result<()> 
     Ok(())
 }
 
-/// The count in cargo's closing line: `test result: ok. 12 passed; 0 failed; …`.
-pub(crate) fn tests_passed(line: &str) -> Option<u32> {
-    line.strip_prefix("test result: ")?
-        .split_once(". ")?
-        .1
-        .split_once(" passed")?
-        .0
-        .parse()
-        .ok()
-}
-
 /// Ctrl-C stops cargo and the tests; this removes their temporary files.
 fn clean_up_when_interrupted(temporary: PathBuf) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
@@ -402,19 +402,5 @@ impl Table {
             bail!("failed: {}", failed.join(", "));
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_closing_line_of_a_test_run_is_understood() {
-        let line =
-            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s";
-        assert_eq!(tests_passed(line), Some(12));
-        assert_eq!(tests_passed("test result: FAILED. 3 passed; 1 failed"), Some(3));
-        assert_eq!(tests_passed("running 12 tests"), None);
     }
 }

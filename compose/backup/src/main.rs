@@ -113,14 +113,14 @@ async fn main() -> ExitCode {
 }
 
 async fn run_service(Run { site, schedule }: Run) -> anyhow::Result<()> {
-    telemetry::init(site.log.log_format);
+    telemetry::init(site.log.log_format, "backup");
     let stop = CancellationToken::new();
     server::stop_at_signal(stop.clone());
     Ok(service::run(&site.vault, &site.source, &site.media, schedule, stop).await?)
 }
 
 async fn make_one(site: Site) -> anyhow::Result<()> {
-    telemetry::init(site.log.log_format);
+    telemetry::init(site.log.log_format, "backup");
     let began = Instant::now();
     let vault = Vault::open(&site.vault)?;
     vault.check().await?;
@@ -138,7 +138,7 @@ async fn make_one(site: Site) -> anyhow::Result<()> {
 }
 
 async fn list(settings: Offline) -> anyhow::Result<()> {
-    telemetry::init(settings.log.log_format);
+    telemetry::init(settings.log.log_format, "backup");
     let vault = Vault::open(&settings.vault)?;
     let manifests = Manifest::all(&vault).await?;
     println!(
@@ -166,7 +166,7 @@ async fn list(settings: Offline) -> anyhow::Result<()> {
 }
 
 async fn verify_all(settings: Offline) -> anyhow::Result<()> {
-    telemetry::init(settings.log.log_format);
+    telemetry::init(settings.log.log_format, "backup");
     let report = verify::verify(&Vault::open(&settings.vault)?).await?;
     for line in report.fine {
         println!("{line}");
@@ -182,7 +182,7 @@ async fn verify_all(settings: Offline) -> anyhow::Result<()> {
 }
 
 async fn run_restore(settings: Restore) -> anyhow::Result<()> {
-    telemetry::init(settings.log.log_format);
+    telemetry::init(settings.log.log_format, "backup");
     let began = Instant::now();
     let request = RestoreRequest {
         to: settings.to,

@@ -7,6 +7,7 @@ use chassis::text::{is_ignorable, nfc};
 use chrono::{DateTime, TimeDelta, Utc};
 use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
+use uuid::Uuid;
 
 use crate::common_passwords;
 use crate::error::Error;
@@ -205,7 +206,7 @@ impl NewPassword {
                 "A password must not contain line breaks or control characters.",
             ));
         }
-        if common_passwords::is_common(&raw, email) {
+        if common_passwords::is_common(&raw, email.as_str()) {
             return Err(invalid("This password is too common. Choose another one."));
         }
         Ok(Self(raw.into_owned()))
@@ -242,6 +243,20 @@ impl Account {
             created_at: self.created_at,
         }
     }
+}
+
+/// A key as its row holds it.
+#[derive(Debug, Clone)]
+pub struct SealedKey {
+    /// Counts up; there is never a second key with the same number.
+    pub number: u32,
+    /// The `kid`.
+    pub id: Uuid,
+    pub nonce: Vec<u8>,
+    /// The encrypted private key.
+    pub sealed: Vec<u8>,
+    /// When it takes over.
+    pub signs_from: DateTime<Utc>,
 }
 
 /// A user agent as it is kept: printable, and short enough for a list.

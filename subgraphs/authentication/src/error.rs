@@ -5,8 +5,6 @@ use std::time::Duration;
 use chassis::viewer::NoViewer;
 use chassis::{Classify, Code};
 
-use crate::keys::KeyError;
-
 /// Every failure of this service.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -95,6 +93,41 @@ impl Classify for Error {
     fn database(&self) -> Option<&sqlx::Error> {
         match self {
             Self::Database(error) | Self::Keys(KeyError::Database(error)) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Why the keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The rows were sealed under another secret, or changed.
+    #[error(
+        "the signing keys in the database cannot be opened with this KEY_SECRET: give the secret that they were made under"
+    )]
+    Sealed,
+    /// The decrypted value is no Ed25519 key.
+    #[error("a signing key cannot be used")]
+    Unusable(#[from] jsonwebtoken::errors::Error),
+    /// The table is empty: it was emptied by hand while this process ran.
+    #[error("there is no signing key")]
+    None,
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Classify for KeyError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Database(error) => error.code(),
+            Self::Sealed | Self::Unusable(_) | Self::None => Code::Internal,
+        }
+    }
+
+    fn database(&self) -> Option<&sqlx::Error> {
+        match self {
+            Self::Database(error) => Some(error),
             _ => None,
         }
     }

@@ -10,8 +10,8 @@ pub use query::Query;
 use async_graphql::Context;
 use axum::http::{HeaderMap, header};
 use chassis::database;
-use chassis::server::{ClientIp, RequestHeaders};
-use chassis::viewer::{require_viewer, viewer};
+use subgraph::server::{ClientIp, RequestHeaders};
+use subgraph::viewer::{require_viewer, viewer};
 
 use crate::domain::{Account, SessionId, shorten_user_agent};
 use crate::error::Error;

@@ -5,13 +5,14 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use chassis::UserId;
 use chassis::config::Secret;
 use chassis::database;
 use chassis::internal::guarded;
-use chassis::{Failure, UserId};
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::accounts::Account;
 use contracts::internal::{Ids, ListQuery, Listing, MAX_PAGE_SIZE, Resource as _};
+use subgraph::Failure;
 use uuid::Uuid;
 
 use crate::error::Error;

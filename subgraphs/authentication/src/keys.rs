@@ -7,7 +7,6 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use chassis::config::{Secret, TokenConfig};
 use chassis::tokens::TokenVerifier;
-use chassis::{Classify, Code};
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::limits::ACCESS_TOKEN_LIFETIME;
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
@@ -17,7 +16,8 @@ use sha2::{Digest as _, Sha256};
 use sqlx::MySqlPool;
 use uuid::Uuid;
 
-use crate::domain::{Account, SessionId};
+use crate::domain::{Account, SealedKey, SessionId};
+use crate::error::KeyError;
 use crate::store;
 
 /// How long a key signs.
@@ -28,56 +28,6 @@ const PUBLISHED_BEFORE: TimeDelta = TimeDelta::days(1);
 const PUBLISHED_AT_LEAST_BEFORE: TimeDelta = TimeDelta::minutes(10);
 /// How long a key stays after another took over: much longer than the last token that it signed.
 const KEPT_AFTER: TimeDelta = TimeDelta::hours(1);
-
-/// Why the keys cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyError {
-    /// The rows were sealed under another secret, or changed.
-    #[error(
-        "the signing keys in the database cannot be opened with this KEY_SECRET: give the secret that they were made under"
-    )]
-    Sealed,
-    /// The decrypted value is no Ed25519 key.
-    #[error("a signing key cannot be used")]
-    Unusable(#[from] jsonwebtoken::errors::Error),
-    /// The table is empty: it was emptied by hand while this process ran.
-    #[error("there is no signing key")]
-    None,
-    /// The database failed.
-    #[error("the database failed")]
-    Database(#[from] sqlx::Error),
-}
-
-impl Classify for KeyError {
-    fn code(&self) -> Code {
-        match self {
-            Self::Database(error) => error.code(),
-            Self::Sealed | Self::Unusable(_) | Self::None => Code::Internal,
-        }
-    }
-
-    fn database(&self) -> Option<&sqlx::Error> {
-        match self {
-            Self::Database(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-/// A key as its row holds it.
-#[derive(Debug, Clone)]
-pub struct SealedKey {
-    /// Counts up; there is never a second key with the same number.
-    pub number: u32,
-    /// The `kid`.
-    pub id: Uuid,
-    /// Of the encryption.
-    pub nonce: Vec<u8>,
-    /// The encrypted private key.
-    pub sealed: Vec<u8>,
-    /// When it takes over.
-    pub signs_from: DateTime<Utc>,
-}
 
 /// Seals private keys under a separate key derived from `KEY_SECRET`.
 #[derive(Clone)]

@@ -22,7 +22,7 @@ pub mod jobs;
 use async_graphql::{EmptySubscription, Schema, SchemaBuilder};
 use axum::Router;
 use chassis::config::Secret;
-use chassis::server::{self, Readiness};
+use subgraph::server::{self, Readiness};
 
 use graphql::{Mutation, Query};
 use state::State;

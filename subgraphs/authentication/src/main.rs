@@ -7,11 +7,11 @@ use authentication::keys::{self, Sealer, TakeOver};
 use authentication::state::State;
 use authentication::{MIGRATOR, jobs, routes, schema, store};
 use chassis::Clock;
-use chassis::program::{self, Ground, Nothing, Offline, Program, Served, Task};
-use chassis::server::{self, Readiness};
 use clap::{Args, Parser};
 use sqlx::MySqlPool;
 use sqlx::migrate::Migrator;
+use subgraph::program::{self, Ground, Nothing, Offline, Program, Served, Task};
+use subgraph::server::{self, Readiness};
 
 /// Accounts, login sessions and the keys that sign access tokens.
 #[derive(Parser)]
@@ -98,7 +98,13 @@ async fn main() -> anyhow::Result<()> {
                 TakeOver::WithOverlap
             };
             let sealer = Sealer::new(&key.secret()?);
-            Ok(keys::rotate(&offline.pool()?, &sealer, take_over, Clock::system().now()).await?)
+            Ok(keys::rotate(
+                &offline.pool("authentication")?,
+                &sealer,
+                take_over,
+                Clock::system().now(),
+            )
+            .await?)
         }
         Arguments::GrantModerator(person) => person.set_moderator(true).await,
         Arguments::RevokeModerator(person) => person.set_moderator(false).await,
@@ -108,7 +114,8 @@ async fn main() -> anyhow::Result<()> {
 impl Person {
     async fn set_moderator(&self, moderator: bool) -> anyhow::Result<()> {
         let email = Email::parse_known(&self.email).context("the e-mail")?;
-        let known = store::accounts::set_moderator(&self.offline.pool()?, &email, moderator).await?;
+        let known =
+            store::accounts::set_moderator(&self.offline.pool("authentication")?, &email, moderator).await?;
         anyhow::ensure!(known, "there is no account with the e-mail {}", email.as_str());
         Ok(())
     }

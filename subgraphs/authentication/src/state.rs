@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use chassis::config::{Secret, TokenConfig};
 use chassis::events::Outbox;
-use chassis::program::Ground;
 use chassis::{Classify as _, Clock, Code};
 use sqlx::MySqlPool;
+use subgraph::program::Ground;
 
 use crate::config::Config;
 use crate::cookies::Cookies;
+use crate::error::KeyError;
 use crate::hashing::Hasher;
-use crate::keys::{KeyError, KeyRing};
+use crate::keys::KeyRing;
 use crate::login_throttle::LoginThrottle;
 
 /// The service's parts. Cheap to clone.

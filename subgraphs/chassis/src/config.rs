@@ -1,16 +1,12 @@
 //! The flags that every service has. Nothing else reads the environment.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use sqlx::MySqlPool;
 use url::Url;
 
-use crate::database;
 use crate::telemetry::LogFormat;
-use crate::telemetry::traces::TraceConfig;
 
 /// A configuration that cannot work, in a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -98,39 +94,6 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where the database is.
-#[derive(Debug, Clone, clap::Args)]
-pub struct DatabaseConfig {
-    /// `mysql://user:password@host:port/schema`. Prefer the file.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    pub database_url: Option<Secret>,
-    /// A file that holds the database URL.
-    #[arg(long, env = "DATABASE_URL_FILE")]
-    pub database_url_file: Option<PathBuf>,
-    /// The most connections that this process opens.
-    #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub database_connections: u32,
-}
-
-impl DatabaseConfig {
-    /// The URL, from the flag or its file.
-    pub fn url(&self) -> Result<Secret, ConfigError> {
-        Secret::read(
-            "DATABASE_URL",
-            self.database_url.as_ref(),
-            self.database_url_file.as_ref(),
-        )
-    }
-
-    /// A pool over it. Opens no connection yet.
-    pub fn pool(&self) -> Result<MySqlPool, ConfigError> {
-        database::pool(&self.url()?, self.database_connections).map_err(|error| ConfigError::Invalid {
-            name: "DATABASE_URL",
-            reason: error.to_string(),
-        })
-    }
-}
-
 /// Whose access tokens are believed.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TokenConfig {
@@ -178,24 +141,6 @@ pub struct LogConfig {
     /// How log lines look. `RUST_LOG` chooses which there are.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]
     pub log_format: LogFormat,
-}
-
-/// Everything that every `serve` has.
-#[derive(Debug, Clone, clap::Args)]
-pub struct ServeConfig {
-    /// The address to listen on. Of an internal network: the router is the only public door.
-    #[arg(long, env = "LISTEN")]
-    pub listen: Option<SocketAddr>,
-    #[command(flatten)]
-    pub database: DatabaseConfig,
-    #[command(flatten)]
-    pub tokens: TokenConfig,
-    #[command(flatten)]
-    pub internal: InternalConfig,
-    #[command(flatten)]
-    pub log: LogConfig,
-    #[command(flatten)]
-    pub traces: TraceConfig,
 }
 
 #[cfg(test)]

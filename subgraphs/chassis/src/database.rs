@@ -1,5 +1,6 @@
 //! The connection pool, and transactions and reads that are tried again.
 
+mod config;
 mod errors;
 mod migrating;
 mod nodes;
@@ -21,6 +22,7 @@ use uuid::Uuid;
 use crate::Classify;
 use crate::config::Secret;
 
+pub use config::DatabaseConfig;
 pub use errors::code;
 use errors::{LOST, RetryDecision, is_of_the_node, number, reason, retry_decision};
 pub use migrating::{MigrationError, migrate, migrate_with};

@@ -1,15 +1,13 @@
-//! Shared code of every service: configuration, the HTTP server, the viewer, errors, pagination, the database, and
-//! events between services.
+//! Shared code of programs: telemetry, configuration, the HTTP server, the database, storage, and events between
+//! services. Modules depend on each other in one direction; `./dev check` tests that.
 //!
-//! The test for adding a module: two subgraphs contain it already, and its name is no noun of the domain.
+//! The test for adding a module: two programs contain it already, it needs no GraphQL, and its name is no noun of the
+//! domain.
 
 #![forbid(unsafe_code)]
 
-pub mod program;
 pub mod config;
-mod starting;
 pub mod server;
-mod document;
 pub mod telemetry;
 
 pub mod viewer;
@@ -18,7 +16,6 @@ pub mod deleted_accounts;
 pub mod ended_sessions;
 
 pub mod error;
-pub mod pagination;
 pub mod id;
 pub mod text;
 pub mod clock;
@@ -32,12 +29,9 @@ pub mod objects;
 
 pub use clock::Clock;
 pub use contracts::Code;
-pub use error::{Classify, Failure};
+pub use error::Classify;
 pub use id::InvalidId;
 pub use viewer::{UserId, Viewer};
-
-/// The result type of resolvers.
-pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 // `id_newtype!` names these through `$crate`; the derives need `serde` and `sqlx` in the crate that calls it.
 #[doc(hidden)]

@@ -26,28 +26,27 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging to standard error. `RUST_LOG` chooses what; by default our own `info` and others' `warn`.
-pub fn init(format: LogFormat) {
-    start(format, None);
+/// Starts logging of `program` to standard error. `RUST_LOG` chooses what; by default our own `info` and others' `warn`.
+pub fn init(format: LogFormat, program: &str) {
+    start(format, program, None);
 }
 
-/// The same for a program that serves under the name `service`, with traces where a collector is configured.
-pub fn init_traced(format: LogFormat, service: &'static str, config: &TraceConfig) -> anyhow::Result<()> {
+/// The same with traces, where a collector is configured.
+pub fn init_traced(format: LogFormat, program: &'static str, config: &TraceConfig) -> anyhow::Result<()> {
     let provider = config
         .endpoint()
-        .map(|endpoint| traces::provider(service, endpoint))
+        .map(|endpoint| traces::provider(program, endpoint))
         .transpose()?;
-    start(format, provider.as_ref());
+    start(format, program, provider.as_ref());
     if let Some(provider) = provider {
         traces::keep(provider);
     }
     Ok(())
 }
 
-fn start(format: LogFormat, traced: Option<&opentelemetry_sdk::trace::SdkTracerProvider>) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        EnvFilter::new("warn,chassis=info,profile=info,photo=info,vote=info,comment=info,authentication=info,backup=info")
-    });
+fn start(format: LogFormat, program: &str, traced: Option<&opentelemetry_sdk::trace::SdkTracerProvider>) {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new(format!("warn,chassis=info,subgraph=info,{program}=info")));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
         LogFormat::Human => lines.with_target(false).compact().boxed(),

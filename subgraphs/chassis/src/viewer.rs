@@ -1,6 +1,5 @@
 //! The viewer: the signed-in user of a request.
 
-use async_graphql::Context;
 use uuid::Uuid;
 
 use crate::{Classify, Code};
@@ -56,25 +55,5 @@ impl Classify for NoViewer {
             Self::SignedOut | Self::AccountDeleted | Self::SessionEnded => Code::Unauthenticated,
             Self::Unverified => Code::Unavailable,
         }
-    }
-}
-
-/// The viewer, if the request is signed in.
-pub fn viewer<'c>(ctx: &Context<'c>) -> Option<&'c Viewer> {
-    match ctx.data_opt::<Caller>() {
-        Some(Caller::Viewer(viewer)) => Some(viewer),
-        _ => None,
-    }
-}
-
-/// The viewer, or [`NoViewer`].
-///
-/// Writes also check [`crate::deleted_accounts::require_active_account`], because a token may outlive its account.
-pub fn require_viewer<'c>(ctx: &Context<'c>) -> Result<&'c Viewer, NoViewer> {
-    match ctx.data_opt::<Caller>() {
-        Some(Caller::Viewer(viewer)) => Ok(viewer),
-        Some(Caller::SessionEnded) => Err(NoViewer::SessionEnded),
-        Some(Caller::Unverified) => Err(NoViewer::Unverified),
-        Some(Caller::Anonymous) | None => Err(NoViewer::SignedOut),
     }
 }

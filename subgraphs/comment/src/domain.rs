@@ -3,12 +3,12 @@
 use std::fmt;
 
 use chassis::UserId;
-use chassis::pagination::{Cursor, Page};
 use chassis::text::{InvalidText, Rule};
 use chrono::{DateTime, Utc};
 use contracts::limits::MAX_COMMENT_LENGTH;
 use contracts::photos::PublishedPhoto;
 use serde::{Deserialize, Serialize};
+use subgraph::pagination::{Cursor, Page};
 
 chassis::id_newtype! {
     /// A comment.
@@ -190,7 +190,7 @@ mod tests {
     use super::{Body, ClientKey, CommentId, List, PhotoId, Place};
     use chassis::UserId;
     use chassis::config::Secret;
-    use chassis::pagination::{Cursor as _, CursorKey};
+    use subgraph::pagination::{Cursor as _, CursorKey};
     use uuid::Uuid;
 
     #[test]

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use chassis::Clock;
-use chassis::program::{self, AccountsAddress, Asking, Ground, PhotosAddress, Program, Served, Task};
 use clap::{Args, Parser};
 use comment::{Comments, MIGRATOR, reconcile, routes, spawn_jobs};
 use sqlx::MySqlPool;
 use sqlx::migrate::Migrator;
+use subgraph::program::{self, AccountsAddress, Asking, Ground, PhotosAddress, Program, Served, Task};
 
 /// Comments and replies.
 #[derive(Parser)]

@@ -1,5 +1,5 @@
-use chassis::error::Common;
 use chassis::{Classify, Code};
+use subgraph::error::Common;
 
 /// Everything that can go wrong here.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +30,7 @@ pub enum Error {
     Thread(#[from] tokio::task::JoinError),
 }
 
-chassis::common_errors!(Error);
+subgraph::common_errors!(Error);
 
 impl Classify for Error {
     fn code(&self) -> Code {

@@ -5,12 +5,13 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use chassis::Code;
 use chassis::config::Secret;
 use chassis::database;
 use chassis::internal::{self, Known};
-use chassis::{Code, Failure};
 use contracts::internal::{Ids, ListQuery, Listing, MAX_PAGE_SIZE, Resource as _};
 use contracts::photos::PublishedPhoto;
+use subgraph::Failure;
 
 use crate::State;
 use crate::domain::PhotoId;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, Loader};
 use chassis::UserId;
-use chassis::pagination::Page;
 use chassis::{database, telemetry};
 use sqlx::MySqlPool;
+use subgraph::pagination::Page;
 
 use crate::domain::{Photo, PhotoId};
 use crate::store::{self, Place};

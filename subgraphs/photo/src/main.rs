@@ -3,17 +3,18 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use chassis::Clock;
 use chassis::events::Outbox;
 use chassis::events::outbox::Subscriber;
 use chassis::objects::StoreConfig;
-use chassis::program::{self, AccountsAddress, Asking, Ground, Program, Served, Task};
-use chassis::{Clock, server};
 use clap::{Args, Parser, Subcommand};
 use photo::files::Files;
 use photo::imaging_worker::{self, ImagingWorkers, Limits};
 use photo::{MIGRATOR, State, Trust, reconcile, routes, schema, spawn_jobs};
 use sqlx::MySqlPool;
 use sqlx::migrate::Migrator;
+use subgraph::program::{self, AccountsAddress, Asking, Ground, Program, Served, Task};
+use subgraph::server;
 
 /// Photos: uploads, files and renditions.
 #[derive(Parser)]

@@ -6,8 +6,8 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use chassis::Failure;
 use object_store::{GetOptions, GetRange, GetResult};
+use subgraph::Failure;
 
 use crate::domain::{FileKey, FileName, Format};
 use crate::error::Error;

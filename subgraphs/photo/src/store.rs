@@ -7,11 +7,11 @@ pub mod uploads;
 
 use chassis::UserId;
 use chassis::database::push_ids;
-use chassis::pagination::{Cursor, Page};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use sqlx::{MySql, MySqlExecutor, QueryBuilder};
+use subgraph::pagination::{Cursor, Page};
 use uuid::Uuid;
 
 use crate::domain::{FileKey, Photo, PhotoId};

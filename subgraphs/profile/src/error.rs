@@ -1,7 +1,7 @@
 //! Errors of this service, and the codes and messages that clients get.
 
-use chassis::error::Common;
 use chassis::{Classify, Code};
+use subgraph::error::Common;
 
 use crate::domain::UsernameError;
 
@@ -27,7 +27,7 @@ pub enum Error {
     TooManyRenames,
 }
 
-chassis::common_errors!(Error);
+subgraph::common_errors!(Error);
 
 impl Classify for Error {
     fn code(&self) -> Code {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use chassis::Clock;
-use chassis::program::{self, AccountsAddress, Asking, Ground, Program, Served, Task};
 use clap::Parser;
 use profile::{MIGRATOR, Profile, reconcile, routes, spawn_jobs};
 use sqlx::MySqlPool;
 use sqlx::migrate::Migrator;
+use subgraph::program::{self, AccountsAddress, Asking, Ground, Program, Served, Task};
 
 /// Usernames, display names and bios.
 #[derive(Parser)]

@@ -1,4 +1,3 @@
-use std::fs;
 use std::time::Duration;
 
 use chassis::config::Secret;
@@ -7,13 +6,8 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, MySqlConnection, MySql
 use url::Url;
 use uuid::Uuid;
 
-use crate::Proxy;
-use crate::proxy::tests_are_without_galera;
-
-/// The file that `./dev db` writes into the target folder.
-const URL_FILE: &str = "test-database-url";
-const START_ONE: &str =
-    "Start one in another terminal with `./dev db`, or run these tests with `./dev test`.";
+use crate::proxy::Proxy;
+use crate::server::{START_ONE, is_without_galera, server_url};
 
 /// A separate schema on the test database, migrated, and dropped at the end of the test.
 #[derive(Debug)]
@@ -42,7 +36,7 @@ impl TestDatabase {
             .expect("the test server lets us create databases");
         // Without TLS, which MariaDB 11.4 and later offer by default: the proxy has to see the statements.
         let mut url = Secret::new(format!("{server}/{name}?ssl-mode=disabled"));
-        if tests_are_without_galera() {
+        if is_without_galera() {
             url = through(&url, &Proxy::without_galera().await);
         }
         chassis::database::migrate(&url, migrations)
@@ -59,6 +53,15 @@ impl TestDatabase {
             name,
             pool,
         }
+    }
+
+    /// Makes a schema with the tables of chassis only.
+    pub async fn without_own_tables() -> Self {
+        static NO_TABLES: Migrator = Migrator {
+            migrations: std::borrow::Cow::Borrowed(&[]),
+            ..Migrator::DEFAULT
+        };
+        Self::new(&NO_TABLES).await
     }
 
     /// The URL of the schema.
@@ -78,17 +81,6 @@ impl TestDatabase {
             .connect_lazy(self.url_through(proxy).expose())
             .expect("a valid URL")
     }
-}
-
-/// The administrator's URL of the test database: `TEST_DATABASE_URL`, or what `./dev db` wrote into the target folder.
-pub(crate) fn server_url() -> String {
-    std::env::var("TEST_DATABASE_URL").unwrap_or_else(|_| {
-        let program = std::env::current_exe().expect("a running program has a path");
-        program
-            .ancestors()
-            .find_map(|folder| fs::read_to_string(folder.join(URL_FILE)).ok())
-            .unwrap_or_else(|| panic!("There is no test database. {START_ONE}"))
-    })
 }
 
 /// `url` with the address of `proxy`.

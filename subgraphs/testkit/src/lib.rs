@@ -7,6 +7,7 @@ mod database;
 mod issuer;
 mod peer;
 mod proxy;
+mod server;
 
 use contracts::events::Event;
 

@@ -7,6 +7,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
+use crate::server::{is_without_galera, server_url};
+
 /// The message that is lost, together with its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
@@ -15,9 +17,6 @@ pub enum Loss {
     /// Its answer: the database has done what was asked.
     Answer,
 }
-
-/// Where this is set, tests reach the server as [`Proxy::without_galera`] shows it.
-const WITHOUT_GALERA: &str = "TEST_DATABASE_WITHOUT_GALERA";
 
 /// Galera's variable that the services set, and a name of the same length that no server knows.
 const SYNC_WAIT: (&[u8], &[u8]) = (b"wsrep_sync_wait", b"absent_variable");
@@ -48,7 +47,7 @@ struct Plan {
 impl Proxy {
     /// A proxy at a free port of an address of this machine.
     pub async fn new(ip: &str) -> Self {
-        Self::start(ip, tests_are_without_galera()).await
+        Self::start(ip, is_without_galera()).await
     }
 
     /// The same, on which the server is one that was built without Galera: it answers that it does not know the
@@ -58,7 +57,7 @@ impl Proxy {
     }
 
     async fn start(ip: &str, without_galera: bool) -> Self {
-        let server: Url = crate::database::server_url().parse().expect("a valid URL");
+        let server: Url = server_url().parse().expect("a valid URL");
         let server = format!(
             "{}:{}",
             server.host_str().expect("a URL with a host"),
@@ -115,11 +114,6 @@ impl Proxy {
     pub fn freeze(&self, frozen: bool) {
         self.state.frozen.store(frozen, Ordering::Relaxed);
     }
-}
-
-/// Whether this run of the tests is on a server without Galera.
-pub(crate) fn tests_are_without_galera() -> bool {
-    std::env::var_os(WITHOUT_GALERA).is_some()
 }
 
 impl State {

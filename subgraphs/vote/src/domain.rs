@@ -3,10 +3,10 @@
 use std::fmt;
 
 use chassis::UserId;
-use chassis::pagination::Cursor;
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
+use subgraph::pagination::Cursor;
 use uuid::Uuid;
 
 chassis::id_newtype! {
@@ -205,8 +205,8 @@ pub fn day_at(now: DateTime<Utc>, time_zone: Tz) -> NaiveDate {
 #[cfg(test)]
 mod tests {
     use chassis::config::Secret;
-    use chassis::pagination::{Cursor as _, CursorKey};
     use chrono::NaiveDate;
+    use subgraph::pagination::{Cursor as _, CursorKey};
 
     use super::{Choice, PhotoId, Place, Rank, RankedCursor, Timeline, day_at, parse_day};
 

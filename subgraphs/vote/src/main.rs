@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use chassis::Clock;
-use chassis::program::{
-    self, AccountsAddress, Asking, Ground, Offline, Peers, PhotosAddress, Program, Served, Task,
-};
 use chrono_tz::Tz;
 use clap::{Args, Parser};
 use sqlx::MySqlPool;
 use sqlx::migrate::Migrator;
+use subgraph::program::{
+    self, AccountsAddress, Asking, Ground, Offline, Peers, PhotosAddress, Program, Served, Task,
+};
 use vote::reconcile::Others;
 use vote::{MIGRATOR, Vote, reconcile, recount, routes, spawn_jobs};
 
@@ -101,7 +101,7 @@ async fn main() -> anyhow::Result<()> {
     match Arguments::parse() {
         Arguments::Common(task) => program::run(task).await,
         Arguments::Recount(offline) => {
-            let recount = recount::run(&offline.pool()?, &Clock::system()).await?;
+            let recount = recount::run(&offline.pool("vote")?, &Clock::system()).await?;
             println!("{}", serde_json::to_string(&recount)?);
             Ok(())
         }

@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use chassis::pagination::{Page, PageError};
 use chassis::{Clock, database, transaction};
 use chrono::TimeDelta;
 use sqlx::MySqlPool;
+use subgraph::pagination::{Page, PageError};
 use tokio::sync::Mutex;
 
 use crate::domain::{PhotoId, Place, Rank, RankedCursor, Tally, Timeline};

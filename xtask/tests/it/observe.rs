@@ -137,7 +137,7 @@ fn program_of(file: &Path) -> String {
     let path = file.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
     let mut parts = path.split('/');
     match (parts.next(), parts.next()) {
-        (Some("subgraphs"), Some("chassis")) => "all".to_owned(),
+        (Some("subgraphs"), Some("chassis" | "subgraph")) => "all".to_owned(),
         (Some("subgraphs"), Some(service)) => service.to_owned(),
         _ => "router".to_owned(),
     }

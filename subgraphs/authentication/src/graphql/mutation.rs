@@ -1,7 +1,8 @@
 use async_graphql::{Context, Object};
+use chassis::UserId;
 use chassis::database;
-use chassis::viewer::require_viewer;
-use chassis::{Failure, Result, UserId};
+use subgraph::viewer::require_viewer;
+use subgraph::{Failure, Result};
 
 use super::types::{ChangePasswordInput, Delivery, LoginInput, RegisterInput, Session};
 use super::{active_account, address, headers, origin, require_active_account, state};

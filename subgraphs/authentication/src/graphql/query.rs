@@ -1,5 +1,6 @@
 use async_graphql::{Context, ID, Object};
-use chassis::{Result, UserId};
+use chassis::UserId;
+use subgraph::Result;
 
 use super::active_account;
 use super::types::Viewer;

@@ -1,7 +1,7 @@
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
-use chassis::Result;
 use chassis::database;
 use chrono::{DateTime, Utc};
+use subgraph::Result;
 
 use super::state;
 use crate::domain::{self, Account, SessionId};

@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use sqlx::MySqlExecutor;
 use uuid::Uuid;
 
-use crate::keys::SealedKey;
+use crate::domain::SealedKey;
 
 /// All keys, oldest first.
 pub async fn all(executor: impl MySqlExecutor<'_>) -> Result<Vec<SealedKey>, sqlx::Error> {

@@ -144,7 +144,7 @@ async fn it_is_alive_and_ready_and_prints_its_schema() {
     for path in ["/health", "/readiness", "/metrics"] {
         assert_eq!(service.client.get(path).await.status(), StatusCode::OK, "{path}");
     }
-    let sdl = chassis::server::sdl(&chassis::server::finish_schema(authentication::schema()));
+    let sdl = subgraph::server::sdl(&subgraph::server::finish_schema(authentication::schema()));
     for line in [
         "type Viewer @key(fields: \"id\")",
         "viewer: Viewer",

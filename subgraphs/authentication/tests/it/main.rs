@@ -25,11 +25,11 @@ use authentication::{MIGRATOR, routes};
 use axum::body::{Body, to_bytes};
 use axum::http::{Response, header};
 use chassis::config::{Secret, TokenConfig};
-use chassis::server::Readiness;
 use chrono::Utc;
 use clap::Parser;
 use serde_json::{Value, json};
 use sqlx::MySqlPool;
+use subgraph::server::Readiness;
 use testkit::{Answer, Client, INTERNAL_SECRET, TestClock, TestDatabase};
 use tokio_util::sync::CancellationToken;
 

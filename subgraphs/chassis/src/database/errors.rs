@@ -1,9 +1,11 @@
 //! Classifies database errors: the client's error code, and whether to retry.
 
+use std::sync::Arc;
+
 use sqlx::mysql::MySqlDatabaseError;
 
 use super::nodes;
-use crate::Code;
+use crate::{Classify, Code};
 
 /// The message of a transaction that the server has rolled back without reporting it.
 pub(super) const LOST: &str = "the transaction was gone before its commit";
@@ -75,6 +77,27 @@ pub fn code(error: &sqlx::Error) -> Code {
             Code::Unavailable
         }
         Kind::Conflict | Kind::Busy => Code::Unavailable,
+    }
+}
+
+impl Classify for sqlx::Error {
+    fn code(&self) -> Code {
+        code(self)
+    }
+
+    fn database(&self) -> Option<&sqlx::Error> {
+        Some(self)
+    }
+}
+
+/// Loaders share one error among many keys.
+impl Classify for Arc<sqlx::Error> {
+    fn code(&self) -> Code {
+        code(self)
+    }
+
+    fn database(&self) -> Option<&sqlx::Error> {
+        Some(self)
     }
 }
 

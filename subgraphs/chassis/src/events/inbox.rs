@@ -13,7 +13,7 @@ use sqlx::{MySqlConnection, MySqlPool};
 use super::Event;
 use crate::config::Secret;
 use crate::ended_sessions;
-use crate::{Clock, Failure, internal};
+use crate::{Classify as _, Clock, error, internal};
 
 /// Handles the events that a service receives.
 pub trait EventHandler: Send + Sync + 'static {
@@ -86,7 +86,7 @@ async fn post_event<H: EventHandler>(
         Ok(_) => StatusCode::NO_CONTENT,
         Err(error) => {
             tracing::warn!(event = %event.id, kind = event.kind, "an event could not be applied; its sender will repeat it");
-            Failure::from(error).log();
+            error::log(error.code(), &error);
             StatusCode::SERVICE_UNAVAILABLE
         }
     }

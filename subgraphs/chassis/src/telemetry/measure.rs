@@ -226,7 +226,7 @@ where
 }
 
 /// Watches the pool and the outbox of a service.
-pub(crate) fn watch_database(pool: MySqlPool, stop: CancellationToken) -> JoinHandle<()> {
+pub fn watch_database(pool: MySqlPool, stop: CancellationToken) -> JoinHandle<()> {
     describe(&SERVICE);
     watch(stop, move || {
         let pool = pool.clone();

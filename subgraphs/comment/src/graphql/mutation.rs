@@ -1,8 +1,9 @@
 use async_graphql::{Context, ID, Object};
 use chassis::database::{self, View};
 use chassis::internal::Known;
-use chassis::{Clock, Viewer, deleted_accounts, transaction, viewer};
+use chassis::{Clock, Viewer, deleted_accounts, transaction};
 use sqlx::{MySqlConnection, MySqlPool};
+use subgraph::viewer;
 
 use crate::domain::{self, Body, ClientKey, CommentId};
 use crate::error::Error;
@@ -19,7 +20,7 @@ impl Mutation {
     /// `NOT_FOUND` for a photo, or a comment to reply to, that does not exist or was deleted. `INVALID_INPUT` on field
     /// replyToId for a reply to a reply, or to a comment of another photo. `CONFLICT` on field idempotencyKey for a
     /// key that was used before with another input.
-    async fn add_comment(&self, ctx: &Context<'_>, input: AddCommentInput) -> chassis::Result<Comment> {
+    async fn add_comment(&self, ctx: &Context<'_>, input: AddCommentInput) -> subgraph::Result<Comment> {
         let (viewer, pool) = writer(ctx).await?;
         let draft = input.parse()?;
         ctx.data_unchecked::<Photos>().require(draft.photo_id).await?;
@@ -54,7 +55,7 @@ impl Mutation {
     }
 
     /// The author only.
-    async fn edit_comment(&self, ctx: &Context<'_>, id: ID, body: String) -> chassis::Result<Comment> {
+    async fn edit_comment(&self, ctx: &Context<'_>, id: ID, body: String) -> subgraph::Result<Comment> {
         let (viewer, pool) = writer(ctx).await?;
         let id = CommentId::parse(&id, "id")?;
         let body = Body::parse(&body)?;
@@ -72,7 +73,7 @@ impl Mutation {
     }
 
     /// The author, the photo's author, or a moderator.
-    async fn delete_comment(&self, ctx: &Context<'_>, id: ID) -> chassis::Result<ID> {
+    async fn delete_comment(&self, ctx: &Context<'_>, id: ID) -> subgraph::Result<ID> {
         let (viewer, pool) = writer(ctx).await?;
         let id = CommentId::parse(&id, "id")?;
         let comment = latest(pool, id).await?;
@@ -96,7 +97,7 @@ impl Mutation {
 }
 
 /// The viewer, whose account must exist, and the pool.
-async fn writer<'c>(ctx: &Context<'c>) -> chassis::Result<(&'c Viewer, &'c MySqlPool)> {
+async fn writer<'c>(ctx: &Context<'c>) -> subgraph::Result<(&'c Viewer, &'c MySqlPool)> {
     let viewer = viewer::require_viewer(ctx)?;
     let pool = ctx.data_unchecked::<MySqlPool>();
     deleted_accounts::require_active_account(pool, viewer).await?;

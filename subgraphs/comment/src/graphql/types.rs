@@ -1,8 +1,8 @@
 use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, ID, InputObject, Object};
 use chassis::UserId;
-use chassis::pagination::{CursorKey, NodeConnection, Page};
 use chrono::{DateTime, Utc};
+use subgraph::pagination::{CursorKey, NodeConnection, Page};
 
 use crate::domain::{self, Body, ClientKey, CommentId, List, ListPage, PhotoId, Place};
 use crate::error::Error;
@@ -21,7 +21,7 @@ impl Photo {
     }
 
     /// Comments and replies that are not deleted.
-    async fn comment_count(&self, ctx: &Context<'_>) -> chassis::Result<Option<i64>> {
+    async fn comment_count(&self, ctx: &Context<'_>) -> subgraph::Result<Option<i64>> {
         let count = ctx
             .data_unchecked::<DataLoader<Comments>>()
             .load_one(self.0)
@@ -35,7 +35,7 @@ impl Photo {
         ctx: &Context<'_>,
         #[graphql(default = 20)] first: i32,
         after: Option<String>,
-    ) -> chassis::Result<Option<CommentConnection>> {
+    ) -> subgraph::Result<Option<CommentConnection>> {
         page(ctx, List::OfPhoto(self.0), first, after).await.map(Some)
     }
 }
@@ -55,7 +55,7 @@ impl User {
         ctx: &Context<'_>,
         #[graphql(default = 20)] first: i32,
         after: Option<String>,
-    ) -> chassis::Result<Option<CommentConnection>> {
+    ) -> subgraph::Result<Option<CommentConnection>> {
         page(ctx, List::OfUser(self.0), first, after).await.map(Some)
     }
 }
@@ -95,7 +95,7 @@ impl Comment {
     }
 
     /// The comment that this one answers; null at the top level.
-    async fn reply_to(&self, ctx: &Context<'_>) -> chassis::Result<Option<Comment>> {
+    async fn reply_to(&self, ctx: &Context<'_>) -> subgraph::Result<Option<Comment>> {
         let Some(id) = self.0.reply_to else {
             return Ok(None);
         };
@@ -109,7 +109,7 @@ impl Comment {
         ctx: &Context<'_>,
         #[graphql(default = 20)] first: i32,
         after: Option<String>,
-    ) -> chassis::Result<Option<CommentConnection>> {
+    ) -> subgraph::Result<Option<CommentConnection>> {
         page(ctx, List::OfComment(self.0.id), first, after)
             .await
             .map(Some)
@@ -123,7 +123,7 @@ pub struct Total(List);
 impl Total {
     /// How many comments a walk through all pages meets: top-level comments of a photo and replies to a comment,
     /// with the tombstones that are shown; comments and replies of a person.
-    async fn total_count(&self, ctx: &Context<'_>) -> chassis::Result<i64> {
+    async fn total_count(&self, ctx: &Context<'_>) -> subgraph::Result<i64> {
         let total = ctx
             .data_unchecked::<DataLoader<Comments>>()
             .load_one(self.0)
@@ -137,7 +137,7 @@ async fn page(
     list: List,
     first: i32,
     after: Option<String>,
-) -> chassis::Result<CommentConnection> {
+) -> subgraph::Result<CommentConnection> {
     let key = ctx.data_unchecked::<CursorKey>().list(list);
     let page = Page::<Place>::parse(first, after.as_deref(), key)?;
     let rows = ctx

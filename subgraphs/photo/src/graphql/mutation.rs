@@ -1,8 +1,10 @@
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object};
 use chassis::database::View;
 use chassis::deleted_accounts;
-use chassis::viewer::{self, NoViewer};
-use chassis::{Result, Viewer, transaction};
+use chassis::viewer::NoViewer;
+use chassis::{Viewer, transaction};
+use subgraph::Result;
+use subgraph::viewer;
 
 use super::types::Photo;
 use crate::State;

@@ -1,9 +1,9 @@
 use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, ID, Object};
-use chassis::Result;
 use chassis::database;
-use chassis::pagination::{CursorKey, NodeConnection, Page};
 use chassis::{UserId, id};
+use subgraph::Result;
+use subgraph::pagination::{CursorKey, NodeConnection, Page};
 
 use super::types::{self, Photo, User};
 use crate::State;

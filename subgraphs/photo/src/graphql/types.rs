@@ -2,9 +2,10 @@ use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, ID, Object};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chassis::pagination::{CursorKey, NodeConnection, Page};
-use chassis::{Result, UserId};
+use chassis::UserId;
 use chrono::{DateTime, Utc};
+use subgraph::Result;
+use subgraph::pagination::{CursorKey, NodeConnection, Page};
 
 use super::leaves::{ImageSources, Renditions};
 use crate::domain;

@@ -324,7 +324,7 @@ async fn photos_of_a_deleted_account_are_hidden_before_they_are_swept() {
 
 #[test]
 fn the_schema_says_what_the_contract_says() {
-    let sdl = chassis::server::sdl(&photo::schema(None));
+    let sdl = subgraph::server::sdl(&photo::schema(None));
     for line in [
         "photo(id: ID!): Photo\n",
         "latestPhotos(after: String, first: Int! = 24): PhotoConnection!",

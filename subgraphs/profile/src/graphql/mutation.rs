@@ -1,6 +1,7 @@
 use async_graphql::{Context, Object};
-use chassis::{Clock, Viewer, deleted_accounts, transaction, viewer};
+use chassis::{Clock, Viewer, deleted_accounts, transaction};
 use sqlx::{MySqlConnection, MySqlPool};
+use subgraph::viewer;
 
 use crate::domain::{self, Profile, Username, UsernameError};
 use crate::error::Error;
@@ -15,7 +16,7 @@ impl Mutation {
     /// 3 to 30 of a-z 0-9 _ -, starting with a letter; capitals are folded. CONFLICT on field username when it is
     /// taken, reserved, or was another user's until recently. Claiming again changes it; the name before is kept from
     /// others for 90 days.
-    async fn claim_username(&self, ctx: &Context<'_>, username: String) -> chassis::Result<User> {
+    async fn claim_username(&self, ctx: &Context<'_>, username: String) -> subgraph::Result<User> {
         let (viewer, pool) = writer(ctx).await?;
         let username = Username::parse(&username).map_err(Error::from)?;
         let now = ctx.data_unchecked::<Clock>().now();
@@ -33,7 +34,7 @@ impl Mutation {
     }
 
     /// Changes what the input names, and leaves the rest.
-    async fn update_profile(&self, ctx: &Context<'_>, input: UpdateProfileInput) -> chassis::Result<User> {
+    async fn update_profile(&self, ctx: &Context<'_>, input: UpdateProfileInput) -> subgraph::Result<User> {
         let (viewer, pool) = writer(ctx).await?;
         let changes = input.parse()?;
         let now = ctx.data_unchecked::<Clock>().now();
@@ -47,7 +48,7 @@ impl Mutation {
 }
 
 /// The viewer, whose account must exist, and the pool.
-async fn writer<'c>(ctx: &Context<'c>) -> chassis::Result<(&'c Viewer, &'c MySqlPool)> {
+async fn writer<'c>(ctx: &Context<'c>) -> subgraph::Result<(&'c Viewer, &'c MySqlPool)> {
     let viewer = viewer::require_viewer(ctx)?;
     let pool = ctx.data_unchecked::<MySqlPool>();
     deleted_accounts::require_active_account(pool, viewer).await?;

@@ -1,4 +1,3 @@
-use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, ID, Object};
 use chassis::database;
 use chassis::{Clock, UserId};
@@ -6,7 +5,6 @@ use sqlx::MySqlPool;
 
 use crate::domain::{Handle, Username};
 use crate::graphql::types::{User, Viewer};
-use crate::loaders::Profiles;
 use crate::store;
 
 /// The root of reads.
@@ -16,29 +14,29 @@ pub struct Query;
 impl Query {
     /// The person who has claimed the username, or from whose id the stand-in name was made; null if there is no such
     /// account.
-    async fn user(&self, ctx: &Context<'_>, username: String) -> chassis::Result<Option<User>> {
+    async fn user(&self, ctx: &Context<'_>, username: String) -> subgraph::Result<Option<User>> {
         let id = match Handle::parse(&username) {
             Some(Handle::Guest(id)) => {
-                let is_viewer = chassis::viewer::viewer(ctx).is_some_and(|viewer| viewer.id == id);
+                let is_viewer = subgraph::viewer::viewer(ctx).is_some_and(|viewer| viewer.id == id);
                 (is_viewer || exists(ctx.data_unchecked(), id).await?).then_some(id)
             }
             Some(Handle::Claimed(name)) => owner_of(ctx.data_unchecked(), &name).await?,
             None => None,
         };
         match id {
-            Some(id) => user(ctx, id).await,
+            Some(id) => User::load(ctx, id).await,
             None => Ok(None),
         }
     }
 
     /// Whether the viewer could claim a username right now. False if it breaks the rules, is reserved, or is or recently was
     /// another user's; true for the viewer's own.
-    async fn username_available(&self, ctx: &Context<'_>, username: String) -> chassis::Result<bool> {
+    async fn username_available(&self, ctx: &Context<'_>, username: String) -> subgraph::Result<bool> {
         let Ok(name) = Username::parse(&username) else {
             return Ok(false);
         };
         let pool = ctx.data_unchecked::<MySqlPool>();
-        let viewer = chassis::viewer::viewer(ctx).map(|viewer| viewer.id);
+        let viewer = subgraph::viewer::viewer(ctx).map(|viewer| viewer.id);
         if let Some(owner) = database::read(|| store::owner_of(pool, &name)).await? {
             return Ok(Some(owner) == viewer);
         }
@@ -48,9 +46,9 @@ impl Query {
     }
 
     #[graphql(entity)]
-    async fn find_user_by_id(&self, ctx: &Context<'_>, id: ID) -> chassis::Result<Option<User>> {
+    async fn find_user_by_id(&self, ctx: &Context<'_>, id: ID) -> subgraph::Result<Option<User>> {
         match UserId::parse(&id, "id") {
-            Ok(id) => user(ctx, id).await,
+            Ok(id) => User::load(ctx, id).await,
             // One error would make nulls of all the entities that are asked for together.
             Err(_) => Ok(None),
         }
@@ -85,10 +83,4 @@ async fn exists(pool: &MySqlPool, id: UserId) -> Result<bool, sqlx::Error> {
         Ok(!store::present_among(&mut *latest, &[id]).await?.is_empty())
     })
     .await
-}
-
-/// The user; `None` if the account was deleted.
-pub(super) async fn user(ctx: &Context<'_>, id: UserId) -> chassis::Result<Option<User>> {
-    let profile = ctx.data_unchecked::<DataLoader<Profiles>>().load_one(id).await;
-    Ok(profile?.map(User))
 }

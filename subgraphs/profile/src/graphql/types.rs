@@ -1,13 +1,22 @@
+use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object};
 use chassis::UserId;
 use chrono::{DateTime, Utc};
 
 use crate::domain::{self, Changes, Profile};
 use crate::error::Error;
-use crate::graphql::query;
+use crate::loaders::Profiles;
 
 /// A person as others see them.
 pub struct User(pub Profile);
+
+impl User {
+    /// The user; `None` if the account was deleted.
+    pub async fn load(ctx: &Context<'_>, id: UserId) -> subgraph::Result<Option<Self>> {
+        let profile = ctx.data_unchecked::<DataLoader<Profiles>>().load_one(id).await;
+        Ok(profile?.map(Self))
+    }
+}
 
 #[Object]
 impl User {
@@ -44,8 +53,8 @@ impl Viewer {
     }
 
     /// How others see this account.
-    async fn user(&self, ctx: &Context<'_>) -> chassis::Result<Option<User>> {
-        query::user(ctx, self.0).await
+    async fn user(&self, ctx: &Context<'_>) -> subgraph::Result<Option<User>> {
+        User::load(ctx, self.0).await
     }
 }
 

@@ -1,8 +1,8 @@
 use async_graphql::{Context, ID, Object};
-use chassis::pagination::{CursorKey, ListKey, NodeConnection, Page, PageError};
 use chassis::{Clock, database};
 use chrono_tz::Tz;
 use sqlx::MySqlPool;
+use subgraph::pagination::{CursorKey, ListKey, NodeConnection, Page, PageError};
 
 use crate::domain::{self, DayCursor, PhotoId, RankedCursor, Timeline};
 use crate::error::Error;
@@ -22,7 +22,7 @@ impl Query {
         day: Option<Date>,
         #[graphql(default = 24)] first: i32,
         after: Option<String>,
-    ) -> chassis::Result<NodeConnection<Photo>> {
+    ) -> subgraph::Result<NodeConnection<Photo>> {
         let day = day.map(|day| day.parse()).transpose().map_err(Error::from)?;
         let page = Page::<RankedCursor>::parse(first, after.as_deref(), list_key(ctx))?;
         let now = ctx.data_unchecked::<Clock>().now();
@@ -42,7 +42,7 @@ impl Query {
         ctx: &Context<'_>,
         #[graphql(default = 24)] first: i32,
         after: Option<String>,
-    ) -> chassis::Result<NodeConnection<Photo>> {
+    ) -> subgraph::Result<NodeConnection<Photo>> {
         let page = Page::parse(first, after.as_deref(), list_key(ctx))?;
         ranked(ctx, Timeline::Trending, &page).await
     }
@@ -53,7 +53,7 @@ impl Query {
         ctx: &Context<'_>,
         #[graphql(default = 30)] first: i32,
         after: Option<String>,
-    ) -> chassis::Result<NodeConnection<HotDay>> {
+    ) -> subgraph::Result<NodeConnection<HotDay>> {
         let page = Page::<DayCursor>::parse(first, after.as_deref(), list_key(ctx))?;
         let before = page.after.map(|DayCursor(day)| day);
         let pool = ctx.data_unchecked::<MySqlPool>();
@@ -81,7 +81,7 @@ async fn ranked(
     ctx: &Context<'_>,
     timeline: Timeline,
     page: &Page<RankedCursor>,
-) -> chassis::Result<NodeConnection<Photo>> {
+) -> subgraph::Result<NodeConnection<Photo>> {
     if page.after.is_some_and(|cursor| cursor.timeline != timeline) {
         return Err(PageError::After.into());
     }

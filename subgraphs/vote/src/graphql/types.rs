@@ -5,8 +5,8 @@
 
 use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, Enum, ID, InputValueResult, Object, Scalar, ScalarType, SimpleObject, Value};
-use chassis::viewer;
 use chrono::NaiveDate;
+use subgraph::viewer;
 
 use crate::domain::{self, Choice, InvalidDay, PhotoId, Tally};
 use crate::error::Error;
@@ -121,7 +121,7 @@ impl Photo {
     }
 
     /// Exact at once, own vote included.
-    async fn votes(&self, ctx: &Context<'_>) -> chassis::Result<Option<VoteTally>> {
+    async fn votes(&self, ctx: &Context<'_>) -> subgraph::Result<Option<VoteTally>> {
         let tally = match self.tally {
             Some(tally) => Some(tally),
             None => ctx
@@ -135,7 +135,7 @@ impl Photo {
     }
 
     /// The viewer's own vote, UP or DOWN; null when signed out or not cast.
-    async fn viewer_vote(&self, ctx: &Context<'_>) -> chassis::Result<Option<VoteChoice>> {
+    async fn viewer_vote(&self, ctx: &Context<'_>) -> subgraph::Result<Option<VoteChoice>> {
         let vote = match (self.vote, viewer::viewer(ctx)) {
             (Some(vote), _) => Some(vote),
             (None, Some(viewer)) => {

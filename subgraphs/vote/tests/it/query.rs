@@ -1,5 +1,5 @@
-use chassis::pagination::Cursor as _;
 use serde_json::json;
+use subgraph::pagination::Cursor as _;
 use uuid::Uuid;
 use vote::domain::{DayCursor, Place, RankedCursor, Timeline};
 

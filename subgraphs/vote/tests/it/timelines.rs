@@ -3,13 +3,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chassis::pagination::Cursor as _;
 use chrono::TimeDelta;
 use futures::future::join_all;
 use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use serde_json::json;
+use subgraph::pagination::Cursor as _;
 use testkit::Client;
 use vote::domain::{PhotoId, Place, RankedCursor};
 

@@ -9,12 +9,12 @@ use async_graphql::connection::{EmptyFields, PageInfo};
 use async_graphql::{Object, ObjectType, OutputType, TypeName};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chassis::config::Secret;
+use chassis::{Classify, Code};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::Sha256;
-
-use crate::config::Secret;
 
 /// The most items that one page may have.
 pub const MAX_PAGE: usize = 100;
@@ -170,9 +170,9 @@ pub enum PageError {
     After,
 }
 
-impl crate::Classify for PageError {
-    fn code(&self) -> crate::Code {
-        crate::Code::InvalidInput
+impl Classify for PageError {
+    fn code(&self) -> Code {
+        Code::InvalidInput
     }
 
     fn field(&self) -> Option<&'static str> {
@@ -244,7 +244,7 @@ impl<C: Cursor> Page<C> {
 #[cfg(test)]
 mod tests {
     use super::{Cursor, CursorKey, ListKey, Page, PageError};
-    use crate::config::Secret;
+    use chassis::config::Secret;
     use serde::{Deserialize, Serialize};
 
     #[derive(Debug, PartialEq, Clone, Serialize, Deserialize)]

@@ -15,13 +15,12 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use chassis::Code;
+use chassis::database::{self, SchemaState};
 use serde_json::json;
 use sqlx::MySqlPool;
 use sqlx::migrate::Migrator;
 use tokio_util::sync::CancellationToken;
-
-use crate::Code;
-use crate::database::{self, SchemaState};
 
 /// How often the schema is looked at again.
 const PAUSE: Duration = Duration::from_millis(250);

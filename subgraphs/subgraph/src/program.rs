@@ -4,6 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use chassis::config::{ConfigError, InternalConfig, LogConfig, Secret, TokenConfig};
+use chassis::database::DatabaseConfig;
+use chassis::ended_sessions::EndedSessions;
+use chassis::internal::InternalClient;
+use chassis::telemetry::traces::TraceConfig;
+use chassis::tokens::TokenVerifier;
+use chassis::{Clock, database, server, telemetry};
 use clap::{Args, Subcommand};
 use sqlx::MySqlPool;
 use sqlx::migrate::Migrator;
@@ -11,13 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::config::{
-    ConfigError, DatabaseConfig, InternalConfig, LogConfig, Secret, ServeConfig, TokenConfig,
-};
-use crate::ended_sessions::EndedSessions;
-use crate::internal::InternalClient;
-use crate::tokens::TokenVerifier;
-use crate::{Clock, database, server, starting, telemetry};
+use crate::startup;
 
 /// How long the process waits for its jobs at the end. One that takes longer is like one whose process died: its lease
 /// ends by itself.
@@ -88,6 +89,24 @@ pub struct Reconcile<S: Args> {
     own: S,
 }
 
+/// Everything that every `serve` has.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ServeConfig {
+    /// The address to listen on. Of an internal network: the router is the only public door.
+    #[arg(long, env = "LISTEN")]
+    pub listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+    #[command(flatten)]
+    pub tokens: TokenConfig,
+    #[command(flatten)]
+    pub internal: InternalConfig,
+    #[command(flatten)]
+    pub log: LogConfig,
+    #[command(flatten)]
+    pub traces: TraceConfig,
+}
+
 /// The options of a command that uses only the database.
 #[derive(Debug, Args)]
 pub struct Offline {
@@ -99,8 +118,8 @@ pub struct Offline {
 
 impl Offline {
     /// Starts the log, and gives a pool that opens no connection yet.
-    pub fn pool(&self) -> anyhow::Result<MySqlPool> {
-        telemetry::init(self.log.log_format);
+    pub fn pool(&self, program: &str) -> anyhow::Result<MySqlPool> {
+        telemetry::init(self.log.log_format, program);
         Ok(self.database.pool()?)
     }
 }
@@ -214,7 +233,7 @@ pub async fn run<P: Program>(task: Task<P>) -> anyhow::Result<()> {
     match task {
         Task::Serve(settings) => serve::<P>(*settings).await,
         Task::Migrate(offline) => {
-            telemetry::init(offline.log.log_format);
+            telemetry::init(offline.log.log_format, P::NAME);
             Ok(database::migrate(&offline.database.url()?, P::migrations()).await?)
         }
         Task::Schema => {
@@ -224,7 +243,7 @@ pub async fn run<P: Program>(task: Task<P>) -> anyhow::Result<()> {
         Task::Healthcheck { listen } => Ok(server::healthcheck(listen).await?),
         Task::Reconcile(settings) => {
             let Reconcile { offline, own } = *settings;
-            let report = P::reconcile(offline.pool()?, Clock::system(), own).await?;
+            let report = P::reconcile(offline.pool(P::NAME)?, Clock::system(), own).await?;
             println!("{report}");
             Ok(())
         }
@@ -245,7 +264,7 @@ async fn serve<P: Program>(settings: Serve<P::Serve>) -> anyhow::Result<()> {
     let stop = ground.stop.clone();
     let listener = server::bind(common.listen.map_or_else(|| P::LISTEN.parse(), Ok)?)?;
     server::stop_at_signal(stop.clone());
-    starting::wait_for_schema(&ground.pool, P::migrations(), &listener, &stop).await?;
+    startup::wait_for_schema(&ground.pool, P::migrations(), &listener, &stop).await?;
     if stop.is_cancelled() {
         return Ok(());
     }

@@ -1,8 +1,9 @@
 use async_graphql::{Context, EmptyMutation, EmptySubscription, Object, Schema};
 use axum::http::StatusCode;
-use chassis::server::{self, Readiness};
-use chassis::viewer::{self, UserId};
+use chassis::viewer::UserId;
 use serde_json::json;
+use subgraph::server::{self, Readiness};
+use subgraph::viewer;
 use testkit::{Client, Issuer, TestDatabase};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -16,15 +17,15 @@ struct Query;
 )]
 #[Object]
 impl Query {
-    async fn me(&self, ctx: &Context<'_>) -> chassis::Result<String> {
+    async fn me(&self, ctx: &Context<'_>) -> subgraph::Result<String> {
         Ok(viewer::require_viewer(ctx)?.id.to_string())
     }
 
-    async fn broken(&self) -> chassis::Result<String> {
+    async fn broken(&self) -> subgraph::Result<String> {
         Err(sqlx::Error::Decode("table photo_secret at /var/lib".into()))?
     }
 
-    async fn busy(&self) -> chassis::Result<String> {
+    async fn busy(&self) -> subgraph::Result<String> {
         Err(sqlx::Error::PoolTimedOut)?
     }
 }

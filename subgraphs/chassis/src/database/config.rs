@@ -1,0 +1,38 @@
+use std::path::PathBuf;
+
+use sqlx::MySqlPool;
+
+use crate::config::{ConfigError, Secret};
+
+/// Where the database is.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DatabaseConfig {
+    /// `mysql://user:password@host:port/schema`. Prefer the file.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<Secret>,
+    /// A file that holds the database URL.
+    #[arg(long, env = "DATABASE_URL_FILE")]
+    pub database_url_file: Option<PathBuf>,
+    /// The most connections that this process opens.
+    #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub database_connections: u32,
+}
+
+impl DatabaseConfig {
+    /// The URL, from the flag or its file.
+    pub fn url(&self) -> Result<Secret, ConfigError> {
+        Secret::read(
+            "DATABASE_URL",
+            self.database_url.as_ref(),
+            self.database_url_file.as_ref(),
+        )
+    }
+
+    /// A pool over it. Opens no connection yet.
+    pub fn pool(&self) -> Result<MySqlPool, ConfigError> {
+        super::pool(&self.url()?, self.database_connections).map_err(|error| ConfigError::Invalid {
+            name: "DATABASE_URL",
+            reason: error.to_string(),
+        })
+    }
+}

@@ -1,0 +1,232 @@
+//! The routes of a subgraph: GraphQL, health and metrics.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_graphql::{ObjectType, Response as GraphqlResponse, Schema, SchemaBuilder, ServerError};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use chassis::Code;
+use chassis::telemetry::{self, traces};
+use chassis::tokens::TokenVerifier;
+use contracts::headers;
+use sqlx::MySqlPool;
+use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
+
+use crate::document;
+
+/// How long one GraphQL request may take: less than the router waits.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// More than the router accepts from a client, because `_entities` carries ids of its own.
+const BODY_LIMIT: usize = 256 * 1024;
+
+/// Where a request came from, as the router says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientIp(pub String);
+
+/// Headers that resolvers of this service may read.
+#[derive(Debug, Clone)]
+pub struct RequestHeaders(pub HeaderMap);
+
+/// Limits behind the router's own, for who reaches a subgraph directly. Finishes the schema.
+pub fn finish_schema<Q, M>(
+    builder: SchemaBuilder<Q, M, async_graphql::EmptySubscription>,
+) -> Schema<Q, M, async_graphql::EmptySubscription>
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+{
+    builder
+        .enable_federation()
+        .disable_suggestions()
+        .limit_depth(16)
+        .limit_recursive_depth(32)
+        .limit_directives(16)
+        .finish()
+}
+
+/// The schema definition that composition reads.
+pub fn sdl<Q, M>(schema: &Schema<Q, M, async_graphql::EmptySubscription>) -> String
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+{
+    schema.sdl_with_options(
+        async_graphql::SDLExportOptions::new()
+            .federation()
+            .sorted_fields()
+            .sorted_arguments(),
+    )
+}
+
+/// Whether new requests are welcome.
+#[derive(Clone)]
+pub struct Readiness {
+    pool: MySqlPool,
+    stop: CancellationToken,
+}
+
+impl Readiness {
+    /// Ready while the database answers and `stop` has not come.
+    pub fn new(pool: MySqlPool, stop: CancellationToken) -> Self {
+        Self { pool, stop }
+    }
+}
+
+/// The routes of a subgraph: `/graphql`, `/health`, `/readiness`, `/metrics`.
+pub fn routes<Q, M>(
+    schema: Schema<Q, M, async_graphql::EmptySubscription>,
+    verifier: TokenVerifier,
+    readiness: Readiness,
+) -> Router
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+{
+    let state = Arc::new(Graphql { schema, verifier });
+    Router::new()
+        .route("/graphql", post(graphql::<Q, M>))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(state)
+        .route("/readiness", any(ready).with_state(readiness))
+        .route("/health", get(|| async { "alive" }))
+        .route("/metrics", get(|| async { telemetry::render_metrics() }))
+}
+
+/// A stopping service is not ready, for any method.
+async fn ready(State(readiness): State<Readiness>, method: Method) -> Response {
+    if readiness.stop.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping").into_response();
+    }
+    if method != Method::GET && method != Method::HEAD {
+        return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")]).into_response();
+    }
+    let asked = tokio::time::timeout(
+        Duration::from_secs(1),
+        sqlx::query("SELECT 1").execute(&readiness.pool),
+    );
+    match asked.await {
+        Ok(Ok(_)) => (StatusCode::OK, "ready"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
+    }
+    .into_response()
+}
+
+struct Graphql<Q, M> {
+    schema: Schema<Q, M, async_graphql::EmptySubscription>,
+    verifier: TokenVerifier,
+}
+
+async fn graphql<Q, M>(
+    State(service): State<Arc<Graphql<Q, M>>>,
+    request_headers: HeaderMap,
+    body: Bytes,
+) -> Response
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+{
+    let started = Instant::now();
+    let Ok(mut request) = serde_json::from_slice::<async_graphql::Request>(&body) else {
+        let error = ServerError::new(
+            "The body must be a JSON object with `query` and perhaps `variables`.",
+            None,
+        );
+        return answer(&coded(GraphqlResponse::from_errors(vec![error])));
+    };
+    let caller = service.verifier.caller(&request_headers).await;
+    let client_ip = request_headers
+        .get(headers::CLIENT_IP)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let kind = kind(&request.query);
+    let span = tracing::info_span!(
+        target: traces::TARGET, "graphql",
+        "graphql.operation.type" = kind,
+        "graphql.operation.name" = request.operation_name,
+        "otel.status_code" = Empty,
+    );
+    document::correct(&mut request);
+    let request = request
+        .data(caller)
+        .data(ClientIp(client_ip.to_owned()))
+        .data(RequestHeaders(request_headers));
+    let executed = service.schema.execute(request).instrument(span.clone());
+    let executed = tokio::time::timeout(DEADLINE, executed).await;
+    let response = executed.unwrap_or_else(|_| {
+        tracing::warn!("a request took longer than {DEADLINE:?} and was given up");
+        let mut error = ServerError::new("This took too long. Please try again.", None);
+        error
+            .extensions
+            .get_or_insert_default()
+            .set("code", Code::Unavailable.as_str());
+        GraphqlResponse::from_errors(vec![error])
+    });
+    let response = coded(response);
+    count_errors(&response, &span);
+    metrics::counter!("proofsheet_graphql_requests_total", "kind" => kind).increment(1);
+    metrics::histogram!("proofsheet_graphql_request_duration_seconds", "kind" => kind)
+        .record(started.elapsed());
+    answer(&response)
+}
+
+/// The kind of a GraphQL request from the router, by its content.
+fn kind(query: &str) -> &'static str {
+    if query.trim_start().starts_with("mutation") {
+        "mutation"
+    } else if query.contains("_entities") {
+        "entities"
+    } else {
+        "query"
+    }
+}
+
+fn count_errors(response: &GraphqlResponse, span: &Span) {
+    for error in &response.errors {
+        let code = error
+            .extensions
+            .as_ref()
+            .and_then(|extensions| extensions.get("code"));
+        let Some(async_graphql::Value::String(code)) = code else {
+            continue;
+        };
+        // Every code is one of `Code`'s.
+        metrics::counter!("proofsheet_graphql_errors_total", "code" => code.clone()).increment(1);
+        if [Code::Internal, Code::Unavailable]
+            .iter()
+            .any(|ours| ours.as_str() == code)
+        {
+            span.record("otel.status_code", "ERROR");
+        }
+    }
+}
+
+/// Adds a code to errors of async-graphql itself (parsing, validation, limits): the input is always the cause.
+fn coded(mut response: GraphqlResponse) -> GraphqlResponse {
+    for error in &mut response.errors {
+        let extensions = error.extensions.get_or_insert_default();
+        if extensions.get("code").is_none() {
+            extensions.set("code", Code::InvalidInput.as_str());
+        }
+    }
+    response
+}
+
+fn answer(response: &GraphqlResponse) -> Response {
+    let mut answer = match serde_json::to_vec(response) {
+        Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    };
+    // Cookies and the like that resolvers have set.
+    answer.headers_mut().extend(response.http_headers.clone());
+    answer
+}

@@ -1,0 +1,7 @@
+//! The routes of a subgraph on a real MariaDB.
+
+mod server;
+
+async fn database() -> testkit::TestDatabase {
+    testkit::TestDatabase::without_own_tables().await
+}
