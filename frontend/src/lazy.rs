@@ -1,4 +1,4 @@
-//! ErrorCode splitting: parts of the app that few visits need are separate files, loaded on demand.
+//! Code splitting: parts of the app that few visits need are separate files, loaded on demand.
 //!
 //! The splitter cuts at the marked functions, and moves code that only they use. Each returns render functions: loading
 //! is async, rendering is not.

@@ -13,7 +13,7 @@ use crate::navigation::{focus, is_focus_lost};
 use crate::pages::settings::SignedInOnly;
 use crate::route::{Route, Timeline};
 use crate::session::session;
-use crate::uploads::{FailureReason, MEDIA_TYPES, UploadItem, UploadState, Uploads, listed};
+use crate::uploads::{FailureReason, MEDIA_TYPES, UploadItem, UploadState, Uploads, files_in};
 
 #[component]
 pub(crate) fn UploadPage() -> impl IntoView {

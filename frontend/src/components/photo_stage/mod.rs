@@ -92,9 +92,9 @@ pub(crate) fn PhotoStage(
         }
         let (x, y) = match event.key().as_str() {
             "ArrowLeft" => (ARROW_KEY_STEP, 0.0),
-            "ArrowRight" => (-ARROW, 0.0),
+            "ArrowRight" => (-ARROW_KEY_STEP, 0.0),
             "ArrowUp" => (0.0, ARROW_KEY_STEP),
-            "ArrowDown" => (0.0, -ARROW),
+            "ArrowDown" => (0.0, -ARROW_KEY_STEP),
             _ => return,
         };
         if view.get_untracked().is_enlarged() {
