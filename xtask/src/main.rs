@@ -51,7 +51,7 @@ enum Command {
     Fault(Forwarded),
     /// Restore drill: backs up a site under load, destroys and restores it, reports RPO and RTO. Needs root
     Drill(Forwarded),
-    /// Measures the speed of the running system
+    /// Measures the speed of the running system, or compares its pictures with those of libvips
     Bench(Forwarded),
 }
 
@@ -99,8 +99,12 @@ fn run(command: Command) -> Result<()> {
             program::exec("budget", &forwarded.arguments)
         }
         Command::Bench(forwarded) => {
-            program::bundle()?;
-            program::build_release(&["bench"])?;
+            if forwarded.arguments.first().is_some_and(|task| task == "pictures") {
+                program::compile(&["bench", "photo"], true)?;
+            } else {
+                program::bundle()?;
+                program::build_release(&["bench"])?;
+            }
             program::exec_release("bench", &forwarded.arguments)
         }
         Command::StackTest(forwarded) => {

@@ -58,7 +58,7 @@ pub(crate) fn services() -> Vec<&'static str> {
     [&SERVICES[..], &["router"]].concat()
 }
 
-fn compile(names: &[&str], release: bool) -> Result<()> {
+pub(crate) fn compile(names: &[&str], release: bool) -> Result<()> {
     let mut build = cargo(&["build"]);
     for name in names {
         build.args(["--bin", name]);

@@ -15,17 +15,13 @@ use crate::{File, FileName, Format, Ladder, PictureError, Rendition, Size, scale
 const MASTER_QUALITY: f32 = 95.0;
 /// With colour in full resolution, this takes a quarter more bytes than 82 with halved colour, and looks better.
 const JPEG_QUALITY: f32 = 78.0;
-/// Scores higher than the JPEG (SSIMULACRA2) in fewer bytes: `docs/measurements/imaging.md`.
-const AVIF_QUALITY: f32 = 90.0;
-/// How often a picture is encoded again whose AVIF is larger than its JPEG.
-const AVIF_RETRIES: usize = 2;
-const AVIF_LEAST_QUALITY: f32 = 30.0;
-/// By which power of e the bytes grow with each step of the quality, at the least.
-const BYTES_PER_QUALITY: f32 = 0.06;
+const AVIF_LEAST_QUALITY: f32 = 1.0;
+/// How often an AVIF is encoded again to come near the bytes of its JPEG.
+const AVIF_RETRIES: i32 = 3;
+/// How the natural logarithm of the bytes grows with each step of the quality, until two encodings tell.
+const BYTES_PER_QUALITY: f32 = 0.065;
 /// Of 1 to 10. Speed 8 takes more processor time and changes the bytes by +3 to -5 %.
 const AVIF_SPEED: u8 = 9;
-/// Ten bits take twice the time.
-const AVIF_DEPTH: BitDepth = BitDepth::Eight;
 /// How many threads encode one AVIF. Fixed, because the tiles of a picture, and so its bytes, follow from it.
 const AVIF_THREADS: usize = 2;
 
@@ -81,30 +77,84 @@ fn jpeg(pixels: &RgbImage, quality: f32) -> Result<Vec<u8>, PictureError> {
     }
 }
 
+/// How an AVIF is encoded.
+#[derive(Debug, Clone, Copy)]
+struct AvifSettings {
+    quality: f32,
+    depth: BitDepth,
+    /// Where the first encoding is larger than the JPEG: the least share of the JPEG's bytes for the next ones, because
+    /// fewer bytes lose quality.
+    least_share: f32,
+}
+
+impl AvifSettings {
+    /// Settings that score higher than the JPEG (SSIMULACRA2), in fewer bytes in most pictures:
+    /// `docs/measurements/imaging.md`. The larger and the smoother a picture, the higher its JPEG scores.
+    fn for_jpeg(pixels: usize, jpeg_bytes: usize) -> Self {
+        let is_smooth = jpeg_bytes * 8 < pixels * 3 / 5;
+        if pixels <= 500_000 {
+            Self {
+                quality: 90.0,
+                // Higher scores, in twice the time.
+                depth: BitDepth::Ten,
+                least_share: 0.97,
+            }
+        } else {
+            Self {
+                quality: if is_smooth { 92.0 } else { 91.0 },
+                depth: BitDepth::Eight,
+                least_share: 0.95,
+            }
+        }
+    }
+}
+
 /// AVIF of no more bytes than the JPEG of the same pixels has.
 fn avif(pixels: &RgbImage) -> Result<Vec<u8>, PictureError> {
     let limit = jpeg(pixels, JPEG_QUALITY)?.len();
-    let mut quality = AVIF_QUALITY;
-    let mut bytes = avif_of(pixels, quality)?;
-    for _ in 0..AVIF_RETRIES {
-        if bytes.len() <= limit {
-            break;
+    let first = AvifSettings::for_jpeg(pixels.as_raw().len() / 3, limit);
+    let aim = f32::midpoint(first.least_share, 1.0);
+    let mut quality = first.quality;
+    let mut growth = BYTES_PER_QUALITY;
+    let mut previous: Option<(f32, f32)> = None;
+    let mut best: Option<Vec<u8>> = None;
+    for retry in 0.. {
+        let bytes = avif_of(pixels, AvifSettings { quality, ..first })?;
+        let share = ratio(bytes.len(), limit);
+        if quality <= AVIF_LEAST_QUALITY || (share <= 1.0 && (retry == 0 || share >= first.least_share)) {
+            return Ok(bytes);
         }
-        #[expect(clippy::cast_precision_loss, reason = "a ratio needs no precision")]
-        let excess = (bytes.len() as f32 / limit as f32).ln();
-        quality = (quality - (excess / BYTES_PER_QUALITY).ceil()).max(AVIF_LEAST_QUALITY);
-        bytes = avif_of(pixels, quality)?;
+        if share <= 1.0 && best.as_ref().is_none_or(|best| best.len() < bytes.len()) {
+            best = Some(bytes);
+        }
+        if retry >= AVIF_RETRIES
+            && let Some(best) = best
+        {
+            return Ok(best);
+        }
+        if let Some((other_quality, other_share)) = previous {
+            growth = ((other_share / share).ln() / (other_quality - quality)).clamp(0.02, 0.15);
+        }
+        previous = Some((quality, share));
+        let haste = 2_f32.powi((retry - AVIF_RETRIES).max(0));
+        let step = (share / aim).ln() / growth * haste;
+        quality = (quality - step).clamp(AVIF_LEAST_QUALITY, first.quality);
     }
-    Ok(bytes)
+    unreachable!("the steps grow until a file is small enough, or of the least quality")
 }
 
-fn avif_of(pixels: &RgbImage, quality: f32) -> Result<Vec<u8>, PictureError> {
+#[expect(clippy::cast_precision_loss, reason = "a ratio needs no precision")]
+fn ratio(a: usize, b: usize) -> f32 {
+    a as f32 / b as f32
+}
+
+fn avif_of(pixels: &RgbImage, settings: AvifSettings) -> Result<Vec<u8>, PictureError> {
     let rgb: Vec<RGB8> = pixels.pixels().map(|pixel| RGB8::from(pixel.0)).collect();
     let picture = Img::new(rgb.as_slice(), pixels.width() as usize, pixels.height() as usize);
     ravif::Encoder::new()
-        .with_quality(quality)
+        .with_quality(settings.quality)
         .with_speed(AVIF_SPEED)
-        .with_bit_depth(AVIF_DEPTH)
+        .with_bit_depth(settings.depth)
         .with_num_threads(Some(AVIF_THREADS))
         .encode_rgb(picture)
         .map(|encoded| encoded.avif_file)

@@ -1,13 +1,15 @@
 //! Files of which other software reports faults. Each shows the scene of `control.png` unless its test says otherwise.
 
+mod avif;
 mod difference;
+mod quality;
 
 use std::path::Path;
 
 use difference::{ciede2000, lab};
 use image::RgbImage;
 use image::imageops::thumbnail;
-use imaging::{FileName, Format, Kind, PictureError, Processed, process};
+use imaging::{FileName, Format, Kind, Ladder, PictureError, Processed, Rendition, Size, process, reencode};
 use moxcms::ColorProfile;
 
 fn read(name: &str) -> Vec<u8> {
@@ -304,16 +306,53 @@ fn only_the_end_of_a_png_is_missing() {
 #[test]
 fn chroma_is_averaged() {
     let processed = process_bytes(&read("stripes-red-blue.png")).unwrap();
-    let shown = largest(&processed);
-    let count = u64::from(shown.width()) * u64::from(shown.height());
-    let mean = [0, 1, 2].map(|channel| {
-        shown
-            .pixels()
-            .map(|pixel| u64::from(pixel.0[channel]))
-            .sum::<u64>()
-            / count
-    });
-    for (mean, expected) in mean.into_iter().zip([120_u64, 40, 120]) {
-        assert!(mean.abs_diff(expected) <= 6, "{mean:?}");
+    let folder = tempfile::tempdir().unwrap();
+    for file in processed.files {
+        let path = folder.path().join(file.name.to_string());
+        std::fs::write(&path, &file.bytes).unwrap();
+        let shown = if path.extension().unwrap() == "avif" {
+            quality::read_avif(&path)
+        } else {
+            image::load_from_memory(&file.bytes).unwrap().into_rgb8()
+        };
+        let count = u64::from(shown.width()) * u64::from(shown.height());
+        let mean = [0, 1, 2].map(|channel| {
+            let values = shown.pixels().map(|pixel| u64::from(pixel.0[channel]));
+            values.sum::<u64>() / count
+        });
+        for (mean, expected) in mean.into_iter().zip([120_u64, 40, 120]) {
+            assert!(mean.abs_diff(expected) <= 6, "{}: {mean:?}", file.name);
+        }
+    }
+}
+
+/// A tile is 320 pixels high, and a panorama is shown in a frame of 5:2. A phone shows a strip twice as high as the
+/// window is wide, here 400 pixels. Screens have one or two device pixels for each.
+#[test]
+fn the_tiles_of_panoramas_and_strips_are_small_files() {
+    const MAX_TILE: usize = 60_000;
+    for (width, height, shown) in [(6000, 250, [800, 1600]), (250, 6000, [14, 67])] {
+        let pixels = avif::foliage(width.into(), height.into(), 0.8);
+        let mut master = Vec::new();
+        let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut master, 95);
+        pixels.write_with_encoder(encoder).unwrap();
+        let sizes = Size { width, height }.stored(Ladder::LongerSide);
+        for shown in shown {
+            // As browsers choose from a srcset.
+            let size = *sizes.iter().find(|size| size.width >= shown).unwrap();
+            let wanted = Format::BEST_FIRST.map(|format| Rendition { size, format });
+            for file in reencode(&master, &wanted).unwrap() {
+                let bytes = file.bytes.len();
+                println!(
+                    "{width} x {height}, shown {shown} wide: {}, {bytes} bytes",
+                    file.name
+                );
+                assert!(
+                    bytes < MAX_TILE,
+                    "{width} x {height}: {}, {bytes} bytes",
+                    file.name
+                );
+            }
+        }
     }
 }
