@@ -1,4 +1,4 @@
-# The backup program beside the tools of the very MariaDB that it backs up: on top of the database's image.
+# The backup program with the tools of the MariaDB version that it backs up: based on the database's image.
 #
 #   docker build -f compose/backup.Dockerfile --build-arg BASE=proofsheet/database -t proofsheet/backup .
 ARG BASE=proofsheet/database
@@ -16,12 +16,12 @@ USER 65532:65532
 WORKDIR /
 ENV LISTEN=0.0.0.0:5006 \
     BACKUP_STORE=file:///backup
-# New volumes there take over these folders' owner.
+# New volumes get the owner of these folders.
 COPY --from=programs --chown=65532:65532 /out/empty /backup
 COPY --from=programs --chown=65532:65532 /out/empty /media
 COPY --from=programs /out/backup /
 EXPOSE 5006
-# It says whether backups can be written; that they are too old is for the alerts to say.
+# Reports whether backups can be written. Alerts report backups that are too old.
 HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --retries=8 CMD ["/service", "healthcheck"]
 ENTRYPOINT ["/service"]
 CMD ["run"]

@@ -1,11 +1,11 @@
-# Compiles every program and bundles the app: the image that services, router and database are then cut from.
+# Compiles all programs and bundles the app. The images of services, router and database copy from this image.
 #
 #   docker build -f compose/build.Dockerfile -t proofsheet/programs .
 #
-# The stages are ordered by how seldom they change: the tools, the dependencies, our own sources. packed.Dockerfile
-# gives the same image from programs that were built before, in seconds.
+# The stages are ordered by how rarely they change: tools, dependencies, sources. packed.Dockerfile creates the same
+# image from existing builds in seconds.
 #
-# RUST is a Debian with rustup; what it has of the tools already (compose/base makes such a one) is not installed again.
+# RUST is a Debian with rustup. Tools that it contains (compose/base creates such an image) are not installed again.
 ARG RUST=rust:1-bookworm
 FROM ${RUST} AS tools
 RUN if ! which nasm node npm pkg-config >/dev/null; then \
@@ -19,12 +19,12 @@ WORKDIR /source
 COPY rust-toolchain.toml ./
 RUN rustup toolchain install --no-self-update \
     && cargo install --locked cargo-chef@0.1.78
-# `bundle` bundles the app, and is not shipped.
+# `bundle` bundles the app, and is not part of the images.
 ENV PROGRAMS="authentication backup comment database-agent objects photo profile router vote" \
     CARGO_TARGET_DIR=/target \
     SQLX_OFFLINE=true
 
-# What the dependencies are: it changes with Cargo.toml files and Cargo.lock only.
+# The dependencies: this stage changes with Cargo.toml files and Cargo.lock only.
 FROM tools AS plan
 COPY . .
 RUN cargo chef prepare --recipe-path /recipe.json
@@ -40,7 +40,7 @@ FROM dependencies AS compiled
 COPY . .
 RUN cargo build --locked --release $(printf ' --bin %s' $PROGRAMS bundle) \
     && /target/release/bundle
-# Files are as old as the commit, so that the same programs make the same layers.
+# Files get the date of the commit, so that the same programs give the same layers.
 ARG SOURCE_DATE_EPOCH=0
 RUN for program in $PROGRAMS; do \
         install -D -s "/target/release/$program" "/out/$program/service" || exit 1; \

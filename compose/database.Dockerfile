@@ -1,8 +1,8 @@
-# MariaDB with Galera, and the agent that decides how it starts:
+# MariaDB with Galera, and the agent that starts it:
 #
 #   docker build -f compose/database.Dockerfile -t proofsheet/database .
 #
-# BASE is a Debian; what it has of MariaDB already (compose/base makes such a one) is not installed again.
+# BASE is a Debian. Packages that it contains (compose/base creates such an image) are not installed again.
 ARG BASE=debian:bookworm-slim
 ARG PROGRAMS=proofsheet/programs
 FROM ${PROGRAMS} AS programs
@@ -13,14 +13,13 @@ RUN if ! which wsrep_sst_mariabackup mariadb-backup socat >/dev/null; then \
         && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
             ca-certificates galera-4 mariadb-backup mariadb-client mariadb-server socat util-linux; \
     fi
-# A number of our own, the same in every build: the files of a volume belong to it. A new volume takes over the
-# folder's owner.
+# A fixed user id, because the files of volumes belong to it. A new volume gets the owner of the folder.
 RUN groupadd --gid 65532 proofsheet \
     && SOURCE_DATE_EPOCH=0 useradd --uid 65532 --gid 65532 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin proofsheet \
     && install -d -o 65532 -g 65532 -m 700 /var/lib/proofsheet
-# Half of it is needed neither to run nor to look after a database: tools for other kinds of tables, Perl's library, other
-# languages, documents, and a /media of root's, where backup has one of its own. And nothing in it may become root. With
-# one date for all of it the same files make the same layer.
+# Removes half of the files: storage engines, the library of Perl, translations and documentation, and /media, which
+# backup has with another owner. Removes setuid bits. All files get one date, so that the same files give the same
+# layer.
 RUN cd /usr/bin \
     && keep=" mariadb mariadb-admin mariadb-backup mariadb-binlog mariadb-check mariadb-dump mariadb-install-db \
         mariadb-upgrade my_print_defaults perror resolveip " \
@@ -35,7 +34,7 @@ RUN cd /usr/bin \
     && find / -xdev \( -path /dev -o -path /etc/hosts -o -path /etc/resolv.conf -o -path /proc -o -path /sys \) -prune \
         -o -exec touch --no-dereference --date @0 {} +
 
-# What was removed above is in no layer of this.
+# A new stage, so that no layer contains the removed files.
 FROM scratch
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Proofsheet database" \
@@ -50,8 +49,8 @@ USER 65532:65532
 WORKDIR /var/lib/proofsheet
 VOLUME /var/lib/proofsheet
 EXPOSE 3306 4444 4567 4568 4569
-# It says that the agent is there to be asked: others find a node by its name only while this holds. A
-# machine that is too busy to answer must not lose its database over that.
+# Reports that the agent is running: DNS resolves a node only while it is healthy. The timeout is long, so that a busy
+# machine does not lose its database.
 HEALTHCHECK --interval=3s --timeout=10s --start-period=20s --retries=20 CMD ["/service", "healthcheck"]
 ENTRYPOINT ["/service"]
 CMD ["run"]

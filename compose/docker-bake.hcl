@@ -1,10 +1,10 @@
-# All images at once, for buildx:
+# Builds all images with buildx:
 #
 #   SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) TAG=$(git rev-parse --short=12 HEAD) \
 #       docker buildx bake -f compose/docker-bake.hcl
 #
-# The variables are those of compose/images, which makes the same images with the classic builder too. Where one of them
-# is empty, the Dockerfiles say what to start from.
+# The variables are those of compose/images, which builds the same images with the classic builder. The Dockerfiles
+# have defaults for empty ones.
 variable "REGISTRY" { default = "proofsheet" }
 variable "TAG" { default = "latest" }
 variable "REVISION" { default = TAG }
@@ -28,7 +28,7 @@ target "programs" {
   args       = { RUST = given(RUST) }
 }
 
-# Of their context they need nothing but the programs, and of the database's image what backup starts from.
+# The images copy the programs from the build image. backup is based on the database's image.
 target "image" {
   name       = image
   matrix     = { image = concat(SERVICES, ["router", "database", "backup", "objects"]) }

@@ -1,15 +1,14 @@
--- What one service may do in the database: run once for each service, by an
--- administrator, and again at any time. {{service}}, {{password}} and
--- {{migrate_password}} are filled in by whoever runs it (xtask on one machine,
--- the database image in a stack). One statement ends with each semicolon at a
--- line's end.
+-- The database accounts of one service. An administrator runs this file for each
+-- service; running it again is safe. The program that runs it (xtask on one
+-- machine, the database agent in a stack) replaces {{service}}, {{password}} and
+-- {{migrate_password}}. Each statement ends with a semicolon at the end of a line.
 
--- utf8mb4_bin compares bytes: a username or an e-mail address is folded by the
--- service that owns it, once, and never by the database.
+-- utf8mb4_bin compares bytes. The services normalize usernames and e-mail
+-- addresses before they store them.
 CREATE DATABASE IF NOT EXISTS `{{service}}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
--- The running service reads and writes rows of its own schema, and nothing else:
--- a hole in it can neither change a table nor see another service's data.
+-- The running service can only read and write rows of its schema, so that an
+-- attacker who takes it over can neither change tables nor read other schemas.
 CREATE USER IF NOT EXISTS '{{service}}'@'%' IDENTIFIED BY '{{password}}';
 ALTER USER '{{service}}'@'%' IDENTIFIED BY '{{password}}';
 GRANT SELECT, INSERT, UPDATE, DELETE ON `{{service}}`.* TO '{{service}}'@'%';

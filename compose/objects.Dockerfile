@@ -1,10 +1,10 @@
-# The object store: Garage (https://garagehq.deuxfleurs.fr), unchanged, started by a program of ours that reads its
-# secrets from files.
+# The object store: Garage (https://garagehq.deuxfleurs.fr), unchanged, started by a program that reads its secrets
+# from files.
 #
 #   docker build -f compose/objects.Dockerfile -t proofsheet/objects .
 #
-# GARAGE is an image with Garage's program in it: its makers', or where that cannot be pulled what `compose/base garage`
-# compiles from its package.
+# GARAGE is an image with the Garage executable: the official one, or one that `compose/base garage` compiles from its
+# package.
 ARG BASE=gcr.io/distroless/cc-debian12:nonroot
 ARG GARAGE=dxflrs/garage:v2.5.0
 ARG PROGRAMS=proofsheet/programs
@@ -20,10 +20,10 @@ LABEL org.opencontainers.image.title="Proofsheet objects" \
       org.opencontainers.image.vendor="Proofsheet" \
       org.proofsheet.sbom="/sbom.cdx.json"
 COPY --from=garage /garage /
-# A new volume takes over this folder's owner.
+# A new volume gets the owner of this folder.
 COPY --from=programs --chown=65532:65532 /out/empty /var/lib/objects
 COPY --from=programs /out/objects /
-# Without a line for every question that the health check asks.
+# No log lines for health checks.
 ENV GARAGE_CONFIG_FILE=/garage.toml NO_COLOR=1 RUST_LOG=warn,garage=info,garage_net=warn,garage_api_admin=warn
 USER 65532:65532
 WORKDIR /

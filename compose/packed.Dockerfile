@@ -1,3 +1,3 @@
-# The same image as build.Dockerfile's, of programs that were built before: `compose/images pack` lays them out.
+# The image of build.Dockerfile from existing builds, which `compose/images pack` arranges.
 FROM scratch
 COPY . /out

@@ -1,4 +1,4 @@
-# The gateway with the app and the playground in it: docker build -f compose/router.Dockerfile -t proofsheet/router .
+# The router with the app and the playground: docker build -f compose/router.Dockerfile -t proofsheet/router .
 ARG BASE=gcr.io/distroless/cc-debian12:nonroot
 ARG PROGRAMS=proofsheet/programs
 FROM ${PROGRAMS} AS programs

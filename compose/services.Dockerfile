@@ -1,8 +1,9 @@
-# One small image per service, of the programs that build.Dockerfile (or packed.Dockerfile) made:
+# A small image for each service, with the programs of build.Dockerfile (or packed.Dockerfile):
 #
 #   docker build -f compose/services.Dockerfile --target vote -t proofsheet/vote .
 #
-# BASE needs the C library, certificates and a user 65532: distroless/cc, a mirror of it, or what compose/base makes.
+# BASE needs the C library, certificates and a user 65532: distroless/cc, a mirror of it, or the result of
+# compose/base.
 ARG BASE=gcr.io/distroless/cc-debian12:nonroot
 ARG PROGRAMS=proofsheet/programs
 FROM ${PROGRAMS} AS programs
@@ -15,8 +16,8 @@ LABEL org.opencontainers.image.licenses="MIT" \
       org.proofsheet.sbom="/sbom.cdx.json"
 USER 65532:65532
 WORKDIR /
-# Alive says that the process answers; it does not ask the database, whose outage a restart would not end. The new
-# program of an upgrade is given the time of its migrations: it takes over when they are done.
+# Reports that the process responds. It does not check the database, because a restart would not help against its
+# outage. The start period includes the migrations of an upgrade.
 HEALTHCHECK --interval=5s --timeout=10s --start-period=120s --retries=5 CMD ["/service", "healthcheck"]
 ENTRYPOINT ["/service"]
 CMD ["serve"]
@@ -44,6 +45,6 @@ COPY --from=programs /out/comment /
 FROM service AS photo
 LABEL org.opencontainers.image.title="Proofsheet photo"
 ENV LISTEN=0.0.0.0:5002
-# A new volume at /media takes over this folder's owner.
+# A new volume at /media gets the owner of this folder.
 COPY --from=programs --chown=65532:65532 /out/empty /media
 COPY --from=programs /out/photo /

@@ -1,4 +1,4 @@
-// Keeps a server on the loopback address that would listen on every one, and has no setting for that.
+// Makes a server listen on the loopback address only, because it has no setting for that.
 const { Server } = require("net");
 
 const listen = Server.prototype.listen;

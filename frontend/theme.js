@@ -1,13 +1,13 @@
-// The theme that was chosen, before anything is painted in the other. The app keeps it (`preferences.rs`).
+// Applies the chosen theme before the first paint. The app stores it (`preferences.rs`).
 
 try {
   const theme = localStorage.getItem('proofsheet.theme');
   if (theme) document.documentElement.dataset.theme = theme;
 } catch {
-  // A browser that keeps nothing has nothing to say.
+  // Storage may be unavailable.
 }
 
-// An arrow that is pressed before the app runs is marked, and kept for it (`first_page.rs`).
+// Stores a vote that is clicked before the app runs (`first_page.rs`).
 addEventListener('click', ({ target }) => {
   const arrow = target.closest?.('#first-paint .vote');
   if (!arrow) return;

@@ -1,11 +1,12 @@
-// A reference execution of the public schema, to compare the router's answers with.
+// A reference execution of the public schema, for comparison with the router's responses.
 //
-// graphql-js executes each operation. Every field is resolved alone, by a request to the one subgraph that owns it,
-// so that no query planner takes part. Requests are remembered until a line says {forget: true}.
+// graphql-js executes operations. Each field is resolved by a separate request to the subgraph that owns it, without a
+// query planner. Results of requests are cached until a line has {forget: true}.
 //
-// First line of standard input:  {supergraph, urls: {GRAPH: url}}: the text of the supergraph, and each subgraph's URL.
-// Every other line:              {id, query, variables, token, response, forget}: response is what the router answered.
-// One line of standard output each: {id, verdict, expected, requests}.
+// First line of standard input:  {supergraph, urls: {GRAPH: url}}: the text of the supergraph, and each subgraph's
+// URL.
+// Other lines:                   {id, query, variables, token, response, forget}: response is the router's response.
+// Standard output, a line each:  {id, verdict, expected, requests}.
 import { createInterface } from 'node:readline';
 import {
   GraphQLError, buildASTSchema, execute, getNamedType, isLeafType, isListType, isNonNullType, parse, validate, visit,
@@ -42,7 +43,7 @@ function readSupergraph(text) {
   return { schema: buildASTSchema(plain), owners, entities };
 }
 
-/** Asks subgraphs, each question once. */
+/** Sends requests to subgraphs. Caches results. */
 class Subgraphs {
   constructor(urls) {
     this.urls = urls;
@@ -66,7 +67,7 @@ class Subgraphs {
 
 /** Resolves one field. A source is {id} for an entity, {graph, base, chain, indices} for an object of one subgraph. */
 function resolver({ schema, owners, entities }, subgraphs) {
-  // The fields that tell enough of an object to find it again, and to resolve its leaves without more requests.
+  // Fields that identify an object, so that it can be found again, and leaves that need no further requests.
   const leaves = (type) => {
     if (entities.has(type.name)) return 'id';
     const names = Object.values(type.getFields())
@@ -152,7 +153,7 @@ function resolver({ schema, owners, entities }, subgraphs) {
   };
 }
 
-/** How the router's response differs from the expected one. */
+/** Compares the router's response with the expected one. */
 function compare(expected, actual) {
   if (expected.data === undefined) {
     return actual.data == null && actual.errors?.length > 0 ? 'invalid' : 'accepts what is invalid';

@@ -1,4 +1,4 @@
-// Composes the subgraphs' own SDL into the supergraph.
+// Composes the SDL of the subgraphs into the supergraph.
 //
 // Standard input:  a JSON list of {name, url, sdl}.
 // Standard output: the supergraph. Errors of composition go to standard error, one a line.

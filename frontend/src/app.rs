@@ -59,20 +59,20 @@ pub(crate) fn App() -> impl IntoView {
             <a href="/playground">{text!(app.playground)}</a>
             <LanguageSwitch/>
         </footer>
-        <DropVeil/>
+        <DropHint/>
         <SignInSheet/>
         <Shortcuts/>
         <NoticeBoard/>
     }
 }
 
-/// A hint that files can be dropped.
+/// Shown while files are dragged over the window.
 #[component]
-fn DropVeil() -> impl IntoView {
+fn DropHint() -> impl IntoView {
     let uploads = expect_context::<Uploads>();
     view! {
         <Show when=move || uploads.is_hovered()>
-            <p class="drop-veil">{text!(upload.drop)}</p>
+            <p class="drop-hint">{text!(upload.drop)}</p>
         </Show>
     }
 }
@@ -84,7 +84,7 @@ fn timeline_page(timeline: Timeline) -> AnyView {
     }
 }
 
-/// All pages except timelines, which stay mounted beneath a photo.
+/// Renders all pages except timelines, which stay mounted beneath a photo.
 fn other_page(route: Route) -> AnyView {
     match route {
         Route::Timeline(_) => ().into_any(),

@@ -1,14 +1,14 @@
 //! The parts of path parsing that the app and the router must agree on. The router compiles this file too.
 
-/// Maximum length of a username in a path, in bytes. No username is as long.
+/// Maximum length of a username in a path, in bytes: more than any username has.
 const MAX_USERNAME_LENGTH: usize = 64;
 
 /// Why a path is not a valid address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PathError {
-    /// The path violates HTTP; with the reason.
+    /// The path violates HTTP, for this reason.
     Malformed(&'static str),
-    /// The path is valid, and no page of the site can have it.
+    /// The path is valid, but no page of the site has it.
     Nowhere,
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn decode(path: &str) -> Result<String, PathError> {
     Ok(decoded)
 }
 
-/// The path without a trailing slash.
+/// Removes a trailing slash.
 pub(crate) fn without_trailing_slash(path: &str) -> &str {
     match path.strip_suffix('/') {
         Some(trimmed) if !trimmed.is_empty() => trimmed,
@@ -68,7 +68,7 @@ pub(crate) fn without_trailing_slash(path: &str) -> &str {
     }
 }
 
-/// Whether the text is an existing day as `YYYY-MM-DD`.
+/// Whether the text is a valid date in the format `YYYY-MM-DD`.
 pub(crate) fn is_day(text: &str) -> bool {
     let is_plain = text.len() == 10
         && text.bytes().enumerate().all(|(at, byte)| match at {

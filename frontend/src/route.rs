@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_path_reads_back_as_the_route_that_wrote_it() {
+    fn paths_parse_to_the_routes_that_formatted_them() {
         let routes = [
             Timeline::Latest.into(),
             Timeline::Hot(None).into(),
@@ -168,7 +168,7 @@ mod tests {
 
     /// `router/src/pages/address.rs` has the same cases.
     #[test]
-    fn addresses_show_the_same_as_in_the_router() {
+    fn paths_have_the_same_meaning_as_in_the_router() {
         let table: Vec<(String, String)> =
             serde_json::from_str(include_str!("routes.json")).expect("pairs of texts");
         for (path, expected) in table {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn signing_in_never_leads_away_from_this_site() {
+    fn sign_in_returns_only_to_paths_of_this_site() {
         for query in [
             "?next=//evil.example",
             "?next=https://evil.example",

@@ -1,4 +1,4 @@
-// Bundles the playground into dist/: index.html, and assets/ with hashes in their names and compressed siblings.
+// Bundles the playground into dist/: index.html, and assets/ with hashed names and compressed copies.
 
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -21,7 +21,7 @@ const common = {
   target: 'es2022',
 };
 
-// The file that came of an entry point, and the style sheet beside it.
+// Returns the output of an entry point, and its style sheet.
 function outputOf(result, entry) {
   const [path, output] = Object.entries(result.metafile.outputs).find(([, made]) => made.entryPoint?.endsWith(entry));
   const name = (file) => file.slice(out.length + 1);

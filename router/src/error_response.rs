@@ -24,7 +24,7 @@ impl ErrorResponse {
         }
     }
 
-    /// As a GraphQL response without data.
+    /// Returns a GraphQL response without data.
     pub(crate) fn as_graphql(&self) -> HttpResponse {
         let mut extensions = json!({ "code": self.code.as_str() });
         if let Some(seconds) = self.retry_after_seconds {
@@ -33,7 +33,7 @@ impl ErrorResponse {
         self.answer(&json!({ "errors": [{ "message": self.message, "extensions": extensions }] }))
     }
 
-    /// As plain JSON.
+    /// Returns a response in plain JSON.
     pub(crate) fn as_json(&self) -> HttpResponse {
         let mut body = json!({ "code": self.code.as_str(), "message": self.message });
         if let Some(seconds) = self.retry_after_seconds {

@@ -1,7 +1,7 @@
-//! Refuses requests that would cost the library far more than their bytes suggest, before it parses them.
+//! Refuses small requests that would take the library much time or memory, before the library parses them.
 //!
-//! The library parses JSON recursively, puts fragments in the place of their names without a limit, and validates in
-//! time that grows faster than the document. Everything here is one pass over the bytes, without recursion.
+//! The library parses JSON recursively, expands fragments without a limit, and needs time for validation that grows
+//! faster than the length of the document. The checks here are one pass over the bytes, without recursion.
 //!
 //! The plugin calls [`check_json`] once the library has read the body, and [`check_document`] once it has decoded the document.
 
@@ -63,7 +63,7 @@ pub enum GuardError {
     Syntax(String),
     #[error("This operation is too long: the limit is {MAX_TOKENS} tokens.")]
     Tokens,
-    #[error("This operation is nested too deeply: the limit is {MAX_NESTING} brackets inside one another.")]
+    #[error("This operation is nested too deeply: the limit is {MAX_NESTING} levels of brackets.")]
     Nesting,
     #[error(
         "This operation selects too much: the limit is {MAX_SELECTIONS} selections after fragments are expanded."
@@ -129,9 +129,9 @@ impl GuardError {
 
 /// Checks how deep the arrays and objects of a JSON text are nested.
 ///
-/// A parser and this scan agree on what is a string as far as the text is JSON, and a parser stops where it is not. The
-/// exception is a parser that skips values that it does not need: it may take a backslash outside of strings for an
-/// escape, so there may be none.
+/// Brackets in strings do not count. In valid JSON a backslash occurs only in strings. A parser that skips values
+/// without validating them may take one outside of strings for an escape, and then see other strings than this
+/// function, so such a text is refused.
 ///
 /// # Errors
 ///
@@ -165,14 +165,16 @@ pub fn check_json(text: &[u8]) -> Result<(), GuardError> {
     }
     Ok(())
 }
-/// Parses the document as the library does. Its parser's errors borrow the text without saying so, and the library formats
-/// them when the text is gone, which reads freed memory (`docs/upstream.md`). Here the text is still there.
+
+/// Parses the document as the library does, and returns syntax errors before the library finds them. The library
+/// formats the errors of its parser after it has freed the text that they point to (`docs/upstream.md`).
 fn check_syntax(source: &str) -> Result<(), GuardError> {
     match safe_parse_operation(source) {
         Ok(_) => Ok(()),
         Err(error) => Err(GuardError::Syntax(error.to_string().trim().to_owned())),
     }
 }
+
 /// The JSON texts in the parameters of a GET request.
 fn check_parameters(query: &str) -> Result<(), GuardError> {
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
@@ -183,24 +185,24 @@ fn check_parameters(query: &str) -> Result<(), GuardError> {
     Ok(())
 }
 
-/// JSON has one kind of number, so 5.0 is an integer.
-fn mend_numbers(variables: &mut HashMap<String, Value>) {
-    variables.values_mut().for_each(mend_number);
+/// Replaces floats without a fraction, such as 5.0, by integers: JSON does not distinguish them, and the library does.
+fn floats_to_integers(variables: &mut HashMap<String, Value>) {
+    variables.values_mut().for_each(float_to_integer);
 }
 
-/// Recursion is bounded by [`MAX_JSON_DEPTH`].
-fn mend_number(value: &mut Value) {
+/// The recursion is at most [`MAX_JSON_DEPTH`] levels deep.
+fn float_to_integer(value: &mut Value) {
     /// The largest integer up to which all integers are exact as `f64` (2^53 - 1).
-    const EXACT: f64 = 9_007_199_254_740_991.0;
+    const MAX_EXACT_INTEGER: f64 = 9_007_199_254_740_991.0;
     if let Some(values) = value.as_array_mut() {
-        values.iter_mut().for_each(mend_number);
+        values.iter_mut().for_each(float_to_integer);
     } else if let Some(fields) = value.as_object_mut() {
-        fields.iter_mut().for_each(|(_, value)| mend_number(value));
+        fields.iter_mut().for_each(|(_, value)| float_to_integer(value));
     } else if let Some(number) = value.as_number()
         && number.is_f64()
         && let Some(number) = number.as_f64()
         && number.fract() == 0.0
-        && number.abs() <= EXACT
+        && number.abs() <= MAX_EXACT_INTEGER
     {
         #[expect(
             clippy::cast_possible_truncation,
@@ -254,11 +256,12 @@ impl RouterPlugin for GuardPlugin {
                 }
                 self.tag(document);
             }
-            mend_numbers(variables);
+            floats_to_integers(variables);
             payload.proceed()
         })
     }
 }
+
 #[cfg(test)]
 mod tests {
     use hive_router::sonic_rs;
@@ -266,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_nested_to_a_limit_wherever_it_is() {
+    fn json_nesting_is_limited() {
         for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":", "}]")] {
             let levels = MAX_JSON_DEPTH / open.matches(['[', '{']).count();
             let nested = |levels: usize| format!("{}1{}", open.repeat(levels), close.repeat(levels));
@@ -305,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_is_tagged_without_a_change_of_meaning() {
+    fn the_tag_does_not_change_the_meaning_of_a_document() {
         let (one, other) = (GuardPlugin::default(), GuardPlugin::default());
         for document in [
             "{ a }",
@@ -331,7 +334,7 @@ mod tests {
     fn whole_floats_become_integers() {
         let mut variables: HashMap<String, Value> =
             sonic_rs::from_str(r#"{"a":5.0,"b":[1.5,-0.0,{"c":2e3}],"d":1e300,"e":"5.0","f":7}"#).unwrap();
-        mend_numbers(&mut variables);
+        floats_to_integers(&mut variables);
         let text = |name: &str| sonic_rs::to_string(&variables[name]).unwrap();
         assert_eq!(
             [text("a"), text("b"), text("f")],

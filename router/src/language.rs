@@ -1,4 +1,4 @@
-//! The languages of rendered pages. Texts come from the app's catalogues, so that the app shows the same.
+//! The languages of rendered pages. The texts are those of the app's catalogues.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -48,7 +48,7 @@ const GERMAN_MONTHS: [&str; 12] = [
 impl Language {
     pub(crate) const ALL: [Self; 2] = [Self::English, Self::German];
 
-    /// The language that the visitor chose; else the first of the browser's languages that exists.
+    /// Returns the language that the visitor chose in the app, or the best match for the browser's languages.
     pub(crate) fn of(request: &HttpRequest) -> Self {
         let headers = |name| {
             let values = request.headers().get_all(name);
@@ -117,7 +117,7 @@ impl Language {
         }
     }
 
-    /// "1 comment", "12 comments"; `one` and `more` are keys.
+    /// Formats a count, such as "1 comment" or "12 comments". `one` and `more` are keys.
     pub(crate) fn format_count(self, count: u64, one: &'static str, more: &'static str) -> String {
         self.format(if count == 1 { one } else { more }, &count.to_string())
     }
@@ -127,9 +127,9 @@ impl Language {
         let mut filled = page.replace("%language%", self.tag());
         for (group, texts) in &CATALOGUES[self as usize] {
             for (name, text) in texts {
-                let place = format!("%{group}.{name}%");
-                if filled.contains(&place) {
-                    filled = filled.replace(&place, text);
+                let placeholder = format!("%{group}.{name}%");
+                if filled.contains(&placeholder) {
+                    filled = filled.replace(&placeholder, text);
                 }
             }
         }
@@ -145,7 +145,7 @@ impl Language {
         at.format(format).to_string()
     }
 
-    /// "November 22, 2026".
+    /// Formats a day, such as "November 22, 2026".
     pub(crate) fn day(self, day: NaiveDate) -> String {
         match self {
             Self::English => day.format("%B %-d, %Y").to_string(),
@@ -153,7 +153,7 @@ impl Language {
         }
     }
 
-    /// "Nov 22".
+    /// Formats a day without its year, such as "Nov 22".
     pub(crate) fn short_day(self, day: NaiveDate) -> String {
         match self {
             Self::English => day.format("%b %-d").to_string(),
@@ -241,8 +241,13 @@ mod tests {
         );
         for language in Language::ALL {
             let filled = language.fill_in(page);
-            let left: Vec<&str> = filled.split('%').skip(1).step_by(2).collect();
-            assert!(left.iter().all(|place| place.starts_with("APP_")), "{left:?}");
+            let remaining: Vec<&str> = filled.split('%').skip(1).step_by(2).collect();
+            assert!(
+                remaining
+                    .iter()
+                    .all(|placeholder| placeholder.starts_with("APP_")),
+                "{remaining:?}"
+            );
         }
     }
 }

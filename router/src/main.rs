@@ -1,4 +1,4 @@
-//! The gateway program.
+//! The router: the GraphQL gateway and web server of the site.
 
 // The library nests the types of its middleware.
 #![recursion_limit = "256"]

@@ -31,7 +31,7 @@ const ESCAPED: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// The part of the router that handles a request, with the decoded parameter.
+/// The part of the router that handles a request, with its decoded parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RequestRoute {
     Graphql,
@@ -52,7 +52,7 @@ pub(crate) enum RequestRoute {
     Metrics,
     /// A page or a file of the app, by its path.
     Page(String),
-    /// A well-formed path that cannot be an address of this site.
+    /// A well-formed path that no part of the site handles.
     Nowhere,
     /// An invalid HTTP request, with the reason.
     Malformed(&'static str),
@@ -77,7 +77,7 @@ impl RequestRoute {
             .unwrap_or(Self::Nowhere)
     }
 
-    /// `path` is still escaped.
+    /// Parses an escaped path.
     pub(crate) fn parse(path: &str) -> Self {
         match decode(path) {
             Ok(path) => Self::from_path(path),
@@ -240,13 +240,13 @@ where
         if [Method::GET, Method::HEAD].contains(request.method()) {
             request.set_payload(Payload::None);
         }
-        let route = decide(&mut request);
+        let route = route_request(&mut request);
         request.extensions_mut().insert(route);
         ctx.call(&self.0, request).await
     }
 }
 
-fn decide(request: &mut WebRequest<DefaultError>) -> RequestRoute {
+fn route_request(request: &mut WebRequest<DefaultError>) -> RequestRoute {
     let route = match host(request) {
         Ok(host) => {
             if let Some(Ok(host)) = host.as_deref().map(HeaderValue::from_str) {
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn a_canonical_address_reads_back_as_the_same_route() {
+    fn canonical_paths_have_the_same_route() {
         for (given, canonical_path) in [
             ("/%67raphql?query=%7Ba%7D", "/graphql?query=%7Ba%7D"),
             ("/%40ada", "/@ada"),

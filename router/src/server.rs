@@ -38,8 +38,8 @@ use crate::traces::TraceService;
 /// of three seconds interrupts photos on slow connections.
 const HTTP2_WRITE_TIMEOUT: Seconds = Seconds(30);
 
-/// Stack of a worker, in bytes. The library walks documents by recursion. Within the limits of `guard.rs` the usual two
-/// megabytes suffice, in a development build too; the rest is for what the limits do not foresee.
+/// Stack of a worker, in bytes. The library processes documents recursively. Two megabytes suffice within the limits of
+/// `guard.rs`; the rest is a safety margin.
 const STACK_SIZE: usize = 16 * 1024 * 1024;
 
 /// The state that health checks report.
@@ -211,7 +211,8 @@ async fn dispatch(
     }
 }
 
-/// Redirects HTTP to HTTPS. Health checks are answered, because not all of them follow redirects.
+/// Starts the server that redirects HTTP to HTTPS. It responds to health checks, because not all of them follow
+/// redirects.
 fn redirect_server(
     config: &Config,
     engine: &Engine,
@@ -326,7 +327,7 @@ fn health() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain").body("ok\n")
 }
 
-/// Answers all methods, so that every prober sees the status.
+/// Responds to all methods, so that all kinds of health checks work.
 async fn readiness(request: &HttpRequest, probes: &Probes) -> HttpResponse {
     let draining = probes.draining.load(Ordering::Relaxed);
     if draining || !probes.schema.is_ready(request).await {

@@ -36,7 +36,7 @@ pub(crate) fn check() -> Result<()> {
     }
 }
 
-/// cargo-deny, kept in cargo's target folder.
+/// Returns the path of cargo-deny, which is stored in cargo's target folder.
 fn cargo_deny() -> Result<PathBuf> {
     let folder = target_dir().join("tools").join(DENY);
     let program = folder.join("cargo-deny");
@@ -73,7 +73,7 @@ fn cargo_deny() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Fails when a crate names a dependency that it does not use.
+/// Fails if a crate has an unused dependency.
 pub(crate) fn check_unused() -> Result<()> {
     let tools = target_dir().join("tools");
     let program = tools.join("bin/cargo-machete");

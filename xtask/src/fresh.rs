@@ -15,7 +15,7 @@ use xtask::tools::{command, output, run, say};
 
 const REPORT: &str = "docs/measurements/fresh-machine.md";
 
-/// Whose versions the report names.
+/// The packages whose versions are in the report.
 const PACKAGES: [&str; 4] = ["mariadb-server-core", "galera-4", "nodejs", "chromium"];
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -44,7 +44,7 @@ impl Release {
 
 /// Runs `./dev up` and `./dev test` on a new machine of each release, and writes the report.
 ///
-/// With steps: only `./dev test` with these, on the machine that a failed run has left, and no report.
+/// With `steps`, runs only these steps of `./dev test` on the machine of a failed run, and writes no report.
 pub(crate) fn test(releases: &[Release], steps: &[String]) -> Result<()> {
     let mut failed = Vec::new();
     for &release in releases {
@@ -58,7 +58,7 @@ pub(crate) fn test(releases: &[Release], steps: &[String]) -> Result<()> {
             machine.delete()?;
         } else {
             say(&format!(
-                "Debian {} failed; to look around: xtask/fresh-machine run {} bash -c '…'",
+                "Debian {} failed; to inspect the machine: xtask/fresh-machine run {} bash -c '…'",
                 release.number(),
                 machine.dir.display()
             ));
@@ -86,7 +86,7 @@ struct Machine {
 
 /// The result of a command on the machine.
 struct Outcome {
-    /// Until it was ready, for a command that is stopped then.
+    /// Time in seconds until the command was ready, or until it ended.
     seconds: f32,
     passed: bool,
     tests: u32,
@@ -136,7 +136,8 @@ impl Machine {
         Ok(self.run(&arguments, false)?.passed)
     }
 
-    /// Runs `./dev` there, shows and keeps what it prints, and stops it once it says that it is ready, if that is asked.
+    /// Runs `./dev` on the machine, and prints and stores its output. With `stop_when_ready`, stops it when it is
+    /// ready.
     fn run(&self, arguments: &[&str], stop_when_ready: bool) -> Result<Outcome> {
         let name = format!("debian-{}-{}", self.release.number(), arguments[0]);
         let log = logs().join(format!("{name}.log"));
@@ -168,7 +169,7 @@ impl Machine {
             println!("{name} | {line}");
             if stop_when_ready && line.starts_with("ready: ") {
                 ready = Some(started.elapsed());
-                // The end of its input stops the command.
+                // Closing its input stops the command.
                 input = None;
             }
             outcome.tests += tests_passed(&line).unwrap_or(0);
@@ -186,7 +187,7 @@ impl Machine {
         Ok(outcome)
     }
 
-    /// Replaces what the report says about this release.
+    /// Replaces the section of this release in the report.
     fn report(&self, up: &Outcome, test: &Outcome) -> Result<()> {
         let section = self.section(up, test)?;
         let file = root().join(REPORT);
@@ -249,14 +250,14 @@ fn word(passed: bool) -> &'static str {
 }
 
 fn text(command: &mut std::process::Command) -> Result<String> {
-    let output = output("a question for a version", command)?;
+    let output = output("querying a version", command)?;
     Ok(String::from_utf8_lossy(&output)
         .trim_start()
         .trim_end_matches('\n')
         .to_owned())
 }
 
-/// A line of the table at the end of `./dev test`: `lints                   332.7 s  ok`.
+/// Parses a line of the table at the end of `./dev test`: `lints 332.7 s ok`.
 fn step(line: &str) -> Option<(String, String, String)> {
     let (rest, result) = line.rsplit_once(" s  ")?;
     let (name, seconds) = rest.rsplit_once(' ')?;
@@ -264,7 +265,7 @@ fn step(line: &str) -> Option<(String, String, String)> {
     is_step.then(|| (name.trim().to_owned(), seconds.to_owned(), result.to_owned()))
 }
 
-/// The report with a new section for a release; the other's stays.
+/// Returns the report with a new section for a release. The other section is kept.
 fn replace_section(report: &str, release: u8, section: &str) -> String {
     const TITLE: &str = "# On a fresh machine\n\n\
         Both commands of the README on a minimal Debian that has rustup and the package managers' configuration and\n\
@@ -303,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_closing_line_of_a_test_run_is_understood() {
+    fn the_last_line_of_a_test_run_is_parsed() {
         let line =
             "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s";
         assert_eq!(tests_passed(line), Some(12));
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_read_from_the_table_alone() {
+    fn only_lines_of_the_table_are_steps() {
         let read = step("unused dependencies     204.3 s  ok").unwrap();
         assert_eq!(read, ("unused dependencies".into(), "204.3".into(), "ok".into()));
         assert_eq!(
@@ -324,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_one_release_keeps_what_the_report_says_about_the_other() {
+    fn a_run_of_one_release_keeps_the_section_of_the_other() {
         let first = replace_section("", 13, "thirteen\n");
         let both = replace_section(&first, 12, "twelve\n");
         assert!(

@@ -1,4 +1,4 @@
-//! The commands behind `./dev`.
+//! The commands of `./dev`.
 
 mod comments;
 mod supergraph;

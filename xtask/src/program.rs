@@ -1,4 +1,4 @@
-//! Builds the programs of this workspace when a command needs them, and runs them.
+//! Builds and runs the programs of this workspace.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
@@ -10,12 +10,12 @@ use xtask::SERVICES;
 use xtask::tools::{cargo, command, run, say};
 use xtask::workspace::target_dir;
 
-/// A program that was built for development.
+/// Returns the path of a development build.
 pub(crate) fn path(name: &str) -> PathBuf {
     target_dir().join("debug").join(name)
 }
 
-/// Builds these programs, in one build, so that cargo compiles side by side what does not depend on each other.
+/// Builds programs in one build, so that cargo compiles them in parallel.
 pub(crate) fn build(names: &[&str]) -> Result<()> {
     if names.is_empty() {
         return Ok(());
@@ -27,7 +27,7 @@ pub(crate) fn build_all() -> Result<()> {
     run("compiling", &mut cargo(&["build", "--bins"]))
 }
 
-/// Builds the services, the router and these programs for speed.
+/// Builds the services, the router and these programs in release mode.
 pub(crate) fn build_release(names: &[&str]) -> Result<()> {
     compile(&[&services(), names].concat(), true)
 }
@@ -53,7 +53,7 @@ pub(crate) fn build_for_watching() -> Result<()> {
     run("bundling", &mut command(&bundle, &["--development"]))
 }
 
-/// The programs that make up the running system.
+/// Returns the programs of the running system.
 pub(crate) fn services() -> Vec<&'static str> {
     [&SERVICES[..], &["router"]].concat()
 }
@@ -75,7 +75,7 @@ pub(crate) fn bundle() -> Result<()> {
     build_and_run("bundle", &[])
 }
 
-/// Builds one of our programs and runs it to its end.
+/// Builds a program and runs it until it ends.
 pub(crate) fn build_and_run(name: &str, arguments: &[&str]) -> Result<()> {
     build(&[name])?;
     let program = path(name);
@@ -87,7 +87,7 @@ pub(crate) fn build_and_exec(name: &str, arguments: &[OsString]) -> Result<()> {
     exec(name, arguments)
 }
 
-/// Becomes one of our programs.
+/// Replaces this process by a program.
 pub(crate) fn exec(name: &str, arguments: &[OsString]) -> Result<()> {
     become_program(&path(name), arguments)
 }

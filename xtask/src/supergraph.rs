@@ -1,4 +1,4 @@
-//! `./dev supergraph`: the subgraphs' own SDL, composed into `supergraph.graphql`.
+//! `./dev supergraph`: composes the SDL of the subgraphs into `supergraph.graphql`.
 
 use std::fs;
 use std::io::Write;
@@ -27,7 +27,7 @@ pub(crate) fn write() -> Result<()> {
 /// Fails if the committed supergraph is not current.
 pub(crate) fn check() -> Result<()> {
     if fs::read_to_string(committed())? != compose()? {
-        bail!("supergraph.graphql is stale: run ./dev supergraph and commit what it writes");
+        bail!("supergraph.graphql is stale: run ./dev supergraph and commit the result");
     }
     Ok(())
 }
@@ -48,7 +48,7 @@ fn compose() -> Result<String> {
             let mut schema = std::process::Command::new(&program);
             schema.arg("schema").current_dir(root());
             let sdl = String::from_utf8(output(&format!("{name} schema"), &mut schema)?)?;
-            // A placeholder: the router's configuration says where each subgraph really is.
+            // A placeholder: the router replaces the URLs by its configuration.
             let url = format!("http://{name}:{}/graphql", port(name));
             Ok(json!({ "name": name, "url": url, "sdl": sdl }))
         })
@@ -69,12 +69,12 @@ fn compose() -> Result<String> {
         .expect("writing to a pipe does not panic")
         .context("the composition did not read its input")?;
     if !answer.status.success() {
-        bail!("the subgraphs do not compose; the lines above say why");
+        bail!("the subgraphs do not compose; see the output above");
     }
     Ok(String::from_utf8(answer.stdout)?)
 }
 
-/// The port that a service listens on by default.
+/// Returns the default port of a service.
 fn port(service: &str) -> u16 {
     match service {
         "profile" => 5000,

@@ -16,7 +16,7 @@ use xtask::workspace::target_dir;
 use crate::fresh::tests_passed;
 use crate::{comments, dependencies, fresh, modules, names, program, supergraph};
 
-/// The steps, what they need, and what they do. `dev` reads this list too.
+/// The steps with their requirements and descriptions. `dev` reads this list too.
 const STEP_LIST: &str = include_str!("../steps.txt");
 
 const BUILD: &str = "build";
@@ -71,7 +71,7 @@ impl Step {
         self.needs.contains(&what)
     }
 
-    /// The programs that its tests start, beside the one under test.
+    /// Returns the other programs that the tests of the step start.
     fn programs(&self) -> Vec<&'static str> {
         let mut programs: Vec<_> = self
             .needs
@@ -84,7 +84,7 @@ impl Step {
         programs
     }
 
-    /// Whether it is the integration test of the crate of its name.
+    /// Whether the step is the integration test of the crate with the same name.
     fn is_integration_test(&self) -> bool {
         let others = [
             BUILD,
@@ -124,7 +124,7 @@ fn steps() -> Vec<Step> {
         .collect()
 }
 
-/// The fast part: nothing but the compiler is needed.
+/// Runs the steps that need only the compiler.
 pub(crate) fn check() -> Result<()> {
     let mut table = Table::default();
     for step in steps().iter().filter(|step| step.needs("check")) {
@@ -144,7 +144,7 @@ pub(crate) fn test(arguments: &Arguments) -> Result<()> {
         return fresh::test(&arguments.fresh, &arguments.names);
     }
     let selected = select(&arguments.names, arguments.long)?;
-    // Deleted at the end with everything that tests, killed ones too, leave in it.
+    // Deleted at the end with all leftovers of tests.
     let temporary = std::env::temp_dir().join(format!("proofsheet-test-{}", std::process::id()));
     DirBuilder::new().mode(0o700).create(&temporary)?;
     clean_up_when_interrupted(temporary.clone())?;
@@ -156,7 +156,7 @@ pub(crate) fn test(arguments: &Arguments) -> Result<()> {
     outcome.and(finished)
 }
 
-/// The steps of these names, in the order of the list; all without names.
+/// Returns the steps with these names, in the order of the list. Without names, all steps.
 fn select(names: &[String], long: bool) -> Result<Vec<Step>> {
     let steps = steps();
     for name in names {
@@ -176,7 +176,7 @@ fn select(names: &[String], long: bool) -> Result<Vec<Step>> {
 }
 
 fn run_steps(table: &mut Table, selected: &[Step], arguments: &Arguments, temporary: &Path) -> Result<()> {
-    // The other steps need the build.
+    // The other steps depend on the build.
     if selected.iter().any(|step| step.name == BUILD) {
         table.run_or_stop(BUILD, build_everything)?;
     } else {
@@ -280,7 +280,7 @@ fn document() -> Result<()> {
     run("cargo doc for the app", doc.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// A MariaDB that lives as long as this does: it stops when its standard input ends.
+/// A MariaDB for the duration of the tests. It stops when its standard input is closed.
 struct Database {
     process: Child,
     url: String,
@@ -299,7 +299,7 @@ impl Database {
         let output = process.stdout.as_mut().expect("the standard output is a pipe");
         BufReader::new(output).read_line(&mut url)?;
         if url.is_empty() {
-            bail!("the test database did not start; the lines above say why");
+            bail!("the test database did not start; see the output above");
         }
         let url = url.trim_end().to_owned();
         Ok(Self { process, url })
@@ -313,7 +313,7 @@ impl Drop for Database {
     }
 }
 
-/// Runs `cargo test`, shows what it says, and fails as well when no test ran at all.
+/// Runs `cargo test`, prints its output, and also fails if no test ran.
 fn cargo_test(selection: &[&str], environment: &[(&str, String)]) -> Result<()> {
     let mut test = cargo(&["test", "--no-fail-fast"]);
     test.args(selection).stdout(Stdio::piped());
@@ -356,17 +356,17 @@ struct Table {
 }
 
 impl Table {
-    /// A step that others do not depend on: the ones after it run even when it fails.
+    /// Runs a step on which others do not depend: later ones run even if it fails.
     fn run(&mut self, name: &str, step: impl FnOnce() -> Result<()>) {
         self.record(name, step);
     }
 
-    /// A step that the ones after it depend on.
+    /// Runs a step on which later ones depend.
     fn run_or_stop(&mut self, name: &str, step: impl FnOnce() -> Result<()>) -> Result<()> {
         if self.record(name, step) {
             Ok(())
         } else {
-            Err(anyhow!("{name} failed; the steps after it were not run"))
+            Err(anyhow!("{name} failed; later steps were not run"))
         }
     }
 
@@ -385,7 +385,7 @@ impl Table {
         passed
     }
 
-    /// Prints the table; fails when a step failed.
+    /// Prints the table, and fails if a step failed.
     fn finish(&self) -> Result<()> {
         println!();
         for (name, took, result) in &self.results {

@@ -6,20 +6,20 @@ use anyhow::{Context, Result, bail};
 
 use crate::workspace::root;
 
-/// A command in the root of the repository.
+/// Returns a command that runs in the root of the repository.
 pub fn command(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(root());
     command
 }
 
-/// cargo, of the pinned toolchain. Never with `-p` for what runs on this machine: a build of the whole
-/// workspace has one set of features, and everything compiles once.
+/// Returns a cargo command of the pinned toolchain. Do not use `-p` for native programs: only builds of the whole
+/// workspace have the same features, so that dependencies are compiled once.
 pub fn cargo(arguments: &[&str]) -> Command {
     command("cargo", arguments)
 }
 
-/// A program of the pinned npm tools.
+/// Returns a program of the pinned npm tools.
 pub fn npm_tool(name: &str) -> Result<Command> {
     let file = root().join("xtask/node_modules/.bin").join(name);
     if !file.exists() {
@@ -33,25 +33,25 @@ pub fn npm_tool(name: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Runs a command whose output the person at the terminal sees.
+/// Runs a command and shows its output.
 pub fn run(what: &str, command: &mut Command) -> Result<()> {
     let status = command
         .status()
         .with_context(|| format!("could not start: {what}"))?;
     if !status.success() {
-        bail!("{what} failed ({status}); the lines above say why");
+        bail!("{what} failed ({status}); see the output above");
     }
     Ok(())
 }
 
-/// Runs a command for what it prints; its errors are shown.
+/// Runs a command and returns its output. Its errors are shown.
 pub fn output(what: &str, command: &mut Command) -> Result<Vec<u8>> {
     let output = command
         .stderr(std::process::Stdio::inherit())
         .output()
         .with_context(|| format!("could not start: {what}"))?;
     if !output.status.success() {
-        bail!("{what} failed ({}); the lines above say why", output.status);
+        bail!("{what} failed ({}); see the output above", output.status);
     }
     Ok(output.stdout)
 }

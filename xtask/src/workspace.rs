@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// The root of the checkout that we were started in.
+/// Returns the root of the checkout in which this program was started.
 ///
-/// Not the one that this program was compiled in: two checkouts may share a target folder, and cargo
-/// takes a program that either of them built for the other's.
+/// This may differ from the checkout in which it was compiled, because checkouts can share a target folder.
 pub fn root() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
@@ -22,7 +21,7 @@ pub fn root() -> &'static Path {
     })
 }
 
-/// Cargo's target folder.
+/// Returns cargo's target folder.
 pub fn target_dir() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(dir) => root().join(dir),
@@ -30,9 +29,9 @@ pub fn target_dir() -> PathBuf {
     }
 }
 
-/// The folder that the running program's siblings were built into: `target/debug`, say.
+/// Returns the folder of the built programs, such as `target/debug`.
 ///
-/// A test runs from the folder `deps` in it.
+/// Tests run from its subfolder `deps`.
 pub fn binaries() -> PathBuf {
     let program = std::env::current_exe().expect("a running program has a path");
     let folder = program.parent().expect("a program lies in a folder");
@@ -42,22 +41,22 @@ pub fn binaries() -> PathBuf {
     }
 }
 
-/// The folder that `./dev bundle` writes the app into, ready to be served.
+/// Returns the folder of the app's bundle, which `./dev bundle` writes.
 pub fn app_bundle() -> PathBuf {
     target_dir().join("app")
 }
 
-/// Where `./dev db` writes the URL of the database that it keeps running. The testkit looks for it here.
+/// Returns the file with the URL of the database that `./dev db` runs. The testkit reads it.
 pub fn test_database_url() -> PathBuf {
     target_dir().join("test-database-url")
 }
 
-/// The same during development of the app: built fast, and large.
+/// Returns the folder of the development bundle, which is larger and quicker to build.
 pub fn development_bundle() -> PathBuf {
     target_dir().join("app-development")
 }
 
-/// The folder that the playground is bundled into.
+/// Returns the folder of the playground's bundle.
 pub fn playground_bundle() -> PathBuf {
     root().join("router/playground/dist")
 }

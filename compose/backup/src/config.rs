@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::packing::Key;
 
-/// Where backups are kept.
+/// The backup store.
 #[derive(Debug, Clone, clap::Args)]
 pub struct VaultConfig {
     /// `file:///folder` or `s3://bucket/prefix`. Must not be on the machine that is backed up.
@@ -26,13 +26,13 @@ pub struct VaultConfig {
     /// The access key id at the S3 service.
     #[arg(long, env = "BACKUP_S3_ACCESS_KEY_ID", hide_env_values = true)]
     pub backup_s3_access_key_id: Option<Secret>,
-    /// A file that holds the access key id.
+    /// A file with the access key id.
     #[arg(long, env = "BACKUP_S3_ACCESS_KEY_ID_FILE")]
     pub backup_s3_access_key_id_file: Option<PathBuf>,
     /// The secret access key. Prefer the file.
     #[arg(long, env = "BACKUP_S3_SECRET_ACCESS_KEY", hide_env_values = true)]
     pub backup_s3_secret_access_key: Option<Secret>,
-    /// A file that holds the secret.
+    /// A file with the secret access key.
     #[arg(long, env = "BACKUP_S3_SECRET_ACCESS_KEY_FILE")]
     pub backup_s3_secret_access_key_file: Option<PathBuf>,
     /// The encryption key of backups; without it they are not encrypted. Prefer the file.
@@ -44,7 +44,7 @@ pub struct VaultConfig {
 }
 
 impl VaultConfig {
-    /// The location of the backup store.
+    /// Returns the location of the backup store.
     pub fn place(&self) -> Place<'_> {
         Place {
             name: "BACKUP_STORE",
@@ -64,7 +64,7 @@ impl VaultConfig {
         }
     }
 
-    /// The key, if there is one.
+    /// Reads the key, if one is configured.
     pub fn key(&self) -> Result<Option<Key>, ConfigError> {
         const NAME: &str = "BACKUP_KEY";
         let (value, file) = (self.backup_key.as_ref(), self.backup_key_file.as_ref());
@@ -90,17 +90,17 @@ pub struct SourceConfig {
     /// The port of the agents.
     #[arg(long, env = "DATABASE_AGENT_PORT", default_value_t = AGENT_PORT)]
     pub agent_port: u16,
-    /// The name of the cluster, as its agents have it.
+    /// The name of the cluster, as configured for the agents.
     #[arg(long, env = "DATABASE_CLUSTER", default_value = "proofsheet")]
     pub cluster: String,
     #[command(flatten)]
     pub secret: ClusterSecret,
 }
 
-/// When backups are made, and for how long they are kept.
+/// The schedule and the retention of backups.
 #[derive(Debug, Clone, clap::Args)]
 pub struct RunConfig {
-    /// When the full backup is made, in the site's time zone.
+    /// Time of day of the full backup, in the site's time zone.
     #[arg(long, env = "BACKUP_AT", default_value = "03:30", value_parser = time_of_day)]
     pub at: NaiveTime,
     /// The site's time zone, by its name in the IANA database.
@@ -109,7 +109,7 @@ pub struct RunConfig {
     /// Seconds between two fetches of new logs and files: the worst-case data loss.
     #[arg(long, env = "BACKUP_EVERY", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=60))]
     pub every: u64,
-    /// Number of days for which any moment can be restored. Older backups are deleted.
+    /// Number of days for which any point in time can be restored. Older backups are deleted.
     #[arg(long, env = "BACKUP_KEEP_DAYS", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..))]
     pub keep_days: u32,
     /// The address of `/health` and `/metrics`.

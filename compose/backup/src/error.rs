@@ -13,11 +13,11 @@ use database_agent::mariadb::ServerError;
 /// Why a backup or a restore failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The flags cannot work.
+    /// The configuration is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The backup store failed.
-    #[error("{}", about_store(.0))]
+    #[error("{}", store_message(.0))]
     Store(object_store::Error),
     /// The files of photos cannot be read, or written back.
     #[error("the store of photos: {0}")]
@@ -31,7 +31,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// No node can be copied.
-    #[error("no database node is in step with its cluster: asked {0}")]
+    #[error("no database node is in sync with its cluster: asked {0}")]
     NoNode(String),
     /// A node cannot be copied.
     #[error(transparent)]
@@ -42,15 +42,15 @@ pub enum Error {
          that transaction and the new backup cannot be restored"
     )]
     LogsGone(u64),
-    /// Another key, or none.
+    /// The object was encrypted with another key.
     #[error(
         "{0} was encrypted with another key than BACKUP_KEY_FILE holds: give the key that was configured when the backup was made"
     )]
     WrongKey(String),
-    /// It is encrypted.
+    /// The object is encrypted, and no key is configured.
     #[error("{0} is encrypted: set BACKUP_KEY_FILE to a file with the key")]
     KeyMissing(String),
-    /// The bytes are not those that were written.
+    /// The object does not have the expected format or checksum.
     #[error("{0} is damaged: {1}")]
     Damaged(String, &'static str),
     /// There is nothing to restore.
@@ -61,11 +61,11 @@ pub enum Error {
         "the logs between transactions {after} and {before} are missing. What came before them can be restored: --to {until} or earlier"
     )]
     Gap {
-        /// The last that is there.
+        /// The last transaction before the gap.
         after: u64,
-        /// The next that is there.
+        /// The first transaction after the gap.
         before: u64,
-        /// A moment before the gap.
+        /// The latest time before the gap that can be restored.
         until: DateTime<Utc>,
     },
     /// The target folder is not empty.
@@ -77,14 +77,14 @@ pub enum Error {
     #[error(transparent)]
     Server(#[from] ServerError),
     /// One of MariaDB's programs failed.
-    #[error("{program} failed ({status}); it said at the end:\n{said}")]
+    #[error("{program} failed ({status}). The end of its output:\n{output}")]
     Program {
         /// The program.
         program: &'static str,
         /// Its exit status.
         status: String,
-        /// Its last lines.
-        said: String,
+        /// The last lines of its output.
+        output: String,
     },
     /// The agent's record cannot be written.
     #[error(transparent)]
@@ -95,19 +95,19 @@ pub enum Error {
 }
 
 impl Error {
-    /// Wraps what the disk says about `path`.
+    /// Returns a function that adds `path` to an error of the file system.
     pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         |source| Self::Io { path, source }
     }
 
     /// Whether the backup store is full.
-    pub fn is_of_full_store(&self) -> bool {
+    pub fn is_store_full(&self) -> bool {
         matches!(self, Self::Store(error) if is_full(error))
     }
 }
 
-fn about_store(error: &object_store::Error) -> String {
+fn store_message(error: &object_store::Error) -> String {
     if is_full(error) {
         "the backup store is full: make room there, or keep fewer days (BACKUP_KEEP_DAYS); the backups that it has are \
          untouched"
@@ -122,7 +122,7 @@ fn is_full(error: &object_store::Error) -> bool {
     let error: &(dyn StdError + 'static) = error;
     let mut causes = std::iter::successors(Some(error), |error| (*error).source());
     causes.any(|cause| {
-        let said = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-        matches!(said, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+        let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        matches!(kind, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
     })
 }

@@ -87,7 +87,7 @@ async fn copy(
         .copy(node.address, node.boot)
         .await
         .map_err(BackupError::Peer)?;
-    let mut writing = vault.writing(&format!("{FULL}/{name}/database.mbstream.zst"), true)?;
+    let mut writing = vault.create_packed(&format!("{FULL}/{name}/database.mbstream.zst"), true)?;
     loop {
         let written = match copy.next().await {
             Ok(Some(bytes)) => writing.write(&bytes).await,

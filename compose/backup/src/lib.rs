@@ -4,11 +4,11 @@
 //!
 //! ```text
 //! full/<time>/database.mbstream.zst  one node, copied while it ran
-//! full/<time>/media.jsonl.zst        which files there were, with their hashes
+//! full/<time>/media.jsonl.zst        all files of photos, with their hashes
 //! full/<time>/manifest.json          written last: without it there is no backup
-//! logs/<cluster>/<…>.log             pieces of binary logs, in the order in which they came
-//! media/<path>                       the files of photos; they never change, so each is here once
-//! media-changes/<time>.jsonl.zst     which files came when, and which were removed
+//! logs/<cluster>/<…>.log             pieces of binary logs, in order
+//! media/<path>                       the files of photos; they never change, so each is stored once
+//! media-changes/<time>.jsonl.zst     added and removed files
 //! ```
 //!
 //! With a key, everything but the manifests is encrypted, and its name ends in `.sealed`.

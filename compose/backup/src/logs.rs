@@ -27,13 +27,13 @@ const MAX_TRANSACTION_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 pub struct LogRange {
     /// The volume.
     pub node: NodeId,
-    /// The log's name there.
+    /// The name of the log on that volume.
     pub name: String,
-    /// When it was begun, in seconds since 1970.
+    /// When the log was created, in seconds since 1970.
     pub created: u32,
-    /// Its first byte.
+    /// Offset of the first byte.
     pub from: u64,
-    /// After its last byte.
+    /// Offset after the last byte.
     pub to: u64,
 }
 
@@ -42,7 +42,7 @@ impl LogRange {
         self.node == node && self.name == log.name && self.created == log.created
     }
 
-    /// Whether this part goes on where `before` ended, or earlier.
+    /// Whether this range of the same log begins at the end of `before` or earlier.
     pub fn continues(&self, before: &Self) -> bool {
         let same = (self.node, &self.name, self.created) == (before.node, &before.name, before.created);
         same && (before.from..=before.to).contains(&self.from)
@@ -61,15 +61,15 @@ struct PieceHeader {
 /// A piece in the store, parsed from its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShippedPiece {
-    /// Where it is.
+    /// The path in the store.
     pub path: Path,
-    /// When it was written. All its transactions are older.
+    /// When the piece was written. All its transactions are older.
     pub at: DateTime<Utc>,
-    /// Its first transaction.
+    /// The first transaction.
     pub first: u64,
-    /// Its last transaction.
+    /// The last transaction.
     pub last: u64,
-    /// How large it is there.
+    /// Size in the store in bytes.
     pub size: u64,
 }
 
@@ -92,7 +92,7 @@ impl ShippedPiece {
         })
     }
 
-    /// Everything of one cluster, in the order in which it was shipped.
+    /// Lists all pieces of one cluster, in the order in which they were shipped.
     pub async fn all(vault: &Vault, cluster: Uuid) -> Result<Vec<Self>, Error> {
         let objects = vault.list(&format!("{LOGS}/{cluster}")).await?;
         Ok(objects
@@ -101,7 +101,7 @@ impl ShippedPiece {
             .collect())
     }
 
-    /// The content of the piece, and the log that it is from.
+    /// Reads the piece, and returns its range and its content.
     pub async fn read(&self, vault: &Vault) -> Result<(LogRange, Vec<u8>), Error> {
         let path = self.path.as_ref();
         let damaged = |why| Error::Damaged(path.to_owned(), why);
@@ -112,23 +112,23 @@ impl ShippedPiece {
             .map_err(|_| damaged("its first line is not the JSON of this version"))?;
         let bytes = contents[line + 1..].to_vec();
         if Fingerprint::of(&bytes) != head.fingerprint {
-            return Err(damaged("its hash is not that of what was written"));
+            return Err(damaged("its hash is wrong"));
         }
         Ok((head.origin, bytes))
     }
 
-    /// Whether it can be read without the key.
+    /// Whether the piece is encrypted.
     pub fn is_encrypted(&self) -> bool {
         is_encrypted(self.path.as_ref())
     }
 }
 
-/// Ships logs, and keeps the position.
+/// Ships logs, and stores the position.
 #[derive(Debug)]
 pub struct Shipper {
     vault: Vault,
     cluster: Uuid,
-    /// The last transaction that is in the vault.
+    /// The last shipped transaction.
     last: u64,
     /// The range of the last piece.
     at: Option<LogRange>,
@@ -136,11 +136,11 @@ pub struct Shipper {
     named: DateTime<Utc>,
 }
 
-/// BinlogInfo data that was fetched and is not written yet.
+/// Log data that was fetched and is not written yet.
 #[derive(Debug)]
 pub struct FetchedLogs {
     pieces: Vec<(LogRange, u64, u64, Vec<u8>)>,
-    /// Whether there is more, which the next round fetches.
+    /// Whether more data is available for the next round.
     pub more: bool,
 }
 
@@ -172,12 +172,12 @@ impl Shipper {
         Ok(new)
     }
 
-    /// The cluster whose logs it ships.
+    /// Returns the cluster whose logs are shipped.
     pub fn cluster(&self) -> Uuid {
         self.cluster
     }
 
-    /// Fetches what is new, from the node that it had the last piece of, or else from another one.
+    /// Fetches new logs, from the node of the last piece if possible.
     pub async fn fetch(&mut self, source: &Source) -> Result<FetchedLogs, Error> {
         let mut nodes = source.nodes().await?;
         let before = self.at.as_ref().map(|at| at.node);
@@ -203,7 +203,7 @@ impl Shipper {
             let index = logs.iter().position(|log| at.is_of(node.id, log))?;
             Some((index, at.to))
         });
-        // The logs of another node overlap with what is there; the last one that begins early enough.
+        // The logs of another node overlap with the shipped ones: continue with the last one that begins early enough.
         let (index, mut from) = known
             .or_else(|| Some((logs.iter().rposition(|log| log.after <= self.last)?, 0)))
             .ok_or(Error::LogsGone(self.last))?;
@@ -240,7 +240,7 @@ impl Shipper {
         Ok(fetched)
     }
 
-    /// Writes what was fetched. Returns how many transactions that were.
+    /// Writes the fetched logs to the store. Returns the number of transactions.
     pub async fn write(&mut self, fetched: FetchedLogs) -> Result<u64, Error> {
         let before = self.last;
         for (origin, first, last, bytes) in fetched.pieces {
@@ -267,7 +267,7 @@ impl Shipper {
     }
 }
 
-/// The bytes of `log` from `from` on, about [`MAX_RANGE_BYTES`] of them, ending where a transaction does.
+/// Reads `log` at `from`, about [`MAX_RANGE_BYTES`], up to the end of a transaction.
 async fn whole_transactions(
     source: &Source,
     node: &SourceNode,
@@ -305,7 +305,7 @@ async fn whole_transactions(
     }
 }
 
-/// The first and the last transaction in a part of a log that begins at `from`.
+/// Returns the first and the last transaction in a range that begins at `from`.
 fn numbers(bytes: &[u8], from: u64) -> Option<(u64, u64)> {
     let mark = if from == 0 { MAGIC_LENGTH } else { 0 };
     let mut numbers = binlog::events(bytes.get(mark..)?).filter_map(|event| event.transaction());
@@ -318,7 +318,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_of_a_piece_tells_what_it_holds() {
+    fn the_name_of_a_piece_is_parsed() {
         let path = Path::from("logs/x/20261122T200300.125Z_17-42.log.sealed");
         let shipped = ShippedPiece::parse(&path, 9).unwrap();
         assert_eq!((shipped.first, shipped.last, shipped.size), (17, 42, 9));

@@ -1,4 +1,4 @@
-//! The backup program with its subcommands.
+//! The command line of the backup program.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,11 +29,11 @@ use tokio_util::sync::CancellationToken;
 enum Task {
     /// Run the backup service until SIGTERM: a full backup per day, new logs and files every few seconds.
     Run(Box<Run>),
-    /// Make one full backup now.
+    /// Make a full backup now.
     Now(Box<Site>),
     /// List the backups.
     List(Box<Offline>),
-    /// Read all backups and compare their hashes.
+    /// Verify all backups: read them and compare their hashes.
     Verify(Box<Offline>),
     /// Restore a point in time into an empty database volume, and restore photo files.
     Restore(Box<Restore>),
@@ -79,10 +79,10 @@ struct Restore {
     /// `latest`, or a time such as 2026-11-22T20:15:00Z, with a precision of a second.
     #[arg(long)]
     to: RestoreTarget,
-    /// The volume of the database node. It must be empty.
+    /// Folder of the volume to restore into. It must be empty.
     #[arg(long)]
     into: PathBuf,
-    /// The slot of the node that gets the volume.
+    /// Slot of the database node that will use the volume.
     #[arg(long, default_value_t = 1)]
     slot: u32,
     #[command(flatten)]
@@ -95,15 +95,15 @@ struct Restore {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let done = match Task::parse() {
+    let result = match Task::parse() {
         Task::Run(run) => run_service(*run).await,
-        Task::Now(site) => make_one(*site).await,
+        Task::Now(site) => back_up_now(*site).await,
         Task::List(offline) => list(*offline).await,
         Task::Verify(offline) => verify_all(*offline).await,
         Task::Restore(settings) => run_restore(*settings).await,
         Task::Healthcheck { listen } => server::healthcheck(listen).await.map_err(Into::into),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("backup: {error:#}");
@@ -119,7 +119,7 @@ async fn run_service(Run { site, schedule }: Run) -> anyhow::Result<()> {
     Ok(service::run(&site.vault, &site.source, &site.media, schedule, stop).await?)
 }
 
-async fn make_one(site: Site) -> anyhow::Result<()> {
+async fn back_up_now(site: Site) -> anyhow::Result<()> {
     telemetry::init(site.log.log_format, "backup");
     let began = Instant::now();
     let vault = Vault::open(&site.vault)?;

@@ -18,13 +18,13 @@ use crate::vault::{Item, Vault, is_encrypted};
 
 /// The folder of the files.
 pub const MEDIA: &str = "media";
-/// The folder of the lists of what came and went since a full backup.
+/// The folder of the lists of files that were added or removed since a full backup.
 pub const CHANGES: &str = "media-changes";
-/// Up to this many files may be removed at once; more only if they are less than half of all.
+/// Up to this number of files, removals are always recorded; above it only if they are less than half of all files.
 const MIN_MASS_REMOVAL: usize = 100;
 /// How long a file must be missing before its removal is recorded.
 const REMOVAL_DELAY: Duration = Duration::from_secs(60);
-/// How many files are copied at once.
+/// Maximum number of concurrent copies.
 const MAX_CONCURRENT_COPIES: usize = 4;
 
 /// A file in the vault.
@@ -50,31 +50,28 @@ impl BackedUpFile {
         format!("{MEDIA}/{}{suffix}", self.path)
     }
 
-    /// Reads it, and compares its hash.
+    /// Reads the file and verifies its hash.
     pub async fn read(&self, vault: &Vault) -> Result<Vec<u8>, Error> {
         let contents = vault.unpack(&self.in_vault(), false).await?;
         if Fingerprint::of(&contents) != self.fingerprint {
-            return Err(Error::Damaged(
-                self.in_vault(),
-                "its hash is not that of what was written",
-            ));
+            return Err(Error::Damaged(self.in_vault(), "its hash is wrong"));
         }
         Ok(contents)
     }
 }
 
-/// Copies photo files, and keeps a list of them.
+/// Copies photo files, and lists them.
 #[derive(Debug)]
 pub struct Media {
     store: Store,
     vault: Vault,
     known: BTreeMap<String, BackedUpFile>,
-    /// Files that the photo service has removed, and when that was noticed.
+    /// Files that the photo service has removed, and when this was detected.
     gone: BTreeMap<String, Instant>,
 }
 
 impl Media {
-    /// Reads from the vault what was copied before.
+    /// Opens the store of photos, and reads the lists of copied files from the vault.
     pub async fn open(config: &StoreConfig, vault: &Vault) -> Result<Self, Error> {
         let store = Store::open(config.place(), RetryConfig::default())?;
         let mut media = Self {
@@ -87,7 +84,7 @@ impl Media {
         Ok(media)
     }
 
-    /// Reads what the vault lists: all full backups, and what has changed since the newest one.
+    /// Reads the lists of all full backups, and the changes since the newest one.
     async fn load_lists(&mut self) -> Result<(), Error> {
         let manifests = Manifest::all(&self.vault).await?;
         for manifest in &manifests {
@@ -120,7 +117,7 @@ impl Media {
         Ok(())
     }
 
-    /// Copies what is new, and lists it. Returns how many files that were.
+    /// Copies and lists new files. Returns their number.
     pub async fn copy_new(&mut self, now: DateTime<Utc>) -> Result<usize, Error> {
         let there = self.listing().await?;
         self.find_removed(&there);
@@ -197,7 +194,7 @@ impl Media {
         let Some(first) = files.first() else {
             return Ok(());
         };
-        // Lists of the same moment have different names.
+        // Lists of the same time have different names.
         let (time, hash) = (now.format("%Y%m%dT%H%M%S%.6fZ"), &first.fingerprint.sha256[..8]);
         let name = format!("{CHANGES}/{time}-{hash}.jsonl.zst");
         write_list(&self.vault, &name, files.iter()).await?;
@@ -206,7 +203,7 @@ impl Media {
         Ok(())
     }
 
-    /// Everything that the photo service has.
+    /// Lists all files of the photo service.
     async fn listing(&self) -> Result<Vec<ObjectMeta>, Error> {
         self.store
             .objects
@@ -216,13 +213,13 @@ impl Media {
             .map_err(Error::Media)
     }
 
-    /// The photo service's current files that are in the vault.
+    /// Returns the current files of the photo service that are in the vault.
     pub fn present(&self) -> Vec<String> {
         let present = self.known.values().filter(|file| !file.removed);
         present.map(|file| file.path.clone()).collect()
     }
 
-    /// Lists, for a full backup, what was `present` before it began and what is now.
+    /// Writes the list of a full backup: the files that were `present` before it started, and those that exist now.
     pub async fn write_full_list(&self, path: &str, present: Vec<String>) -> Result<(Item, u64, u64), Error> {
         let mut paths: BTreeSet<_> = present.into_iter().collect();
         paths.extend(self.present());
@@ -297,9 +294,9 @@ pub fn changed_at(location: &Path) -> Option<DateTime<Utc>> {
     time_of(&format!("{seconds}Z"))
 }
 
-/// Every file that a restore of `base` to a moment needs: the files in its list, and later ones. Files from after the
-/// moment are included, because a file is copied a little later than it was written; the photo service removes files
-/// without a row.
+/// Returns all files that a restore of `base` to a point in time needs: the files in its list, and later ones. Files
+/// from after that time are included, because files are copied later than they are written; the photo service removes
+/// files without a row.
 pub async fn needed(
     vault: &Vault,
     base: &Manifest,
@@ -362,7 +359,7 @@ pub async fn restore(
         .await
 }
 
-/// The path at the photo service of a file in the vault.
+/// Returns the path at the photo service of a file in the vault.
 pub fn path_of(in_vault: &Path) -> Option<String> {
     let path = in_vault.as_ref().strip_prefix("media/")?;
     Some(if is_encrypted(path) {

@@ -1,8 +1,8 @@
 //! The storage format: compressed (zstd), and encrypted if there is a key.
 //!
 //! Encryption is the STREAM construction (Hoang, Reyhanitabar, Rogaway, Vizár: <https://eprint.iacr.org/2015/189>) over
-//! XChaCha20-Poly1305: a line that says so, 19 random bytes, then segments of 64 KiB, each with a tag of 16 bytes.
-//! Changed, reordered or missing segments are detected.
+//! XChaCha20-Poly1305: a header line, 19 random bytes, then segments of 64 KiB, each with a tag of 16 bytes. Changed,
+//! reordered or missing segments are detected.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -40,7 +40,7 @@ impl std::fmt::Debug for Key {
     }
 }
 
-/// How something was packed.
+/// How an object is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Packing {
     /// Compressed with zstd.
@@ -53,14 +53,14 @@ pub struct Packing {
 /// A size and a hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
-    /// How many bytes.
+    /// Number of bytes.
     pub bytes: u64,
-    /// Their SHA-256, in hexadecimal digits.
+    /// SHA-256 in hexadecimal digits.
     pub sha256: String,
 }
 
 impl Fingerprint {
-    /// The fingerprint of `bytes`.
+    /// Returns the fingerprint of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         let mut hasher = FingerprintHasher::default();
         hasher.update(bytes);
@@ -98,14 +98,14 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Packs what is pushed into it.
+/// Packs a stream of bytes.
 pub struct Packer {
     zstd: Option<zstd::stream::write::Encoder<'static, Vec<u8>>>,
     encryptor: Option<Encryptor>,
 }
 
 impl Packer {
-    /// Nothing packed yet.
+    /// Creates a packer.
     pub fn new(compress: bool, key: Option<&Key>) -> io::Result<Self> {
         let zstd = if compress {
             Some(zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?)
@@ -146,7 +146,7 @@ impl Packer {
     }
 }
 
-/// Why something cannot be unpacked.
+/// Why an object cannot be unpacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unreadable {
     /// The first segment cannot be decrypted.
@@ -155,14 +155,14 @@ pub enum Unreadable {
     Damaged(&'static str),
 }
 
-/// Unpacks what is pushed into it.
+/// Unpacks a stream of bytes.
 pub struct Unpacker {
     decryptor: Option<Decryptor>,
     zstd: Option<zstd::stream::write::Decoder<'static, Vec<u8>>>,
 }
 
 impl Unpacker {
-    /// Nothing unpacked yet. `key` opens what is sealed.
+    /// Creates an unpacker. `key` decrypts the data.
     pub fn new(compressed: bool, key: Option<&Key>) -> io::Result<Self> {
         let zstd = if compressed {
             Some(zstd::stream::write::Decoder::new(Vec::new())?)
@@ -184,7 +184,7 @@ impl Unpacker {
         self.decompress(opened)
     }
 
-    /// Gives the rest.
+    /// Returns the remaining output.
     pub fn finish(mut self) -> Result<Vec<u8>, Unreadable> {
         let rest = match self.decryptor.take() {
             Some(decryptor) => decryptor.finish()?,
@@ -293,7 +293,9 @@ impl Decryptor {
         }
         let known = self.waiting.len().min(FILE_HEADER.len());
         if self.waiting[..known] != FILE_HEADER[..known] {
-            return Err(Unreadable::Damaged("it does not begin like something encrypted"));
+            return Err(Unreadable::Damaged(
+                "its header is not that of an encrypted object",
+            ));
         }
         let nonce = self.waiting[known..].first_chunk::<NONCE_BYTES>();
         if let Some(nonce) = nonce {
@@ -304,9 +306,7 @@ impl Decryptor {
     }
 
     fn finish(self) -> Result<Vec<u8>, Unreadable> {
-        let stream = self
-            .stream
-            .ok_or(Unreadable::Damaged("it ends before it begins"))?;
+        let stream = self.stream.ok_or(Unreadable::Damaged("it is incomplete"))?;
         stream
             .decrypt_last(&*self.waiting)
             .map_err(|_| unreadable(self.begun))
@@ -316,7 +316,7 @@ impl Decryptor {
 /// If one segment could be decrypted, the key is correct.
 fn unreadable(begun: bool) -> Unreadable {
     if begun {
-        Unreadable::Damaged("a part of it was changed, or is missing")
+        Unreadable::Damaged("a part was changed or is missing")
     } else {
         Unreadable::WrongKey
     }
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_packed_comes_out_again() {
+    fn packed_data_is_unpacked() {
         for length in [
             0,
             1,
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn another_key_and_a_change_are_told_apart() {
+    fn a_wrong_key_and_damage_are_distinguished() {
         let sealed = Packing {
             compressed: false,
             encrypted: true,

@@ -1,4 +1,4 @@
-//! Deletes data that is not needed to restore any moment of the retention period.
+//! Deletes data that is not needed to restore a point in time within the retention period.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -25,7 +25,7 @@ pub async fn prune(vault: &Vault, now: DateTime<Utc>, keep: TimeDelta) -> Result
         vault.remove_folder(&format!("{FULL}/{}", manifest.name)).await?;
     }
     remove_unfinished(vault, now).await?;
-    // Without a backup nothing is known to be unneeded.
+    // Without a backup, it is unknown what is needed.
     let Some(oldest) = kept.first() else {
         return Ok(Vec::new());
     };
@@ -33,8 +33,8 @@ pub async fn prune(vault: &Vault, now: DateTime<Utc>, keep: TimeDelta) -> Result
     remove_media(vault, &kept, oldest.began_at(), now).await
 }
 
-/// Splits backups into kept and expired ones. The newest one before `since` is kept, because later moments are restored
-/// from it.
+/// Splits backups into kept and expired ones. The newest one before `since` is kept, because later points in time are
+/// restored from it.
 fn split(manifests: Vec<Manifest>, since: DateTime<Utc>) -> (Vec<Manifest>, Vec<Manifest>) {
     let base = manifests
         .iter()
@@ -64,12 +64,12 @@ async fn remove_logs(vault: &Vault, kept: &[Manifest]) -> Result<(), Error> {
     for folder in vault.folders(LOGS).await? {
         let Ok(cluster) = folder.parse() else { continue };
         let Some(copied) = needed.get(&cluster) else {
-            // A cluster whose first full backup is not there yet has no logs yet either.
+            // Logs are shipped only after the first full backup of a cluster.
             vault.remove_folder(&format!("{LOGS}/{folder}")).await?;
             continue;
         };
         let shipped = ShippedPiece::all(vault, cluster).await?;
-        // The beginning of a log is needed with its end.
+        // A log is needed from its beginning.
         let first = shipped.iter().position(|piece| piece.last > *copied).unwrap_or(0);
         let first = beginning_of_log(vault, &shipped, first).await?;
         for piece in &shipped[..first] {
@@ -79,7 +79,7 @@ async fn remove_logs(vault: &Vault, kept: &[Manifest]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Where in `shipped` the log begins that the piece at `index` is of.
+/// Returns the index of the piece with which the log of the piece at `index` begins.
 async fn beginning_of_log(vault: &Vault, shipped: &[ShippedPiece], index: usize) -> Result<usize, Error> {
     for at in (0..=index).rev() {
         let Some(piece) = shipped.get(at) else {
@@ -172,10 +172,10 @@ mod tests {
     }
 
     #[test]
-    fn any_moment_that_is_kept_has_a_backup_before_it() {
+    fn every_time_in_the_retention_period_can_be_restored() {
         assert_eq!(kept_of(&[1, 2, 3, 4], "2026-11-02T12:00:00Z"), [2, 3, 4]);
         assert_eq!(kept_of(&[3, 4], "2026-11-02T12:00:00Z"), [3, 4]);
-        // The last one is kept, however old it is.
+        // The newest backup is kept, regardless of its age.
         assert_eq!(kept_of(&[1], "2026-11-30T12:00:00Z"), [1]);
         assert_eq!(kept_of(&[], "2026-11-30T12:00:00Z"), Vec::<u32>::new());
     }

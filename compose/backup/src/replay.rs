@@ -29,12 +29,12 @@ impl FromStr for RestoreTarget {
         }
         DateTime::parse_from_rfc3339(text)
             .map(|time| Self::At(time.with_timezone(&Utc)))
-            .map_err(|_| "expected latest, or a moment like 2026-11-22T20:15:00Z".to_owned())
+            .map_err(|_| "expected latest, or a time such as 2026-11-22T20:15:00Z".to_owned())
     }
 }
 
 impl RestoreTarget {
-    /// Whether transactions of that second are included.
+    /// Whether a transaction at `seconds` since the epoch is included.
     fn includes(self, seconds: u32) -> bool {
         match self {
             Self::Latest => true,
@@ -42,7 +42,7 @@ impl RestoreTarget {
         }
     }
 
-    /// The newest backup that was finished by then.
+    /// Returns the newest backup that was finished by then.
     pub fn base(self, manifests: Vec<Manifest>) -> Result<Manifest, Error> {
         let base = manifests.into_iter().rfind(|manifest| match self {
             Self::Latest => true,
@@ -60,19 +60,19 @@ impl RestoreTarget {
 /// The result of planning a replay.
 #[derive(Clone, Debug)]
 pub struct Replay {
-    /// Binary logs, in their request.
+    /// The binary logs, in order.
     pub files: Vec<PathBuf>,
-    /// The last transaction.
+    /// The number of the last transaction.
     pub reached: u64,
-    /// When it was written; nothing came after the full backup if there is none.
+    /// When that transaction was written. `None` if there is none after the full backup.
     pub written_at: Option<DateTime<Utc>>,
-    /// When the last piece was shipped that was read.
+    /// When the last piece was shipped.
     pub shipped_at: DateTime<Utc>,
-    /// Whether the moment lies behind the end of the logs.
+    /// Whether all shipped transactions are included, because the requested time is after the last one.
     pub all: bool,
 }
 
-/// Assembles the transactions after `base`, and writes them into `folder`, if given.
+/// Assembles the transactions after `base`, and writes them into `folder` if it is given.
 pub async fn assemble(
     vault: &Vault,
     base: &Manifest,
@@ -94,7 +94,7 @@ pub async fn assemble(
     };
     for piece in &shipped[first_needed(vault, &shipped, base.transaction).await?..] {
         let (origin, bytes) = piece.read(vault).await?;
-        if !assembly.goes_on(&origin) {
+        if !assembly.continues(&origin) {
             assembly.end_segment(piece)?;
             if !assembly.replay.all {
                 return Ok(assembly.replay);
@@ -108,7 +108,7 @@ pub async fn assemble(
     Ok(assembly.replay)
 }
 
-/// Where in `shipped` to begin: with the beginning of the log that has the first transaction after `copied`.
+/// Returns the index of the first needed piece: the beginning of the log with the first transaction after `copied`.
 async fn first_needed(vault: &Vault, shipped: &[ShippedPiece], copied: u64) -> Result<usize, Error> {
     let Some(mut index) = shipped.iter().position(|piece| piece.last > copied) else {
         return Ok(shipped.len());
@@ -126,13 +126,13 @@ async fn first_needed(vault: &Vault, shipped: &[ShippedPiece], copied: u64) -> R
 struct Assembly<'a> {
     folder: Option<&'a Path>,
     to: RestoreTarget,
-    /// One log, as far as it was shipped.
+    /// The current log, as far as it was shipped.
     segment: Option<(LogRange, Vec<u8>)>,
     replay: Replay,
 }
 
 impl Assembly<'_> {
-    fn goes_on(&self, origin: &LogRange) -> bool {
+    fn continues(&self, origin: &LogRange) -> bool {
         let segment = self.segment.as_ref();
         segment.is_none_or(|(before, _)| origin.continues(before))
     }
@@ -163,7 +163,7 @@ impl Assembly<'_> {
         }
     }
 
-    /// Writes the transactions of the segment that are wanted, and begins a new one. `next` is what comes after it.
+    /// Writes the wanted transactions of the segment, and ends it. `next` is the piece after it.
     fn end_segment(&mut self, next: &ShippedPiece) -> Result<(), Error> {
         let Some((_, bytes)) = self.segment.take() else {
             return Ok(());
@@ -173,7 +173,7 @@ impl Assembly<'_> {
         if before > self.replay.reached {
             return Err(self.gap(before.min(next.first)));
         }
-        let wanted = self.choose(&bytes);
+        let wanted = self.wanted_range(&bytes);
         let Some((head, from, to)) = wanted else {
             return Ok(());
         };
@@ -187,8 +187,8 @@ impl Assembly<'_> {
         Ok(())
     }
 
-    /// Where the head of the log ends, and where the wanted transactions begin and end.
-    fn choose(&mut self, bytes: &[u8]) -> Option<(usize, usize, usize)> {
+    /// Returns the end of the log's header, and the range of the wanted transactions, as offsets in bytes.
+    fn wanted_range(&mut self, bytes: &[u8]) -> Option<(usize, usize, usize)> {
         let mut head = None;
         let mut from = None;
         for event in binlog::events(bytes.get(MAGIC_LENGTH..)?) {
@@ -216,12 +216,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_latest_or_a_time() {
+    fn a_target_is_latest_or_a_time() {
         assert_eq!("latest".parse(), Ok(RestoreTarget::Latest));
         let at = "2026-11-22T21:15:00+01:00".parse::<RestoreTarget>().unwrap();
         assert_eq!(at, RestoreTarget::At("2026-11-22T20:15:00Z".parse().unwrap()));
         assert!("yesterday".parse::<RestoreTarget>().is_err());
-        // To the second: all of it.
+        // The precision is a second: all transactions of that second are included.
         let second = u32::try_from(
             "2026-11-22T20:15:00Z"
                 .parse::<DateTime<Utc>>()

@@ -28,24 +28,24 @@ use chassis::objects::StoreConfig;
 pub struct RestoreRequest {
     /// The point in time.
     pub to: RestoreTarget,
-    /// The volume; it has to be empty.
+    /// The volume, which must be empty.
     pub into: PathBuf,
-    /// The number of the node that will have it.
+    /// The slot of the node that will use it.
     pub slot: u32,
 }
 
 /// The result of a restore.
 #[derive(Clone, Debug)]
 pub struct Restored {
-    /// The full backup that it began with.
+    /// The full backup that was restored.
     pub base: String,
     /// The last transaction.
     pub transaction: u64,
-    /// When that was written; none if the logs had nothing to add.
+    /// When that transaction was written. `None` if the logs had no later transactions.
     pub written_at: Option<DateTime<Utc>>,
     /// The new cluster.
     pub cluster: Uuid,
-    /// How many files of photos were written.
+    /// Number of restored files.
     pub files: u64,
 }
 
@@ -69,7 +69,7 @@ pub async fn restore(
         media::restore(media, vault, &files)
     );
     if database.is_err() {
-        // The folder was empty, and can be restored into again.
+        // The folder was empty before, so the restore can be repeated.
         let _ = std::fs::remove_dir_all(request.into.join(WORK_FOLDER));
     }
     let (replay, cluster) = database?;
@@ -119,7 +119,7 @@ async fn restore_database(
         && time > replay.shipped_at
     {
         tracing::warn!(
-            "the backup ends at {}, before the moment that was asked for",
+            "the backup ends at {}, before the requested time",
             replay.shipped_at
         );
     }
@@ -141,9 +141,11 @@ async fn restore_database(
     Ok((replay, cluster))
 }
 
-/// Unpacks the copy into `data`, and compares its hash.
+/// Unpacks the copy into `data` and verifies its hash.
 async fn extract(vault: &Vault, base: &Manifest, data: &Path) -> Result<(), Error> {
-    let mut reading = vault.reading(&base.database.path, base.database.packing).await?;
+    let mut reading = vault
+        .open_packed(&base.database.path, base.database.packing)
+        .await?;
     let mut child = Command::new(find("mbstream", "mariadb-backup")?)
         .arg("--extract")
         .arg(format!("--directory={}", data.display()))
@@ -156,7 +158,7 @@ async fn extract(vault: &Vault, base: &Manifest, data: &Path) -> Result<(), Erro
     let mut input = child.stdin.take().expect("the standard input is a pipe");
     while let Some(part) = reading.next().await? {
         if input.write_all(&part).await.is_err() {
-            // It has ended, and says why.
+            // mbstream has ended, and its output has the reason.
             break;
         }
     }
@@ -185,7 +187,7 @@ async fn prepare(data: &Path) -> Result<(), Error> {
     }
 }
 
-/// Removes what mariadb-backup and the replay leave behind.
+/// Removes files that mariadb-backup and the replay leave behind.
 fn remove_leftovers(data: &Path) -> Result<(), Error> {
     for entry in std::fs::read_dir(data).map_err(Error::io(data))? {
         let entry = entry.map_err(Error::io(data))?;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::error::Error;
 
-/// Timeout of starting; recovery of a large copy takes time.
+/// Maximum time for a start, which includes the recovery of a large copy.
 const SERVER_START_TIMEOUT: Duration = Duration::from_mins(10);
 const SERVER_STOP_TIMEOUT: Duration = Duration::from_mins(10);
 /// The temporary account that replays the logs.
@@ -23,19 +23,19 @@ const REPLAY_USER: &str = "restore";
 /// A running MariaDB.
 pub struct ReplayServer {
     child: Child,
-    /// Its socket, and its log: the name of a socket must be short.
+    /// Contains the socket and the log. Its path is short, because the path of a socket is limited to 107 bytes.
     folder: TempDir,
     password: String,
 }
 
 impl ReplayServer {
-    /// Starts it on `data`, makes itself an account, and replays nothing yet.
+    /// Starts MariaDB with the data folder `data`, and creates the temporary account.
     pub async fn start(data: &Path) -> Result<Self, Error> {
         let folder = TempDir::with_prefix("restore-").map_err(Error::io("/tmp"))?;
         let password = format!("{:032x}", rand::random::<u128>());
         let account = folder.path().join("account.sql");
         let sql = format!(
-            "CREATE OR REPLACE REPLAY_USER '{REPLAY_USER}'@'localhost' IDENTIFIED BY '{password}';\n\
+            "CREATE OR REPLACE USER '{REPLAY_USER}'@'localhost' IDENTIFIED BY '{password}';\n\
              GRANT ALL PRIVILEGES ON *.* TO '{REPLAY_USER}'@'localhost' WITH GRANT OPTION;\n"
         );
         std::fs::write(&account, sql).map_err(Error::io(&account))?;
@@ -48,7 +48,8 @@ impl ReplayServer {
         Self::spawn(data, folder, password, options).await
     }
 
-    /// Starts it as the first node of a cluster that did not exist before. Only the account of `before` can enter.
+    /// Restarts `before` as the first node of a new cluster. The temporary account is still the only one that can
+    /// connect.
     pub async fn bootstrap(data: &Path, before: Self) -> Result<Self, Error> {
         let (folder, password) = before.stop().await?;
         let port = free_port().map_err(Error::io("127.0.0.1"))?;
@@ -78,7 +79,7 @@ impl ReplayServer {
             != "Synced"
         {
             if began.elapsed() > SERVER_START_TIMEOUT {
-                return Err(server.failed("mariadbd", "it is not in step with itself"));
+                return Err(server.failed("mariadbd", "it did not become ready"));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -130,7 +131,7 @@ impl ReplayServer {
                 return Err(server.failed("mariadbd", &status.to_string()));
             }
             if began.elapsed() > SERVER_START_TIMEOUT {
-                return Err(server.failed("mariadbd", "it does not get ready"));
+                return Err(server.failed("mariadbd", "it did not become ready"));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -201,9 +202,9 @@ impl ReplayServer {
         Ok(())
     }
 
-    /// Removes the account that it entered with, and stops. Gives the cluster and its position.
+    /// Removes the temporary account and stops MariaDB. Returns the id of the new cluster and its position.
     pub async fn finish(self, data: &Path) -> Result<(Uuid, i64), Error> {
-        self.query(&format!("DROP REPLAY_USER '{REPLAY_USER}'@'localhost'"))
+        self.query(&format!("DROP USER '{REPLAY_USER}'@'localhost'"))
             .await?;
         self.stop().await?;
         let path = data.join("grastate.dat");
@@ -218,7 +219,7 @@ impl ReplayServer {
         cluster
             .zip(seqno)
             .filter(|(_, seqno)| *seqno >= 0)
-            .ok_or_else(|| Error::Damaged(path.display().to_string(), "it does not tell the new cluster"))
+            .ok_or_else(|| Error::Damaged(path.display().to_string(), "it does not name the new cluster"))
     }
 
     async fn stop(mut self) -> Result<(TempDir, String), Error> {
@@ -228,32 +229,32 @@ impl ReplayServer {
         match tokio::time::timeout(SERVER_STOP_TIMEOUT, self.child.wait()).await {
             Ok(Ok(status)) if status.success() => Ok((self.folder, self.password)),
             Ok(Ok(status)) => Err(self.failed("mariadbd", &status.to_string())),
-            _ => Err(self.failed("mariadbd", "it does not stop")),
+            _ => Err(self.failed("mariadbd", "it did not stop")),
         }
     }
 
     fn failed(&self, program: &'static str, status: &str) -> Error {
-        let said = std::fs::read(self.folder.path().join("log")).unwrap_or_default();
+        let output = std::fs::read(self.folder.path().join("log")).unwrap_or_default();
         Error::Program {
             program,
             status: status.to_owned(),
-            said: last_lines(&said),
+            output: last_lines(&output),
         }
     }
 }
 
-/// A program ended with an error.
-pub fn program_failed(program: &'static str, status: ExitStatus, said: &[u8]) -> Error {
+/// The error for a program that failed, with the last lines of its output.
+pub fn program_failed(program: &'static str, status: ExitStatus, output: &[u8]) -> Error {
     Error::Program {
         program,
         status: status.to_string(),
-        said: last_lines(said),
+        output: last_lines(output),
     }
 }
 
-fn last_lines(said: &[u8]) -> String {
-    let said = String::from_utf8_lossy(said);
-    let lines: Vec<_> = said.lines().collect();
+fn last_lines(output: &[u8]) -> String {
+    let output = String::from_utf8_lossy(output);
+    let lines: Vec<_> = output.lines().collect();
     lines[lines.len().saturating_sub(8)..].join("\n")
 }
 

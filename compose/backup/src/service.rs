@@ -1,4 +1,4 @@
-//! The service: a full backup a day, and what is new every few seconds.
+//! The service: a full backup per day, and new logs and files every few seconds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -30,7 +30,7 @@ use crate::vault::Vault;
 const RETRY_DELAY: Duration = Duration::from_mins(1);
 /// How often the schedule is checked.
 const SCHEDULE_POLL_INTERVAL: Duration = Duration::from_secs(5);
-/// BinlogList wait so long for new files of photos, so that no row is there without its files; then they go ahead.
+/// Maximum time that new logs wait for new files, so that no row is in the backup without its files.
 const FILES_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often a test file is written to the store.
 const STORE_CHECK_INTERVAL: Duration = Duration::from_mins(1);
@@ -45,10 +45,10 @@ struct BackupService {
     run: RunConfig,
     /// The newest full backup.
     newest: watch::Sender<Option<Manifest>>,
-    /// A full backup is wanted that is newer than this (in seconds since 1970): the logs do not go on from the one
-    /// that is there.
+    /// A full backup is needed that is newer than this time (in seconds since 1970), because the logs do not continue
+    /// the existing one.
     wanted: AtomicI64,
-    /// Why the service is of no use at the moment.
+    /// Why the service is unhealthy.
     trouble: watch::Sender<Option<String>>,
 }
 
@@ -92,7 +92,7 @@ pub async fn run(
     });
     let shipping = tokio::spawn(async move { service.keep_shipping().await });
     stop.cancelled().await;
-    // An incomplete backup is discarded; the next start begins again.
+    // An incomplete backup is discarded, and restarted at the next start.
     for task in [full, shipping] {
         task.abort();
         let _ = task.await;
@@ -110,7 +110,7 @@ async fn health(State(service): State<Arc<BackupService>>) -> (StatusCode, Strin
 
 #[expect(
     clippy::cast_precision_loss,
-    reason = "a gauge is a float; nobody backs up 2^52 bytes or lives so many seconds"
+    reason = "a gauge is a float; sizes and times are below 2^52"
 )]
 fn set_gauge(name: &'static str, value: i64) {
     metrics::gauge!(name).set(value as f64);
@@ -148,7 +148,7 @@ impl BackupService {
                     count_failure("full");
                     tracing::error!("no full backup was made: {error}; trying again in a minute");
                     self.note_trouble(&error);
-                    if error.is_of_full_store() {
+                    if error.is_store_full() {
                         // Expired data is removed after a backup; here it is removed early to make room.
                         self.prune().await;
                     }
@@ -192,7 +192,7 @@ impl BackupService {
             let bytes: u64 = objects.iter().map(|object| object.size).sum();
             #[expect(
                 clippy::cast_precision_loss,
-                reason = "a gauge is a float; nobody backs up 2^52 bytes"
+                reason = "a gauge is a float; sizes are below 2^52"
             )]
             metrics::gauge!("proofsheet_backup_bytes", "kind" => kind).set(bytes as f64);
         }
@@ -209,7 +209,7 @@ impl BackupService {
             let round = self.round(&mut shipper, &mut files).await;
             let pause = match &round {
                 Ok(true) => Duration::ZERO,
-                // A round that waits for files takes its time itself.
+                // A round that waits for files needs no further pause.
                 _ => Duration::from_secs(self.run.every).saturating_sub(began.elapsed()),
             };
             let checked_out = match round {
@@ -278,7 +278,7 @@ impl BackupService {
         let more = fetched.more;
         current.write(fetched).await?;
         if !more {
-            // Otherwise files are being copied, and the next round does it.
+            // Otherwise files are being copied, and the next round writes the logs.
             if let Ok(mut media) = self.media.try_lock() {
                 media.record_removed(Utc::now()).await?;
             }
@@ -290,13 +290,13 @@ impl BackupService {
         Ok(more)
     }
 
-    /// Whether the nodes that run are none of `cluster`: it was restored, or founded anew.
+    /// Whether the running nodes belong to another cluster than `cluster`, after a restore or a new foundation.
     async fn is_another_cluster(&self, cluster: uuid::Uuid) -> bool {
         let nodes = self.source.nodes().await;
         nodes.is_ok_and(|nodes| nodes.iter().all(|node| node.cluster != cluster))
     }
 
-    /// Copies new files of photos: they were there before the rows whose logs were just fetched.
+    /// Copies new files, because they existed before the rows in the logs that were just fetched.
     async fn copy_files(self: &Arc<Self>, files: &mut Option<JoinHandle<()>>) {
         if files.as_ref().is_none_or(JoinHandle::is_finished) {
             let service = Arc::clone(self);
@@ -312,12 +312,12 @@ impl BackupService {
         if let Some(files) = files
             && tokio::time::timeout(FILES_TIMEOUT, files).await.is_err()
         {
-            tracing::debug!("the files of photos take longer; the logs go ahead");
+            tracing::debug!("copying the files of photos takes longer; writing the logs first");
         }
     }
 }
 
-/// When `manifest` was finished, as people read it.
+/// Formats the age of a backup.
 pub fn age(now: DateTime<Utc>, manifest: &Manifest) -> String {
     let minutes = (now - manifest.finished_at).num_minutes().max(0);
     format!("{} h {:02} min", minutes / 60, minutes % 60)

@@ -1,4 +1,4 @@
-//! Finding a node to copy.
+//! Finds a node to copy.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use crate::error::Error;
 /// A node that is part of the running cluster.
 #[derive(Clone, Debug)]
 pub struct SourceNode {
-    /// Where its agent answers.
+    /// The address of the agent.
     pub address: SocketAddr,
     /// The agent's process.
     pub boot: u64,
@@ -28,7 +28,7 @@ pub struct SourceNode {
 /// The database that is backed up.
 #[derive(Debug)]
 pub struct Source {
-    /// Speaks to the agents.
+    /// The client for the agents.
     pub client: PeerClient,
     cluster: String,
 }
@@ -44,9 +44,9 @@ impl Source {
         })
     }
 
-    /// The nodes that can be copied, the highest slot first, because slot 1 remains when a cluster is scaled down.
+    /// Returns the nodes that can be copied, highest slot first, because slot 1 remains when a cluster is scaled down.
     pub async fn nodes(&self) -> Result<Vec<SourceNode>, Error> {
-        let found = self.client.ask_all().await;
+        let found = self.client.poll_all().await;
         let asked = found.answers.keys().map(ToString::to_string);
         let asked: Vec<_> = asked.chain(found.silent.iter().cloned()).collect();
         let mut nodes: Vec<_> = found

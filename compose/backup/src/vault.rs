@@ -19,9 +19,9 @@ const MAX_CONCURRENT_PARTS: usize = 2;
 /// A packed object in the store, with its fingerprints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
-    /// Where it is.
+    /// The path in the store.
     pub path: String,
-    /// How it is packed.
+    /// Whether it is compressed and encrypted.
     pub packing: Packing,
     /// The fingerprint of the packed data.
     pub content: Fingerprint,
@@ -29,7 +29,7 @@ pub struct Item {
     pub stored: Fingerprint,
 }
 
-/// The place where backups are kept. Cheap to clone.
+/// The backup store. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Vault {
     store: Store,
@@ -37,7 +37,7 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// Opens it.
+    /// Opens the store.
     pub fn open(config: &VaultConfig) -> Result<Self, Error> {
         Ok(Self {
             store: Store::open(config.place(), RetryConfig::default())?,
@@ -45,21 +45,21 @@ impl Vault {
         })
     }
 
-    /// Writes a test file.
+    /// Checks that the store is writable, by writing a file.
     pub async fn check(&self) -> Result<(), Error> {
         self.put(
             "writable",
-            Vec::from("The backup service writes this file to see whether it can.\n"),
+            Vec::from("The backup service writes this file to check that it can.\n"),
         )
         .await
     }
 
-    /// Whether what is written is encrypted.
+    /// Whether objects are encrypted.
     pub fn encrypts(&self) -> bool {
         self.key.is_some()
     }
 
-    /// Writes `bytes` as they are.
+    /// Writes `bytes` without compression or encryption.
     pub async fn put(&self, path: &str, bytes: Vec<u8>) -> Result<(), Error> {
         self.store
             .objects
@@ -71,13 +71,13 @@ impl Vault {
 
     /// Packs and writes `bytes` under `path`; encrypted objects get the suffix `.sealed`.
     pub async fn pack(&self, path: &str, compressed: bool, bytes: &[u8]) -> Result<Item, Error> {
-        let mut writing = self.writing(path, compressed)?;
+        let mut writing = self.create_packed(path, compressed)?;
         writing.write(bytes).await?;
         writing.finish().await
     }
 
-    /// Begins to write something long.
-    pub fn writing(&self, path: &str, compressed: bool) -> Result<Writing, Error> {
+    /// Starts a streaming write.
+    pub fn create_packed(&self, path: &str, compressed: bool) -> Result<PackingWriter, Error> {
         let packing = Packing {
             compressed,
             encrypted: self.encrypts(),
@@ -88,7 +88,7 @@ impl Vault {
             path.to_owned()
         };
         let packer = Packer::new(compressed, self.key.as_ref()).map_err(Error::io("zstd"))?;
-        Ok(Writing {
+        Ok(PackingWriter {
             writer: BufWriter::new(self.store.objects.clone(), Path::from(path.as_str()))
                 .with_max_concurrency(MAX_CONCURRENT_PARTS),
             item: (path, packing),
@@ -98,19 +98,19 @@ impl Vault {
         })
     }
 
-    /// Reads what was written as it is.
+    /// Reads an object without decompression or decryption.
     pub async fn get(&self, path: &str) -> Result<Bytes, Error> {
         let found = self.store.objects.get(&Path::from(path)).await;
         found.map_err(Error::Store)?.bytes().await.map_err(Error::Store)
     }
 
-    /// Reads something packed whose hash is not known.
+    /// Unpacks an object without verifying its hash.
     pub async fn unpack(&self, path: &str, compressed: bool) -> Result<Vec<u8>, Error> {
         let packing = Packing {
             compressed,
             encrypted: is_encrypted(path),
         };
-        let mut reading = self.reading(path, packing).await?;
+        let mut reading = self.open_packed(path, packing).await?;
         let mut contents = Vec::new();
         while let Some(part) = reading.next().await? {
             contents.extend(part);
@@ -118,9 +118,9 @@ impl Vault {
         Ok(contents)
     }
 
-    /// Reads an item, and compares its hash.
+    /// Unpacks an object and verifies its hash.
     pub async fn unpack_item(&self, item: &Item) -> Result<Vec<u8>, Error> {
-        let mut reading = self.reading(&item.path, item.packing).await?;
+        let mut reading = self.open_packed(&item.path, item.packing).await?;
         let mut contents = Vec::new();
         while let Some(part) = reading.next().await? {
             contents.extend(part);
@@ -129,8 +129,8 @@ impl Vault {
         Ok(contents)
     }
 
-    /// Begins to read something long.
-    pub async fn reading(&self, path: &str, packing: Packing) -> Result<Reading, Error> {
+    /// Starts a streaming read.
+    pub async fn open_packed(&self, path: &str, packing: Packing) -> Result<UnpackingReader, Error> {
         let key = match (packing.encrypted, &self.key) {
             (true, None) => return Err(Error::KeyMissing(path.to_owned())),
             (true, key) => key.as_ref(),
@@ -143,7 +143,7 @@ impl Vault {
             .get(&Path::from(path))
             .await
             .map_err(Error::Store)?;
-        Ok(Reading {
+        Ok(UnpackingReader {
             path: path.to_owned(),
             stream: found.into_stream().boxed(),
             unpacker: Some(unpacker),
@@ -152,7 +152,7 @@ impl Vault {
         })
     }
 
-    /// The objects under `folder`, ordered by name.
+    /// Lists the objects under `folder`, sorted by name.
     pub async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>, Error> {
         let objects = self.store.objects.list(Some(&Path::from(folder)));
         let mut objects: Vec<_> = objects.try_collect().await.map_err(Error::Store)?;
@@ -160,7 +160,7 @@ impl Vault {
         Ok(objects)
     }
 
-    /// The names of the folders in `folder`, in their request.
+    /// Lists the names of the folders in `folder`, sorted.
     pub async fn folders(&self, folder: &str) -> Result<Vec<String>, Error> {
         let listed = self
             .store
@@ -201,13 +201,13 @@ impl Vault {
     }
 }
 
-/// Whether a name says that its contents are encrypted.
+/// Whether the suffix of a name is that of encrypted objects.
 pub fn is_encrypted(path: &str) -> bool {
     path.ends_with(".sealed")
 }
 
 /// A streaming write. Dropping it discards the data.
-pub struct Writing {
+pub struct PackingWriter {
     writer: BufWriter,
     item: (String, Packing),
     packer: Packer,
@@ -215,8 +215,8 @@ pub struct Writing {
     stored: FingerprintHasher,
 }
 
-impl Writing {
-    /// The next bytes.
+impl PackingWriter {
+    /// Writes the next bytes.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.content.update(bytes);
         let packed = self.packer.push(bytes).map_err(Error::io("zstd"))?;
@@ -260,7 +260,7 @@ impl Writing {
 }
 
 /// A streaming read.
-pub struct Reading {
+pub struct UnpackingReader {
     path: String,
     stream: futures::stream::BoxStream<'static, object_store::Result<Bytes>>,
     unpacker: Option<Unpacker>,
@@ -268,8 +268,8 @@ pub struct Reading {
     stored: FingerprintHasher,
 }
 
-impl Reading {
-    /// The next part; nothing at the end.
+impl UnpackingReader {
+    /// Reads the next part. `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
         let unreadable = |why| match why {
             Unreadable::WrongKey => Error::WrongKey(self.path.clone()),
@@ -289,13 +289,10 @@ impl Reading {
         Ok(Some(part))
     }
 
-    /// Whether what was read to its end is what was written.
+    /// Verifies the hashes after the object was read to its end.
     pub fn compare(self, item: &Item) -> Result<(), Error> {
         if self.stored.finish() != item.stored || self.content.finish() != item.content {
-            return Err(Error::Damaged(
-                self.path,
-                "its hash is not that of what was written",
-            ));
+            return Err(Error::Damaged(self.path, "its hash is wrong"));
         }
         Ok(())
     }

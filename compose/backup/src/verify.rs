@@ -10,7 +10,7 @@ use crate::vault::Vault;
 /// The result of a verification.
 #[derive(Debug, Default)]
 pub struct VerificationReport {
-    /// A line for each thing that was read.
+    /// A line for each part that could be read.
     pub fine: Vec<String>,
     /// Parts that cannot be restored, with the reasons.
     pub faults: Vec<String>,
@@ -49,7 +49,7 @@ pub async fn verify(vault: &Vault) -> Result<VerificationReport, Error> {
 
 async fn read_database(vault: &Vault, manifest: &Manifest) -> Result<String, Error> {
     let mut reading = vault
-        .reading(&manifest.database.path, manifest.database.packing)
+        .open_packed(&manifest.database.path, manifest.database.packing)
         .await?;
     while reading.next().await?.is_some() {}
     reading.compare(&manifest.database)?;

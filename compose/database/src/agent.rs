@@ -28,7 +28,7 @@ const STATUS_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Maximum number of unexpected ends of MariaDB in a row, without a minute in sync in between.
 const MAX_RESTARTS: u32 = 10;
 
-/// Why the agent gives up.
+/// Why the agent exits with an error.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
     /// MariaDB cannot be run.
@@ -40,12 +40,12 @@ pub enum AgentError {
     /// The port is taken.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, #[source] std::io::Error),
-    /// The client cannot be made.
+    /// The HTTP client cannot be created.
     #[error("cannot make an HTTP client: {0}")]
     PeerClient(#[from] reqwest::Error),
-    /// MariaDB keeps ending.
+    /// MariaDB ends again and again.
     #[error(
-        "MariaDB ended {MAX_RESTARTS} times in a row, the last time with {0}; its last lines above say why. The agent gives up"
+        "MariaDB ended {MAX_RESTARTS} times in a row, the last time with {0}. See its last log lines above. The agent exits"
     )]
     EndsAgainAndAgain(String),
 }
@@ -93,7 +93,7 @@ pub async fn run(config: Config, secrets: Secrets, stop: CancellationToken) -> R
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|error| AgentError::Listen(listen, error))?;
-    tracing::info!(slot = config.slot, id = %record.id, %listen, "the agent is up");
+    tracing::info!(slot = config.slot, id = %record.id, %listen, "the agent is running");
     let shared = Arc::new(Shared::new(
         config,
         secrets.cluster.clone(),
@@ -174,7 +174,7 @@ impl Agent {
                         failures + 1
                     };
                     self.say(
-                        &format!("MariaDB ended by itself ({status}), for the {failures}. time in a row"),
+                        &format!("MariaDB ended unexpectedly ({status}), {failures} times in a row"),
                         true,
                     );
                     if failures >= MAX_RESTARTS {
@@ -213,14 +213,14 @@ impl Agent {
     }
 
     /// Logs a status message when it changes, and every [`STATUS_LOG_INTERVAL`].
-    fn say(&self, sentence: &str, loud: bool) {
-        if !self.shared.set_status_message(sentence) {
+    fn say(&self, message: &str, is_warning: bool) {
+        if !self.shared.set_status_message(message) {
             return;
         }
-        if loud {
-            tracing::warn!("{sentence}");
+        if is_warning {
+            tracing::warn!("{message}");
         } else {
-            tracing::info!("{sentence}");
+            tracing::info!("{message}");
         }
     }
 }

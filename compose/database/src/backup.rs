@@ -44,13 +44,13 @@ const FRAME_BYTES: usize = 256 * 1024;
 /// Idle timeout of a copy. MariaDB may have to wait for a long statement before it starts.
 const COPY_IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The node cannot be copied, or its logs cannot be read.
+/// Why a node cannot be copied, or its logs cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// The node's database does not answer.
+    /// MariaDB of the node does not respond.
     #[error("the database does not answer: {0}")]
     Database(String),
-    /// One copy at a time is enough.
+    /// The node is already being copied.
     #[error("this node is being copied already")]
     Busy,
     /// A file cannot be read.
@@ -59,11 +59,11 @@ pub enum BackupError {
     /// mariadb-backup cannot be run, or failed.
     #[error("{0}")]
     Copy(String),
-    /// The node cannot be reached, or refuses.
+    /// The node cannot be reached, or refuses the request.
     #[error(transparent)]
     Peer(#[from] PeerError),
     /// The received data differs from the sent data.
-    #[error("the copy from {0} broke off")]
+    #[error("the copy from {0} was interrupted")]
     BrokeOff(SocketAddr),
     /// The signature is wrong: the sender does not know the secret.
     #[error("the copy from {0} is not signed with the cluster's secret: it is not used")]
@@ -79,18 +79,18 @@ pub struct BinlogInfo {
     pub created: u32,
     /// Length of the complete transactions in bytes.
     pub end: u64,
-    /// The number of the cluster's last transaction before it.
+    /// The number of the cluster's last transaction before the log.
     pub after: u64,
 }
 
 /// The logs of a node, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BinlogList {
-    /// The cluster whose transactions they hold.
+    /// The cluster whose transactions the logs contain.
     pub cluster: Uuid,
     /// The volume.
     pub node: NodeId,
-    /// Each log.
+    /// The logs.
     pub logs: Vec<BinlogInfo>,
 }
 
@@ -112,7 +112,7 @@ pub struct CopyPosition {
     pub cluster: Uuid,
     /// The volume.
     pub node: NodeId,
-    /// The number of the cluster's last transaction in it.
+    /// The number of the cluster's last transaction in the copy.
     pub transaction: u64,
     /// The version of MariaDB that has to prepare the copy.
     pub version: String,
@@ -120,7 +120,7 @@ pub struct CopyPosition {
 
 // ------------------------------------------------------------------------------------------------ The agent's side
 
-/// Answers a request about logs; `None` for other requests.
+/// Handles a request about logs. Returns `None` for other requests.
 pub async fn answer(shared: &Shared, path: &str, body: &[u8]) -> Option<Result<Vec<u8>, BackupError>> {
     match path {
         "/peer/logs" => Some(logs(shared).await.map(|logs| to_json(&logs))),
@@ -142,8 +142,8 @@ async fn logs(shared: &Shared) -> Result<BinlogList, BackupError> {
     let node = shared.node();
     let cluster = node
         .cluster()
-        .ok_or_else(|| BackupError::Database("it has no cluster yet".to_owned()))?;
-    let (current, end) = asked(current_log(shared)).await?;
+        .ok_or_else(|| BackupError::Database("the node has no cluster yet".to_owned()))?;
+    let (current, end) = with_timeout(current_log(shared)).await?;
     let data = shared.volume.data();
     let logs = tokio::task::spawn_blocking(move || logs_in(&data, &current, end))
         .await
@@ -155,11 +155,11 @@ async fn logs(shared: &Shared) -> Result<BinlogList, BackupError> {
     })
 }
 
-async fn asked<T>(question: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, BackupError> {
-    match tokio::time::timeout(STATEMENT_TIMEOUT, question).await {
+async fn with_timeout<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, BackupError> {
+    match tokio::time::timeout(STATEMENT_TIMEOUT, statement).await {
         Ok(answer) => answer.map_err(|error| BackupError::Database(error.to_string())),
         Err(_) => Err(BackupError::Database(format!(
-            "no answer within {STATEMENT_TIMEOUT:?}"
+            "MariaDB did not respond within {STATEMENT_TIMEOUT:?}"
         ))),
     }
 }
@@ -179,7 +179,7 @@ fn logs_in(data: &Path, current: &str, end: u64) -> Result<Vec<BinlogInfo>, Back
     let mut logs = Vec::new();
     for name in names.lines().map(|name| name.trim_start_matches("./")) {
         // Old logs may be deleted meanwhile.
-        if let Ok(log) = look_at(&data.join(name), name, (name == current).then_some(end)) {
+        if let Ok(log) = inspect_log(&data.join(name), name, (name == current).then_some(end)) {
             logs.push(log);
         }
         if name == current {
@@ -189,7 +189,7 @@ fn logs_in(data: &Path, current: &str, end: u64) -> Result<Vec<BinlogInfo>, Back
     Ok(logs)
 }
 
-fn look_at(path: &Path, name: &str, end: Option<u64>) -> std::io::Result<BinlogInfo> {
+fn inspect_log(path: &Path, name: &str, end: Option<u64>) -> std::io::Result<BinlogInfo> {
     let file = File::open(path)?;
     let end = end.map_or_else(|| Ok(file.metadata()?.len()), Ok::<_, std::io::Error>)?;
     let mut beginning = Vec::new();
@@ -283,13 +283,13 @@ async fn copy_desynced(
         return Err(BackupError::Busy);
     };
     let cluster = shared.node().cluster();
-    let cluster = cluster.ok_or_else(|| BackupError::Database("it has no cluster yet".to_owned()))?;
+    let cluster = cluster.ok_or_else(|| BackupError::Database("the node has no cluster yet".to_owned()))?;
     tracing::info!("this node is being copied for a backup");
     desync(shared, true).await?;
     let copied = run_copy(shared, cluster, frames).await;
     // The setting ends with MariaDB; while it runs, it must be reset.
     while let Err(error) = desync(shared, false).await {
-        tracing::warn!("this node cannot get back into step after a backup: {error}; trying again");
+        tracing::warn!("this node cannot return into sync after a backup: {error}; trying again");
         tokio::time::sleep(Duration::from_secs(2)).await;
         if !shared.volume.socket().exists() {
             break;
@@ -306,10 +306,10 @@ pub(crate) async fn desync(shared: &Shared, on: bool) -> Result<(), BackupError>
     } else {
         "SET GLOBAL wsrep_desync = OFF"
     };
-    let done = asked(async { sqlx::raw_sql(statement).execute(&shared.sql).await }).await;
+    let done = with_timeout(async { sqlx::raw_sql(statement).execute(&shared.sql).await }).await;
     match done {
         // Already set, after a backup that ended while MariaDB did not respond.
-        Err(BackupError::Database(said)) if said.contains("desync is already") => Ok(()),
+        Err(BackupError::Database(output)) if output.contains("desync is already") => Ok(()),
         done => done.map(drop),
     }
 }
@@ -323,11 +323,11 @@ async fn run_copy(
         let row = sqlx::raw_sql("SELECT VERSION()").fetch_one(&shared.sql).await?;
         row.try_get_unchecked::<String, _>(0)
     };
-    let version = asked(version).await?;
+    let version = with_timeout(version).await?;
     let mut child = spawn_copy(shared)?;
     let output = child.stdout.take().expect("the standard output is a pipe");
     let errors = child.stderr.take().expect("the standard error is a pipe");
-    let listening = tokio::spawn(listen(errors));
+    let listening = tokio::spawn(read_output(errors));
     let hash = pump(output, frames).await;
     if hash.is_err() {
         let _ = child.start_kill();
@@ -336,9 +336,9 @@ async fn run_copy(
         .wait()
         .await
         .map_err(|error| BackupError::Io("mariadb-backup".to_owned(), error))?;
-    let said = listening.await.unwrap_or_default();
+    let output = listening.await.unwrap_or_default();
     let hash = hash?;
-    match said.transaction {
+    match output.transaction {
         Some(transaction) if status.success() => Ok((
             hash,
             CopyPosition {
@@ -349,8 +349,8 @@ async fn run_copy(
             },
         )),
         _ => Err(BackupError::Copy(format!(
-            "mariadb-backup failed ({status}); it said at the end:\n{}",
-            said.last.join("\n")
+            "mariadb-backup failed ({status}). The end of its output:\n{}",
+            output.last.join("\n")
         ))),
     }
 }
@@ -395,7 +395,9 @@ async fn pump(
         }
         hash.update(&buffer[..read]);
         if frames.send(frame(DATA_FRAME, &buffer[..read])).await.is_err() {
-            return Err(BackupError::Copy("whoever wanted the copy went away".to_owned()));
+            return Err(BackupError::Copy(
+                "the client of the copy closed the connection".to_owned(),
+            ));
         }
     }
 }
@@ -407,8 +409,8 @@ struct CopyOutput {
     last: Vec<String>,
 }
 
-async fn listen(errors: impl tokio::io::AsyncRead + Unpin) -> CopyOutput {
-    let mut said = CopyOutput::default();
+async fn read_output(errors: impl tokio::io::AsyncRead + Unpin) -> CopyOutput {
+    let mut output = CopyOutput::default();
     let mut lines = BufReader::new(errors).split(b'\n');
     while let Ok(Some(line)) = lines.next_segment().await {
         let line = String::from_utf8_lossy(&line).into_owned();
@@ -416,14 +418,14 @@ async fn listen(errors: impl tokio::io::AsyncRead + Unpin) -> CopyOutput {
             let positions = line.rsplit('\'').nth(1).unwrap_or_default();
             // Before the first transaction there are no positions.
             let numbered = line.contains("GTID of the last change");
-            said.transaction = Some(if numbered { binlog::reached(positions) } else { 0 });
+            output.transaction = Some(if numbered { binlog::reached(positions) } else { 0 });
         }
-        said.last.push(line);
-        if said.last.len() > 8 {
-            said.last.remove(0);
+        output.last.push(line);
+        if output.last.len() > 8 {
+            output.last.remove(0);
         }
     }
-    said
+    output
 }
 
 // ------------------------------------------------------------------------------------------------ The client's side
@@ -460,10 +462,11 @@ impl PeerClient {
         .await
     }
 
-    /// Begins to copy the node at `address`.
+    /// Starts to copy the node at `address`.
     pub async fn copy(&self, address: SocketAddr, boot: u64) -> Result<Copy, PeerError> {
-        let (question, nonce) = self.question(address, "/peer/copy", &boot.to_string(), b"null".to_vec());
-        let response = question
+        let (request, nonce) =
+            self.signed_request(address, "/peer/copy", &boot.to_string(), b"null".to_vec());
+        let response = request
             .timeout(Duration::from_hours(24))
             .send()
             .await
@@ -485,7 +488,7 @@ impl PeerClient {
     }
 }
 
-/// A copy that is on its way.
+/// A copy that is being received.
 #[derive(Debug)]
 pub struct Copy {
     address: SocketAddr,
@@ -498,7 +501,7 @@ pub struct Copy {
 }
 
 impl Copy {
-    /// The next part; `None` at the end, when [`Self::copied`] has the position.
+    /// Receives the next part. `None` at the end, when [`Self::copied`] has the position.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, BackupError> {
         if self.copied.is_some() {
             return Ok(None);
@@ -524,7 +527,7 @@ impl Copy {
         }
     }
 
-    /// The position of the copy, once it is complete and verified.
+    /// Returns the position of the copy, once it is complete and verified.
     pub fn copied(&self) -> Option<&CopyPosition> {
         self.copied.as_ref()
     }
@@ -554,7 +557,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_but_logs_is_read() {
+    fn only_logs_can_be_read() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("binlog.000001"), "0123456789").unwrap();
         std::fs::write(folder.path().join("ibdata1"), "secret").unwrap();
@@ -582,10 +585,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_a_copy_stands_is_heard() {
-        let said = "[00] 2026-11-22 19:47:36 MySQL binlog position: filename 'binlog.000006', position '379', \
+    async fn the_position_of_a_copy_is_read_from_its_output() {
+        let output = "[00] 2026-11-22 19:47:36 MySQL binlog position: filename 'binlog.000006', position '379', \
                     GTID of the last change '1-1-16446'\n[00] 2026-11-22 19:47:36 completed OK!\n";
-        assert_eq!(listen(said.as_bytes()).await.transaction, Some(16446));
-        assert_eq!(listen(&b"FATAL ERROR\n"[..]).await.transaction, None);
+        assert_eq!(read_output(output.as_bytes()).await.transaction, Some(16446));
+        assert_eq!(read_output(&b"FATAL ERROR\n"[..]).await.transaction, None);
     }
 }

@@ -11,9 +11,9 @@ pub const GTID_DOMAIN: u32 = 1;
 pub const MAGIC_LENGTH: usize = 4;
 
 const EVENT_HEADER_LENGTH: usize = 19;
-/// BinlogEvent type: a transaction begins, with its GTID.
+/// Event type: a transaction begins, with its GTID.
 const GTID_EVENT: u8 = 162;
-/// BinlogEvent type: the GTIDs before this file.
+/// Event type: the GTIDs before this file.
 const GTID_LIST_EVENT: u8 = 163;
 
 /// One event.
@@ -21,14 +21,14 @@ const GTID_LIST_EVENT: u8 = 163;
 pub struct BinlogEvent<'a> {
     /// Offset in the parsed bytes.
     pub at: usize,
-    /// When it was made, in seconds since 1970.
+    /// When the event was written, in seconds since 1970.
     pub time: u32,
     kind: u8,
     body: &'a [u8],
 }
 
 impl BinlogEvent<'_> {
-    /// The number of the cluster's transaction that begins here.
+    /// Returns the number of the cluster's transaction that begins here.
     pub fn transaction(&self) -> Option<u64> {
         if self.kind != GTID_EVENT || number32(self.body, 8)? != GTID_DOMAIN {
             return None;
@@ -36,12 +36,12 @@ impl BinlogEvent<'_> {
         number64(self.body, 0)
     }
 
-    /// Whether the bytes before this event can be replayed without it: it begins a transaction.
+    /// Whether a transaction begins here. Only then the bytes before can be replayed alone.
     pub fn begins_transaction(&self) -> bool {
         self.kind == GTID_EVENT
     }
 
-    /// The number of the cluster's last transaction before this file, if this event tells it.
+    /// Returns the number of the cluster's last transaction before this file, if the event has it.
     pub fn before_this_file(&self) -> Option<u64> {
         if self.kind != GTID_LIST_EVENT {
             return None;
@@ -75,7 +75,7 @@ pub fn events(bytes: &[u8]) -> impl Iterator<Item = BinlogEvent<'_>> {
     })
 }
 
-/// The cluster's transaction number in a GTID list such as `1-1-42,102-1-3`.
+/// Returns the cluster's transaction number in a GTID list such as `1-1-42,102-1-3`.
 pub fn reached(positions: &str) -> u64 {
     positions
         .split(',')
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn transactions_of_the_cluster_are_seen_and_half_an_event_is_not() {
+    fn transactions_are_found_and_incomplete_events_ignored() {
         let mut list = 2_u32.to_le_bytes().to_vec();
         for (domain, number) in [(101_u32, 9_u64), (GTID_DOMAIN, 41)] {
             list.extend(domain.to_le_bytes());
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_has_no_events() {
+    fn invalid_bytes_have_no_events() {
         assert_eq!(events(&[]).count(), 0);
         // A length of zero must not loop forever.
         assert_eq!(events(&[0; 64]).count(), 0);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_the_cluster_is_found_in_a_list() {
+    fn a_list_has_the_number_of_the_cluster() {
         assert_eq!(reached("1-1-42,102-1-300"), 42);
         assert_eq!(reached("102-1-300"), 0);
         assert_eq!(reached(""), 0);

@@ -55,25 +55,26 @@ pub type Slot = u32;
 /// The number of a cluster start. Forced starts sort after all agreed ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Epoch {
-    /// How often an operator forced it.
+    /// Number of forced starts.
     pub forced: u32,
-    /// How often it was started in all.
+    /// Number of all starts.
     pub number: u32,
 }
 
 /// A membership of the running cluster. Galera numbers them from one again at each start of the whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ViewId {
-    /// The start that it belongs to.
+    /// The start of the cluster to which it belongs.
     pub epoch: Epoch,
-    /// Galera's own number of it.
+    /// Galera's number of the membership.
     pub number: u64,
 }
 
-/// One start of the whole cluster. The list of them tells a node whose writes were given up from one that is only late.
+/// One start of the whole cluster. The list of starts distinguishes nodes whose writes were discarded from nodes that
+/// only lag behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Bootstrap {
-    /// Which start.
+    /// The number of the start.
     pub epoch: Epoch,
     /// Random, so that independent starts differ.
     pub id: Uuid,
@@ -86,7 +87,7 @@ pub struct Bootstrap {
 pub struct AdmittedNode {
     /// Its slot.
     pub slot: Slot,
-    /// The membership that let it in: only a later one can contain it.
+    /// The membership in which it was admitted. Only a later one can contain it.
     pub since: u64,
 }
 
@@ -98,7 +99,7 @@ const MAX_BOOTSTRAPS: usize = 500;
 pub struct ClusterRecord {
     /// The cluster; `None` until its first start is finished.
     pub cluster: Option<Uuid>,
-    /// The last membership that is known.
+    /// The last known membership.
     pub view: ViewId,
     /// The members.
     pub members: BTreeMap<NodeId, Slot>,
@@ -112,7 +113,12 @@ pub struct ClusterRecord {
 
 impl ClusterRecord {
     /// Records a membership of the running cluster. Returns whether it is new.
-    pub fn saw_view(&mut self, cluster: Uuid, number: u64, members: &BTreeMap<NodeId, Slot>) -> bool {
+    pub fn record_membership(
+        &mut self,
+        cluster: Uuid,
+        number: u64,
+        members: &BTreeMap<NodeId, Slot>,
+    ) -> bool {
         if number < self.view.number {
             return false;
         }
@@ -132,7 +138,7 @@ impl ClusterRecord {
         self.expected.insert(id, AdmittedNode { slot, since });
     }
 
-    /// The record of `own` once the members of the running cluster have admitted it.
+    /// Returns the record of `own` once the members of the running cluster have admitted it.
     pub fn of_joiner(own: NodeId, members: &[Self]) -> Option<Self> {
         let mut memory = members.iter().max_by_key(|memory| memory.view)?.clone();
         for other in members {
@@ -145,8 +151,8 @@ impl ClusterRecord {
         Some(memory)
     }
 
-    /// The record of a node once it starts the whole cluster. Until a membership is known, all nodes that agreed are
-    /// needed again.
+    /// Returns the record of a node that starts the whole cluster. Until a membership is known, all nodes that agreed
+    /// are needed again.
     pub fn of_bootstrapper(newest: Option<&Self>, start: &Start) -> Self {
         let mut memory = newest.cloned().unwrap_or_default();
         memory.cluster = memory.cluster.or(start.cluster);
@@ -169,39 +175,39 @@ impl ClusterRecord {
     }
 }
 
-/// A start of the whole cluster that is about to happen.
+/// A planned start of the whole cluster.
 #[derive(Clone, Debug)]
 pub struct Start {
-    /// Random.
+    /// A random id.
     pub id: Uuid,
-    /// The cluster, when the data says it.
+    /// The cluster, if the data contains its id.
     pub cluster: Option<Uuid>,
-    /// Where the data stands.
+    /// The position of the data.
     pub seqno: i64,
-    /// Whether an operator gave up those who are missing.
+    /// Whether an operator forced the start without the missing nodes.
     pub forced: bool,
-    /// The nodes that agreed, and the node itself.
+    /// The nodes that agreed, including this node.
     pub participants: BTreeMap<NodeId, Slot>,
 }
 
-/// The file that outlives the process.
+/// The agent's durable file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordFile {
     /// The identity of the volume.
     pub id: NodeId,
-    /// The cluster, once there is one.
+    /// The record of the cluster, if the node has ever been in one.
     pub memory: Option<ClusterRecord>,
 }
 
-/// The record cannot be read or written.
+/// Why the record cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// The disk refuses.
+    /// A file operation failed.
     #[error("{path}: {source}")]
     Io {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The file was edited or damaged.
@@ -211,15 +217,15 @@ pub enum RecordError {
          delete it and run `database-agent force-bootstrap`"
     )]
     Damaged {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Where.
+        /// The cause.
         source: serde_json::Error,
     },
 }
 
 impl RecordFile {
-    /// Reads `path`, or makes it with a new identity.
+    /// Reads `path`, or creates the file with a new identity.
     pub fn load_or_create(path: &Path) -> Result<Self, RecordError> {
         match fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| RecordError::Damaged {
@@ -241,7 +247,7 @@ impl RecordFile {
         }
     }
 
-    /// Writes `path` so that a crash leaves the old text or the new, and the new one is on disk afterwards.
+    /// Writes `path` atomically and durably.
     pub fn save(&self, path: &Path) -> Result<(), RecordError> {
         let write = || {
             let new = path.with_extension("new");
@@ -274,12 +280,12 @@ mod tests {
     }
 
     #[test]
-    fn the_record_survives_the_process() {
+    fn a_saved_record_is_loaded() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("agent.json");
         let mut record = RecordFile::load_or_create(&path).unwrap();
         let mut memory = ClusterRecord::default();
-        memory.saw_view(Uuid::from_u128(7), 3, &BTreeMap::from([member(1), member(2)]));
+        memory.record_membership(Uuid::from_u128(7), 3, &BTreeMap::from([member(1), member(2)]));
         memory.expect(NodeId(3), 3);
         record.memory = Some(memory);
         record.save(&path).unwrap();
@@ -287,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_record_is_no_new_node() {
+    fn a_damaged_record_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("agent.json");
         fs::write(&path, "{").unwrap();
@@ -298,17 +304,17 @@ mod tests {
     }
 
     #[test]
-    fn who_was_let_in_stays_expected_until_a_later_membership_has_it() {
+    fn an_admitted_node_is_expected_until_a_later_membership_contains_it() {
         let cluster = Uuid::from_u128(7);
         let mut memory = ClusterRecord::default();
-        memory.saw_view(cluster, 5, &BTreeMap::from([member(1), member(3)]));
+        memory.record_membership(cluster, 5, &BTreeMap::from([member(1), member(3)]));
         memory.expect(NodeId(3), 3);
         // The same membership, which still contains the old process.
-        memory.saw_view(cluster, 5, &BTreeMap::from([member(1), member(3)]));
+        memory.record_membership(cluster, 5, &BTreeMap::from([member(1), member(3)]));
         assert!(memory.expected.contains_key(&NodeId(3)));
-        memory.saw_view(cluster, 6, &BTreeMap::from([member(1)]));
+        memory.record_membership(cluster, 6, &BTreeMap::from([member(1)]));
         assert!(memory.expected.contains_key(&NodeId(3)));
-        memory.saw_view(cluster, 7, &BTreeMap::from([member(1), member(3)]));
+        memory.record_membership(cluster, 7, &BTreeMap::from([member(1), member(3)]));
         assert!(memory.expected.is_empty());
     }
 }

@@ -68,7 +68,7 @@ pub struct Config {
 /// Resources for MariaDB.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServerConfig {
-    /// ClusterRecord for pages of tables.
+    /// Memory for pages of tables.
     #[arg(long, env = "DATABASE_BUFFER_POOL", default_value = "512M", value_parser = size)]
     pub buffer_pool: String,
     /// Disk space for write sets from which a returning node catches up (IST). Beyond it a full copy (SST) is needed.
@@ -106,13 +106,13 @@ pub struct CopyPassword {
     /// The password of the user `sst`. Prefer the file.
     #[arg(long, env = "DATABASE_SST_PASSWORD", hide_env_values = true)]
     pub database_sst_password: Option<Secret>,
-    /// A file that holds it.
+    /// A file with the password.
     #[arg(long, env = "DATABASE_SST_PASSWORD_FILE")]
     pub database_sst_password_file: Option<PathBuf>,
 }
 
 impl CopyPassword {
-    /// The password, from the flag or its file.
+    /// Reads the password from the flag or its file.
     pub fn read(&self) -> Result<Secret, ConfigError> {
         let secret = Secret::read(
             "DATABASE_SST_PASSWORD",
@@ -126,7 +126,7 @@ impl CopyPassword {
 /// The passwords of one service.
 #[derive(Debug, Clone)]
 pub struct ServiceAccount {
-    /// Its name, which is its schema's and its user's too.
+    /// The name of the service, of its schema and of its user.
     pub service: String,
     /// The password of the running service.
     pub password: Secret,

@@ -1,5 +1,5 @@
-//! Decides a node's next step from its state and its peers'. Pure functions: the model in `tests/it` runs them through
-//! every order of crashes, restarts and silence of a small cluster.
+//! Decides a node's next step from its state and its peers'. The functions are pure: the model checker in `tests/it`
+//! runs them with all orders of crashes, restarts and network failures of a small cluster.
 //!
 //! The underlying rule: an acknowledged write is on a member of the last membership. So if no node runs, the cluster
 //! starts only when all of those members (and the nodes that they have admitted since) are back, from the one with the
@@ -22,7 +22,7 @@ use crate::cluster_record::{AdmittedNode, Bootstrap, ClusterRecord, NodeId, Slot
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VolumeState {
-    /// Nothing.
+    /// No data.
     Empty,
     /// An incomplete copy.
     Incomplete,
@@ -53,30 +53,30 @@ pub enum Stage {
     Recovering,
     /// The database is stopped, and the agent decides how to start it.
     Deciding {
-        /// The ballot that it asks the others to agree on, if any.
+        /// The ballot on which the other nodes should agree, if any.
         ballot: Option<u64>,
     },
-    /// All have agreed that it starts the cluster.
+    /// All nodes have agreed that this one starts the cluster.
     Bootstrapping {
-        /// The ballot that they agreed on.
+        /// The ballot on which they agreed.
         ballot: u64,
     },
     /// The database is joining the running cluster.
     Joining,
-    /// Its database is part of the running cluster.
+    /// The database is part of the running cluster.
     Primary,
     /// The database runs without a majority and refuses all requests.
     NonPrimary,
-    /// Its database stops.
+    /// The database is stopping.
     Stopping,
 }
 
-/// A node's state, as it tells the others.
+/// The state of a node, as its peers see it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Node {
     /// The identity of its volume.
     pub id: NodeId,
-    /// Its number in the service.
+    /// The number of the replica.
     pub slot: Slot,
     pub data: VolumeState,
     pub memory: Option<ClusterRecord>,
@@ -84,7 +84,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// The cluster that it belongs to.
+    /// Returns the cluster of the node.
     pub fn cluster(&self) -> Option<Uuid> {
         let of_data = match self.data {
             VolumeState::At { cluster, .. } => cluster,
@@ -97,14 +97,14 @@ impl Node {
         self.data.seqno()
     }
 
-    /// Whether it never had anything. A founder that died before its cluster had a name counts as new: no node joins a
-    /// cluster without one.
+    /// Whether the node never had data. A node that crashed before its new cluster had an id counts as new, because no
+    /// node joins a cluster without one.
     fn is_new(&self) -> bool {
         let unnamed = self.memory.as_ref().is_none_or(|memory| memory.cluster.is_none());
         self.data == VolumeState::Empty && unnamed
     }
 
-    /// Whether it had data once and has none now, although no copy was in progress.
+    /// Whether the node has lost its data: it was a member, has no data, and no copy was in progress.
     fn has_lost_data(&self) -> bool {
         let joining = self.memory.as_ref().is_some_and(|memory| memory.joining);
         self.seqno().is_none() && !joining && !self.is_new()
@@ -114,7 +114,7 @@ impl Node {
         matches!(self.stage, Stage::Deciding { .. })
     }
 
-    /// Newer data first, then the lower slot.
+    /// Sorts by position, then by lower slot.
     fn rank(&self) -> (i64, Reverse<Slot>, Reverse<NodeId>) {
         (
             self.seqno().unwrap_or(i64::MIN),
@@ -124,14 +124,14 @@ impl Node {
     }
 }
 
-/// The other inputs of a decision.
+/// The inputs of a decision beside the nodes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Situation {
-    /// How many addresses were found that did not answer.
+    /// Number of addresses without a response.
     pub silent: usize,
-    /// How many nodes a new cluster is founded with.
+    /// Number of nodes that a new cluster needs.
     pub founders: u32,
-    /// Whether an operator gave up the missing nodes.
+    /// Whether an operator forces a start without the missing nodes.
     pub forced: bool,
     /// Whether missing nodes had enough time to return.
     pub waited: bool,
@@ -156,16 +156,16 @@ pub enum Decision {
 /// A start of the cluster that needs agreement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootstrapPlan {
-    /// Everyone who takes part, the node itself too.
+    /// All participants, including the node.
     pub participants: BTreeMap<NodeId, Slot>,
-    /// The cluster record with the newest membership; none when the cluster is founded.
+    /// The cluster record with the newest membership. `None` for a new cluster.
     pub newest: Option<ClusterRecord>,
-    /// Whether an operator gave up those who are missing.
+    /// Whether an operator forces the start without the missing nodes.
     pub forced: bool,
 }
 
-/// Decides for `own`, whose database is stopped. `peers` are the answers of the others.
-pub fn decide(own: &Node, peers: &[Node], around: Situation) -> Decision {
+/// Decides the next step of `own`, whose database is stopped. `peers` are the other nodes.
+pub fn decide(own: &Node, peers: &[Node], situation: Situation) -> Decision {
     if let Some(refusal) = misplaced(own, peers) {
         return Decision::Refuse(refusal);
     }
@@ -173,11 +173,11 @@ pub fn decide(own: &Node, peers: &[Node], around: Situation) -> Decision {
         return decision;
     }
     if own.seqno().is_none() {
-        return without_data(own, peers, around);
+        return without_data(own, peers, situation);
     }
     if own.memory.is_none() {
         let alone = peers.iter().all(|peer| peer.cluster().is_none());
-        return if around.forced && alone {
+        return if situation.forced && alone {
             Decision::Bootstrap(BootstrapPlan {
                 participants: BTreeMap::from([(own.id, own.slot)]),
                 newest: None,
@@ -187,10 +187,10 @@ pub fn decide(own: &Node, peers: &[Node], around: Situation) -> Decision {
             Decision::Refuse(StartRefusal::NoMemory)
         };
     }
-    restart(own, peers, around)
+    restart(own, peers, situation)
 }
 
-/// Whether this volume should not be here.
+/// Why this volume does not belong to the cluster, if so.
 fn misplaced(own: &Node, peers: &[Node]) -> Option<StartRefusal> {
     if let (
         VolumeState::At {
@@ -237,7 +237,7 @@ fn join(own: &Node, peers: &[Node]) -> Option<Decision> {
             Some(_) => {}
         }
     }
-    // The process that this volume ran before may still be counted as one.
+    // The previous process of this volume may still count as a member.
     let silent: Vec<_> = running
         .members
         .iter()
@@ -272,7 +272,7 @@ fn join(own: &Node, peers: &[Node]) -> Option<Decision> {
     Some(Decision::Join { members })
 }
 
-fn without_data(own: &Node, peers: &[Node], around: Situation) -> Decision {
+fn without_data(own: &Node, peers: &[Node], situation: Situation) -> Decision {
     if own.has_lost_data() {
         return Decision::Refuse(StartRefusal::DataGone);
     }
@@ -292,15 +292,15 @@ fn without_data(own: &Node, peers: &[Node], around: Situation) -> Decision {
         .filter(|peer| peer.is_stopped())
         .map(|peer| (peer.slot, peer.id))
         .collect();
-    let missing = (2..=around.founders)
+    let missing = (2..=situation.founders)
         .filter(|slot| !empty.contains_key(slot))
         .count();
     // A silent node, or one in the same slot, may have the data of an existing cluster.
-    if missing > 0 || around.silent > 0 || peers.len() != empty.len() || empty.contains_key(&1) {
+    if missing > 0 || situation.silent > 0 || peers.len() != empty.len() || empty.contains_key(&1) {
         return Decision::Wait(WaitReason::Founders {
-            wanted: around.founders,
+            wanted: situation.founders,
             missing,
-            silent: around.silent,
+            silent: situation.silent,
         });
     }
     let mut participants: BTreeMap<_, _> = empty.into_iter().map(|(slot, id)| (id, slot)).collect();
@@ -313,7 +313,7 @@ fn without_data(own: &Node, peers: &[Node], around: Situation) -> Decision {
 }
 
 /// Restarts a stopped cluster: all members of the last membership are needed, and the one with the newest data starts.
-fn restart(own: &Node, peers: &[Node], around: Situation) -> Decision {
+fn restart(own: &Node, peers: &[Node], situation: Situation) -> Decision {
     if let Some(starting) = peers
         .iter()
         .find(|peer| matches!(peer.stage, Stage::Bootstrapping { .. }))
@@ -356,9 +356,9 @@ fn restart(own: &Node, peers: &[Node], around: Situation) -> Decision {
         })
         .map(|(_, slot)| slot)
         .collect();
-    if !missing.is_empty() && !around.forced {
+    if !missing.is_empty() && !situation.forced {
         let missing = Slots(missing);
-        return if around.waited {
+        return if situation.waited {
             let seqno = best.seqno().unwrap_or(-1);
             Decision::Refuse(StartRefusal::Missing { missing, seqno })
         } else {
@@ -374,7 +374,7 @@ fn restart(own: &Node, peers: &[Node], around: Situation) -> Decision {
         return Decision::Wait(WaitReason::Unsettled(Slots(unsettled)));
     }
     if best.id != own.id {
-        return if around.forced {
+        return if situation.forced {
             Decision::Refuse(StartRefusal::ForceElsewhere(best.slot))
         } else {
             Decision::Wait(WaitReason::Better(Slots(vec![best.slot])))
@@ -448,7 +448,7 @@ fn descends(node: &Node, history: &[Bootstrap]) -> bool {
     else {
         return false;
     };
-    // It must not have continued where the others restarted from older data.
+    // The node must not have written after a point from which the others restarted.
     match (history.get(at + 1), node.seqno()) {
         (Some(next), Some(seqno)) => seqno <= next.seqno,
         _ => true,

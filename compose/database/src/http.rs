@@ -28,7 +28,7 @@ pub fn routes(shared: Arc<Shared>) -> Router {
         .route("/health", get(|| async { "alive" }))
         .route("/status", get(status))
         .route("/metrics", get(metrics))
-        .route("/peer/{question}", post(peer))
+        .route("/peer/{request}", post(peer))
         .with_state(shared)
 }
 
@@ -53,21 +53,21 @@ async fn peer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
     };
-    let (nonce, whom) = (text(NONCE_HEADER), text(RECIPIENT_HEADER));
+    let (nonce, recipient) = (text(NONCE_HEADER), text(RECIPIENT_HEADER));
     let parts: [&[u8]; 5] = [
         b"question",
         path.as_bytes(),
         nonce.as_bytes(),
-        whom.as_bytes(),
+        recipient.as_bytes(),
         &body,
     ];
     if !signature::verify(&shared.secret, &parts, text(SIGNATURE_HEADER)) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
-    let (status, body) = if path == "/peer/ask" && whom == ANY_PROCESS {
+    let (status, body) = if path == "/peer/ask" && recipient == ANY_PROCESS {
         answered(&shared.answer())
-    } else if whom != shared.boot.to_string() || !shared.is_new_question(nonce) {
-        refused(StatusCode::CONFLICT, "this question was for another process")
+    } else if recipient != shared.boot.to_string() || !shared.is_new_nonce(nonce) {
+        refused(StatusCode::CONFLICT, "this request was for another process")
     } else if path == "/peer/copy" {
         return backup::copy(Arc::clone(&shared), nonce.to_owned());
     } else if let Some(answer) = backup::answer(&shared, &path, &body).await {
@@ -89,20 +89,20 @@ async fn change(shared: &Shared, path: &str, body: &[u8]) -> (StatusCode, Vec<u8
             Err(refusal) => refusal,
         },
         "/peer/register" => match read(body) {
-            Ok(newcomer) => match shared.register(newcomer).await {
+            Ok(registration) => match shared.register(registration).await {
                 Ok(memory) => answered(&memory),
                 Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
             },
             Err(refusal) => refusal,
         },
         "/peer/farewell" => match read(body) {
-            Ok(farewell) => match shared.accept_leave_notice(&farewell).await {
+            Ok(notice) => match shared.accept_leave_notice(&notice).await {
                 Ok(()) => answered(&()),
                 Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
             },
             Err(refusal) => refusal,
         },
-        _ => refused(StatusCode::NOT_FOUND, "there is no such question"),
+        _ => refused(StatusCode::NOT_FOUND, "there is no such request"),
     }
 }
 

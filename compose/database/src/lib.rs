@@ -1,5 +1,5 @@
-//! The agent of a database node, its first process. It recovers the position, finds the peers, agrees with them how the
-//! cluster starts, and supervises MariaDB.
+//! The agent of a database node, the container's first process: it recovers the position, finds the peers, agrees with
+//! them how the cluster starts, and supervises MariaDB.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! The agent program with its subcommands.
+//! The command line of the database agent.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,15 +19,15 @@ use tracing_subscriber::EnvFilter;
 enum Task {
     /// Run the node until SIGTERM.
     Run(Box<Config>),
-    /// Ask a running agent whether it is alive.
+    /// Check that an agent is running.
     Healthcheck {
-        /// Where it listens.
+        /// Address at which the agent listens.
         #[arg(long, env = "DATABASE_AGENT_LISTEN", default_value_t = SocketAddr::from(([0, 0, 0, 0], AGENT_PORT)))]
         listen: SocketAddr,
     },
-    /// Print what a running agent is doing, as JSON.
+    /// Print the status of a running agent as JSON.
     Status {
-        /// Where it listens.
+        /// Address at which the agent listens.
         #[arg(long, env = "DATABASE_AGENT_LISTEN", default_value_t = SocketAddr::from(([0, 0, 0, 0], AGENT_PORT)))]
         listen: SocketAddr,
     },
@@ -69,11 +69,8 @@ async fn perform(task: Task) -> anyhow::Result<()> {
         Task::Status { listen } => status(listen).await,
         Task::ForceBootstrap { volume } => {
             let flag = volume.join("force-bootstrap");
-            std::fs::write(
-                &flag,
-                "Set by an operator; the agent removes it when it has used it.\n",
-            )
-            .with_context(|| format!("cannot write {}", flag.display()))
+            std::fs::write(&flag, "Set by an operator. The agent removes it after use.\n")
+                .with_context(|| format!("cannot write {}", flag.display()))
         }
     }
 }

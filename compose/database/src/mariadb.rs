@@ -24,30 +24,30 @@ use crate::decision::VolumeState;
 /// Why MariaDB cannot be run, with what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// It is not installed.
+    /// A program is not installed.
     #[error("{program} is missing; Debian's package {package} has it")]
     NotInstalled {
         program: &'static str,
-        /// Where it comes from.
+        /// The Debian package that contains it.
         package: &'static str,
     },
-    /// The disk refuses.
+    /// A file operation failed.
     #[error("{path}: {source}")]
     Io {
-        /// Where.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A program of MariaDB's failed.
-    #[error("{program} failed ({status}); it said at the end:\n{said}")]
+    /// A program of MariaDB failed.
+    #[error("{program} failed ({status}). The end of its output:\n{output}")]
     Failed {
-        /// Which.
+        /// The program.
         program: &'static str,
-        /// How.
+        /// Its exit status.
         status: String,
-        /// Its last lines.
-        said: String,
+        /// The last lines of its output.
+        output: String,
     },
     /// The position could not be read.
     #[error("mariadbd --wsrep-recover reported no position; its last output:\n{0}")]
@@ -59,7 +59,7 @@ pub enum ServerError {
 pub struct Space {
     /// Bytes that can still be written.
     pub free: u64,
-    /// All of it.
+    /// Size of the volume.
     pub total: u64,
 }
 
@@ -76,7 +76,7 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// Makes the folders that are missing.
+    /// Opens a volume, and creates missing folders.
     pub fn open(root: &Path) -> Result<Self, ServerError> {
         let volume = Self {
             root: root.to_owned(),
@@ -87,7 +87,7 @@ impl Volume {
         Ok(volume)
     }
 
-    /// Locks the volume until the result is dropped; waits while another agent holds the lock. After a network failure
+    /// Locks the volume until the result is dropped. Waits while another agent holds the lock: after a network failure
     /// the previous task may still be stopping.
     pub async fn hold(&self) -> Result<fs::File, ServerError> {
         let failed = |source| ServerError::Io {
@@ -95,15 +95,15 @@ impl Volume {
             source,
         };
         let folder = fs::File::open(&self.root).map_err(failed)?;
-        let mut told = false;
+        let mut warned = false;
         loop {
             match folder.try_lock() {
                 Ok(()) => return Ok(folder),
                 Err(fs::TryLockError::Error(error)) => return Err(failed(error)),
                 Err(fs::TryLockError::WouldBlock) => {}
             }
-            if !std::mem::replace(&mut told, true) {
-                tracing::warn!("another agent still has this volume; waiting for its end");
+            if !std::mem::replace(&mut warned, true) {
+                tracing::warn!("another agent still uses this volume; waiting until it ends");
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -114,7 +114,7 @@ impl Volume {
         self.root.join("data")
     }
 
-    /// Not shared, because MariaDB empties its temporary folder when it starts.
+    /// The temporary folder. MariaDB empties it at each start, so nothing else may use it.
     fn temporary(&self) -> PathBuf {
         self.root.join("tmp")
     }
@@ -212,7 +212,7 @@ pub fn check_installation() -> Result<(), ServerError> {
 }
 
 /// The quorum weight (`pc.weight`) of a synced node.
-pub const WEIGHT_IN_STEP: u8 = 100;
+pub const WEIGHT_SYNCED: u8 = 100;
 /// The quorum weight of a joiner: joiners must never outvote a node with data, but break the tie between two of them.
 const WEIGHT_JOINING: u8 = 1;
 /// Options of the membership protocol, during which all writes wait. A node is suspected after 1.5 s of silence. Galera
@@ -258,7 +258,7 @@ pub fn configure(
         format!("wsrep_node_address={address}\n")
     });
     let weight = match start {
-        Some((_, Mode::Bootstrap)) => WEIGHT_IN_STEP,
+        Some((_, Mode::Bootstrap)) => WEIGHT_SYNCED,
         _ => WEIGHT_JOINING,
     };
     let text = format!(
@@ -280,7 +280,7 @@ pub fn configure(
          # An acknowledged write is on disk.\n\
          innodb-flush-log-at-trx-commit=1\n\
          sync-binlog=1\n\
-         # What a transaction reads and then changes did not change in between; where MariaDB knows it.\n\
+         # Fail a transaction that changes rows that another one changed since it read them. Only newer versions have it.\n\
          loose-innodb-snapshot-isolation=ON\n\
          innodb-autoinc-lock-mode=2\n\
          binlog-format=ROW\n\
@@ -289,8 +289,8 @@ pub fn configure(
          binlog-expire-logs-seconds=259200\n\
          # A backup goes on with the logs of another node when one is gone.\n\
          max-binlog-size=64M\n\
-         # Every node numbers the cluster's transactions alike, which takes the same server-id on all of them. What a\n\
-         # node does for itself is numbered apart.\n\
+         # All nodes give a transaction of the cluster the same GTID, which requires the same server-id on all of them.\n\
+         # Local transactions of a node are in another domain.\n\
          server-id=1\n\
          wsrep-gtid-mode=ON\n\
          wsrep-gtid-domain-id={domain}\n\
@@ -306,7 +306,7 @@ pub fn configure(
          wsrep-sst-auth=sst:{copy_password}\n\
          wsrep-slave-threads=4\n\
          [sst]\n\
-         # Else the scripts put their logs outside the volume.\n\
+         # By default, the scripts write logs outside the volume.\n\
          sst-log-archive=0\n",
         user = user(),
         data = volume.data().display(),
@@ -390,7 +390,7 @@ pub async fn recover(volume: &Volume, joining: bool) -> Result<VolumeState, Serv
     let output = Command::new(program)
         .arg(format!("--defaults-file={}", volume.configuration().display()))
         .arg("--wsrep-recover")
-        // It makes no connection, but reads the option.
+        // Required, although no connection is made.
         .arg("--wsrep-cluster-address=gcomm://")
         .stdin(Stdio::null())
         .kill_on_drop(true)
@@ -400,19 +400,19 @@ pub async fn recover(volume: &Volume, joining: bool) -> Result<VolumeState, Serv
             path: volume.data(),
             source,
         })?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    match parse_position(&said) {
+    let log = String::from_utf8_lossy(&output.stderr);
+    match parse_position(&log) {
         Some(position) if output.status.success() => Ok(position),
         // An unreadable copy is discarded, because its source exists.
         _ if joining => Ok(VolumeState::Incomplete),
-        _ if output.status.success() => Err(ServerError::NoPosition(last_lines(&said))),
+        _ if output.status.success() => Err(ServerError::NoPosition(last_lines(&log))),
         _ => Err(failed("mariadbd --wsrep-recover", &output)),
     }
 }
 
-/// `grastate.dat` is no source: after a crash it says -1.
-fn parse_position(said: &str) -> Option<VolumeState> {
-    let position = said
+/// Reads the position from the output of MariaDB. `grastate.dat` contains -1 after a crash, so it cannot be used.
+fn parse_position(output: &str) -> Option<VolumeState> {
+    let position = output
         .lines()
         .rev()
         .find_map(|line| line.split_once("Recovered position: "))?
@@ -515,7 +515,7 @@ pub async fn run_admin_sql(volume: &Volume, sql: &str) -> Result<(), ServerError
         .spawn()
         .map_err(disk)?;
     let mut input = client.stdin.take().expect("the standard input is a pipe");
-    // A client that has given up closes its end; what it says then is the better message.
+    // The client closes its input if it fails. Its output is the better error message, so ignore this one.
     let _ = input.write_all(sql.as_bytes()).await;
     drop(input);
     let output = client.wait_with_output().await.map_err(disk)?;
@@ -530,8 +530,8 @@ fn failed(program: &'static str, output: &Output) -> ServerError {
     ServerError::Failed {
         program,
         status: output.status.to_string(),
-        // mariadb-install-db says on its standard output why it fails.
-        said: last_lines(&format!(
+        // mariadb-install-db prints errors on its standard output.
+        output: last_lines(&format!(
             "{}{}",
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
@@ -549,14 +549,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_position_is_read_from_what_mariadb_says() {
-        let said = "2026-11-22 16:49:34 0 [Note] ServerConfig socket created on IP: '0.0.0.0'.\n\
+    fn the_position_is_read_from_the_log() {
+        let output = "2026-11-22 16:49:34 0 [Note] Server socket created on IP: '0.0.0.0'.\n\
                     2026-11-22 16:49:34 0 [Note] WSREP: Recovered position: b14e5b4d-e694-11f1-827a-0a45cad70f64:12\n";
         let cluster = "b14e5b4d-e694-11f1-827a-0a45cad70f64".parse().ok();
-        assert_eq!(parse_position(said), Some(VolumeState::At { cluster, seqno: 12 }));
-        // With GTIDs switched on, they follow.
         assert_eq!(
-            parse_position(&said.replace(":12\n", ":12,0-1-5\n")),
+            parse_position(output),
+            Some(VolumeState::At { cluster, seqno: 12 })
+        );
+        // If GTIDs are enabled, they follow the position.
+        assert_eq!(
+            parse_position(&output.replace(":12\n", ":12,0-1-5\n")),
             Some(VolumeState::At { cluster, seqno: 12 })
         );
         let never = "WSREP: Recovered position: 00000000-0000-0000-0000-000000000000:-1";

@@ -1,4 +1,4 @@
-//! Renders `/metrics`: the state of the node and of MariaDB, in Prometheus' text format, without secrets.
+//! Renders `/metrics`: the state of the node and of MariaDB, in the text format of Prometheus.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
@@ -31,13 +31,17 @@ const VARIABLES: [(&str, &str, MetricKind); 16] = [
     ),
     (
         "wsrep_local_state",
-        "1 joining, 2 donor, 3 joined, 4 synced.",
+        "State of the node: 1 joining, 2 donor, 3 joined, 4 synced.",
         MetricKind::Gauge,
     ),
-    ("wsrep_ready", "Whether it takes statements.", MetricKind::Gauge),
+    (
+        "wsrep_ready",
+        "Whether the node accepts statements.",
+        MetricKind::Gauge,
+    ),
     (
         "wsrep_connected",
-        "Whether it is connected to the others.",
+        "Whether the node is connected to the cluster.",
         MetricKind::Gauge,
     ),
     (
@@ -57,22 +61,30 @@ const VARIABLES: [(&str, &str, MetricKind); 16] = [
     ),
     (
         "wsrep_last_committed",
-        "The last write set that it has.",
+        "Sequence number of the last committed write set.",
         MetricKind::Counter,
     ),
     (
         "wsrep_local_cert_failures",
-        "Transactions that lost against another node's.",
+        "Local transactions that failed certification, because a transaction of another node changed the same rows.",
         MetricKind::Counter,
     ),
     (
         "wsrep_local_bf_aborts",
-        "Transactions that were ended for another node's.",
+        "Local transactions that were aborted while they ran, by write sets of other nodes.",
         MetricKind::Counter,
     ),
-    ("threads_connected", "Connections of clients.", MetricKind::Gauge),
-    ("threads_running", "Statements that run.", MetricKind::Gauge),
-    ("questions", "Statements of clients.", MetricKind::Counter),
+    (
+        "threads_connected",
+        "Number of open client connections.",
+        MetricKind::Gauge,
+    ),
+    (
+        "threads_running",
+        "Number of running statements.",
+        MetricKind::Gauge,
+    ),
+    ("questions", "Statements that clients sent.", MetricKind::Counter),
     (
         "slow_queries",
         "Statements that took longer than long_query_time.",
@@ -95,59 +107,63 @@ enum MetricKind {
 /// Renders all metrics.
 pub async fn text(shared: &Shared) -> String {
     let mut text = MetricsText::default();
-    of_the_agent(&mut text, shared);
-    let asked = tokio::time::timeout(STATUS_TIMEOUT, sql::all_status(&shared.sql)).await;
-    let status = asked.ok().and_then(Result::ok);
-    of_mariadb(&mut text, status.as_ref(), shared.config.server.max_connections);
+    write_agent(&mut text, shared);
+    let status = tokio::time::timeout(STATUS_TIMEOUT, sql::all_status(&shared.sql)).await;
+    let status = status.ok().and_then(Result::ok);
+    write_mariadb(&mut text, status.as_ref(), shared.config.server.max_connections);
     text.0
 }
 
-fn of_the_agent(text: &mut MetricsText, shared: &Shared) {
+fn write_agent(text: &mut MetricsText, shared: &Shared) {
     let counts = shared.counts();
     let epoch = shared.memory().unwrap_or_default().view.epoch;
-    of_stage(text, shared.stage());
+    write_stage(text, shared.stage());
     text.gauge(
         "proofsheet_database_refuses",
-        "Whether the node refuses to start until an operator has done what /status says.",
+        "Whether the node refuses to start until an operator intervenes. /status has the reason.",
         u8::from(counts.refuses),
     );
     text.gauge(
         "proofsheet_database_epoch",
-        "How often the whole cluster was started.",
+        "Number of starts of the whole cluster.",
         epoch.number,
     );
     text.gauge(
         "proofsheet_database_forced_starts",
-        "How often the whole cluster was started by force.",
+        "Number of forced starts of the whole cluster.",
         epoch.forced,
     );
     text.counter(
         "proofsheet_database_starts_total",
-        "How often this agent has started MariaDB.",
+        "Starts of MariaDB by this agent.",
         counts.starts,
     );
     text.counter(
         "proofsheet_database_deaths_total",
-        "How often MariaDB ended by itself.",
+        "Unexpected ends of MariaDB.",
         counts.deaths,
     );
     if let Ok(space) = shared.volume.space() {
         text.gauge(
             "proofsheet_database_volume_bytes",
-            "The size of the volume.",
+            "Size of the volume.",
             space.total,
         );
         text.gauge(
             "proofsheet_database_volume_free_bytes",
-            "What can still be written to the volume.",
+            "Free space of the volume.",
             space.free,
         );
     }
 }
 
-fn of_stage(text: &mut MetricsText, stage: Stage) {
+fn write_stage(text: &mut MetricsText, stage: Stage) {
     let name = "proofsheet_database_stage";
-    text.about(name, "1 for the stage that the node is at.", "gauge");
+    text.about(
+        name,
+        "1 for the current stage of the node, 0 for the others.",
+        "gauge",
+    );
     let at = match stage {
         Stage::Recovering => 0,
         Stage::Deciding { .. } => 1,
@@ -162,16 +178,16 @@ fn of_stage(text: &mut MetricsText, stage: Stage) {
     }
 }
 
-fn of_mariadb(text: &mut MetricsText, status: Option<&Status>, max_connections: u32) {
+fn write_mariadb(text: &mut MetricsText, status: Option<&Status>, max_connections: u32) {
     text.gauge(
         "mysql_up",
-        "Whether MariaDB answers the agent.",
+        "Whether MariaDB responds to the agent.",
         u8::from(status.is_some()),
     );
     let Some(status) = status else { return };
     text.gauge(
         "mysql_global_variables_max_connections",
-        "The most connections of all clients.",
+        "Maximum number of client connections.",
         max_connections,
     );
     let lower: BTreeMap<_, _> = status
@@ -241,7 +257,7 @@ mod tests {
         ];
         for (stage, name) in stages.into_iter().zip(STAGES) {
             let mut text = MetricsText::default();
-            of_stage(&mut text, stage);
+            write_stage(&mut text, stage);
             let line = format!("proofsheet_database_stage{{stage=\"{name}\"}} 1\n");
             assert!(text.0.contains(&line), "{stage:?} gave {}", text.0);
             assert_eq!(text.0.matches(" 1\n").count(), 1);
@@ -249,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_mariadb_says_is_told_in_numbers() {
+    fn status_variables_become_metrics() {
         let status = [
             ("wsrep_ready", "ON"),
             ("wsrep_cluster_status", "Primary"),
@@ -257,7 +273,7 @@ mod tests {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let mut text = MetricsText::default();
-        of_mariadb(&mut text, Some(&BTreeMap::from(status)), 600);
+        write_mariadb(&mut text, Some(&BTreeMap::from(status)), 600);
         for line in [
             "mysql_up 1",
             "mysql_global_variables_max_connections 600",
@@ -273,7 +289,7 @@ mod tests {
             );
         }
         let mut text = MetricsText::default();
-        of_mariadb(&mut text, None, 600);
+        write_mariadb(&mut text, None, 600);
         assert!(text.0.ends_with("mysql_up 0\n"));
     }
 }

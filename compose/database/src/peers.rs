@@ -20,10 +20,10 @@ const PEER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Timeout of a DNS lookup.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A request that any process may answer.
+/// The recipient of a request that any process may handle.
 pub const ANY_PROCESS: &str = "any";
 
-/// The response of an agent about itself.
+/// The status of an agent, as it responds to other agents.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PeerStatus {
     /// The name of its cluster.
@@ -58,17 +58,17 @@ pub struct LeaveNotice {
 /// Why a request to an agent failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PeerError {
-    /// No response.
+    /// The agent did not respond.
     #[error("{0} does not answer")]
     Silent(SocketAddr, #[source] reqwest::Error),
     /// The response was not signed with this node's secret, or the peer refused this node's signature.
     #[error("{0} does not share this node's cluster secret: it is ignored")]
     Stranger(SocketAddr),
-    /// It refuses.
+    /// The agent refused the request.
     #[error("{0} refuses: {1}")]
     Refused(SocketAddr, String),
     /// The response is malformed.
-    #[error("{0} answers something that this version does not understand")]
+    #[error("{0} responds with something that this version does not understand")]
     Unreadable(SocketAddr, #[source] serde_json::Error),
 }
 
@@ -92,9 +92,9 @@ pub struct PeerClient {
     known: Mutex<HashMap<String, Vec<SocketAddr>>>,
     /// The peers that answered the last request. Swarm removes the address of a stopping task from DNS, and stopping
     /// nodes must see each other.
-    heard: Mutex<BTreeSet<SocketAddr>>,
+    responsive: Mutex<BTreeSet<SocketAddr>>,
     /// Warnings that have been logged already.
-    told: Mutex<HashSet<String>>,
+    warned: Mutex<HashSet<String>>,
 }
 
 impl PeerClient {
@@ -109,31 +109,31 @@ impl PeerClient {
             names,
             port,
             known: Mutex::default(),
-            heard: Mutex::default(),
-            told: Mutex::default(),
+            responsive: Mutex::default(),
+            warned: Mutex::default(),
         })
     }
 
     /// Polls all agents, including this one.
-    pub async fn ask_all(&self) -> PeerSurvey {
+    pub async fn poll_all(&self) -> PeerSurvey {
         let mut found = PeerSurvey::default();
         let named = self.addresses(&mut found.silent).await;
-        let asked: BTreeSet<_> = named.union(&self.heard()).copied().collect();
-        let asked = asked.into_iter().map(|address| async move {
+        let polled: BTreeSet<_> = named.union(&self.responsive()).copied().collect();
+        let polled = polled.into_iter().map(|address| async move {
             let answer = self
                 .call::<_, PeerStatus>(address, "/peer/ask", ANY_PROCESS, &())
                 .await;
             (address, answer)
         });
-        for (address, answer) in futures::future::join_all(asked).await {
+        for (address, answer) in futures::future::join_all(polled).await {
             match answer {
                 Ok(answer) => {
                     self.clear_warning(address);
-                    self.heard().insert(address);
+                    self.responsive().insert(address);
                     found.answers.insert(address, answer);
                 }
                 Err(error) => {
-                    self.heard().remove(&address);
+                    self.responsive().remove(&address);
                     // An address without a name is not expected to respond.
                     if !named.contains(&address) {
                         continue;
@@ -175,9 +175,9 @@ impl PeerClient {
         &self,
         address: SocketAddr,
         boot: u64,
-        farewell: &LeaveNotice,
+        notice: &LeaveNotice,
     ) -> Result<(), PeerError> {
-        self.call(address, "/peer/farewell", &boot.to_string(), farewell)
+        self.call(address, "/peer/farewell", &boot.to_string(), notice)
             .await
     }
 
@@ -186,7 +186,7 @@ impl PeerClient {
         for name in &self.names {
             match self.look_up(name).await {
                 Ok(found) => {
-                    self.told.lock().expect("no panic while locked").remove(name);
+                    self.warned.lock().expect("no panic while locked").remove(name);
                     addresses.extend(&found);
                     let mut known = self.known.lock().expect("no panic while locked");
                     known.insert(name.clone(), found);
@@ -200,8 +200,8 @@ impl PeerClient {
                     self.warn_once(
                         name,
                         &format!(
-                            "the name {name} gives no address: {reason}. Going on with the {} that it gave last, and \
-                             asking again; is the name server up?",
+                            "{name} cannot be resolved: {reason}. Using its last {} addresses, and trying again. Check the \
+                             name server",
                             before.len()
                         ),
                     );
@@ -221,7 +221,7 @@ impl PeerClient {
         };
         match tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await {
             Ok(Ok(found)) if !found.is_empty() => Ok(found),
-            Ok(Ok(_)) => Err("there is none".to_owned()),
+            Ok(Ok(_)) => Err("no addresses".to_owned()),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("no answer within {LOOKUP_TIMEOUT:?}")),
         }
@@ -231,26 +231,28 @@ impl PeerClient {
         &self,
         address: SocketAddr,
         path: &str,
-        whom: &str,
-        question: &Q,
+        recipient: &str,
+        request: &Q,
     ) -> Result<A, PeerError> {
         let unreadable = |error| PeerError::Unreadable(address, error);
-        let body = serde_json::to_vec(question).map_err(unreadable)?;
-        let answer = self.exchange(address, path, whom, body, PEER_TIMEOUT).await?;
+        let body = serde_json::to_vec(request).map_err(unreadable)?;
+        let answer = self
+            .exchange(address, path, recipient, body, PEER_TIMEOUT)
+            .await?;
         serde_json::from_slice(&answer).map_err(unreadable)
     }
 
-    /// The secret that all agents share.
+    /// Returns the secret that all agents share.
     pub(crate) fn secret(&self) -> &Secret {
         &self.secret
     }
 
-    /// A signed request to process `whom`, and its nonce.
-    pub(crate) fn question(
+    /// A signed request to process `recipient`, and its nonce.
+    pub(crate) fn signed_request(
         &self,
         address: SocketAddr,
         path: &str,
-        whom: &str,
+        recipient: &str,
         body: Vec<u8>,
     ) -> (reqwest::RequestBuilder, String) {
         let nonce = format!("{:032x}", rand::random::<u128>());
@@ -260,18 +262,18 @@ impl PeerClient {
                 b"question",
                 path.as_bytes(),
                 nonce.as_bytes(),
-                whom.as_bytes(),
+                recipient.as_bytes(),
                 &body,
             ],
         );
-        let question = self
+        let request = self
             .http
             .post(format!("http://{address}{path}"))
             .header(NONCE_HEADER, &nonce)
-            .header(RECIPIENT_HEADER, whom)
+            .header(RECIPIENT_HEADER, recipient)
             .header(SIGNATURE_HEADER, signature)
             .body(body);
-        (question, nonce)
+        (request, nonce)
     }
 
     /// Sends a request, and returns the verified response.
@@ -279,13 +281,13 @@ impl PeerClient {
         &self,
         address: SocketAddr,
         path: &str,
-        whom: &str,
+        recipient: &str,
         body: Vec<u8>,
         within: Duration,
     ) -> Result<Vec<u8>, PeerError> {
         let silent = |error| PeerError::Silent(address, error);
-        let (question, nonce) = self.question(address, path, whom, body);
-        let response = question.timeout(within).send().await.map_err(silent)?;
+        let (request, nonce) = self.signed_request(address, path, recipient, body);
+        let response = request.timeout(within).send().await.map_err(silent)?;
         let status = response.status();
         let signature = response
             .headers()
@@ -312,23 +314,23 @@ impl PeerClient {
     }
 
     /// Logs a warning about an address or a name once, until [`Self::clear_warning`].
-    pub(crate) fn warn_once(&self, about: &str, what: &str) {
+    pub(crate) fn warn_once(&self, subject: &str, warning: &str) {
         if self
-            .told
+            .warned
             .lock()
             .expect("no panic while locked")
-            .insert(about.to_owned())
+            .insert(subject.to_owned())
         {
-            tracing::warn!("{what}");
+            tracing::warn!("{warning}");
         }
     }
 
-    fn heard(&self) -> MutexGuard<'_, BTreeSet<SocketAddr>> {
-        self.heard.lock().expect("no panic while locked")
+    fn responsive(&self) -> MutexGuard<'_, BTreeSet<SocketAddr>> {
+        self.responsive.lock().expect("no panic while locked")
     }
 
     fn clear_warning(&self, address: SocketAddr) {
-        self.told
+        self.warned
             .lock()
             .expect("no panic while locked")
             .remove(&address.to_string());

@@ -13,7 +13,7 @@ use sha2::Sha256;
 pub const SIGNATURE_HEADER: &str = "x-agent-seal";
 /// The header with the nonce of the request.
 pub const NONCE_HEADER: &str = "x-agent-nonce";
-/// The header with the process that the request is meant for.
+/// The header with the id of the process for which a request is meant.
 pub const RECIPIENT_HEADER: &str = "x-agent-for";
 
 /// Signs `parts`, each prefixed with its length.

@@ -16,7 +16,7 @@ use crate::mariadb::parse_node_name;
 /// The agent's own account.
 pub const AGENT_USER: &str = "agent";
 
-/// A membership, as MariaDB keeps it.
+/// A membership, as MariaDB reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Membership {
     /// The cluster.
@@ -30,7 +30,7 @@ pub struct Membership {
 /// MariaDB's status variables.
 pub type Status = BTreeMap<String, String>;
 
-/// Connects on first use.
+/// Returns a pool that connects on first use.
 pub fn pool(socket: &Path, password: &Secret) -> MySqlPool {
     let options = MySqlConnectOptions::new()
         .socket(socket)
@@ -53,7 +53,7 @@ fn text(row: &MySqlRow, column: usize) -> Result<String, sqlx::Error> {
     row.try_get_unchecked(column)
 }
 
-/// The status of replication.
+/// Reads the status variables of replication.
 pub async fn status(pool: &MySqlPool) -> Result<Status, sqlx::Error> {
     let status = show(pool, "SHOW GLOBAL STATUS LIKE 'wsrep\\_%'").await?;
     let short = |name: String| name.strip_prefix("wsrep_").map_or(name.clone(), str::to_owned);
@@ -63,7 +63,7 @@ pub async fn status(pool: &MySqlPool) -> Result<Status, sqlx::Error> {
         .collect())
 }
 
-/// The whole status.
+/// Reads all status variables.
 pub async fn all_status(pool: &MySqlPool) -> Result<Status, sqlx::Error> {
     show(pool, "SHOW GLOBAL STATUS").await
 }
@@ -75,7 +75,7 @@ async fn show(pool: &MySqlPool, statement: &'static str) -> Result<Status, sqlx:
         .collect()
 }
 
-/// The membership, read in one statement so that its parts agree.
+/// Reads the membership, in one statement so that its parts are consistent.
 pub async fn view(pool: &MySqlPool) -> Result<Option<Membership>, sqlx::Error> {
     let rows = sqlx::raw_sql(
         "SELECT c.cluster_uuid, CAST(c.view_id AS CHAR), m.node_name FROM mysql.wsrep_cluster c \
@@ -118,7 +118,7 @@ pub async fn refuse_writes(pool: &MySqlPool, refuse: bool) -> Result<(), sqlx::E
     Ok(())
 }
 
-/// The number of missing accounts.
+/// Whether accounts are missing.
 pub async fn accounts_missing(pool: &MySqlPool, accounts: &[ServiceAccount]) -> Result<bool, sqlx::Error> {
     let rows = sqlx::raw_sql("SELECT User FROM mysql.global_priv")
         .fetch_all(pool)
@@ -148,7 +148,7 @@ pub async fn make_accounts(
     Ok(())
 }
 
-/// The statements that give the agent its account.
+/// Returns the statements that create the agent's account.
 pub fn agent_account(password: &Secret) -> String {
     let password = password.expose();
     format!(
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_template_gives_whole_statements() {
+    fn the_template_is_split_into_statements() {
         let account = ServiceAccount {
             service: "vote".to_owned(),
             password: Secret::new("one-long-password"),

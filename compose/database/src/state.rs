@@ -10,7 +10,7 @@ use sqlx::MySqlPool;
 use crate::cluster_record::{ClusterRecord, NodeId, RecordError, RecordFile};
 use crate::config::Config;
 use crate::decision::{Node, Objection, Promise, Proposal, Stage, VolumeState, consider};
-use crate::mariadb::{Volume, WEIGHT_IN_STEP};
+use crate::mariadb::{Volume, WEIGHT_SYNCED};
 use crate::peers::{LeaveNotice, PeerClient, PeerStatus, Registration};
 use crate::sql::{self, Status};
 
@@ -26,11 +26,11 @@ const MAX_NONCES: usize = 100_000;
 /// Everything that the agent's tasks share.
 #[derive(Debug)]
 pub struct Shared {
-    /// The flags.
+    /// The configuration.
     pub config: Config,
-    /// The secret that the agents share.
+    /// The secret that all agents share.
     pub secret: Secret,
-    /// This process.
+    /// A random id of this process.
     pub boot: u64,
     /// The volume.
     pub volume: Volume,
@@ -49,7 +49,7 @@ struct State {
     data: VolumeState,
     stage: Stage,
     promise: Option<(Promise, Instant)>,
-    /// The node that was admitted last.
+    /// The last admitted node, and when it was admitted.
     admitted: Option<(NodeId, Instant)>,
     status_message: String,
     status: Status,
@@ -64,11 +64,11 @@ struct State {
 /// The agent's counters.
 #[derive(Clone, Copy, Debug)]
 pub struct AgentCounters {
-    /// Whether an operator is needed before this node starts.
+    /// Whether an operator must intervene before this node starts.
     pub refuses: bool,
-    /// How often it has started MariaDB.
+    /// Number of starts of MariaDB.
     pub starts: u64,
-    /// How often MariaDB ended by itself.
+    /// Number of unexpected ends of MariaDB.
     pub deaths: u64,
 }
 
@@ -78,22 +78,22 @@ pub enum RegisterError {
     /// This node is not a member.
     #[error("this node is not in the running cluster")]
     NotAMember,
-    /// Its MariaDB does not answer.
-    #[error("this node's database does not answer")]
+    /// MariaDB of this node does not respond.
+    #[error("the database of this node does not respond")]
     Database,
     /// The previous process of the node is still a member.
-    #[error("the process that ran there before is still counted as a member")]
+    #[error("the previous process of the node is still counted as a member")]
     StillCounted,
-    /// One node joins at a time.
-    #[error("another node was let in a moment ago")]
+    /// Another node is joining. Nodes join one at a time.
+    #[error("another node is joining")]
     Busy,
     /// The record could not be made durable.
-    #[error("this node cannot write its memory: {0}")]
+    #[error("this node cannot write its cluster record: {0}")]
     RecordFile(#[from] RecordError),
 }
 
 impl Shared {
-    /// The initial state.
+    /// Creates the initial state.
     pub fn new(
         config: Config,
         secret: Secret,
@@ -132,7 +132,7 @@ impl Shared {
         self.state.lock().expect("no panic while locked")
     }
 
-    /// The state of the node for its peers.
+    /// Returns the state of the node for its peers.
     pub fn node(&self) -> Node {
         let state = self.state();
         Node {
@@ -144,7 +144,7 @@ impl Shared {
         }
     }
 
-    /// The response to a peer.
+    /// Returns the status of the agent for its peers.
     pub fn answer(&self) -> PeerStatus {
         PeerStatus {
             cluster: self.config.cluster.clone(),
@@ -163,7 +163,7 @@ impl Shared {
         self.state().stage
     }
 
-    /// Moves on.
+    /// Sets the stage of the node.
     pub fn set_stage(&self, stage: Stage) {
         self.state().stage = stage;
     }
@@ -173,11 +173,11 @@ impl Shared {
     }
 
     /// Sets the status message in `/status`. Returns whether it changed.
-    pub fn set_status_message(&self, sentence: &str) -> bool {
+    pub fn set_status_message(&self, message: &str) -> bool {
         let mut state = self.state();
-        let news = state.status_message != sentence;
-        sentence.clone_into(&mut state.status_message);
-        news
+        let is_new = state.status_message != message;
+        message.clone_into(&mut state.status_message);
+        is_new
     }
 
     /// Whether an operator is needed before this node starts.
@@ -190,32 +190,32 @@ impl Shared {
         self.state().lacks_space
     }
 
-    /// Whether its volume is nearly full.
+    /// Sets whether the volume is nearly full.
     pub fn set_lacks_space(&self, lacks_space: bool) {
         self.state().lacks_space = lacks_space;
     }
 
-    /// Whether it is this node's turn to leave the others.
+    /// Whether this node is leaving the cluster.
     pub fn is_leaving(&self) -> bool {
         self.state().leaves
     }
 
-    /// Whether it is this node's turn to leave the others.
+    /// Sets whether this node is leaving the cluster.
     pub fn set_leaving(&self, leaves: bool) {
         self.state().leaves = leaves;
     }
 
-    /// MariaDB was started.
+    /// Counts a start of MariaDB.
     pub fn count_start(&self) {
         self.state().starts += 1;
     }
 
-    /// MariaDB ended by itself.
+    /// Counts an unexpected end of MariaDB.
     pub fn count_death(&self) {
         self.state().deaths += 1;
     }
 
-    /// The counters for `/metrics`.
+    /// Returns the counters for `/metrics`.
     pub fn counts(&self) -> AgentCounters {
         let state = self.state();
         AgentCounters {
@@ -225,12 +225,12 @@ impl Shared {
         }
     }
 
-    /// The last status that MariaDB told.
+    /// Stores the last status of MariaDB.
     pub fn set_status(&self, status: Status) {
         self.state().status = status;
     }
 
-    /// For `/status`.
+    /// Returns the JSON of `/status`.
     pub fn report(&self) -> serde_json::Value {
         let node = self.node();
         let state = self.state();
@@ -245,7 +245,7 @@ impl Shared {
         })
     }
 
-    /// Changes the cluster record, on disk first.
+    /// Changes the cluster record. The change is durable when this returns.
     pub fn update_record(&self, change: impl FnOnce(&mut Option<ClusterRecord>)) -> Result<(), RecordError> {
         let mut state = self.state();
         let mut record = state.record.clone();
@@ -257,8 +257,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether the nonce is new.
-    pub fn is_new_question(&self, nonce: &str) -> bool {
+    /// Stores a nonce. Returns false if it is invalid or was used before.
+    pub fn is_new_nonce(&self, nonce: &str) -> bool {
         let mut state = self.state();
         if state.nonces.len() >= MAX_NONCES {
             // A replayed request could only repeat what a peer may request at any time.
@@ -271,7 +271,7 @@ impl Shared {
         self.state().promise.map(|(promise, _)| promise)
     }
 
-    /// Agrees that another node starts the cluster, or says why not.
+    /// Promises that another node may start the cluster, or returns an objection.
     pub fn consider(&self, proposal: &Proposal) -> Result<(), Objection> {
         let node = self.node();
         let mut state = self.state();
@@ -290,11 +290,11 @@ impl Shared {
         Ok(())
     }
 
-    /// Releases a promise if a response to a request sent at `asked` shows that the attempt has ended.
-    pub fn release(&self, asked: Instant, answer: &PeerStatus) {
+    /// Releases a promise if a response to a request sent at `sent_at` shows that the attempt has ended.
+    pub fn release(&self, sent_at: Instant, answer: &PeerStatus) {
         let mut state = self.state();
         let void = state.promise.is_some_and(|(promise, made)| {
-            made < asked && promise.to == answer.node.id && promise.is_void(answer.node.stage, answer.boot)
+            made < sent_at && promise.to == answer.node.id && promise.is_void(answer.node.stage, answer.boot)
         });
         if void {
             state.promise = None;
@@ -328,7 +328,7 @@ impl Shared {
             .ok_or(RegisterError::Database)?;
         self.update_record(|memory| {
             let memory = memory.get_or_insert_default();
-            memory.saw_view(view.cluster, view.number, &view.members);
+            memory.record_membership(view.cluster, view.number, &view.members);
             memory.joining = false;
         })?;
         Ok(())
@@ -336,7 +336,7 @@ impl Shared {
 
     /// Sets the full quorum weight.
     pub async fn set_full_weight(&self) -> Result<(), RegisterError> {
-        tokio::time::timeout(MEMBERSHIP_TIMEOUT, sql::set_weight(&self.sql, WEIGHT_IN_STEP))
+        tokio::time::timeout(MEMBERSHIP_TIMEOUT, sql::set_weight(&self.sql, WEIGHT_SYNCED))
             .await
             .ok()
             .and_then(Result::ok)
@@ -344,11 +344,11 @@ impl Shared {
     }
 
     /// Durably records a node that is about to join.
-    pub async fn register(&self, newcomer: Registration) -> Result<ClusterRecord, RegisterError> {
+    pub async fn register(&self, registration: Registration) -> Result<ClusterRecord, RegisterError> {
         match self.stage() {
             Stage::Primary => {
                 self.update_membership().await?;
-                let counted = |memory: ClusterRecord| memory.members.contains_key(&newcomer.id);
+                let counted = |memory: ClusterRecord| memory.members.contains_key(&registration.id);
                 if self.memory().is_some_and(counted) {
                     return Err(RegisterError::StillCounted);
                 }
@@ -356,37 +356,37 @@ impl Shared {
             Stage::Joining => {}
             _ => return Err(RegisterError::NotAMember),
         }
-        self.admit(newcomer.id)?;
+        self.admit(registration.id)?;
         self.update_record(|memory| {
             if let Some(memory) = memory {
-                memory.expect(newcomer.id, newcomer.slot);
+                memory.expect(registration.id, registration.slot);
             }
         })?;
         self.memory().ok_or(RegisterError::NotAMember)
     }
 
     /// Admits one node at a time: no other until that one reports that it joins.
-    fn admit(&self, newcomer: NodeId) -> Result<(), RegisterError> {
+    fn admit(&self, node: NodeId) -> Result<(), RegisterError> {
         let mut state = self.state();
         let busy = state
             .admitted
-            .is_some_and(|(id, at)| id != newcomer && at.elapsed() < ADMISSION_TIMEOUT);
+            .is_some_and(|(id, at)| id != node && at.elapsed() < ADMISSION_TIMEOUT);
         if busy {
             return Err(RegisterError::Busy);
         }
-        state.admitted = Some((newcomer, Instant::now()));
+        state.admitted = Some((node, Instant::now()));
         Ok(())
     }
 
     /// Merges the record of a node that has left in order.
-    pub async fn accept_leave_notice(&self, farewell: &LeaveNotice) -> Result<(), RegisterError> {
+    pub async fn accept_leave_notice(&self, notice: &LeaveNotice) -> Result<(), RegisterError> {
         if self.stage() != Stage::Primary {
             return Ok(());
         }
         self.update_membership().await?;
         self.update_record(|memory| {
             let Some(memory) = memory else { return };
-            for (id, expected) in &farewell.memory.expected {
+            for (id, expected) in &notice.memory.expected {
                 let came = memory.members.contains_key(id) && memory.view.number > expected.since;
                 if !came {
                     memory.expected.entry(*id).or_insert(*expected);

@@ -14,7 +14,7 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "objects", version)]
 struct Arguments {
-    /// Garage's own program. Its settings are in the file that `GARAGE_CONFIG_FILE` names.
+    /// Path of the Garage executable. `GARAGE_CONFIG_FILE` names its configuration file.
     #[arg(long, env = "GARAGE", default_value = "/garage", global = true)]
     garage: PathBuf,
     #[command(subcommand)]

@@ -1,7 +1,8 @@
-// The content security policy allows neither style elements nor style attributes, and the editor (Monaco) and some
-// components write both. What a script sets through the object model is allowed, so we lead theirs there.
+// The content security policy forbids style elements and style attributes, which the editor (Monaco) and some
+// components create. Styles that scripts set through the CSS object model are allowed, so these functions use it
+// instead.
 
-// A style element that has been asked for: a stand-in whose rules live in a sheet of the document's own.
+// A replacement of a style element, whose rules are in a style sheet of the document.
 function standInForStyle(create, document) {
   const element = create.call(document, 'meta');
   const sheet = new CSSStyleSheet();
@@ -31,7 +32,7 @@ Document.prototype.createElement = function createElement(name, options) {
 
 const LATER = 'data-later-style';
 
-// Parses markup with its style attributes put aside, and sets the styles afterwards.
+// Parses markup without its style attributes, and sets the styles afterwards.
 function parseThenStyle(html, parse, styled) {
   const text = String(html);
   if (!/\sstyle\s*=/i.test(text)) return parse(html);

@@ -1,5 +1,5 @@
-// GraphiQL calls the items of its list of tabs tabs, and puts buttons into them, which no tab may have. Here they are a
-// list of buttons.
+// GraphiQL gives the items of its tab list the role `tab`, and puts buttons into them, which ARIA forbids. This makes
+// them a list of buttons.
 
 const setAttribute = Element.prototype.setAttribute;
 Element.prototype.setAttribute = function setAttributeOfList(name, value) {

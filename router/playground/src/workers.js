@@ -1,4 +1,4 @@
-// The editor (Monaco) checks documents in workers. Their files are built beside ours; the build puts their names here.
+// The editor (Monaco) checks documents in web workers. The build inserts the names of their files here.
 
 /* global WORKERS */
 globalThis.MonacoEnvironment = {

@@ -1,4 +1,4 @@
-//! Maps an address to a page: the same table as the app's, in `frontend/src/route.rs`.
+//! Maps a path to a page. `frontend/src/route.rs` has the same table.
 
 use chrono::NaiveDate;
 use uuid::Uuid;
@@ -63,7 +63,7 @@ impl PageRoute {
     }
 }
 
-/// A calendar day, and only as `YYYY-MM-DD`.
+/// Parses a calendar day. The only format is `YYYY-MM-DD`.
 pub(crate) fn day_of(text: &str) -> Option<NaiveDate> {
     is_day(text).then(|| text.parse().ok()).flatten()
 }
@@ -92,7 +92,7 @@ mod tests {
 
     /// `frontend/src/route.rs` has the same cases.
     #[test]
-    fn addresses_show_the_same_as_in_the_app() {
+    fn paths_have_the_same_meaning_as_in_the_app() {
         let table: Vec<(String, String)> =
             serde_json::from_str(include_str!("../../../frontend/src/routes.json")).unwrap();
         for (path, expected) in table {

@@ -1,4 +1,4 @@
-//! The router's answers to random queries, compared with a reference execution (`xtask/reference.mjs`).
+//! Compares the router's responses to random queries with a reference execution (`xtask/reference.mjs`).
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -17,10 +17,10 @@ use tokio::sync::Mutex;
 use crate::random::{self, Operation, Pools, Schema};
 use crate::system::Site;
 
-/// Another one tries other queries.
+/// Seed of the generator. Override it by `DIFFERENTIAL_SEED` to test other queries.
 const SEED: u64 = 1;
 const PASSWORD: &str = "correct horse battery staple";
-/// An access token lives for ten minutes.
+/// Shorter than the ten minutes for which access tokens are valid.
 const TOKEN_RENEWAL: Duration = Duration::from_mins(8);
 const MAX_REPORTED: usize = 5;
 
@@ -36,7 +36,7 @@ async fn ten_thousand_random_queries_match_a_reference() {
     compare(10_000).await;
 }
 
-/// Executes operations as the specification says, by asking the subgraphs for one field at a time.
+/// Executes operations by the algorithm of the GraphQL specification, with a query to a subgraph for each field.
 struct Reference {
     _process: Child,
     pipes: Mutex<(ChildStdin, Lines<BufReader<ChildStdout>>)>,
@@ -65,9 +65,9 @@ impl Reference {
         }
     }
 
-    async fn ask(&self, question: &Value) -> Value {
+    async fn execute(&self, request: &Value) -> Value {
         let mut pipes = self.pipes.lock().await;
-        send(&mut pipes.0, question).await;
+        send(&mut pipes.0, request).await;
         let line = pipes
             .1
             .next_line()
@@ -90,7 +90,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// Of the first error.
+    /// The message of the first error.
     fn message(&self) -> &str {
         self.response["errors"][0]["message"].as_str().unwrap_or_default()
     }
@@ -99,9 +99,9 @@ impl Outcome {
         match self.verdict.as_str() {
             // Clients read fields by name.
             "same" | "different order" => false,
-            // The generator writes valid queries, and only limits may refuse one.
+            // Generated queries are valid, so they can only be refused by limits.
             "refused" => !self.message().contains("limit"),
-            // A null variable in a place with a default.
+            // A null variable for an argument with a default.
             "invalid" => self.response["errors"][0]["extensions"]["code"] != "INVALID_INPUT",
             _ => true,
         }
@@ -124,8 +124,8 @@ impl Comparison {
         token.0.clone()
     }
 
-    /// A mismatch counts when it is there again after the reference has forgotten its answers: cursors of a ranking change
-    /// with its snapshot, and tokens expire.
+    /// Runs an operation. A mismatch is tried again with an empty cache of the reference, because cursors of rankings
+    /// and tokens expire.
     async fn run(&self, operation: &Operation, is_signed_in: bool) -> Outcome {
         let outcome = self.attempt(operation, is_signed_in, false).await;
         if outcome.is_mismatch() {
@@ -145,11 +145,11 @@ impl Comparison {
             Some(token) => self.site.send_as(token, &query, variables.clone()).await,
             None => self.site.send(&query, variables.clone()).await,
         };
-        let question = json!({
+        let request = json!({
             "query": query, "variables": variables, "token": token, "response": response.to_string(),
             "forget": forget,
         });
-        let mut answer = self.reference.ask(&question).await;
+        let mut answer = self.reference.execute(&request).await;
         Outcome {
             verdict: answer["verdict"].as_str().unwrap().to_owned(),
             response,
@@ -157,8 +157,8 @@ impl Comparison {
         }
     }
 
-    /// The smallest operation on the way from this one that still does not match.
-    async fn smallest(&self, operation: Operation, is_signed_in: bool) -> (Operation, Outcome) {
+    /// Reduces an operation step by step, as long as it does not match.
+    async fn reduce(&self, operation: Operation, is_signed_in: bool) -> (Operation, Outcome) {
         let mut outcome = self.run(&operation, is_signed_in).await;
         let mut smallest = operation;
         'smaller: loop {
@@ -174,7 +174,7 @@ impl Comparison {
     }
 }
 
-/// Fails with the smallest queries to which the router's answer is another than the reference's.
+/// Fails if responses differ, with reduced queries.
 async fn compare(count: u64) {
     let seed = std::env::var("DIFFERENTIAL_SEED").map_or(SEED, |seed| seed.parse().unwrap());
     let schema = Schema::load();
@@ -220,7 +220,7 @@ async fn compare(count: u64) {
     );
     let mut report = String::new();
     for (operation, is_signed_in, _) in mismatches.iter().take(MAX_REPORTED) {
-        let (operation, outcome) = comparison.smallest(operation.clone(), *is_signed_in).await;
+        let (operation, outcome) = comparison.reduce(operation.clone(), *is_signed_in).await;
         report.extend([format!(
             "\n{}: {operation}\nvariables: {}\nrouter:    {}\nreference: {}\n",
             outcome.verdict,
@@ -231,7 +231,7 @@ async fn compare(count: u64) {
     }
     assert!(
         mismatches.is_empty(),
-        "{} of {count} queries do not match (DIFFERENTIAL_SEED={seed}); the first, made small:\n{report}",
+        "{} of {count} queries do not match (DIFFERENTIAL_SEED={seed}); the first, reduced:\n{report}",
         mismatches.len()
     );
     let refused = verdicts.get("refused").copied().unwrap_or_default();
@@ -266,7 +266,7 @@ async fn login(system: &System, name: &str) -> String {
     data["login"]["accessToken"].as_str().unwrap().to_owned()
 }
 
-/// Three people, their photos, votes, comments and replies; some with what others lack, some deleted.
+/// Creates three users with photos, votes, comments and replies. Some have optional fields, some are deleted.
 async fn fill(system: &System) -> Pools {
     let mut pools = Pools::default();
     let mut people = Vec::new();
@@ -320,7 +320,7 @@ async fn fill(system: &System) -> Pools {
             }
         }
     }
-    // Comments and votes outlive it for a moment, and ids of it stay in the pool.
+    // Its comments and votes are removed later. Its id stays in the pool.
     let delete = "mutation ($id: ID!) { deletePhoto(id: $id) }";
     ada.data(delete, json!({ "id": photos[2] })).await;
     settle(ada, photos.len() - 1).await;

@@ -20,19 +20,20 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// A router in front of these services.
+    /// Starts a router in front of the fakes of the services.
     pub(crate) async fn start(fakes: &Fakes) -> Self {
         Self::start_with(fakes, &[]).await
     }
 
-    /// The same with more flags; a flag that is given wins over the usual one.
+    /// Starts a router with more flags, which override the defaults of these tests. A flag with an empty value is a
+    /// switch.
     pub(crate) async fn start_with(fakes: &Fakes, flags: &[(&str, &str)]) -> Self {
         Self::start_program(Path::new(env!("CARGO_BIN_EXE_router")), fakes, flags).await
     }
 
-    /// The same from another build of the router.
+    /// Starts a router from another executable.
     pub(crate) async fn start_program(program: &Path, fakes: &Fakes, flags: &[(&str, &str)]) -> Self {
-        // A port that was free a moment ago may be taken: by another test, or by a connection.
+        // Another test or a connection may take the free port before the router does, so try again.
         for _ in 0..5 {
             let mut gateway = Self::spawn(program, fakes, flags);
             if gateway.becomes_ready().await {
@@ -46,7 +47,7 @@ impl Gateway {
         let (address, internal) = (free_address(), free_address());
         let supergraph = Path::new(env!("CARGO_MANIFEST_DIR")).join("../supergraph.graphql");
         let jwks = format!("{}/.well-known/jwks.json", fakes.authentication.url());
-        let usual = [
+        let defaults = [
             ("--listen", address.to_string()),
             ("--internal-listen", internal.to_string()),
             ("--public-url", format!("http://localhost:{}", address.port())),
@@ -61,14 +62,13 @@ impl Gateway {
         ];
         let mut command = Command::new(program);
         command.arg("serve");
-        for (flag, value) in usual {
-            if !flags.iter().any(|(given, _)| *given == flag) {
+        for (flag, value) in defaults {
+            if !flags.iter().any(|(name, _)| *name == flag) {
                 command.args([flag, &value]);
             }
         }
         for (flag, value) in flags {
             command.arg(flag);
-            // A flag that is only there or not has no value.
             if !value.is_empty() {
                 command.arg(value);
             }
@@ -92,7 +92,7 @@ impl Gateway {
         }
     }
 
-    /// Waits until the router is ready; false if it has ended instead.
+    /// Waits until the router is ready. Returns false if the process has ended.
     async fn becomes_ready(&mut self) -> bool {
         for _ in 0..1200 {
             let ready = self
@@ -100,8 +100,8 @@ impl Gateway {
                 .get(format!("http://{}/readiness", self.internal))
                 .send()
                 .await;
-            let ours = self.process.try_wait().unwrap().is_none();
-            if !ours {
+            let running = self.process.try_wait().unwrap().is_none();
+            if !running {
                 return false;
             }
             if ready.is_ok_and(|answer| answer.status() == StatusCode::OK) {
@@ -120,7 +120,7 @@ impl Gateway {
         self.http.get(self.url(path))
     }
 
-    /// An operation, ready to be given headers.
+    /// A request with an operation, to which a test can add headers.
     pub(crate) fn operation(&self, query: &str) -> RequestBuilder {
         self.http
             .post(self.url("/graphql"))

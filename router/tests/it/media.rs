@@ -152,7 +152,7 @@ async fn photos_come_with_their_headers() {
         (answer.status().as_u16(), header(&answer, "content-length")),
         (200, Some("10"))
     );
-    // The connection is still in step after a response without a body.
+    // The connection is still in sync after a response without a body.
     assert_eq!(
         gateway
             .get("/media/a")

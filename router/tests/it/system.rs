@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{feeds, pages, sitemap};
 
-/// The app's first operation.
+/// The operation of the app's start page, shortened.
 const TIMELINE: &str = "query ($first: Int!) { latestPhotos(first: $first) {
     nodes {
       id title width height placeholder
@@ -21,7 +21,7 @@ const TIMELINE: &str = "query ($first: Int!) { latestPhotos(first: $first) {
     pageInfo { hasNextPage endCursor }
 } }";
 
-/// The site as one browser sees it, with its own cookies.
+/// A browser that visits the site, with a cookie store.
 pub(crate) struct Site {
     base: String,
     browser: reqwest::Client,
@@ -50,7 +50,7 @@ impl Site {
             .await
     }
 
-    /// Without cookies, by a bearer token.
+    /// Sends an operation with a bearer token and without cookies.
     pub(crate) async fn send_as(&self, token: &str, query: &str, variables: Value) -> Value {
         let request = reqwest::Client::new()
             .post(self.url("/graphql"))
@@ -70,19 +70,19 @@ impl Site {
             .unwrap()
     }
 
-    /// A file that must be there.
+    /// Downloads a file, which must exist.
     pub(crate) async fn bytes(&self, path: &str) -> Vec<u8> {
         let answer = self.browser.get(self.url(path)).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{path}");
         answer.bytes().await.unwrap().to_vec()
     }
 
-    /// A page or a feed that must be there.
+    /// Downloads a page or a feed, which must exist.
     async fn text(&self, path: &str) -> String {
         String::from_utf8(self.bytes(path).await).unwrap()
     }
 
-    /// The data of an operation that must work.
+    /// Runs an operation, which must succeed, and returns its data.
     pub(crate) async fn data(&self, query: &str, variables: Value) -> Value {
         let answer = self.send(query, variables).await;
         assert!(answer.get("errors").is_none(), "{query}: {answer:#}");
@@ -112,7 +112,7 @@ impl Site {
         data["publishPhoto"]["id"].as_str().unwrap().to_owned()
     }
 
-    /// Requests to each subgraph so far.
+    /// Number of requests to each subgraph since the start of the router.
     async fn requests(&self, system: &System) -> BTreeMap<String, u64> {
         let metrics = format!("{}/metrics", system.router_internal_url());
         let metrics = self
@@ -143,7 +143,7 @@ pub(crate) fn picture(shade: u8) -> Vec<u8> {
     png.into_inner()
 }
 
-/// One system for all of it, because starting one takes seconds.
+/// One test for all checks, because starting a system takes seconds.
 #[tokio::test]
 async fn the_whole_system() {
     let app = pages::bundle();
@@ -155,21 +155,21 @@ async fn the_whole_system() {
     let system = System::start(options).await.unwrap();
     let site = Site::visit(&system);
     check_empty_site(&site).await;
-    signing_in_sets_cookies_that_scripts_cannot_read(&site).await;
+    check_cookies(&site).await;
     let mut photos = Vec::new();
     for number in 0..6 {
         photos.push(site.publish(&format!("Photo {number}"), number * 40).await);
     }
-    a_page_takes_one_request_to_each_service(&system, &site, photos.len()).await;
-    photos_are_served_for_ever(&site, &photos[0]).await;
-    pages_feeds_and_sitemaps_show_them(&site, &photos).await;
-    bad_scalars_are_invalid_input(&site).await;
-    absent_variables_are_absent(&site, &photos[0]).await;
-    one_service_stopped_gives_partial_data(&system, &site, photos.len()).await;
+    check_subgraph_requests(&system, &site, photos.len()).await;
+    check_rendition_headers(&site, &photos[0]).await;
+    check_pages_feeds_and_sitemaps(&site, &photos).await;
+    check_invalid_scalars(&site).await;
+    check_absent_variables(&site, &photos[0]).await;
+    check_partial_data(&system, &site, photos.len()).await;
     system.stop().await;
 }
 
-async fn signing_in_sets_cookies_that_scripts_cannot_read(site: &Site) {
+async fn check_cookies(site: &Site) {
     let operation = json!({
         "query": "mutation ($input: RegisterInput!) { register(input: $input) { viewer { id email } } }",
         "variables": { "input": { "email": "ada@example.org", "password": "correct horse battery staple" } },
@@ -209,7 +209,7 @@ async fn signing_in_sets_cookies_that_scripts_cannot_read(site: &Site) {
     );
 }
 
-async fn a_page_takes_one_request_to_each_service(system: &System, site: &Site, photos: usize) {
+async fn check_subgraph_requests(system: &System, site: &Site, photos: usize) {
     let before = site.requests(system).await;
     let data = site.data(TIMELINE, json!({ "first": 24 })).await;
     let after = site.requests(system).await;
@@ -219,13 +219,13 @@ async fn a_page_takes_one_request_to_each_service(system: &System, site: &Site, 
         assert_eq!(node["commentCount"], 0);
         assert!(node["author"]["username"].is_string());
     }
-    let asked: BTreeMap<&str, u64> = after
+    let requests: BTreeMap<&str, u64> = after
         .iter()
         .map(|(name, count)| (name.as_str(), count - before.get(name).copied().unwrap_or(0)))
         .filter(|(_, count)| *count > 0)
         .collect();
     assert_eq!(
-        asked,
+        requests,
         BTreeMap::from([("photo", 1), ("profile", 1), ("vote", 1), ("comment", 1)])
     );
 }
@@ -240,11 +240,11 @@ async fn check_empty_site(site: &Site) {
         assert_eq!(feed.entries, []);
     }
     let (_, parts) = sitemap::read(&site.text("/sitemap.xml").await);
-    assert_eq!(parts.len(), 1, "the pages that are always there: {parts:?}");
+    assert_eq!(parts.len(), 1, "only the sitemap of the fixed pages: {parts:?}");
 }
 
-async fn pages_feeds_and_sitemaps_show_them(site: &Site, photos: &[String]) {
-    // The earlier page stays cached for a moment.
+async fn check_pages_feeds_and_sitemaps(site: &Site, photos: &[String]) {
+    // Wait until cached pages and feeds have expired.
     tokio::time::sleep(Duration::from_secs(6)).await;
     let query = "{ viewer { user { username } } }";
     let data = site.data(query, json!({})).await;
@@ -273,7 +273,7 @@ async fn pages_feeds_and_sitemaps_show_them(site: &Site, photos: &[String]) {
         .unwrap()
         .0;
     let shared = site.browser.get(image).send().await.unwrap();
-    assert_eq!(shared.status(), 200, "{image} is whole, and there");
+    assert_eq!(shared.status(), 200, "{image}");
     let gone = site
         .browser
         .get(site.url("/p/01936f5e-7c00-7000-8000-000000000001"));
@@ -294,7 +294,7 @@ async fn pages_feeds_and_sitemaps_show_them(site: &Site, photos: &[String]) {
     }
 }
 
-async fn photos_are_served_for_ever(site: &Site, photo: &str) {
+async fn check_rendition_headers(site: &Site, photo: &str) {
     let query = "query ($id: ID!) { photo(id: $id) { renditions { url mediaType } } }";
     let data = site.data(query, json!({ "id": photo })).await;
     for rendition in data["photo"]["renditions"].as_array().unwrap() {
@@ -314,8 +314,8 @@ async fn photos_are_served_for_ever(site: &Site, photo: &str) {
     }
 }
 
-/// The library checks no custom scalar, so these reach the services.
-async fn bad_scalars_are_invalid_input(site: &Site) {
+/// The router library does not validate custom scalars, so the services must.
+async fn check_invalid_scalars(site: &Site) {
     for query in [
         r#"{ hotPhotos(day: "2026-02-31") { nodes { id } } }"#,
         r#"{ hotPhotos(day: "yesterday") { nodes { id } } }"#,
@@ -331,8 +331,8 @@ async fn bad_scalars_are_invalid_input(site: &Site) {
     }
 }
 
-/// An absent variable is not null: defaults apply, and what a change does not name stays.
-async fn absent_variables_are_absent(site: &Site, photo: &str) {
+/// An absent variable differs from null: the default applies, and an update leaves the field unchanged.
+async fn check_absent_variables(site: &Site, photo: &str) {
     for list in ["latestPhotos", "trendingPhotos"] {
         let query = format!("query ($n: Int) {{ {list}(first: $n) {{ nodes {{ id }} }} }}");
         for (variables, expected) in [(json!({}), 6), (json!({ "n": 3 }), 3)] {
@@ -405,7 +405,7 @@ async fn absent_variables_are_absent(site: &Site, photo: &str) {
     }
 }
 
-async fn one_service_stopped_gives_partial_data(system: &System, site: &Site, photos: usize) {
+async fn check_partial_data(system: &System, site: &Site, photos: usize) {
     for (service, field) in [
         ("comment", "commentCount"),
         ("vote", "votes"),

@@ -57,8 +57,8 @@ pub(crate) async fn flush_lazily(pools: &[MySqlPool]) -> Result<()> {
 const STALE_NODE_ABSENCE: Duration = Duration::from_secs(4);
 const NAIVE_START_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Kills the nodes for good, the first one earlier, and starts their MariaDB naively: without recovering positions, the
-/// first node first.
+/// Kills the nodes permanently, the first one earlier, and starts MariaDB without recovering positions, on the first
+/// node first.
 pub(crate) async fn restart_plainly(cluster: &Cluster) -> Result<()> {
     let databases = Cluster::databases();
     cluster.kill_for_good(&databases[..1]).await?;
@@ -84,7 +84,7 @@ pub(crate) async fn restart_plainly(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// The MariaDB of a node, with its configuration and without its agent. It ends with the network.
+/// Starts MariaDB on a node with its configuration and without its agent. It ends with the network.
 fn start_server(cluster: &Cluster, slot: u32, flags: &[&str]) -> Result<()> {
     let log = fs::File::options()
         .append(true)
@@ -107,8 +107,8 @@ fn start_server(cluster: &Cluster, slot: u32, flags: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// For nodes without agents.
-pub(crate) async fn wait_in_step(cluster: &Cluster, limit: Duration) -> Result<()> {
+/// Waits until nodes without agents are in sync.
+pub(crate) async fn wait_in_sync(cluster: &Cluster, limit: Duration) -> Result<()> {
     for slot in 1..=NODES {
         wait_until_synced(cluster, slot, NODES, limit).await?;
     }
@@ -121,7 +121,7 @@ async fn wait_until_synced(cluster: &Cluster, slot: u32, size: u32, limit: Durat
     while !is_synced(&pool, size).await {
         if began.elapsed() > limit {
             bail!(
-                "db-{slot}, started plainly, was not in step within {} s",
+                "db-{slot}, started plainly, was not in sync within {} s",
                 limit.as_secs()
             );
         }

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use crate::history::{Operation, Outcome};
 use crate::people::SharedState;
 
-/// Few, so that writers conflict.
+/// Number of counters; few, so that writers conflict.
 pub(crate) const COUNTERS: u32 = 3;
 const COUNT_PAUSE: Duration = Duration::from_millis(15);
 const COUNT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,7 +48,7 @@ pub(crate) async fn prepare(pool: &MySqlPool) -> Result<()> {
     Ok(())
 }
 
-/// A writer at one node, until the world says that it is over.
+/// Starts a writer at one node, which runs until the load ends.
 pub(crate) fn start(
     shared: Arc<SharedState>,
     pool: MySqlPool,
@@ -69,7 +69,7 @@ pub(crate) fn start(
             let outcome = match answer {
                 Ok(Ok(())) => Outcome::Ok,
                 Ok(Err(error)) => judge(&error),
-                Err(_) => Outcome::Unknown("no answer in time".to_owned()),
+                Err(_) => Outcome::Unknown("timeout".to_owned()),
             };
             shared.history.complete(number, operation, outcome);
             tokio::time::sleep(COUNT_PAUSE).await;

@@ -13,17 +13,17 @@ use crate::audit::{folder, is_in_use};
 use crate::people::SharedState;
 
 const DELETION_POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// Timeout; the audit reports the rest.
+/// Timeout of a deletion. The audit reports what remains.
 const DELETION_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// One deletion, from its acknowledgement on.
+/// A completed deletion, measured from its acknowledgement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gone {
     pub(crate) acknowledged: Instant,
     pub(crate) took: Duration,
 }
 
-/// Watches every deletion of a run.
+/// Watches all deletions of a run.
 #[derive(Debug)]
 pub(crate) struct DeletionWatch {
     task: JoinHandle<()>,

@@ -24,8 +24,9 @@ const DRILL_STEP_TIMEOUT: Duration = Duration::from_secs(120);
 /// The goals in seconds.
 const MAX_RPO_SECONDS: f64 = 60.0;
 const MAX_RTO_SECONDS: f64 = 15.0 * 60.0;
-/// Files of a photo that was published or deleted so shortly before the end come back without a row, and the photo
-/// service's reconciler removes them: a file is in the backup before its row is, and a removal is noted there after it.
+/// Files of photos that were published or deleted in the last seconds before the end may be restored without a row:
+/// files are backed up before their rows, and removals are recorded after them. The photo service's reconciler removes
+/// such files.
 const MAX_ORPHANED_FILE_AGE: f64 = 120.0;
 
 /// Restore drill: backs up a site under load, destroys it, restores it, and reports RPO and RTO. Needs root.
@@ -64,31 +65,31 @@ struct Drill {
     backup: Option<Child>,
     shared: Arc<SharedState>,
     people: Vec<tokio::task::JoinHandle<SimulatedUser>>,
-    /// The history's clock at a moment of the calendar's.
+    /// A pair of times of the two clocks: the history's and the calendar's.
     clock: (f64, DateTime<Utc>),
 }
 
-/// The site at the moment of its end.
+/// The state of the site when it was destroyed.
 struct End {
     at: Instant,
-    /// By the history's clock.
+    /// In seconds of the history.
     seconds: f64,
     records: Vec<Record>,
 }
 
 /// The times of the recovery, in seconds since the end of the load.
 struct Times {
-    /// When the last write that came back was made, by the history's clock.
+    /// When the last restored write was made, in seconds of the history.
     reached: f64,
-    said: String,
+    output: String,
     restored: f64,
     answers: f64,
-    in_step: f64,
+    in_sync: f64,
 }
 
 impl Drill {
     async fn start(folder: PathBuf, people: u64, seed: u64) -> Result<Self> {
-        // All come from one address.
+        // All users share one address, so the limits are raised.
         let registrations = ["authentication", "REGISTRATIONS_PER_ADDRESS", "100000"].map(str::to_owned);
         let cluster = Cluster::start(Options {
             data_dir: Some(folder.join("site")),
@@ -128,7 +129,7 @@ impl Drill {
         self.cluster.data_dir().with_file_name("backup")
     }
 
-    /// The backup program with its environment.
+    /// Returns a command of the backup program with its environment.
     fn program(&self, task: &str) -> Result<Command> {
         let cluster = &self.cluster;
         let secrets = cluster.data_dir().join("secrets");
@@ -171,7 +172,7 @@ impl Drill {
         );
         let half = Duration::from_secs(arguments.seconds) / 2;
         tokio::time::sleep(half).await;
-        println!("db-1 dies, and comes back; the logs go on with another node");
+        println!("db-1 is killed and restarts; the logs continue with another node");
         self.cluster.kill("db-1");
         tokio::time::sleep(half).await;
         Ok(())
@@ -197,7 +198,7 @@ impl Drill {
         for slot in 1..=NODES {
             empty(&self.cluster.volume(slot))?;
         }
-        // The bucket stays, with nothing in it.
+        // The bucket remains, empty.
         let bucket = self.cluster.objects();
         let bucket = bucket.parent().context("the files are in a bucket")?;
         empty(bucket)?;
@@ -217,33 +218,33 @@ impl Drill {
         let mut restore = self.program("restore")?;
         restore.args(["--to", "latest", "--into"]).arg(&volume);
         let output = tokio::process::Command::from(restore).output().await?;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() {
             bail!("the restore failed: {}", String::from_utf8_lossy(&output.stderr));
         }
         let restored = began.elapsed().as_secs_f64();
-        print!("{said}");
+        print!("{printed}");
         self.cluster.start_parts(&["db-1".to_owned()])?;
         self.cluster.start_parts(&self.cluster.site())?;
         self.cluster.wait_until_ready(DRILL_STEP_TIMEOUT).await?;
         let answers = began.elapsed().as_secs_f64();
         self.cluster.start_parts(&Cluster::databases()[1..])?;
-        self.cluster.wait_in_step(DRILL_STEP_TIMEOUT).await?;
-        let in_step = began.elapsed().as_secs_f64();
+        self.cluster.wait_in_sync(DRILL_STEP_TIMEOUT).await?;
+        let in_sync = began.elapsed().as_secs_f64();
         Ok(Times {
-            reached: self.reached(&said)?,
-            said,
+            reached: self.reached(&printed)?,
+            output: printed,
             restored,
             answers,
-            in_step,
+            in_sync,
         })
     }
 
-    /// When the last write was made that came back, by the history's clock.
-    fn reached(&self, said: &str) -> Result<f64> {
-        let (_, rest) = said
+    /// Returns when the last restored write was made, in seconds of the history.
+    fn reached(&self, output: &str) -> Result<f64> {
+        let (_, rest) = output
             .split_once("written at ")
-            .context("the restore tells no time of its last write")?;
+            .context("the restore reported no time of its last write")?;
         let time = rest.get(..19).unwrap_or_default();
         let time = NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M:%S")?.and_utc();
         let after = time - self.clock.1;
@@ -252,13 +253,13 @@ impl Drill {
         Ok(self.clock.0 + after)
     }
 
-    /// Everything that was acknowledged before the last write that came back was made has to be there.
+    /// Checks that all writes exist that were acknowledged before the last restored one was made.
     async fn audit(&self, end: &End, times: &Times) -> Result<Vec<Finding>> {
         let mut records = end.records.clone();
         for record in &mut records {
             if record.is_ok() && record.ended.is_none_or(|ended| ended >= times.reached) {
                 record.outcome = Some(Outcome::Unknown(
-                    "acknowledged after the last write that came back".to_owned(),
+                    "acknowledged after the last restored write".to_owned(),
                 ));
             }
         }
@@ -279,30 +280,30 @@ impl Drill {
 
     fn report(&self, end: &End, times: &Times, findings: &[Finding]) -> Result<()> {
         let writes = || {
-            let acknowledged = |record: &&Record| record.is_ok() && record.is_a_write_of_the_site();
+            let acknowledged = |record: &&Record| record.is_ok() && record.is_site_write();
             end.records.iter().filter(acknowledged)
         };
         let late = writes().filter(|record| record.ended.is_none_or(|ended| ended >= times.reached));
         let lost = end.seconds - times.reached;
         let bytes = size_of(&self.folder())?;
         let rows = [
-            ("writes that were acknowledged", writes().count().to_string()),
+            ("acknowledged writes", writes().count().to_string()),
+            ("of these after the last restored one", late.count().to_string()),
+            ("lost seconds (RPO, at most 60)", format!("{lost:.0}")),
             (
-                "of these after the last one that came back",
-                late.count().to_string(),
-            ),
-            ("seconds that are lost (RPO, at most 60)", format!("{lost:.0}")),
-            (
-                "the backup, in MB",
+                "size of the backup in MB",
                 format!("{}.{}", bytes / 1_000_000, bytes / 100_000 % 10),
             ),
-            ("restored after s", format!("{:.1}", times.restored)),
+            ("seconds until restored", format!("{:.1}", times.restored)),
             (
-                "the site answers after s (RTO, at most 900)",
+                "seconds until the site responds (RTO, at most 900)",
                 format!("{:.1}", times.answers),
             ),
-            ("three nodes in step after s", format!("{:.1}", times.in_step)),
-            ("defects that the audit found", findings.len().to_string()),
+            (
+                "seconds until three nodes are in sync",
+                format!("{:.1}", times.in_sync),
+            ),
+            ("defects", findings.len().to_string()),
         ];
         println!();
         for (what, value) in rows {
@@ -318,9 +319,9 @@ impl Drill {
         if !findings.is_empty()
             || lost > MAX_RPO_SECONDS
             || times.answers > MAX_RTO_SECONDS
-            || times.said.is_empty()
+            || times.output.is_empty()
         {
-            bail!("the site did not come back as it should");
+            bail!("the drill failed");
         }
         Ok(())
     }
@@ -335,7 +336,7 @@ impl Drop for Drill {
     }
 }
 
-/// Removes what is in a folder, and not the folder.
+/// Removes the contents of a folder.
 fn empty(folder: &std::path::Path) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

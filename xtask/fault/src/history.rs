@@ -21,7 +21,7 @@ pub(crate) enum Operation {
     Login {
         email: String,
     },
-    /// `token` counts the refresh tokens that the person was given.
+    /// `token` counts the refresh tokens of the user.
     Refresh {
         account: Uuid,
         token: u32,
@@ -51,7 +51,7 @@ pub(crate) enum Operation {
         comment: Uuid,
         body: String,
     },
-    /// By the harness, directly in the database.
+    /// Made by the harness, directly in the database.
     Increment {
         counter: u32,
         node: u32,
@@ -62,11 +62,11 @@ pub(crate) enum Operation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
-    /// Acknowledged: it has taken effect.
+    /// Acknowledged: the operation has taken effect.
     Ok,
-    /// Refused: it has no effect.
+    /// Refused: the operation has no effect.
     Failed(String),
-    /// Unknown: it may have taken effect, or may still do.
+    /// Unknown: the operation may have taken effect, or may still take effect.
     Unknown(String),
 }
 
@@ -93,8 +93,8 @@ impl Record {
         matches!(self.outcome, None | Some(Outcome::Unknown(_)))
     }
 
-    /// Whether a person did it, through the site.
-    pub(crate) fn is_a_write_of_the_site(&self) -> bool {
+    /// Whether this is a user's write through the site.
+    pub(crate) fn is_site_write(&self) -> bool {
         !matches!(
             self.operation,
             Operation::Increment { .. } | Operation::Login { .. }
@@ -102,7 +102,7 @@ impl Record {
     }
 }
 
-/// The history of one cluster, over all runs with it. Every line goes to a file as it happens.
+/// The history of one cluster, over all runs with it. It is also written to a file, line by line.
 #[derive(Debug)]
 pub(crate) struct History {
     began: Instant,
@@ -142,7 +142,7 @@ impl History {
         self.began.elapsed().as_secs_f64()
     }
 
-    /// The moment so many seconds after the beginning.
+    /// Returns the instant `seconds` after the beginning.
     pub(crate) fn moment(&self, seconds: f64) -> Instant {
         self.began + Duration::from_secs_f64(seconds)
     }
@@ -195,7 +195,7 @@ impl Inner {
     }
 
     fn line(&mut self, line: &str) {
-        // The records in memory are what the audit reads; the file is for people.
+        // The audit reads the records in memory, so errors of the file are ignored.
         let _ = writeln!(self.file, "{line}");
     }
 }

@@ -76,7 +76,7 @@ async fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        // The cluster stops when this returns.
+        // The cluster stops when this function returns.
         () = interrupted() => ExitCode::FAILURE,
     }
 }
@@ -88,7 +88,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// Ctrl-C or SIGTERM.
+/// Waits for Ctrl-C or SIGTERM.
 async fn interrupted() {
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         return;
@@ -99,7 +99,7 @@ async fn interrupted() {
     }
 }
 
-/// Everything that was asked for, in order.
+/// Runs all requested controls and faults.
 async fn run_all(arguments: &Arguments) -> Result<()> {
     let seed = arguments.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let mut test = Test {
@@ -138,7 +138,7 @@ async fn run_all(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Attempts per control: a defect does not lose a write every time.
+/// Attempts per control, because a defect does not always lose a write.
 const CONTROL_ATTEMPTS: u64 = 3;
 
 struct Test<'a> {
@@ -190,7 +190,7 @@ impl Test<'_> {
         Ok(())
     }
 
-    /// On a separate cluster, which cannot be used afterwards.
+    /// Runs a control on a separate cluster, which cannot be used afterwards.
     async fn run_control(&mut self, control: Control, seed: u64) -> Result<()> {
         let fault = match control {
             Control::Rmw => Fault::Nothing,
@@ -202,7 +202,7 @@ impl Test<'_> {
         let outcomes = loop {
             let Some(seed) = seeds.next() else {
                 self.failures
-                    .push(format!("the control {} was not caught", control.name()));
+                    .push(format!("the control {} was not detected", control.name()));
                 return Ok(());
             };
             let plan = Plan::new(seed, fault, SMALL_VOLUME.0);
@@ -230,7 +230,7 @@ impl Test<'_> {
         TestCluster::start(&history, data.map(|data| data.join(self.grounds.to_string()))).await
     }
 
-    /// The cluster's folder may go with it.
+    /// Keeps the logs, because the folder of the cluster may be temporary.
     fn keep_logs(&self, ground: &TestCluster) -> Result<()> {
         let kept = self
             .history
@@ -251,7 +251,7 @@ impl Test<'_> {
                 }
             }
         }
-        println!("  the logs of all parts: {}", kept.display());
+        println!("  the logs: {}", kept.display());
         Ok(())
     }
 

@@ -16,44 +16,44 @@ const RECOVERY_TIMEOUT: Duration = Duration::from_secs(180);
 /// How long an agent takes to notice the end of MariaDB.
 const AGENT_NOTICE_TIME: Duration = Duration::from_secs(1);
 
-/// Begin of the fault, begin of recovery, and its end, in seconds of the history.
+/// The begin of the fault, and the begin and end of recovery, in seconds of the history.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FaultWindow {
     pub(crate) began: f64,
     pub(crate) mending: f64,
-    pub(crate) in_step: f64,
+    pub(crate) in_sync: f64,
 }
 
 impl FaultWindow {
-    /// How long the cluster took to be whole again.
+    /// Returns the duration of the recovery in seconds.
     pub(crate) fn recovery(&self) -> f64 {
-        self.in_step - self.mending
+        self.in_sync - self.mending
     }
 }
 
 /// Injects the fault, and returns after recovery.
-pub(crate) async fn strike(cluster: &Cluster, plan: &Plan, history: &History) -> Result<FaultWindow> {
+pub(crate) async fn inject_fault(cluster: &Cluster, plan: &Plan, history: &History) -> Result<FaultWindow> {
     let began = history.now();
     history.note(&format!("begins: {plan}"));
-    let mending = break_and_mend(cluster, plan, history).await?;
+    let mending = inject_and_end(cluster, plan, history).await?;
     history.note("mended");
     if plan.fault == Fault::PlainRestart {
-        controls::wait_in_step(cluster, RECOVERY_TIMEOUT).await?;
+        controls::wait_in_sync(cluster, RECOVERY_TIMEOUT).await?;
     } else {
-        cluster.wait_in_step(RECOVERY_TIMEOUT).await?;
+        cluster.wait_in_sync(RECOVERY_TIMEOUT).await?;
     }
-    let in_step = history.now();
-    history.note("three in step");
+    let in_sync = history.now();
+    history.note("three in sync");
     cluster.wait_until_ready(RECOVERY_TIMEOUT).await?;
     Ok(FaultWindow {
         began,
         mending,
-        in_step,
+        in_sync,
     })
 }
 
-/// Says from when on recovery is to be counted: from a kill itself, and from the end of what lasts.
-async fn break_and_mend(cluster: &Cluster, plan: &Plan, history: &History) -> Result<f64> {
+/// Injects and ends the fault. Returns when recovery begins: at a kill, or at the end of a fault that lasts.
+async fn inject_and_end(cluster: &Cluster, plan: &Plan, history: &History) -> Result<f64> {
     let began = history.now();
     let (slot, hold) = (plan.slot, plan.hold);
     let node = format!("db-{slot}");

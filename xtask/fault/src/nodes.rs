@@ -13,7 +13,7 @@ use sqlx::{MySql, MySqlPool, pool::PoolConnection};
 const CONNECT_ATTEMPTS: u32 = 50;
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 
-/// A pool to one node, over its socket: no broken link is in the way.
+/// Returns a pool of connections to one node by its socket, which works while its link is cut.
 pub(crate) fn pool(cluster: &Cluster, slot: u32) -> MySqlPool {
     let secret = Secret::new(cluster.cluster_secret());
     let password = signature::derived_password(&secret, "the agent's account");
@@ -27,12 +27,12 @@ pub(crate) fn pool(cluster: &Cluster, slot: u32) -> MySqlPool {
         .connect_lazy_with(options)
 }
 
-/// A pool for each node.
+/// Returns a pool for each node.
 pub(crate) fn pools(cluster: &Cluster) -> Vec<MySqlPool> {
     (1..=NODES).map(|slot| pool(cluster, slot)).collect()
 }
 
-/// A connection that sees everything that was committed anywhere.
+/// Returns a connection that reads all writes that were committed on any node.
 pub(crate) async fn connection(pool: &MySqlPool) -> Result<PoolConnection<MySql>> {
     let mut tries = 0;
     loop {
@@ -46,7 +46,7 @@ pub(crate) async fn connection(pool: &MySqlPool) -> Result<PoolConnection<MySql>
         };
         match connected.await {
             Ok(connection) => return Ok(connection),
-            Err(error) if tries == CONNECT_ATTEMPTS => bail!("a node cannot be asked: {error}"),
+            Err(error) if tries == CONNECT_ATTEMPTS => bail!("a node cannot be queried: {error}"),
             Err(_) => tries += 1,
         }
         tokio::time::sleep(RECONNECT_PAUSE).await;

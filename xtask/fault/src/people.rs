@@ -21,7 +21,7 @@ const CLICK_PAUSE_MS: std::ops::Range<u64> = 10..60;
 /// The number of attempts for idempotent operations.
 const REQUEST_ATTEMPTS: u32 = 3;
 
-/// State that all users share.
+/// The state that all users share.
 #[derive(Debug)]
 pub(crate) struct SharedState {
     pub(crate) site: SiteClient,
@@ -53,7 +53,7 @@ impl SharedState {
         self.photos().len()
     }
 
-    /// The deletions since the last call.
+    /// Returns the deletions since the last call.
     pub(crate) fn take_deleted(&self) -> Vec<(Uuid, Uuid, Instant)> {
         std::mem::take(&mut *self.deleted.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -82,7 +82,7 @@ pub(crate) struct SimulatedUser {
 }
 
 impl SimulatedUser {
-    /// `name` is unique over all runs.
+    /// Creates a user. `name` must be unique over all runs.
     pub(crate) fn new(shared: &Arc<SharedState>, name: String, seed: u64) -> Self {
         Self {
             shared: Arc::clone(shared),
@@ -135,7 +135,7 @@ impl SimulatedUser {
         }
     }
 
-    /// Looks at a timeline. Parts may be missing while something is broken; the site notes what must not happen.
+    /// Reads a timeline. Fields may be null during a fault; internal errors are recorded by the client.
     async fn look(&mut self) {
         const TIMELINE_FIELDS: &str =
             "{ nodes { id title updatedAt author { username } votes { up down } commentCount } }";
@@ -168,7 +168,7 @@ impl SimulatedUser {
         self.shared.history.complete(number, operation, outcome);
     }
 
-    /// A new account, whose session the person goes on with.
+    /// Registers a new account, and continues with its session.
     async fn register(&mut self) {
         const REGISTER: &str = "mutation($input: RegisterInput!) {
             register(input: $input) { accessToken refreshToken viewer { id } } }";
@@ -203,7 +203,7 @@ impl SimulatedUser {
         self.tokens += 1;
     }
 
-    /// New tokens. If the response is lost, the old token must still work.
+    /// Refreshes the tokens. If the response is lost, the old token must still work.
     async fn refresh(&mut self) -> Outcome {
         const REFRESH: &str =
             "mutation($token: String!) { refreshSession(refreshToken: $token) { accessToken refreshToken } }";
@@ -218,7 +218,7 @@ impl SimulatedUser {
         if answer.is_ok() {
             self.keep(&answer.value);
         } else if matches!(&answer.outcome, Outcome::Failed(why) if why.starts_with("UNAUTHENTICATED")) {
-            // The audit has something to say about that; this person needs a session to go on.
+            // The audit reports this. The user signs in again to continue.
             self.login().await;
         }
         answer.outcome
@@ -313,7 +313,7 @@ impl SimulatedUser {
     }
 
     /// A photo of another user, if one is known.
-    fn some_photo(&mut self) -> Option<Uuid> {
+    fn random_photo(&mut self) -> Option<Uuid> {
         let photos = self.shared.photos().clone();
         let own = |photo: &Uuid| self.photos.iter().any(|(own, _)| own == photo);
         let others: Vec<_> = photos.into_iter().filter(|photo| !own(photo)).collect();
@@ -323,7 +323,7 @@ impl SimulatedUser {
     async fn vote(&mut self, account: Uuid) {
         const VOTE: &str =
             "mutation($photo: ID!, $vote: VoteChoice!) { castVote(photoId: $photo, vote: $vote) { id } }";
-        let Some(photo) = self.some_photo() else {
+        let Some(photo) = self.random_photo() else {
             return;
         };
         let value: i8 = self.rng.random_range(-1..=1);
@@ -341,7 +341,7 @@ impl SimulatedUser {
 
     async fn comment(&mut self) {
         const COMMENT: &str = "mutation($input: AddCommentInput!) { addComment(input: $input) { id } }";
-        let Some(photo) = self.some_photo() else {
+        let Some(photo) = self.random_photo() else {
             return;
         };
         let body = self.unique("comment");

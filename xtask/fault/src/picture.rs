@@ -1,4 +1,4 @@
-//! Small pictures, each from a number: the same number gives the same bytes.
+//! Generates small pictures from numbers. The same number gives the same bytes.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 const PICTURE_WIDTH: u32 = 48;
 const PICTURE_HEIGHT: u32 = 32;
 
-/// A JPEG that is unique for the number.
+/// Returns the JPEG of a number.
 pub(crate) fn jpeg(number: u64) -> Vec<u8> {
     let mut rng = StdRng::seed_from_u64(number);
     let corners: [[u8; 3]; 4] = rng.random();
@@ -29,7 +29,7 @@ pub(crate) fn jpeg(number: u64) -> Vec<u8> {
 /// The expected stored files by name, with their SHA-256. Processing is deterministic.
 pub(crate) fn files(number: u64) -> Result<BTreeMap<String, [u8; 32]>> {
     let processed = imaging::process(imaging::Kind::Jpeg, &jpeg(number))
-        .map_err(|error| anyhow!("a picture of ours cannot be processed: {error}"))?;
+        .map_err(|error| anyhow!("a generated picture cannot be processed: {error}"))?;
     let files = processed.files.into_iter();
     Ok(files
         .map(|file| (file.name.to_string(), hash(&file.bytes)))
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_a_picture() {
+    fn numbers_give_different_pictures() {
         assert_eq!(jpeg(1), jpeg(1));
         assert_ne!(jpeg(1), jpeg(2));
         assert_eq!(files(1).unwrap(), files(1).unwrap());

@@ -28,9 +28,9 @@ pub(crate) enum Fault {
     KillAll,
     /// The links of all database nodes are cut for some seconds.
     CutAll,
-    /// All parts get SIGTERM and are started again, like `docker stack rm` and a new deploy.
+    /// All programs are stopped by SIGTERM and started again, as by `docker stack rm` and a new deployment.
     StopAll,
-    /// kill -9 of every process of every service, one after the other.
+    /// kill -9 of all processes of all services, one after another.
     KillServices,
     /// kill -9 of the router, twice.
     KillRouter,
@@ -87,7 +87,7 @@ impl Fault {
             Self::FullDisk => "the disk of one database node full",
             Self::KillAll => "kill -9 of all database nodes at once",
             Self::CutAll => "all database nodes cut off from each other",
-            Self::StopAll => "SIGTERM to everything, and a new deploy",
+            Self::StopAll => "SIGTERM to all programs, and a new deployment",
             Self::KillServices => "kill -9 of each process of each service",
             Self::KillRouter => "kill -9 of the router, twice",
             Self::Nothing => "nothing",
@@ -101,15 +101,15 @@ impl Fault {
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) fault: Fault,
-    /// Which database node.
+    /// The slot of the database node.
     pub(crate) slot: u32,
-    /// How long people use the site before it.
+    /// How long users use the site before the fault.
     pub(crate) before: Duration,
-    /// How long it lasts, where it lasts.
+    /// Duration of a fault that lasts.
     pub(crate) hold: Duration,
-    /// How slow a slow link is, each way.
+    /// Delay of a slow link in each direction.
     pub(crate) delay: Duration,
-    /// In which order services are killed, and how long after one another.
+    /// The order in which services are killed, with the pauses between them.
     pub(crate) order: Vec<(String, Duration)>,
 }
 
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_is_a_schedule() {
+    fn a_seed_determines_the_plan() {
         for fault in Fault::ALL {
             let say = |seed| Plan::new(seed, fault, 2).to_string();
             assert_eq!(say(7), say(7));

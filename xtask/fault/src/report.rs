@@ -16,7 +16,7 @@ const MAX_PRINTED_FINDINGS: usize = 10;
 /// The summary line of a run.
 pub(crate) fn line(outcomes: &Outcomes) -> String {
     format!(
-        "{:<14} {:>6} acknowledged, {} refused, {} unknown; {} lost, {} duplicate, {} wrong; longest gap {:.1} s, three in step {:.1} s",
+        "{:<14} {:>6} acknowledged, {} refused, {} unknown; {} lost, {} duplicate, {} wrong; longest gap {:.1} s, three in sync {:.1} s",
         outcomes.plan.fault.name(),
         outcomes.acknowledged,
         outcomes.refused,
@@ -92,7 +92,7 @@ pub(crate) fn table(runs: &[Outcomes]) -> String {
     let mut text = String::new();
     if all.runs > 0 {
         text.push_str(
-            "| fault | runs | acknowledged | unknown | lost | duplicate | wrong | longest gap, s: median, worst | three in step, s: median, worst |\n\
+            "| fault | runs | acknowledged | unknown | lost | duplicate | wrong | longest gap, s: median, worst | three in sync, s: median, worst |\n\
              |---|--:|--:|--:|--:|--:|--:|--:|--:|\n",
         );
         for (place, row) in rows {
@@ -142,7 +142,7 @@ fn write_row(text: &mut String, name: &str, row: &Row) {
     );
 }
 
-/// The measured figures beside their goals.
+/// Returns the table of measured times and their goals.
 fn goals(runs: &[Outcomes]) -> String {
     let of = |faults: &[Fault], value: fn(&Outcomes) -> f64| -> Vec<f64> {
         let runs = runs.iter().filter(|run| run.control.is_none());
@@ -158,27 +158,27 @@ fn goals(runs: &[Outcomes]) -> String {
     let calm = collect(|run| &run.calm);
     let figures = [
         (
-            "writes stall when a database node dies",
+            "writes stall when a database node fails",
             "≤ 3 s",
             of(&[Fault::KillOne, Fault::KillServer], |run| run.gap),
         ),
         (
-            "all three killed → three in step",
+            "all three killed → three in sync",
             "≤ 15 s",
             of(&[Fault::KillAll], recovery),
         ),
         (
-            "all stopped and started again → three in step",
+            "all stopped and started again → three in sync",
             "≤ 60 s",
             of(&[Fault::StopAll], recovery),
         ),
         (
-            "a deletion is everywhere, before anything broke",
+            "a deletion is complete everywhere, before the fault",
             "99 % ≤ 5 s",
             calm,
         ),
         (
-            "a deletion is everywhere, after all was whole again",
+            "a deletion is complete everywhere, after recovery",
             "≤ 60 s",
             collect(|run| &run.disturbed),
         ),
@@ -212,7 +212,7 @@ fn quantile(values: &[f64], part: f64) -> f64 {
     sorted.get(at.saturating_sub(1)).copied().unwrap_or_default()
 }
 
-/// Writes the table with how it was made.
+/// Writes the table with its command, versions and date.
 pub(crate) fn write(file: &Path, command: &str, runs: &[Outcomes]) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let text = format!(
@@ -224,7 +224,7 @@ pub(crate) fn write(file: &Path, command: &str, runs: &[Outcomes]) -> Result<()>
          with every node, with the files, and with what the site says. A write whose answer was lost is *unknown*: it may\n\
          be there or not. *Lost* is an acknowledged write that is not there on some node, or a session that does not work;\n\
          *duplicate* what is there twice; *wrong* anything else, such as a tally that is not the sum of its votes or nodes\n\
-         that differ. The gap is the longest time without any acknowledged write. *Three in step* counts from a kill, from\n\
+         that differ. The gap is the longest time without any acknowledged write. *Three in sync* counts from a kill, from\n\
          the first SIGTERM, or from the end of what lasts some seconds.\n\n{}",
         table(runs)
     );

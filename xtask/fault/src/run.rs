@@ -43,19 +43,19 @@ pub(crate) struct TestCluster {
 pub(crate) struct Outcomes {
     pub(crate) plan: Plan,
     pub(crate) control: Option<Control>,
-    /// Of the site's writes in this run.
+    /// Counts of the site's writes in this run.
     pub(crate) acknowledged: usize,
     pub(crate) refused: usize,
     pub(crate) unknown: usize,
     /// The longest time without an acknowledged write, in seconds.
     pub(crate) gap: f64,
     pub(crate) struck: FaultWindow,
-    /// How long deletions took to be everywhere: those before anything broke, and the others, counted from when all
-    /// was whole again.
+    /// How long deletions took to be complete everywhere: those before the fault, and later ones counted from the end
+    /// of recovery.
     pub(crate) calm: Vec<f64>,
     pub(crate) disturbed: Vec<f64>,
     pub(crate) findings: Vec<Finding>,
-    /// The operations that the findings name.
+    /// The operations of the findings.
     pub(crate) evidence: Vec<Record>,
 }
 
@@ -95,7 +95,7 @@ impl TestCluster {
         })
     }
 
-    /// Where logs and volumes are.
+    /// Returns the folder of logs and volumes.
     pub(crate) fn folder(&self) -> &Path {
         self.cluster.data_dir()
     }
@@ -136,7 +136,7 @@ impl TestCluster {
         self.wait_for_photos().await?;
         let from = history.now();
         tokio::time::sleep(plan.before).await;
-        let struck = nemesis::strike(&self.cluster, plan, history).await;
+        let struck = nemesis::inject_fault(&self.cluster, plan, history).await;
         if struck.is_ok() {
             tokio::time::sleep(after).await;
         }
@@ -208,7 +208,7 @@ impl TestCluster {
         while self.shared.photo_count() < before + INITIAL_PHOTOS {
             if began.elapsed() > FIRST_PHOTOS_TIMEOUT {
                 bail!(
-                    "nobody could publish {INITIAL_PHOTOS} photos within {} s, with nothing broken",
+                    "fewer than {INITIAL_PHOTOS} photos were published within {} s, before the fault",
                     FIRST_PHOTOS_TIMEOUT.as_secs()
                 );
             }
@@ -224,7 +224,7 @@ impl TestCluster {
 
 impl Outcomes {
     fn count_records(&mut self, records: &[Record], run: u32) {
-        let own = |record: &&Record| record.run == run && record.is_a_write_of_the_site();
+        let own = |record: &&Record| record.run == run && record.is_site_write();
         for record in records.iter().filter(own) {
             match &record.outcome {
                 Some(Outcome::Ok) => self.acknowledged += 1,
@@ -236,14 +236,14 @@ impl Outcomes {
 
     fn sort_deletions(&mut self, gone: &[Gone], history: &History) {
         let began = history.moment(self.struck.began);
-        let whole = history.moment(self.struck.in_step);
+        let whole = history.moment(self.struck.in_sync);
         for gone in gone {
             let end = gone.acknowledged + gone.took;
             if end < began {
                 self.calm.push(gone.took.as_secs_f64());
             } else {
-                // Work that a killed process had taken on waits for its lease to run out, so what is deleted a moment
-                // later may wait too.
+                // Work that a killed process had leased is delayed until its lease expires, and later deletions may
+                // wait for it.
                 let from = gone.acknowledged.max(whole);
                 self.disturbed
                     .push(end.saturating_duration_since(from).as_secs_f64());
@@ -264,11 +264,11 @@ async fn check_sessions(persons: &mut [SimulatedUser]) {
     }
 }
 
-/// The longest time between acknowledged writes of the site, and at both ends.
+/// Returns the longest time without an acknowledged write of the site, also at both ends.
 fn gap(records: &[Record], from: f64, until: f64) -> f64 {
     let mut ends: Vec<f64> = records
         .iter()
-        .filter(|record| record.is_ok() && record.is_a_write_of_the_site())
+        .filter(|record| record.is_ok() && record.is_site_write())
         .filter_map(|record| record.ended)
         .filter(|ended| (from..=until).contains(ended))
         .collect();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::history::Outcome;
 
-/// The timeout of the app.
+/// The same timeout as the app's.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Error codes that guarantee that the operation had no effect.
@@ -29,7 +29,7 @@ pub(crate) struct SiteClient {
     internal_errors: Arc<Mutex<Vec<String>>>,
 }
 
-/// An answer: the value of the field that was asked for, null unless the outcome is good.
+/// The result of an operation: the value of its field, which is null unless the operation was acknowledged.
 #[derive(Debug)]
 pub(crate) struct OperationResult {
     pub(crate) value: Value,
@@ -58,18 +58,18 @@ impl OperationResult {
         }
     }
 
-    /// Only a connection that was never made has certainly carried nothing.
+    /// A failed request has certainly had no effect only if the connection was never established.
     fn broken(error: &reqwest::Error) -> Self {
         if error.is_connect() {
             Self::failed("no connection")
         } else if error.is_timeout() {
-            Self::unknown("no answer in time")
+            Self::unknown("timeout")
         } else {
-            Self::unknown("the connection broke")
+            Self::unknown("the connection was interrupted")
         }
     }
 
-    /// One that answered a request with exactly one field.
+    /// Parses the response to an operation with one field.
     fn read(body: &Value) -> Self {
         let value = body["data"].as_object().and_then(|data| data.values().next());
         if let Some(value) = value.filter(|value| !value.is_null()) {
@@ -129,7 +129,7 @@ impl SiteClient {
                 self.note_internal_errors(operation, &body);
                 OperationResult::read(&body)
             }
-            Err(_) => OperationResult::unknown("the answer is no JSON"),
+            Err(_) => OperationResult::unknown("the response is not JSON"),
         }
     }
 
@@ -141,7 +141,7 @@ impl SiteClient {
                     .as_str()
                     .is_none_or(|code| code == "INTERNAL")
             })
-            .map(|error| format!("{error} in answer to {operation}"));
+            .map(|error| format!("{error} in the response to {operation}"));
         self.internal_errors
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -180,7 +180,7 @@ impl SiteClient {
         }
     }
 
-    /// The bytes of a file.
+    /// Downloads a file.
     pub(crate) async fn fetch(&self, path: &str) -> Result<Vec<u8>> {
         let answer = self.client.get(format!("{}{path}", self.url)).send().await?;
         Ok(answer.error_for_status()?.bytes().await?.to_vec())

@@ -1,4 +1,4 @@
-//! A small disk, for what happens when it is full: a separate file system, in memory. Mounting it needs root.
+//! A small disk for tests of a full disk: a file system in memory. Mounting it needs root.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -14,7 +14,7 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Makes a folder one that takes so many megabytes.
+    /// Mounts a file system of this size at a folder.
     pub fn mount(at: PathBuf, megabytes: u32) -> Result<Self> {
         fs::create_dir_all(&at).with_context(|| format!("could not make {}", at.display()))?;
         let disk = Self { at };
@@ -22,7 +22,7 @@ impl SmallDisk {
         Ok(disk)
     }
 
-    /// Has it take so many megabytes from now on.
+    /// Changes the size of the file system.
     pub fn resize(&self, megabytes: u32) -> Result<()> {
         self.call_mount(&format!("remount,size={megabytes}m"))
     }
@@ -42,10 +42,10 @@ impl SmallDisk {
         Ok(())
     }
 
-    /// Writes so many bytes, or until nothing more goes in.
+    /// Writes up to `bytes` bytes, or until the disk is full.
     pub fn fill(&self, mut bytes: u64) -> Result<()> {
         let mut filler = File::create(self.filler())?;
-        // First in large pieces, then in small ones.
+        // Large pieces first, then small ones.
         for piece in [vec![0; 1 << 16], vec![0; 512]] {
             let length = piece.len() as u64;
             while bytes >= length && filler.write_all(&piece).is_ok() {
@@ -55,7 +55,7 @@ impl SmallDisk {
         Ok(())
     }
 
-    /// Removes what [`Self::fill`] has written.
+    /// Removes the data of [`Self::fill`].
     pub fn clear(&self) -> Result<()> {
         fs::remove_file(self.filler()).map_err(Into::into)
     }

@@ -1,9 +1,8 @@
 //! Starts the whole system on this machine: a private MariaDB, the five services and the router.
 //!
-//! [`cluster::Cluster`] is the same with a database of three nodes and two of each service, and may be broken in all ways.
+//! [`cluster::Cluster`] has three database nodes and two replicas of each service, for tests of failures.
 //!
-//! `./dev up`, the tests that need everything running, and the benchmarks all start it through
-//! [`system::System`], so that what is tested is what runs.
+//! `./dev up`, tests of the whole system, and benchmarks start it by [`system::System`].
 
 pub mod cluster;
 pub mod disk;

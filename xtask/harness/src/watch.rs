@@ -1,4 +1,4 @@
-//! `./dev watch`: builds what changes while the system runs, and restarts what was built.
+//! `./dev watch`: rebuilds changed programs while the system runs, and restarts them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,21 +24,21 @@ const APP_SOURCES: [&str; 7] = [
     "frontend/entry.js",
 ];
 
-/// The sources of the services and the router. cargo knows which of them a change concerns.
+/// The sources of the services and the router. cargo decides which programs a change affects.
 const SERVICE_SOURCES: [&str; 5] = ["subgraphs", "router/src", "Cargo.toml", "Cargo.lock", ".sqlx"];
 
 /// The number of files and the newest modification time, which detect changes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct SourceState {
     files: usize,
-    youngest: SystemTime,
+    newest: SystemTime,
 }
 
 impl SourceState {
     fn of(paths: &[&str]) -> Self {
         let mut state = Self {
             files: 0,
-            youngest: SystemTime::UNIX_EPOCH,
+            newest: SystemTime::UNIX_EPOCH,
         };
         for path in paths {
             state.add(&root().join(path));
@@ -52,7 +52,7 @@ impl SourceState {
         };
         if metadata.is_file() {
             self.files += 1;
-            self.youngest = self.youngest.max(modified(path));
+            self.newest = self.newest.max(modified(path));
         } else if let Ok(entries) = fs::read_dir(path) {
             for entry in entries.filter_map(Result::ok) {
                 self.add(&entry.path());
@@ -66,7 +66,7 @@ fn modified(path: &Path) -> SystemTime {
     modified.unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// Builds and restarts what changes, until it is dropped.
+/// Rebuilds and restarts changed programs, until the future is dropped.
 pub async fn watch(system: &System) {
     let (mut app, mut services) = (SourceState::of(&APP_SOURCES), SourceState::of(&SERVICE_SOURCES));
     say("watching frontend, subgraphs and router for changes");
@@ -85,7 +85,8 @@ pub async fn watch(system: &System) {
     }
 }
 
-/// The router reads its bundle when it starts. A page that is open notices the new one, and reloads.
+/// Rebuilds the app, and restarts the router, which reads the bundle when it starts. Open pages detect the new bundle
+/// and reload.
 async fn rebuild_app(system: &System) -> Result<()> {
     run(Command::new(binaries().join("bundle")).arg("--development")).await?;
     restart(system, "router").await
@@ -119,7 +120,7 @@ fn program(name: &str) -> PathBuf {
 }
 
 async fn restart(system: &System, name: &str) -> Result<()> {
-    // It may have ended already, and then only has to start.
+    // Ignore errors, because the program may have ended already.
     let _ = system.stop_service(name).await;
     system.restart(name).await?;
     say(&format!("{name} was restarted"));
@@ -129,7 +130,7 @@ async fn restart(system: &System, name: &str) -> Result<()> {
 async fn run(command: &mut Command) -> Result<()> {
     let status = command.current_dir(root()).kill_on_drop(true).status().await?;
     if !status.success() {
-        bail!("the build failed; the lines above say why");
+        bail!("the build failed; see the output above");
     }
     Ok(())
 }
@@ -137,7 +138,7 @@ async fn run(command: &mut Command) -> Result<()> {
 fn report(what: &str, result: Result<()>) {
     match result {
         Ok(()) => say(&format!("{what}: up to date")),
-        Err(error) => say(&format!("{what}: {error:#}; what ran before goes on")),
+        Err(error) => say(&format!("{what}: {error:#}; the previous build keeps running")),
     }
 }
 
@@ -150,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_a_new_file_and_a_deletion_are_noticed() {
+    fn changes_new_files_and_deletions_are_detected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_str().unwrap();
         let file = folder.path().join("a");

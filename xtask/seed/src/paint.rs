@@ -1,6 +1,6 @@
 //! Tools for painting the scenes: colours, noise and soft edges.
 
-/// Red, green and blue, 0 to 1, as a screen shows them.
+/// Red, green and blue in sRGB, each from 0 to 1.
 pub(super) type Rgb = [f32; 3];
 
 /// A colour as designers write it: `0xF2A33A`.
@@ -13,9 +13,8 @@ pub(super) fn mix(a: Rgb, b: Rgb, share: f32) -> Rgb {
     [0, 1, 2].map(|i| a[i] + (b[i] - a[i]) * share)
 }
 
-/// Light added to light.
-pub(super) fn glow(base: Rgb, light: Rgb, strength: f32) -> Rgb {
-    // Screen blending: bright stays below white.
+/// Adds `light` to `base` by screen blending, so that bright colours stay below white.
+pub(super) fn screen(base: Rgb, light: Rgb, strength: f32) -> Rgb {
     [0, 1, 2].map(|i| 1.0 - (1.0 - base[i].min(1.0)) * (1.0 - (light[i] * strength).clamp(0.0, 1.0)))
 }
 
@@ -30,19 +29,19 @@ pub(super) fn gradient(stops: &[Rgb], at: f32) -> Rgb {
     mix(stops[index], stops[index + 1], scaled.fract())
 }
 
-/// 0 below `from`, 1 above `to`, and a smooth way between.
-pub(super) fn smooth(from: f32, to: f32, value: f32) -> f32 {
+/// Smoothstep: 0 below `from`, 1 above `to`, smooth between them.
+pub(super) fn smoothstep(from: f32, to: f32, value: f32) -> f32 {
     let t = ((value - from) / (to - from)).clamp(0.0, 1.0);
     t * t * (3.0 - 2.0 * t)
 }
 
-/// How much of a pixel lies inside a shape whose signed distance (negative inside) is known.
-pub(super) fn inside(distance: f32, pixel: f32) -> f32 {
-    1.0 - smooth(-pixel, pixel, distance)
+/// The share of a pixel that lies inside a shape, given the signed distance to the shape (negative inside).
+pub(super) fn coverage(distance: f32, pixel: f32) -> f32 {
+    1.0 - smoothstep(-pixel, pixel, distance)
 }
 
-/// A number from 0 to 1 that looks random and is the same on every machine.
-pub(super) fn chance(seed: u32, x: i32, y: i32) -> f32 {
+/// A pseudorandom number from 0 to 1, the same on every machine.
+pub(super) fn random(seed: u32, x: i32, y: i32) -> f32 {
     let mut bits = seed
         .wrapping_mul(0x9E37_79B9)
         .wrapping_add((x as u32).wrapping_mul(0x85EB_CA6B))
@@ -58,15 +57,15 @@ pub(super) fn chance(seed: u32, x: i32, y: i32) -> f32 {
 /// Smooth noise from 0 to 1, about one bump per unit.
 pub(super) fn noise(seed: u32, x: f32, y: f32) -> f32 {
     let (cell_x, cell_y) = (x.floor(), y.floor());
-    let (fx, fy) = (smooth(0.0, 1.0, x - cell_x), smooth(0.0, 1.0, y - cell_y));
-    let corner = |dx: i32, dy: i32| chance(seed, cell_x as i32 + dx, cell_y as i32 + dy);
+    let (fx, fy) = (smoothstep(0.0, 1.0, x - cell_x), smoothstep(0.0, 1.0, y - cell_y));
+    let corner = |dx: i32, dy: i32| random(seed, cell_x as i32 + dx, cell_y as i32 + dy);
     let top = corner(0, 0) + (corner(1, 0) - corner(0, 0)) * fx;
     let bottom = corner(0, 1) + (corner(1, 1) - corner(0, 1)) * fx;
     top + (bottom - top) * fy
 }
 
-/// Noise with finer noise upon it, as in ridges and clouds; 0 to 1.
-pub(super) fn rough(seed: u32, x: f32, y: f32, octaves: u32) -> f32 {
+/// Fractal noise from 0 to 1: the sum of `octaves` noises, each finer and weaker than the one before.
+pub(super) fn fractal_noise(seed: u32, x: f32, y: f32, octaves: u32) -> f32 {
     let (mut sum, mut weight, mut scale, mut total) = (0.0, 1.0, 1.0, 0.0);
     for octave in 0..octaves {
         sum += noise(seed.wrapping_add(octave * 101), x * scale, y * scale) * weight;

@@ -1,4 +1,4 @@
-//! Pictures of our own, for a site that has no photographs yet.
+//! Generated pictures that `./dev seed` uploads to an empty site.
 
 use std::io::Cursor;
 
@@ -6,10 +6,10 @@ use anyhow::Result;
 use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage};
 
-use crate::paint::{chance, shade};
+use crate::paint::{random, shade};
 use crate::scenes::{Motif, Point, Scene};
 
-/// One of the pictures that `./dev seed` makes.
+/// A picture that `./dev seed` paints and uploads.
 pub(super) struct Painting {
     pub(super) title: &'static str,
     pub(super) alt_text: &'static str,
@@ -18,24 +18,24 @@ pub(super) struct Painting {
     ratio: (u32, u32),
 }
 
-/// Enough for a large screen, and few enough for a small machine to encode.
-const PIXELS: f32 = 1_500_000.0;
+/// Number of pixels of each picture: enough for a large screen, and quick to encode on a small machine.
+const PIXEL_COUNT: f32 = 1_500_000.0;
 
 impl Painting {
-    /// Paints it, and answers the bytes of a JPEG. The same bytes every time.
+    /// Paints the picture and returns it as a JPEG. The bytes are the same in each run.
     pub(super) fn jpeg(&self) -> Result<Vec<u8>> {
         let aspect = self.ratio.0 as f32 / self.ratio.1 as f32;
-        let height = (PIXELS / aspect).sqrt().round();
+        let height = (PIXEL_COUNT / aspect).sqrt().round();
         let (width, height) = ((height * aspect).round() as u32, height as u32);
         let pixel = 1.0 / height as f32;
         let image = RgbImage::from_fn(width, height, |column, row| {
-            let place = Point {
+            let point = Point {
                 x: (column as f32 + 0.5) * pixel,
                 y: (row as f32 + 0.5) * pixel,
                 aspect,
                 pixel,
             };
-            let colour = develop(self.scene.colour(place), place, (column, row));
+            let colour = add_film_effects(self.scene.colour(point), point, (column, row));
             Rgb(colour.map(|channel| (channel.clamp(0.0, 1.0) * 255.0).round() as u8))
         });
         let mut bytes = Cursor::new(Vec::new());
@@ -45,15 +45,15 @@ impl Painting {
 }
 
 /// Adds the effects of lens and film: darker corners, and grain.
-fn develop(colour: [f32; 3], place: Point, (column, row): (u32, u32)) -> [f32; 3] {
-    let (dx, dy) = (place.x / place.aspect - 0.5, place.y - 0.5);
-    let grain = (chance(7, column as i32, row as i32) - 0.5) * 0.022;
+fn add_film_effects(colour: [f32; 3], point: Point, (column, row): (u32, u32)) -> [f32; 3] {
+    let (dx, dy) = (point.x / point.aspect - 0.5, point.y - 0.5);
+    let grain = (random(7, column as i32, row as i32) - 0.5) * 0.022;
     shade(colour, 1.0 - 0.28 * (dx * dx + dy * dy)).map(|channel| channel + grain)
 }
 
 macro_rules! paintings {
     ($($title:literal, $alt:literal, $motif:ident $seed:literal [$($colour:literal)*] $width:literal:$height:literal;)*) => {
-        /// All of them, in the order in which they are published.
+        /// The pictures, in the order in which they are published.
         pub(super) const PAINTINGS: &[Painting] = &[$(Painting {
             title: $title,
             alt_text: $alt,
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_picture_has_a_title_of_its_own() {
+    fn titles_are_unique() {
         let mut titles: Vec<_> = PAINTINGS.iter().map(|painting| painting.title).collect();
         titles.sort_unstable();
         titles.dedup();

@@ -166,7 +166,7 @@ impl DockerEngine {
             .write_all(lines.as_bytes())?;
         ensure!(
             child.wait()?.success(),
-            "{tag} was not built; the lines above say why"
+            "{tag} was not built; see the output above"
         );
         Ok(())
     }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::STACK;
 use crate::engine::DockerEngine;
-use crate::steps::in_step;
+use crate::steps::in_sync;
 
 impl DockerEngine {
     /// The site comes by itself once the port is free.
@@ -132,7 +132,7 @@ impl DockerEngine {
         self.until("the two others go on", async || {
             let mut nodes = self.database_nodes().await?;
             nodes.retain(|node| node["slot"] != 3);
-            Ok(in_step(&nodes, 2))
+            Ok(in_sync(&nodes, 2))
         })
         .await?;
         self.scale_database(2).await?;

@@ -17,7 +17,7 @@ use crate::STACK;
 use crate::engine::{DockerEngine, Stop, has_ipvs, said};
 use crate::load::Requests::{NoneFails, SomeMayFail};
 use crate::load::under_load;
-use crate::steps::in_step;
+use crate::steps::in_sync;
 use crate::table::Table;
 use crate::visit::Visit;
 use seed::site::Site;
@@ -278,9 +278,9 @@ impl Swarm {
         Ok(())
     }
 
-    /// Waits until these machines have one node of the database each, all in step.
+    /// Waits until these machines have one node of the database each, all in sync.
     async fn databases_on(&self, machines: &[usize]) -> Result<()> {
-        let what = format!("a database in step on each of {machines:?}");
+        let what = format!("a database in sync on each of {machines:?}");
         self.manager()
             .until(&what, async || {
                 let mut all = Vec::new();
@@ -291,7 +291,7 @@ impl Swarm {
                     }
                     all.append(&mut nodes);
                 }
-                Ok(in_step(&all, machines.len()))
+                Ok(in_sync(&all, machines.len()))
             })
             .await
     }

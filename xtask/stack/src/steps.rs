@@ -18,11 +18,11 @@ impl DockerEngine {
         self.database_has(count).await
     }
 
-    /// Waits until so many nodes are in step, by what each of them says.
+    /// Waits until so many nodes are in sync, by what each of them says.
     pub(super) async fn database_has(&self, count: usize) -> Result<String> {
         let wanted = format!("{count} database nodes are Synced");
-        let are_in_step = async || Ok(in_step(&self.database_nodes().await?, count));
-        if let Err(error) = self.until(&wanted, are_in_step).await {
+        let are_in_sync = async || Ok(in_sync(&self.database_nodes().await?, count));
+        if let Err(error) = self.until(&wanted, are_in_sync).await {
             let nodes = self.database_nodes().await?;
             let say: Vec<_> = nodes.iter().map(|node| &node["message"]).collect();
             return Err(error.context(format!("the nodes say {say:?}")));
@@ -89,7 +89,7 @@ impl DockerEngine {
         .await?;
         self.database_has(3).await?;
         Ok(format!(
-            "three in step again after {:.0} s",
+            "three in sync again after {:.0} s",
             began.elapsed().as_secs_f64()
         ))
     }
@@ -188,7 +188,7 @@ impl DockerEngine {
 }
 
 /// Whether there are so many database nodes, and each says that all of them are in one cluster.
-pub(super) fn in_step(nodes: &[Value], count: usize) -> bool {
+pub(super) fn in_sync(nodes: &[Value], count: usize) -> bool {
     let size = Value::from(count.to_string());
     let synced =
         |node: &&Value| node["wsrep"]["cluster_size"] == size && node["message"] == "running: Synced";

@@ -1,4 +1,4 @@
-//! The help of `./dev` without compiling, and the dependencies of xtask.
+//! The help texts of `./dev`, which need no compilation, and the dependencies of xtask.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -18,8 +18,8 @@ pub(crate) fn commands() -> BTreeSet<String> {
         .collect()
 }
 
-/// The names and the needs in `xtask/steps.txt`.
-pub(crate) fn words_of_steps() -> BTreeSet<String> {
+/// The names and requirements of the steps in `xtask/steps.txt`.
+pub(crate) fn step_names() -> BTreeSet<String> {
     let text = fs::read_to_string(root().join("xtask/steps.txt")).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines
@@ -41,8 +41,8 @@ fn help_of(program: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The commands of a help text that lists commands.
-fn listed(help: &str) -> Vec<String> {
+/// The subcommands in a help text.
+fn subcommands(help: &str) -> Vec<String> {
     let Some((_, list)) = help.split_once("\nCommands:\n") else {
         return Vec::new();
     };
@@ -51,34 +51,34 @@ fn listed(help: &str) -> Vec<String> {
     names.filter(|name| *name != "help").map(str::to_owned).collect()
 }
 
-/// The text of a command as its program writes it, with those of its own commands.
-fn text_of(command: &str) -> String {
+/// The help text of a command and its subcommands.
+fn help_text(command: &str) -> String {
     let xtask = Path::new(env!("CARGO_BIN_EXE_xtask"));
     let (program, arguments) = match command {
         "test" | "check" | "supergraph" => (xtask.to_path_buf(), vec![command]),
         "drill" => (binaries().join("fault"), vec![command]),
-        // It is `up` with one more flag.
+        // `watch` is `up` with a flag.
         "watch" => return fs::read_to_string(root().join("xtask/help/watch.txt")).unwrap(),
         _ => (binaries().join(command), vec![]),
     };
     let mut text = help_of(&program, &arguments);
-    for inner in listed(&text) {
+    for inner in subcommands(&text) {
         write!(text, "\n{inner}\n\n{}", help_of(&program, &[&inner])).unwrap();
     }
     text
 }
 
-/// The texts are files, so that `./dev help` compiles nothing.
+/// Help texts are committed, so that `./dev help` does not compile.
 #[test]
 fn help_texts_are_current() {
     let update = std::env::var_os("UPDATE_HELP").is_some();
     let general = help_of(Path::new(env!("CARGO_BIN_EXE_xtask")), &[]);
-    let listed: BTreeSet<_> = listed(&general).into_iter().collect();
+    let listed: BTreeSet<_> = subcommands(&general).into_iter().collect();
     let mut texts = vec![("xtask/help.txt".to_owned(), general)];
     texts.extend(
         listed
             .iter()
-            .map(|command| (format!("xtask/help/{command}.txt"), text_of(command))),
+            .map(|command| (format!("xtask/help/{command}.txt"), help_text(command))),
     );
     for (file, text) in texts {
         let path = root().join(&file);
@@ -95,7 +95,7 @@ fn help_texts_are_current() {
     assert_eq!(commands(), listed, "xtask/help has a text for each command");
 }
 
-/// Runs `./dev` where there is no cargo, and checks that it builds nothing.
+/// Runs `./dev` without cargo, and checks that it builds nothing.
 fn dev(arguments: &[&str]) -> (Output, Duration) {
     let empty = tempfile::tempdir().unwrap();
     let started = Instant::now();
@@ -112,7 +112,7 @@ fn dev(arguments: &[&str]) -> (Output, Duration) {
 }
 
 #[test]
-fn help_is_there_at_once() {
+fn help_needs_no_build() {
     let file = |name: &str| fs::read_to_string(root().join(name)).unwrap();
     let general = file("xtask/help.txt");
     let up = file("xtask/help/up.txt");
@@ -133,7 +133,7 @@ fn help_is_there_at_once() {
 }
 
 #[test]
-fn a_wrong_name_gets_one_line_at_once() {
+fn unknown_names_give_one_line_without_a_build() {
     for (arguments, expected) in [
         (
             vec!["upp"],
@@ -162,7 +162,7 @@ fn a_wrong_name_gets_one_line_at_once() {
 }
 
 #[test]
-fn the_steps_are_listed_at_once() {
+fn steps_are_listed_without_a_build() {
     let (output, _) = dev(&["test", "--list"]);
     let slow = Command::new(env!("CARGO_BIN_EXE_xtask"))
         .args(["test", "--list"])

@@ -71,7 +71,7 @@ fn the_list_of_packages_is_well_formed() {
     // Commands have a help text; the other words stand in the list of steps.
     let mut known: BTreeSet<_> = ["all", "fresh", "pictures"].map(str::to_owned).into();
     known.extend(crate::help::commands());
-    known.extend(crate::help::words_of_steps());
+    known.extend(crate::help::step_names());
     let mut seen = BTreeSet::new();
     for entry in list() {
         assert!(

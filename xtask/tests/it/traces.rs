@@ -1,4 +1,4 @@
-//! One request, followed by its trace through the router and the services into their SQL.
+//! Traces of requests through the router, the services and their SQL statements.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -27,11 +27,11 @@ struct Span {
 
 type Spans = Arc<Mutex<Vec<Span>>>;
 
-/// Takes spans as a store of traces would.
+/// Starts a collector that stores the spans it receives.
 async fn collector() -> (String, Spans) {
     let spans = Spans::default();
     let routes = Router::new()
-        .route("/v1/traces", post(take))
+        .route("/v1/traces", post(receive))
         .with_state(spans.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -39,7 +39,7 @@ async fn collector() -> (String, Spans) {
     (url, spans)
 }
 
-async fn take(State(spans): State<Spans>, body: Bytes) {
+async fn receive(State(spans): State<Spans>, body: Bytes) {
     let request = ExportTraceServiceRequest::decode(body).unwrap();
     for of_service in request.resource_spans {
         let resource = of_service.resource.unwrap();
@@ -96,7 +96,7 @@ async fn start(collector: &str, ratio: &str) -> System {
     System::start(options).await.unwrap()
 }
 
-async fn ask(system: &System, query: &str, traceparent: &str) -> String {
+async fn send_query(system: &System, query: &str, traceparent: &str) -> String {
     let answer = reqwest::Client::new()
         .post(format!("{}/graphql", system.base_url()))
         .header("x-proofsheet", "1")
@@ -109,8 +109,8 @@ async fn ask(system: &System, query: &str, traceparent: &str) -> String {
     answer.headers()["x-request-id"].to_str().unwrap().to_owned()
 }
 
-/// The fields of the first log line of a program that contains `words`. It may come a moment after the response.
-async fn line(system: &System, part: &str, words: &str) -> HashMap<String, serde_json::Value> {
+/// Waits for a log line of a program that contains `words`, and returns its fields.
+async fn log_line(system: &System, part: &str, words: &str) -> HashMap<String, serde_json::Value> {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let log = system.log(part);
@@ -118,21 +118,21 @@ async fn line(system: &System, part: &str, words: &str) -> HashMap<String, serde
         if let Some(found) = lines.into_iter().find(|line| line.contains(words)) {
             return serde_json::from_str(found).unwrap();
         }
-        assert!(Instant::now() < deadline, "nobody logged {words}: {log}");
+        assert!(Instant::now() < deadline, "no log line with {words}: {log}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
 #[tokio::test]
-async fn a_request_is_one_trace_from_the_browser_to_the_statements() {
+async fn a_trace_contains_the_router_the_services_and_their_statements() {
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
     const BROWSER: &str = "b7ad6b7169203331";
     let (url, spans) = collector().await;
     let system = start(&url, "1").await;
-    // The browser does not wish to be traced; the router does as it was told.
+    // The browser's sampling flag is off, and the router ignores it.
     let traceparent = format!("00-{TRACE}-{BROWSER}-00");
     let query = "{ latestPhotos(first: 3) { nodes { id } } hotPhotos(first: 3) { nodes { id } } }";
-    ask(&system, query, &traceparent).await;
+    send_query(&system, query, &traceparent).await;
 
     let of_the_trace = || -> Vec<Span> {
         let spans = spans.lock().unwrap();
@@ -160,7 +160,7 @@ async fn a_request_is_one_trace_from_the_browser_to_the_statements() {
     for span in &seen {
         assert!(
             span.parent == BROWSER || ids.contains(span.parent.as_str()),
-            "{span:?} hangs in the air: {seen:#?}"
+            "the parent of {span:?} is missing: {seen:#?}"
         );
     }
     let from_the_browser: Vec<&Span> = seen.iter().filter(|span| span.parent == BROWSER).collect();
@@ -180,14 +180,14 @@ async fn a_request_is_one_trace_from_the_browser_to_the_statements() {
         );
     }
 
-    // Log lines say the same ids.
-    let refused = ask(&system, r#"{ photo(id: "nonsense") { id } }"#, &traceparent).await;
-    let refusal = line(&system, "photo", "\"refused\"").await;
+    // Log lines have the same ids.
+    let refused = send_query(&system, r#"{ photo(id: "nonsense") { id } }"#, &traceparent).await;
+    let refusal = log_line(&system, "photo", "\"refused\"").await;
     assert_eq!(refusal["request_id"], refused.as_str());
     assert_eq!(refusal["trace_id"], TRACE);
     system.stop_service("vote").await.unwrap();
-    let failed = ask(&system, "{ hotPhotos(first: 3) { nodes { id } } }", &traceparent).await;
-    let outage = line(&system, "router", "a subgraph is unavailable").await;
+    let failed = send_query(&system, "{ hotPhotos(first: 3) { nodes { id } } }", &traceparent).await;
+    let outage = log_line(&system, "router", "a subgraph is unavailable").await;
     assert_eq!(outage["request_id"], failed.as_str());
     assert_eq!(outage["trace_id"], TRACE);
     system.stop().await;
@@ -199,14 +199,14 @@ async fn clients_cannot_force_sampling() {
     let system = start(&url, "0").await;
     for _ in 0..20 {
         let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        ask(
+        send_query(
             &system,
             "{ latestPhotos(first: 3) { nodes { id } } }",
             traceparent,
         )
         .await;
     }
-    // At their end all processes send what they have.
+    // All processes send their spans before they end.
     system.stop().await;
     let spans = spans.lock().unwrap();
     assert!(spans.is_empty(), "{spans:#?}");

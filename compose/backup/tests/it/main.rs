@@ -62,7 +62,7 @@ async fn what_was_backed_up_comes_back_as_of_a_moment() {
     assert!(written.len() > 200, "only {} rows were written", written.len());
     assert!(
         !site.is_desynced("volume").await,
-        "the node is still out of step on purpose"
+        "the node is still out of sync on purpose"
     );
     assert_eq!(site.service_health(), 200);
 
@@ -132,8 +132,8 @@ async fn a_store_that_takes_nothing_is_said_at_once() {
     let site = Site::new(1);
     // A file where the folder should be.
     fs::write(site.store(), "in the way").unwrap();
-    let said = site.backup(&["list"]).unwrap_err();
-    assert!(said.contains("BACKUP_STORE"), "{said}");
-    let said = site.run_service_once();
-    assert!(said.contains("BACKUP_STORE"), "{said}");
+    let output = site.backup(&["list"]).unwrap_err();
+    assert!(output.contains("BACKUP_STORE"), "{output}");
+    let output = site.run_service_once();
+    assert!(output.contains("BACKUP_STORE"), "{output}");
 }

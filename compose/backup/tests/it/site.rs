@@ -1,4 +1,4 @@
-//! Database nodes on machines of their own, the backup program beside the first one, and folders for all they keep.
+//! Database nodes in separate network namespaces, the backup program beside the first node, and the folders of both.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
@@ -17,8 +17,8 @@ use sqlx::{MySqlPool, Row};
 use tempfile::TempDir;
 
 const SECRET: &str = "the secret of all nodes here";
-/// Generous, so that a busy machine is no failure.
-pub(crate) const LONG: Duration = Duration::from_secs(300);
+/// Timeout of waiting in tests, long enough for a busy machine.
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(300);
 
 pub(crate) struct Site {
     network: Network,
@@ -26,12 +26,12 @@ pub(crate) struct Site {
     folder: TempDir,
     agents: Vec<Option<Child>>,
     service: Option<Child>,
-    /// An S3 server that has both the backups and the files of photos. Without one, they are in folders.
+    /// An S3 server for the backups and the files of photos. Without one, both are in folders.
     objects: Option<Child>,
 }
 
 impl Site {
-    /// `nodes` machines, one more for an S3 server, and nothing on them.
+    /// Creates network namespaces for `nodes` database nodes and an S3 server, and starts nothing in them.
     pub(crate) fn new(nodes: u32) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("proofsheet-backup-")
@@ -64,8 +64,8 @@ impl Site {
         nodes.join(",")
     }
 
-    /// Starts an S3 server, and has everything kept there.
-    pub(crate) fn keep_in_buckets(&mut self) {
+    /// Starts an S3 server, and stores backups and photos in it.
+    pub(crate) fn use_buckets(&mut self) {
         for bucket in ["backups", "media"] {
             fs::create_dir_all(self.path("objects").join(bucket)).unwrap();
         }
@@ -80,9 +80,9 @@ impl Site {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        let mut said = BufReader::new(server.stdout.take().unwrap());
-        said.read_line(&mut line).unwrap();
-        assert!(line.starts_with("listening on"), "the S3 server said {line:?}");
+        let mut output = BufReader::new(server.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        assert!(line.starts_with("listening on"), "the S3 server printed {line:?}");
         self.objects = Some(server);
     }
 
@@ -116,7 +116,7 @@ impl Site {
     }
 
     /// The log of a node's agent.
-    pub(crate) fn said(&self, slot: u32) -> String {
+    pub(crate) fn node_log(&self, slot: u32) -> String {
         fs::read_to_string(self.log(slot)).unwrap_or_default()
     }
 
@@ -152,16 +152,16 @@ impl Site {
         self.agents[slot as usize - 1] = Some(command.spawn().unwrap());
     }
 
-    /// Starts one node, and waits until it serves.
+    /// Starts the first node alone, and waits until it is in sync.
     pub(crate) fn start_alone(&mut self, volume: &str) {
         self.start(1, volume);
-        self.wait_in_step(&[1]);
+        self.wait_in_sync(&[1]);
     }
 
-    /// Waits until these nodes, and no others, are a cluster in step.
-    pub(crate) fn wait_in_step(&self, slots: &[u32]) {
+    /// Waits until the cluster consists of these nodes and all of them are in sync.
+    pub(crate) fn wait_in_sync(&self, slots: &[u32]) {
         let size = slots.len().to_string();
-        wait_until(&format!("nodes {slots:?} are in step"), || {
+        wait_until(&format!("nodes {slots:?} are in sync"), || {
             slots.iter().all(|slot| {
                 let mut command = self.network.command(*slot);
                 command.arg(workspace::binaries().join("database-agent"));
@@ -174,14 +174,14 @@ impl Site {
         });
     }
 
-    /// SIGTERM to a node.
+    /// Stops a node with SIGTERM.
     pub(crate) fn stop(&mut self, slot: u32) {
         let mut agent = self.agents[slot as usize - 1].take().unwrap();
         kill(Pid::from_raw(agent.id().cast_signed()), Signal::SIGTERM).unwrap();
         assert!(agent.wait().unwrap().success());
     }
 
-    /// A node's machine loses its power.
+    /// Kills all processes of a node, as a power failure would.
     pub(crate) fn kill(&mut self, slot: u32) {
         self.network.kill_all(slot);
         if let Some(mut agent) = self.agents[slot as usize - 1].take() {
@@ -189,14 +189,14 @@ impl Site {
         }
     }
 
-    /// Kills the program that copies a node, and leaves its agent alone.
-    pub(crate) fn kill_copying(&self, slot: u32) {
+    /// Kills the copying program of a node, but not its agent.
+    pub(crate) fn kill_copy_program(&self, slot: u32) {
         let agent = self.agents[slot as usize - 1].as_ref().unwrap();
         let copying = child_of(agent.id(), "mariadb-backup").expect("the node is being copied");
         kill(copying, Signal::SIGKILL).unwrap();
     }
 
-    /// The first machine burns down, with its volume, and the files of photos go too.
+    /// Kills the first node and the backup service, and deletes the node's volume and the files of photos.
     pub(crate) fn lose_everything(&mut self) {
         self.kill(1);
         if let Some(mut service) = self.service.take() {
@@ -211,14 +211,14 @@ impl Site {
         sql::pool(&self.path(volume).join("mariadb.sock"), &password)
     }
 
-    /// Whether the others do not wait for a node, which is so while it is copied.
+    /// Whether a node is desynced: the others do not wait for it while it is copied.
     pub(crate) async fn is_desynced(&self, volume: &str) -> bool {
         let pool = self.pool(volume);
         let row = sqlx::query("SELECT CAST(@@GLOBAL.wsrep_desync AS CHAR)").fetch_one(&pool);
         row.await.unwrap().get::<String, _>(0) == "ON"
     }
 
-    /// The number of the cluster's newest transaction.
+    /// The sequence number of the cluster's newest transaction.
     pub(crate) async fn last_transaction(&self, pool: &MySqlPool) -> u64 {
         let row = sqlx::query("SELECT @@GLOBAL.gtid_binlog_pos").fetch_one(pool);
         let positions: String = row.await.unwrap().try_get_unchecked(0).unwrap();
@@ -230,7 +230,7 @@ impl Site {
         for attempt in 0.. {
             match sqlx::raw_sql(statement).execute(pool).await {
                 Ok(_) => return,
-                // The schemas are made right after the node is in step.
+                // The schemas are made right after the node is in sync.
                 Err(error) => assert!(attempt < 100, "the table cannot be made: {error}"),
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -247,7 +247,7 @@ impl Site {
         fs::read(self.media().join(name)).unwrap()
     }
 
-    /// The backup program with everything that it needs to know of this site.
+    /// A command of the backup program, configured for this site.
     pub(crate) fn program(&self, task: &str) -> Command {
         let mut command = self.network.command(1);
         command
@@ -284,39 +284,39 @@ impl Site {
         self.service = Some(self.program("run").stderr(log).spawn().unwrap());
     }
 
-    /// Runs the service, which has to give up by itself, and returns what it said.
+    /// Runs the service, which must fail, and returns its output.
     pub(crate) fn run_service_once(&self) -> String {
         outcome(&self.program("run").output().unwrap()).unwrap_err()
     }
 
-    fn ask_service(&self, path: &str) -> (u16, String) {
-        const ASK: &str = r#"exec 3<>/dev/tcp/127.0.0.1/5006
+    fn get_from_service(&self, path: &str) -> (u16, String) {
+        const GET_REQUEST: &str = r#"exec 3<>/dev/tcp/127.0.0.1/5006
             printf 'GET %s HTTP/1.0\r\nHost: backup\r\n\r\n' "$0" >&3
             cat <&3"#;
         let mut command = self.network.command(1);
-        let output = command.args(["bash", "-c", ASK, path]).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let (head, text) = said.split_once("\r\n\r\n").unwrap_or_default();
+        let output = command.args(["bash", "-c", GET_REQUEST, path]).output().unwrap();
+        let output = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (head, text) = output.split_once("\r\n\r\n").unwrap_or_default();
         let code = head.split(' ').nth(1).and_then(|code| code.parse().ok());
         (code.unwrap_or(0), text.to_owned())
     }
 
     pub(crate) fn service_health(&self) -> u16 {
-        self.ask_service("/health").0
+        self.get_from_service("/health").0
     }
 
     pub(crate) fn service_metrics(&self) -> String {
-        self.ask_service("/metrics").1
+        self.get_from_service("/metrics").1
     }
 
-    /// A task that ends by itself: what it printed, or what it complained about.
+    /// Runs a command of the backup program. Returns its output, or its error output if it fails.
     pub(crate) fn backup(&self, arguments: &[&str]) -> Result<String, String> {
         let mut command = self.program(arguments[0]);
         outcome(&command.args(&arguments[1..]).output().unwrap())
     }
 
-    /// Begins a full backup, and returns when it has come half-way. It stands still until [`Halfway::go_on`].
-    pub(crate) fn begin_backup(&self) -> Halfway {
+    /// Starts a full backup, and pauses it when part of the copy is in the store.
+    pub(crate) fn begin_backup(&self) -> PausedBackup {
         let mut command = self.program("now");
         let process = command
             .stdout(Stdio::piped())
@@ -327,7 +327,7 @@ impl Site {
         wait_until("some of the copy is in the store", || {
             bytes_in(&self.store()) > before + (4 << 20)
         });
-        let halfway = Halfway(process);
+        let halfway = PausedBackup(process);
         halfway.signal(Signal::SIGSTOP);
         halfway
     }
@@ -353,8 +353,8 @@ impl Drop for Site {
         if std::thread::panicking() {
             let logs = (1..=self.nodes).map(|slot| self.log(slot));
             for log in logs.chain([self.path("backup.log")]) {
-                let said = fs::read_to_string(&log).unwrap_or_default();
-                let lines: Vec<_> = said.lines().collect();
+                let output = fs::read_to_string(&log).unwrap_or_default();
+                let lines: Vec<_> = output.lines().collect();
                 let end = lines[lines.len().saturating_sub(40)..].join("\n");
                 eprintln!("--- the end of {}\n{end}", log.display());
             }
@@ -369,23 +369,23 @@ impl Drop for Site {
     }
 }
 
-/// A backup that stands still half-way.
-pub(crate) struct Halfway(Child);
+/// A backup that is paused by SIGSTOP.
+pub(crate) struct PausedBackup(Child);
 
-impl Halfway {
+impl PausedBackup {
     fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.0.id().cast_signed()), signal).unwrap();
     }
 
-    /// Lets it go on to its end.
-    pub(crate) fn go_on(self) -> Result<String, String> {
+    /// Resumes the backup, and waits until it ends. Returns its output.
+    pub(crate) fn resume(self) -> Result<String, String> {
         self.signal(Signal::SIGCONT);
         let output = self.0.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        outcome(&output).map(|printed| said + &printed)
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        outcome(&output).map(|printed| errors + &printed)
     }
 
-    /// Kills it where it stands.
+    /// Kills the paused backup.
     pub(crate) fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
@@ -429,7 +429,10 @@ fn child_of(parent: u32, program: &str) -> Option<Pid> {
 pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let began = Instant::now();
     while !done() {
-        assert!(began.elapsed() < LONG, "timeout after {LONG:?}: {what}");
+        assert!(
+            began.elapsed() < TEST_TIMEOUT,
+            "timeout after {TEST_TIMEOUT:?}: {what}"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -18,7 +18,7 @@ impl Agent {
     /// Waits until the volume has space; false if the agent should stop.
     pub(super) async fn wait_for_space(&self) -> Result<bool, ServerError> {
         let shared = &self.shared;
-        let mut said = Instant::now().checked_sub(STATUS_LOG_INTERVAL);
+        let mut logged_at = Instant::now().checked_sub(STATUS_LOG_INTERVAL);
         loop {
             let space = shared.volume.space()?;
             // More than the limit for leaving, to avoid flapping.
@@ -33,16 +33,16 @@ impl Agent {
                 shared.volume.clear_data()?;
                 continue;
             }
-            if said.is_none_or(|said| said.elapsed() >= STATUS_LOG_INTERVAL) {
-                said = Some(Instant::now());
+            if logged_at.is_none_or(|logged_at| logged_at.elapsed() >= STATUS_LOG_INTERVAL) {
+                logged_at = Some(Instant::now());
                 shared.set_needs_operator(true);
-                let sentence = format!(
-                    "refusing to start: no space left on the volume ({space}; it takes {wanted} MiB). Free some or make \
-                     the volume larger; MariaDB starts by itself then",
+                let message = format!(
+                    "refusing to start: no space left on the volume ({space}; {wanted} MiB are needed). Free space or enlarge \
+                     the volume; MariaDB then starts automatically",
                     wanted = wanted >> 20,
                 );
-                shared.set_status_message(&sentence);
-                tracing::warn!("{sentence}");
+                shared.set_status_message(&message);
+                tracing::warn!("{message}");
             }
             tokio::select! {
                 () = tokio::time::sleep(POLL_PAUSE) => {}
@@ -80,7 +80,7 @@ impl Agent {
 
     /// Whether another node with free space is in sync.
     async fn has_healthy_peer(&self) -> bool {
-        let found = self.shared.client.ask_all().await;
+        let found = self.shared.client.poll_all().await;
         found.answers.values().any(|answer| {
             answer.boot != self.shared.boot
                 && answer.cluster == self.shared.config.cluster
@@ -92,12 +92,12 @@ impl Agent {
     async fn refuse_writes(&self, watch: &mut Watch, refuse: bool, space: Space) {
         match sql::refuse_writes(&self.shared.sql, refuse).await {
             Ok(()) if refuse => tracing::warn!(
-                "no space left on the volume ({space}), and no other node could go on: writes are refused, reads go on. \
-                 Free some or make the volume larger"
+                "no space left on the volume ({space}), and no other node can continue: writes are refused, reads work. \
+                 Free space or enlarge the volume"
             ),
-            Ok(()) => tracing::info!("there is space on the volume again ({space}): writes are taken"),
+            Ok(()) => tracing::info!("there is space on the volume again ({space}): writes are accepted"),
             Err(error) => {
-                tracing::warn!(%error, "no space left on the volume, and writes could not be switched");
+                tracing::warn!(%error, "no space left on the volume, and refusing or accepting writes failed");
                 return;
             }
         }
@@ -111,12 +111,12 @@ impl Agent {
             return false;
         }
         let space = shared.volume.space();
-        let said = space
+        let space_text = space
             .as_ref()
             .map_or_else(ToString::to_string, ToString::to_string);
         self.say(
             &format!(
-                "no space left on the volume ({said}): stopping MariaDB, so that the others go on without it"
+                "no space left on the volume ({space_text}): stopping MariaDB, so that the other nodes continue without it"
             ),
             true,
         );

@@ -1,4 +1,4 @@
-//! How MariaDB is started: asks the peers, and agrees with them on a start plan.
+//! Decides how MariaDB is started: polls the peers and agrees with them on a start plan.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -27,7 +27,7 @@ impl Agent {
     /// Polls the peers until a start plan is agreed on; `None` if the agent should stop.
     pub(super) async fn decide(&self) -> Result<Option<StartPlan>, AgentError> {
         let began = Instant::now();
-        let mut said = Instant::now();
+        let mut logged_at = Instant::now();
         self.shared.forget_promise();
         self.shared.set_stage(Stage::Deciding { ballot: None });
         loop {
@@ -41,8 +41,8 @@ impl Agent {
                 return Ok(attempted);
             }
             self.shared.set_stage(Stage::Deciding { ballot: None });
-            if said.elapsed() > STATUS_LOG_INTERVAL {
-                said = Instant::now();
+            if logged_at.elapsed() > STATUS_LOG_INTERVAL {
+                logged_at = Instant::now();
                 let report = self.shared.report();
                 tracing::warn!("still {}", report["message"].as_str().unwrap_or_default());
             }
@@ -55,7 +55,7 @@ impl Agent {
 
     async fn attempt(&self, began: Instant) -> Result<Option<StartPlan>, AgentError> {
         let asked = Instant::now();
-        let found = self.shared.client.ask_all().await;
+        let found = self.shared.client.poll_all().await;
         let peers = PeerStates::of(&found, &self.shared);
         for (_, answer) in peers.answers.values() {
             self.shared.release(asked, answer);
@@ -106,7 +106,7 @@ impl Agent {
         let age = SystemTime::now().duration_since(set);
         if age.is_err() || age.is_ok_and(|age| age > FORCE_FLAG_MAX_AGE) {
             tracing::warn!(
-                "force-bootstrap was not set within the last 15 minutes and is dropped: set it again if it is still meant"
+                "force-bootstrap was set more than 15 minutes ago and is ignored: set it again if it is still needed"
             );
             let _ = std::fs::remove_file(flag);
             return false;
@@ -141,7 +141,7 @@ impl Agent {
                 Ok(memory) => memories.push(memory),
                 Err(error) => {
                     self.say(
-                        &format!("the running cluster does not let this node in yet: {error}"),
+                        &format!("the running cluster does not admit this node yet: {error}"),
                         false,
                     );
                     return Ok(None);
@@ -238,7 +238,7 @@ impl Agent {
             );
         } else {
             self.say(
-                "starting the cluster: all agreed that the newest data is here",
+                "starting the cluster: all nodes agreed that this one has the newest data",
                 false,
             );
         }

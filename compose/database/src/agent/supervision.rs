@@ -1,4 +1,4 @@
-//! Supervises a running MariaDB, and stops it in order.
+//! Supervises a running MariaDB, and stops it.
 
 use std::time::{Duration, Instant};
 
@@ -38,12 +38,12 @@ pub(super) enum CheckResult {
 
 impl Agent {
     /// Runs MariaDB until it ends.
-    pub(super) async fn supervise(&self, course: StartPlan) -> Result<MariaDbExit, AgentError> {
+    pub(super) async fn supervise(&self, plan: StartPlan) -> Result<MariaDbExit, AgentError> {
         let shared = &self.shared;
-        shared.set_stage(course.stage);
-        let mut child = mariadb::spawn(&shared.volume, &course.mode, course.data)?;
+        shared.set_stage(plan.stage);
+        let mut child = mariadb::spawn(&shared.volume, &plan.mode, plan.data)?;
         let group = child.id();
-        let mut watch = Watch::new(matches!(course.mode, Mode::Bootstrap));
+        let mut watch = Watch::new(matches!(plan.mode, Mode::Bootstrap));
         shared.count_start();
         let ended = loop {
             tokio::select! {
@@ -53,7 +53,7 @@ impl Agent {
                 }
                 () = self.stop.cancelled() => {
                     self.leave(&mut child, MARIADB_STOP_TIMEOUT).await;
-                    tracing::info!("MariaDB has stopped in order");
+                    tracing::info!("MariaDB has stopped");
                     break MariaDbExit::Asked;
                 }
                 verdict = self.observe(&mut watch) => match verdict {
@@ -96,7 +96,7 @@ impl Agent {
     /// Skipped if all nodes are leaving.
     async fn drain_clients(&self) {
         let shared = &self.shared;
-        let found = shared.client.ask_all().await;
+        let found = shared.client.poll_all().await;
         let others = found
             .answers
             .values()
@@ -105,7 +105,7 @@ impl Agent {
         if stages.contains(&Stage::Primary) && !stages.contains(&Stage::Stopping) {
             match backup::desync(shared, true).await {
                 Ok(()) => tokio::time::sleep(DRAIN_DELAY).await,
-                Err(error) => tracing::debug!("the services are not sent away: {error}"),
+                Err(error) => tracing::debug!("the services cannot be drained: {error}"),
             }
         }
     }
@@ -118,7 +118,7 @@ impl Agent {
         // The claim is published between two polls, so of two claimants at least one sees the other.
         let mut free = 0;
         while free < 2 {
-            let found = shared.client.ask_all().await;
+            let found = shared.client.poll_all().await;
             let before_us = found.answers.values().any(|answer| {
                 answer.boot != shared.boot
                     && answer.cluster == shared.config.cluster
@@ -131,7 +131,7 @@ impl Agent {
         }
     }
 
-    /// Stops MariaDB in order: it flushes its pages and leaves the membership.
+    /// Stops MariaDB, which flushes its pages and leaves the membership.
     async fn end(&self, child: &mut Child, limit: Duration) {
         // An incomplete copy is useless, and MariaDB would not stop before it is complete.
         let joining = self.shared.memory().is_some_and(|memory| memory.joining);
@@ -157,7 +157,7 @@ impl Agent {
             return;
         };
         let farewell = LeaveNotice { memory };
-        let found = self.shared.client.ask_all().await;
+        let found = self.shared.client.poll_all().await;
         for (at, answer) in found.answers {
             if answer.boot != self.shared.boot {
                 let _ = self
@@ -191,16 +191,16 @@ impl Agent {
         };
         let is = |name: &str, value: &str| status.get(name).is_some_and(|is| is == value);
         let primary = is("cluster_status", "Primary");
-        let in_step = is("local_state", "4") || is("local_state", "2");
+        let in_sync = is("local_state", "4") || is("local_state", "2");
         let position = position(&status).filter(|_| primary);
         if let Some(position) = position {
             shared.set_data(position);
         }
         let comment = status.get("local_state_comment").cloned().unwrap_or_default();
         shared.set_status(status);
-        if primary && in_step {
-            watch.forgotten = StuckJoiner::default();
-            self.in_step(watch, &comment).await;
+        if primary && in_sync {
+            watch.stuck_joiner = StuckJoiner::default();
+            self.in_sync(watch, &comment).await;
             CheckResult::Stay
         } else if primary {
             watch.alone_since = None;
@@ -208,7 +208,7 @@ impl Agent {
             self.say("catching up with the cluster", false);
             self.is_stuck_joiner(watch, position).await
         } else {
-            watch.forgotten = StuckJoiner::default();
+            watch.stuck_joiner = StuckJoiner::default();
             self.without_majority(watch).await
         }
     }
@@ -216,7 +216,7 @@ impl Agent {
     /// Galera loses track of a joiner that completes at the moment when another node joins: it receives all writes and
     /// is never marked as synced.
     async fn is_stuck_joiner(&self, watch: &mut Watch, position: Option<VolumeState>) -> CheckResult {
-        let found = self.shared.client.ask_all().await;
+        let found = self.shared.client.poll_all().await;
         let newest = found
             .answers
             .values()
@@ -224,28 +224,28 @@ impl Agent {
             .filter_map(|answer| answer.node.data.seqno())
             .max();
         let ours = position.and_then(VolumeState::seqno);
-        if watch.forgotten.look(ours, newest, Instant::now()) {
+        if watch.stuck_joiner.record(ours, newest, Instant::now()) {
             CheckResult::Withdraw(
-                "this node has everything and is not called in step; stopping MariaDB to join anew",
+                "this node has all data and is not marked as synced; stopping MariaDB to join again",
             )
         } else {
             CheckResult::Stay
         }
     }
 
-    async fn in_step(&self, watch: &mut Watch, comment: &str) {
+    async fn in_sync(&self, watch: &mut Watch, comment: &str) {
         let shared = &self.shared;
         watch.alone_since = None;
         if let Err(error) = shared.update_membership().await {
-            if watch.remembers {
-                tracing::warn!("the membership cannot be remembered: {error}");
+            if watch.is_recorded {
+                tracing::warn!("the membership cannot be recorded: {error}");
             }
-            watch.remembers = false;
+            watch.is_recorded = false;
             return;
         }
-        watch.remembers = true;
-        if !watch.weighs {
-            watch.weighs = self.set_full_weight().await;
+        watch.is_recorded = true;
+        if !watch.has_full_weight {
+            watch.has_full_weight = self.set_full_weight().await;
         }
         shared.set_stage(Stage::Primary);
         self.say(&format!("running: {comment}"), false);
@@ -262,7 +262,7 @@ impl Agent {
     /// Sets the full quorum weight once all members know this node. Returns whether it is set.
     async fn set_full_weight(&self) -> bool {
         let shared = &self.shared;
-        let found = shared.client.ask_all().await;
+        let found = shared.client.poll_all().await;
         let peers: Vec<Node> = PeerStates::of(&found, shared)
             .answers
             .into_values()
@@ -284,12 +284,12 @@ impl Agent {
         Ok(())
     }
 
-    /// Whether a node without a majority should stop. Galera recovers on its own only if a quorum of the last
-    /// membership is still running.
+    /// Whether a node without a majority should stop. Galera recovers only if a quorum of the last membership is still
+    /// running.
     async fn without_majority(&self, watch: &mut Watch) -> CheckResult {
         if self.should_withdraw(watch).await {
             CheckResult::Withdraw(
-                "no majority comes back by itself; stopping MariaDB to start the cluster together with the others",
+                "the majority does not return; stopping MariaDB to restart the cluster with the other nodes",
             )
         } else {
             CheckResult::Stay
@@ -316,7 +316,7 @@ impl Agent {
         let Some(memory) = shared.memory() else {
             return false;
         };
-        let found = shared.client.ask_all().await;
+        let found = shared.client.poll_all().await;
         let members: Vec<&Node> = found
             .answers
             .values()
@@ -344,10 +344,10 @@ impl Agent {
 pub(super) struct Watch {
     accounts: AccountTask,
     /// Whether the node has its full quorum weight.
-    weighs: bool,
-    remembers: bool,
+    has_full_weight: bool,
+    is_recorded: bool,
     alone_since: Option<Instant>,
-    forgotten: StuckJoiner,
+    stuck_joiner: StuckJoiner,
     /// Whether writes are refused because no node has space left.
     pub(super) read_only: bool,
 }
@@ -374,7 +374,7 @@ struct StuckJoiner {
 
 impl StuckJoiner {
     /// Records both positions. Returns whether the node has had all data for too long.
-    fn look(&mut self, ours: Option<i64>, others: Option<i64>, now: Instant) -> bool {
+    fn record(&mut self, ours: Option<i64>, others: Option<i64>, now: Instant) -> bool {
         // Compared with the previous position of the peers, because they are always slightly ahead while they write.
         let before = std::mem::replace(&mut self.others_had, others);
         if before.is_none() || ours < before {
@@ -393,10 +393,10 @@ impl Watch {
             } else {
                 AccountTask::Look
             },
-            weighs: bootstrapped,
-            remembers: true,
+            has_full_weight: bootstrapped,
+            is_recorded: true,
             alone_since: None,
-            forgotten: StuckJoiner::default(),
+            stuck_joiner: StuckJoiner::default(),
             read_only: false,
         }
     }
@@ -415,16 +415,16 @@ mod tests {
 
     /// Whether a node with these lags, one per second, is detected as stuck.
     fn is_found(behind: impl IntoIterator<Item = i64>) -> bool {
-        let (mut forgotten, began) = (StuckJoiner::default(), Instant::now());
+        let (mut stuck_joiner, began) = (StuckJoiner::default(), Instant::now());
         (0_u32..).zip(behind).any(|(second, behind)| {
             let theirs = 1000 + 10 * i64::from(second);
             let now = began + Duration::from_secs(1) * second;
-            forgotten.look(Some(theirs - behind), Some(theirs), now)
+            stuck_joiner.record(Some(theirs - behind), Some(theirs), now)
         })
     }
 
     #[test]
-    fn only_who_has_everything_for_long_was_forgotten() {
+    fn a_joiner_with_all_data_is_stuck_after_the_timeout() {
         assert!(is_found([0; 22]));
         // The peers are queried slightly later than the local MariaDB.
         assert!(is_found([9; 22]));
@@ -435,12 +435,12 @@ mod tests {
     }
 
     #[test]
-    fn who_knows_nothing_of_the_others_was_not_forgotten() {
-        let (mut forgotten, began) = (StuckJoiner::default(), Instant::now());
+    fn a_joiner_without_positions_of_peers_is_not_stuck() {
+        let (mut stuck_joiner, began) = (StuckJoiner::default(), Instant::now());
         for second in 0..60 {
             let now = began + Duration::from_secs(second);
-            assert!(!forgotten.look(Some(7), None, now));
-            assert!(!StuckJoiner::default().look(None, Some(7), now));
+            assert!(!stuck_joiner.record(Some(7), None, now));
+            assert!(!StuckJoiner::default().record(None, Some(7), now));
         }
     }
 }

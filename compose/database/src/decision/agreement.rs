@@ -1,4 +1,4 @@
-//! Agreeing on a start of the whole cluster.
+//! The agreement on a start of the whole cluster.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{Node, Stage};
 use crate::cluster_record::{NodeId, Slot, ViewId};
 
-/// The request of a node that wants to start the cluster to each of the others.
+/// The request of a node that wants to start the cluster, sent to each of the others.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Proposal {
     /// The node that wants to start the cluster.
@@ -20,19 +20,19 @@ pub struct Proposal {
     pub ballot: u64,
     /// Its slot.
     pub slot: Slot,
-    /// Its cluster; none when it founds one.
+    /// Its cluster. `None` for a new one.
     pub cluster: Option<Uuid>,
     /// Its position.
     pub seqno: i64,
-    /// The newest membership that it knows of; none when it founds the cluster.
+    /// The newest membership that it knows. `None` for a new cluster.
     pub newest: Option<ViewId>,
     /// The nodes that take part.
     pub participants: BTreeSet<NodeId>,
-    /// Whether an operator gave up the others.
+    /// Whether an operator forces the start without the other nodes.
     pub forced: bool,
 }
 
-/// A promise to another node. Valid until that node runs or has given up.
+/// A promise to another node. Valid until that node runs or abandons its attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Promise {
     /// The node.
@@ -49,7 +49,7 @@ impl Promise {
         let current = match stage {
             Stage::Deciding { ballot } => ballot,
             Stage::Bootstrapping { ballot } => Some(ballot),
-            // It has started, or has stopped again.
+            // The node has started, or has stopped again.
             _ => None,
         };
         boot != self.boot || current != Some(self.ballot)
@@ -60,25 +60,25 @@ impl Promise {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Objection {
-    /// Its database may be running.
+    /// The node's database may be running.
     #[error("its database is not stopped")]
     Running,
-    /// It wants to start the cluster itself.
+    /// The node wants to start the cluster itself.
     #[error("it proposes a start itself")]
     Proposing,
-    /// It has agreed to another one.
+    /// The node has agreed to another start.
     #[error("it has agreed to another start")]
     Promised,
-    /// The proposal does not count on it.
+    /// The node is not a participant of the proposal.
     #[error("it takes no part in this start")]
     Stranger,
-    /// It belongs to another cluster.
+    /// The node belongs to another cluster.
     #[error("it belongs to another cluster")]
     Foreign,
-    /// It knows of a later membership.
-    #[error("it remembers a later membership")]
+    /// The node knows a later membership.
+    #[error("it has recorded a later membership")]
     Later,
-    /// It has newer data.
+    /// The node has newer data.
     #[error("it has newer data")]
     Newer,
 }

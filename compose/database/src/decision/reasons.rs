@@ -20,34 +20,34 @@ impl fmt::Display for Slots {
     }
 }
 
-/// Why there is nothing to do yet.
+/// Why the node waits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WaitReason {
     /// Another node is joining; Galera loses track of joiners that complete at the same time.
-    #[error("waiting for {0} to be in step: one node joins at a time")]
+    #[error("waiting for {0} to be in sync: one node joins at a time")]
     Joiner(Slots),
     /// Joining needs every member.
-    #[error("waiting for {0} to answer: the running cluster counts on it, and has to know who joins")]
+    #[error("waiting for {0} to respond: all members of the running cluster must register this node")]
     Member(Slots),
     /// The cluster is being started.
     #[error("waiting for {0}, which starts the cluster")]
     Starting(Slots),
-    /// The cluster is not founded here.
+    /// Another node founds the cluster.
     #[error("this volume is empty; waiting for a cluster to join, or for slot 1 to found one")]
     Founder,
-    /// The founder waits for the others, to be sure that none has data.
+    /// The founder waits until all nodes are present and empty.
     #[error(
-        "a new cluster is founded when {wanted} nodes are there and all are empty; {missing} missing, {silent} silent"
+        "a new cluster needs {wanted} nodes, all of them empty; {missing} are missing, {silent} do not respond"
     )]
     Founders {
-        /// How many it takes.
+        /// Number of nodes that a new cluster needs.
         wanted: u32,
         /// The number of slots without an answering node.
         missing: usize,
-        /// How many addresses do not answer.
+        /// Number of addresses without a response.
         silent: usize,
     },
-    /// An empty node waits for those who have data.
+    /// An empty node waits for the nodes with data.
     #[error("this volume has no data; waiting for {0} to start the cluster")]
     VolumeState(Slots),
     /// Members of the last membership are missing.
@@ -64,11 +64,10 @@ pub enum WaitReason {
 /// A reason why a node does not start, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StartRefusal {
-    /// Two clusters meet.
+    /// The peers belong to another cluster.
     #[error(
-        "this volume belongs to cluster {own}, but the node in slot {slot} belongs to cluster {other}; they never mix. \
-         If this volume is the stranger, stop this node and move the volume's contents away: it then joins as an empty \
-         node. Else do that with slot {slot}"
+        "this volume belongs to cluster {own}, but the node in slot {slot} belongs to cluster {other}. Decide which of \
+         the two is wrong, stop that node and move the contents of its volume away: it then joins as an empty node"
     )]
     Foreign {
         /// This cluster.
@@ -78,19 +77,19 @@ pub enum StartRefusal {
         /// The other cluster.
         other: String,
     },
-    /// An empty node cannot choose.
+    /// The node is empty, and the peers belong to two clusters.
     #[error(
         "this volume is empty and the other nodes belong to two clusters, {0} and {1}: stop the nodes of the wrong one"
     )]
     TwoClusters(Uuid, Uuid),
-    /// A copied volume.
+    /// Another volume has the same identity.
     #[error(
         "the node in slot {0} has the same identity as this one: one volume is a copy of the other; empty the copy"
     )]
     Twin(Slot),
-    /// The folder was exchanged.
+    /// The data and the record are of different clusters.
     #[error(
-        "the data on this volume are of cluster {data}, but the agent's record beside them is of cluster {memory}: restore data and agent.json that belong together"
+        "the data on this volume is of cluster {data}, but agent.json beside it is of cluster {memory}: restore both from the same backup"
     )]
     Exchanged {
         /// The cluster of the data.
@@ -101,31 +100,31 @@ pub enum StartRefusal {
     /// Data without a record.
     #[error(
         "this volume has data but no record of its cluster (restored from a backup?). If no node has newer data, run \
-         `database-agent force-bootstrap` here; else move the volume's contents away and let the node join empty"
+         `database-agent force-bootstrap` here; else move the contents of the volume away: the node then joins as an empty node"
     )]
     NoMemory,
     /// A record without data.
     #[error(
-        "this node remembers a cluster but its data are gone. It joins as soon as another node runs; nothing is started from it"
+        "this node was in a cluster, but its data is gone. It joins when another node runs, and does not start the cluster"
     )]
     DataGone,
-    /// An operator gave up what this node has.
+    /// An operator's forced start discarded writes of this node.
     #[error(
-        "this node has writes that were given up when the cluster was started without it, by force. Keep a copy of the \
-         volume if they matter, then move its contents away: the node then joins empty"
+        "this node has writes that were discarded by a forced start of the cluster without it. Keep a copy of the \
+         volume if they matter, then move its contents away: the node then joins as an empty node"
     )]
     Diverged,
-    /// Two starts by force that did not know of each other.
+    /// There were two independent forced starts.
     #[error(
-        "the cluster was started by force twice, once without the other, and both took writes ({0} among them): choose \
-         one line, and move the contents of the other's volumes away"
+        "two parts of the cluster were started by force independently, and both accepted writes ({0} is in one of \
+         them). Decide which part to keep, and move the contents of the other part's volumes away"
     )]
     Split(Slots),
-    /// Members of the last membership do not come back.
+    /// Members of the last membership are missing.
     #[error(
-        "no node runs, and {missing} may have newer data than seqno {seqno}, which is what is here. Start it (or them). \
-         Only if it is lost for good: run `database-agent force-bootstrap` in this container, which gives up whatever \
-         is nowhere else"
+        "no node runs, and {missing} may have newer data than seqno {seqno}, the newest available here. Start the missing \
+         nodes. Only if they are lost permanently: run `database-agent force-bootstrap` in this container, which \
+         discards writes that only they have"
     )]
     Missing {
         missing: Slots,

@@ -3,7 +3,7 @@ use crate::cluster_record::Start;
 
 const CLUSTER: Uuid = Uuid::from_u128(7);
 
-fn around() -> Situation {
+fn situation() -> Situation {
     Situation {
         silent: 0,
         founders: 3,
@@ -12,14 +12,14 @@ fn around() -> Situation {
     }
 }
 
-fn forced() -> Situation {
+fn forced_situation() -> Situation {
     Situation {
         forced: true,
-        ..around()
+        ..situation()
     }
 }
 
-/// A member of a cluster of three that was started once, stopped, with so much data.
+/// A stopped member of a cluster of three nodes that was started once. `seqno` is the position of its data.
 fn member(slot: Slot, seqno: i64) -> Node {
     let participants = (1..=3).map(|slot| (NodeId(slot.into()), slot)).collect();
     let start = Start {
@@ -76,20 +76,20 @@ fn plan(decision: Decision) -> BootstrapPlan {
 }
 
 #[test]
-fn the_newest_starts_and_the_lowest_slot_of_equals() {
+fn the_node_with_the_newest_data_starts() {
     let (one, two, three) = (member(1, 5), member(2, 6), member(3, 6));
     let better = Decision::Wait(WaitReason::Better(Slots(vec![2])));
-    assert_eq!(decide(&one, &[two.clone(), three.clone()], around()), better);
-    assert_eq!(decide(&three, &[one.clone(), two.clone()], around()), better);
-    assert!(!plan(decide(&two, &[one, three], around())).forced);
+    assert_eq!(decide(&one, &[two.clone(), three.clone()], situation()), better);
+    assert_eq!(decide(&three, &[one.clone(), two.clone()], situation()), better);
+    assert!(!plan(decide(&two, &[one, three], situation())).forced);
 }
 
 #[test]
-fn who_is_missing_is_waited_for_and_then_asked_for() {
+fn missing_nodes_are_waited_for_and_then_need_an_operator() {
     let (one, two) = (member(1, 5), member(2, 6));
     let early = Situation {
         waited: false,
-        ..around()
+        ..situation()
     };
     let missing = Slots(vec![3]);
     assert_eq!(
@@ -97,49 +97,52 @@ fn who_is_missing_is_waited_for_and_then_asked_for() {
         Decision::Wait(WaitReason::Missing(missing.clone()))
     );
     let refusal = StartRefusal::Missing { missing, seqno: 6 };
-    assert_eq!(decide(&two, &[one], around()), Decision::Refuse(refusal));
+    assert_eq!(decide(&two, &[one], situation()), Decision::Refuse(refusal));
 }
 
 #[test]
-fn force_starts_from_the_newest_that_is_there_and_from_no_other() {
+fn a_forced_start_uses_the_newest_available_data() {
     let (one, two) = (member(1, 5), member(2, 6));
     let elsewhere = Decision::Refuse(StartRefusal::ForceElsewhere(2));
-    assert_eq!(decide(&one, std::slice::from_ref(&two), forced()), elsewhere);
-    assert!(plan(decide(&two, &[one], forced())).forced);
+    assert_eq!(
+        decide(&one, std::slice::from_ref(&two), forced_situation()),
+        elsewhere
+    );
+    assert!(plan(decide(&two, &[one], forced_situation())).forced);
 }
 
 #[test]
-fn writes_that_were_given_up_do_not_come_back() {
+fn discarded_writes_do_not_return() {
     let (one, two, three) = (member(1, 5), member(2, 6), member(3, 8));
-    let plan = plan(decide(&two, std::slice::from_ref(&one), forced()));
+    let plan = plan(decide(&two, std::slice::from_ref(&one), forced_situation()));
     let running = Node {
         stage: Stage::Primary,
         memory: started(&two, &plan, 2, 1).memory.map(|mut memory| {
-            memory.saw_view(CLUSTER, 1, &BTreeMap::from([(two.id, 2)]));
+            memory.record_membership(CLUSTER, 1, &BTreeMap::from([(two.id, 2)]));
             memory
         }),
         ..two
     };
     let peers = [running];
     assert_eq!(
-        decide(&three, &peers, around()),
+        decide(&three, &peers, situation()),
         Decision::Refuse(StartRefusal::Diverged)
     );
-    // One that has no more than the cluster was started with is only late.
+    // A node without later data than the cluster was started with can join.
     assert!(matches!(
-        decide(&member(3, 6), &peers, around()),
+        decide(&member(3, 6), &peers, situation()),
         Decision::Join { .. }
     ));
-    assert!(matches!(decide(&one, &peers, around()), Decision::Join { .. }));
+    assert!(matches!(decide(&one, &peers, situation()), Decision::Join { .. }));
 }
 
 #[test]
-fn two_forced_halves_never_mix() {
+fn two_forced_clusters_do_not_merge() {
     let (one, two) = (member(1, 5), member(2, 6));
-    let left = started(&one, &plan(decide(&one, &[], forced())), 2, 3);
-    let right = started(&two, &plan(decide(&two, &[], forced())), 3, 3);
+    let left = started(&one, &plan(decide(&one, &[], forced_situation())), 2, 3);
+    let right = started(&two, &plan(decide(&two, &[], forced_situation())), 3, 3);
     for (own, other) in [(&left, &right), (&right, &left)] {
-        let decision = decide(own, std::slice::from_ref(other), around());
+        let decision = decide(own, std::slice::from_ref(other), situation());
         assert!(
             matches!(decision, Decision::Refuse(StartRefusal::Split(_))),
             "{decision:?}"
@@ -148,7 +151,7 @@ fn two_forced_halves_never_mix() {
 }
 
 #[test]
-fn another_clusters_volume_is_refused() {
+fn the_volume_of_another_cluster_is_refused() {
     let mut stranger = member(3, 50);
     stranger.id = NodeId(99);
     stranger.data = VolumeState::At {
@@ -160,7 +163,7 @@ fn another_clusters_volume_is_refused() {
         stage: Stage::Primary,
         ..member(1, 6)
     };
-    let decision = decide(&stranger, &[running], around());
+    let decision = decide(&stranger, &[running], situation());
     assert!(matches!(
         decision,
         Decision::Refuse(StartRefusal::Foreign { slot: 1, .. })
@@ -168,27 +171,27 @@ fn another_clusters_volume_is_refused() {
 }
 
 #[test]
-fn a_cluster_is_founded_once_and_by_all() {
+fn a_new_cluster_needs_all_nodes() {
     let (one, two, three) = (empty(1), empty(2), empty(3));
     assert!(
-        plan(decide(&one, &[two.clone(), three.clone()], around()))
+        plan(decide(&one, &[two.clone(), three.clone()], situation()))
             .newest
             .is_none()
     );
-    // Two of three are not enough, nor is a node that does not answer.
+    // All three are required: two are not enough, and neither is an unreachable node.
     let waits = |decision| matches!(decision, Decision::Wait(WaitReason::Founders { .. }));
-    assert!(waits(decide(&one, std::slice::from_ref(&two), around())));
+    assert!(waits(decide(&one, std::slice::from_ref(&two), situation())));
     let silent = Situation {
         silent: 1,
-        ..around()
+        ..situation()
     };
     assert!(waits(decide(&one, &[two.clone(), three.clone()], silent)));
     assert_eq!(
-        decide(&two, &[one.clone(), three], around()),
+        decide(&two, &[one.clone(), three], situation()),
         Decision::Wait(WaitReason::Founder)
     );
-    // The others have data: slot 1 lost its own.
-    let decision = decide(&one, &[member(2, 6), member(3, 6)], around());
+    // The others have data, so slot 1 has lost its volume.
+    let decision = decide(&one, &[member(2, 6), member(3, 6)], situation());
     assert_eq!(
         decision,
         Decision::Wait(WaitReason::VolumeState(Slots(vec![2, 3])))
@@ -196,15 +199,15 @@ fn a_cluster_is_founded_once_and_by_all() {
 }
 
 #[test]
-fn a_member_whose_data_are_gone_has_not_come_back() {
+fn a_member_without_its_data_counts_as_missing() {
     let (one, mut two, three) = (member(1, 5), member(2, 6), member(3, 5));
     two.data = VolumeState::Empty;
     assert!(matches!(
-        decide(&one, &[two.clone(), three.clone()], around()),
+        decide(&one, &[two.clone(), three.clone()], situation()),
         Decision::Refuse(StartRefusal::Missing { .. })
     ));
     assert_eq!(
-        decide(&two, &[one, three], around()),
+        decide(&two, &[one, three], situation()),
         Decision::Refuse(StartRefusal::DataGone)
     );
 }

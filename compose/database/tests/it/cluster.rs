@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::lab::{Lab, wait_until};
 
 /// Generous, so that a busy machine is no failure.
-pub(crate) const LONG: Duration = Duration::from_secs(300);
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Inserts rows at nodes in turn, and keeps the numbers of those that were acknowledged.
 pub(crate) struct Writer {
@@ -114,7 +114,7 @@ pub(crate) async fn make_table(lab: &Lab) {
             .await
         {
             Ok(_) => return,
-            // The accounts and schemas are made right after the node is in step.
+            // The accounts and schemas are made right after the node is in sync.
             Err(error) => assert!(attempt < 50, "the table cannot be made: {error}"),
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -129,8 +129,8 @@ pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
 pub(crate) async fn three_nodes() -> Lab {
     let mut lab = Lab::new(3);
     lab.start_all();
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
-    println!("three empty volumes → three in step: {:.1} s", took.as_secs_f32());
+    let took = blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
+    println!("three empty volumes → three in sync: {:.1} s", took.as_secs_f32());
     make_table(&lab).await;
     lab
 }
@@ -143,13 +143,13 @@ async fn a_cluster_outlives_kills_and_a_stop_of_the_whole() {
     let writer = Writer::start(&lab, &[1, 2, 3], 0);
     tokio::time::sleep(Duration::from_secs(1)).await;
     lab.kill(3);
-    let dropped = blocking(|| lab.wait_in_step(&[1, 2], LONG));
+    let dropped = blocking(|| lab.wait_in_sync(&[1, 2], TEST_TIMEOUT));
     lab.start(3);
-    let back = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    let back = blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     let written = writer.finish().await;
     println!(
         "one killed: the others went on after {:.1} s (longest gap between acknowledged writes {:.1} s), \
-         three in step again {:.1} s after its restart, {} rows",
+         three in sync again {:.1} s after its restart, {} rows",
         dropped.as_secs_f32(),
         written.longest_gap.as_secs_f32(),
         back.as_secs_f32(),
@@ -172,9 +172,9 @@ async fn a_cluster_outlives_kills_and_a_stop_of_the_whole() {
     assert!(!written.rows.is_empty());
     kept.extend(written.rows);
     lab.start_all();
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    let took = blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     println!(
-        "all three killed → three in step: {:.1} s, {} rows",
+        "all three killed → three in sync: {:.1} s, {} rows",
         took.as_secs_f32(),
         kept.len()
     );
@@ -187,9 +187,9 @@ async fn a_cluster_outlives_kills_and_a_stop_of_the_whole() {
     let stopping = started.elapsed();
     kept.extend(writer.finish().await.rows);
     lab.start_all();
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    let took = blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     println!(
-        "all three stopped in {:.1} s, started again → three in step: {:.1} s, {} rows",
+        "all three stopped in {:.1} s, started again → three in sync: {:.1} s, {} rows",
         stopping.as_secs_f32(),
         took.as_secs_f32(),
         kept.len()
@@ -202,7 +202,7 @@ async fn a_cluster_outlives_kills_and_a_stop_of_the_whole() {
 async fn a_cluster_scales_to_one_and_back() {
     let mut lab = three_nodes().await;
     blocking(|| lab.stop(&[2, 3]));
-    let took = blocking(|| lab.wait_in_step(&[1], LONG));
+    let took = blocking(|| lab.wait_in_sync(&[1], TEST_TIMEOUT));
     println!(
         "three → one: {:.1} s after the others had stopped",
         took.as_secs_f32()
@@ -215,8 +215,8 @@ async fn a_cluster_scales_to_one_and_back() {
     // Its record names only itself, so it can start alone.
     lab.kill(1);
     lab.start(1);
-    let took = blocking(|| lab.wait_in_step(&[1], LONG));
-    println!("the one killed → in step: {:.1} s", took.as_secs_f32());
+    let took = blocking(|| lab.wait_in_sync(&[1], TEST_TIMEOUT));
+    println!("the one killed → in sync: {:.1} s", took.as_secs_f32());
 
     // Two empty volumes at once, so that two copies are made of the only node that has the data.
     for slot in [2, 3] {
@@ -226,7 +226,7 @@ async fn a_cluster_scales_to_one_and_back() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     lab.start(2);
     lab.start(3);
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    let took = blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     let mut written = writer.finish().await;
     println!(
         "one → three: {:.1} s, longest gap between acknowledged writes {:.1} s, {} rows",
@@ -247,12 +247,16 @@ async fn a_cluster_outlives_cuts_and_two_deaths_at_once() {
     let writer = Writer::start(&lab, &[1, 2, 3], 0);
     tokio::time::sleep(Duration::from_secs(1)).await;
     lab.cut(3, true);
-    blocking(|| wait_until("slot 3 refuses work", LONG, || lab.stage(3) == "non_primary"));
-    blocking(|| lab.wait_in_step(&[1, 2], LONG));
+    blocking(|| {
+        wait_until("slot 3 refuses work", TEST_TIMEOUT, || {
+            lab.stage(3) == "non_primary"
+        })
+    });
+    blocking(|| lab.wait_in_sync(&[1, 2], TEST_TIMEOUT));
     lab.cut(3, false);
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    let took = blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     println!(
-        "one cut off and mended → three in step: {:.1} s",
+        "one cut off and mended → three in sync: {:.1} s",
         took.as_secs_f32()
     );
 
@@ -260,14 +264,14 @@ async fn a_cluster_outlives_cuts_and_two_deaths_at_once() {
         lab.cut(slot, true);
     }
     let nobody = || (1..=3).all(|slot| lab.stage(slot) == "non_primary");
-    blocking(|| wait_until("nobody has a majority", LONG, nobody));
+    blocking(|| wait_until("nobody has a majority", TEST_TIMEOUT, nobody));
     tokio::time::sleep(Duration::from_secs(5)).await;
     for slot in 1..=3 {
         lab.cut(slot, false);
     }
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    let took = blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     println!(
-        "all three cut off and mended → three in step: {:.1} s",
+        "all three cut off and mended → three in sync: {:.1} s",
         took.as_secs_f32()
     );
 
@@ -276,12 +280,16 @@ async fn a_cluster_outlives_cuts_and_two_deaths_at_once() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     kept.extend(writer.finish().await.rows);
     // The third has no majority; it has to stop and decide with the others.
-    blocking(|| wait_until("slot 3 refuses work", LONG, || lab.stage(3) == "non_primary"));
+    blocking(|| {
+        wait_until("slot 3 refuses work", TEST_TIMEOUT, || {
+            lab.stage(3) == "non_primary"
+        })
+    });
     lab.start(1);
     lab.start(2);
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    let took = blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     println!(
-        "two killed at once → three in step: {:.1} s, {} rows",
+        "two killed at once → three in sync: {:.1} s, {} rows",
         took.as_secs_f32(),
         kept.len()
     );
@@ -291,9 +299,9 @@ async fn a_cluster_outlives_cuts_and_two_deaths_at_once() {
     let pid = fs::read_to_string(lab.volume(2).join("mariadb.pid")).unwrap();
     kill(Pid::from_raw(pid.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    let took = blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     println!(
-        "one MariaDB killed under its agent → three in step: {:.1} s",
+        "one MariaDB killed under its agent → three in sync: {:.1} s",
         took.as_secs_f32()
     );
 }
@@ -315,7 +323,7 @@ async fn two_of_three_wait_for_the_third_until_an_operator_gives_it_up() {
         lab.message(2)
             .starts_with("refusing to start: no node runs, and the node in slot 1")
     };
-    let took = blocking(|| wait_until("slot 2 refuses", LONG, || refused(&lab)));
+    let took = blocking(|| wait_until("slot 2 refuses", TEST_TIMEOUT, || refused(&lab)));
     println!(
         "two of three came back: refused after {:.1} s: {}",
         took.as_secs_f32(),
@@ -327,8 +335,8 @@ async fn two_of_three_wait_for_the_third_until_an_operator_gives_it_up() {
     for slot in [2, 3] {
         fs::write(lab.volume(slot).join("force-bootstrap"), "").unwrap();
     }
-    let took = blocking(|| lab.wait_in_step(&[2, 3], LONG));
-    println!("forced → two in step: {:.1} s", took.as_secs_f32());
+    let took = blocking(|| lab.wait_in_sync(&[2, 3], TEST_TIMEOUT));
+    println!("forced → two in sync: {:.1} s", took.as_secs_f32());
     for slot in [2, 3] {
         assert!(
             !lab.volume(slot).join("force-bootstrap").exists(),
@@ -339,9 +347,9 @@ async fn two_of_three_wait_for_the_third_until_an_operator_gives_it_up() {
 
     // The third had no write of its own, so it may come back.
     lab.start(1);
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    let took = blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     println!(
-        "the third came back after all → three in step: {:.1} s",
+        "the third came back after all → three in sync: {:.1} s",
         took.as_secs_f32()
     );
 }
@@ -351,7 +359,7 @@ async fn two_of_three_wait_for_the_third_until_an_operator_gives_it_up() {
 async fn what_was_given_up_does_not_come_back() {
     let mut lab = three_nodes().await;
     blocking(|| lab.stop(&[2, 3]));
-    blocking(|| lab.wait_in_step(&[1], LONG));
+    blocking(|| lab.wait_in_sync(&[1], TEST_TIMEOUT));
     // Only slot 1 has this one.
     sqlx::raw_sql("INSERT INTO vote.kept (id) VALUES (1)")
         .execute(&lab.pool(1))
@@ -360,10 +368,14 @@ async fn what_was_given_up_does_not_come_back() {
     lab.kill(1);
     lab.start(2);
     lab.start(3);
-    blocking(|| wait_until("slot 2 refuses", LONG, || lab.message(2).starts_with("refusing")));
+    blocking(|| {
+        wait_until("slot 2 refuses", TEST_TIMEOUT, || {
+            lab.message(2).starts_with("refusing")
+        })
+    });
     fs::write(lab.volume(2).join("force-bootstrap"), "").unwrap();
     fs::write(lab.volume(3).join("force-bootstrap"), "").unwrap();
-    blocking(|| lab.wait_in_step(&[2, 3], LONG));
+    blocking(|| lab.wait_in_sync(&[2, 3], TEST_TIMEOUT));
     for number in 2..20 {
         sqlx::query("INSERT INTO vote.kept (id) VALUES (?)")
             .bind(number)
@@ -372,9 +384,13 @@ async fn what_was_given_up_does_not_come_back() {
             .unwrap();
     }
     lab.start(1);
-    blocking(|| wait_until("slot 1 refuses", LONG, || lab.message(1).contains("given up")));
+    blocking(|| {
+        wait_until("slot 1 refuses", TEST_TIMEOUT, || {
+            lab.message(1).contains("were discarded")
+        })
+    });
     println!("the third has a write that the others lack: {}", lab.message(1));
-    assert!(lab.in_step(2, 2) && lab.in_step(3, 2));
+    assert!(lab.in_sync(2, 2) && lab.in_sync(3, 2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -382,18 +398,18 @@ async fn what_was_given_up_does_not_come_back() {
 async fn strangers_are_kept_out() {
     let mut lab = three_nodes().await;
     lab.kill(3);
-    blocking(|| lab.wait_in_step(&[1, 2], LONG));
+    blocking(|| lab.wait_in_sync(&[1, 2], TEST_TIMEOUT));
 
     // The same volume, but another secret.
     let stranger = lab.folder.path().join("secrets/stranger").display().to_string();
     lab.start_with(3, &["--database-cluster-secret-file", &stranger]);
     blocking(|| {
-        wait_until("slot 1 notices", LONG, || {
+        wait_until("slot 1 notices", TEST_TIMEOUT, || {
             lab.said(3).contains("does not share this node's cluster secret")
         })
     });
     std::thread::sleep(Duration::from_secs(3));
-    assert!(lab.in_step(1, 2) && lab.in_step(2, 2), "a stranger was let in");
+    assert!(lab.in_sync(1, 2) && lab.in_sync(2, 2), "a stranger was let in");
     let complaints = lab.said(3).matches("does not share").count();
     assert_eq!(complaints, 2, "each peer is complained about once");
     blocking(|| lab.stop(&[3]));
@@ -408,13 +424,13 @@ async fn strangers_are_kept_out() {
     // An address that is silent may have data: nothing is founded.
     std::thread::sleep(Duration::from_secs(4));
     assert!(
-        lab.message(1).starts_with("a new cluster is founded when"),
+        lab.message(1).starts_with("a new cluster needs"),
         "{}",
         lab.message(1)
     );
     lab.start(2);
     lab.start(3);
-    blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     blocking(|| lab.stop(&[1, 2, 3]));
     for slot in [1, 2] {
         fs::remove_dir_all(lab.volume(slot)).unwrap();
@@ -422,11 +438,11 @@ async fn strangers_are_kept_out() {
     }
     lab.start(1);
     lab.start(2);
-    blocking(|| lab.wait_in_step(&[1, 2], LONG));
+    blocking(|| lab.wait_in_sync(&[1, 2], TEST_TIMEOUT));
     lab.start(3);
     let took = blocking(|| {
-        wait_until("slot 3 refuses", LONG, || {
-            lab.message(3).contains("they never mix")
+        wait_until("slot 3 refuses", TEST_TIMEOUT, || {
+            lab.message(3).contains("belongs to cluster")
         })
     });
     println!(
@@ -435,7 +451,7 @@ async fn strangers_are_kept_out() {
         lab.message(3)
     );
     assert!(
-        lab.in_step(1, 2) && lab.in_step(2, 2),
+        lab.in_sync(1, 2) && lab.in_sync(2, 2),
         "a foreign volume was let in"
     );
 }

@@ -10,7 +10,7 @@ use harness::disk::SmallDisk;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use crate::cluster::{LONG, Writer, blocking, every_node_has, make_table, three_nodes};
+use crate::cluster::{TEST_TIMEOUT, Writer, blocking, every_node_has, make_table, three_nodes};
 use crate::lab::{Lab, wait_until};
 
 /// Name resolution for each slot: its own `hosts`, and a name server that never answers.
@@ -70,7 +70,7 @@ async fn a_node_whose_disk_is_full_leaves_and_comes_back() {
     lab.start(1);
     lab.start(2);
     lab.start_with(3, &small);
-    blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     make_table(&lab).await;
 
     let writer = Writer::start(&lab, &[1, 2], 0);
@@ -80,16 +80,16 @@ async fn a_node_whose_disk_is_full_leaves_and_comes_back() {
         lab.message(3)
             .starts_with("refusing to start: no space left on the volume")
     };
-    blocking(|| wait_until("slot 3 misses space", LONG, || full(&lab)));
+    blocking(|| wait_until("slot 3 misses space", TEST_TIMEOUT, || full(&lab)));
     println!("a full disk: {}", lab.message(3));
-    blocking(|| lab.wait_in_step(&[1, 2], LONG));
+    blocking(|| lab.wait_in_sync(&[1, 2], TEST_TIMEOUT));
     assert!(lab.is_healthy(3), "an agent that waits is alive");
     tokio::time::sleep(Duration::from_secs(3)).await;
     disk.clear().unwrap();
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    let took = blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     let written = writer.finish().await;
     println!(
-        "space again → three in step: {:.1} s, longest gap between acknowledged writes {:.1} s, {} rows",
+        "space again → three in sync: {:.1} s, longest gap between acknowledged writes {:.1} s, {} rows",
         took.as_secs_f32(),
         written.longest_gap.as_secs_f32(),
         written.rows.len()
@@ -103,11 +103,11 @@ async fn a_node_whose_disk_is_full_leaves_and_comes_back() {
 
     // No other node could continue: it answers reads and refuses writes.
     blocking(|| lab.stop(&[1, 2]));
-    blocking(|| lab.wait_in_step(&[3], LONG));
+    blocking(|| lab.wait_in_sync(&[3], TEST_TIMEOUT));
     disk.fill(lab.free(3) - (60 << 20)).unwrap();
     blocking(|| {
-        wait_until("slot 3 refuses writes", LONG, || {
-            lab.said(3).contains("writes are refused, reads go on")
+        wait_until("slot 3 refuses writes", TEST_TIMEOUT, || {
+            lab.said(3).contains("writes are refused, reads work")
         })
     });
     let mut service = as_a_service(&lab, 3).await.unwrap();
@@ -120,7 +120,7 @@ async fn a_node_whose_disk_is_full_leaves_and_comes_back() {
         .unwrap();
     disk.clear().unwrap();
     blocking(|| {
-        wait_until("slot 3 takes writes", LONG, || {
+        wait_until("slot 3 takes writes", TEST_TIMEOUT, || {
             lab.said(3).contains("there is space on the volume again")
         })
     });
@@ -128,7 +128,7 @@ async fn a_node_whose_disk_is_full_leaves_and_comes_back() {
     service.close().await.unwrap();
     lab.start(1);
     lab.start(2);
-    blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     let mut kept = written.rows;
     kept.insert(-1);
     every_node_has(&lab, &[1, 2, 3], &kept).await;
@@ -143,24 +143,24 @@ async fn names_that_nobody_knows_stop_no_node_that_runs() {
     for slot in 1..=3 {
         lab.start_with(slot, &by_name);
     }
-    blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     make_table(&lab).await;
     lab.kill(3);
-    blocking(|| lab.wait_in_step(&[1, 2], LONG));
+    blocking(|| lab.wait_in_sync(&[1, 2], TEST_TIMEOUT));
 
     names.know(&lab, &[]);
     let writer = Writer::start(&lab, &[1, 2], 0);
     // A node with data that finds no peers never starts the cluster.
     lab.start_with(3, &by_name);
     blocking(|| {
-        wait_until("slot 3 misses the name", LONG, || {
-            lab.said(3).contains("the name db.test gives no address")
+        wait_until("slot 3 misses the name", TEST_TIMEOUT, || {
+            lab.said(3).contains("db.test cannot be resolved")
         })
     });
     for _ in 0..60 {
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert!(
-            blocking(|| lab.in_step(1, 2) && lab.in_step(2, 2)),
+            blocking(|| lab.in_sync(1, 2) && lab.in_sync(2, 2)),
             "those that run went down"
         );
         let stage = blocking(|| lab.status(3)).expect("slot 3 runs")["stage"].clone();
@@ -174,13 +174,13 @@ async fn names_that_nobody_knows_stop_no_node_that_runs() {
     )
     .unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    blocking(|| lab.wait_in_step(&[1, 2], LONG));
+    blocking(|| lab.wait_in_sync(&[1, 2], TEST_TIMEOUT));
 
     names.know(&lab, &[1, 2, 3]);
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    let took = blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     let written = writer.finish().await;
     println!(
-        "names again after a minute → three in step: {:.1} s, {} rows",
+        "names again after a minute → three in sync: {:.1} s, {} rows",
         took.as_secs_f32(),
         written.rows.len()
     );
@@ -199,14 +199,14 @@ async fn nodes_that_are_not_named_any_more_leave_one_after_the_other() {
         names.know(&lab, &[1, 2, 3]);
         lab.start_with(2, &by_name);
         lab.start_with(3, &by_name);
-        blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+        blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
         names.know(&lab, &[1]);
         blocking(|| lab.stop(&[2, 3]));
-        blocking(|| lab.wait_in_step(&[1], LONG));
+        blocking(|| lab.wait_in_sync(&[1], TEST_TIMEOUT));
         let stopped = |slot| {
             let said = lab.said(slot);
-            let line = said.lines().rfind(|line| line.contains("has stopped in order"));
-            line.expect("it stopped in order")[..40].to_owned()
+            let line = said.lines().rfind(|line| line.contains("MariaDB has stopped"));
+            line.expect("MariaDB has stopped")[..40].to_owned()
         };
         assert!(stopped(3) < stopped(2), "the lower slot left first");
     }
@@ -222,8 +222,8 @@ async fn two_clusters_share_a_network() {
         lab.start_with(slot, &["--nodes", "2"]);
     }
     lab.start_with(3, &other);
-    blocking(|| lab.wait_in_step(&[1, 2], LONG));
-    blocking(|| lab.wait_in_step(&[3], LONG));
+    blocking(|| lab.wait_in_sync(&[1, 2], TEST_TIMEOUT));
+    blocking(|| lab.wait_in_sync(&[3], TEST_TIMEOUT));
     assert!(
         lab.said(3)
             .contains("belongs to the cluster named proofsheet, this node to other"),
@@ -233,8 +233,8 @@ async fn two_clusters_share_a_network() {
     lab.kill(3);
     lab.start_with(2, &["--nodes", "2"]);
     lab.start_with(3, &other);
-    blocking(|| lab.wait_in_step(&[1, 2], LONG));
-    blocking(|| lab.wait_in_step(&[3], LONG));
+    blocking(|| lab.wait_in_sync(&[1, 2], TEST_TIMEOUT));
+    blocking(|| lab.wait_in_sync(&[3], TEST_TIMEOUT));
     let cluster = |slot| lab.status(slot).unwrap()["memory"]["cluster"].clone();
     assert_eq!(cluster(1), cluster(2));
     assert_ne!(cluster(1), cluster(3));
@@ -247,10 +247,10 @@ async fn a_wrong_clock_changes_nothing() {
     let writer = Writer::start(&lab, &[1, 2, 3], 0);
     tokio::time::sleep(Duration::from_secs(1)).await;
     lab.kill(3);
-    blocking(|| lab.wait_in_step(&[1, 2], LONG));
+    blocking(|| lab.wait_in_sync(&[1, 2], TEST_TIMEOUT));
     // Both the agent and MariaDB believe it.
     lab.start_in_time(3, "-400d");
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    let took = blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     let theirs: i64 = sqlx::query_scalar("SELECT UNIX_TIMESTAMP()")
         .fetch_one(&lab.pool(3))
         .await
@@ -259,7 +259,7 @@ async fn a_wrong_clock_changes_nothing() {
     let days = (i64::try_from(ours.as_secs()).unwrap() - theirs) / 86_400;
     assert_eq!(days, 400, "slot 3 has the right time");
     println!(
-        "a clock that is 400 days slow → three in step: {:.1} s",
+        "a clock that is 400 days slow → three in sync: {:.1} s",
         took.as_secs_f32()
     );
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -270,9 +270,9 @@ async fn a_wrong_clock_changes_nothing() {
     lab.start_in_time(1, "+400d");
     lab.start(2);
     lab.start_in_time(3, "-400d");
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    let took = blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     println!(
-        "three clocks 400 days apart, all killed → three in step: {:.1} s",
+        "three clocks 400 days apart, all killed → three in sync: {:.1} s",
         took.as_secs_f32()
     );
     let writer = Writer::start(&lab, &[1, 2, 3], 1_000_000);
@@ -303,33 +303,33 @@ async fn a_joiner_that_the_others_have_forgotten_joins_anew() {
             .unwrap();
     }
     lab.kill(3);
-    blocking(|| lab.wait_in_step(&[1, 2], LONG));
+    blocking(|| lab.wait_in_sync(&[1, 2], TEST_TIMEOUT));
     fs::remove_dir_all(lab.volume(3)).unwrap();
     let before = lab.said(3).len();
     let has_logged = |lab: &Lab, what: &str| lab.said(3)[before..].contains(what);
 
     lab.start(3);
     blocking(|| {
-        wait_until("slot 3 is copied to", LONG, || {
+        wait_until("slot 3 is copied to", TEST_TIMEOUT, || {
             has_logged(&lab, "Proceeding with SST")
         })
     });
     // For so short a time that the copy goes on afterwards.
     lab.cut(3, true);
     let size = || lab.status(1).unwrap_or_default()["wsrep"]["cluster_size"].clone();
-    blocking(|| wait_until("the others go on without slot 3", LONG, || size() == "2"));
+    blocking(|| wait_until("the others go on without slot 3", TEST_TIMEOUT, || size() == "2"));
     lab.cut(3, false);
     let writer = Writer::start(&lab, &[1, 2], 0);
-    let forgotten = || has_logged(&lab, "has everything and is not called in step");
-    let found = blocking(|| wait_until("the agent of slot 3 finds out", LONG, forgotten));
+    let forgotten = || has_logged(&lab, "has all data and is not marked as synced");
+    let found = blocking(|| wait_until("the agent of slot 3 finds out", TEST_TIMEOUT, forgotten));
     assert!(
         has_logged(&lab, "Rejecting JOIN message"),
         "it was something else"
     );
-    let took = blocking(|| lab.wait_in_step(&[1, 2, 3], LONG));
+    let took = blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     let written = writer.finish().await;
     println!(
-        "cut off while it was copied to, and forgotten: found out after {:.1} s, three in step {:.1} s later, {} rows",
+        "cut off while it was copied to, and forgotten: found out after {:.1} s, three in sync {:.1} s later, {} rows",
         found.as_secs_f32(),
         took.as_secs_f32(),
         written.rows.len()

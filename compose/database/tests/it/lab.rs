@@ -219,8 +219,8 @@ impl Lab {
         command.stderr(Stdio::null()).status().unwrap().success()
     }
 
-    /// Whether a slot is in step in a cluster of `size`.
-    pub(crate) fn in_step(&self, slot: u32, size: usize) -> bool {
+    /// Whether a slot is in sync in a cluster of `size`.
+    pub(crate) fn in_sync(&self, slot: u32, size: usize) -> bool {
         self.status(slot).is_some_and(|status| {
             status["stage"] == "primary"
                 && status["wsrep"]["local_state_comment"] == "Synced"
@@ -228,11 +228,11 @@ impl Lab {
         })
     }
 
-    /// Waits until these slots, and no others, are a cluster in step; says how long that took.
-    pub(crate) fn wait_in_step(&self, slots: &[u32], limit: Duration) -> Duration {
-        let what = format!("slots {slots:?} are in step");
+    /// Waits until these slots, and no others, are a cluster in sync; says how long that took.
+    pub(crate) fn wait_in_sync(&self, slots: &[u32], limit: Duration) -> Duration {
+        let what = format!("slots {slots:?} are in sync");
         wait_until(&what, limit, || {
-            slots.iter().all(|slot| self.in_step(*slot, slots.len()))
+            slots.iter().all(|slot| self.in_sync(*slot, slots.len()))
         })
     }
 

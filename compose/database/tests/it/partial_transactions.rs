@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::cluster::{blocking, three_nodes};
 use crate::lab::Lab;
 
-const LONG: Duration = Duration::from_secs(60);
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 const ROWS: i64 = 100;
 
 /// Pools of a service, one for each node.
@@ -92,7 +92,7 @@ async fn a_transaction_that_a_node_takes_back_leaves_no_half() {
     .await
     .unwrap();
     let pools = pools(&lab);
-    let (given, end) = (Arc::new(AtomicU64::new(0)), Instant::now() + LONG);
+    let (given, end) = (Arc::new(AtomicU64::new(0)), Instant::now() + TEST_TIMEOUT);
     let mut tasks = Vec::new();
     for task in 0..9 {
         let (pools, given) = (pools.clone(), Arc::clone(&given));

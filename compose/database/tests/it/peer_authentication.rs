@@ -71,7 +71,7 @@ async fn peer(sign: impl Fn(&[u8], &[u8]) -> Option<String> + Clone + Send + Syn
 /// How many answers a node believes, and how many addresses it takes for silent.
 async fn accepted_answers(address: SocketAddr) -> (usize, usize) {
     let client = PeerClient::new(vec![address.to_string()], 1, secret()).unwrap();
-    let found = client.ask_all().await;
+    let found = client.poll_all().await;
     (found.answers.len(), found.silent.len())
 }
 

@@ -209,7 +209,7 @@ impl Browser {
             .await
     }
 
-    /// Waits until the picture is decoded, and answers the address of the file that the browser chose.
+    /// Waits until the picture is decoded, and returns the URL of the file that the browser chose.
     pub async fn picture_of(&self, image: &WebElement) -> Result<String> {
         let loaded = async || Ok((image.prop("complete").await?.as_deref() == Some("true")).then_some(()));
         self.wait_for("the picture", loaded).await?;

@@ -428,7 +428,7 @@ async fn an_account_ends_quietly(site: &Site) -> Result<()> {
     browser.visit("/settings").await?;
     browser.fill("Your password", crate::site::PASSWORD).await?;
     browser.click(Role::Button, "Delete my account").await?;
-    browser.find(Role::Heading, "Your account is gone").await?;
+    browser.find(Role::Heading, "Your account was deleted").await?;
     browser.find(Role::Link, "See the latest photos").await?;
     browser.closes_content().await
 }

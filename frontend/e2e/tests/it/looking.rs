@@ -1,5 +1,5 @@
-//! How people find their way: back and forward, by keyboard alone, on narrow screens, with pictures of any shape, and with
-//! half of the browser switched off.
+//! Navigation: back and forward, by keyboard, on narrow screens, with unusual pictures, and with browser features
+//! disabled.
 
 use anyhow::{Result, ensure};
 use e2e::axe;
@@ -18,17 +18,25 @@ async fn visitors_navigate_the_site() -> Result<()> {
     ada.publish_frames(12).await?;
 
     let mut journeys = Journeys::default();
-    journeys.walk("a removal", ranks_follow_a_removal(&ada)).await;
+    journeys
+        .walk("a removal", the_next_photo_gets_the_rank(&ada))
+        .await;
     journeys
         .walk("odd addresses", odd_addresses_are_not_found(&site))
         .await;
     journeys.walk("back and forward", back_and_forward(&site)).await;
-    journeys.walk("leafing", leafing_through_photos(&site)).await;
     journeys
-        .walk("the bar", the_bar_holds_its_labels(&site, &bert))
+        .walk("the viewer", the_viewer_shows_the_next_photo(&site))
         .await;
-    journeys.walk("a reload", a_reload_keeps_the_place(&site)).await;
-    journeys.walk("by keyboard alone", by_keyboard_alone(&bert)).await;
+    journeys
+        .walk("the bar", labels_of_the_bar_do_not_overlap(&site, &bert))
+        .await;
+    journeys
+        .walk("a reload", a_reload_keeps_the_scroll_position(&site))
+        .await;
+    journeys
+        .walk("by keyboard alone", navigation_by_keyboard(&bert))
+        .await;
     journeys
         .walk("shortcuts off", shortcuts_can_be_turned_off(&site))
         .await;
@@ -44,19 +52,21 @@ async fn visitors_navigate_the_site() -> Result<()> {
     journeys
         .walk("a narrow screen", on_a_narrow_screen(&site, &bert))
         .await;
-    journeys.walk("news", news_wait_to_be_asked(&site, &ada)).await;
     journeys
-        .walk("odd shapes", pictures_of_any_shape(&site, &ada))
+        .walk("new photos", new_photos_wait_for_a_click(&site, &ada))
         .await;
     journeys
-        .walk("right to left", texts_turn_nothing_beside_them(&site))
+        .walk("odd shapes", unusual_pictures_keep_their_ratio(&site, &ada))
+        .await;
+    journeys
+        .walk("right to left", text_directions_are_isolated(&site))
         .await;
     system.stop().await;
     journeys.finish()
 }
 
-/// When the photo that leads is removed, the next one leads and has its rank.
-async fn ranks_follow_a_removal(ada: &Member<'_>) -> Result<()> {
+/// When the first photo is deleted, the next one gets its rank and its size.
+async fn the_next_photo_gets_the_rank(ada: &Member<'_>) -> Result<()> {
     ada.publish(camera::picture((300, 200), 30), "Leading frame")
         .await?;
     let browser = ada.browser().await?;
@@ -95,7 +105,7 @@ async fn ranks_follow_a_removal(ada: &Member<'_>) -> Result<()> {
     browser.closes_content().await
 }
 
-/// The router and the app agree on what is no address.
+/// The router and the app agree on which paths do not exist.
 async fn odd_addresses_are_not_found(site: &Site) -> Result<()> {
     let browser = site.visitor().await?;
     for path in ["/p/heron", "/hot/2026-02-31", "/hot/2026-2-3", "/@", "/p/"] {
@@ -107,7 +117,7 @@ async fn odd_addresses_are_not_found(site: &Site) -> Result<()> {
                 "return fetch(location.href).then(answer => answer.status === 404)",
             )
             .await?;
-        // Back from another page it is the app that draws it.
+        // After going back, the app renders the page instead of the router.
         browser.click(Role::Link, "Trending").await?;
         browser.find(Role::Heading, "Trending").await?;
         browser.back().await?;
@@ -117,8 +127,8 @@ async fn odd_addresses_are_not_found(site: &Site) -> Result<()> {
     browser.close().await
 }
 
-/// Each text has its own direction, on the page, in forms and in the title of the window.
-async fn texts_turn_nothing_beside_them(site: &Site) -> Result<()> {
+/// Each text is isolated: its direction affects no text beside it, on the page, in forms and in the window title.
+async fn text_directions_are_isolated(site: &Site) -> Result<()> {
     let noura = site.join("noura").await?;
     noura.set_display_name("\u{202e}نورة").await?;
     let photo = noura
@@ -177,10 +187,10 @@ async fn back_and_forward(site: &Site) -> Result<()> {
     browser.find_in(&sheet, Role::Heading, "Frame 3").await?;
     let photo = browser.path().await?;
     let place = browser.scrolled().await?;
-    ensure!(place > 100.0, "the tile was in view already, at {place}");
+    ensure!(place > 100.0, "the page is not scrolled: {place}");
     browser.has_focus(Role::Heading, "Frame 3").await?;
 
-    // Escape and back are the same way.
+    // Escape goes back.
     browser.press(Key::Escape).await?;
     browser.is_at("/").await?;
     browser.is_gone(Role::Dialog, "Photo").await?;
@@ -193,7 +203,7 @@ async fn back_and_forward(site: &Site) -> Result<()> {
     browser.is_gone(Role::Dialog, "Photo").await?;
     browser.is_scrolled_to(place).await?;
 
-    // Another page begins at its top, and says where one is.
+    // A new page is scrolled to the top, and its link is marked as current.
     browser.click(Role::Link, "Hot").await?;
     browser.has_focus(Role::Heading, "Hot").await?;
     browser.is_scrolled_to(0.0).await?;
@@ -209,19 +219,19 @@ async fn back_and_forward(site: &Site) -> Result<()> {
     browser.find(Role::Article, "Frame 3").await?;
     browser.is_scrolled_to(place).await?;
 
-    // The address of a photo opens it on its own page.
+    // The address of a photo opens the full page instead of the dialog.
     browser.visit(&photo).await?;
     browser.find(Role::Heading, "Frame 3").await?;
     browser.is_gone(Role::Dialog, "Photo").await?;
     browser.closes_content().await
 }
 
-/// An opened photo leads to the ones beside it, can be looked at closely, and closes onto the timeline.
-async fn leafing_through_photos(site: &Site) -> Result<()> {
+/// The viewer goes to the next and previous photo, enlarges it, and closes onto the timeline.
+async fn the_viewer_shows_the_next_photo(site: &Site) -> Result<()> {
     let browser = site.visitor().await?;
     browser.visit("/").await?;
     let tile = browser.find(Role::Article, "Frame 10").await?;
-    // The picture of the tile is there in the frame that opens the viewer.
+    // The viewer shows the picture of the tile in its first frame.
     let at_once = "document.getElementById(element.id).querySelector('.frame').click();
         return new Promise(requestAnimationFrame).then(() => {
             const image = document.querySelector('dialog .photo-image img');
@@ -275,7 +285,7 @@ async fn leafing_through_photos(site: &Site) -> Result<()> {
         .holds("a window again", "return document.fullscreenElement === null")
         .await?;
 
-    // A reload stays in the viewer, and the way back leads to the timeline.
+    // A reload stays in the viewer, and going back leads to the timeline.
     browser.reload().await?;
     browser.find(Role::Dialog, "Photo").await?;
     browser.find(Role::Heading, "Frame 9").await?;
@@ -294,7 +304,7 @@ async fn leafing_through_photos(site: &Site) -> Result<()> {
 }
 
 /// At every width, no label of the bar overlaps another or is cut.
-async fn the_bar_holds_its_labels(site: &Site, bert: &Member<'_>) -> Result<()> {
+async fn labels_of_the_bar_do_not_overlap(site: &Site, bert: &Member<'_>) -> Result<()> {
     let overlap = "const parts = [...document.querySelectorAll('header.bar > .wordmark, header.bar a')]
             .filter(part => part.getBoundingClientRect().width > 0 && part.getBoundingClientRect().top < 60)
             .map(part => part.getBoundingClientRect()).sort((a, b) => a.left - b.left);
@@ -325,8 +335,8 @@ async fn the_bar_holds_its_labels(site: &Site, bert: &Member<'_>) -> Result<()> 
     browser.closes_content().await
 }
 
-/// A reload, and a tab that was thrown away, come back to the same place.
-async fn a_reload_keeps_the_place(site: &Site) -> Result<()> {
+/// A reload keeps the scroll position.
+async fn a_reload_keeps_the_scroll_position(site: &Site) -> Result<()> {
     let browser = site.visitor().await?;
     browser.resize(390, 844).await?;
     browser.visit("/").await?;
@@ -334,12 +344,12 @@ async fn a_reload_keeps_the_place(site: &Site) -> Result<()> {
     browser.run::<()>("window.scrollTo(0, 1200)").await?;
     browser.reload().await?;
     browser.is_scrolled_to(1200.0).await?;
-    // Signing in comes back to it too.
+
     browser.resize_back().await?;
     browser.closes_content().await
 }
 
-async fn by_keyboard_alone(bert: &Member<'_>) -> Result<()> {
+async fn navigation_by_keyboard(bert: &Member<'_>) -> Result<()> {
     let browser = bert.browser().await?;
     browser.visit("/").await?;
     browser.find(Role::Article, "Frame 12").await?;
@@ -354,7 +364,7 @@ async fn by_keyboard_alone(bert: &Member<'_>) -> Result<()> {
     ] {
         browser.press(Key::Tab).await?;
         browser.has_focus(Role::Link, stop).await?;
-        shows_its_focus(&browser, stop).await?;
+        has_visible_focus(&browser, stop).await?;
     }
     browser.visit("/").await?;
     browser.find(Role::Article, "Frame 12").await?;
@@ -363,7 +373,7 @@ async fn by_keyboard_alone(bert: &Member<'_>) -> Result<()> {
     browser.press(Key::Enter).await?;
     browser.press(Key::Tab).await?;
     browser.has_focus(Role::Article, "Frame 12").await?;
-    shows_its_focus(&browser, "a tile").await?;
+    has_visible_focus(&browser, "a tile").await?;
 
     browser.press("j").await?;
     browser.has_focus(Role::Article, "Frame 11").await?;
@@ -388,7 +398,7 @@ async fn by_keyboard_alone(bert: &Member<'_>) -> Result<()> {
     browser.press("c").await?;
     browser.find(Role::Dialog, "Photo").await?;
     browser.has_focus(Role::Textbox, "Your comment").await?;
-    // Here a letter is a letter.
+    // In a text field, letters are no shortcuts.
     browser.press("just a draft").await?;
     browser.press(Key::Escape).await?;
     browser.is_gone(Role::Dialog, "Photo").await?;
@@ -412,7 +422,7 @@ async fn by_keyboard_alone(bert: &Member<'_>) -> Result<()> {
     browser.closes_content().await
 }
 
-async fn shows_its_focus(browser: &Browser, what: &str) -> Result<()> {
+async fn has_visible_focus(browser: &Browser, what: &str) -> Result<()> {
     let outlined = "const { outlineStyle, outlineWidth } = getComputedStyle(document.activeElement);
         const { top, bottom } = document.activeElement.getBoundingClientRect();
         return outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2 && bottom > 0 && top < innerHeight";
@@ -430,13 +440,13 @@ async fn shortcuts_can_be_turned_off(site: &Site) -> Result<()> {
     browser.visit("/").await?;
     browser.find(Role::Article, "Frame 12").await?;
     browser.press("j").await?;
-    // Had the letter moved the focus, this would not be the first stop.
+    // If the shortcut had moved the focus, this would not be the first stop.
     browser.press(Key::Tab).await?;
     browser.has_focus(Role::Link, "Skip to content").await?;
     browser.closes_content().await
 }
 
-/// On a phone the timelines lie where a thumb is, and an opened photo takes all there is.
+/// On a phone the navigation bar is at the bottom, and an opened photo fills the screen.
 async fn on_a_narrow_screen(site: &Site, bert: &Member<'_>) -> Result<()> {
     let browser = site.visitor().await?;
     browser.resize(360, 740).await?;
@@ -463,7 +473,7 @@ async fn on_a_narrow_screen(site: &Site, bert: &Member<'_>) -> Result<()> {
         return width === innerWidth && height === innerHeight";
     ensure!(
         browser.run_on::<bool>(&sheet, whole).await?,
-        "the photo leaves a margin"
+        "the photo does not fill the screen"
     );
     browser.find_in(&sheet, Role::Button, "Send").await?;
     browser.fits("a photo on a phone").await?;
@@ -477,14 +487,14 @@ async fn on_a_narrow_screen(site: &Site, bert: &Member<'_>) -> Result<()> {
     browser.closes_content().await
 }
 
-/// A frame keeps its shape and says what would be in it.
+/// A frame without its picture keeps its shape, and has the text alternative.
 async fn without_pictures(site: &Site) -> Result<()> {
     let browser = site.visitor().await?;
     browser.blocks(&["*/media/*"]).await?;
     browser.visit("/").await?;
     let image = browser.find(Role::Image, "Frame 12").await?;
     browser
-        .wait_for("the picture to be given up", async || {
+        .wait_for("the picture to fail", async || {
             let broken = "return element.complete && element.naturalWidth === 0";
             Ok(browser.run_on::<bool>(&image, broken).await?.then_some(()))
         })
@@ -492,9 +502,9 @@ async fn without_pictures(site: &Site) -> Result<()> {
     let height: f64 = browser
         .run_on(&image, "return element.getBoundingClientRect().height")
         .await?;
-    ensure!(height > 100.0, "the frame fell to {height} pixels");
+    ensure!(height > 100.0, "the frame has only {height} pixels");
     browser.screenshots("without-pictures").await?;
-    // When the network is back, so are they.
+    // Pictures are loaded when the network is back.
     browser.blocks(&[]).await?;
     browser
         .run::<()>("window.dispatchEvent(new Event('online'))")
@@ -523,7 +533,7 @@ async fn with_a_wrong_clock(site: &Site, bert: &Member<'_>) -> Result<()> {
     browser.closes_content().await
 }
 
-/// One can look, and is told why one cannot do more.
+/// Without cookies the site can be read, and signing in explains why it does not work.
 async fn without_cookies(site: &Site, bert: &Member<'_>) -> Result<()> {
     let habits = Habits {
         without: Some(Without::Cookies),
@@ -541,7 +551,7 @@ async fn without_cookies(site: &Site, bert: &Member<'_>) -> Result<()> {
     browser.closes_content().await
 }
 
-/// The language follows the browser, and the switch changes all that is shown but nothing that was typed.
+/// The language is the browser's. The switch translates the page and keeps typed text.
 async fn in_german(site: &Site) -> Result<()> {
     let habits = Habits {
         language: "de",
@@ -610,10 +620,10 @@ async fn without_the_app(site: &Site) -> Result<()> {
     Ok(())
 }
 
-/// New photos are announced, and nothing moves until the visitor asks for them.
-async fn news_wait_to_be_asked(site: &Site, ada: &Member<'_>) -> Result<()> {
+/// New photos are announced, and the timeline does not move until the visitor clicks.
+async fn new_photos_wait_for_a_click(site: &Site, ada: &Member<'_>) -> Result<()> {
     let browser = site.visitor().await?;
-    // The page asks now and then; here, more often than now and then.
+    // Shortens the interval of polling.
     browser
         .before_every_page(
             "const every = window.setInterval;
@@ -630,7 +640,7 @@ async fn news_wait_to_be_asked(site: &Site, ada: &Member<'_>) -> Result<()> {
     browser.is_scrolled_to(place).await?;
     ensure!(
         !browser.shows(Role::Article, "Late frame").await?,
-        "the new photo pushed itself in"
+        "the new photo is shown without a click"
     );
     browser.screenshots("new-photo").await?;
     browser.click(Role::Button, "1 new photo").await?;
@@ -639,8 +649,8 @@ async fn news_wait_to_be_asked(site: &Site, ada: &Member<'_>) -> Result<()> {
     browser.closes_content().await
 }
 
-/// A panorama and a strip keep their shape in a frame that is less extreme, and no title breaks a row.
-async fn pictures_of_any_shape(site: &Site, ada: &Member<'_>) -> Result<()> {
+/// A panorama and a strip keep their aspect ratio, and a long title does not break the layout.
+async fn unusual_pictures_keep_their_ratio(site: &Site, ada: &Member<'_>) -> Result<()> {
     let emoji = "🦊".repeat(120);
     ada.publish(camera::picture((300, 200), 90), &emoji).await?;
     let panorama = ada.publish(camera::picture((2400, 200), 120), "Panorama").await?;

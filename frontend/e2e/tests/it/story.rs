@@ -73,7 +73,7 @@ async fn register(browser: &Browser, name: &str) -> Result<()> {
     browser.fill("E-mail", &format!("{name}@example.org")).await?;
     browser.fill("Password", "short").await?;
     browser.click(Role::Button, "Create account").await?;
-    browser.reads("It needs at least 12 characters").await?;
+    browser.reads("Use at least 12 characters").await?;
     browser.fill("Password", PASSWORD).await?;
     browser.click(Role::Button, "Create account").await
 }
@@ -85,7 +85,9 @@ async fn upload(browser: &Browser, file: PathBuf) -> Result<String> {
     let not_a_photo = file.with_file_name("letter.jpg");
     std::fs::write(&not_a_photo, "Dear reader, this is a letter.")?;
     browser.choose("Choose photos", &[not_a_photo]).await?;
-    browser.reads("It is not a JPEG, PNG or WebP picture").await?;
+    browser
+        .reads("The file is not a JPEG, PNG or WebP picture")
+        .await?;
     browser.click(Role::Button, "Remove").await?;
     browser.choose("Choose photos", &[file]).await?;
     browser.reads("No location inside").await?;

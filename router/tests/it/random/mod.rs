@@ -1,4 +1,4 @@
-//! Random operations that fit the public schema.
+//! Generates random operations that are valid against the public schema.
 
 mod operation;
 mod schema;

@@ -79,7 +79,7 @@ impl Comment {
     }
 }
 
-/// The possible final values of a vote; 0 is none.
+/// The possible final values of a vote; 0 is no vote.
 #[derive(Debug)]
 pub(super) struct AllowedVotes {
     pub(super) allowed: BTreeSet<i8>,
@@ -183,8 +183,8 @@ impl<'a> ExpectedContent<'a> {
     }
 }
 
-/// The last acknowledged vote, or one of unknown outcome that may have taken effect after it. One person's votes on one
-/// photo follow each other.
+/// The last acknowledged vote, or one of unknown outcome that may have taken effect after it. The votes of one user on
+/// one photo are sequential.
 fn allowed(votes: &[(&Record, i8)]) -> BTreeSet<i8> {
     let last = votes.iter().rposition(|(record, _)| record.is_ok());
     let (mut allowed, settled) = match last {
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_acknowledged_vote_counts_and_what_is_unknown_may() {
+    fn the_last_acknowledged_vote_and_later_unknown_ones_are_allowed() {
         let unknown = || Outcome::Unknown("no answer".to_owned());
         let refused = || Outcome::Failed("FORBIDDEN".to_owned());
         let [a, b, c] = [(0, Outcome::Ok), (1, unknown()), (2, Outcome::Ok)]
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_perhaps_deleted_is_perhaps_there() {
+    fn an_unknown_deletion_allows_both_outcomes() {
         assert_eq!(
             Expectation::Happened.unless(Expectation::Maybe),
             Expectation::Maybe

@@ -1,4 +1,4 @@
-//! The files of photos, in the object store's own folder.
+//! Checks the files of photos, in the folder of the object store.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -13,10 +13,10 @@ use super::{DefectKind, Findings};
 use crate::picture;
 use crate::site::SiteClient;
 
-/// So many photos are fetched through the site.
+/// Number of photos whose files are also fetched through the site.
 const AUDITED_FILES: usize = 10;
 
-/// Remembers which files a picture has: they are processed once.
+/// Caches the expected files of pictures.
 #[derive(Debug, Default)]
 pub(super) struct ExpectedFiles {
     known: HashMap<u64, BTreeMap<String, [u8; 32]>>,
@@ -60,7 +60,7 @@ impl ExpectedFiles {
 }
 
 impl ExpectedFiles {
-    /// Whether the site serves the files of some photos, byte by byte.
+    /// Checks that the site serves the files of some photos.
     pub(super) async fn judge_served(
         &self,
         expected: &ExpectedContent<'_>,
@@ -73,7 +73,7 @@ impl ExpectedFiles {
             .iter()
             .filter_map(|(id, photo)| Some((id, photo, found.photos.get(id)?)));
         for (id, photo, row) in there.take(AUDITED_FILES) {
-            // The master is kept, and never served.
+            // The original is stored and never served.
             let files = self.known.get(&photo.picture).into_iter().flatten();
             for (name, hash) in files.filter(|(name, _)| *name != "master.jpg") {
                 let path = format!("/media/{}/{name}", row.key.simple());
@@ -91,13 +91,13 @@ impl ExpectedFiles {
     }
 }
 
-/// The folder of a photo's files: the store spreads them by the first two digits.
+/// Returns the folder of a photo's files, which is named by the first two digits of the key.
 pub(crate) fn folder(objects: &Path, key: Uuid) -> PathBuf {
     let key = key.simple().to_string();
     objects.join(&key[..2]).join(key)
 }
 
-/// Whether there is a file; the store may leave an empty folder.
+/// Whether the folder contains a file. The store may leave an empty folder.
 pub(crate) fn is_in_use(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some())
 }

@@ -18,7 +18,7 @@ pub(super) struct Score {
     pub(super) up: i64,
     pub(super) down: i64,
     pub(super) deleted: bool,
-    /// Whether the vote service has heard of the photo's publication.
+    /// Whether the vote service has received the publication of the photo.
     listed: bool,
 }
 
@@ -32,11 +32,11 @@ pub(super) struct NodeContent {
     pub(super) scores: BTreeMap<Uuid, Score>,
     /// By photo and account.
     pub(super) votes: BTreeMap<(Uuid, Uuid), i8>,
-    /// Duplicate keys.
-    pub(super) twice: Vec<(Uuid, Uuid)>,
+    /// Keys of votes that occur more than once.
+    pub(super) duplicate_votes: Vec<(Uuid, Uuid)>,
     known_to_comment: BTreeSet<Uuid>,
     deleted_in_comment: BTreeSet<Uuid>,
-    /// By text; deleted comments have none.
+    /// Comments that are not deleted, by text.
     pub(super) comments: BTreeMap<String, Vec<Uuid>>,
     comment_counts: BTreeMap<Uuid, i64>,
     pub(super) counters: BTreeMap<u32, i64>,
@@ -93,7 +93,7 @@ impl NodeContent {
         for row in rows(connection, "SELECT photo_id, user_id, value FROM vote.vote").await? {
             let key = (row.try_get(0)?, row.try_get(1)?);
             if self.votes.insert(key, row.try_get(2)?).is_some() {
-                self.twice.push(key);
+                self.duplicate_votes.push(key);
             }
         }
         Ok(())
@@ -132,8 +132,8 @@ impl NodeContent {
             ("counters", self.counters == other.counters),
         ]
         .into_iter()
-        .find(|(_, alike)| !alike)
-        .map(|(what, _)| what)
+        .find(|(_, is_equal)| !is_equal)
+        .map(|(name, _)| name)
     }
 }
 

@@ -66,7 +66,7 @@ pub(crate) struct Auditor {
 }
 
 impl Auditor {
-    /// Compares the history with every node, with the object store at `objects`, and with what the site says.
+    /// Compares the history with all nodes, the object store at `objects`, and the responses of the site.
     pub(crate) async fn audit(
         &mut self,
         records: &[Record],
@@ -123,7 +123,7 @@ fn judge(expected: &ExpectedContent<'_>, found: &NodeContent, node: &str, findin
             );
             findings.add(DefectKind::Lost, what, &[]);
         } else if value > expected.acknowledged + expected.unknown {
-            let what = format!("{node}: counter {counter} says {value}, which nobody counted");
+            let what = format!("{node}: counter {counter} is {value}, which is too high");
             findings.add(DefectKind::Duplicate, what, &[]);
         }
     }
@@ -153,7 +153,7 @@ fn judge_accounts(expected: &ExpectedContent<'_>, found: &NodeContent, node: &st
                 );
             }
             (Expectation::Not, Some(_)) => {
-                let what = format!("{node}: the account {} was refused and is there", account.email);
+                let what = format!("{node}: the account {} was refused and exists", account.email);
                 findings.add(DefectKind::Wrong, what, &records);
             }
             _ => {}
@@ -175,12 +175,12 @@ fn judge_photos(expected: &ExpectedContent<'_>, found: &NodeContent, node: &str,
             );
         };
         if titles.get(photo.title).is_some_and(|count| *count > 1) {
-            add(DefectKind::Duplicate, "is there twice");
+            add(DefectKind::Duplicate, "exists twice");
         }
         let Some(there) = found.photos.get(id) else {
             match photo.fate() {
-                Expectation::Happened => add(DefectKind::Lost, "is not there"),
-                // One that was published for sure has been deleted then: everywhere.
+                Expectation::Happened => add(DefectKind::Lost, "is missing"),
+                // A photo that was certainly published was then deleted, and must be deleted everywhere.
                 _ if photo.published == Expectation::Happened && !found.is_deleted_everywhere(*id) => {
                     add(DefectKind::Wrong, "is deleted, but not everywhere");
                 }
@@ -194,7 +194,7 @@ fn judge_photos(expected: &ExpectedContent<'_>, found: &NodeContent, node: &str,
             } else {
                 DefectKind::Wrong
             };
-            add(kind, "is still there");
+            add(kind, "still exists");
         }
         if there.title != photo.title {
             add(DefectKind::Wrong, "has another title");
@@ -212,16 +212,16 @@ fn judge_comments(expected: &ExpectedContent<'_>, found: &NodeContent, node: &st
         };
         let there = found.comments.get(*body).map_or(&[][..], Vec::as_slice);
         if there.len() > 1 {
-            add(DefectKind::Duplicate, "is there more than once");
+            add(DefectKind::Duplicate, "exists more than once");
         }
         let photo_is_there = found.photos.contains_key(&comment.photo);
         match (comment.fate(), there.first()) {
-            (Expectation::Happened, None) if photo_is_there => add(DefectKind::Lost, "is not there"),
+            (Expectation::Happened, None) if photo_is_there => add(DefectKind::Lost, "is missing"),
             (Expectation::Not, Some(_)) if comment.deleted == Expectation::Happened => {
-                add(DefectKind::Lost, "was deleted and is there");
+                add(DefectKind::Lost, "was deleted and exists");
             }
-            (Expectation::Not, Some(_)) => add(DefectKind::Wrong, "was refused and is there"),
-            (_, Some(_)) if !photo_is_there => add(DefectKind::Wrong, "is there without its photo"),
+            (Expectation::Not, Some(_)) => add(DefectKind::Wrong, "was refused and exists"),
+            (_, Some(_)) if !photo_is_there => add(DefectKind::Wrong, "exists without its photo"),
             (_, Some(id)) if comment.id.is_some_and(|known| known != *id) => {
                 add(DefectKind::Wrong, "has another id");
             }
@@ -235,7 +235,7 @@ fn judge_votes(expected: &ExpectedContent<'_>, found: &NodeContent, node: &str, 
         let there = found.votes.get(&(*photo, *account)).copied();
         if !found.photos.contains_key(photo) {
             if there.is_some() {
-                let what = format!("{node}: a vote on photo {photo}, which is not there");
+                let what = format!("{node}: a vote on the missing photo {photo}");
                 findings.add(DefectKind::Wrong, what, &votes.records);
             }
         } else if !votes.allowed.contains(&there.unwrap_or(0)) {
@@ -246,7 +246,7 @@ fn judge_votes(expected: &ExpectedContent<'_>, found: &NodeContent, node: &str, 
             findings.add(DefectKind::Lost, what, &votes.records);
         }
     }
-    for (photo, account) in &found.twice {
+    for (photo, account) in &found.duplicate_votes {
         let what = format!("{node}: {account} has two votes on photo {photo}");
         findings.add(DefectKind::Duplicate, what, &[]);
     }

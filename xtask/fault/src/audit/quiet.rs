@@ -7,7 +7,7 @@ use sqlx::{MySqlPool, Row as _};
 
 use crate::nodes;
 
-/// Timeout. AllowedVotes on a photo that was deleted meanwhile are removed after a minute.
+/// Timeout. Votes on a photo that was deleted meanwhile are removed after a minute.
 const QUIET_TIMEOUT: Duration = Duration::from_secs(120);
 const QUIET_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -50,7 +50,7 @@ pub(crate) async fn wait_for_quiet(pool: &MySqlPool) -> Result<Duration> {
         };
         if began.elapsed() > QUIET_TIMEOUT {
             bail!(
-                "after {} s without clients there are still {count} {what}",
+                "{} s after the end of the load there are still {count} {what}",
                 QUIET_TIMEOUT.as_secs()
             );
         }

@@ -1,4 +1,4 @@
-//! `./dev db`: a database for tests that are run by cargo.
+//! `./dev db`: a database for `cargo test`.
 
 use std::fs;
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ use xtask::workspace::test_database_url;
 #[derive(Debug, Parser)]
 #[command(name = "./dev db", bin_name = "./dev db", max_term_width = 100)]
 struct Arguments {
-    /// For `./dev test`: only the caller uses it, and it stops when the standard input ends.
+    /// For `./dev test`: a database for the caller only, which stops when the standard input ends.
     #[arg(long, hide = true)]
     attached: bool,
 }
@@ -32,7 +32,7 @@ async fn main() -> ExitCode {
     xtask::exit_code(result)
 }
 
-/// Tests find the database by the URL in `file`.
+/// Runs a database, and writes its URL to `file`, where tests find it.
 async fn run(file: &Path) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -16,16 +16,16 @@ use harness::workspace::root;
 
 use xtask::tools::{cargo, run, say};
 
-/// The crates with checked queries; each has a schema of its name, which holds chassis's tables too.
+/// The crates with checked queries. Each has a schema of the same name, which contains the tables of chassis too.
 fn crates() -> impl Iterator<Item = &'static str> {
     std::iter::once("chassis").chain(SERVICES)
 }
 
-/// Writes .sqlx/, what the database says about every query; needed after changing one.
+/// Writes .sqlx/, the metadata of all SQL queries. Needed after changing one.
 #[derive(Debug, Parser)]
 #[command(name = "./dev prepare", bin_name = "./dev prepare", max_term_width = 100)]
 struct Arguments {
-    /// Writes nothing, and fails when .sqlx/ is stale.
+    /// Fails if .sqlx/ is stale, and writes nothing.
     #[arg(long)]
     check: bool,
 }
@@ -55,7 +55,7 @@ async fn write() -> Result<()> {
     Ok(())
 }
 
-/// Fails when the committed `.sqlx/` is not what the queries and migrations give today.
+/// Fails if the committed `.sqlx/` is not current.
 async fn check() -> Result<()> {
     let fresh = generate().await?;
     let committed = read_folder(&root().join(".sqlx"))?;
@@ -67,7 +67,7 @@ async fn check() -> Result<()> {
             .map(String::as_str)
             .collect();
         bail!(
-            ".sqlx/ is stale ({}): run ./dev prepare and commit what it writes",
+            ".sqlx/ is stale ({}): run ./dev prepare and commit the result",
             differing.join(", ")
         );
     }
@@ -96,7 +96,7 @@ async fn generate() -> Result<BTreeMap<String, String>> {
     // cargo does not track the database, so the crates are touched. Afterwards their times are restored, so that
     // nothing is compiled again.
     let touched = crates()
-        .map(|name| Touched::new(&root().join(format!("subgraphs/{name}/src/lib.rs"))))
+        .map(|name| TouchedFile::new(&root().join(format!("subgraphs/{name}/src/lib.rs"))))
         .collect::<Result<Vec<_>>>()?;
     say("checking every query against MariaDB");
     let checked = run("checking the queries", &mut check);
@@ -120,7 +120,7 @@ fn read_folder(folder: &Path) -> Result<BTreeMap<String, String>> {
     Ok(files)
 }
 
-/// Makes a schema as the service's own `migrate` would: chassis's tables, then its own.
+/// Creates a schema as the service's `migrate` would: the tables of chassis, then those of the service.
 fn make_schema(database: &TemporaryDatabase, name: &str) -> Result<()> {
     let mut sql =
         format!("CREATE DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;\nUSE `{name}`;\n");
@@ -144,13 +144,13 @@ fn make_schema(database: &TemporaryDatabase, name: &str) -> Result<()> {
         .with_context(|| format!("the migrations of {name} do not apply"))
 }
 
-/// A source file that looks just changed, until dropped.
-struct Touched {
+/// Sets the modification time of a source file to now, and restores it when dropped.
+struct TouchedFile {
     file: PathBuf,
     modified: SystemTime,
 }
 
-impl Touched {
+impl TouchedFile {
     fn new(file: &Path) -> Result<Self> {
         let modified = fs::metadata(file)
             .with_context(|| format!("could not find {}", file.display()))?
@@ -166,7 +166,7 @@ impl Touched {
     }
 }
 
-impl Drop for Touched {
+impl Drop for TouchedFile {
     fn drop(&mut self) {
         let put_back = File::options()
             .write(true)

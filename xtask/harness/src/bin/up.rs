@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use xtask::tools::say;
 
-/// A part that ran at least this long is restarted immediately.
+/// A program that ran at least this long is restarted immediately.
 const STABLE_RUN_TIME: Duration = Duration::from_secs(60);
 /// Maximum delay before a restart.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
@@ -25,10 +25,10 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 #[derive(Debug, Parser)]
 #[command(name = "./dev up", bin_name = "./dev up", max_term_width = 100)]
 struct Arguments {
-    /// The router's port; everything else listens on the nine after it.
+    /// Port of the router. The other programs listen on the next nine ports.
     #[arg(long, default_value_t = 4999)]
     port: u16,
-    /// Where photos, the database, secrets and logs are kept.
+    /// Folder for photos, the database, secrets and logs.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Uses release builds, which take much longer to compile.
@@ -80,13 +80,13 @@ async fn up(arguments: Arguments) -> Result<()> {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    say("stopping; a second Ctrl-C does not make it faster");
+    say("stopping; please wait");
     system.stop().await;
     say(&format!("stopped; the data stays in {}", data.display()));
     Ok(())
 }
 
-/// Restarts parts that end, each on its own: the first time at once, then after growing pauses.
+/// Restarts programs that end: the first time at once, then with exponential backoff.
 async fn supervise(system: &System) {
     let mut failures: HashMap<String, (u32, Instant)> = HashMap::new();
     let mut restarting = HashSet::new();
@@ -113,7 +113,7 @@ async fn supervise(system: &System) {
     }
 }
 
-/// Tries until the part is ready, and returns its name with the number of tries in a row.
+/// Restarts a program until it is ready. Returns its name and the number of consecutive restarts.
 async fn restart(system: &System, name: String, mut failures: u32) -> (String, u32) {
     loop {
         let pause = backoff(failures);

@@ -8,10 +8,10 @@ use anyhow::{Context, Result};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
-/// The connect timeout; after it the next process is tried.
+/// Timeout of a connection attempt, after which the next process is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Listens at `address` until it is aborted.
+/// Starts a balancer at `address`, which runs until it is aborted.
 pub(super) async fn start(address: &str, replicas: Vec<String>) -> Result<AbortHandle> {
     let listener = TcpListener::bind(address)
         .await

@@ -15,14 +15,14 @@ use crate::system::database::write_private;
 use crate::system::secret;
 use crate::system::services::ServiceEnv;
 
-/// The port of every service: each has its own address.
+/// The port of all services, because each has another address.
 const SERVICE_PORT: u16 = 5000;
 /// The last parts of addresses.
 const ROUTER_HOST: u8 = 100;
 const FIRST_REPLICA_HOST: u8 = 101;
 const OBJECTS_HOST: u8 = 190;
 const FIRST_BALANCED_HOST: u8 = 201;
-/// Room for so many replicas of a service.
+/// Maximum number of replicas of a service.
 const MAX_REPLICAS: u8 = 10;
 
 #[derive(Debug)]
@@ -33,9 +33,9 @@ pub(super) struct Layout {
     passwords: BTreeMap<&'static str, String>,
     router: String,
     objects: String,
-    /// Part → address of what listens.
+    /// The address of each program.
     replicas: BTreeMap<String, String>,
-    /// Service → virtual address.
+    /// The virtual address of each service.
     balanced: BTreeMap<&'static str, String>,
     _temporary: Option<tempfile::TempDir>,
 }
@@ -96,7 +96,7 @@ impl Layout {
                 &migrate,
             )?;
         }
-        // The name of the database stands for all its nodes.
+        // The name `db` resolves to all database nodes.
         let nodes = network.addresses().join(" db\n");
         fs::write(
             layout.dir.join("hosts"),
@@ -117,7 +117,7 @@ impl Layout {
         self.dir.join(format!("volume-{slot}"))
     }
 
-    /// Makes the folders of all nodes' volumes, one of them on the small disk that this returns.
+    /// Creates the volumes of all nodes, and returns the small disk if one is on it.
     pub(super) fn make_volumes(&self, small: Option<(u32, u32)>) -> Result<Option<SmallDisk>> {
         for slot in 1..=NODES {
             fs::create_dir_all(self.volume(slot))?;
@@ -147,12 +147,12 @@ impl Layout {
         format!("http://{}:4999", self.router)
     }
 
-    /// The virtual address of a service.
+    /// Returns the URL of a service by its virtual address.
     pub(super) fn url(&self, service: &str) -> String {
         format!("http://{}:{SERVICE_PORT}", self.balanced[service])
     }
 
-    /// A service's virtual address, and what is behind it.
+    /// Returns the virtual address of a service, and the addresses of its replicas.
     pub(super) fn balanced(&self, service: &str) -> (String, Vec<String>) {
         let of_service = |part: &str| part.rsplit_once('-').is_some_and(|(name, _)| name == service);
         let replicas = self.replicas.iter().filter(|(part, _)| of_service(part));
@@ -168,7 +168,7 @@ impl Layout {
         self.replicas.keys().cloned().collect()
     }
 
-    /// Where a part says whether it is ready.
+    /// Returns the URL of the readiness check of a program.
     pub(super) fn readiness(&self, part: &str) -> String {
         let address = match self.replicas.get(part) {
             Some(address) => format!("{address}:{SERVICE_PORT}"),
@@ -177,7 +177,7 @@ impl Layout {
         format!("http://{address}/readiness")
     }
 
-    /// The arguments of `unshare` to start a program that resolves the names of the database nodes.
+    /// Returns the arguments of `unshare` that start a program which can resolve the names of the database nodes.
     pub(super) fn with_names(&self, program: &str) -> Vec<String> {
         let hosts = self.dir.join("hosts").display().to_string();
         let program = self.binaries.join(program).display().to_string();
@@ -206,7 +206,7 @@ impl Layout {
                 command.envs(self.objects_environment());
             }
             "router" => {
-                // Only the API is asked for here, and by few addresses.
+                // Tests use the API only, from few addresses.
                 command.env_remove("APP_DIR").env_remove("PLAYGROUND_DIR");
                 command
                     .env("RATE_LIMIT_GRAPHQL", "0")
@@ -236,7 +236,7 @@ impl Layout {
         Ok(())
     }
 
-    /// The environment of an agent.
+    /// Sets the environment of an agent.
     pub(super) fn set_up_database(&self, slot: u32, network: &Network, command: &mut Command) {
         command
             .env("DATABASE_SLOT", slot.to_string())

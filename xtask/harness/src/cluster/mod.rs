@@ -1,5 +1,5 @@
-//! The whole system as it runs in production, to be broken: three database nodes, each under its agent on a machine of
-//! its own, an object store, two of each service, and the router.
+//! The whole system as in production, for tests of failures: three database nodes with their agents on separate
+//! simulated machines, an object store, two replicas of each service, and the router.
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {
@@ -8,16 +8,16 @@
 //!
 //! let cluster = Cluster::start(Options::default()).await?;
 //! cluster.kill("db-2");
-//! cluster.wait_in_step(Duration::from_secs(60)).await?;
+//! cluster.wait_in_sync(Duration::from_secs(60)).await?;
 //! println!("{}", cluster.base_url());
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! A program that ends is restarted after a second, as Docker does, unless it was stopped on purpose. The nodes live in
-//! network namespaces, so that their links can be cut; router, services and object store have addresses of this
-//! machine in the nodes' network. Services find the nodes by a name that stands for all three. Each service has a
-//! virtual address, as in a Swarm: it spreads connections over the two processes.
+//! network namespaces, so that their links can be cut; router, services and object store have addresses of this machine
+//! in the nodes' network. Services find the nodes by a name that resolves to all three. Each service has a virtual
+//! address, as in Swarm, which balances connections over the two replicas.
 
 mod balancer;
 mod layout;
@@ -40,9 +40,9 @@ use crate::system::SERVICES;
 use layout::Layout;
 use supervisor::Supervisor;
 
-/// Generous, so that a busy machine is no failure.
+/// Timeout of waiting, long enough for a busy machine.
 const CLUSTER_TIMEOUT: Duration = Duration::from_secs(120);
-/// Longer than a service gives to the requests that it is still answering; MariaDB has less to write out here.
+/// Timeout of stopping a program: longer than the drain time of services.
 const PART_STOP_TIMEOUT: Duration = Duration::from_secs(60);
 /// Timeout of an agent's status.
 const AGENT_STATUS_TIMEOUT: Duration = Duration::from_secs(1);
@@ -50,15 +50,15 @@ const AGENT_STATUS_TIMEOUT: Duration = Duration::from_secs(1);
 /// How to start a cluster. The default suits a test.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where data, secrets and logs are kept. `None`: a temporary folder, removed at the end.
+    /// Folder for data, secrets and logs. `None`: a temporary folder.
     pub data_dir: Option<PathBuf>,
-    /// Where the programs are. `None`: beside the running one.
+    /// Folder of the programs. `None`: the folder of the running one.
     pub binaries: Option<PathBuf>,
-    /// How many processes each service has.
+    /// Number of replicas of each service.
     pub replicas: u8,
-    /// Without: only the database and the object store are started; [`Cluster::start_site`] does the rest.
+    /// Whether services and router are started too. If not, call [`Cluster::start_site`].
     pub site: bool,
-    /// A node whose volume is so small (in MiB) that [`Cluster::fill_volume`] can fill it.
+    /// The slot of a node with a small volume, and its size in MiB, for [`Cluster::fill_volume`].
     pub small_volume: Option<(u32, u32)>,
     /// More environment for one service: (`"photo"`, `"TIME_ZONE"`, `"Europe/Berlin"`).
     pub environment: Vec<(String, String, String)>,
@@ -80,7 +80,7 @@ impl Default for Options {
     }
 }
 
-/// A running cluster and site. Dropped, it is killed; data in a given folder stays.
+/// A running cluster and site. Dropping it kills all programs; data in a given folder remains.
 #[derive(Debug)]
 pub struct Cluster {
     supervisor: Arc<Supervisor>,
@@ -88,11 +88,11 @@ pub struct Cluster {
     tasks: Vec<AbortHandle>,
 }
 
-/// How many database nodes there are.
+/// Number of database nodes.
 pub const NODES: u32 = 3;
 
 impl Cluster {
-    /// Starts everything and waits until each part is ready.
+    /// Starts all programs and waits until they are ready.
     pub async fn start(options: Options) -> Result<Self> {
         let network = Network::reachable(NODES)?;
         let layout = Layout::new(&options, &network)?;
@@ -114,7 +114,7 @@ impl Cluster {
         };
         cluster.start_parts(&["objects".to_owned()])?;
         cluster.start_parts(&Self::databases())?;
-        cluster.wait_in_step(CLUSTER_TIMEOUT).await?;
+        cluster.wait_in_sync(CLUSTER_TIMEOUT).await?;
         if cluster.supervisor.options.site {
             cluster.start_site().await?;
         }
@@ -156,7 +156,7 @@ impl Cluster {
         &self.supervisor.layout.dir
     }
 
-    /// Where a part writes its log.
+    /// Returns the log file of a program.
     pub fn log_file(&self, part: &str) -> PathBuf {
         self.supervisor.layout.log_file(part)
     }
@@ -166,17 +166,17 @@ impl Cluster {
         self.supervisor.layout.volume(slot)
     }
 
-    /// Where the MariaDB of a node is spoken to on this machine.
+    /// Returns the socket of the MariaDB of a node.
     pub fn socket(&self, slot: u32) -> PathBuf {
         self.volume(slot).join("mariadb.sock")
     }
 
-    /// The secret that the agents share; the password of their own account at MariaDB is derived from it.
+    /// Returns the secret of the agents, from which the password of their database account is derived.
     pub fn cluster_secret(&self) -> &str {
         &self.supervisor.layout.cluster_secret
     }
 
-    /// One node as a service sees it.
+    /// Returns the database URL of a service for one node.
     pub fn database_url(&self, slot: u32, service: &str) -> String {
         let layout = &self.supervisor.layout;
         layout.database_url(service, &self.network().address(slot))
@@ -197,12 +197,12 @@ impl Cluster {
         &self.supervisor.network
     }
 
-    /// A part and all that it has started dies at once, and comes back after a second.
+    /// Kills a program and its child processes. It is restarted after a second.
     pub fn kill(&self, part: &str) {
         self.supervisor.signal(part, Signal::SIGKILL);
     }
 
-    /// The same for several at the same moment.
+    /// Kills several programs at the same time, as [`Self::kill`].
     pub fn kill_all(&self, parts: &[String]) {
         std::thread::scope(|scope| {
             for part in parts {
@@ -211,32 +211,32 @@ impl Cluster {
         });
     }
 
-    /// Freezes a part: it keeps its connections and answers nothing.
+    /// Pauses a program (SIGSTOP): its connections stay open, and it does not respond.
     pub fn pause(&self, part: &str) {
         self.supervisor.signal(part, Signal::SIGSTOP);
     }
 
-    /// Lets a frozen part go on.
+    /// Resumes a paused program.
     pub fn resume(&self, part: &str) {
         self.supervisor.signal(part, Signal::SIGCONT);
     }
 
-    /// Cuts the link of a node, or mends it.
+    /// Disconnects a node, or connects it again.
     pub fn cut(&self, slot: u32, cut: bool) -> Result<()> {
         self.network().cut(slot, cut)
     }
 
-    /// Slows the link of a node down until what this returns is dropped.
+    /// Delays the link of a node until the result is dropped.
     pub fn slow_down(&self, slot: u32, delay: Duration) -> Result<SlowLink> {
         self.network().slow_down(slot, delay)
     }
 
-    /// Fills the small volume to the last byte.
+    /// Fills the small volume completely.
     pub fn fill_volume(&self) -> Result<()> {
         self.small_disk()?.fill(u64::MAX)
     }
 
-    /// Makes room in it again.
+    /// Empties the small volume again.
     pub fn clear_volume(&self) -> Result<()> {
         self.small_disk()?.clear()
     }
@@ -246,19 +246,19 @@ impl Cluster {
         disk.context("no node has a small volume")
     }
 
-    /// SIGTERM to parts at the same time; they are not started again. Returns once all have ended.
+    /// Stops programs by SIGTERM at the same time. They are not restarted. Returns when all have ended.
     pub async fn stop_parts(&self, parts: &[String]) -> Result<()> {
         self.supervisor.stop(parts, PART_STOP_TIMEOUT).await
     }
 
-    /// Parts die, and stay away.
+    /// Kills programs, which are not restarted.
     pub async fn kill_for_good(&self, parts: &[String]) -> Result<()> {
         self.supervisor.stop_restarting(parts);
         self.kill_all(parts);
         self.supervisor.wait_for_end(parts, PART_STOP_TIMEOUT).await
     }
 
-    /// Starts parts that do not run, and waits for nothing.
+    /// Starts stopped programs, without waiting until they are ready.
     pub fn start_parts(&self, parts: &[String]) -> Result<()> {
         parts.iter().try_for_each(|part| self.supervisor.start(part))
     }
@@ -269,8 +269,8 @@ impl Cluster {
         self.client.get(url).send().await.ok()?.json().await.ok()
     }
 
-    /// Whether a node is in step with all others.
-    pub async fn is_in_step(&self, slot: u32) -> bool {
+    /// Whether a node is in sync with all others.
+    pub async fn is_in_sync(&self, slot: u32) -> bool {
         self.status(slot).await.is_some_and(|status| {
             status["stage"] == "primary"
                 && status["wsrep"]["local_state_comment"] == "Synced"
@@ -279,26 +279,26 @@ impl Cluster {
         })
     }
 
-    /// Waits until all nodes are one cluster in step; says how long that took.
-    pub async fn wait_in_step(&self, limit: Duration) -> Result<Duration> {
+    /// Waits until all nodes are in sync. Returns how long that took.
+    pub async fn wait_in_sync(&self, limit: Duration) -> Result<Duration> {
         let began = Instant::now();
         loop {
-            let all = (1..=NODES).map(|slot| self.is_in_step(slot));
+            let all = (1..=NODES).map(|slot| self.is_in_sync(slot));
             if futures::future::join_all(all).await.into_iter().all(|it| it) {
                 return Ok(began.elapsed());
             }
             if began.elapsed() > limit {
                 bail!(
-                    "the three nodes were not in step within {} s: {}",
+                    "the three nodes were not in sync within {} s: {}",
                     limit.as_secs(),
-                    self.say().await
+                    self.status_messages().await
                 );
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// Waits until every service and the router say that they are ready.
+    /// Waits until all services and the router are ready.
     pub async fn wait_until_ready(&self, limit: Duration) -> Result<()> {
         let began = Instant::now();
         for part in self.site() {
@@ -322,8 +322,8 @@ impl Cluster {
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
-    /// The sentences of the agents.
-    async fn say(&self) -> String {
+    /// Returns the status messages of the agents.
+    async fn status_messages(&self) -> String {
         let mut all = Vec::new();
         for slot in 1..=NODES {
             let status = self.status(slot).await.unwrap_or_default();
@@ -333,7 +333,7 @@ impl Cluster {
         all.concat()
     }
 
-    /// Brings every schema up to date. The accounts are made when the nodes are in step, so a first try may be early.
+    /// Migrates all schemas. Retries, because the accounts are created after the nodes are in sync.
     pub async fn migrate(&self) -> Result<()> {
         futures::future::try_join_all(SERVICES.iter().map(|service| self.migrate_one(service))).await?;
         Ok(())
@@ -362,7 +362,7 @@ impl Cluster {
         }
     }
 
-    /// A subcommand of a service, with the environment that the running one has.
+    /// Returns a command that runs a subcommand of a service in the environment of the service.
     pub fn command(&self, service: &str, arguments: &[&str]) -> Command {
         let supervisor = &self.supervisor;
         let mut command = Command::new("unshare");
@@ -373,7 +373,7 @@ impl Cluster {
         command
     }
 
-    /// Stops everything in order.
+    /// Stops all programs.
     pub async fn stop(self) -> Result<()> {
         self.stop_parts(&self.site()).await?;
         self.stop_parts(&Self::databases()).await?;
@@ -395,7 +395,7 @@ fn slot(part: &str) -> Option<u32> {
     part.strip_prefix("db-")?.parse().ok()
 }
 
-/// Reads a file that we wrote.
+/// Reads a generated file.
 fn read(file: &Path) -> Result<String> {
     std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
 }

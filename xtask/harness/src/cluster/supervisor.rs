@@ -1,4 +1,4 @@
-//! Starts the parts of a cluster, and starts them again when they end.
+//! Starts the programs of a cluster, and restarts them when they end.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,16 +16,16 @@ use crate::disk::SmallDisk;
 use crate::network::Network;
 use crate::system::process::{Log, Process, Show};
 
-/// How long Docker waits before it starts a task again.
+/// The delay before a restart, as in Docker Swarm.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 const PROCESS_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 struct Part {
     process: Process,
-    /// Whether it is to run; else it was stopped on purpose.
+    /// Whether the program should run. False if it was stopped on purpose.
     wanted: bool,
-    /// Since when it has not been running.
+    /// When the program ended, if it is not running.
     ended: Option<Instant>,
 }
 
@@ -34,7 +34,7 @@ struct Part {
 pub(super) struct Supervisor {
     parts: Mutex<BTreeMap<String, Part>>,
     pub(super) network: Network,
-    /// The volume of one node, if that is a small one.
+    /// The small volume of one node, if any.
     pub(super) small_disk: Option<SmallDisk>,
     pub(super) layout: Layout,
     pub(super) options: Options,
@@ -60,7 +60,7 @@ impl Supervisor {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a part that does not run.
+    /// Starts a stopped program.
     pub(super) fn start(&self, name: &str) -> Result<()> {
         let mut parts = self.parts();
         if let Some(part) = parts.get_mut(name)
@@ -118,7 +118,7 @@ impl Supervisor {
         Process::spawn(name, Path::new("unshare"), set_up, &log)
     }
 
-    /// The environment of a service's process.
+    /// Sets the environment of a service.
     pub(super) fn set_up_service(&self, part: &str, service: &str, command: &mut Command) {
         self.layout.set_up_service(part, service, command);
         for (of, name, value) in &self.options.environment {
@@ -128,7 +128,7 @@ impl Supervisor {
         }
     }
 
-    /// To a part and, on a database node, to everything there.
+    /// Sends a signal to a program and, on a database node, to all processes of the node.
     pub(super) fn signal(&self, name: &str, signal: Signal) {
         match slot(name) {
             Some(slot) if signal == Signal::SIGKILL => self.network.kill_all(slot),
@@ -148,7 +148,7 @@ impl Supervisor {
         }
     }
 
-    /// SIGTERM, as an orchestrator sends it, to all at once.
+    /// Stops programs by SIGTERM, as an orchestrator does, all at the same time.
     pub(super) async fn stop(&self, names: &[String], limit: Duration) -> Result<()> {
         self.stop_restarting(names);
         for (_, part) in self.parts().iter().filter(|(name, _)| names.contains(name)) {
@@ -203,7 +203,7 @@ impl Supervisor {
     }
 }
 
-/// Watches over the parts until it is aborted.
+/// Restarts ended programs until it is aborted.
 pub(super) fn watch(supervisor: &Arc<Supervisor>) -> AbortHandle {
     let supervisor = Arc::downgrade(supervisor);
     let watching = tokio::spawn(async move {

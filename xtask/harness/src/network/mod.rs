@@ -1,7 +1,6 @@
-//! Machines on one machine: network namespaces with an address each, on a bridge in its own namespace.
+//! Simulates machines: network namespaces with one address each, on a bridge in another namespace.
 //!
-//! A Docker engine on the same machine drops what crosses bridges; in its own namespace, this one is out of its
-//! reach. Everything here needs root.
+//! The bridge is in a namespace, because Docker drops packets that cross bridges of the host. All functions need root.
 
 mod slow;
 
@@ -26,25 +25,26 @@ pub struct Network {
     name: String,
     nodes: u32,
     subnet: String,
-    /// Keeps another network that this machine can reach off the same addresses; unlocked when dropped.
+    /// Reserves the subnet of a reachable network. The lock is released when this is dropped.
     _claim: Option<File>,
 }
 
 impl Network {
-    /// `nodes` machines that only reach each other.
+    /// Creates `nodes` machines that can only reach each other.
     pub fn closed(nodes: u32) -> Result<Self> {
         Self::build(nodes, "10.99.0".to_owned(), None)
     }
 
-    /// `nodes` machines that this machine reaches too: it has [`Network::host`] there, and any address that
+    /// Creates `nodes` machines that the host can reach too. The host has the address [`Network::host`], and those that
     /// [`Network::add_host`] adds.
     pub fn reachable(nodes: u32) -> Result<Self> {
         let (number, claim) = claim()?;
         let network = Self::build(nodes, format!("10.97.{number}"), Some(claim))?;
-        let (bridge, us) = (network.bridge(), std::process::id().to_string());
+        let (bridge, process) = (network.bridge(), std::process::id().to_string());
         let uplink = format!("psnet{number}");
         ip(&[
-            "-n", &bridge, "link", "add", "uplink", "type", "veth", "peer", "name", &uplink, "netns", &us,
+            "-n", &bridge, "link", "add", "uplink", "type", "veth", "peer", "name", &uplink, "netns",
+            &process,
         ])?;
         ip(&["-n", &bridge, "link", "set", "uplink", "master", "br0", "up"])?;
         ip(&["addr", "add", &format!("{}/24", network.host()), "dev", &uplink])?;
@@ -55,7 +55,7 @@ impl Network {
     fn build(nodes: u32, subnet: String, claim: Option<File>) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         if !nix::unistd::geteuid().is_root() {
-            bail!("this makes network namespaces, which only root may: run it as root, or leave it out");
+            bail!("creating network namespaces requires root: run this as root, or skip it");
         }
         remove_leftovers();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -98,17 +98,17 @@ impl Network {
         format!("{}.{}", self.subnet, 10 + slot)
     }
 
-    /// The addresses of all of them.
+    /// The addresses of all machines.
     pub fn addresses(&self) -> Vec<String> {
         (1..=self.nodes).map(|slot| self.address(slot)).collect()
     }
 
-    /// Our own address in a network that we reach.
+    /// The host's address in a reachable network.
     pub fn host(&self) -> String {
         format!("{}.1", self.subnet)
     }
 
-    /// One more address of ours, `number` being its last part (from 100 on).
+    /// Adds an address to the host, with the last part `number` (100 or more), and returns it.
     pub fn add_host(&self, number: u8) -> Result<String> {
         let address = format!("{}.{number}", self.subnet);
         let uplink = format!("psnet{}", self.subnet.rsplit('.').next().unwrap_or_default());
@@ -116,35 +116,35 @@ impl Network {
         Ok(address)
     }
 
-    /// A command that starts a program on a machine. Its process is the program's own.
+    /// Returns a command that starts a program on a machine. The process id is that of the program.
     pub fn command(&self, slot: u32) -> Command {
         let mut command = Command::new("ip");
         command.args(self.enter(slot));
         command
     }
 
-    /// The arguments of `ip` to start a program on a machine.
+    /// Returns the arguments of `ip` that start a program on a machine.
     pub fn enter(&self, slot: u32) -> [String; 3] {
         ["netns".to_owned(), "exec".to_owned(), self.space(slot)]
     }
 
-    /// Cuts the link of a machine, or mends it.
+    /// Disconnects a machine, or connects it again.
     pub fn cut(&self, slot: u32, cut: bool) -> Result<()> {
         let state = if cut { "down" } else { "up" };
         ip(&["-n", &self.bridge(), "link", "set", &port(slot), state])
     }
 
-    /// Has all that goes to and from a machine take `delay` longer, each way, until what this returns is dropped.
+    /// Delays all packets from and to a machine by `delay`, until the result is dropped.
     pub fn slow_down(&self, slot: u32, delay: Duration) -> Result<SlowLink> {
         SlowLink::new(&self.bridge(), &port(slot), delay)
     }
 
-    /// Everything on a machine dies at once, as when it loses its power.
+    /// Kills all processes on a machine, as a power failure would.
     pub fn kill_all(&self, slot: u32) {
         kill_all_in(&self.space(slot));
     }
 
-    /// Sends a signal to everything on a machine.
+    /// Sends a signal to all processes on a machine.
     pub fn signal_all(&self, slot: u32, signal: Signal) {
         for pid in processes_in(&self.space(slot)) {
             let _ = kill(pid, signal);
@@ -165,20 +165,20 @@ fn port(slot: u32) -> String {
     format!("port{slot}")
 }
 
-/// A number between 1 and 254 that no other network of this machine has.
+/// Reserves a number between 1 and 254 that no other network on this machine uses.
 fn claim() -> Result<(u8, File)> {
-    // Not the temporary folder, which a test run has its own of.
+    // Not the temporary folder, because each test run has another one.
     let claims = Path::new("/tmp/proofsheet-networks");
     fs::create_dir_all(claims).with_context(|| format!("could not make {}", claims.display()))?;
     for number in 1..=254 {
         let claim = File::create(claims.join(number.to_string()))?;
-        // The last user of the number may not be gone yet.
+        // The previous user of the number may still be removing its network.
         let interface = format!("/sys/class/net/psnet{number}");
         if claim.try_lock().is_ok() && !Path::new(&interface).exists() {
             return Ok((number, claim));
         }
     }
-    bail!("all 254 networks are taken; is something left of them in /run/netns?")
+    bail!("all 254 networks are in use; look for leftovers in /run/netns")
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {
@@ -188,7 +188,7 @@ fn ip(arguments: &[&str]) -> Result<()> {
         .context("ip is missing: Debian's package iproute2 has it")?;
     if !output.status.success() {
         bail!(
-            "`ip {}` failed, and network namespaces are needed here, which this machine does not let us make: {}",
+            "`ip {}` failed. This machine must allow network namespaces: {}",
             arguments.join(" "),
             String::from_utf8_lossy(&output.stderr)
         );

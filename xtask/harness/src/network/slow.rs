@@ -1,7 +1,7 @@
-//! A slow link, made in user space: not every kernel has netem.
+//! Simulates a slow link in user space, because not all kernels have netem.
 //!
-//! The machine's port moves to its own bridge. Between the two bridges, every frame goes through a pair of taps and
-//! waits here for its time.
+//! The port of the machine is moved to a second bridge. Frames between the two bridges go through a pair of TAP
+//! devices, and are delayed here.
 
 use std::io;
 use std::os::unix::net::UnixDatagram;
@@ -17,14 +17,14 @@ use tempfile::TempDir;
 
 use super::ip;
 
-/// More than any frame.
+/// Size of the buffer for a frame; larger than all frames.
 const MAX_FRAME_BYTES: usize = 1 << 16;
-/// How often a relay without traffic looks whether it is to end.
+/// How often an idle relay checks whether it should end.
 const RELAY_POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// How long a tap may take to appear.
+/// Timeout of the creation of a TAP device.
 const TAP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A link that is slow until this is dropped.
+/// A link that is slow until this value is dropped.
 #[derive(Debug)]
 pub struct SlowLink {
     bridge: String,
@@ -59,19 +59,19 @@ impl SlowLink {
         Ok(link)
     }
 
-    /// The bridge that the port moves to.
+    /// The name of the second bridge.
     fn aside(&self) -> String {
         format!("slow-{}", self.port)
     }
 
-    /// Our end towards a tap.
+    /// Returns our socket towards a TAP device.
     fn ours(&self, side: &str) -> Result<UnixDatagram> {
         let socket = UnixDatagram::bind(self.sockets.path().join(side))?;
         socket.set_read_timeout(Some(RELAY_POLL_INTERVAL))?;
         Ok(socket)
     }
 
-    /// socat makes the tap, and passes its frames on as datagrams.
+    /// Starts socat, which creates a TAP device and forwards its frames as datagrams.
     fn tap(&mut self, side: &str, bridge: &str) -> Result<()> {
         let name = format!("{side}-{}", self.port);
         let folder = self.sockets.path().display().to_string();
@@ -95,14 +95,14 @@ impl SlowLink {
         let deadline = Instant::now() + TAP_TIMEOUT;
         while ip(&["-n", &self.bridge, "link", "set", &name, "master", bridge]).is_err() {
             if Instant::now() > deadline {
-                bail!("socat made no tap: is there a /dev/net/tun here?");
+                bail!("socat created no TAP device; check that /dev/net/tun exists");
             }
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())
     }
 
-    /// Sends what comes in at `from` to the tap behind `to`, each frame `delay` after it came.
+    /// Forwards frames from `from` to the TAP device behind `to`, each `delay` after its arrival.
     fn relay(&mut self, from: UnixDatagram, to: UnixDatagram, side: &str, delay: Duration) {
         let (later, queue) = mpsc::channel::<(Instant, Vec<u8>)>();
         let tap = self.sockets.path().join(format!("{side}-tap"));
@@ -132,11 +132,11 @@ fn receive(
     }
 }
 
-/// Ends when nothing more can come.
+/// Sends queued frames at their times. Ends when the queue is closed.
 fn send(to: &UnixDatagram, queue: &mpsc::Receiver<(Instant, Vec<u8>)>, tap: &Path) {
     for (due, frame) in queue {
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        // A network may lose frames.
+        // Ignore errors, because a network may lose frames.
         let _ = to.send_to(&frame, tap);
     }
 }
@@ -145,7 +145,7 @@ impl Drop for SlowLink {
     fn drop(&mut self) {
         let back = ["-n", &self.bridge, "link", "set", &self.port, "master", "br0"];
         if let Err(error) = ip(&back) {
-            eprintln!("a slow link stays: {error:#}");
+            eprintln!("a link stays slow: {error:#}");
         }
         for tap in &mut self.taps {
             let _ = tap.kill();

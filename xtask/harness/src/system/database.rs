@@ -1,4 +1,4 @@
-//! A private MariaDB: its own folder, port and socket, and nothing of the system's own instance.
+//! A private MariaDB with separate folder, port and socket, independent of MariaDB's system service.
 
 use std::fs;
 use std::io::Write;
@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use super::ports::PortBlock;
 use super::process::{Log, Process, Show};
 
-/// MariaDB has to recover after a crash before it answers.
+/// Timeout of starting, which includes recovery after a crash.
 const DATABASE_START_TIMEOUT: Duration = Duration::from_secs(60);
 const DATABASE_STOP_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -27,12 +27,12 @@ pub(super) struct GrantValues<'a> {
     pub(super) migrate_password: &'a str,
 }
 
-/// How a commit is kept.
+/// The durability of commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// On disk before it is acknowledged: what people give us is kept.
+    /// Commits are on disk before they are acknowledged.
     Safe,
-    /// Whenever the disk gets to it: for tests, which throw their data away.
+    /// Commits are written later, for tests.
     Fast,
 }
 
@@ -57,24 +57,22 @@ pub(super) async fn start(settings: &Settings<'_>) -> Result<Process> {
     Ok(process)
 }
 
-/// Stops it cleanly, which leaves nothing to recover.
+/// Stops MariaDB cleanly, so that no recovery is needed.
 pub(super) async fn stop(process: &Process) {
     process.stop(DATABASE_STOP_TIMEOUT).await;
 }
 
-/// The URL that an administrator connects with.
+/// Returns the URL of the administrator.
 pub(super) fn admin_url(port: u16, password: &str) -> String {
     format!("mysql://root:{password}@127.0.0.1:{port}")
 }
 
-/// Where it keeps temporary tables. One that starts removes all that it finds there, so a folder that two
-/// share costs the other its own.
+/// Returns the folder of temporary tables. MariaDB empties it when it starts, so instances must not share one.
 fn temporary(dir: &Path) -> PathBuf {
     dir.join("tmp")
 }
 
-/// Makes the system tables. It is done beside the final folder, so that an interrupted first start
-/// leaves no half-made database behind.
+/// Creates the system tables in a temporary folder, so that an interruption leaves no incomplete database.
 fn install(data: &Path, temporary: &Path) -> Result<()> {
     let program = find("mariadb-install-db")?;
     let new = data.with_extension("new");
@@ -118,7 +116,7 @@ fn spawn(settings: &Settings<'_>, data: &Path) -> Result<Process> {
     };
     let set_up = |command: &mut Command| {
         command
-            // It must come first, and keeps the system's configuration files out.
+            // Must be first. Ignores the configuration files of the system.
             .arg("--no-defaults")
             .arg(format!("--user={}", user()))
             .arg(format!("--datadir={}", data.display()))
@@ -128,13 +126,13 @@ fn spawn(settings: &Settings<'_>, data: &Path) -> Result<Process> {
                 "--pid-file={}",
                 settings.dir.join("mariadb.pid").display()
             ))
-            // Users, grants and schemas are brought up to date before anyone can connect.
+            // Creates users, grants and schemas before clients can connect.
             .arg(format!("--init-file={}", init.display()))
             .arg(format!("--port={}", settings.port))
             .arg("--bind-address=127.0.0.1")
             .arg("--skip-name-resolve")
             .arg("--skip-log-bin")
-            // Not every connection that ends early, which is how a start is noticed.
+            // No warnings about connections that end early, as those of the readiness check do.
             .arg("--log-warnings=1")
             .arg("--character-set-server=utf8mb4")
             .arg("--collation-server=utf8mb4_bin")
@@ -149,7 +147,7 @@ fn spawn(settings: &Settings<'_>, data: &Path) -> Result<Process> {
     Process::spawn("database", &program, set_up, settings.log)
 }
 
-/// One statement a line, which is how MariaDB reads an init file.
+/// Returns the init file: one statement per line, as MariaDB requires.
 fn init_sql(settings: &Settings<'_>) -> String {
     const GRANTS: &str = include_str!("../../../../compose/grants.sql");
     let password = settings.root_password;
@@ -181,7 +179,7 @@ async fn wait_until_it_answers(process: &Process, port: u16) -> Result<()> {
         if process.ended().is_some() {
             return Err(process.failure("stopped while it was starting"));
         }
-        // MariaDB speaks first: a greeting means that it serves, a mere connection does not.
+        // MariaDB sends a greeting when it is ready. A connection alone does not mean that.
         if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)).await {
             let greeting = tokio::time::timeout(Duration::from_secs(2), stream.read_u8()).await;
             if matches!(greeting, Ok(Ok(_))) {
@@ -197,7 +195,7 @@ async fn wait_until_it_answers(process: &Process, port: u16) -> Result<()> {
     )))
 }
 
-/// A path for the socket that the kernel accepts: it allows 107 bytes.
+/// Returns a path for the socket of at most 107 bytes, the kernel's limit.
 fn socket_path(dir: &Path) -> PathBuf {
     let wanted = dir.join("mariadb.sock");
     if wanted.as_os_str().len() <= 100 {
@@ -206,7 +204,7 @@ fn socket_path(dir: &Path) -> PathBuf {
     PathBuf::from(format!("/tmp/proofsheet-{}.sock", random_secret()))
 }
 
-/// The user that MariaDB runs as: ourselves.
+/// Returns the current user, as which MariaDB runs.
 fn user() -> String {
     nix::unistd::User::from_uid(nix::unistd::Uid::effective())
         .ok()
@@ -214,7 +212,7 @@ fn user() -> String {
         .map_or_else(|| "root".to_owned(), |user| user.name)
 }
 
-/// A program of MariaDB's, which Debian keeps where only root's PATH leads.
+/// Finds a program of MariaDB. Debian installs some outside of the users' PATH.
 fn find(program: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -226,7 +224,7 @@ fn find(program: &str) -> Result<PathBuf> {
         })
 }
 
-/// 32 random hexadecimal digits, which need no quoting anywhere.
+/// Returns 32 random hexadecimal digits.
 pub(super) fn random_secret() -> String {
     format!("{:032x}", rand::rng().random::<u128>())
 }
@@ -241,13 +239,13 @@ pub fn write_private(file: &Path, text: &str) -> Result<()> {
         .with_context(|| format!("could not write {}", file.display()))
 }
 
-/// A MariaDB for tests that need only a database; its data goes when it is dropped.
+/// A MariaDB for tests that need only a database. Its data is deleted when it is dropped.
 pub struct TemporaryDatabase {
     process: Process,
     url: String,
     password: String,
     block: PortBlock,
-    /// Dropped last: MariaDB has stopped by then.
+    /// Dropped last, after MariaDB has stopped.
     _dir: tempfile::TempDir,
 }
 
@@ -280,7 +278,7 @@ impl TemporaryDatabase {
         })
     }
 
-    /// The administrator's URL, without a schema.
+    /// Returns the administrator's URL, without a schema.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -300,7 +298,7 @@ impl TemporaryDatabase {
             .stderr(Stdio::piped())
             .spawn()
             .context("could not start MariaDB's client (Debian's package mariadb-client-core)")?;
-        // A client that has given up closes its end; what it says then is the better message.
+        // The client closes its input if it fails. Its output is the better error message, so ignore this one.
         let written = client
             .stdin
             .take()

@@ -1,4 +1,4 @@
-//! The layout of a running copy of the system: folders, ports and secrets.
+//! The layout of a running system: folders, ports and secrets.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use super::database;
 use super::services::{self, SERVICES};
 
-/// One copy's folder, ports and secrets.
+/// The folder, ports and secrets of a running system.
 #[derive(Debug)]
 pub(super) struct Layout {
     pub(super) dir: PathBuf,
@@ -40,7 +40,7 @@ impl Layout {
             dir: dir.to_path_buf(),
         };
         secret("key-secret")?;
-        // The port may be another than last time, so the URLs are written at every start.
+        // Write the URLs at each start, because the port may have changed.
         for (service, (_, migrate_password)) in &layout.passwords {
             let address = format!("127.0.0.1:{}/{service}", layout.port("database"));
             database::write_private(
@@ -55,7 +55,7 @@ impl Layout {
         Ok(layout)
     }
 
-    /// The port of a part: a fixed distance from the router's.
+    /// Returns the port of a program, at a fixed distance from the router's.
     pub(super) fn port(&self, name: &str) -> u16 {
         let distance = match name {
             "router" => 0,
@@ -79,7 +79,7 @@ impl Layout {
         self.dir.join("logs").join(format!("{name}.log"))
     }
 
-    /// Sets the environment of a part that listens on `port`.
+    /// Sets the environment of a program that listens on `port`.
     pub(super) fn set_up(&self, service: &str, port: u16, command: &mut std::process::Command) {
         let url = |name: &str| format!("http://127.0.0.1:{}", self.port(name));
         let around = services::ServiceEnv {
@@ -128,7 +128,7 @@ pub(crate) fn secret(file: &Path) -> Result<String> {
     }
 }
 
-/// Claims a data folder, or says who has it.
+/// Locks a data folder, or fails if another process uses it.
 pub(super) fn lock(dir: &Path) -> Result<File> {
     let path = dir.join("lock");
     let mut file = File::options()

@@ -4,13 +4,8 @@
 //! # async fn example() -> anyhow::Result<()> {
 //! use harness::system::{Options, System};
 //!
-//! // A copy for a test: free ports, a folder that goes away, quiet.
-//! let system = System::start(Options::default()).await?;
-//! system.stop_service("comment").await?;
-//! println!("{}", system.base_url());
-//! system.stop().await;
-//! # Ok(())
-//! # }
+//! // For a test: free ports, a temporary folder, no output. let system = System::start(Options::default()).await?;
+//! system.stop_service("comment").await?; println!("{}", system.base_url()); system.stop().await; # Ok(()) # }
 //! ```
 
 pub(crate) mod database;
@@ -37,21 +32,21 @@ use layout::Layout;
 use ports::PortBlock;
 use process::{Log, Process, Show};
 
-/// A service answers `/readiness` well before this, or something is wrong.
+/// Timeout until a service is ready.
 const SERVICE_READY_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longer than a service gives to the requests that it is still answering.
+/// Timeout of stopping a service: longer than its drain time.
 const SERVICE_STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How to start a copy of the system. The default suits a test.
+/// Options of a system. The defaults are for tests.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The router's port; everything else listens on the next ones. `None`: ten free ones.
+    /// Port of the router. The other programs listen on the next ports. `None`: ten free ports.
     pub port: Option<u16>,
-    /// Where data, secrets and logs are kept. `None`: a temporary folder, removed at the end.
+    /// Folder for data, secrets and logs. `None`: a temporary folder.
     pub data_dir: Option<PathBuf>,
-    /// Where the programs are. `None`: beside the running one.
+    /// Folder of the programs. `None`: the folder of the running one.
     pub binaries: Option<PathBuf>,
-    /// Whether the lines of all processes are shown on standard error, beside being kept in files.
+    /// Whether the logs of all processes are also printed on standard error.
     pub show_logs: bool,
     pub durability: Durability,
     /// More environment for one service: (`"photo"`, `"TIME_ZONE"`, `"Europe/Berlin"`).
@@ -71,24 +66,24 @@ impl Default for Options {
     }
 }
 
-/// A running copy of the system. Dropped, it stops; data in a given folder stays.
+/// A running system. Dropping it stops all programs; data in a given folder remains.
 #[derive(Debug)]
 pub struct System {
     layout: Layout,
     options: Options,
-    /// Keeps a second copy off the same folder for as long as this one runs.
+    /// The lock of the data folder.
     _lock: File,
     block: PortBlock,
     processes: Mutex<BTreeMap<String, Arc<Process>>>,
     replicas: Mutex<u16>,
-    /// Declared last, so that everything has stopped when the folder goes.
+    /// Declared last, so that all programs have stopped when the folder is deleted.
     temporary: Option<tempfile::TempDir>,
 }
 
 impl System {
-    /// Starts everything and waits until each part is ready.
+    /// Starts all programs and waits until they are ready.
     ///
-    /// The error is a sentence for the person at the terminal, and nothing is left running.
+    /// An error is a message for the user. No program keeps running then.
     pub async fn start(options: Options) -> Result<Self> {
         let temporary = match options.data_dir {
             Some(_) => None,
@@ -130,17 +125,17 @@ impl System {
         Ok(system)
     }
 
-    /// The site: the router's public address.
+    /// Returns the public URL of the router.
     pub fn base_url(&self) -> String {
         format!("http://localhost:{}", self.block.base)
     }
 
-    /// The address of one service, beside the router: `http://127.0.0.1:5002` for `"photo"`.
+    /// Returns the URL of a service: `http://127.0.0.1:5002` for `"photo"`.
     pub fn url(&self, service: &str) -> String {
         format!("http://127.0.0.1:{}", self.layout.port(service))
     }
 
-    /// The router's own metrics and health, which the public port does not serve.
+    /// Returns the internal URL of the router, for metrics and health.
     pub fn router_internal_url(&self) -> String {
         self.url("router-internal")
     }
@@ -150,28 +145,28 @@ impl System {
         &self.layout.dir
     }
 
-    /// The secret that guards `/events` and `/internal`.
+    /// Returns the secret of `/events` and `/internal`.
     pub fn internal_secret(&self) -> &str {
         &self.layout.internal_secret
     }
 
-    /// The database as an administrator sees it, without a schema: add `/photo` for one.
+    /// Returns the administrator's database URL, without a schema: append `/photo` for one.
     pub fn admin_database_url(&self) -> String {
         database::admin_url(self.layout.port("database"), &self.layout.root_password)
     }
 
-    /// The database as a service sees it.
+    /// Returns the database URL of a service.
     pub fn database_url(&self, service: &str) -> String {
         self.layout.database_url(service)
     }
 
-    /// The log of a program so far.
+    /// Returns the log of a program so far.
     pub fn log(&self, name: &str) -> String {
         let text = fs::read(self.layout.log_file(name)).unwrap_or_default();
         String::from_utf8_lossy(&text).into_owned()
     }
 
-    /// The process id of a part that runs.
+    /// Returns the process id of a running program.
     pub fn process_id(&self, name: &str) -> Option<i32> {
         self.process(name)
             .ok()
@@ -179,7 +174,7 @@ impl System {
             .map(|process| process.id())
     }
 
-    /// Starts a service (or `"router"`) that is not running, and waits until it is ready.
+    /// Starts a stopped service (or `"router"`), and waits until it is ready.
     pub async fn start_service(&self, service: &str) -> Result<()> {
         if self.process_id(service).is_some() {
             return Ok(());
@@ -187,7 +182,7 @@ impl System {
         self.launch(service, service, self.layout.port(service)).await
     }
 
-    /// Stops a service as a deploy would: what it is doing is finished first.
+    /// Stops a service by SIGTERM: it finishes its requests.
     pub async fn stop_service(&self, service: &str) -> Result<()> {
         let process = self.process(service)?;
         self.remove_process(service);
@@ -195,7 +190,7 @@ impl System {
         Ok(())
     }
 
-    /// Kills a service without a warning.
+    /// Kills a service by SIGKILL.
     pub async fn kill_service(&self, service: &str) -> Result<()> {
         let process = self.process(service)?;
         self.remove_process(service);
@@ -204,20 +199,20 @@ impl System {
         Ok(())
     }
 
-    /// Freezes a part: it keeps its connections and answers nothing.
+    /// Pauses a program (SIGSTOP): its connections stay open, and it does not respond.
     pub fn pause(&self, name: &str) -> Result<()> {
         self.process(name)?.signal(Signal::SIGSTOP);
         Ok(())
     }
 
-    /// Lets a frozen part go on.
+    /// Resumes a paused program.
     pub fn resume(&self, name: &str) -> Result<()> {
         self.process(name)?.signal(Signal::SIGCONT);
         Ok(())
     }
 
-    /// Starts a second process of a service on the same schema, and says where it listens. The router
-    /// does not know it. Two replicas fit into a copy's block of ports.
+    /// Starts another process of a service on the same schema, and returns its URL. The router does not use it. There
+    /// are ports for two replicas.
     pub async fn start_replica(&self, service: &str) -> Result<String> {
         let number = {
             let mut replicas = self.replicas.lock().expect("no thread panics while it counts");
@@ -233,8 +228,7 @@ impl System {
         Ok(format!("http://127.0.0.1:{port}"))
     }
 
-    /// Runs a subcommand of a service with the environment that the running one has:
-    /// `run("photo", &["reconcile"])`.
+    /// Runs a subcommand in the environment of a service: `run("photo", &["reconcile"])`.
     pub async fn run(&self, service: &str, arguments: &[&str]) -> Result<std::process::Output> {
         let program = self.layout.program(service)?;
         let mut command = std::process::Command::new(program);
@@ -248,13 +242,12 @@ impl System {
             .with_context(|| format!("could not run {service} {}", arguments.join(" ")))
     }
 
-    /// Stops everything in order: the router first, so that no request reaches a stopped service, and the database
-    /// last.
+    /// Stops all programs: the router first, so that no request reaches a stopped service, and the database last.
     pub async fn stop(self) {
         self.stop_all().await;
     }
 
-    /// The programs that ended unexpectedly, with their exit status.
+    /// Returns the programs that ended unexpectedly, with their exit status.
     pub fn exited(&self) -> Vec<(String, std::process::ExitStatus)> {
         let processes = self
             .processes
@@ -266,7 +259,7 @@ impl System {
             .collect()
     }
 
-    /// Restarts an ended part.
+    /// Restarts an ended program.
     pub async fn restart(&self, name: &str) -> Result<()> {
         self.remove_process(name);
         if name == "database" {
@@ -321,7 +314,7 @@ impl System {
         Ok(())
     }
 
-    /// Brings every schema up to date, all at once: they know nothing of each other.
+    /// Migrates all schemas concurrently.
     pub async fn migrate(&self) -> Result<()> {
         let migrations = SERVICES.iter().map(|service| async move {
             let mut command = std::process::Command::new(self.layout.program(service)?);
@@ -365,7 +358,7 @@ impl System {
             self.override_environment(service, command);
         };
         self.insert_process(name, Process::spawn(name, &program, set_up, &log)?);
-        // The router's public port belongs to the site; it tells about itself on its internal one.
+        // The router has its health checks on the internal port.
         let answers = if service == "router" {
             self.layout.port("router-internal")
         } else {
@@ -439,8 +432,8 @@ impl System {
 }
 
 impl Drop for System {
-    /// After [`System::stop`] nothing is left to do. Otherwise something failed: data that is thrown
-    /// away needs no care, and data that stays gets an orderly end.
+    /// Does nothing after [`System::stop`]. After a failure, temporary systems are killed, and others are stopped in
+    /// order.
     fn drop(&mut self) {
         let Ok(processes) = self.processes.get_mut() else {
             return;

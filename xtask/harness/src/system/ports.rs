@@ -1,6 +1,6 @@
-//! The block of ports that one running copy of the system uses.
+//! The block of ports of a running system.
 //!
-//! Everything listens at a fixed distance from the router's port, so that one number names a copy.
+//! All programs listen at fixed distances from the router's port, so that one number identifies a system.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
@@ -8,10 +8,10 @@ use std::net::{Ipv4Addr, TcpListener};
 use anyhow::{Context, Result, bail};
 use rand::RngExt;
 
-/// How many ports belong to one copy: the parts in [`PORT_OWNERS`], and some for replicas.
+/// Number of ports of a system: those of [`PORT_OWNERS`], and some for replicas.
 const PORTS_PER_SYSTEM: u16 = 10;
 
-/// The parts that listen, in the order of their ports.
+/// The programs, in the order of their ports.
 const PORT_OWNERS: [&str; 8] = [
     "router",
     "profile",
@@ -27,12 +27,12 @@ const PORT_OWNERS: [&str; 8] = [
 #[derive(Debug)]
 pub(super) struct PortBlock {
     pub(super) base: u16,
-    /// Keeps tests that run at the same time from choosing the same block; unlocked when dropped.
+    /// Reserves the block against concurrent tests. The lock is released when this is dropped.
     _claim: Option<File>,
 }
 
 impl PortBlock {
-    /// The block that starts at `base`, or a sentence that says which port is taken.
+    /// Returns the block that starts at `base`. The error names the port that is in use.
     pub(super) fn at(base: u16) -> Result<Self> {
         if base > u16::MAX - PORTS_PER_SYSTEM {
             bail!(
@@ -52,11 +52,11 @@ impl PortBlock {
         Ok(Self { base, _claim: None })
     }
 
-    /// Any block that is free, and that no other test has claimed.
+    /// Returns a free block that no other test has reserved.
     pub(super) fn free() -> Result<Self> {
         let claims = std::env::temp_dir().join("proofsheet-ports");
         fs::create_dir_all(&claims).with_context(|| format!("could not make {}", claims.display()))?;
-        // Below the ports that the kernel hands out to outgoing connections.
+        // Below the kernel's range of ports for outgoing connections.
         for _ in 0..500 {
             let base = rand::rng().random_range(1_500..3_200) * PORTS_PER_SYSTEM;
             let claim = File::create(claims.join(base.to_string()))?;
@@ -71,7 +71,7 @@ impl PortBlock {
     }
 }
 
-/// The first of ten free ports in a row, for a test that has to name one itself.
+/// Returns the first of ten free ports in a row.
 pub fn free_port() -> Result<u16> {
     Ok(PortBlock::free()?.base)
 }
@@ -80,7 +80,7 @@ fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// A base port to try instead.
+/// Returns another base port to suggest.
 fn suggestion(base: u16) -> u16 {
     (1..100)
         .map(|step| base.saturating_add(step * 100))
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_taken_port_is_named_together_with_what_to_do() {
+    fn the_error_names_the_port_and_the_flag() {
         let block = PortBlock::free().unwrap();
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, block.base + 3)).unwrap();
         let message = PortBlock::at(block.base).unwrap_err().to_string();
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn two_tests_never_get_the_same_block() {
+    fn concurrent_tests_get_different_blocks() {
         let blocks: Vec<_> = (0..20).map(|_| PortBlock::free().unwrap()).collect();
         let mut bases: Vec<_> = blocks.iter().map(|block| block.base).collect();
         bases.sort_unstable();

@@ -1,4 +1,4 @@
-//! Child processes: started so that they never outlive us, their lines kept and shown, stopped in order.
+//! Child processes, which end with this process, and their logs.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
@@ -13,21 +13,21 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::sync::watch;
 
-/// A log file that grows past this starts anew; the one before it is kept.
+/// Size at which a log file is rotated. The previous one is kept.
 const MAX_LOG_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Where the lines of a child go.
+/// The destination of a child's output.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     pub(crate) file: PathBuf,
-    /// Which lines also appear on our own standard error.
+    /// The lines that are also printed on standard error.
     pub(crate) show: Show,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Show {
     Everything,
-    /// MariaDB tells two screens of notes at every start.
+    /// MariaDB logs many notes at each start.
     Warnings,
     Nothing,
 }
@@ -44,8 +44,8 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `program` under `name`.
     ///
-    /// The child leads its own process group, so that Ctrl-C in a terminal reaches only us and
-    /// we decide the order of stopping. `setpriv` makes the kernel tell it to stop should we be killed.
+    /// The child has its own process group, so that Ctrl-C does not stop it, and programs can be stopped in order.
+    /// `setpriv` makes the kernel send SIGTERM if this process is killed.
     pub(crate) fn spawn(
         name: &str,
         program: &Path,
@@ -74,7 +74,7 @@ impl Process {
         let (ending, ended) = watch::channel(None);
         std::thread::spawn(move || {
             let status = child.wait();
-            // Its last lines are in the log before anyone hears that it ended.
+            // Wait for the last lines of the log before reporting the end.
             for reader in readers.into_iter().flatten() {
                 let _ = reader.join();
             }
@@ -88,7 +88,7 @@ impl Process {
         })
     }
 
-    /// How it ended; `None` while it runs.
+    /// Returns the exit status; `None` while the process runs.
     pub(crate) fn ended(&self) -> Option<ExitStatus> {
         *self.ended.borrow()
     }
@@ -98,13 +98,13 @@ impl Process {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        // One that has just ended cannot be told anything: that is no failure.
+        // Ignore errors, because the process may have ended.
         if self.ended().is_none() {
             let _ = kill(self.pid, signal);
         }
     }
 
-    /// Whether it ended within the time.
+    /// Waits until the process ends. Returns false after the timeout.
     pub(crate) async fn ends_within(&self, time: Duration) -> bool {
         let mut ended = self.ended.clone();
         let ending = async { ended.wait_for(Option::is_some).await.is_ok() };
@@ -127,7 +127,7 @@ impl Process {
         }
     }
 
-    /// The same as [`Process::stop`] for where nothing can be awaited.
+    /// Stops a process as [`Process::stop`], without async.
     pub(crate) fn stop_blocking(&self, signal: Signal, limit: Duration) {
         self.signal(signal);
         self.signal(Signal::SIGCONT);
@@ -141,7 +141,7 @@ impl Process {
         }
     }
 
-    /// An error that shows how it ended and the last lines it wrote.
+    /// Returns an error with the exit status and the last lines of the log.
     pub(crate) fn failure(&self, what: &str) -> anyhow::Error {
         let how = match self.ended() {
             Some(status) => format!(" ({status})"),
@@ -156,7 +156,7 @@ impl Process {
     }
 }
 
-/// The end of a log file, indented.
+/// Returns the last lines of a log file, indented.
 pub(crate) fn last_lines(file: &Path, count: usize) -> String {
     let text = fs::read(file).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
@@ -171,8 +171,8 @@ pub(crate) fn last_lines(file: &Path, count: usize) -> String {
     )
 }
 
-/// The kernel sends the "parent died" signal when the *thread* that started a child ends, so children
-/// are started from one thread that lasts as long as we do: a test's own thread ends with the test.
+/// Starts a child from a thread that lives as long as the process. The kernel sends the signal of `--pdeathsig` when
+/// the thread that started the child ends, and threads of tests end early.
 fn spawn_from_lasting_thread(command: Command) -> std::io::Result<std::process::Child> {
     type Job = (Command, mpsc::Sender<std::io::Result<std::process::Child>>);
     static JOBS: OnceLock<mpsc::Sender<Job>> = OnceLock::new();
@@ -232,7 +232,7 @@ impl Sink {
     }
 
     fn line(&mut self, line: &str) {
-        // A full disk must not stop the system from running.
+        // Ignore errors, so that a full disk does not stop the system.
         let _ = writeln!(self.file, "{line}");
         let shown = match self.show {
             Show::Everything => true,
@@ -245,7 +245,7 @@ impl Sink {
     }
 }
 
-/// `photo          │ `, in its own colour on a terminal.
+/// `photo          │ `, coloured on a terminal.
 fn prefix(name: &str) -> String {
     let padded = format!("{name:<14}");
     if std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {

@@ -10,21 +10,21 @@ use crate::workspace;
 
 /// The addresses of the other programs.
 pub(crate) struct ServiceEnv<'a> {
-    /// Where it listens.
+    /// The address on which the program listens.
     pub(crate) listen: String,
-    /// Where the router tells about itself.
+    /// The internal address of the router.
     pub(crate) internal_listen: String,
     pub(crate) public_url: String,
     pub(crate) media_store: String,
     pub(crate) secrets: &'a Path,
-    /// Where a service is reached.
+    /// Returns the URL of a service.
     pub(crate) url: &'a dyn Fn(&str) -> String,
 }
 
-/// Sets the environment of a part.
-pub(crate) fn set_up(around: &ServiceEnv<'_>, service: &str, command: &mut Command) {
-    let url = around.url;
-    let secret = |name: &str| around.secrets.join(name);
+/// Sets the environment of a program.
+pub(crate) fn set_up(env: &ServiceEnv<'_>, service: &str, command: &mut Command) {
+    let url = env.url;
+    let secret = |name: &str| env.secrets.join(name);
     let subscribers = |names: &[&str]| {
         names
             .iter()
@@ -33,15 +33,15 @@ pub(crate) fn set_up(around: &ServiceEnv<'_>, service: &str, command: &mut Comma
             .join(",")
     };
     command
-        .env("LISTEN", &around.listen)
+        .env("LISTEN", &env.listen)
         .env(
             "JWKS_URL",
             format!("{}/.well-known/jwks.json", url("authentication")),
         )
         .env("INTERNAL_SECRET_FILE", secret("internal-secret"))
-        .env("PUBLIC_URL", &around.public_url)
+        .env("PUBLIC_URL", &env.public_url)
         .env("LOG_FORMAT", "human")
-        // Their lines go through a pipe into files.
+        // The output is not a terminal.
         .env("NO_COLOR", "1")
         .env_remove("INTERNAL_SECRET")
         .env_remove("DATABASE_URL");
@@ -49,7 +49,7 @@ pub(crate) fn set_up(around: &ServiceEnv<'_>, service: &str, command: &mut Comma
     match service {
         "router" => {
             command
-                .env("INTERNAL_LISTEN", &around.internal_listen)
+                .env("INTERNAL_LISTEN", &env.internal_listen)
                 .env("SUPERGRAPH", workspace::root().join("supergraph.graphql"))
                 .env("APP_DIR", workspace::app_bundle())
                 .env("PLAYGROUND_DIR", workspace::playground_bundle());
@@ -66,7 +66,7 @@ pub(crate) fn set_up(around: &ServiceEnv<'_>, service: &str, command: &mut Comma
         }
         "photo" => {
             command
-                .env("MEDIA_STORE", &around.media_store)
+                .env("MEDIA_STORE", &env.media_store)
                 .env("EVENT_SUBSCRIBERS", subscribers(&["vote", "comment"]));
         }
         "vote" | "comment" => {

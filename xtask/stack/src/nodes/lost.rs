@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{PhotoStorage, Swarm};
 use crate::STACK;
 use crate::engine::DockerEngine;
-use crate::steps::in_step;
+use crate::steps::in_sync;
 
 /// How long a request may take from one end to the other.
 pub(super) const REQUEST_LIMIT: Duration = Duration::from_secs(20);
@@ -84,12 +84,12 @@ impl Swarm {
                 let refusal = nodes.iter().filter_map(|node| node["message"].as_str());
                 let refusal = refusal
                     .into_iter()
-                    .find(|says| says.contains("Start it (or them)"));
+                    .find(|says| says.contains("Start the missing nodes"));
                 *said.lock().unwrap_or_else(PoisonError::into_inner) = match refusal {
                     Some(refusal) => format!("the databases say {refusal:?}"),
                     None => "the databases go on".to_owned(),
                 };
-                Ok(refusal.is_some() || in_step(&nodes, 2))
+                Ok(refusal.is_some() || in_sync(&nodes, 2))
             })
             .await?;
         Ok(said.into_inner().unwrap_or_else(PoisonError::into_inner))
@@ -164,7 +164,7 @@ impl Swarm {
                 for engine in left.clone() {
                     nodes.append(&mut engine.database_nodes().await?);
                 }
-                Ok(in_step(&nodes, 2))
+                Ok(in_sync(&nodes, 2))
             })
             .await?;
         other

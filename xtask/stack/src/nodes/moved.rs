@@ -29,7 +29,7 @@ impl Swarm {
             })
             .await?;
         Ok(format!(
-            "it is in step there after {took:.0} s, and the full volume is gone"
+            "it is in sync there after {took:.0} s, and the full volume is gone"
         ))
     }
 

@@ -9,31 +9,31 @@ use uuid::Uuid;
 
 use super::world::{Next, Process, Running, World};
 
-/// Positions that lie further apart than this never meet again within the bounds of a search.
-const FAR: i128 = 4;
+/// Maximum distance of positions that the search distinguishes. Larger ones cannot become equal within its bounds.
+const MAX_DISTANCE: i128 = 4;
 
 impl World {
-    /// Equal for states with the same future behaviour, so that a recovered fault leads to a known state.
+    /// A hash that is equal for states with the same future behaviour, so that the search visits only one of them.
     pub(super) fn fingerprint(&self) -> u64 {
         let mut world = self.clone();
         world.faults = 0;
         world.forget_processes();
         world.forget_common_starts();
-        let views = closer(&mut world, World::views, 1);
-        world.views(&mut |view| *view = place(&views, *view));
-        let positions = closer(&mut world, World::positions, FAR);
-        world.positions(&mut |position| *position = place(&positions, *position));
-        let epochs = closer(&mut world, World::epochs, 1);
-        world.epochs(&mut |epoch| *epoch = place(&epochs, *epoch));
-        let starts = closer(&mut world, World::start_numbers, 1);
-        world.start_numbers(&mut |start| *start = place(&starts, *start));
+        let views = compact(&mut world, World::views, 1);
+        world.views(&mut |view| *view = compacted(&views, *view));
+        let positions = compact(&mut world, World::positions, MAX_DISTANCE);
+        world.positions(&mut |position| *position = compacted(&positions, *position));
+        let epochs = compact(&mut world, World::epochs, 1);
+        world.epochs(&mut |epoch| *epoch = compacted(&epochs, *epoch));
+        let starts = compact(&mut world, World::start_numbers, 1);
+        world.start_numbers(&mut |start| *start = compacted(&starts, *start));
         world.starts = u8::try_from(starts.len()).expect("few starts");
         let mut hasher = DefaultHasher::new();
         world.hash(&mut hasher);
         hasher.finish()
     }
 
-    /// How often a process was started does not matter, only whether a message is about the one that runs now.
+    /// Replaces the numbers of processes by whether they are those of the running process.
     fn forget_processes(&mut self) {
         let current: Vec<u8> = self.machines.iter().map(|machine| machine.incarnation).collect();
         for machine in &mut self.machines {
@@ -57,10 +57,10 @@ impl World {
         }
     }
 
-    /// Starts in the history of every node do not distinguish states, except the last one.
+    /// Removes all starts but the last one that are in the histories of all nodes: they do not distinguish states.
     fn forget_common_starts(&mut self) {
         let mut common: Option<Vec<Bootstrap>> = None;
-        let mut went_through = usize::MAX;
+        let mut common_length = usize::MAX;
         for machine in &self.machines {
             let Some(memory) = &machine.memory else { continue };
             let written = match machine.data {
@@ -71,12 +71,12 @@ impl World {
                     .count(),
                 VolumeState::Empty | VolumeState::Incomplete => memory.history.len(),
             };
-            went_through = went_through.min(written);
+            common_length = common_length.min(written);
             let before = common.take().unwrap_or_else(|| memory.history.clone());
             let both = before.iter().zip(&memory.history).take_while(|(a, b)| a == b);
             common = Some(both.map(|(start, _)| *start).collect());
         }
-        let common = common.map_or(0, |common| common.len()).min(went_through);
+        let common = common.map_or(0, |common| common.len()).min(common_length);
         let dropped = common.saturating_sub(1);
         self.memories(&mut |memory| drop(memory.history.drain(..dropped)));
     }
@@ -94,7 +94,7 @@ impl World {
         }
     }
 
-    /// Numbers of memberships.
+    /// Visits the numbers of memberships.
     fn views(&mut self, change: &mut dyn FnMut(&mut u64)) {
         self.memories(&mut |memory| {
             change(&mut memory.view.number);
@@ -110,7 +110,7 @@ impl World {
         }
     }
 
-    /// Where data stand, or stood.
+    /// Visits the positions of data and of starts.
     fn positions(&mut self, change: &mut dyn FnMut(&mut i64)) {
         self.memories(&mut |memory| {
             memory
@@ -135,7 +135,7 @@ impl World {
         });
     }
 
-    /// The model's own numbers of starts.
+    /// Visits the ids of starts, which are numbers in the model.
     fn start_numbers(&mut self, change: &mut dyn FnMut(&mut u8)) {
         self.memories(&mut |memory| {
             for start in &mut memory.history {
@@ -155,22 +155,24 @@ impl World {
 /// Visits all numbers of one kind.
 type Visit<T> = fn(&mut World, &mut dyn FnMut(&mut T));
 
-/// Where each number of one kind goes when they move together. Their order stays, and distances of less than `far`.
-fn closer<T: Copy + Into<i128>>(world: &mut World, visit: Visit<T>, far: i128) -> BTreeMap<i128, i128> {
-    let mut places = BTreeMap::new();
+/// Maps each number of one kind to a smaller one. The order is kept, and so are distances of less than `far`.
+fn compact<T: Copy + Into<i128>>(world: &mut World, visit: Visit<T>, far: i128) -> BTreeMap<i128, i128> {
+    let mut compacted = BTreeMap::new();
     visit(world, &mut |number| {
-        places.insert((*number).into(), 0);
+        compacted.insert((*number).into(), 0);
     });
     let mut before: Option<(i128, i128)> = None;
-    for (number, place) in &mut places {
-        *place = before.map_or(0, |(other, its)| its + (number - other).min(far));
+    for (number, place) in &mut compacted {
+        *place = before.map_or(0, |(other, compacted_before)| {
+            compacted_before + (number - other).min(far)
+        });
         before = Some((*number, *place));
     }
-    places
+    compacted
 }
 
-fn place<T: Copy + Into<i128> + TryFrom<i128>>(places: &BTreeMap<i128, i128>, number: T) -> T {
-    T::try_from(places[&number.into()])
+fn compacted<T: Copy + Into<i128> + TryFrom<i128>>(compacted: &BTreeMap<i128, i128>, number: T) -> T {
+    T::try_from(compacted[&number.into()])
         .ok()
-        .expect("places are smaller than what was there")
+        .expect("compacted are smaller than what was there")
 }

@@ -27,7 +27,7 @@ impl World {
             let Some(running) = self.running_mut(node) else {
                 continue;
             };
-            if !running.in_step || running.view != view || !running.primary {
+            if !running.in_sync || running.view != view || !running.primary {
                 continue;
             }
             running.pending.push(write);
@@ -39,8 +39,8 @@ impl World {
 
     /// Memberships are numbered among the writes.
     pub(super) fn count_membership(&mut self, node: usize) {
-        let in_step = self.running_at(node).is_some_and(|running| running.in_step);
-        if in_step && let VolumeState::At { seqno, .. } = &mut self.machines[node].data {
+        let in_sync = self.running_at(node).is_some_and(|running| running.in_sync);
+        if in_sync && let VolumeState::At { seqno, .. } = &mut self.machines[node].data {
             *seqno += 1;
         }
     }
@@ -170,7 +170,7 @@ impl World {
                 ..view.clone()
             };
             if let Some(running) = self.running_mut(node) {
-                running.in_step &= was_member;
+                running.in_sync &= was_member;
                 running.primary = true;
                 running.view = Some(next);
             }
@@ -201,7 +201,7 @@ impl World {
         let view = self.running_at(node)?.view.as_ref()?;
         (0..NODES).find(|donor| {
             self.running_at(*donor).is_some_and(|running| {
-                running.in_step && running.primary && running.view.as_ref() == Some(view)
+                running.in_sync && running.primary && running.view.as_ref() == Some(view)
             })
         })
     }
@@ -217,7 +217,7 @@ impl World {
         machine.data = data;
         machine.writes = writes;
         if let Some(running) = self.running_mut(node) {
-            running.in_step = true;
+            running.in_sync = true;
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The decision, run through every order of events that three nodes can meet.
 //!
 //! Galera is modelled by what the agent relies on: a membership that is a majority of the last one goes on, anything
-//! less stops, where one that has the data counts more than any that are being copied to; an acknowledged write is durable where it was made and received by every member in step; a node that
-//! joins may have nothing whole until it is in step. Everything that an agent decides, remembers and agrees to is the
+//! less stops, where one that has the data counts more than any that are being copied to; an acknowledged write is durable where it was made and received by every member in sync; a node that
+//! joins may have nothing whole until it is in sync. Everything that an agent decides, remembers and agrees to is the
 //! real code.
 
 mod world;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::world::{Event, NODES, Process, World};
 
 impl World {
-    /// Everything comes back and nothing more fails: all have to get in step, with every acknowledged write. `well` are
+    /// Everything comes back and nothing more fails: all have to get in sync, with every acknowledged write. `well` are
     /// worlds that are known to end so.
     pub(super) fn settle(&mut self, well: &mut HashSet<u64>) -> Result<(), &'static str> {
         self.apply(Event::Heal);
@@ -23,11 +23,11 @@ impl World {
             if let Some(violation) = self.violation {
                 return Err(violation);
             }
-            let in_step = |node| {
+            let in_sync = |node| {
                 self.running_at(node)
-                    .is_some_and(|running| running.primary && running.in_step)
+                    .is_some_and(|running| running.primary && running.in_sync)
             };
-            if (0..NODES).all(in_step) {
+            if (0..NODES).all(in_sync) {
                 if self.lacks_a_write() {
                     return Err("an acknowledged write is not on every node");
                 }
@@ -35,7 +35,7 @@ impl World {
                 return Ok(());
             }
         }
-        Err("not all nodes are in step")
+        Err("not all nodes are in sync")
     }
 
     /// The next step of a node without outside events.
@@ -44,7 +44,7 @@ impl World {
             Process::Down => Event::Begin(node),
             Process::Stopped { next: None, .. } => Event::Decide(node),
             Process::Stopped { .. } => Event::Go(node),
-            Process::Running(running) => match (running.primary, running.in_step) {
+            Process::Running(running) => match (running.primary, running.in_sync) {
                 (true, true) => Event::Poll(node),
                 (true, false) if self.donor(node).is_some() => Event::Sync(node),
                 _ => Event::Stop(node),

@@ -54,7 +54,7 @@ pub(super) struct Running {
     /// The last majority that this process was part of; none before it has joined.
     pub(super) view: Option<View>,
     pub(super) primary: bool,
-    pub(super) in_step: bool,
+    pub(super) in_sync: bool,
     pub(super) weight: u8,
     /// Received and not durable: lost when the process dies.
     pub(super) pending: Vec<u8>,
@@ -149,7 +149,7 @@ impl World {
         }
     }
 
-    /// Everybody in step.
+    /// Everybody in sync.
     pub(super) fn running() -> Self {
         let mut world = Self::empty(3);
         world
@@ -177,7 +177,7 @@ impl World {
                 ..
             } => Stage::Joining,
             Process::Stopped { .. } => Stage::Deciding { ballot: None },
-            Process::Running(running) => match (running.primary, running.in_step, &running.view) {
+            Process::Running(running) => match (running.primary, running.in_sync, &running.view) {
                 (true, true, _) => Stage::Primary,
                 (true, false, _) | (false, _, None) => Stage::Joining,
                 (false, _, Some(_)) => Stage::NonPrimary,
@@ -223,7 +223,7 @@ impl World {
                     if more {
                         events.extend([Event::Crash(node), Event::Leave(node)]);
                     }
-                    if running.primary && running.in_step && self.acknowledged.len() < bounds.writes {
+                    if running.primary && running.in_sync && self.acknowledged.len() < bounds.writes {
                         events.extend([true, false].map(|others_have_it| Event::Write {
                             at: node,
                             others_have_it,
@@ -283,8 +283,8 @@ impl World {
         let Some(running) = self.running_at(node) else {
             return;
         };
-        // A node without the data knows nothing of where they are: it remembers who let it in until it is in step.
-        let (Some(view), true) = (running.view.clone(), running.in_step) else {
+        // A node without the data knows nothing of where they are: it remembers who let it in until it is in sync.
+        let (Some(view), true) = (running.view.clone(), running.in_sync) else {
             return;
         };
         let members: BTreeMap<_, _> = view
@@ -293,7 +293,7 @@ impl World {
             .map(|member| (id(member.node), slot(member.node)))
             .collect();
         let memory = self.machines[node].memory.get_or_insert_default();
-        memory.saw_view(Uuid::from_u128(view.cluster), view.number, &members);
+        memory.record_membership(Uuid::from_u128(view.cluster), view.number, &members);
         memory.joining = false;
         let peers: Vec<Node> = self
             .answers(node)
@@ -394,7 +394,7 @@ impl World {
             let Some(memory) = &mut self.machines[*member].memory else {
                 return;
             };
-            // A member that is in step waits until the process before has left the membership.
+            // A member that is in sync waits until the process before has left the membership.
             if !memory.joining && memory.members.contains_key(&id(node)) {
                 return;
             }
@@ -428,7 +428,7 @@ impl World {
         let mut running = Running {
             view: None,
             primary: false,
-            in_step: false,
+            in_sync: false,
             weight: JOINING,
             pending: Vec::new(),
         };
@@ -468,7 +468,7 @@ impl World {
                 });
                 running.weight = IN_STEP;
                 running.primary = true;
-                running.in_step = true;
+                running.in_sync = true;
             }
             Next::Join => {
                 let machine = &mut self.machines[node];
