@@ -20,7 +20,7 @@ mod catalogue {
         clippy::ignored_unit_patterns,
         clippy::match_same_arms,
         clippy::used_underscore_binding,
-        reason = "nobody reads it"
+        reason = "it is not used"
     )]
     include!(concat!(env!("OUT_DIR"), "/catalogue.rs"));
 }

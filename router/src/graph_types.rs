@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Deserialize;
 use uuid::Uuid;
 
-/// A photo. Fields of its own page are `None` on a timeline.
+/// A photo. Fields of the photo page are `None` on a timeline.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Photo {

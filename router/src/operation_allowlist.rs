@@ -49,7 +49,7 @@ impl RouterPlugin for AllowlistPlugin {
         if self.texts.contains(&normalize(&payload.document)) {
             return payload.proceed();
         }
-        let message = "This site executes only the operations of its own app.";
+        let message = "This site executes only the operations of its app.";
         payload.end_with_graphql_error(
             GraphQLError::from_message_and_code(message, Code::Forbidden.as_str()),
             StatusCode::OK,

@@ -522,7 +522,7 @@ fn not_found_content(route: &PageRoute, state: RenderState) -> Content {
             "photo.removed_heading",
             "photo.removed_text",
         ],
-        PageRoute::Person(_) => ["profile.not_found", "profile.nobody", "profile.nobody_text"],
+        PageRoute::Person(_) => ["profile.not_found", "profile.no_user", "profile.no_user_text"],
         _ => ["lost.title", "lost.heading", "lost.text"],
     };
     let [title, heading, description] = keys.map(|key| state.language.text(key));

@@ -1,8 +1,8 @@
 //! Checks that the modules of a crate depend on each other in one direction.
 //!
-//! The graph has an edge between two modules of one parent where a file of the first names something of the second, by
-//! `crate::…` or `super::…`. A child that names its parent is no edge. The scan reads words, not types: it follows
-//! re-exports that are written out, and sees nothing that a macro writes.
+//! The graph has an edge between two modules of one parent if a file of the first uses an item of the second by
+//! `crate::…` or `super::…`. A child that uses its parent is not an edge. The scan reads text, not types: it follows
+//! explicit re-exports, and does not see what macros generate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,11 +11,11 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use xtask::workspace::root;
 
-/// Modules that still form a circle, by the folder of their crate. Remove a line with its circle. The app's are between
+/// Modules that still form a cycle, by the folder of their crate. Remove a line with its cycle. The app's are between
 /// views that open each other, and between the stores of what outlives a view.
-const KNOWN: &[(&str, &[&str])] = &[
+const KNOWN_CYCLES: &[(&str, &[&str])] = &[
     ("frontend", &["components", "conversation", "feed", "votes"]),
-    ("frontend", &["pages", "parts"]),
+    ("frontend", &["lazy", "pages"]),
     ("frontend", &["pages::profile", "pages::timeline"]),
     ("frontend", &["pages::settings", "pages::welcome"]),
 ];
@@ -23,26 +23,26 @@ const KNOWN: &[(&str, &[&str])] = &[
 /// The segments of a module's path, without `crate`.
 type Module = Vec<String>;
 
-/// Fails if modules of a crate form a circle that is not known, or a known one is gone.
+/// Fails if modules of a crate form a cycle that is not known, or a known one is gone.
 pub(crate) fn check() -> Result<()> {
     let mut crates = 0;
     let mut wrong = Vec::new();
     for folder in crate_folders(root())? {
         let sources = read(&root().join(&folder).join("src"))?;
         crates += 1;
-        let found: BTreeSet<String> = circles(&sources).iter().map(|circle| circle.join(" ")).collect();
-        let known = KNOWN.iter().filter(|(name, _)| *name == folder);
-        let known: BTreeSet<String> = known.map(|(_, circle)| circle.join(" ")).collect();
+        let found: BTreeSet<String> = cycles(&sources).iter().map(|cycle| cycle.join(" ")).collect();
+        let known = KNOWN_CYCLES.iter().filter(|(name, _)| *name == folder);
+        let known: BTreeSet<String> = known.map(|(_, cycle)| cycle.join(" ")).collect();
         wrong.extend(
             found
                 .difference(&known)
-                .map(|circle| format!("{folder}: these modules need each other: {circle}")),
+                .map(|cycle| format!("{folder}: these modules need each other: {cycle}")),
         );
-        wrong.extend(known.difference(&found).map(|circle| {
-            format!("{folder}: this circle is gone; remove it from xtask/src/modules.rs: {circle}")
+        wrong.extend(known.difference(&found).map(|cycle| {
+            format!("{folder}: this cycle is gone; remove it from xtask/src/modules.rs: {cycle}")
         }));
     }
-    println!("{crates} crates, {} known circles", KNOWN.len());
+    println!("{crates} crates, {} known cycles", KNOWN_CYCLES.len());
     if !wrong.is_empty() {
         bail!("{}", wrong.join("\n"));
     }
@@ -102,7 +102,7 @@ fn read_into(
 }
 
 /// The sets of sibling modules that need each other.
-fn circles(sources: &BTreeMap<Module, String>) -> Vec<Vec<String>> {
+fn cycles(sources: &BTreeMap<Module, String>) -> Vec<Vec<String>> {
     let plain: BTreeMap<&Module, String> = sources
         .iter()
         .map(|(module, text)| (module, strip(text)))
@@ -127,10 +127,10 @@ fn circles(sources: &BTreeMap<Module, String>) -> Vec<Vec<String>> {
     let mut found = BTreeSet::new();
     for (from, to) in &reached {
         if to.contains(*from) {
-            let circle = to
+            let cycle = to
                 .iter()
                 .filter(|other| reached.get(**other).is_some_and(|back| back.contains(*from)));
-            found.insert(circle.map(|module| module.join("::")).collect::<Vec<_>>());
+            found.insert(cycle.map(|module| module.join("::")).collect::<Vec<_>>());
         }
     }
     found.into_iter().collect()
@@ -301,11 +301,11 @@ mod tests {
         let sources = sources
             .iter()
             .map(|(path, text)| (module(path), (*text).to_owned()));
-        circles(&sources.collect())
+        cycles(&sources.collect())
     }
 
     #[test]
-    fn one_way_is_no_circle() {
+    fn one_way_is_no_cycle() {
         let sources = [
             ("", "mod a; mod b; pub use a::A;"),
             ("a", "pub struct A; // crate::b\nconst TEXT: &str = \"crate::b\";"),
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_found() {
+    fn a_cycle_is_found() {
         let sources = [
             ("", "mod a; mod b; mod c;"),
             ("a", "use crate::b::B;"),
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_through_the_root_is_found() {
+    fn a_cycle_through_the_root_is_found() {
         let sources = [
             ("", "mod a;\nmod b;\npub use a::A;"),
             ("a", "use crate::b;"),
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_inside_a_module_is_found() {
+    fn a_cycle_inside_a_module_is_found() {
         let sources = [
             ("", "mod a;"),
             ("a", "mod b; mod c; use c::C;"),

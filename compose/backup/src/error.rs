@@ -31,7 +31,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// No node can be copied.
-    #[error("no database node is in sync with its cluster: asked {0}")]
+    #[error("no database node is in sync with its cluster ({0})")]
     NoNode(String),
     /// A node cannot be copied.
     #[error(transparent)]

@@ -73,7 +73,7 @@ async fn copy_any(vault: &Vault, source: &Source, name: &str) -> Result<(Item, C
             Err(error) => return Err(error),
         }
     }
-    Err(last.map_or_else(|| Error::NoNode("nobody".to_owned()), Error::Node))
+    Err(last.map_or_else(|| Error::NoNode("no nodes".to_owned()), Error::Node))
 }
 
 async fn copy(

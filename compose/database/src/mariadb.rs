@@ -287,7 +287,7 @@ pub fn configure(
          log-bin=binlog\n\
          log-slave-updates=ON\n\
          binlog-expire-logs-seconds=259200\n\
-         # A backup goes on with the logs of another node when one is gone.\n\
+         # Small logs, because a backup continues with those of another node when one fails.\n\
          max-binlog-size=64M\n\
          # All nodes give a transaction of the cluster the same GTID, which requires the same server-id on all of them.\n\
          # Local transactions of a node are in another domain.\n\
@@ -478,7 +478,7 @@ pub fn spawn(volume: &Volume, mode: &Mode, data: VolumeState) -> Result<Child, S
         })
 }
 
-/// Sends a signal to MariaDB; `SIGKILL` reaches what it has started too.
+/// Sends a signal to MariaDB. `SIGKILL` is sent to its child processes too.
 pub fn signal(child: &Child, signal: Signal) {
     let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) else {
         return;

@@ -87,8 +87,8 @@ pub(crate) fn ProfilePage(username: String) -> impl IntoView {
         Some(person) => view! { <PersonView person/> }.into_any(),
         None => view! {
             <div class="page">
-                <Heading title=text!(profile.not_found)>{text!(profile.nobody)}</Heading>
-                <p>{text!(profile.nobody_text)}</p>
+                <Heading title=text!(profile.not_found)>{text!(profile.no_user)}</Heading>
+                <p>{text!(profile.no_user_text)}</p>
                 <p>
                     <a href=Timeline::Latest.to_string()>{text!(photo.see_latest)}</a>
                 </p>

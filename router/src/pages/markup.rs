@@ -361,7 +361,7 @@ fn byline(language: Language, author: Option<&UserSummary>) -> Markup {
     html! {
         @match author {
             Some(author) => a.author href=(author.path()) dir="auto" { (author.display_name) },
-            None => span.author.quiet { (language.text("photo.somebody")) },
+            None => span.author.quiet { (language.text("photo.unknown_user")) },
         }
     }
 }

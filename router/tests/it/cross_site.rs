@@ -1,4 +1,4 @@
-//! Requests that another site's page could make a browser send are refused.
+//! Requests that pages of other sites can make browsers send are refused.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::gateway::{Gateway, code};
 const QUERY: &str = "{ viewer { email } }";
 
 #[tokio::test]
-async fn requests_that_a_foreign_page_can_send_are_refused() {
+async fn requests_without_preflight_are_refused() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     let body = json!({ "query": QUERY }).to_string();
@@ -88,7 +88,7 @@ async fn requests_that_a_foreign_page_can_send_are_refused() {
 }
 
 #[tokio::test]
-async fn mutations_are_taken_by_post_only() {
+async fn mutations_need_post() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     let mutation = r#"mutation { deletePhoto(id: "01936f5e-7c00-7000-8000-000000000001") }"#;
@@ -102,7 +102,7 @@ async fn mutations_are_taken_by_post_only() {
 }
 
 #[tokio::test]
-async fn a_foreign_origin_is_refused_whatever_it_sends() {
+async fn foreign_origins_are_refused() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     for origin in ["https://evil.example", "null", "http://localhost:1"] {
@@ -129,7 +129,7 @@ async fn a_foreign_origin_is_refused_whatever_it_sends() {
 }
 
 #[tokio::test]
-async fn nothing_is_allowed_across_origins() {
+async fn no_cors_headers_are_sent() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     let preflight = gateway

@@ -1,4 +1,4 @@
-//! Deletions reach every service, also if services are down or killed meanwhile; manually deleted rows are repaired.
+//! Deletions reach all services, even if services are down or killed, and the reconcilers repair missing rows.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::system::Site;
 
 const ONE_OF_IT: &str = "query ($id: ID!) { photo(id: $id) { title votes { score } commentCount } }";
 
-/// A user with a bearer token, beside the browser that [`Site`] is.
+/// A user with a bearer token.
 struct Person {
     site: Site,
     token: String,
@@ -54,7 +54,7 @@ impl Person {
     }
 }
 
-/// How many rows a statement counts, asked as the database's administrator.
+/// Counts rows as the administrator of the database.
 async fn count(system: &System, sql: &str, id: Uuid) -> i64 {
     let mut admin = MySqlConnection::connect(&system.admin_database_url())
         .await
@@ -74,7 +74,7 @@ async fn delete_rows(system: &System, sql: &str) {
     admin.execute(AssertSqlSafe(sql.to_owned())).await.unwrap();
 }
 
-async fn until_none(system: &System, sql: &str, id: &str) {
+async fn wait_until_none(system: &System, sql: &str, id: &str) {
     let id = id.parse().unwrap();
     for _ in 0..600 {
         if count(system, sql, id).await == 0 {
@@ -85,7 +85,7 @@ async fn until_none(system: &System, sql: &str, id: &str) {
     panic!("rows stay: {sql}");
 }
 
-/// Runs a service's reconciler, which must succeed, and tells how often it repaired.
+/// Runs the reconciler of a service, which must succeed, and returns the number of repairs.
 async fn reconcile(system: &System, service: &str) -> u64 {
     let output = system.run(service, &["reconcile"]).await.unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
@@ -106,20 +106,20 @@ async fn reconcile(system: &System, service: &str) -> u64 {
 const VOTES: &str = "SELECT COUNT(*) FROM vote.vote WHERE photo_id = ?";
 const COMMENTS: &str = "SELECT COUNT(*) FROM comment.comment WHERE photo_id = ?";
 
-/// One system for all of it, because starting one takes seconds.
+/// One test for all checks, because starting a system takes seconds.
 #[tokio::test]
 async fn deletions_and_repairs() {
     let system = System::start(Options::default()).await.unwrap();
     let ada = Person::join(&system, "ada").await;
     let bert = Person::join(&system, "bert").await;
 
-    a_deleted_photo_goes_everywhere(&system, &ada, &bert).await;
-    removed_rows_are_repaired(&system, &ada, &bert).await;
-    a_deleted_account_goes_everywhere(&system, &ada, bert).await;
+    check_deleted_photo(&system, &ada, &bert).await;
+    check_repairs(&system, &ada, &bert).await;
+    check_deleted_account(&system, &ada, bert).await;
     system.stop().await;
 }
 
-async fn a_deleted_photo_goes_everywhere(system: &System, ada: &Person, bert: &Person) {
+async fn check_deleted_photo(system: &System, ada: &Person, bert: &Person) {
     let stopped = ada.site.publish("Gone while vote is down", 10).await;
     let killed = ada.site.publish("Gone while comment dies", 20).await;
     for photo in [&stopped, &killed] {
@@ -129,22 +129,22 @@ async fn a_deleted_photo_goes_everywhere(system: &System, ada: &Person, bert: &P
 
     system.stop_service("vote").await.unwrap();
     ada.delete(&stopped).await;
-    until_none(system, COMMENTS, &stopped).await;
+    wait_until_none(system, COMMENTS, &stopped).await;
     assert_eq!(
         count(system, VOTES, stopped.parse().unwrap()).await,
         1,
         "vote is down"
     );
     system.start_service("vote").await.unwrap();
-    until_none(system, VOTES, &stopped).await;
+    wait_until_none(system, VOTES, &stopped).await;
 
     ada.delete(&killed).await;
     system.kill_service("comment").await.unwrap();
     system.kill_service("photo").await.unwrap();
     system.start_service("photo").await.unwrap();
     system.start_service("comment").await.unwrap();
-    until_none(system, COMMENTS, &killed).await;
-    until_none(system, VOTES, &killed).await;
+    wait_until_none(system, COMMENTS, &killed).await;
+    wait_until_none(system, VOTES, &killed).await;
 
     for photo in [stopped, killed] {
         let data = bert.site.data(ONE_OF_IT, json!({ "id": photo })).await;
@@ -160,8 +160,8 @@ async fn a_deleted_photo_goes_everywhere(system: &System, ada: &Person, bert: &P
     }
 }
 
-async fn removed_rows_are_repaired(system: &System, ada: &Person, bert: &Person) {
-    // An event that never arrives: its outbox row is lost.
+async fn check_repairs(system: &System, ada: &Person, bert: &Person) {
+    // An event whose outbox row is lost is never delivered.
     system.stop_service("vote").await.unwrap();
     let photo = ada.site.publish("Nobody was told", 30).await;
     delete_rows(
@@ -176,13 +176,13 @@ async fn removed_rows_are_repaired(system: &System, ada: &Person, bert: &Person)
     assert_eq!(data["hotPhotos"]["nodes"], json!([{ "id": photo }]));
     assert_eq!(data["trendingPhotos"]["nodes"], json!([{ "id": photo }]));
 
-    // An effect that was undone: what comment knows of the photo.
+    // The comment service loses its row of the photo.
     bert.say(&photo).await;
     delete_rows(system, "DELETE FROM comment.known_photo").await;
     assert!(reconcile(system, "comment").await >= 1);
     assert_eq!(reconcile(system, "comment").await, 0, "once is enough");
 
-    // A file that is gone.
+    // A file is missing.
     let query = "query ($id: ID!) { photo(id: $id) { renditions { url } } }";
     let data = ada.site.data(query, json!({ "id": photo })).await;
     let url = data["photo"]["renditions"][0]["url"].as_str().unwrap();
@@ -197,20 +197,20 @@ async fn removed_rows_are_repaired(system: &System, ada: &Person, bert: &Person)
     assert_eq!(ada.site.bytes(url).await, before, "made again, byte for byte");
 }
 
-async fn a_deleted_account_goes_everywhere(system: &System, ada: &Person, bert: Person) {
+async fn check_deleted_account(system: &System, ada: &Person, bert: Person) {
     let photo = ada.site.publish("Bert was here", 40).await;
     let own = bert.site.publish("Bert's own", 50).await;
     bert.vote_up(&photo).await;
     bert.say(&photo).await;
     ada.vote_up(&own).await;
 
-    // A reconciler leaves what is younger than a quarter of an hour to the event itself.
+    // Reconcilers ignore rows younger than 15 minutes, which their events handle.
     delete_rows(
         system,
         "UPDATE profile.profile SET joined_at = joined_at - INTERVAL 1 HOUR",
     )
     .await;
-    // Profile never hears of it, comment is down for a while.
+    // The event for profile is lost, and comment is down.
     system.stop_service("comment").await.unwrap();
     system.stop_service("profile").await.unwrap();
     let delete = r#"mutation { deleteAccount(password: "correct horse battery staple") }"#;
@@ -227,7 +227,7 @@ async fn a_deleted_account_goes_everywhere(system: &System, ada: &Person, bert: 
     let gone = r#"query ($id: ID!) { photo(id: $id) { id } user(username: "bert") { id } }"#;
     let data = ada.site.data(gone, json!({ "id": own })).await;
     assert_eq!(data, json!({ "photo": null, "user": null }));
-    until_none(system, VOTES, &own).await;
+    wait_until_none(system, VOTES, &own).await;
     let empty = json!({ "title": "Bert was here", "votes": { "score": 0 }, "commentCount": 0 });
     for tries in 0.. {
         let data = ada.site.data(ONE_OF_IT, json!({ "id": photo })).await;
@@ -238,7 +238,7 @@ async fn a_deleted_account_goes_everywhere(system: &System, ada: &Person, bert: 
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
-    // The token lives for some minutes more, and no service takes a write by it.
+    // The token is valid for some more minutes, and no service accepts writes with it.
     for (write, variables) in [
         (
             "mutation ($id: ID!) { castVote(photoId: $id, vote: UP) { id } }",

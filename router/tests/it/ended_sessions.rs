@@ -1,4 +1,4 @@
-//! The tokens of an ended session are refused by every service within a second, however it ended.
+//! Services refuse the tokens of an ended session within a second, for all ways of ending one.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ struct Client<'a> {
     photo: String,
 }
 
-/// A login of such a client.
+/// The tokens of a session.
 struct Login {
     access: String,
     refresh: String,
@@ -61,7 +61,7 @@ impl Client<'_> {
             .await
     }
 
-    /// The result of a write with the token in each service: its error code, or `OK`.
+    /// The result of a write with the token to a service: the error code, or `OK`.
     async fn write(&self, login: &Login, service: &str) -> String {
         let (query, variables) = match service {
             "upload" => {
@@ -103,7 +103,7 @@ impl Client<'_> {
     }
 
     /// Whether `viewer` returns the token's user.
-    async fn shows_the_viewer(&self, login: &Login) -> bool {
+    async fn returns_viewer(&self, login: &Login) -> bool {
         let query = "query ($id: ID!) { viewer { email user { id } } photo(id: $id) { viewerVote } }";
         let answer = self
             .send(Some(&login.access), query, json!({ "id": self.photo }))
@@ -120,7 +120,7 @@ impl Client<'_> {
             };
             assert_eq!(self.write(login, service).await, expected, "{service}");
         }
-        assert!(self.shows_the_viewer(login).await);
+        assert!(self.returns_viewer(login).await);
     }
 
     /// Waits until every service refuses the token, and returns how long that took from `ended` on.
@@ -135,7 +135,7 @@ impl Client<'_> {
             }
             slowest = slowest.max(ended.elapsed());
         }
-        while self.shows_the_viewer(login).await {
+        while self.returns_viewer(login).await {
             assert!(ended.elapsed() < Duration::from_secs(30));
         }
         slowest.max(ended.elapsed())
@@ -145,13 +145,13 @@ impl Client<'_> {
         for service in WRITES {
             assert_eq!(self.write(login, service).await, "UNAUTHENTICATED", "{service}");
         }
-        assert!(!self.shows_the_viewer(login).await);
+        assert!(!self.returns_viewer(login).await);
     }
 }
 
 const WRITES: [&str; 6] = ["vote", "comment", "photo", "upload", "profile", "authentication"];
 
-/// One system for all of it, because starting one takes seconds.
+/// One test for all checks, because starting a system takes seconds.
 #[tokio::test]
 async fn ended_sessions_are_refused_everywhere() {
     let system = System::start(Options::default()).await.unwrap();
@@ -167,7 +167,7 @@ async fn ended_sessions_are_refused_everywhere() {
         photo,
     };
 
-    // Warm: every service has read the keys.
+    // Warm-up: all services have loaded the keys.
     let kept = client.log_in(PASSWORD).await;
     client.expect_accepted(&kept).await;
 
@@ -207,11 +207,11 @@ async fn ended_sessions_are_refused_everywhere() {
     );
     client.expect_accepted(&changed).await;
 
-    a_restarted_service_learns_of_ended_sessions(&client).await;
+    check_restarted_service(&client).await;
     system.stop().await;
 }
 
-async fn a_restarted_service_learns_of_ended_sessions(client: &Client<'_>) {
+async fn check_restarted_service(client: &Client<'_>) {
     let system = client.system;
     let missed = client.log_in(NEW_PASSWORD).await;
     client.expect_accepted(&missed).await;
@@ -222,7 +222,7 @@ async fn a_restarted_service_learns_of_ended_sessions(client: &Client<'_>) {
     system.start_service("vote").await.unwrap();
     client.until_refused(&missed, Instant::now()).await;
 
-    // A fresh process knows what the one before it was told.
+    // A new process knows the sessions that ended before it started.
     for service in ["vote", "comment", "photo", "profile"] {
         system.kill_service(service).await.unwrap();
         system.start_service(service).await.unwrap();

@@ -9,7 +9,7 @@ use crate::gateway::{Gateway, code};
 
 const TIMELINE: &str = "{ latestPhotos { nodes { id title votes { score } commentCount } } }";
 
-/// No part of the answer names a service, an address, a file, or the library.
+/// Asserts that the response contains no name of a service, address, file or library.
 #[track_caller]
 fn assert_no_internals(answer: &Value) {
     let text = answer["errors"].to_string().to_lowercase();

@@ -38,7 +38,7 @@ fn public_key() -> Jwk {
     jwk
 }
 
-/// The parts of a token, for forging.
+/// The parts of a token, so that tests can forge tokens.
 #[derive(Clone)]
 pub(crate) struct Token {
     pub(crate) header: Header,
@@ -70,8 +70,8 @@ impl Token {
         jsonwebtoken::encode(&self.header, &self.claims, &key()).unwrap()
     }
 
-    /// Signed with HMAC and the public key as secret.
-    pub(crate) fn signed_with_the_public_key(&self) -> String {
+    /// A token signed by HMAC with the public key as secret.
+    pub(crate) fn signed_with_public_key(&self) -> String {
         let mut header = self.header.clone();
         header.alg = Algorithm::HS256;
         let public = serde_json::to_value(public_key()).unwrap()["x"]
@@ -87,7 +87,7 @@ impl Token {
     }
 }
 
-/// A request that a service got.
+/// A recorded request.
 #[derive(Clone)]
 pub(crate) struct Seen {
     pub(crate) headers: HeaderMap,
@@ -100,7 +100,7 @@ impl Seen {
     }
 }
 
-/// One service.
+/// A fake of one service.
 #[derive(Clone)]
 pub(crate) struct Fake {
     name: &'static str,
@@ -147,12 +147,12 @@ impl Fake {
         std::mem::take(&mut self.seen.lock().unwrap())
     }
 
-    /// From now on every operation is answered like this.
+    /// Sets the response to all operations.
     pub(crate) fn answer_with(&self, answer: Value) {
         *self.answer.lock().unwrap() = Some(answer);
     }
 
-    /// From now on every operation takes so long.
+    /// Sets a delay of all responses.
     pub(crate) fn delay(&self, delay: Duration) {
         *self.delay.lock().unwrap() = delay;
     }
@@ -231,8 +231,8 @@ pub(crate) fn photo() -> Value {
     })
 }
 
-/// Every root field of every service that the tests ask for; the router picks what the client wanted. A walk from
-/// page to page has two, with the same photo.
+/// All root fields that the tests query. The router selects the requested ones. A list with a cursor has two pages,
+/// with the same photo.
 fn root(variables: &Value) -> Value {
     let photos = json!({
         "nodes": [photo()],

@@ -15,7 +15,7 @@ async fn gateway(fakes: &Fakes) -> Gateway {
     Gateway::start_with(fakes, &[("--public-url", BASE)]).await
 }
 
-/// The feed of that name, which is a valid one.
+/// Downloads a feed and checks it.
 async fn feed(gateway: &Gateway, name: &str) -> Feed {
     let answer = gateway.get(&format!("/feeds/{name}")).send().await.unwrap();
     assert_eq!(answer.status(), 200, "{name}");
@@ -30,7 +30,7 @@ async fn feed(gateway: &Gateway, name: &str) -> Feed {
     feed
 }
 
-/// The musts of RFC 4287, section 4, and its shoulds that matter to readers.
+/// Checks the requirements of RFC 4287, section 4, and its recommendations that affect readers.
 pub(crate) fn check(feed: &Feed, itself: &str) {
     assert!(Url::parse(&feed.id).is_ok(), "an id is an IRI: {}", feed.id);
     assert_ne!(feed.title.value, "");
@@ -88,7 +88,7 @@ async fn every_timeline_and_user_has_a_feed() {
         assert_eq!(entry.authors[0].name, "Ada");
         let published = entry.published.unwrap().to_rfc3339();
         assert_eq!(published, "2026-11-22T10:00:00+00:00");
-        // Its title was changed since.
+        // The title was changed later.
         assert_eq!(entry.updated.to_rfc3339(), "2026-11-22T11:30:00+00:00");
         assert_eq!(feed.updated, entry.updated);
         let content = entry.content.as_ref().unwrap().value.as_deref().unwrap();
@@ -131,7 +131,7 @@ async fn unchanged_feeds_are_not_modified() {
         .await
         .unwrap();
     assert_eq!(again.status(), 304);
-    // The size of the enclosure was asked for too, which is no question to the graph.
+    // The size of the enclosure was requested too, but not from the graph.
     let seen = fakes.photo.take_seen();
     let questions = seen.iter().filter(|seen| seen.size > 0).count();
     assert_eq!((questions, seen.len()), (1, 2), "and nothing is asked again");

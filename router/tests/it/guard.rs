@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::fakes::{Fakes, PHOTO};
 use crate::gateway::{Gateway, code};
 
-/// Development builds on a busy machine take several times as long as a release.
+/// Maximum time of a response. Development builds on a busy machine are several times slower than release builds.
 const SLOWEST: Duration = Duration::from_secs(2);
 
 async fn post(gateway: &Gateway, body: String) -> Response {
@@ -25,7 +25,7 @@ fn assert_refused(answer: &Value, words: &str) {
     assert!(answer.get("data").is_none_or(Value::is_null), "{answer}");
 }
 
-/// Asks in a time that no expansion fits into.
+/// Asserts that a query is refused, and quickly.
 async fn refused(gateway: &Gateway, query: &str, words: &str) {
     let started = Instant::now();
     let answer = gateway.query(query).await;
@@ -97,7 +97,7 @@ async fn fragment_cycles_are_refused() {
 }
 
 #[tokio::test]
-async fn fragments_expand_to_a_limit() {
+async fn fragment_expansion_is_limited() {
     let fakes = Fakes::start().await;
     let mut gateway = Gateway::start(&fakes).await;
     let mut eights = "{ ...F0 }".to_owned();
@@ -184,7 +184,7 @@ async fn a_whole_float_is_an_integer() {
 }
 
 #[tokio::test]
-async fn conflicts_are_refused_before_each_pair_is_an_error() {
+async fn conflicting_fields_are_refused_before_validation() {
     let fakes = Fakes::start().await;
     let mut gateway = Gateway::start(&fakes).await;
     let title_or_date = "a: title a: createdAt ".repeat(160);
@@ -202,9 +202,9 @@ async fn conflicts_are_refused_before_each_pair_is_an_error() {
     assert_alive(&mut gateway).await;
 }
 
-/// The library's error would read freed memory: a development build ends.
+/// The library's error message would read freed memory, and crash a development build.
 #[tokio::test]
-async fn a_syntax_error_names_what_is_wrong() {
+async fn syntax_errors_have_a_message() {
     let fakes = Fakes::start().await;
     let mut gateway = Gateway::start(&fakes).await;
     for (document, words) in [

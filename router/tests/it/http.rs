@@ -1,4 +1,4 @@
-//! HTTP itself: targets, hosts, methods, tags. Requests are written by hand where a client would tidy them up.
+//! HTTP: targets, hosts, methods, entity tags. Requests that clients would normalize are sent as bytes.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::pages::bundle;
 
 const QUERY: &str = r#"{"query":"{ viewer { email } }"}"#;
 
-/// The response to these bytes: the status, and the whole text.
+/// Sends bytes, and returns the status and the text of the response.
 async fn raw(address: std::net::SocketAddr, request: &str) -> (u16, String) {
     let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
     connection.write_all(request.as_bytes()).await.unwrap();
@@ -70,7 +70,7 @@ async fn escapes_do_not_bypass_the_rules_of_a_path() {
         );
     }
     assert!(fakes.photo.take_seen().is_empty());
-    // However they were written, these were three uploads; four operations may still come.
+    // These were three uploads, and four operations are left.
     let (status, _) = post(&gateway, "/media/%75ploads", &upload, "a photo").await;
     assert_eq!(status, 429);
     let mut statuses = Vec::new();
@@ -327,7 +327,7 @@ async fn requests_need_one_valid_host() {
             assert_eq!(answered, status, "{head:?}: {answer}");
         }
     }
-    // The origin is compared with the host that the target names.
+    // The origin is compared with the host of the target.
     let request = |target: &str| {
         format!(
             "POST {target} HTTP/1.1\r\nHost: evil.example\r\nOrigin: http://evil.example\r\nConnection: close\r\n\
@@ -470,7 +470,7 @@ async fn a_draining_router_is_not_ready() {
     }
 }
 
-/// Shapes that other servers take as operations.
+/// Bodies that other servers accept as operations.
 #[tokio::test]
 async fn an_operation_is_one_json_object() {
     let fakes = Fakes::start().await;
@@ -552,13 +552,13 @@ async fn an_operation_is_one_json_object() {
             "{start}: {answer}"
         );
     }
-    // The parameters of a POST are read too.
+    // The query parameters of a POST are used too.
     for name in ["variables", "extensions", "x"] {
         let target = format!("/graphql?{name}={}", "%5B".repeat(5_000));
         let (status, answer) = post(&gateway, &target, json, QUERY).await;
         assert_eq!(status, 400, "{answer}");
     }
-    // Nothing is read past the guard.
+    // The guard checks all of them.
     let upgrade = "GET /graphql HTTP/1.1\r\nHost: localhost\r\nX-Proofsheet: 1\r\nConnection: Upgrade\r\n\
                    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";

@@ -8,7 +8,7 @@ const VIEWER: &str = "{ viewer { email } }";
 const AVAILABLE: &str = r#"{ usernameAvailable(username: "ada") }"#;
 
 #[tokio::test]
-async fn a_bearer_reaches_every_service_and_a_cookie_becomes_one() {
+async fn bearer_and_cookie_tokens_reach_the_services() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     let token = Token::good().signed();
@@ -77,23 +77,23 @@ fn bad_tokens(good: &Token) -> Vec<(&'static str, String)> {
         let signed = good.signed();
         let other = good
             .clone()
-            .with(|token| token.claims["sub"] = "somebody else".into())
+            .with(|token| token.claims["sub"] = "another service".into())
             .signed();
         let parts: Vec<&str> = signed.split('.').collect();
         format!("{}.{}.{}", parts[0], other.split('.').nth(1).unwrap(), parts[2])
     };
     vec![
         ("algorithm none", unsigned),
-        ("the public key as a secret", good.signed_with_the_public_key()),
+        ("the public key as a secret", good.signed_with_public_key()),
         ("other claims under the signature", tampered),
         (
-            "for somebody else",
+            "for another service",
             good.clone()
                 .with(|token| token.claims["aud"] = "others".into())
                 .signed(),
         ),
         (
-            "by somebody else",
+            "by another service",
             good.clone()
                 .with(|token| token.claims["iss"] = "others".into())
                 .signed(),
@@ -140,7 +140,7 @@ async fn a_bad_token_makes_a_request_anonymous() {
     let gateway = Gateway::start(&fakes).await;
     let good = Token::good();
     for (what, token) in bad_tokens(&good) {
-        // The good cookie must not help a bad bearer.
+        // A valid cookie does not make up for an invalid bearer token.
         let cookie = format!("proofsheet_access={}", good.signed());
         let answer = gateway
             .operation(AVAILABLE)
@@ -164,7 +164,7 @@ async fn a_bad_token_makes_a_request_anonymous() {
         let seen = fakes.profile.take_seen().remove(0);
         assert_eq!(seen.header("authorization"), None, "{what} as a cookie");
     }
-    // The control: the same way, a good token passes.
+    // For comparison, a valid token is accepted.
     gateway
         .operation(AVAILABLE)
         .bearer_auth(good.signed())
@@ -176,7 +176,7 @@ async fn a_bad_token_makes_a_request_anonymous() {
 }
 
 #[tokio::test]
-async fn without_the_issuers_keys_requests_go_on() {
+async fn without_keys_requests_are_anonymous() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start_with(&fakes, &[("--jwks-url", "http://127.0.0.1:9/jwks.json")]).await;
     let token = Token::good().signed();
@@ -187,13 +187,13 @@ async fn without_the_issuers_keys_requests_go_on() {
         .await
         .unwrap();
     assert_eq!(answer.status(), 200);
-    // The service decides; it looks at every token itself.
+    // The service verifies the token.
     let seen = fakes.profile.take_seen().remove(0);
     assert!(seen.header("authorization").is_some());
 }
 
 #[tokio::test]
-async fn over_https_the_cookie_has_the_hosts_prefix() {
+async fn cookies_have_the_host_prefix_over_https() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start_with(&fakes, &[("--public-url", "https://photos.example")]).await;
     let token = Token::good().signed();
@@ -211,7 +211,7 @@ async fn over_https_the_cookie_has_the_hosts_prefix() {
 }
 
 #[tokio::test]
-async fn all_cookies_of_authentication_reach_the_browser_and_no_others() {
+async fn only_cookies_of_authentication_reach_the_browser() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     let answer = gateway.operation(VIEWER).send().await.unwrap();
@@ -250,7 +250,7 @@ async fn internal_headers_of_clients_are_removed() {
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_may_name_its_client() {
+async fn trusted_proxies_set_the_client_address() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start_with(&fakes, &[("--trusted-proxies", "127.0.0.0/8,10.0.0.0/8")]).await;
     gateway

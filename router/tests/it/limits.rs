@@ -13,14 +13,14 @@ fn passes(answer: &Value) {
 }
 
 #[track_caller]
-fn refused_naming(answer: &Value, limit: &str) {
+fn assert_refused_with_limit(answer: &Value, limit: &str) {
     assert_eq!(code(answer), "INVALID_INPUT");
     let message = answer["errors"][0]["message"].as_str().unwrap();
     assert!(message.contains(limit), "{message} should name {limit}");
     assert!(answer.get("data").is_none_or(Value::is_null));
 }
 
-/// `photo { author { photos { nodes { author { … id` of so many levels, with some of it in a fragment.
+/// `photo { author { photos { nodes { author { … id` nested to this number of levels, with a part in a fragment.
 fn nested(levels: usize) -> String {
     let names = ["author", "photos(first: 1)", "nodes"];
     let wrap = |count: usize, offset: usize, core: &str| {
@@ -28,7 +28,7 @@ fn nested(levels: usize) -> String {
             format!("{} {{ {inner} }}", names[(level + offset) % 3])
         })
     };
-    // The root, and the leaf, are levels too; six are in the fragment, which therefore must be counted.
+    // Root and leaf count as levels. Six levels are in the fragment, which must be counted.
     let fragment = wrap(levels - 5, 0, "__typename");
     format!(
         "{{ photo(id: \"01936f5e-7c00-7000-8000-000000000001\") {{ {} }} }} fragment Deep on Photo {{ {fragment} }}",
@@ -41,7 +41,7 @@ async fn depth_with_fragments_flattened() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     passes(&gateway.query(&nested(10)).await);
-    refused_naming(&gateway.query(&nested(11)).await, "10");
+    assert_refused_with_limit(&gateway.query(&nested(11)).await, "10");
 }
 
 #[tokio::test]
@@ -49,8 +49,8 @@ async fn aliases() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     let names: Vec<_> = (0..15).map(|number| format!("a{number}")).collect();
-    // In the operation, in fragments that are spread once or twice, and in selections inside one another: in every case
-    // the stand-in gets what was asked, and the answer has each name.
+    // In the operation, in fragments that are spread once or twice, and in nested selections: the service receives the
+    // selected fields, and the response has all aliases.
     let fields = |names: &[String]| {
         names.iter().fold(String::new(), |mut fields, name| {
             write!(fields, "{name}: usernameAvailable(username: \"ada\") ").unwrap();
@@ -83,7 +83,7 @@ async fn aliases() {
         format!("{{ {} }}", "a: usernameAvailable(username: \"ada\") ".repeat(16)),
         format!("{{ {} }} {{ viewer {{ b: email }} }}", fields(&names)),
     ] {
-        refused_naming(&gateway.query(&query).await, "15");
+        assert_refused_with_limit(&gateway.query(&query).await, "15");
     }
     assert!(
         fakes.profile.take_seen().is_empty(),
@@ -102,14 +102,14 @@ async fn directives() {
         format!("{{ viewer {{ email {fields} }} }}")
     };
     passes(&gateway.query(&directed(10)).await);
-    refused_naming(&gateway.query(&directed(11)).await, "10");
+    assert_refused_with_limit(&gateway.query(&directed(11)).await, "10");
 }
 
 #[tokio::test]
 async fn tokens() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
-    // `{ viewer { … } }` are five tokens, and each field one.
+    // `{ viewer { … } }` has five tokens, and each field one.
     let long = |tokens: usize| {
         let fields: String = (5..tokens)
             .map(|number| ["email ", "__typename "][number % 2])
@@ -117,10 +117,10 @@ async fn tokens() {
         format!("{{ viewer {{ {fields} }} }}")
     };
     passes(&gateway.query(&long(1000)).await);
-    refused_naming(&gateway.query(&long(1001)).await, "1000");
+    assert_refused_with_limit(&gateway.query(&long(1001)).await, "1000");
     let repeated = |times: usize| format!("{{ viewer {{ {} }} }}", "email ".repeat(times));
     passes(&gateway.query(&repeated(500)).await);
-    refused_naming(&gateway.query(&repeated(501)).await, "500");
+    assert_refused_with_limit(&gateway.query(&repeated(501)).await, "500");
 }
 
 #[tokio::test]
@@ -144,12 +144,12 @@ async fn bytes() {
     passes(&send(under.into()).await.1);
     let (status, answer) = send(sized(64 * 1024 + 1).into()).await;
     assert_eq!(status, 413);
-    refused_naming(&answer, "64 KiB");
-    // Without Content-Length the size shows only while reading.
+    assert_refused_with_limit(&answer, "64 KiB");
+    // Without Content-Length the size is only known while reading.
     let chunks = futures::stream::iter(vec![Ok::<_, std::io::Error>(sized(64 * 1024 + 1))]);
     let (status, answer) = send(reqwest::Body::wrap_stream(chunks)).await;
     assert_eq!(status, 413);
-    refused_naming(&answer, "64 KiB");
+    assert_refused_with_limit(&answer, "64 KiB");
 }
 
 #[tokio::test]
@@ -166,7 +166,7 @@ async fn estimated_cost() {
     );
     let nested = "{ latestPhotos { nodes { comments { nodes { body author { username } } } } } }";
     fakes.photo.take_seen();
-    refused_naming(&gateway.query(nested).await, "2000");
+    assert_refused_with_limit(&gateway.query(nested).await, "2000");
     assert!(
         fakes.photo.take_seen().is_empty(),
         "refused before anything is asked"
@@ -183,7 +183,7 @@ async fn estimated_cost() {
         .send()
         .await
         .unwrap();
-    refused_naming(&answer.json().await.unwrap(), "2000");
+    assert_refused_with_limit(&answer.json().await.unwrap(), "2000");
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn descriptions_of_the_schema() {
             .await,
     );
     let circles = "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }";
-    refused_naming(&gateway.query(circles).await, "3");
+    assert_refused_with_limit(&gateway.query(circles).await, "3");
 }
 
 #[tokio::test]
@@ -223,7 +223,7 @@ async fn requests_a_minute_from_one_address() {
         )
     );
 
-    // Uploads are counted for themselves, and say it in plain JSON.
+    // Uploads have a separate limit, and a response in plain JSON.
     let upload = async || {
         gateway
             .http

@@ -1,6 +1,6 @@
-//! Tests of the router's binary, in front of fake services or of the real system.
+//! Tests of the router's executable, with fakes of the services or with the real system.
 
-// The library's layers of services are types inside types.
+// The library nests the types of its middleware.
 #![recursion_limit = "256"]
 
 mod fakes;

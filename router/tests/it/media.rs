@@ -1,4 +1,4 @@
-//! Uploads and photos stream through.
+//! Uploads and photos are streamed.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ async fn refusal(answer: reqwest::Response) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn an_upload_of_the_largest_size_passes_and_one_byte_more_does_not() {
+async fn uploads_are_limited_in_size() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     let upload = || {
@@ -44,7 +44,7 @@ async fn an_upload_of_the_largest_size_passes_and_one_byte_more_does_not() {
             .bearer_auth(Token::good().signed())
     };
 
-    // Chunked, so that the size is not known beforehand.
+    // Chunked, so that the size is unknown.
     let answer = upload()
         .header("content-type", "image/jpeg")
         .body(file(LIMIT))
@@ -68,7 +68,7 @@ async fn an_upload_of_the_largest_size_passes_and_one_byte_more_does_not() {
 }
 
 #[tokio::test]
-async fn an_upload_needs_a_token_and_by_cookie_our_header() {
+async fn uploads_need_a_token_and_with_a_cookie_the_header() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     let upload = || gateway.http.post(gateway.url("/media/uploads")).body("a photo");
@@ -105,7 +105,7 @@ async fn an_upload_needs_a_token_and_by_cookie_our_header() {
 }
 
 #[tokio::test]
-async fn photos_come_with_their_headers() {
+async fn photos_have_headers() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
 
@@ -172,12 +172,12 @@ async fn photos_come_with_their_headers() {
 }
 
 #[tokio::test]
-async fn other_addresses_of_the_photo_service_cannot_be_reached() {
+async fn other_paths_of_the_photo_service_are_not_reachable() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
-    // Written by hand, because clients tidy paths up.
+    // Sent as bytes, because clients normalize paths.
     for path in [
         "/media/../internal/photos",
         "/media/%2e%2e/internal/photos",

@@ -25,7 +25,7 @@ async fn gateway(fakes: &Fakes, app: &TempDir, flags: &[(&str, &str)]) -> Gatewa
     Gateway::start_with(fakes, &[&app, flags].concat()).await
 }
 
-/// A page, after the cached one has expired.
+/// Downloads a page after the cached one has expired.
 async fn fresh(gateway: &Gateway, path: &str) -> (u16, String) {
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let answer = gateway.get(path).send().await.unwrap();
@@ -251,7 +251,7 @@ async fn titles_are_escaped_everywhere() {
     fakes.photo.answer_with(json!({ "data": data }));
     for path in ["/".to_owned(), format!("/p/{PHOTO}")] {
         let page = gateway.get(&path).send().await.unwrap().text().await.unwrap();
-        // The app's own two scripts and the data, and nothing else; each of the others ends once, too.
+        // The only scripts are the two of the app and the data.
         assert_eq!(page.matches("<script").count(), 3, "{page}");
         for end in ["</script>", "</title>", "</style>", "<!--"] {
             let own = if end == "</script>" { 3 } else { 1 };
@@ -275,7 +275,7 @@ async fn days_begin_in_the_sites_time_zone() {
         page.contains("A new day begins at 00:00 Pacific/Kiritimati."),
         "{page}"
     );
-    // The app reads it there.
+    // The app reads the time zone there.
     assert!(
         page.contains("<meta name=\"time-zone\" content=\"Pacific/Kiritimati\">"),
         "{page}"
@@ -303,7 +303,7 @@ async fn pages_are_in_the_visitors_language() {
 }
 
 #[tokio::test]
-async fn the_one_style_element_is_allowed_by_its_hash() {
+async fn the_style_element_is_allowed_by_hash() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = gateway(&fakes, &app, &[]).await;
     let answer = gateway.get("/hot").send().await.unwrap();
@@ -343,7 +343,7 @@ async fn pages_are_cached_and_compressed() {
         let size = answer.bytes().await.unwrap().len();
         assert!(size * 2 < plain.len(), "{coding}: {size} of {}", plain.len());
     }
-    // The same content is the same page, a second later too.
+    // The same content has the same page one second later.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let again = gateway.get("/").header("if-none-match", etag).send().await;
     assert_eq!(again.unwrap().status(), 304);
@@ -408,7 +408,7 @@ async fn without_a_response_the_app_is_served_without_content() {
 }
 
 #[tokio::test]
-async fn one_service_down_leaves_the_photos() {
+async fn pages_show_photos_if_a_service_is_down() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = gateway(&fakes, &app, &[("--comment-url", "http://127.0.0.1:1")]).await;
     let (status, page) = fresh(&gateway, "/").await;

@@ -1,4 +1,4 @@
-//! The app, the playground and the probes.
+//! The app, the playground and the health checks.
 
 use std::fs;
 use std::path::Path;
@@ -27,9 +27,9 @@ fn bundle() -> TempDir {
     folder
 }
 
-/// A bundle whose page has no place for content is served as it is.
+/// A bundle whose page has no placeholders is served unchanged.
 #[tokio::test]
-async fn all_other_paths_are_the_app() {
+async fn other_paths_serve_the_app() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = Gateway::start_with(&fakes, &[("--app-dir", app.path().to_str().unwrap())]).await;
     for (path, status) in [

@@ -8,7 +8,7 @@ use crate::gateway::{Gateway, header};
 
 const BASE: &str = "https://photos.example";
 
-/// The root element of a sitemap, and its addresses.
+/// Parses a sitemap into its root element and its addresses.
 pub(crate) fn read(text: &str) -> (String, Vec<String>) {
     let mut reader = Reader::from_str(text);
     let (mut root, mut path, mut addresses) = (String::new(), Vec::new(), Vec::new());

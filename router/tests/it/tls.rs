@@ -17,14 +17,14 @@ use crate::gateway::{Gateway, free_address, header};
 use crate::system::Site;
 
 const NAME: &str = "photos.example";
-/// A new pair is taken within three seconds; other tests are running too.
+/// Timeout of waiting. A new pair is used within three seconds, but other tests are running too.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The files of a certificate and its key.
 struct Files(TempDir);
 
 impl Files {
-    /// With a first pair in them.
+    /// Writes a first pair.
     fn new(names: &[&str]) -> (Self, Pair) {
         let files = Self(tempfile::tempdir().unwrap());
         let pair = Pair::new(names, 2040);
@@ -91,7 +91,7 @@ fn browser(pairs: &[&Pair], router: SocketAddr) -> Client {
         .unwrap()
 }
 
-/// A router that speaks https.
+/// A router with TLS.
 struct Secured {
     gateway: Gateway,
     files: Files,
@@ -117,7 +117,7 @@ impl Secured {
         format!("https://{NAME}:{}{path}", self.gateway.address.port())
     }
 
-    /// The certificate that a new connection is shown.
+    /// Returns the certificate that the router presents on a new connection.
     async fn shown(&self, pairs: &[&Pair]) -> Vec<u8> {
         let answer = browser(pairs, self.gateway.address)
             .get(self.url("/health"))
@@ -136,7 +136,7 @@ impl Secured {
         }
     }
 
-    /// The end of the certificate, as the metrics tell it.
+    /// Returns the expiry of the certificate in the metrics.
     async fn end(&self) -> String {
         let metrics = format!("http://{}/metrics", self.gateway.internal);
         let metrics = self.gateway.http.get(metrics).send().await.unwrap();
@@ -148,7 +148,7 @@ impl Secured {
 }
 
 #[tokio::test]
-async fn everything_goes_by_http_2_over_tls() {
+async fn http_2_works_over_tls() {
     let fakes = Fakes::start().await;
     let router = Secured::start(&fakes, &[]).await;
     let browser = browser(&[&router.first], router.gateway.address);
@@ -164,7 +164,7 @@ async fn everything_goes_by_http_2_over_tls() {
     );
     assert_eq!(answer.text().await.unwrap(), "0123456789");
 
-    // Its page has no Host header to be compared with, and its cookies come in several lines.
+    // HTTP/2 has no Host header, and cookies may be in several headers.
     let ask = async |origin: &str| {
         let cookie = format!("__Host-proofsheet_access={}", Token::good().signed());
         let request = browser
@@ -188,7 +188,7 @@ async fn everything_goes_by_http_2_over_tls() {
     assert_eq!(seen.header("x-client-ip"), Some("127.0.0.1"));
     assert_eq!(ask("https://elsewhere.example").await.0, StatusCode::FORBIDDEN);
 
-    // An upload is larger than any window of a stream.
+    // The upload is larger than the flow-control window of a stream.
     let size = 3 * 1024 * 1024;
     let upload = browser
         .post(router.url("/media/uploads"))
@@ -231,7 +231,7 @@ async fn the_host_of_http_2_is_its_authority() {
             "{hosts:?}"
         );
     }
-    // A page of another site cannot say that it belongs to this host.
+    // A page of another site cannot claim the origin of this host.
     let foreign = browser
         .post(router.url("/graphql"))
         .header("origin", "https://elsewhere.example")
@@ -242,7 +242,7 @@ async fn the_host_of_http_2_is_its_authority() {
 }
 
 #[tokio::test]
-async fn a_slow_connection_gets_the_whole_photo() {
+async fn slow_connections_receive_complete_photos() {
     let fakes = Fakes::start().await;
     let router = Secured::start(&fakes, &[]).await;
     let browser = browser(&[&router.first], router.gateway.address);
@@ -250,7 +250,7 @@ async fn a_slow_connection_gets_the_whole_photo() {
     let mut size = 0;
     while let Some(part) = photo.chunk().await.unwrap() {
         if size == 0 {
-            // The client does not read, so the router has to wait, longer than the library would by itself.
+            // The client does not read, so the router must wait, longer than the default of the library.
             tokio::time::sleep(Duration::from_secs(6)).await;
         }
         size += part.len();
@@ -267,7 +267,7 @@ async fn valid_certificates_are_reloaded() {
     let in_2040 = "2208988800";
     assert_eq!(router.end().await, in_2040);
 
-    // Requests go on over a connection that began before.
+    // Requests on existing connections continue.
     let open = browser(&[first], router.gateway.address);
     let ask = || open.get(router.url("/health")).send();
     assert!(ask().await.is_ok());
@@ -327,7 +327,7 @@ async fn http_is_redirected_to_https() {
         let answer = http.get(format!("http://{plain}{probe}")).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK, "{probe}");
     }
-    // The port for https does not speak http.
+    // The port for HTTPS does not accept HTTP.
     assert!(router.gateway.get("/health").send().await.is_err());
 }
 
@@ -362,7 +362,7 @@ fn invalid_tls_settings_fail_at_the_start() {
 }
 
 #[tokio::test]
-async fn the_whole_system_by_https() {
+async fn the_system_works_over_https() {
     let (files, pair) = Files::new(&["localhost"]);
     let port = harness::system::free_port().unwrap();
     let base = format!("https://localhost:{port}");

@@ -1,5 +1,5 @@
-//! Faults of libraries that the router guards against (`docs/upstream.md`). Each test fails once its fault is mended:
-//! then the guard that it names can go.
+//! Faults of libraries that the router guards against (`docs/upstream.md`). Each test fails when its defect is fixed
+//! upstream. Then remove the workaround that it names.
 
 use hive_router::config::csrf::CSRFPreventionConfig;
 use hive_router::graphql_tools::validation::rules::default_rules_validation_plan;
@@ -20,7 +20,7 @@ use crate::random;
 fn sonic_rs_parses_nested_values_without_a_limit() {
     let depth = 2_000;
     let nested = format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
-    // A stack that is large enough for an unoptimised build.
+    // A stack large enough for an unoptimised build.
     let parsing = std::thread::Builder::new()
         .stack_size(256 * 1024 * 1024)
         .spawn(move || sonic_rs::from_str::<sonic_rs::Value>(&nested).is_ok());
@@ -47,7 +47,7 @@ fn graphql_tools_reports_each_pair_of_conflicting_fields() {
     assert!(errors.len() > 1_000, "{}", errors.len());
 }
 
-/// None: the error says what is wrong, and `1.0e9`, `1e+9` and `1000000000` are taken.
+/// No workaround: the error message is clear, and `1.0e9`, `1e+9` and `1000000000` are accepted.
 #[test]
 fn graphql_tools_refuses_exponents_that_begin_with_0_or_9() {
     let parses = |number: &str| safe_parse_operation(&format!("{{ a(b: {number}) }}")).is_ok();
@@ -57,7 +57,7 @@ fn graphql_tools_refuses_exponents_that_begin_with_0_or_9() {
 
 /// The checks that `negotiation.rs` makes before the library.
 #[test]
-fn hive_router_takes_malformed_content_types_for_preflighted() {
+fn hive_router_accepts_malformed_content_types_as_preflighted() {
     let config = serde_json::json!({ "enabled": true, "required_headers": ["x-proofsheet"] });
     let config: CSRFPreventionConfig = serde_json::from_value(config).unwrap();
     for content_type in ["text/xml;application/json", "x", " text/plain"] {
@@ -67,9 +67,9 @@ fn hive_router_takes_malformed_content_types_for_preflighted() {
     }
 }
 
-/// `RouteService` of `route.rs`, which shows ntex no path that it would decode.
+/// `RouteService` of `route.rs`, which gives ntex no path that it would decode.
 #[test]
-fn ntex_router_makes_strings_of_bytes_that_are_no_utf_8() {
+fn ntex_router_creates_invalid_utf_8_strings() {
     let name = Uri::unquote("%ff");
     assert!(
         std::str::from_utf8(name.as_bytes()).is_err(),

@@ -1,4 +1,4 @@
-//! `./dev budget`: the cost of a first visit, against fixed limits.
+//! `./dev budget`: checks the cost of a first visit against fixed limits.
 //!
 //! Two parts: the sizes of the bundled files, and the behaviour of the page on a slow phone, measured by Lighthouse
 //! with Debian's Chromium, on a seeded copy of the site, which is kept in cargo's target folder for the next run.
@@ -38,10 +38,10 @@ const CHROMIUM: &str = "--headless=new --no-sandbox --disable-dev-shm-usage --di
 #[derive(Debug, Parser)]
 #[command(name = "./dev budget", bin_name = "./dev budget", max_term_width = 100)]
 struct Arguments {
-    /// Checks only the sizes of what is bundled, which takes no browser.
+    /// Check only the sizes of bundled files, without a browser.
     #[arg(long, conflicts_with = "release")]
     sizes: bool,
-    /// Measures release builds of the services, which take much longer to compile.
+    /// Measure release builds, which take much longer to compile.
     #[arg(long)]
     release: bool,
 }
@@ -68,7 +68,7 @@ async fn budget(arguments: Arguments) -> Result<()> {
     table.finish()
 }
 
-/// The quick part, which `./dev test` runs as well.
+/// Checks the sizes, which `./dev test` does too.
 fn sizes() -> Result<()> {
     let mut table = Table::default();
     add_sizes(&mut table)?;
@@ -81,7 +81,7 @@ fn sizes() -> Result<()> {
 /// A file that browsers load.
 struct Asset {
     name: String,
-    /// Whether the page needs it before it can do anything.
+    /// Whether the page needs the file before it becomes interactive.
     initial: bool,
     raw: u64,
     compressed: u64,
@@ -129,8 +129,8 @@ fn add_sizes(table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Everything in the bundle's `assets`. Initial is what the page names, what such a script imports outright, and the
-/// app's own code, which its script fetches once the page was seen.
+/// Lists the bundle's `assets`. Initial are files that the page names, static imports of such scripts, and the main
+/// code of the app.
 fn assets(bundle: &Path) -> Result<Vec<Asset>> {
     let page = fs::read_to_string(bundle.join("index.html"))
         .context("the app is not bundled yet: run ./dev bundle")?;
@@ -167,12 +167,12 @@ fn assets(bundle: &Path) -> Result<Vec<Asset>> {
     Ok(assets)
 }
 
-/// The other code is in parts, for when they are asked for.
+/// Whether the file is the main code of the app. The other parts are loaded on demand.
 fn is_the_app(name: &str) -> bool {
     name.starts_with("app-") && Path::new(name).extension().is_some_and(|own| own == "wasm")
 }
 
-/// Whether a module imports a file before it runs, and not with `import()` when it comes to it.
+/// Whether a module imports a file statically, not with `import()`.
 fn imports(module: &str, name: &str) -> bool {
     module.match_indices(name).any(|(at, _)| {
         let before = &module[..at];
@@ -187,11 +187,11 @@ fn kb(bytes: u64) -> f64 {
     bytes as f64 / KB
 }
 
-// How the page behaves
+// Behaviour of the page
 
 /// The result of one run of Lighthouse.
 struct Visit {
-    /// Of 100, in the order of [`CATEGORIES`].
+    /// Points of 100, in the order of [`CATEGORIES`].
     scores: [f64; 4],
     lcp_seconds: f64,
     shift: f64,
@@ -201,7 +201,7 @@ struct Visit {
     complaints: Vec<String>,
 }
 
-/// Lighthouse's name of a category, ours, and the fewest points that will do.
+/// Lighthouse's name of a category, the name in the table, and the minimum of points.
 const CATEGORIES: [(&str, &str, f64); 4] = [
     ("performance", "performance", 95.0),
     ("accessibility", "accessibility", 100.0),
@@ -209,7 +209,7 @@ const CATEGORIES: [(&str, &str, f64); 4] = [
     ("seo", "SEO", 100.0),
 ];
 
-/// Starts a seeded site and visits it some times.
+/// Starts a seeded site and visits it several times.
 async fn visit(release: bool) -> Result<Vec<Visit>> {
     let work = target_dir().join("budget");
     let system = System::start(Options {
@@ -260,7 +260,7 @@ fn lighthouse(site: &str, folder: &Path) -> Result<Visit> {
     report.into_visit(&artifacts)
 }
 
-/// The part of Lighthouse's report that we read.
+/// The used part of Lighthouse's report.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {
@@ -325,7 +325,7 @@ impl Report {
             .with_context(|| format!("Lighthouse measured no {audit}"))
     }
 
-    /// The audits of a category that count and were not passed, with what they point at.
+    /// Returns the failed audits of a category, with the elements they name.
     fn lost_points(&self, category: &str) -> impl Iterator<Item = String> {
         let counted = self.categories[category]["auditRefs"].as_array();
         counted
@@ -350,7 +350,7 @@ impl Report {
             })
     }
 
-    /// How much the images took that begin in the first viewport.
+    /// Returns the size of the images in the first viewport.
     fn first_images(&self, artifacts: &Artifacts) -> f64 {
         let height = artifacts.viewport_dimensions.inner_height;
         let first: Vec<_> = artifacts
@@ -479,14 +479,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_imported_outright_is_initial() {
+    fn only_static_imports_are_initial() {
         let module = r#"import{a}from"./near.js";import "/assets/bare.js";const b=()=>import("./far.js");fetch("x.js")"#;
         assert!(imports(module, "near.js") && imports(module, "bare.js"));
         assert!(!imports(module, "far.js") && !imports(module, "x.js") && !imports(module, "y.js"));
     }
 
     #[test]
-    fn the_bundle_is_told_apart_and_compared_with_its_limits() {
+    fn files_are_classified_and_compared_with_limits() {
         let bundle = tempfile::tempdir().unwrap();
         let assets_dir = bundle.path().join("assets");
         fs::create_dir_all(&assets_dir).unwrap();
@@ -523,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_of_three_counts() {
+    fn the_median_counts() {
         assert!((median(vec![3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
     }
 }

@@ -1,8 +1,8 @@
 //! `./dev bundle`: the app and the playground, as the files that the router serves.
 //!
-//! The steps are plain: compile to WebAssembly, split off the parts that load when they are asked for, generate the
-//! glue with wasm-bindgen (a library, like the splitter, so that Cargo.lock pins both), shrink with wasm-opt and
-//! esbuild, name each file by its content hash, and precompress all files.
+//! The steps: compile to WebAssembly, split off the parts that are loaded on demand, generate the glue with
+//! wasm-bindgen (a library, like the splitter, so that Cargo.lock pins both), shrink with wasm-opt and esbuild, name
+//! each file by its content hash, and precompress all files.
 
 mod stamp;
 
@@ -41,7 +41,7 @@ const RELOAD: &str = "
 let version;
 setInterval(async () => {
   const answer = await fetch('/bundle-version.txt', { cache: 'no-store' }).catch(() => undefined);
-  // The router restarts, too, when the bundle changes.
+  // The router restarts too when the bundle changes.
   if (!answer?.ok) return;
   const now = await answer.text();
   version ??= now;
@@ -49,15 +49,15 @@ setInterval(async () => {
 }, 500);
 ";
 
-/// The script that fetches the parts, beside wasm-bindgen's; esbuild makes them one.
+/// The script that loads the parts. esbuild bundles it with wasm-bindgen's script.
 const LOADER: &str = "./parts.js";
 
 /// Bundles the app and the playground, as `up` does. Unchanged parts are not bundled again.
 #[derive(Debug, Parser)]
 #[command(name = "./dev bundle", bin_name = "./dev bundle", max_term_width = 100)]
 struct Arguments {
-    /// Bundles quickly and without making anything small, into a separate folder. Pages reload by themselves when
-    /// the bundle changes. `./dev watch` serves it.
+    /// Bundle quickly and without optimising size, into a separate folder. Pages reload automatically when the bundle
+    /// changes. `./dev watch` serves it.
     #[arg(long)]
     development: bool,
 }
@@ -306,7 +306,7 @@ fn replace_folder(new: &Path, place: &Path) -> Result<()> {
     fs::rename(new, place).with_context(|| format!("could not put the bundle into {}", place.display()))
 }
 
-/// Writes `.br` and `.gz` beside every file that gains by it.
+/// Writes `.br` and `.gz` files beside compressible files.
 fn compress_folder(folder: &Path) -> Result<()> {
     let files: Vec<PathBuf> = walkdir::WalkDir::new(folder)
         .into_iter()
@@ -404,7 +404,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_compressed_comes_back_the_same() {
+    fn compressed_files_can_be_decompressed() {
         use std::io::Read;
         let bytes = include_bytes!("main.rs").as_slice();
         let mut plain = Vec::new();

@@ -36,7 +36,7 @@ pub(crate) async fn inject_fault(cluster: &Cluster, plan: &Plan, history: &Histo
     let began = history.now();
     history.note(&format!("begins: {plan}"));
     let mending = inject_and_end(cluster, plan, history).await?;
-    history.note("mended");
+    history.note("repaired");
     if plan.fault == Fault::PlainRestart {
         controls::wait_in_sync(cluster, RECOVERY_TIMEOUT).await?;
     } else {

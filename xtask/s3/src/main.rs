@@ -13,10 +13,10 @@ use s3s::service::S3ServiceBuilder;
 use s3s_fs::FileSystem;
 use tokio::net::TcpListener;
 
-/// Serves a folder by the S3 protocol. A bucket is a folder in it. Prints `listening on <address>` once it does.
+/// Serves a folder by the S3 protocol. Each folder in it is a bucket. Prints `listening on <address>` when it is ready.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The address to listen on; port 0 takes any free one.
+    /// The address to listen on. Port 0 selects a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
     /// The access key that clients must have.
@@ -51,7 +51,7 @@ async fn main() -> anyhow::Result<()> {
         let (socket, _) = listener.accept().await?;
         let service = service.clone();
         tokio::spawn(async move {
-            // A connection that breaks is its client's business.
+            // Ignore errors of connections.
             let _ = Builder::new(TokioExecutor::new())
                 .serve_connection(TokioIo::new(socket), service)
                 .await;

@@ -1,7 +1,7 @@
-//! `./dev seed`: some people, their photos, votes and comments, all through the public API.
+//! `./dev seed`: creates users, photos, votes and comments through the public API.
 //!
-//! Everything follows from names alone, so a second run finds everything in place: a photo by its author and title, a
-//! vote because it is absolute, a comment by its idempotency key.
+//! All data is derived from names, so that a second run changes nothing: photos are found by author and title, votes
+//! are absolute, and comments have idempotency keys.
 
 #[expect(
     clippy::cast_possible_truncation,
@@ -45,13 +45,13 @@ use pictures::{PAINTINGS, Painting};
 use site::{Member, Site};
 use xtask::tools::say;
 
-/// Concurrent uploads. Each takes CPU time of the site.
+/// Number of concurrent uploads, which take CPU time of the site.
 const SEED_CONCURRENT_UPLOADS: usize = 2;
 const SEED_CONCURRENT_REQUESTS: usize = 8;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A folder of photographs (JPEG, PNG, WebP), folders in it included. Without it, pictures are painted.
+    /// A folder with photos (JPEG, PNG, WebP), including subfolders. By default pictures are generated.
     #[arg(long, value_name = "DIR")]
     pub from: Option<PathBuf>,
     /// The site to fill.
@@ -71,7 +71,7 @@ enum Source {
     File(PathBuf, &'static str),
 }
 
-/// A picture that is on the site.
+/// A published picture.
 struct Published {
     id: String,
     title: String,
@@ -111,7 +111,7 @@ pub async fn seed(arguments: Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The pictures in a folder, in the order of their names.
+/// Returns the pictures in a folder, sorted by name.
 fn photographs(folder: &Path) -> Result<Vec<Picture>> {
     if !folder.is_dir() {
         bail!("{} is not a folder", folder.display());
@@ -186,7 +186,7 @@ async fn publish(members: &[Member<'_>], pictures: &[Picture]) -> Result<Vec<Pub
                     Some((_, id)) => Some(id.clone()),
                     None => match upload(&members[author], picture).await {
                         Ok(id) => Some(id),
-                        // One broken file in a folder of thousands does not end the run.
+                        // A broken file does not end the run.
                         Err(error) if matches!(picture.source, Source::File(..)) => {
                             progress.suspend(|| say(&format!("{}: {error:#}", picture.title)));
                             refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -235,7 +235,7 @@ async fn upload(member: &Member<'_>, picture: &Picture) -> Result<String> {
         .await
 }
 
-/// Every photo has its own appeal, so that the timelines have an order worth looking at.
+/// Photos get different shares of upvotes, so that the rankings are interesting.
 async fn vote(members: &[Member<'_>], photos: &[Published]) -> Result<()> {
     const CAST: &str =
         "mutation($photo: ID!, $vote: VoteChoice!) { castVote(photoId: $photo, vote: $vote) { id } }";
@@ -319,20 +319,20 @@ fn hash(parts: &[&str]) -> [u8; 32] {
     Sha256::digest(parts.join("\u{0}").as_bytes()).into()
 }
 
-/// A deterministic choice for these parts.
+/// Returns a deterministic choice for `parts`.
 fn choose(parts: &[&str], choices: usize) -> usize {
     let bytes = hash(parts);
     usize::from(u16::from_be_bytes([bytes[0], bytes[1]])) % choices
 }
 
-/// A deterministic idempotency key for these parts.
+/// Returns a deterministic idempotency key for `parts`.
 fn key(parts: &[&str]) -> Uuid {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash(parts)[..16]);
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
-/// A bar on a terminal; elsewhere a line now and then.
+/// A progress bar on a terminal; otherwise occasional lines.
 struct Progress {
     what: &'static str,
     bar: ProgressBar,

@@ -7,13 +7,13 @@ pub struct Person {
 }
 
 impl Person {
-    /// An address that cannot receive mail.
+    /// Returns an address that cannot receive mail.
     pub fn email(&self) -> String {
         format!("{}@seed.example", self.username)
     }
 }
 
-/// The same for all: these accounts are for looking around.
+/// The password of all users of a seeded site.
 pub const SEED_PASSWORD: &str = "frames on a light table";
 
 pub const PEOPLE: [Person; 8] = [

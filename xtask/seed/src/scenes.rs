@@ -1,5 +1,5 @@
-//! The motifs of the pictures. Each is a function from a place to a colour: x runs from 0 to the aspect
-//! ratio, y from 0 (top) to 1.
+//! The motifs of the pictures. Each is a function from a point to a colour; x is from 0 to the aspect ratio, y from 0
+//! (top) to 1.
 
 use std::f32::consts::{PI, TAU};
 
@@ -11,7 +11,7 @@ use crate::paint::{
 pub(super) struct Scene {
     pub(super) motif: Motif,
     pub(super) seed: u32,
-    /// From far to near, or from light to dark: each motif says what it does with them.
+    /// The colours, whose meaning depends on the motif.
     pub(super) colours: [u32; 5],
 }
 
@@ -98,7 +98,7 @@ fn hills(seed: u32, colours: &[Rgb; 5], at: Point) -> Rgb {
     colour
 }
 
-/// The hills, and the hills again in still water.
+/// The hills and their reflection in water.
 fn lake(seed: u32, colours: &[Rgb; 5], at: Point) -> Rgb {
     const SHORE: f32 = 0.60;
     if at.y <= SHORE {
@@ -237,7 +237,7 @@ fn dunes(seed: u32, colours: &[Rgb; 5], at: Point) -> Rgb {
         if below < -at.pixel {
             continue;
         }
-        // The crest winds towards us: left of it lies in the light, right of it in the shade.
+        // The crest winds towards the viewer: lit on its left, shaded on its right.
         let spine = (at.x * 1.7 + random(seed, layer, 1) * TAU + below * 5.0).sin()
             + (crest(at.x + 0.02) - line) * 22.0;
         let ripples = (below * 190.0 / (1.0 + 2.0 * near) + 5.0 * noise(seed, at.x * 5.0, at.y * 5.0)).sin()

@@ -1,4 +1,4 @@
-//! A client of the public API: what any program could do.
+//! A client of the public API.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use crate::people::{Person, SEED_PASSWORD};
 
-/// Access tokens live ten minutes; a new one is fetched before that.
+/// Age at which an access token is renewed. Tokens are valid for ten minutes.
 const TOKEN_LIFE: Duration = Duration::from_mins(8);
 const SEND_ATTEMPTS: u32 = 6;
 
@@ -54,8 +54,8 @@ impl Site {
         Ok(Self::of(client, vec![url.trim_end_matches('/').to_owned()]))
     }
 
-    /// A site with several machines. A request is retried at another one if the first is unreachable or closes a kept
-    /// connection, as browsers do. `timeout` limits a request.
+    /// Creates a client of a site with several addresses. A request is retried at another address if the first one is
+    /// unreachable or closes an idle connection, as in browsers. `timeout` limits a request.
     pub fn over(urls: Vec<String>, timeout: Duration) -> Result<Self> {
         let client = reqwest::Client::builder()
             .no_proxy()
@@ -65,7 +65,7 @@ impl Site {
         Ok(Self::of(client, urls))
     }
 
-    /// A site that `client` reaches.
+    /// Creates a client of a site with the HTTP client `client`.
     pub fn of(client: reqwest::Client, urls: Vec<String>) -> Self {
         Self {
             client,
@@ -74,7 +74,7 @@ impl Site {
         }
     }
 
-    /// Sends what `request` makes for an address.
+    /// Sends the request that `request` creates for an address.
     async fn reach(
         &self,
         request: impl Fn(&reqwest::Client, &str) -> reqwest::RequestBuilder,
@@ -95,7 +95,7 @@ impl Site {
         }
     }
 
-    /// Fails with advice if the site does not answer.
+    /// Checks that the site responds. The error says what to do.
     pub async fn check(&self) -> Result<()> {
         let answer = self
             .reach(|client, url| client.get(format!("{url}/health")))
@@ -111,7 +111,7 @@ impl Site {
             })
     }
 
-    /// A file of the site's, whole.
+    /// Downloads a file.
     pub async fn fetch(&self, path: &str) -> Result<Vec<u8>> {
         let answer = self
             .reach(|client, url| client.get(format!("{url}{path}")))
@@ -119,7 +119,7 @@ impl Site {
         Ok(answer.error_for_status()?.bytes().await?.to_vec())
     }
 
-    /// Sends an operation until it is answered with data, or refused for good.
+    /// Sends an operation until it succeeds or is refused permanently.
     async fn send(
         &self,
         token: Option<&str>,
@@ -172,7 +172,7 @@ impl Site {
         }
     }
 
-    /// Signs a person in, registering them on the first visit, and gives them their name.
+    /// Signs a user in, and registers the user first if needed.
     pub async fn join<'a>(&'a self, person: &'a Person) -> Result<Member<'a>> {
         const REGISTER: &str = "mutation($input: RegisterInput!) { register(input: $input) { accessToken } }";
         let input = json!({ "input": { "email": person.email(), "password": SEED_PASSWORD } });
@@ -194,12 +194,12 @@ impl Site {
 }
 
 impl Member<'_> {
-    /// Where this person is.
+    /// Returns the site of this user.
     pub fn site(&self) -> &Site {
         self.site
     }
 
-    /// Signs in before what comes next.
+    /// Signs in before the next operation.
     pub async fn sign_in_again(&self) {
         *self.token.lock().await = None;
     }
@@ -227,7 +227,7 @@ impl Member<'_> {
         Ok(token)
     }
 
-    /// Runs an operation in this person's name.
+    /// Runs an operation as this user.
     pub async fn run(&self, operation: &str, variables: Value) -> Result<Value> {
         let token = self.token().await?;
         let answer = self.site.send(Some(&token), operation, &variables).await?;
@@ -263,7 +263,7 @@ impl Member<'_> {
         Ok(())
     }
 
-    /// The photos that this person has published: title and id.
+    /// Returns the published photos of this user: title and id.
     pub async fn photos(&self) -> Result<Vec<(String, String)>> {
         const OWN_PHOTOS_PAGE: &str =
             "query($after: String) { viewer { user { photos(first: 100, after: $after) {
@@ -288,7 +288,7 @@ impl Member<'_> {
         }
     }
 
-    /// Uploads and publishes a picture, and answers its id.
+    /// Uploads and publishes a picture, and returns its id.
     pub async fn publish(
         &self,
         bytes: Vec<u8>,
@@ -322,7 +322,7 @@ impl Member<'_> {
         uploaded.map_err(|(status, message)| anyhow!("the upload was refused ({status}): {message}"))
     }
 
-    /// The upload's id, or the status and the reason of the refusal.
+    /// Returns the id of the upload, or the status and the reason of the refusal.
     async fn try_upload(&self, bytes: Vec<u8>, media_type: &str) -> Result<Result<String, (u16, String)>> {
         let token = self.token().await?;
         let answer = self
@@ -346,7 +346,7 @@ impl Member<'_> {
     }
 }
 
-/// Whether the connection ended before the first byte of an answer.
+/// Whether the connection ended before the first byte of a response.
 fn was_closed(error: &reqwest::Error) -> bool {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {

@@ -12,7 +12,7 @@ use xtask::tools::run;
 const PROMETHEUS_IMAGE: &str = "proofsheet/prometheus";
 /// The scraped jobs besides the services.
 const OTHER_JOBS: [&str; 3] = ["router", "database", "backup"];
-/// So many objectives has docs/slo.md.
+/// Number of objectives in docs/slo.md.
 const OBJECTIVES: usize = 5;
 const FIRING_PAGES: &str = r#"ALERTS{severity="page", alertstate="firing"}"#;
 /// Grafana and Tempo are not in Debian, and cannot be pulled here.
@@ -20,7 +20,7 @@ const PROMETHEUS_STACK: &str = "version: \"3.8\"\n\
     services:\n  grafana: {deploy: {replicas: 0}}\n  tempo: {deploy: {replicas: 0}}\n";
 
 impl DockerEngine {
-    /// Deploys with compose/observe.yml, and waits until every part is seen.
+    /// Deploys compose/observe.yml, and waits until all jobs are scraped.
     pub(super) async fn watch(&self) -> Result<String> {
         self.make_prometheus().await?;
         let alone = tempfile::Builder::new().suffix(".yml").tempfile()?;
@@ -57,10 +57,8 @@ impl DockerEngine {
         self.scale("comment", 0).await?;
         let began = Instant::now();
         let gone = "ServiceDown comment".to_owned();
-        self.until("somebody is paged", async || {
-            Ok(self.pages().await?.contains(&gone))
-        })
-        .await?;
+        self.until("an alert pages", async || Ok(self.pages().await?.contains(&gone)))
+            .await?;
         let after = began.elapsed().as_secs_f64();
         let pages = self.pages().await?;
         self.scale("comment", 1).await?;
@@ -73,7 +71,7 @@ impl DockerEngine {
         ))
     }
 
-    /// The firing alerts of severity `page`, with their jobs.
+    /// Returns the firing alerts of severity `page`, with their jobs.
     async fn pages(&self) -> Result<Vec<String>> {
         let alerts = self.series(FIRING_PAGES).await?;
         let name = |alert: &Value| {
@@ -89,7 +87,7 @@ impl DockerEngine {
             return Ok(());
         }
         let mut make = self.command("compose/base", &["prometheus"]);
-        // The programs that `./dev test` has installed.
+        // Uses the programs that `./dev test` has installed.
         let programs = target_dir().join("tools/prometheus/usr/bin");
         if programs.exists() {
             make.arg(programs);

@@ -12,7 +12,7 @@ use crate::visit::Visit;
 const FILES: [&str; 3] = ["stack.yml", "local.override.yml", "backup.yml"];
 
 impl DockerEngine {
-    /// Adds the backup to what runs, and waits for its first full backup.
+    /// Deploys the backup service, and waits for its first full backup.
     pub(super) async fn back_up(&self) -> Result<String> {
         let before = self.tasks().await?;
         let began = Instant::now();
@@ -24,13 +24,13 @@ impl DockerEngine {
         let took = began.elapsed().as_secs_f64();
         let after = self.tasks().await?;
         let stayed = before.iter().all(|task| after.contains(task));
-        ensure!(stayed, "tasks were started anew: {before:?}, then {after:?}");
+        ensure!(stayed, "tasks were restarted: {before:?}, then {after:?}");
         Ok(format!(
-            "a full backup after {took:.0} s, and no other task was started anew"
+            "a full backup after {took:.0} s, and no other task was restarted"
         ))
     }
 
-    /// One backup more, and all are read again.
+    /// Makes another full backup, and verifies all backups.
     pub(super) async fn verify_backups(&self) -> Result<String> {
         let made = self.backup("now").await?;
         let report = self.backup("verify").await?;
@@ -60,7 +60,7 @@ impl DockerEngine {
         self.until("the site answers", async || self.answers("latestPhotos").await)
             .await?;
         let answers = began.elapsed().as_secs_f64();
-        self.all_is_back(visit).await?;
+        self.wait_for_all_writes(visit).await?;
         let whole = began.elapsed().as_secs_f64();
         self.scale_database(3).await?;
         let three = began.elapsed().as_secs_f64();
@@ -98,7 +98,8 @@ impl DockerEngine {
         said(restore).await
     }
 
-    /// Waits until all that was acknowledged is in the backup: the second round from now on began after now.
+    /// Waits until all acknowledged writes are in the backup, for two rounds: the second one has started after this
+    /// call.
     async fn shipped(&self) -> Result<()> {
         for _ in 0..2 {
             let before = self.backup("list").await?;

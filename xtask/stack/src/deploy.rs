@@ -18,7 +18,7 @@ impl DockerEngine {
         Ok(format!("{programs}, {database}"))
     }
 
-    /// Makes an image to start from, if it is not there.
+    /// Builds a base image if it is missing.
     pub(super) async fn make_base(&self, image: &str, what: &str) -> Result<String> {
         if self.docker(&["image", "inspect", image]).await.is_ok() {
             return Ok(format!("{image} was there"));
@@ -27,7 +27,7 @@ impl DockerEngine {
         Ok(format!("{image} made"))
     }
 
-    /// Packs all images, and looks that none is larger than it may be.
+    /// Packs all images, and checks their sizes.
     pub(super) fn pack(&self, binaries: &Path) -> Result<String> {
         let mut pack = self.command("compose/images", &["pack"]);
         let sizes = String::from_utf8(output("packing the images", pack.arg(binaries))?)?;
@@ -63,7 +63,7 @@ impl DockerEngine {
         Ok("made once, and not again".to_owned())
     }
 
-    /// `docker stack deploy`, with what this kernel needs. `changes` are further variables.
+    /// Runs `docker stack deploy` with the settings that this kernel needs. `changes` are more environment variables.
     pub(super) async fn deploy(&self, files: &[&str], changes: &[(&str, &str)]) -> Result<()> {
         let mut deploy = self.command("docker", &["stack", "deploy", "--resolve-image", "never"]);
         let no_ipvs = (!has_ipvs()).then_some("no-ipvs.yml");
@@ -97,11 +97,11 @@ impl DockerEngine {
         ))
     }
 
-    /// Waits until Swarm has updated what the last deploy changed.
+    /// Waits until the updates of the last deployment are complete.
     pub(super) async fn settled(&self) -> Result<()> {
-        // It begins a moment after it has said yes.
+        // Updates start shortly after the command returns.
         tokio::time::sleep(Duration::from_secs(2)).await;
-        // The nodes of the database follow one after the other, with a pause after each.
+        // Database nodes are updated one after another, with a pause after each.
         self.until_within(2 * STEP_TIMEOUT, "every update ends", async || {
             let services = self.docker(&["stack", "services", "--quiet", STACK]).await?;
             let services: Vec<_> = services.lines().collect();
@@ -140,13 +140,13 @@ impl DockerEngine {
         Ok(request.send().await?.json().await?)
     }
 
-    /// Removes the stack, and waits until nothing of it is left but volumes and secrets.
+    /// Removes the stack, and waits until only volumes and secrets are left.
     pub(super) async fn remove(&self) -> Result<()> {
         self.docker(&["stack", "rm", STACK]).await?;
         self.gone().await
     }
 
-    /// Waits until this engine has nothing of the stack but volumes and secrets.
+    /// Waits until only volumes and secrets of the stack are left on this engine.
     pub(super) async fn gone(&self) -> Result<()> {
         let label = format!("label=com.docker.stack.namespace={STACK}");
         let deadline = Instant::now() + STEP_TIMEOUT;
@@ -168,8 +168,8 @@ impl DockerEngine {
         }
     }
 
-    /// Removes the stack and all its data, leaves the Swarm and stops the engine, as far as we started them.
-    pub(super) async fn take_down(&mut self) -> Result<String> {
+    /// Removes the stack and its data, and ends the Swarm and the engine if this test started them.
+    pub(super) async fn tear_down(&mut self) -> Result<String> {
         if self
             .docker(&["stack", "ls"])
             .await

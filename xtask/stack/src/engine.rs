@@ -1,4 +1,4 @@
-//! A Docker engine: the machine's, or one of ours in a network namespace.
+//! A Docker engine: that of the machine, or an isolated one in a network namespace.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -14,17 +14,17 @@ use crate::{STACK, STEP_TIMEOUT};
 use xtask::tools::{command, output, run};
 
 pub(super) struct DockerEngine {
-    /// The folder in which `compose/engine` keeps the engine's state, images above all.
+    /// The folder with the state and the images of an isolated engine (`compose/engine`).
     dir: PathBuf,
     number: u32,
-    /// How it is reached, if it is one of ours.
+    /// The address of an isolated engine.
     host: Option<String>,
     address: String,
     started_swarm: bool,
 }
 
 impl DockerEngine {
-    /// The first is the machine's own, if it has one.
+    /// Creates an engine. Number 1 is the machine's engine, if there is one.
     pub(super) fn new(number: u32) -> Self {
         let name = match number {
             1 => "engine".to_owned(),
@@ -51,7 +51,7 @@ impl DockerEngine {
         self.host.as_deref().unwrap_or("the machine's own")
     }
 
-    /// A command that speaks to this engine, about this stack.
+    /// Returns a command with the environment for this engine and this stack.
     pub(super) fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = command(program, arguments);
         if let Some(host) = &self.host {
@@ -72,7 +72,7 @@ impl DockerEngine {
         said(self.command("docker", arguments)).await
     }
 
-    /// Starts it if none runs.
+    /// Starts the engine if none is running.
     pub(super) async fn start(&mut self) -> Result<String> {
         if self.number > 1 || self.docker(&["version"]).await.is_err() {
             self.start_own()?;
@@ -81,14 +81,14 @@ impl DockerEngine {
             .docker(&["version", "--format", "{{.Server.Version}}"])
             .await?;
         let whose = if self.host.is_some() {
-            "one of our own"
+            "an isolated engine"
         } else {
             "the machine's"
         };
         Ok(format!("Docker {version}, {whose}"))
     }
 
-    /// Starts one of our own.
+    /// Starts an isolated engine.
     pub(super) fn start_own(&mut self) -> Result<()> {
         let number = self.number.to_string();
         let mut start = self.command("compose/engine", &["start"]);
@@ -104,7 +104,7 @@ impl DockerEngine {
     pub(super) async fn swarm(&mut self) -> Result<String> {
         let state = ["info", "--format", "{{.Swarm.LocalNodeState}}"];
         if self.docker(&state).await? == "inactive" {
-            // On a busy machine a node that is late with its heartbeat would have all its tasks started anew.
+            // A longer heartbeat, because on a busy machine a late node would have its tasks restarted elsewhere.
             let late = ["--dispatcher-heartbeat", "30s"];
             let init = ["swarm", "init", "--advertise-addr", &self.address];
             self.docker(&[&init[..], &late[..]].concat()).await?;
@@ -125,7 +125,7 @@ impl DockerEngine {
         Ok(())
     }
 
-    /// Stops it, if it is one of our own; all its tasks die at once with `Stop::Kill`.
+    /// Stops an isolated engine. `Stop::Kill` kills its tasks.
     pub(super) fn stop(&self, how: Stop) -> Result<()> {
         if self.host.is_none() {
             return Ok(());
@@ -141,9 +141,9 @@ impl DockerEngine {
         )
     }
 
-    /// Empties its disk. It must not run.
+    /// Deletes the data of a stopped engine.
     pub(super) fn wipe(&self) -> Result<()> {
-        // Mounts of its processes vanish with the last process.
+        // Mounts remain until the last process has ended.
         for _ in 0..50 {
             match std::fs::remove_dir_all(&self.dir) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -155,7 +155,7 @@ impl DockerEngine {
         bail!("{} could not be emptied", self.dir.display())
     }
 
-    /// Packs an image that consists of `lines` of a Dockerfile.
+    /// Builds an image from the `lines` of a Dockerfile.
     pub(super) fn image(&self, tag: &str, lines: &str) -> Result<()> {
         let mut build = self.command("docker", &["build", "--quiet", "--tag", tag, "-"]);
         let mut child = build.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
@@ -171,7 +171,7 @@ impl DockerEngine {
         Ok(())
     }
 
-    /// Waits until `look` says so; a failure to look may pass.
+    /// Waits until `look` returns true. Errors are retried.
     pub(super) async fn until(&self, what: &str, look: impl AsyncFn() -> Result<bool>) -> Result<()> {
         self.until_within(STEP_TIMEOUT, what, look).await
     }
@@ -200,14 +200,14 @@ impl DockerEngine {
         )
     }
 
-    /// The containers of a service that run on this engine.
+    /// Lists the containers of a service on this engine.
     pub(super) async fn containers(&self, service: &str) -> Result<Vec<String>> {
         let filter = format!("label=com.docker.swarm.service.name={STACK}_{service}");
         let ids = self.docker(&["ps", "--quiet", "--filter", &filter]).await?;
         Ok(ids.lines().map(str::to_owned).collect())
     }
 
-    /// The status of the database agents on this engine.
+    /// Returns the status of the database agents on this engine.
     pub(super) async fn database_nodes(&self) -> Result<Vec<Value>> {
         let mut nodes = Vec::new();
         for container in self.containers("db").await? {
@@ -217,13 +217,13 @@ impl DockerEngine {
         Ok(nodes)
     }
 
-    /// How many connections the services have to each database node on this engine.
+    /// Returns the number of connections of services to each database node on this engine.
     pub(super) async fn connections(&self) -> Result<Vec<u32>> {
         let sql = "SELECT COUNT(*) FROM information_schema.processlist \
                    WHERE user IN ('profile', 'photo', 'vote', 'comment', 'authentication')";
         let mut counts = Vec::new();
         for container in self.containers("db").await? {
-            // The account that made the database is known by its user, who is the container's.
+            // The administrator's account has the name of the container's user.
             let client = [
                 "exec",
                 &container,
@@ -247,7 +247,7 @@ impl DockerEngine {
             .map(drop)
     }
 
-    /// Waits until so many tasks of a service run, and all of them here.
+    /// Waits until `count` tasks of a service run, all on this engine.
     pub(super) async fn has(&self, service: &str, count: usize) -> Result<()> {
         self.until(&format!("{count} of {service} run"), async || {
             let filter = format!("name={STACK}_{service}");
@@ -259,12 +259,12 @@ impl DockerEngine {
         .await
     }
 
-    /// Updates a service, and waits until that is over. It fails when Swarm takes the update back, and says why.
+    /// Updates a service, and waits until the update is complete. Fails with Swarm's message if it is rolled back.
     pub(super) async fn update(&self, service: &str, changes: &[&str]) -> Result<()> {
         let name = format!("{STACK}_{service}");
         let update = ["service", "update", "--detach=false"];
         let progress = self.docker(&[&update[..], changes, &[&name]].concat()).await?;
-        // It may be done with watching before Swarm is.
+        // The command may end before the update does.
         let state = ["service", "inspect", "--format", "{{.UpdateStatus.State}}", &name];
         self.until("the update ends", async || {
             Ok(!matches!(
@@ -279,19 +279,19 @@ impl DockerEngine {
         Ok(())
     }
 
-    /// The logs of a service's tasks.
+    /// Returns the logs of a service.
     pub(super) async fn logs(&self, service: &str) -> Result<String> {
         let name = format!("{STACK}_{service}");
         let logs = self.command("docker", &["service", "logs", "--raw", &name]);
         let output = tokio::process::Command::from(logs).output().await?;
-        // Programs log to standard error, and docker hands that on as it is.
+        // docker prints the programs' standard error on its standard error.
         Ok([output.stdout, output.stderr]
             .map(|lines| String::from_utf8_lossy(&lines).into_owned())
             .concat())
     }
 
-    /// Why tasks of a service did not start, or ended with an error, by the ids of the tasks.
-    pub(super) async fn complaints(&self, service: &str) -> Result<BTreeMap<String, String>> {
+    /// Returns the errors of a service's tasks, by the ids of the tasks.
+    pub(super) async fn task_errors(&self, service: &str) -> Result<BTreeMap<String, String>> {
         let name = format!("{STACK}_{service}");
         let columns = ["--no-trunc", "--format", "{{.ID}} {{.CurrentState}}: {{.Error}}"];
         let tasks = self
@@ -305,12 +305,12 @@ impl DockerEngine {
     }
 }
 
-/// How an engine ends.
+/// How an engine is stopped.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Stop {
-    /// Its containers may end what they do.
+    /// Containers are stopped in order.
     InOrder,
-    /// Like a machine whose power is cut.
+    /// All processes are killed, as by a power failure.
     Kill,
 }
 
@@ -322,7 +322,7 @@ pub(super) async fn said(command: Command) -> Result<String> {
         .collect::<Vec<_>>()
         .join(" ");
     let program = command.get_program().to_string_lossy().into_owned();
-    // Boxed, because every step is made of these and would be as large as all of them.
+    // Boxed, because the futures of steps would be very large.
     let output = Box::pin(
         tokio::process::Command::from(command)
             .stdin(Stdio::null())
@@ -337,7 +337,7 @@ pub(super) async fn said(command: Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Whether this kernel has what Swarm's virtual addresses need.
+/// Whether this kernel has IPVS, which Swarm's virtual addresses need.
 pub(super) fn has_ipvs() -> bool {
     let modprobe = || {
         Command::new("modprobe")
@@ -348,7 +348,7 @@ pub(super) fn has_ipvs() -> bool {
     Path::new("/proc/net/ip_vs").exists() || modprobe()
 }
 
-/// A file of the folder `compose`.
+/// Returns the path of a file in `compose`.
 pub(super) fn compose(file: &str) -> PathBuf {
     root().join("compose").join(file)
 }

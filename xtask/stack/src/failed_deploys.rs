@@ -9,7 +9,7 @@ use crate::engine::DockerEngine;
 use crate::steps::in_sync;
 
 impl DockerEngine {
-    /// The site comes by itself once the port is free.
+    /// The site starts automatically when the port is free.
     pub(super) async fn deploy_on_a_port_in_use(&self) -> Result<String> {
         const DATABASE_IMAGE: &str = "proofsheet/database:stack-test";
         let run = ["run", "--detach", "--rm", "--publish", "4999:4999"];
@@ -17,16 +17,16 @@ impl DockerEngine {
         let stranger = self.docker(&stranger).await?;
         let refused = self.deploy(&["stack.yml", "local.override.yml"], &[]).await;
         let said = match refused {
-            // Swarm's own ports are known before anything is changed.
+            // Swarm rejects ports that it uses before it changes anything.
             Err(error) => format!("{error:#}"),
-            Ok(()) => self.complains("router", "port").await?,
+            Ok(()) => self.wait_for_task_error("router", "port").await?,
         };
         self.docker(&["rm", "--force", "--volumes", &stranger]).await?;
         let answers = self.deploy_here(1).await?;
         Ok(format!("{:?}; with the port free again, {answers}", last(&said)))
     }
 
-    /// Names a stack whose secrets were never made.
+    /// Deploys a stack without its secrets.
     pub(super) async fn without_a_secret(&self) -> Result<String> {
         let before = self.tasks().await?;
         let refused = self
@@ -40,7 +40,7 @@ impl DockerEngine {
             said.contains("secret not found: unmade_"),
             "not the message: {said}"
         );
-        ensure!(before == self.tasks().await?, "tasks were started anew");
+        ensure!(before == self.tasks().await?, "tasks were restarted");
         Ok(format!("refused, {:?}", last(&said)))
     }
 
@@ -59,7 +59,7 @@ impl DockerEngine {
         let add = format!("source={secret},target=database_url,uid=65532,gid=65532,mode=0400");
         let rm = format!("{STACK}_vote_database_url");
         let refusal = self
-            .taken_back("vote", &["--secret-rm", &rm, "--secret-add", &add])
+            .update_that_rolls_back("vote", &["--secret-rm", &rm, "--secret-add", &add])
             .await?;
         let logs = self.logs("vote").await?;
         let said = logs.lines().rfind(|line| line.contains("password"));
@@ -71,7 +71,7 @@ impl DockerEngine {
         let dockerfile = "FROM proofsheet/vote:stack-test\nENTRYPOINT [\"/nothing\"]\n";
         self.image("proofsheet/broken:stack-test", dockerfile)?;
         let image = ["--no-resolve-image", "--image", "proofsheet/broken:stack-test"];
-        let said = self.taken_back("vote", &image).await?;
+        let said = self.update_that_rolls_back("vote", &image).await?;
         Ok(format!("{said:?}"))
     }
 
@@ -81,11 +81,11 @@ impl DockerEngine {
             CMD [\"/service\", \"healthcheck\", \"--listen\", \"127.0.0.1:9\"]\n";
         self.image("proofsheet/unhealthy:stack-test", dockerfile)?;
         let image = ["--no-resolve-image", "--image", "proofsheet/unhealthy:stack-test"];
-        let said = self.taken_back("vote", &image).await?;
+        let said = self.update_that_rolls_back("vote", &image).await?;
         Ok(format!("{said:?}"))
     }
 
-    /// Another service wants the port of the site.
+    /// Deploys another service on the port of the site.
     pub(super) async fn another_on_the_port(&self) -> Result<String> {
         let name = format!("{STACK}_second");
         let create = ["service", "create", "--detach", "--quiet", "--no-resolve-image"];
@@ -95,17 +95,18 @@ impl DockerEngine {
         let said = if let Err(error) = created {
             format!("{error:#}")
         } else {
-            let said = self.complains("second", "port").await?;
+            let said = self.wait_for_task_error("second", "port").await?;
             self.docker(&["service", "rm", &name]).await?;
             said
         };
         Ok(format!("the second says {:?}", last(&said)))
     }
 
-    /// Gives the third node a volume into which the data do not fit; two go on. Then it gets a proper one.
+    /// Gives the third node a volume that is too small for the data. The others continue. Then the node gets a larger
+    /// one.
     pub(super) async fn database_without_space(&self) -> Result<String> {
         let volume = format!("{STACK}_db-3");
-        // The task that had it may still be on its way out.
+        // The previous task may still be stopping.
         self.until("the third volume is free", async || {
             Ok(self.docker(&["volume", "rm", &volume]).await.is_ok())
         })
@@ -129,7 +130,7 @@ impl DockerEngine {
                 it.clone_into(&mut said);
             }
         }
-        self.until("the two others go on", async || {
+        self.until("the two others continue", async || {
             let mut nodes = self.database_nodes().await?;
             nodes.retain(|node| node["slot"] != 3);
             Ok(in_sync(&nodes, 2))
@@ -144,23 +145,23 @@ impl DockerEngine {
     }
 
     /// Changes a service in a way that must fail, and waits for the rollback. Returns Swarm's message and the new task.
-    async fn taken_back(&self, service: &str, changes: &[&str]) -> Result<String> {
-        let before = self.complaints(service).await?;
+    async fn update_that_rolls_back(&self, service: &str, changes: &[&str]) -> Result<String> {
+        let before = self.task_errors(service).await?;
         let Err(refusal) = self.update(service, changes).await else {
             bail!("the update went through");
         };
         let refusal = format!("{refusal:#}");
         ensure!(refusal.starts_with("rollback_completed"), "{refusal}");
-        let complaints = self.complaints(service).await?;
-        // A task that is only unhealthy is ended without one.
+        let complaints = self.task_errors(service).await?;
+        // A task that is only unhealthy ends without an error.
         let new = complaints.iter().find(|(task, _)| !before.contains_key(*task));
         Ok(new.map_or(refusal.clone(), |(_, why)| format!("{refusal}\n{why}")))
     }
 
-    /// Waits until a task of a service complains about something.
-    async fn complains(&self, service: &str, about: &str) -> Result<String> {
+    /// Waits until a task of a service has an error that contains `about`.
+    async fn wait_for_task_error(&self, service: &str, about: &str) -> Result<String> {
         let complaint = async || {
-            let complaints = self.complaints(service).await?;
+            let complaints = self.task_errors(service).await?;
             anyhow::Ok(complaints.into_values().find(|why| why.contains(about)))
         };
         self.until(&format!("{service} complains about {about}"), async || {
@@ -171,7 +172,7 @@ impl DockerEngine {
     }
 }
 
-/// The last line, which has the reason.
+/// Returns the last line, which has the reason.
 fn last(said: &str) -> &str {
     said.lines().next_back().unwrap_or(said)
 }

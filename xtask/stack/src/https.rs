@@ -1,4 +1,4 @@
-//! The router speaks https, with certificates that signed themselves.
+//! TLS in the router, with self-signed certificates.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -21,7 +21,7 @@ struct Pair {
 }
 
 impl Pair {
-    /// Puts it where the router of tls-folder.yml looks, readable for it.
+    /// Copies the files into the folder of tls-folder.yml, readable for the router.
     fn copy_to(&self, folder: &Path) -> Result<()> {
         for (from, name) in [(&self.certificate, "fullchain.pem"), (&self.key, "privkey.pem")] {
             let to = folder.join(name);
@@ -31,7 +31,7 @@ impl Pair {
         Ok(())
     }
 
-    /// A client that believes this certificate and no other.
+    /// Returns a client that trusts only this certificate.
     fn client(&self) -> Result<Client> {
         let certificate = reqwest::Certificate::from_pem(&std::fs::read(&self.certificate)?)?;
         Ok(Client::builder()
@@ -45,14 +45,14 @@ impl Pair {
 }
 
 impl DockerEngine {
-    /// Deploys with compose/tls.yml, goes on there with what was begun over http, and deploys the next certificate. Then
-    /// the router takes its certificates from a folder.
+    /// Deploys compose/tls.yml, continues the visit over HTTPS, and deploys the next certificate. Then deploys
+    /// compose/tls-folder.yml.
     pub(super) async fn over_https(&self, visit: &Visit<'_>) -> Result<String> {
         let folder = tempfile::tempdir()?;
         let first = self.make_pair(folder.path(), "1").await?;
         self.deploy_pair(&first).await?;
         let client = first.client()?;
-        let answers = self.look_at_https(&client).await?;
+        let answers = self.check_https(&client).await?;
         let site = Site::of(client, vec![self.secure_url()]);
         let there = visit.moved_to(&site).await?;
 
@@ -69,7 +69,8 @@ impl DockerEngine {
         ))
     }
 
-    /// Deploys with compose/tls-folder.yml, and exchanges the pair in the folder. After how many seconds that is seen.
+    /// Deploys compose/tls-folder.yml, and replaces the pair in the folder. Returns the seconds until the router uses
+    /// it.
     async fn by_a_folder(&self, folder: &Path) -> Result<f64> {
         let (third, fourth) = (
             self.make_pair(folder, "3").await?,
@@ -95,11 +96,11 @@ impl DockerEngine {
         let began = Instant::now();
         self.shows(&fourth).await?;
         let after = began.elapsed().as_secs_f64();
-        ensure!(before == self.tasks().await?, "tasks were started anew");
+        ensure!(before == self.tasks().await?, "tasks were restarted");
         Ok(after)
     }
 
-    /// Waits until a page comes under this certificate.
+    /// Waits until the site uses this certificate.
     async fn shows(&self, pair: &Pair) -> Result<()> {
         let what = format!("certificate {} is shown", pair.number);
         self.until(&what, async || {
@@ -110,8 +111,8 @@ impl DockerEngine {
         .await
     }
 
-    /// Looks at what http and https answer.
-    async fn look_at_https(&self, client: &Client) -> Result<String> {
+    /// Checks the responses over HTTP and HTTPS.
+    async fn check_https(&self, client: &Client) -> Result<String> {
         const TEST_PATH: &str = "/trending?day=1";
         let from_http = client.get(format!("{}{TEST_PATH}", self.url())).send();
         let from_http = from_http.await.context("http")?;
@@ -138,7 +139,7 @@ impl DockerEngine {
         format!("https://{}", self.address())
     }
 
-    /// Deploys a pair under its number, and waits until it is shown.
+    /// Deploys a pair under its number, and waits until the site uses it.
     async fn deploy_pair(&self, pair: &Pair) -> Result<()> {
         for (kind, name, file) in [
             ("config", "certificate", &pair.certificate),
@@ -173,7 +174,7 @@ impl DockerEngine {
         let mut make = self.command("openssl", &["req", "-x509", "-newkey", "ec", "-nodes"]);
         make.args(["-pkeyopt", "ec_paramgen_curve:P-256", "-days", "30"])
             .args(["-subj", "/CN=proofsheet", "-addext", &name])
-            // Else it would be an authority's, which no server may show.
+            // Not a CA certificate, which servers must not use.
             .args(["-addext", "basicConstraints=critical,CA:FALSE"])
             .arg("-keyout")
             .arg(&pair.key)

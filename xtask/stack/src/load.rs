@@ -14,13 +14,13 @@ use crate::STEP_TIMEOUT;
 use crate::visit::{Visit, files, picture};
 use seed::site::RequestError;
 
-/// Each kind of work is done at least so often.
+/// Minimum number of repetitions of each kind of work.
 const MIN_REPETITIONS: u32 = 3;
 
 /// The allowed outcomes of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Requests {
-    /// All of them are answered at the first try.
+    /// All requests succeed at the first attempt.
     NoneFails,
     /// Some fail, acknowledged writes are kept, and retries succeed.
     SomeMayFail,
@@ -72,9 +72,9 @@ struct Tallies(BTreeMap<&'static str, Tally>);
 #[derive(Default)]
 struct Tally {
     done: u32,
-    /// Tries that were not answered, or with an error. They were repeated.
+    /// Failed attempts, which were repeated.
     failed: u32,
-    /// The longest that one piece of work took with all its tries.
+    /// The maximum time of one piece of work with all its attempts.
     longest: Duration,
     first_failure: Option<String>,
 }
@@ -84,12 +84,12 @@ impl Load<'_> {
         self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn goes_on(&self, kind: &'static str) -> bool {
+    fn needs_more(&self, kind: &'static str) -> bool {
         let done = self.tallies().0.get(kind).map_or(0, |tally| tally.done);
         !self.done.load(Ordering::Relaxed) || done < MIN_REPETITIONS
     }
 
-    /// Tries until it works, and counts.
+    /// Retries until `work` succeeds, and counts the attempts.
     async fn until_done<T>(&self, kind: &'static str, mut work: impl AsyncFnMut() -> Result<T>) -> Result<T> {
         let began = Instant::now();
         loop {
@@ -121,7 +121,7 @@ impl Load<'_> {
     async fn read(&self) -> Result<()> {
         const KIND: &str = "timelines";
         let mut fields = ["latestPhotos", "trendingPhotos"].iter().cycle();
-        while self.goes_on(KIND) {
+        while self.needs_more(KIND) {
             let field = *fields.next().expect("a cycle has no end");
             let page = format!(
                 "{{ {field}(first: 12) {{ nodes {{ id title author {{ displayName }} votes {{ up down }} \
@@ -151,7 +151,7 @@ impl Load<'_> {
         let files = files(&data["photo"]);
         ensure!(!files.is_empty(), "a photo without files: {data}");
         for path in files.iter().cycle() {
-            if !self.goes_on(KIND) {
+            if !self.needs_more(KIND) {
                 break;
             }
             self.until_done(KIND, async || self.visit.author.site().fetch(path).await)
@@ -166,10 +166,10 @@ impl Load<'_> {
         let photos = self.visit.photos();
         let choices = ["DOWN", "UP"].iter().cycle();
         for (round, choice) in choices.enumerate() {
-            if !self.goes_on(KIND) {
+            if !self.needs_more(KIND) {
                 break;
             }
-            // As many photos as choices would give each photo the same vote again and again.
+            // The number of photos is not a multiple of that of choices, so that votes change.
             let photo = &photos[(round / 2 + round) % photos.len()];
             self.until_done(KIND, async || self.visit.vote(photo, choice).await)
                 .await?;
@@ -181,7 +181,7 @@ impl Load<'_> {
     async fn comment(&self) -> Result<()> {
         const KIND: &str = "comments";
         for photo in self.visit.photos().iter().cycle() {
-            if !self.goes_on(KIND) {
+            if !self.needs_more(KIND) {
                 break;
             }
             let key = Uuid::now_v7();
@@ -195,7 +195,7 @@ impl Load<'_> {
     async fn upload(&self) -> Result<()> {
         const KIND: &str = "uploads";
         for number in 0.. {
-            if !self.goes_on(KIND) {
+            if !self.needs_more(KIND) {
                 break;
             }
             let upload = self

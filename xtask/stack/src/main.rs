@@ -113,7 +113,7 @@ async fn stack_test(arguments: Arguments) -> Result<()> {
             table.print();
             return table.verdict();
         }
-        table.try_step("take everything down", engine.take_down()).await;
+        table.try_step("take everything down", engine.tear_down()).await;
     }
     if arguments.part != Some(Part::One) {
         nodes::on_several(&mut table, &binaries, arguments.keep).await;
@@ -177,12 +177,12 @@ async fn scale_and_update(engine: &DockerEngine, table: &mut Table, visit: &Visi
         .await;
     let work = under_load(visit, SomeMayFail, engine.scale_database(3));
     table.try_step("load: the database to 3", work).await;
-    let work = under_load(visit, NoneFails, engine.roll_services());
+    let work = under_load(visit, NoneFails, engine.update_services());
     table.try_step("load: update every service", work).await;
     table.try_step("connections on each node", engine.spread()).await;
     let work = under_load(visit, NoneFails, engine.rotate_keys());
     table.try_step("load: the next signing key", work).await;
-    let work = under_load(visit, NoneFails, engine.roll_database());
+    let work = under_load(visit, NoneFails, engine.update_database());
     table.try_step("load: update the database", work).await;
     let work = under_load(visit, SomeMayFail, engine.kill_database());
     table.try_step("load: kill a database node", work).await;
@@ -191,7 +191,10 @@ async fn scale_and_update(engine: &DockerEngine, table: &mut Table, visit: &Visi
     let work = under_load(visit, NoneFails, engine.scale_and_back("vote", 4));
     table.try_step("load: four vote services, and one", work).await;
     table
-        .try_step("services to zero and back: holes", engine.holes(visit))
+        .try_step(
+            "services to zero and back: holes",
+            engine.stop_each_service(visit),
+        )
         .await;
 }
 

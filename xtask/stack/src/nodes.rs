@@ -1,6 +1,6 @@
-//! Several engines as the machines of a Swarm, a node of the database on each of three; and machines are lost.
+//! Several engines as the machines of a Swarm, with a database node on each of three. Machines fail.
 //!
-//! The part on one engine has its own engine, secrets and folder, so both can be done at once.
+//! The part on one engine uses another engine, other secrets and another folder, so both can run at the same time.
 
 mod redeploy;
 mod lost;
@@ -25,7 +25,7 @@ use xtask::tools::say;
 
 /// The number of the first engine.
 const FIRST_ENGINE: u32 = 2;
-/// So many are managers and have a database.
+/// Number of managers, each with a database node.
 const MANAGERS: u32 = 3;
 
 struct Swarm {
@@ -33,13 +33,13 @@ struct Swarm {
 }
 
 struct Machine {
-    /// By which compose/swarm reaches it; its engine calls it the same.
+    /// The name for compose/swarm, which is also the host name of the engine.
     name: String,
     engine: DockerEngine,
     runs: bool,
 }
 
-/// Where the photos are.
+/// The storage of photos.
 #[derive(Clone, Copy)]
 enum PhotoStorage {
     /// In the object store of the stack.
@@ -67,7 +67,7 @@ pub(super) async fn on_several(table: &mut Table, binaries: &Path, keep: bool) {
         }
         return;
     }
-    table.try_step("take everything down", swarm.take_down()).await;
+    table.try_step("take everything down", swarm.tear_down()).await;
 }
 
 async fn walk(swarm: &mut Swarm, table: &mut Table, binaries: &Path) -> Result<()> {
@@ -91,16 +91,16 @@ async fn walk(swarm: &mut Swarm, table: &mut Table, binaries: &Path) -> Result<(
         .step("register, upload, vote, comment", Visit::begin(&site))
         .await?;
     table.step("compose/swarm status", swarm.status()).await?;
-    // With its own port on each machine a router ends before the next one starts there.
+    // With host ports, the old router ends before the new one starts on a machine.
     let requests = if has_ipvs() { NoneFails } else { SomeMayFail };
-    let work = under_load(&visit, requests, swarm.roll_routers());
+    let work = under_load(&visit, requests, swarm.update_routers());
     table.try_step("load: update the routers", work).await;
-    for_a_while(swarm, table, &visit, photos).await?;
-    for_good(swarm, table, &visit).await
+    temporary_failures(swarm, table, &visit, photos).await?;
+    permanent_failures(swarm, table, &visit).await
 }
 
-/// Machines go and come back, and the database moves from one to another.
-async fn for_a_while(
+/// Machines fail and return, and a database node moves.
+async fn temporary_failures(
     swarm: &mut Swarm,
     table: &mut Table,
     visit: &Visit<'_>,
@@ -125,8 +125,8 @@ async fn for_a_while(
         .map(drop)
 }
 
-/// Machines do not come back, with all that was on their disks.
-async fn for_good(swarm: &mut Swarm, table: &mut Table, visit: &Visit<'_>) -> Result<()> {
+/// Machines are lost with their disks.
+async fn permanent_failures(swarm: &mut Swarm, table: &mut Table, visit: &Visit<'_>) -> Result<()> {
     let work = under_load(visit, SomeMayFail, swarm.lose_all_but_one());
     table.step("load: all but one are lost for good", work).await?;
     let work = under_load(visit, SomeMayFail, swarm.replace());
@@ -157,26 +157,26 @@ impl Machine {
         Ok(())
     }
 
-    /// Cuts its power.
+    /// Kills all processes of the machine.
     fn kill(&mut self) -> Result<()> {
         self.runs = false;
         self.engine.stop(Stop::Kill)
     }
 
-    /// Its disk is gone as well.
+    /// Kills the machine and deletes its disk.
     fn lose(&mut self) -> Result<()> {
         self.kill()?;
         self.engine.wipe()
     }
 
-    /// How compose/swarm is told of it.
+    /// Returns the argument of compose/swarm for this machine.
     fn reached(&self) -> String {
         format!("{}={}", self.name, self.engine.address())
     }
 }
 
 impl Swarm {
-    /// A machine that can be asked.
+    /// Returns the engine of a running manager.
     fn manager(&self) -> &DockerEngine {
         let running = self.machines.iter().find(|machine| machine.runs);
         &running.unwrap_or(&self.machines[0]).engine
@@ -194,7 +194,7 @@ impl Swarm {
         Ok(machines.join(", "))
     }
 
-    /// Runs compose/swarm as an operator would, with sockets in the place of ssh.
+    /// Runs compose/swarm as an operator would, with sockets instead of ssh.
     async fn script(&self, task: &str, machines: &[String]) -> Result<String> {
         let mut command = self.manager().command("compose/swarm", &[task]);
         let links = folder("machines");
@@ -265,7 +265,7 @@ impl Swarm {
         ))
     }
 
-    /// Waits until every machine answers, and the first three have a database each.
+    /// Waits until all machines respond, and the first three have a database node each.
     async fn whole(&self) -> Result<()> {
         self.databases_on(&[0, 1, 2]).await?;
         for machine in self.running() {
@@ -278,7 +278,7 @@ impl Swarm {
         Ok(())
     }
 
-    /// Waits until these machines have one node of the database each, all in sync.
+    /// Waits until each of these machines has a database node, all in sync.
     async fn databases_on(&self, machines: &[usize]) -> Result<()> {
         let what = format!("a database in sync on each of {machines:?}");
         self.manager()
@@ -305,17 +305,17 @@ impl Swarm {
         Ok(format!("{} lines, three members Synced", screen.lines().count()))
     }
 
-    async fn roll_routers(&self) -> Result<String> {
+    async fn update_routers(&self) -> Result<String> {
         self.manager().update("router", &["--force"]).await?;
         Ok("each machine has a new one".to_owned())
     }
 
-    async fn take_down(&mut self) -> Result<String> {
+    async fn tear_down(&mut self) -> Result<String> {
         let _ = self.manager().docker(&["stack", "rm", STACK]).await;
         for machine in &self.machines {
             let engine = &machine.engine;
             if machine.runs {
-                // Where the stack could not be removed, leaving takes its tasks along.
+                // Leaving the Swarm removes the tasks if the stack could not be removed.
                 let _ = engine.docker(&["swarm", "leave", "--force"]).await;
                 engine.gone().await?;
                 engine.forget().await?;
@@ -334,7 +334,7 @@ impl Swarm {
     }
 }
 
-/// A folder of this part.
+/// Returns a folder of this part.
 fn folder(name: &str) -> PathBuf {
     target_dir().join("stack-test").join(format!("several-{name}"))
 }

@@ -1,4 +1,4 @@
-//! A new site that has its photos in its own object store.
+//! A new site with photos in the object store of the stack.
 
 use anyhow::Result;
 
@@ -11,7 +11,7 @@ impl DockerEngine {
         self.docker(&["image", "inspect", OBJECTS_IMAGE]).await.is_ok()
     }
 
-    /// Removes what there is with all its data, and begins anew with compose/objects.yml.
+    /// Removes the stack with its data, and deploys a new one with compose/objects.yml.
     pub(super) async fn begin_with_objects(&self) -> Result<String> {
         self.remove().await?;
         self.remove_volumes().await?;
@@ -20,7 +20,7 @@ impl DockerEngine {
             .await?;
         self.until("the site answers", async || self.answers("latestPhotos").await)
             .await?;
-        // Authentication makes its first key while the timelines are there already.
+        // Timelines may work before authentication has created its first key.
         self.until("people can join", async || {
             Ok(self.ask("{ viewer { id } }").await?["errors"].is_null())
         })

@@ -9,7 +9,7 @@ use crate::engine::DockerEngine;
 use crate::visit::Visit;
 use crate::{STACK, STEP_TIMEOUT};
 
-/// Those that can be updated and scaled without the site being gone.
+/// The services, which can be updated and scaled without an outage.
 pub(super) const SERVICES: [&str; 5] = ["profile", "authentication", "photo", "vote", "comment"];
 
 impl DockerEngine {
@@ -18,7 +18,7 @@ impl DockerEngine {
         self.database_has(count).await
     }
 
-    /// Waits until so many nodes are in sync, by what each of them says.
+    /// Waits until `count` nodes report that they are in sync.
     pub(super) async fn database_has(&self, count: usize) -> Result<String> {
         let wanted = format!("{count} database nodes are Synced");
         let are_in_sync = async || Ok(in_sync(&self.database_nodes().await?, count));
@@ -30,26 +30,26 @@ impl DockerEngine {
         Ok(format!("wsrep_cluster_size = {count}, all Synced"))
     }
 
-    /// Deploys for three nodes of the database, so that a later deploy of the same changes nothing.
+    /// Deploys with three database nodes, so that another deployment changes nothing.
     pub(super) async fn deploy_with_three(&self) -> Result<String> {
         self.deploy_here(3).await?;
         self.settled().await?;
         self.database_has(3).await
     }
 
-    pub(super) async fn roll_services(&self) -> Result<String> {
+    pub(super) async fn update_services(&self) -> Result<String> {
         for service in SERVICES {
             self.update(service, &["--force"]).await?;
         }
         Ok("each has a new task".to_owned())
     }
 
-    pub(super) async fn roll_database(&self) -> Result<String> {
+    pub(super) async fn update_database(&self) -> Result<String> {
         self.update("db", &["--force"]).await?;
         self.database_has(3).await
     }
 
-    /// Waits until every node has connections that requests use: more than the one with which each service watches it.
+    /// Waits until all nodes have connections for requests, beside the one of each service's probe.
     pub(super) async fn spread(&self) -> Result<String> {
         let watched = u32::try_from(SERVICES.len())?;
         let began = Instant::now();
@@ -69,7 +69,7 @@ impl DockerEngine {
         ))
     }
 
-    /// Makes the next signing key, as an operator would.
+    /// Rotates the signing key, as an operator would.
     pub(super) async fn rotate_keys(&self) -> Result<String> {
         let container = self.containers("authentication").await?.pop();
         let container = container.context("there is a task")?;
@@ -102,10 +102,12 @@ impl DockerEngine {
         Ok("it is back".to_owned())
     }
 
-    /// Takes one service after the other away; what the others have is still there.
-    pub(super) async fn holes(&self, visit: &Visit<'_>) -> Result<String> {
+    /// Stops one service after another, and checks that data of the others is still returned.
+    pub(super) async fn stop_each_service(&self, visit: &Visit<'_>) -> Result<String> {
         for service in ["comment", "vote", "profile", "authentication"] {
-            self.hole(service, visit).await.context(service)?;
+            self.stop_service_and_check(service, visit)
+                .await
+                .context(service)?;
         }
         self.scale("photo", 0).await?;
         self.has("photo", 0).await?;
@@ -116,14 +118,14 @@ impl DockerEngine {
         );
         self.scale("photo", 1).await?;
         self.has("photo", 1).await?;
-        self.all_is_back(visit).await?;
+        self.wait_for_all_writes(visit).await?;
         Ok(
-            "every photo was there without comments, votes, people or sign-in; without photos, an error says so"
+            "all photos were returned without comments, votes, people or sign-in; without photos, there was an error"
                 .to_owned(),
         )
     }
 
-    async fn hole(&self, service: &str, visit: &Visit<'_>) -> Result<()> {
+    async fn stop_service_and_check(&self, service: &str, visit: &Visit<'_>) -> Result<()> {
         self.scale(service, 0).await?;
         self.has(service, 0).await?;
         let page = "{ latestPhotos(first: 100) { nodes { title commentCount votes { up down } author { displayName } } } }";
@@ -135,15 +137,15 @@ impl DockerEngine {
         );
         ensure!(
             answer["errors"].is_array() || service == "authentication",
-            "nobody says what is missing: {answer}"
+            "no error says what is missing: {answer}"
         );
         self.scale(service, 1).await?;
         self.has(service, 1).await?;
-        self.all_is_back(visit).await
+        self.wait_for_all_writes(visit).await
     }
 
-    /// Waits until everything that was acknowledged is there.
-    pub(super) async fn all_is_back(&self, visit: &Visit<'_>) -> Result<()> {
+    /// Waits until all acknowledged writes are returned.
+    pub(super) async fn wait_for_all_writes(&self, visit: &Visit<'_>) -> Result<()> {
         let deadline = Instant::now() + STEP_TIMEOUT;
         while let Err(error) = visit.check().await {
             ensure!(Instant::now() < deadline, "not all came back: {error:#}");
@@ -167,16 +169,16 @@ impl DockerEngine {
         Ok(format!("{answers}; {said}"))
     }
 
-    /// Deploys what runs already: nothing is started anew.
+    /// Deploys without changes. No task is restarted.
     pub(super) async fn deploy_again(&self, databases: usize) -> Result<String> {
         let before = self.tasks().await?;
         self.deploy_here(databases).await?;
         tokio::time::sleep(Duration::from_secs(5)).await;
-        ensure!(before == self.tasks().await?, "tasks were started anew");
-        Ok("no task was started anew".to_owned())
+        ensure!(before == self.tasks().await?, "tasks were restarted");
+        Ok("no task was restarted".to_owned())
     }
 
-    /// The ids of the tasks that run.
+    /// Returns the ids of the running tasks.
     pub(super) async fn tasks(&self) -> Result<Vec<String>> {
         let list = ["stack", "ps", STACK, "--filter", "desired-state=running"];
         let columns = ["--no-trunc", "--format", "{{.Name}} {{.ID}}"];
@@ -187,7 +189,7 @@ impl DockerEngine {
     }
 }
 
-/// Whether there are so many database nodes, and each says that all of them are in one cluster.
+/// Whether there are `count` database nodes, and all report a cluster of that size.
 pub(super) fn in_sync(nodes: &[Value], count: usize) -> bool {
     let size = Value::from(count.to_string());
     let synced =

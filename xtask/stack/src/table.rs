@@ -18,7 +18,7 @@ struct Row {
 }
 
 impl Table {
-    /// Does something, and notes what came of it.
+    /// Runs a step and records its outcome.
     pub(super) async fn step<T: Display>(
         &mut self,
         name: &str,
@@ -41,7 +41,7 @@ impl Table {
         result
     }
 
-    /// The same, when what follows is tried in any case: one run shows everything.
+    /// Runs a step whose failure does not end the run.
     pub(super) async fn try_step<T: Display>(&mut self, name: &str, work: impl Future<Output = Result<T>>) {
         // The table contains the errors.
         let _ = self.step(name, work).await;
@@ -54,7 +54,7 @@ impl Table {
         }
     }
 
-    /// Fails with the names of the steps that did.
+    /// Fails if steps failed, with their names.
     pub(super) fn verdict(&self) -> Result<()> {
         let failed: Vec<_> = self
             .0

@@ -15,7 +15,7 @@ const NEXT_TAG: &str = "stack-test-next";
 const WITHDRAWAL_TIMEOUT: Duration = Duration::from_secs(330);
 
 impl DockerEngine {
-    /// Deploys everything under another tag, with the migration of vote before it.
+    /// Deploys all images with another tag, after the migration of vote.
     pub(super) async fn upgrade(&self) -> Result<String> {
         let ours = ["image", "ls", "--filter", "reference=proofsheet/*:stack-test"];
         let images = self
@@ -80,30 +80,33 @@ impl DockerEngine {
         Ok(states.map(str::to_owned).collect())
     }
 
-    /// Withdraws all keys but a new one. Tokens stop working, and sessions go on.
+    /// Withdraws all keys but a new one. Tokens become invalid, and sessions continue.
     pub(super) async fn withdraw_keys(&self, visit: &Visit<'_>) -> Result<String> {
         let mut session = self.sign_in().await?;
         let old = session["accessToken"].clone();
         let photo = visit.photos().swap_remove(0);
-        ensure!(self.believers(&old, &photo).await? == 2, "a new token is refused");
+        ensure!(
+            self.accepting_services(&old, &photo).await? == 2,
+            "a new token is refused"
+        );
         let container = self.containers("authentication").await?.pop();
         let container = container.context("there is a task")?;
         self.docker(&["exec", &container, "/service", "rotate-keys", "--at-once"])
             .await?;
         let began = Instant::now();
-        while self.believers(&old, &photo).await? > 0 {
+        while self.accepting_services(&old, &photo).await? > 0 {
             ensure!(began.elapsed() < WITHDRAWAL_TIMEOUT, "the old token still works");
             tokio::time::sleep(Duration::from_secs(2)).await;
-            // As others do: a service to which a key is new reads all of them again.
+            // Like other requests: a service that does not know a key loads all keys again.
             session = self.refresh(&session).await?;
-            let goes_on = self.believers(&session["accessToken"], &photo).await? == 2;
-            ensure!(goes_on, "the session does not go on");
+            let goes_on = self.accepting_services(&session["accessToken"], &photo).await? == 2;
+            ensure!(goes_on, "the session does not continue");
         }
         let after = began.elapsed().as_secs_f64();
         visit.sign_in_again().await;
         visit.check().await?;
         Ok(format!(
-            "the old token stops working after {after:.0} s, and the session goes on with new ones"
+            "the old token stops working after {after:.0} s, and the session continues with new ones"
         ))
     }
 
@@ -123,8 +126,8 @@ impl DockerEngine {
         Ok(self.ask(&refresh).await?["data"]["refreshSession"].take())
     }
 
-    /// How many of two services believe a token: authentication, which made it, and vote.
-    async fn believers(&self, token: &Value, photo: &str) -> Result<usize> {
+    /// Returns how many of two services accept a token: authentication, which issued it, and vote.
+    async fn accepting_services(&self, token: &Value, photo: &str) -> Result<usize> {
         let token = token.as_str().context("signing in gave no token")?;
         let look = format!("{{ viewer {{ id }} photo(id: \"{photo}\") {{ viewerVote }} }}");
         let answer = self.ask_as(Some(token), &look).await?;

@@ -15,28 +15,28 @@ use seed::people::PEOPLE;
 use seed::site::{Member, Site};
 
 const VISIT_PHOTOS: usize = 4;
-/// So many photos are looked at at a time.
+/// Maximum number of concurrent checks of photos.
 const MAX_CONCURRENT_CHECKS: usize = 8;
 
 pub(super) struct Visit<'a> {
     pub(super) author: Member<'a>,
     pub(super) voter: Member<'a>,
-    kept: Mutex<Kept>,
+    kept: Mutex<AcknowledgedWrites>,
 }
 
 /// The acknowledged writes.
 #[derive(Debug, Clone, Default)]
-struct Kept {
-    /// By id, in the order in which they came.
+struct AcknowledgedWrites {
+    /// The published photos by id, in order.
     photos: Vec<String>,
     /// The last vote on each photo.
     votes: BTreeMap<String, &'static str>,
-    /// How many comments each photo has.
+    /// The number of comments on each photo.
     comments: BTreeMap<String, u64>,
 }
 
 impl<'a> Visit<'a> {
-    /// Registers, uploads, votes and comments, and looks whether all of it is there.
+    /// Registers, uploads, votes and comments, and checks the result.
     pub(super) async fn begin(site: &'a Site) -> Result<Self> {
         let visit = Self {
             author: site.join(&PEOPLE[0]).await?,
@@ -47,7 +47,7 @@ impl<'a> Visit<'a> {
         Ok(visit)
     }
 
-    /// Publishes some pictures from the one with `first` as its number on.
+    /// Publishes pictures, beginning with number `first`.
     async fn add(&self, first: usize) -> Result<()> {
         for number in first..first + VISIT_PHOTOS {
             let title = format!("Sheet {number}");
@@ -55,59 +55,59 @@ impl<'a> Visit<'a> {
                 .author
                 .publish(picture(number)?, "image/jpeg", &title, None)
                 .await?;
-            self.kept().photos.push(photo.clone());
+            self.acknowledged().photos.push(photo.clone());
             self.vote(&photo, "UP").await?;
             self.comment(&photo, Uuid::now_v7()).await?;
         }
         self.check().await.map(drop)
     }
 
-    /// The same two people at another address of the site, who go on from what they had.
+    /// Continues the visit at another address of the site.
     pub(super) async fn moved_to<'b>(&self, site: &'b Site) -> Result<Visit<'b>> {
         let visit = Visit {
             author: site.join(&PEOPLE[0]).await?,
             voter: site.join(&PEOPLE[1]).await?,
-            kept: Mutex::new(self.kept().clone()),
+            kept: Mutex::new(self.acknowledged().clone()),
         };
         visit.add(VISIT_PHOTOS).await?;
         Ok(visit)
     }
 
-    /// They sign in again before what they do next.
+    /// Makes both users sign in before their next request.
     pub(super) async fn sign_in_again(&self) {
         self.author.sign_in_again().await;
         self.voter.sign_in_again().await;
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn acknowledged(&self) -> MutexGuard<'_, AcknowledgedWrites> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn photos(&self) -> Vec<String> {
-        self.kept().photos.clone()
+        self.acknowledged().photos.clone()
     }
 
-    /// Votes once. A vote says what it is, so it may be said again.
+    /// Votes. May be repeated, because votes are absolute.
     pub(super) async fn vote(&self, photo: &str, choice: &'static str) -> Result<()> {
         const CAST: &str =
             "mutation($photo: ID!, $vote: VoteChoice!) { castVote(photoId: $photo, vote: $vote) { id } }";
         let variables = json!({ "photo": photo, "vote": choice });
         let data = self.voter.run_once(CAST, variables).await?;
         ensure!(data["castVote"]["id"] == photo, "a vote was answered with {data}");
-        self.kept().votes.insert(photo.to_owned(), choice);
+        self.acknowledged().votes.insert(photo.to_owned(), choice);
         Ok(())
     }
 
-    /// Comments once; under the same key it may be sent again.
+    /// Comments. May be repeated with the same key.
     pub(super) async fn comment(&self, photo: &str, key: Uuid) -> Result<()> {
         const ADD: &str = "mutation($input: AddCommentInput!) { addComment(input: $input) { id } }";
         let input = json!({ "photoId": photo, "body": "Seen.", "idempotencyKey": key });
         self.voter.run_once(ADD, json!({ "input": input })).await?;
-        *self.kept().comments.entry(photo.to_owned()).or_default() += 1;
+        *self.acknowledged().comments.entry(photo.to_owned()).or_default() += 1;
         Ok(())
     }
 
-    /// Publishes an upload once; it may be published again.
+    /// Publishes an upload. May be repeated.
     pub(super) async fn publish(&self, upload: &str, title: &str) -> Result<()> {
         const PUBLISH: &str = "mutation($input: PublishPhotoInput!) { publishPhoto(input: $input) { id } }";
         let input = json!({ "uploadId": upload, "title": title });
@@ -115,13 +115,13 @@ impl<'a> Visit<'a> {
         let photo = data["publishPhoto"]["id"]
             .as_str()
             .context("publishing gave no id")?;
-        self.kept().photos.push(photo.to_owned());
+        self.acknowledged().photos.push(photo.to_owned());
         Ok(())
     }
 
-    /// Looks for everything that was acknowledged, and for every file.
+    /// Checks that all acknowledged writes and all files exist.
     pub(super) async fn check(&self) -> Result<String> {
-        let kept = self.kept().clone();
+        let kept = self.acknowledged().clone();
         stream::iter(&kept.photos)
             .map(|photo| self.check_photo(photo, &kept))
             .buffer_unordered(MAX_CONCURRENT_CHECKS)
@@ -136,7 +136,7 @@ impl<'a> Visit<'a> {
         Ok(format!("{kept}: all there"))
     }
 
-    async fn check_photo(&self, photo: &str, kept: &Kept) -> Result<()> {
+    async fn check_photo(&self, photo: &str, kept: &AcknowledgedWrites) -> Result<()> {
         const LOOK: &str =
             "query($id: ID!) { photo(id: $id) { title viewerVote commentCount sources { srcset } } }";
         let data = self.voter.run(LOOK, json!({ "id": photo })).await?;
@@ -162,11 +162,11 @@ impl<'a> Visit<'a> {
 
 impl Display for Visit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.kept().fmt(f)
+        self.acknowledged().fmt(f)
     }
 }
 
-impl Display for Kept {
+impl Display for AcknowledgedWrites {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (photos, votes) = (self.photos.len(), self.votes.len());
         let comments: u64 = self.comments.values().sum();
@@ -174,7 +174,7 @@ impl Display for Kept {
     }
 }
 
-/// The paths of all files that a photo's `sources` name.
+/// Returns the paths of all files in the `sources` of a photo.
 pub(super) fn files(photo: &Value) -> Vec<String> {
     let sources = photo["sources"].as_array().into_iter().flatten();
     sources
@@ -183,7 +183,7 @@ pub(super) fn files(photo: &Value) -> Vec<String> {
         .collect()
 }
 
-/// A small picture that no other visit uploads.
+/// Returns a small picture that is unique for `number`.
 pub(super) fn picture(number: usize) -> Result<Vec<u8>> {
     let shade = u8::try_from(number * 50 % 256)?;
     let picture = RgbImage::from_fn(400, 300, |x, y| {

@@ -63,7 +63,7 @@ fn images_run_unprivileged_with_a_health_check() {
         // Neither the entry point nor the health check needs a shell.
         assert!(
             !last.iter().any(|line| line.starts_with("RUN ")),
-            "{name} runs something in what it ships"
+            "the final stage of {name} has a RUN instruction"
         );
         assert!(
             !dockerfile.iter().any(|line| line.starts_with("ADD ")),

@@ -249,7 +249,7 @@ fn rules_and_panels_use_existing_metrics() {
         } else {
             family.is_some() || ours.contains(&metric)
         };
-        assert!(is_known, "nobody tells {metric}");
+        assert!(is_known, "no program has {metric}");
     }
 }
 
@@ -345,8 +345,8 @@ const RARE: [&str; 12] = [
     "proofsheet_uploads_refused_total",
 ];
 
-/// The panels about what a system without a cluster, a backup and https does not have. Their metrics are told in tests
-/// of the agent, of the backup and of the router's https.
+/// The panels for a cluster, backups and TLS, which this system does not have. Their metrics are checked in tests of
+/// the agent, of the backup and of the router's https.
 fn is_about_elsewhere(expression: &str) -> bool {
     let metrics = metrics_of(expression);
     !metrics.is_empty()
@@ -412,12 +412,12 @@ async fn every_target_is_scraped_and_every_panel_has_data() {
             Some(kind) => assert_eq!(kind, metric.kind, "{}", metric.name),
             None => assert!(
                 RARE.contains(&metric.name.as_str()),
-                "nobody has told {}",
+                "no data for {}",
                 metric.name
             ),
         }
     }
-    assert!(told.is_empty(), "nobody has described {told:?}");
+    assert!(told.is_empty(), "these metrics have no description: {told:?}");
     system.stop().await;
 }
 

@@ -153,7 +153,7 @@ fn every_secret_is_made_by_the_script() {
             });
             assert!(
                 of_a_service || script.contains(&format!("keep {name} ")),
-                "{file}: nobody makes {name}"
+                "{file}: compose/secrets does not create {name}"
             );
             assert_eq!(
                 declared[name]["name"],
@@ -184,7 +184,7 @@ fn every_placement_label_is_set_by_the_script() {
                 };
                 assert!(
                     swarm.contains(&format!("label \"$first\" {label} ")) && labels.contains(&label),
-                    "{file}: {name} waits for a node with the label {label}, which nobody gives"
+                    "{file}: {name} waits for a node with the label {label}, which no script sets"
                 );
             }
         }

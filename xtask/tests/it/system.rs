@@ -60,7 +60,7 @@ async fn everything_starts_answers_and_stops_without_a_trace() {
         assert!(answer.status().is_success(), "{service}");
     }
 
-    // A second copy keeps off the folder and says so.
+    // A second system refuses to use the folder.
     let refused = System::start(options()).await.unwrap_err().to_string();
     assert!(refused.contains("is in use by another ./dev up"), "{refused}");
 
@@ -128,7 +128,7 @@ fn up(dir: &Path) -> (Child, u16) {
         .spawn()
         .unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(up.stdout.take().unwrap()));
-    let line = lines.next().expect("it says that it is ready").unwrap();
+    let line = lines.next().expect("it prints that it is ready").unwrap();
     assert_eq!(line, format!("ready: http://localhost:{port}"));
     (up, port)
 }

@@ -90,7 +90,7 @@ async fn a_full_store_fails_the_backup_and_keeps_the_earlier_ones() {
         output.contains("the backup store is full: make room there"),
         "{output}"
     );
-    wait_until("the copy is given up", || {
+    wait_until("the copy has ended", || {
         site.node_log(1)
             .matches("the copy for a backup has ended")
             .count()

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::cluster_record::Slot;
 
-/// A list of slots in words.
+/// A list of slots for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slots(pub Vec<Slot>);
 

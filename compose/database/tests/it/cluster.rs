@@ -13,10 +13,10 @@ use tokio::task::JoinHandle;
 
 use crate::lab::{Lab, wait_until};
 
-/// Generous, so that a busy machine is no failure.
+/// Timeout of waiting in tests, long enough for a busy machine.
 pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Inserts rows at nodes in turn, and keeps the numbers of those that were acknowledged.
+/// Inserts rows at alternating nodes, and stores the ids of acknowledged ones.
 pub(crate) struct Writer {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<Mutex<Acknowledged>>,
@@ -70,7 +70,7 @@ impl Writer {
 }
 
 async fn rows(pool: &MySqlPool) -> BTreeSet<i64> {
-    // The first statement over a connection from before a restart only finds out that it is gone.
+    // The first statement on a connection from before a restart fails.
     for attempt in 0.. {
         match all_rows(pool).await {
             Ok(rows) => return rows,
@@ -121,7 +121,7 @@ pub(crate) async fn make_table(lab: &Lab) {
     }
 }
 
-/// Lets the story go on while this thread sleeps or asks agents.
+/// Runs blocking work without blocking the other tasks.
 pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     tokio::task::block_in_place(work)
 }
@@ -136,7 +136,7 @@ pub(crate) async fn three_nodes() -> Lab {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_outlives_kills_and_a_stop_of_the_whole() {
+async fn the_cluster_recovers_from_kills_and_from_a_full_stop() {
     let mut lab = three_nodes().await;
     let mut kept = BTreeSet::new();
 
@@ -199,7 +199,7 @@ async fn a_cluster_outlives_kills_and_a_stop_of_the_whole() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: ./dev test --long"]
-async fn a_cluster_scales_to_one_and_back() {
+async fn the_cluster_scales_to_one_node_and_back() {
     let mut lab = three_nodes().await;
     blocking(|| lab.stop(&[2, 3]));
     let took = blocking(|| lab.wait_in_sync(&[1], TEST_TIMEOUT));
@@ -212,13 +212,13 @@ async fn a_cluster_scales_to_one_and_back() {
         .await
         .unwrap();
 
-    // Its record names only itself, so it can start alone.
+    // The record of the node contains only itself, so the node can start alone.
     lab.kill(1);
     lab.start(1);
     let took = blocking(|| lab.wait_in_sync(&[1], TEST_TIMEOUT));
     println!("the one killed → in sync: {:.1} s", took.as_secs_f32());
 
-    // Two empty volumes at once, so that two copies are made of the only node that has the data.
+    // Two empty volumes at once, which both copy from the only node with data.
     for slot in [2, 3] {
         fs::remove_dir_all(lab.volume(slot)).unwrap();
     }
@@ -240,7 +240,7 @@ async fn a_cluster_scales_to_one_and_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: ./dev test --long"]
-async fn a_cluster_outlives_cuts_and_two_deaths_at_once() {
+async fn the_cluster_recovers_from_partitions_and_two_failures_at_once() {
     let mut lab = three_nodes().await;
     let mut kept = BTreeSet::new();
 
@@ -256,22 +256,22 @@ async fn a_cluster_outlives_cuts_and_two_deaths_at_once() {
     lab.cut(3, false);
     let took = blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     println!(
-        "one cut off and mended → three in sync: {:.1} s",
+        "one disconnected and reconnected → three in sync: {:.1} s",
         took.as_secs_f32()
     );
 
     for slot in 1..=3 {
         lab.cut(slot, true);
     }
-    let nobody = || (1..=3).all(|slot| lab.stage(slot) == "non_primary");
-    blocking(|| wait_until("nobody has a majority", TEST_TIMEOUT, nobody));
+    let no_majority = || (1..=3).all(|slot| lab.stage(slot) == "non_primary");
+    blocking(|| wait_until("no node has a majority", TEST_TIMEOUT, no_majority));
     tokio::time::sleep(Duration::from_secs(5)).await;
     for slot in 1..=3 {
         lab.cut(slot, false);
     }
     let took = blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     println!(
-        "all three cut off and mended → three in sync: {:.1} s",
+        "all three disconnected and reconnected → three in sync: {:.1} s",
         took.as_secs_f32()
     );
 
@@ -279,7 +279,7 @@ async fn a_cluster_outlives_cuts_and_two_deaths_at_once() {
     lab.kill(2);
     tokio::time::sleep(Duration::from_secs(1)).await;
     kept.extend(writer.finish().await.rows);
-    // The third has no majority; it has to stop and decide with the others.
+    // The third has no majority, and must stop and restart with the others.
     blocking(|| {
         wait_until("slot 3 refuses work", TEST_TIMEOUT, || {
             lab.stage(3) == "non_primary"
@@ -295,7 +295,7 @@ async fn a_cluster_outlives_cuts_and_two_deaths_at_once() {
     );
     every_node_has(&lab, &[1, 2, 3], &kept).await;
 
-    // MariaDB alone dies; its agent starts it again.
+    // MariaDB is killed, and its agent restarts it.
     let pid = fs::read_to_string(lab.volume(2).join("mariadb.pid")).unwrap();
     kill(Pid::from_raw(pid.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -308,7 +308,7 @@ async fn a_cluster_outlives_cuts_and_two_deaths_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: ./dev test --long"]
-async fn two_of_three_wait_for_the_third_until_an_operator_gives_it_up() {
+async fn two_nodes_wait_for_the_third_until_an_operator_forces_a_start() {
     let mut lab = three_nodes().await;
     sqlx::raw_sql("INSERT INTO vote.kept (id) VALUES (1)")
         .execute(&lab.pool(1))
@@ -331,7 +331,7 @@ async fn two_of_three_wait_for_the_third_until_an_operator_gives_it_up() {
     );
     assert!(lab.is_healthy(2), "an agent that refuses is alive");
 
-    // The flag is set on both: the one with less says so, the other one uses it up.
+    // The flag is set on both nodes: the one with older data refuses it, the other one uses it.
     for slot in [2, 3] {
         fs::write(lab.volume(slot).join("force-bootstrap"), "").unwrap();
     }
@@ -345,7 +345,7 @@ async fn two_of_three_wait_for_the_third_until_an_operator_gives_it_up() {
     }
     every_node_has(&lab, &[2, 3], &BTreeSet::from([1])).await;
 
-    // The third had no write of its own, so it may come back.
+    // The third has no other writes, so it can return.
     lab.start(1);
     let took = blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     println!(
@@ -356,11 +356,11 @@ async fn two_of_three_wait_for_the_third_until_an_operator_gives_it_up() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: ./dev test --long"]
-async fn what_was_given_up_does_not_come_back() {
+async fn discarded_writes_do_not_return() {
     let mut lab = three_nodes().await;
     blocking(|| lab.stop(&[2, 3]));
     blocking(|| lab.wait_in_sync(&[1], TEST_TIMEOUT));
-    // Only slot 1 has this one.
+    // Only slot 1 has this write.
     sqlx::raw_sql("INSERT INTO vote.kept (id) VALUES (1)")
         .execute(&lab.pool(1))
         .await
@@ -395,12 +395,12 @@ async fn what_was_given_up_does_not_come_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: ./dev test --long"]
-async fn strangers_are_kept_out() {
+async fn foreign_nodes_cannot_join() {
     let mut lab = three_nodes().await;
     lab.kill(3);
     blocking(|| lab.wait_in_sync(&[1, 2], TEST_TIMEOUT));
 
-    // The same volume, but another secret.
+    // The same volume with another secret.
     let stranger = lab.folder.path().join("secrets/stranger").display().to_string();
     lab.start_with(3, &["--database-cluster-secret-file", &stranger]);
     blocking(|| {
@@ -414,14 +414,14 @@ async fn strangers_are_kept_out() {
     assert_eq!(complaints, 2, "each peer is complained about once");
     blocking(|| lab.stop(&[3]));
 
-    // A volume that belongs to another cluster.
+    // The volume of another cluster.
     fs::rename(lab.volume(3), lab.folder.path().join("away")).unwrap();
     blocking(|| lab.stop(&[1, 2]));
     for slot in [1, 2] {
         fs::rename(lab.volume(slot), lab.folder.path().join(format!("kept-{slot}"))).unwrap();
     }
     lab.start_with(1, &["--nodes", "1"]);
-    // An address that is silent may have data: nothing is founded.
+    // An unreachable node may have data, so no cluster is founded.
     std::thread::sleep(Duration::from_secs(4));
     assert!(
         lab.message(1).starts_with("a new cluster needs"),

@@ -13,7 +13,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use crate::cluster::{TEST_TIMEOUT, Writer, blocking, every_node_has, make_table, three_nodes};
 use crate::lab::{Lab, wait_until};
 
-/// Name resolution for each slot: its own `hosts`, and a name server that never answers.
+/// Name resolution of each slot: a `hosts` file, and a name server that never responds.
 struct Names {
     folders: Vec<PathBuf>,
 }
@@ -26,12 +26,12 @@ impl Names {
             fs::create_dir_all(folder).unwrap();
             fs::write(folder.join("resolv.conf"), "nameserver 10.99.0.250\n").unwrap();
         }
-        names.know(lab, slots);
+        names.resolve_to(lab, slots);
         names
     }
 
     /// Makes `db.test` resolve to these slots, or to none.
-    fn know(&self, lab: &Lab, slots: &[u32]) {
+    fn resolve_to(&self, lab: &Lab, slots: &[u32]) {
         let mut lines = String::new();
         for slot in slots {
             let _ = writeln!(lines, "{} db.test", lab.address(*slot));
@@ -50,8 +50,8 @@ impl Drop for Names {
     }
 }
 
-/// A connection as a service has it.
-async fn as_a_service(lab: &Lab, slot: u32) -> Result<MySqlConnection, sqlx::Error> {
+/// Connects as a service.
+async fn connect_as_service(lab: &Lab, slot: u32) -> Result<MySqlConnection, sqlx::Error> {
     MySqlConnectOptions::new()
         .socket(lab.volume(slot).join("mariadb.sock"))
         .username("vote")
@@ -63,7 +63,7 @@ async fn as_a_service(lab: &Lab, slot: u32) -> Result<MySqlConnection, sqlx::Err
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: ./dev test --long"]
-async fn a_node_whose_disk_is_full_leaves_and_comes_back() {
+async fn a_node_with_a_full_disk_leaves_and_returns() {
     let mut lab = Lab::new(3);
     let disk = SmallDisk::mount(lab.volume(3), 700).unwrap();
     let small = ["--reserve", "100M"];
@@ -101,7 +101,7 @@ async fn a_node_whose_disk_is_full_leaves_and_comes_back() {
     );
     every_node_has(&lab, &[1, 2, 3], &written.rows).await;
 
-    // No other node could continue: it answers reads and refuses writes.
+    // No other node can continue, so the node serves reads and refuses writes.
     blocking(|| lab.stop(&[1, 2]));
     blocking(|| lab.wait_in_sync(&[3], TEST_TIMEOUT));
     disk.fill(lab.free(3) - (60 << 20)).unwrap();
@@ -110,7 +110,7 @@ async fn a_node_whose_disk_is_full_leaves_and_comes_back() {
             lab.said(3).contains("writes are refused, reads work")
         })
     });
-    let mut service = as_a_service(&lab, 3).await.unwrap();
+    let mut service = connect_as_service(&lab, 3).await.unwrap();
     let insert = "INSERT INTO kept (id) VALUES (-1)";
     let refused = sqlx::query(insert).execute(&mut service).await.unwrap_err();
     assert!(refused.to_string().contains("read-only"), "{refused}");
@@ -136,7 +136,7 @@ async fn a_node_whose_disk_is_full_leaves_and_comes_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: ./dev test --long"]
-async fn names_that_nobody_knows_stop_no_node_that_runs() {
+async fn unresolvable_names_do_not_stop_running_nodes() {
     let mut lab = Lab::new(3);
     let names = Names::new(&lab, &[1, 2, 3]);
     let by_name = ["--peers", "db.test"];
@@ -148,7 +148,7 @@ async fn names_that_nobody_knows_stop_no_node_that_runs() {
     lab.kill(3);
     blocking(|| lab.wait_in_sync(&[1, 2], TEST_TIMEOUT));
 
-    names.know(&lab, &[]);
+    names.resolve_to(&lab, &[]);
     let writer = Writer::start(&lab, &[1, 2], 0);
     // A node with data that finds no peers never starts the cluster.
     lab.start_with(3, &by_name);
@@ -166,7 +166,7 @@ async fn names_that_nobody_knows_stop_no_node_that_runs() {
         let stage = blocking(|| lab.status(3)).expect("slot 3 runs")["stage"].clone();
         assert!(stage["deciding"].is_object(), "slot 3 does {stage}");
     }
-    // A node that ends and starts again under its agent finds the others where they were.
+    // A MariaDB that is restarted by its agent finds the others at their last addresses.
     let pid = fs::read_to_string(lab.volume(2).join("mariadb.pid")).unwrap();
     nix::sys::signal::kill(
         nix::unistd::Pid::from_raw(pid.trim().parse().unwrap()),
@@ -176,7 +176,7 @@ async fn names_that_nobody_knows_stop_no_node_that_runs() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     blocking(|| lab.wait_in_sync(&[1, 2], TEST_TIMEOUT));
 
-    names.know(&lab, &[1, 2, 3]);
+    names.resolve_to(&lab, &[1, 2, 3]);
     let took = blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     let written = writer.finish().await;
     println!(
@@ -187,20 +187,20 @@ async fn names_that_nobody_knows_stop_no_node_that_runs() {
     every_node_has(&lab, &[1, 2, 3], &written.rows).await;
 }
 
-/// Swarm takes a node's address out of the name when it tells the node to stop.
+/// Swarm removes the address of a node from DNS when it stops the node.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: ./dev test --long"]
-async fn nodes_that_are_not_named_any_more_leave_one_after_the_other() {
+async fn unlisted_nodes_leave_one_after_another() {
     let mut lab = Lab::new(3);
     let names = Names::new(&lab, &[1, 2, 3]);
     let by_name = ["--peers", "db.test"];
     lab.start_with(1, &by_name);
     for _ in 0..5 {
-        names.know(&lab, &[1, 2, 3]);
+        names.resolve_to(&lab, &[1, 2, 3]);
         lab.start_with(2, &by_name);
         lab.start_with(3, &by_name);
         blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
-        names.know(&lab, &[1]);
+        names.resolve_to(&lab, &[1]);
         blocking(|| lab.stop(&[2, 3]));
         blocking(|| lab.wait_in_sync(&[1], TEST_TIMEOUT));
         let stopped = |slot| {
@@ -216,7 +216,7 @@ async fn nodes_that_are_not_named_any_more_leave_one_after_the_other() {
 #[ignore = "long: ./dev test --long"]
 async fn two_clusters_share_a_network() {
     let mut lab = Lab::new(3);
-    // The same secret and the same addresses: only the name differs.
+    // The same secret and the same addresses; only the names differ.
     let other = ["--cluster", "other", "--slot", "1", "--nodes", "1"];
     for slot in 1..=2 {
         lab.start_with(slot, &["--nodes", "2"]);
@@ -242,14 +242,14 @@ async fn two_clusters_share_a_network() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: ./dev test --long"]
-async fn a_wrong_clock_changes_nothing() {
+async fn wrong_clocks_do_no_harm() {
     let mut lab = three_nodes().await;
     let writer = Writer::start(&lab, &[1, 2, 3], 0);
     tokio::time::sleep(Duration::from_secs(1)).await;
     lab.kill(3);
     blocking(|| lab.wait_in_sync(&[1, 2], TEST_TIMEOUT));
-    // Both the agent and MariaDB believe it.
-    lab.start_in_time(3, "-400d");
+    // Both the agent and MariaDB use it.
+    lab.start_with_clock(3, "-400d");
     let took = blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     let theirs: i64 = sqlx::query_scalar("SELECT UNIX_TIMESTAMP()")
         .fetch_one(&lab.pool(3))
@@ -267,9 +267,9 @@ async fn a_wrong_clock_changes_nothing() {
         lab.kill(slot);
     }
     let mut kept: BTreeSet<i64> = writer.finish().await.rows;
-    lab.start_in_time(1, "+400d");
+    lab.start_with_clock(1, "+400d");
     lab.start(2);
-    lab.start_in_time(3, "-400d");
+    lab.start_with_clock(3, "-400d");
     let took = blocking(|| lab.wait_in_sync(&[1, 2, 3], TEST_TIMEOUT));
     println!(
         "three clocks 400 days apart, all killed → three in sync: {:.1} s",
@@ -283,13 +283,13 @@ async fn a_wrong_clock_changes_nothing() {
     every_node_has(&lab, &[1, 2, 3], &kept).await;
 }
 
-/// A node that was cut off while it copied returns to a group that no longer knows that it was joining: Galera rejects
-/// its report that it is complete, and never marks it as synced.
+/// A joiner that was disconnected during its copy returns to a group that no longer knows that it was joining: Galera
+/// rejects its JOIN message, and never marks it as synced.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: ./dev test --long"]
-async fn a_joiner_that_the_others_have_forgotten_joins_anew() {
+async fn a_stuck_joiner_joins_again() {
     let mut lab = three_nodes().await;
-    // So much that the copy takes longer than it takes to cut the link.
+    // Enough data that the copy takes longer than cutting the link.
     sqlx::raw_sql("CREATE TABLE vote.ballast (id INT PRIMARY KEY, weight LONGBLOB NOT NULL)")
         .execute(&lab.pool(1))
         .await
@@ -314,10 +314,14 @@ async fn a_joiner_that_the_others_have_forgotten_joins_anew() {
             has_logged(&lab, "Proceeding with SST")
         })
     });
-    // For so short a time that the copy goes on afterwards.
+    // Shortly, so that the copy continues afterwards.
     lab.cut(3, true);
     let size = || lab.status(1).unwrap_or_default()["wsrep"]["cluster_size"].clone();
-    blocking(|| wait_until("the others go on without slot 3", TEST_TIMEOUT, || size() == "2"));
+    blocking(|| {
+        wait_until("the others continue without slot 3", TEST_TIMEOUT, || {
+            size() == "2"
+        })
+    });
     lab.cut(3, false);
     let writer = Writer::start(&lab, &[1, 2], 0);
     let forgotten = || has_logged(&lab, "has all data and is not marked as synced");

@@ -18,22 +18,22 @@ use tempfile::TempDir;
 
 const SECRET: &str = "the secret of all three nodes";
 
-/// A machine with three nodes is busy enough: labs run one after the other.
+/// Labs run one after another, because three nodes keep a machine busy.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Nodes, each on its own machine; all of it goes when this is dropped.
+/// Nodes on simulated machines. Dropping this removes everything.
 pub(crate) struct Lab {
     network: Network,
     nodes: u32,
     pub(crate) folder: TempDir,
     agents: Vec<Option<Child>>,
-    /// The command prefix that gives a slot a wrong clock.
+    /// The command prefix that sets a wrong clock for a slot.
     clocks: Vec<Vec<String>>,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl Lab {
-    /// `nodes` machines on a network, and nothing on them.
+    /// Creates `nodes` machines on a network, and starts nothing on them.
     pub(crate) fn new(nodes: u32) -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let lab = Self {
@@ -61,18 +61,18 @@ impl Lab {
         lab
     }
 
-    /// Where a slot's volume is.
+    /// Returns the folder of a slot's volume.
     pub(crate) fn volume(&self, slot: u32) -> PathBuf {
         self.folder.path().join(format!("volume-{slot}"))
     }
 
-    /// Where the files are that a slot sees as its `/etc/hosts` and `/etc/resolv.conf`.
+    /// Returns the folder of a slot's `/etc/hosts` and `/etc/resolv.conf`.
     pub(crate) fn names(&self, slot: u32) -> PathBuf {
         let [.., space] = self.network.enter(slot);
         Path::new("/etc/netns").join(space)
     }
 
-    /// How many bytes a slot's volume still takes.
+    /// Returns the free space of a slot's volume in bytes.
     pub(crate) fn free(&self, slot: u32) -> u64 {
         Volume::open(&self.volume(slot)).unwrap().space().unwrap().free
     }
@@ -86,7 +86,7 @@ impl Lab {
         self.folder.path().join(format!("node-{slot}.log"))
     }
 
-    /// Starts the agent of a slot; `more` are further flags, which win.
+    /// Starts the agent of a slot. The flags in `more` override the defaults.
     pub(crate) fn start_with(&mut self, slot: u32, more: &[&str]) {
         let secrets = self.folder.path().join("secrets");
         fs::create_dir_all(self.volume(slot)).unwrap();
@@ -137,9 +137,9 @@ impl Lab {
         self.start_with(slot, &[]);
     }
 
-    /// Starts the agent of a slot with a clock that is off by so much.
-    pub(crate) fn start_in_time(&mut self, slot: u32, offset: &str) {
-        // Timeouts use the monotonic clock, which stays right.
+    /// Starts the agent of a slot with a clock that is wrong by `offset`.
+    pub(crate) fn start_with_clock(&mut self, slot: u32, offset: &str) {
+        // Timeouts use the monotonic clock, which stays correct.
         let flags = ["faketime", "-m", "--exclude-monotonic", "-f", offset];
         self.clocks[slot as usize - 1] = flags.map(str::to_owned).to_vec();
         self.start(slot);
@@ -152,7 +152,7 @@ impl Lab {
         }
     }
 
-    /// Everything in a slot dies at once, as when its machine does.
+    /// Kills all processes of a slot, as a power failure would.
     pub(crate) fn kill(&mut self, slot: u32) {
         self.network.kill_all(slot);
         if let Some(mut agent) = self.agents[slot as usize - 1].take() {
@@ -160,7 +160,7 @@ impl Lab {
         }
     }
 
-    /// Cuts a slot's link, or mends it.
+    /// Disconnects a slot, or connects it again.
     pub(crate) fn cut(&self, slot: u32, cut: bool) {
         self.network.cut(slot, cut).unwrap();
     }
@@ -173,7 +173,7 @@ impl Lab {
         })
     }
 
-    /// SIGTERM, as an orchestrator sends it. Returns once all have ended, which has to be with success.
+    /// Stops slots by SIGTERM, as an orchestrator does, and waits until all have ended successfully.
     pub(crate) fn stop(&mut self, slots: &[u32]) {
         for slot in slots {
             let agent = self.agents[*slot as usize - 1]
@@ -205,7 +205,7 @@ impl Lab {
         serde_json::from_slice(&output.stdout).ok()
     }
 
-    /// The sentence of an agent.
+    /// Returns the status message of an agent.
     pub(crate) fn message(&self, slot: u32) -> String {
         let status = self.status(slot);
         status.map_or_else(String::new, |status| {
@@ -228,7 +228,7 @@ impl Lab {
         })
     }
 
-    /// Waits until these slots, and no others, are a cluster in sync; says how long that took.
+    /// Waits until the cluster consists of these slots and all are in sync. Returns how long that took.
     pub(crate) fn wait_in_sync(&self, slots: &[u32], limit: Duration) -> Duration {
         let what = format!("slots {slots:?} are in sync");
         wait_until(&what, limit, || {
@@ -241,7 +241,7 @@ impl Lab {
         fs::read_to_string(self.log(slot)).unwrap_or_default()
     }
 
-    /// A pool over the socket of a slot.
+    /// Returns a pool of connections to the socket of a slot.
     pub(crate) fn pool(&self, slot: u32) -> MySqlPool {
         let password = signature::derived_password(&Secret::new(SECRET), "the agent's account");
         sql::pool(&self.volume(slot).join("mariadb.sock"), &password)

@@ -36,8 +36,8 @@ fn any(pools: &[MySqlPool]) -> &MySqlPool {
     &pools[rand::rng().random_range(0..pools.len())]
 }
 
-/// Appends a change, as a vote does.
-async fn give(pool: &MySqlPool) -> Result<(), sqlx::Error> {
+/// Inserts a change, as a vote does.
+async fn insert_change(pool: &MySqlPool) -> Result<(), sqlx::Error> {
     let (id, row) = (Uuid::now_v7(), rand::rng().random_range(0..ROWS));
     transaction!(pool, sqlx::Error, |tx, _| {
         sqlx::query(
@@ -55,8 +55,8 @@ async fn give(pool: &MySqlPool) -> Result<(), sqlx::Error> {
     })
 }
 
-/// Takes what waits and adds it up, as the fold does, with a statement that is prepared anew each time.
-async fn take(pool: &MySqlPool) -> Result<(), sqlx::Error> {
+/// Folds the changes as the vote service does, with a statement that is prepared each time.
+async fn fold_changes(pool: &MySqlPool) -> Result<(), sqlx::Error> {
     transaction!(pool, sqlx::Error, |tx, _| {
         let waiting: Vec<(Uuid, i64)> =
             sqlx::query_as("SELECT id, row_id FROM waiting ORDER BY id LIMIT 100")
@@ -81,7 +81,7 @@ async fn take(pool: &MySqlPool) -> Result<(), sqlx::Error> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: ./dev test --long"]
-async fn a_transaction_that_a_node_takes_back_leaves_no_half() {
+async fn aborted_transactions_are_not_applied_partially() {
     let mut lab = three_nodes().await;
     sqlx::raw_sql(
         "CREATE TABLE vote.given (row_id BIGINT PRIMARY KEY, times BIGINT NOT NULL);
@@ -99,12 +99,12 @@ async fn a_transaction_that_a_node_takes_back_leaves_no_half() {
         tasks.push(tokio::spawn(async move {
             while Instant::now() < end {
                 if task < 6 {
-                    if give(any(&pools)).await.is_ok() {
+                    if insert_change(any(&pools)).await.is_ok() {
                         given.fetch_add(1, Ordering::Relaxed);
                     }
                 } else {
-                    // An attempt that timed out repeatedly has had no effect.
-                    let _ = take(any(&pools)).await;
+                    // An attempt that failed repeatedly has had no effect.
+                    let _ = fold_changes(any(&pools)).await;
                 }
                 let pause = rand::rng().random_range(0..20);
                 tokio::time::sleep(Duration::from_millis(pause)).await;

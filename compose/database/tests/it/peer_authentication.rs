@@ -21,8 +21,8 @@ fn secret() -> Secret {
     Secret::new("the secret of the cluster")
 }
 
-/// A false response: it claims the newest data and to be running.
-fn lie() -> Vec<u8> {
+/// A forged status, which claims that the node runs and has the newest data.
+fn forged_status() -> Vec<u8> {
     let answer = PeerStatus {
         cluster: "proofsheet".to_owned(),
         boot: 1,
@@ -42,7 +42,7 @@ fn lie() -> Vec<u8> {
     serde_json::to_vec(&answer).unwrap()
 }
 
-/// Seals an answer to the question with this number.
+/// Signs a response to the request with this nonce.
 fn sign_answer(secret: &Secret, nonce: &[u8], body: &[u8]) -> String {
     signature::sign(secret, &[b"answer", PATH.as_bytes(), nonce, b"200", body])
 }
@@ -55,7 +55,7 @@ async fn peer(sign: impl Fn(&[u8], &[u8]) -> Option<String> + Clone + Send + Syn
         let sign = sign.clone();
         async move {
             let nonce = headers[NONCE_HEADER].as_bytes().to_vec();
-            let body = lie();
+            let body = forged_status();
             let mut response = HeaderMap::new();
             if let Some(signature) = sign(&nonce, &body) {
                 response.insert(SIGNATURE_HEADER, signature.parse().unwrap());
@@ -68,7 +68,7 @@ async fn peer(sign: impl Fn(&[u8], &[u8]) -> Option<String> + Clone + Send + Syn
     address
 }
 
-/// How many answers a node believes, and how many addresses it takes for silent.
+/// Returns the number of responses that a node accepts, and of addresses that it considers unreachable.
 async fn accepted_answers(address: SocketAddr) -> (usize, usize) {
     let client = PeerClient::new(vec![address.to_string()], 1, secret()).unwrap();
     let found = client.poll_all().await;
@@ -76,7 +76,7 @@ async fn accepted_answers(address: SocketAddr) -> (usize, usize) {
 }
 
 #[tokio::test]
-async fn a_peer_without_the_secret_is_not_believed() {
+async fn a_peer_without_the_secret_is_ignored() {
     let knows = peer(|nonce, body| Some(sign_answer(&secret(), nonce, body))).await;
     assert_eq!(
         accepted_answers(knows).await,
@@ -118,7 +118,7 @@ async fn a_peer_without_the_secret_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_question_tells_a_listener_nothing_to_ask_again_with() {
+async fn requests_cannot_be_replayed() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let heard: Arc<Mutex<Vec<String>>> = Arc::default();

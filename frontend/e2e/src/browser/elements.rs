@@ -158,7 +158,7 @@ impl Browser {
         .await
     }
 
-    /// Types into the field with that label, in place of what it holds.
+    /// Replaces the text of the field with this label.
     pub async fn fill(&self, label: &str, text: &str) -> Result<()> {
         let field = self.find(Role::Textbox, label).await?;
         field.clear().await?;

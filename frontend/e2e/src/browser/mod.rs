@@ -1,7 +1,7 @@
 //! Debian's Chromium, driven by its own chromedriver.
 //!
 //! Elements are found by role and accessible name, as the browser computes them: what a journey can press, a screen
-//! reader can name. Every look-up waits until it is answered, and gives up after `WAIT_TIMEOUT`.
+//! reader can name. All look-ups wait for the element, and fail after `WAIT_TIMEOUT`.
 
 mod elements;
 mod starting;
@@ -135,7 +135,7 @@ impl Browser {
         .await
     }
 
-    /// Asks until there is an answer. A failure tells what the page said, and leaves a picture of it.
+    /// Polls until there is a result. A failure contains the text of the page, and saves a screenshot.
     pub async fn wait_for<T, F>(&self, what: &str, ask: impl Fn() -> F) -> Result<T>
     where
         F: Future<Output = Result<Option<T>>>,
@@ -167,7 +167,7 @@ impl Browser {
         )
     }
 
-    /// Runs a script in the page, and answers what it returns.
+    /// Runs a script in the page, and returns its result.
     pub async fn run<T: DeserializeOwned>(&self, script: &str) -> Result<T> {
         Ok(self.driver.execute(script, vec![]).await?.convert()?)
     }

@@ -21,7 +21,7 @@ const ARGUMENTS: [&str; 11] = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    // A tab that lies behind another goes on as the one in front does.
+    // Background tabs are not throttled.
     "--disable-renderer-backgrounding",
     "--window-size=1280,900",
 ];

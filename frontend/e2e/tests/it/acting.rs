@@ -420,7 +420,7 @@ async fn a_new_title_is_on_the_tile(site: &Site, ada: &Member<'_>) -> Result<()>
     browser.closes_content().await
 }
 
-/// A deleted account says so, and is not asked back to a timeline with its own photos.
+/// After the deletion of the account a page confirms it, and going back shows no timeline with the deleted photos.
 async fn an_account_ends_quietly(site: &Site) -> Result<()> {
     let cleo = site.join("cleo").await?;
     cleo.publish(camera::picture((300, 200), 7), "Soon gone").await?;

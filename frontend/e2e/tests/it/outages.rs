@@ -83,7 +83,7 @@ async fn votes_are_away(system: &System, bert: &Member<'_>) -> Result<()> {
     browser.click_in(&tile, Role::Button, "Upvote").await?;
     browser.announces("Upvoted. Score 1.").await?;
     system.stop_service("vote").await?;
-    // An order by votes is nothing without them: this page says so, and offers another try.
+    // Rankings need votes, so the page shows an error with a retry button.
     browser.click(Role::Link, "Trending").await?;
     browser
         .reads("This is unavailable right now. Try again in a minute.")

@@ -66,7 +66,7 @@ impl Site {
         Browser::open_with(&self.url, habits).await
     }
 
-    /// Waits until everybody is told these numbers of upvotes, downvotes and comments.
+    /// Waits until the API returns these numbers of upvotes, downvotes and comments.
     pub(crate) async fn comes_to(
         &self,
         browser: &Browser,

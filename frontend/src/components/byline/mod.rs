@@ -15,7 +15,7 @@ pub(crate) fn Author(author: Option<Byline>) -> impl IntoView {
             let profile = Route::from(Timeline::Person(author.username)).to_string();
             view! { <a class="author" href=profile dir="auto">{author.display_name}</a> }.into_any()
         }
-        None => view! { <span class="author quiet">{text!(photo.somebody)}</span> }.into_any(),
+        None => view! { <span class="author quiet">{text!(photo.unknown_user)}</span> }.into_any(),
     }
 }
 

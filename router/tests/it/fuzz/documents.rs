@@ -1,4 +1,4 @@
-//! Documents of the kinds that cost a server most: circles, fragments that spread out, depth, width, introspection.
+//! Generates documents that are expensive for servers: cycles, expanding fragments, depth, width, introspection.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 
-/// Fragments that spread each other in a circle of some length, at some depth, perhaps with conditions.
+/// Fragments that spread each other in a cycle of random length and depth, sometimes with conditions.
 pub(super) fn cycle(rng: &mut StdRng) -> String {
     let length = rng.random_range(1..40);
     let (on, start, (open, close)) = *[
@@ -36,7 +36,7 @@ pub(super) fn cycle(rng: &mut StdRng) -> String {
     ]
     .choose(rng)
     .expect("there are some");
-    // Sometimes the last one goes nowhere, and nothing is wrong; sometimes a fragment is missing.
+    // Sometimes the last fragment ends the cycle, which makes the document valid, and sometimes a fragment is missing.
     let last = rng.random_range(0..length + 2);
     let mut document = format!("{start} {root}");
     for number in 0..length {
@@ -78,7 +78,7 @@ pub(super) fn fan_out(rng: &mut StdRng) -> String {
     document
 }
 
-/// Deep in one place of the grammar.
+/// A document with deep nesting of one kind.
 pub(super) fn deep(rng: &mut StdRng) -> String {
     let depth = match rng.random_range(0..3) {
         0 => rng.random_range(5..60),
@@ -111,7 +111,7 @@ pub(super) fn deep(rng: &mut StdRng) -> String {
     }
 }
 
-/// Much of one thing.
+/// A document with many elements of one kind.
 pub(super) fn wide(rng: &mut StdRng) -> String {
     let count = match rng.random_range(0..2) {
         0 => rng.random_range(10..300),

@@ -1,5 +1,4 @@
-//! Random requests, from their structure: JSON, documents of the schema's grammar, GET parameters; and changes of
-//! requests that were worth keeping.
+//! Generates random requests (JSON, documents, GET parameters), and mutates kept requests.
 
 use std::fmt::Write as _;
 
@@ -11,19 +10,19 @@ use serde_json::{Value, json};
 use super::documents::{cycle, deep, fan_out, introspection, mutation, wide};
 use crate::random::{self, Pools, Schema};
 
-/// The router takes bodies up to 64 KiB.
+/// The router's limit of bodies is 64 KiB.
 const MAX_BODY: usize = 64 * 1024;
-/// Its request line and headers are shorter.
+/// Below the limit of the request line.
 const MAX_QUERY_STRING: usize = 24 * 1024;
 
-/// A whole request as it goes over the wire.
+/// The bytes of a request.
 #[derive(Debug, Clone)]
 pub(super) struct Input {
     pub(super) kind: &'static str,
     pub(super) bytes: Vec<u8>,
 }
 
-/// Pieces that mean something to a parser.
+/// Tokens of the grammars.
 const PIECES: [&str; 56] = [
     "{",
     "}",
@@ -119,7 +118,7 @@ impl Generator {
         }
     }
 
-    /// A request as the app might send it.
+    /// A request like those of the app.
     pub(super) fn ordinary(&self, rng: &mut StdRng) -> Input {
         let operation = random::operation(&self.schema, &self.pools, rng);
         let body = json!({ "query": operation.to_string(), "variables": operation.variables() });
@@ -135,7 +134,7 @@ impl Generator {
             }
             8..11 => {
                 let mut document = self.document(rng).into_bytes();
-                havoc(&mut document, b"{ viewer { id } }", rng);
+                mutate_bytes(&mut document, b"{ viewer { id } }", rng);
                 post(
                     "broken document",
                     envelope(&String::from_utf8_lossy(&document), rng),
@@ -154,30 +153,30 @@ impl Generator {
             _ => {
                 let document = self.document(rng);
                 let mut body = envelope(&document, rng);
-                havoc(&mut body, b"{\"query\":null}", rng);
+                mutate_bytes(&mut body, b"{\"query\":null}", rng);
                 post("bytes", body)
             }
         }
     }
 
-    /// A kept request with changes, or its beginning with the end of another.
+    /// Mutates a kept request, or combines its beginning with the end of another.
     pub(super) fn change(&self, input: &Input, other: &Input, rng: &mut StdRng) -> Input {
         let is_post = input.bytes.starts_with(b"POST");
         let (Some(mut own), Some(other)) = (content(&input.bytes), content(&other.bytes)) else {
             return self.input(rng);
         };
-        // Often the document alone, so that what is around it stays a request.
+        // Often only the document is changed, so that the request remains valid.
         if is_post
             && rng.random_bool(0.6)
             && let Ok(mut body) = serde_json::from_slice::<Value>(&own)
             && let Some(query) = body["query"].as_str()
         {
             let mut query = query.as_bytes().to_vec();
-            havoc(&mut query, self.document(rng).as_bytes(), rng);
+            mutate_bytes(&mut query, self.document(rng).as_bytes(), rng);
             body["query"] = json!(String::from_utf8_lossy(&query));
             return post("changed document", body.to_string().into_bytes());
         }
-        havoc(&mut own, &other, rng);
+        mutate_bytes(&mut own, &other, rng);
         if is_post {
             post("changed", own)
         } else {
@@ -198,7 +197,7 @@ impl Generator {
                 _ => json_text(rng).into_bytes(),
             };
             let _ = write!(query, "{name}={}&", percent(&value));
-            // Twice, or cut in the middle of an escape.
+            // Duplicated, or cut within an escape.
             if rng.random_bool(0.05) {
                 let _ = write!(query, "{name}=%");
             }
@@ -206,7 +205,7 @@ impl Generator {
         get_with("get", &query)
     }
 
-    /// A document: a valid one, one that goes round in circles, spreads out, or is deep somewhere.
+    /// A document: valid, or with cycles, expanding fragments or deep nesting.
     pub(super) fn document(&self, rng: &mut StdRng) -> String {
         match rng.random_range(0..12) {
             0..3 => random::operation(&self.schema, &self.pools, rng).to_string(),
@@ -217,7 +216,7 @@ impl Generator {
             7 => introspection(rng),
             8 => mutation(rng),
             _ => {
-                // Pieces of valid documents beside each other.
+                // Pieces of valid documents, concatenated.
                 let mut document = random::operation(&self.schema, &self.pools, rng).to_string();
                 for _ in 0..rng.random_range(1..4) {
                     let other = random::operation(&self.schema, &self.pools, rng).to_string();
@@ -251,7 +250,7 @@ fn get_with(kind: &'static str, query: &str) -> Input {
     }
 }
 
-/// The body of a POST, or the query string of a GET, ready to be changed.
+/// Returns the body of a POST, or the query string of a GET.
 fn content(request: &[u8]) -> Option<Vec<u8>> {
     if request.starts_with(b"POST") {
         let at = request.windows(4).position(|window| window == b"\r\n\r\n")?;
@@ -310,13 +309,13 @@ fn value(rng: &mut StdRng, depth: usize) -> Value {
     }
 }
 
-/// Text that is JSON, or nearly: odd keys, numbers, escapes, and nesting.
+/// Text that is JSON, or similar to it, with unusual keys, numbers, escapes and nesting.
 fn json_text(rng: &mut StdRng) -> String {
     let mut text = String::new();
     match rng.random_range(0..8) {
         0 => nested_json(rng, &mut text),
         1 => {
-            // Closed in the wrong order, or not at all.
+            // Closed in the wrong order, or never.
             for _ in 0..rng.random_range(1..3_000) {
                 text.push(
                     *['[', '{', ']', '}', '"', ',', ':', '1']
@@ -326,7 +325,7 @@ fn json_text(rng: &mut StdRng) -> String {
             }
         }
         2 => {
-            // Wide, not deep.
+            // Wide instead of deep.
             let item = ["0", "\"a\"", "{}", "[]", "null", "[[]]", "{\"a\":{}}"]
                 .choose(rng)
                 .expect("there are some");
@@ -425,8 +424,8 @@ fn json_value(rng: &mut StdRng, text: &mut String, depth: usize) {
     }
 }
 
-/// Some changes of bytes.
-pub(super) fn havoc(bytes: &mut Vec<u8>, other: &[u8], rng: &mut StdRng) {
+/// Changes random bytes.
+pub(super) fn mutate_bytes(bytes: &mut Vec<u8>, other: &[u8], rng: &mut StdRng) {
     for _ in 0..rng.random_range(1..6) {
         let at = rng.random_range(0..=bytes.len());
         let end = (at + rng.random_range(0..40)).min(bytes.len());

@@ -1,10 +1,10 @@
-//! Sends random requests to a real router process: no request may end it, block it or make it grow, and none is
-//! answered as if the mistake were ours.
+//! Sends random requests to a router process. No request may crash or block it, use much memory, or cause an internal
+//! error.
 //!
-//! The inputs are generated from the structure of a request (see [`input`]). One that gets an answer of a new kind, or
-//! takes more CPU time than all before it, is kept and changed further. For an hour on a release build:
-//! `FUZZ_SECONDS=3600 cargo test --test router fuzz::release -- --ignored --nocapture`, after
-//! `cargo build --release --bin router`. `FUZZ_SEED` tries others, `FUZZ_INPUT` sends one saved input again.
+//! Inputs are generated from the structure of a request (see [`input`]). Inputs with a new kind of response, or with
+//! the highest CPU time so far, are kept and mutated. For an hour on a release build: `FUZZ_SECONDS=3600 cargo test
+//! --test router fuzz::release -- --ignored --nocapture`, after `cargo build --release --bin router`. `FUZZ_SEED`
+//! selects other inputs, `FUZZ_INPUT` repeats a saved input.
 
 mod documents;
 mod input;
@@ -27,9 +27,9 @@ use target::{Observed, Target};
 
 /// The CPU time limit of one request on the project's test machine.
 const CPU_LIMIT: Duration = Duration::from_millis(50);
-/// A development build is slower by so much.
+/// Factor by which a development build is slower.
 const DEVELOPMENT_FACTOR: u32 = 2;
-/// How much the process may grow above its size at the start, caches included.
+/// Maximum growth of the process since the start, with its caches.
 const MEMORY_LIMIT: u64 = 256 * 1024 * 1024;
 const MAX_FAILURES: usize = 10;
 const MAX_KEPT: usize = 1_000;
@@ -117,11 +117,11 @@ async fn fuzz(program: &Path, duration: Duration, cpu_limit: Duration) {
         println!("{:?}", target.send(&Input { kind: "saved", bytes }).await);
         return;
     }
-    // Lazy initialisation must not count as the first input's cost.
+    // Warm-up, so that the first input does not include lazy initialisation.
     for _ in 0..200 {
         target.send(&generator.ordinary(&mut rng)).await;
     }
-    target.remember_size();
+    target.record_initial_size();
 
     let mut report = Report::default();
     let mut kept: Vec<Input> = Vec::new();
@@ -138,7 +138,7 @@ async fn fuzz(program: &Path, duration: Duration, cpu_limit: Duration) {
         report.inputs += 1;
         *report.kinds.entry(input.kind).or_default() += 1;
         let mut observed = target.send(&input).await;
-        // Other processes may have cost it caches: only what is slow again counts.
+        // Repeat a slow input, because other processes may have slowed it down.
         for _ in 0..2 {
             if observed.is_alive && observed.cpu > cpu_limit {
                 let again = target.send(&input).await;
@@ -180,7 +180,7 @@ fn broken_rule(observed: &Observed, cpu_limit: Duration) -> Option<String> {
         return Some(format!("the process has grown by {} bytes", observed.growth));
     }
     let answer = &observed.answer;
-    // The stand-ins for the services are always away, so nothing else is the fault of the inside.
+    // The fakes of services are down, so other internal errors are defects.
     if answer.starts_with('5') && !answer.starts_with("503")
         || answer.contains("INTERNAL")
         || answer == "none"

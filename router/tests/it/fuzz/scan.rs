@@ -1,5 +1,5 @@
-//! The guard's scan of tokens, compared with the library's parser: for documents that the parser takes, both must agree on
-//! every limit.
+//! Compares the guard's scan of tokens with the library's parser: they must agree on all limits for documents that the
+//! parser accepts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -14,7 +14,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use router::guard::{self, GuardError};
 
-use super::input::{Generator, havoc};
+use super::input::{Generator, mutate_bytes};
 
 const DOCUMENTS: u64 = 6_000;
 
@@ -27,7 +27,7 @@ fn the_scan_agrees_with_the_parser() {
         let mut document = generator.document(&mut rng);
         if rng.random_bool(0.4) {
             let mut bytes = document.into_bytes();
-            havoc(&mut bytes, b"{ viewer { id } }", &mut rng);
+            mutate_bytes(&mut bytes, b"{ viewer { id } }", &mut rng);
             document = String::from_utf8_lossy(&bytes).into_owned();
         }
         let Ok(tree) = safe_parse_operation(&document) else {
@@ -37,7 +37,7 @@ fn the_scan_agrees_with_the_parser() {
         let reasons = Tree::new(&tree).reasons(&document);
         match guard::check_document(&document) {
             Ok(()) => assert!(reasons.is_empty(), "passed, but {reasons:?}: {document}"),
-            // These two are not counted again below.
+            // The reference does not count these two.
             Err(GuardError::Repeats(_) | GuardError::SelectionsOfName(_)) => refused += 1,
             Err(reason) => {
                 refused += 1;
@@ -49,7 +49,7 @@ fn the_scan_agrees_with_the_parser() {
             }
         }
     }
-    // Of both there must be enough for this to mean anything.
+    // Both results must occur often enough.
     assert!(
         parsed > DOCUMENTS / 4 && refused > DOCUMENTS / 50,
         "{parsed} parsed, {refused} refused"
@@ -77,7 +77,7 @@ fn name(reason: &GuardError) -> &'static str {
     }
 }
 
-/// Counts the same things as the guard, in the simplest way, from the parsed document.
+/// A simple reference implementation of the guard's limits, on the parsed document.
 struct Tree<'d> {
     document: &'d Document,
     fragments: BTreeMap<&'d str, &'d SelectionSet>,

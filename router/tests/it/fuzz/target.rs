@@ -1,4 +1,4 @@
-//! The router under test: a separate process, whose CPU time and memory are read from outside.
+//! The router under test, as a separate process whose CPU time and memory are measured.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::input::Input;
 use crate::fakes::Fakes;
 use crate::gateway::Gateway;
 
-/// Longer than every timeout of the router.
+/// Timeout of a response: longer than the timeouts of the router.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) struct Target {
@@ -23,14 +23,14 @@ pub(super) struct Target {
     sent: u64,
 }
 
-/// The effects of one input.
+/// The measured effects of an input.
 #[derive(Debug)]
 pub(super) struct Observed {
     pub(super) is_alive: bool,
     pub(super) cpu: Duration,
-    /// Bytes above the size at the start.
+    /// Growth in bytes since the start.
     pub(super) growth: u64,
-    /// Status, code and message without what differs from input to input; `none` without a response.
+    /// Status, code and normalized message; `none` without a response.
     pub(super) answer: String,
 }
 
@@ -51,15 +51,15 @@ impl Target {
             size_at_start: 0,
             sent: 0,
         };
-        target.remember_size();
+        target.record_initial_size();
         target
     }
 
-    pub(super) fn remember_size(&mut self) {
+    pub(super) fn record_initial_size(&mut self) {
         self.size_at_start = self.size().unwrap_or_default();
     }
 
-    /// Sends an input alone, so that all the process does meanwhile is its doing.
+    /// Sends one input at a time, so that the measured CPU time is that of the input.
     pub(super) async fn send(&mut self, input: &Input) -> Observed {
         self.sent += 1;
         if self.sent.is_multiple_of(1_000) {
@@ -71,7 +71,7 @@ impl Target {
         let answer = tokio::time::timeout(RESPONSE_TIMEOUT, self.exchange(&input.bytes)).await;
         let answer = match answer {
             Ok(Some(answer)) => answer,
-            // A connection that was closed meanwhile says nothing of the input.
+            // Retry, because an idle connection may have been closed.
             Ok(None) => match tokio::time::timeout(RESPONSE_TIMEOUT, self.exchange(&input.bytes)).await {
                 Ok(answer) => answer.unwrap_or_else(|| "none".to_owned()),
                 Err(_) => "none".to_owned(),
@@ -119,7 +119,7 @@ impl Target {
             Some(connection) => connection,
             None => TcpStream::connect(self.gateway.address).await.ok()?,
         };
-        // A response that comes before the request has been read is a response.
+        // A response may arrive before the request has been read.
         let written = connection.write_all(request).await;
         let (response, keeps_open) = read_response(&mut connection).await?;
         if keeps_open && written.is_ok() {
@@ -129,7 +129,7 @@ impl Target {
     }
 }
 
-/// The response as [`Observed::answer`] says it, and whether another one may follow.
+/// Returns the response in the form of [`Observed::answer`], and whether the connection can be reused.
 async fn read_response(connection: &mut TcpStream) -> Option<(String, bool)> {
     let mut bytes = Vec::new();
     let (head, body_start) = loop {
@@ -175,7 +175,7 @@ async fn read_response(connection: &mut TcpStream) -> Option<(String, bool)> {
     ))
 }
 
-/// A message without numbers and without what stands in quotes, and no longer than a line.
+/// Returns the first line of a message without numbers and quoted text.
 fn template(message: &str) -> String {
     let mut template = String::new();
     let mut quote = None;

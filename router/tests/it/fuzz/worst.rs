@@ -14,7 +14,7 @@ use super::target::Target;
 use super::{CPU_LIMIT, DEVELOPMENT_FACTOR};
 use crate::fakes::PHOTO;
 
-/// Growth by distinct documents of the largest size, when all caches are full.
+/// Maximum growth in bytes by distinct documents of the largest size, with full caches.
 const CACHE_LIMIT: u64 = 96 * 1024 * 1024;
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn worst_cases_of_a_release_build() {
 #[ignore = "long: ./dev test --long"]
 async fn distinct_documents_are_forgotten() {
     let mut target = Target::start(Path::new(env!("CARGO_BIN_EXE_router"))).await;
-    target.remember_size();
+    target.record_initial_size();
     let (mut growth, mut sent) = (0, 0);
     for number in 0..90 {
         for (_, body) in cases(number) {
@@ -57,7 +57,8 @@ async fn measure(program: &Path, limit: Duration) {
     let mut slow = Vec::new();
     println!("{}", program.display());
     for case in 0..cases(0).len() {
-        // Other processes take caches away, so the least of a few counts; each is a different document.
+        // The minimum of several measurements, because other processes slow some of them down. Each is another
+        // document.
         let mut least: Option<(Duration, String)> = None;
         let mut again = Duration::MAX;
         for number in 3..8 {
@@ -82,12 +83,12 @@ fn input(body: &Value) -> Input {
     post("worst", body.to_string().into_bytes())
 }
 
-/// Repeats a text as often as fits into this many tokens, where each takes `tokens`.
+/// Repeats a text of `tokens` tokens up to the limit of tokens.
 fn filled(text: &str, tokens: usize) -> String {
     text.repeat(960 / tokens)
 }
 
-/// Requests just under the limits, by what they have much of. `number` makes each of them another document.
+/// Requests just within the limits, by name. `number` makes the documents distinct.
 pub(super) fn cases(number: usize) -> Vec<(&'static str, Value)> {
     let query = |text: String| json!({ "query": format!("query N{number} {text}") });
     let photo = |selections: &str| format!("{{ photo(id: \"{PHOTO}\") {{ {selections} }} }}");

@@ -17,7 +17,7 @@ pub(crate) struct Variable {
     pub(super) name: String,
     pub(super) type_name: String,
     pub(super) default: Option<String>,
-    /// `None` is absent from the request.
+    /// `None`: absent from the request.
     pub(super) value: Option<Value>,
 }
 
@@ -61,8 +61,8 @@ impl Operation {
         Value::Object(given.collect::<Map<_, _>>())
     }
 
-    /// Removes fragments and variables that nothing uses any more.
-    pub(super) fn tidy(&mut self) {
+    /// Removes unused fragments and variables.
+    pub(super) fn remove_unused(&mut self) {
         loop {
             let text = self.to_string();
             let before = self.fragments.len();
@@ -91,7 +91,7 @@ impl Operation {
     }
 }
 
-/// Whether the text has this word, and not only as the beginning of a longer one.
+/// Whether the text contains this word as a whole word.
 fn has_word(text: &str, word: &str) -> bool {
     text.match_indices(word)
         .any(|(at, _)| !text[at + word.len()..].starts_with(|next: char| next.is_ascii_digit()))

@@ -20,7 +20,7 @@ pub(crate) struct FieldShape {
 
 pub(crate) struct ArgumentShape {
     pub(crate) name: String,
-    /// As the schema writes it: `Int!`.
+    /// The type in the notation of the schema: `Int!`.
     pub(crate) type_name: String,
     pub(crate) has_default: bool,
 }
@@ -32,7 +32,7 @@ impl ArgumentShape {
 }
 
 impl Schema {
-    /// The committed supergraph, without what composition adds.
+    /// Loads the committed supergraph, without the directives of the composition.
     pub(crate) fn load() -> Self {
         let supergraph = std::fs::read_to_string(supergraph()).unwrap();
         let objects = parse_schema(&supergraph)

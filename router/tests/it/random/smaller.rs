@@ -1,15 +1,15 @@
-//! Makes a query smaller, to find the part of it that matters.
+//! Reduces a query, to find the part that causes a failure.
 
 use super::operation::{Field, Inline, Operation, Selection};
 
 impl Operation {
-    /// The operation in every way that is one step smaller.
+    /// Returns all operations that are one step smaller.
     pub(crate) fn smaller(&self) -> Vec<Self> {
         let mut all = Vec::new();
         let mut add = |change: &dyn Fn(&mut Self)| {
             let mut smaller = self.clone();
             change(&mut smaller);
-            smaller.tidy();
+            smaller.remove_unused();
             all.push(smaller);
         };
         for selections in smaller_selections(&self.selections) {
@@ -24,7 +24,7 @@ impl Operation {
     }
 }
 
-/// Larger changes come first, because they save the most.
+/// Larger reductions are first, because they save the most steps.
 fn smaller_selections(selections: &[Selection]) -> Vec<Vec<Selection>> {
     let mut all = Vec::new();
     for position in 0..selections.len() {

@@ -11,18 +11,18 @@ use serde_json::{Value, json};
 use super::operation::{Field, Fragment, Inline, Operation, Selection, Variable};
 use super::schema::{ArgumentShape, FieldShape, Schema};
 
-/// The router's own limits, so that few operations are refused by them.
+/// Below the router's limits, so that few operations are refused.
 const MAX_DEPTH: usize = 10;
 const MAX_ALIASES: usize = 12;
-/// The library counts those of a fragment wherever it is spread.
+/// The library counts the directives of a fragment at each spread.
 const MAX_DIRECTIVES: usize = 5;
-/// Pages inside one another.
+/// Maximum nesting of pages.
 const MAX_PAGES: usize = 2;
 /// Selections of one operation.
 const MAX_SELECTIONS: usize = 40;
 
-/// Response keys that are names of other fields, of types, or words of the language.
-/// `id` is not among them: the router refuses it for other fields.
+/// Response keys that are names of other fields, of types, or words of the language. Not `id`, which the router refuses
+/// for other fields.
 const ALIASES: [&str; 15] = [
     "a",
     "b",
@@ -72,7 +72,7 @@ pub(crate) fn operation(schema: &Schema, pools: &Pools, rng: &mut StdRng) -> Ope
         fragments: writer.fragments,
         selections,
     };
-    operation.tidy();
+    operation.remove_unused();
     operation
 }
 
@@ -83,17 +83,18 @@ struct Writer<'a> {
     name: Option<&'static str>,
     variables: Vec<Variable>,
     fragments: Vec<Fragment>,
-    /// The meaning of each response key of a type: the same everywhere, so that all selections can be merged.
+    /// The field of each response key of a type. It is the same in the whole document, so that selections can be
+    /// merged.
     keys: BTreeMap<(String, String), String>,
     aliases: usize,
     directives: usize,
     selections: usize,
-    /// Pages inside one another at the moment; each multiplies the estimated cost.
+    /// The current nesting of pages, which multiply the estimated cost.
     pages: usize,
 }
 
 impl Writer<'_> {
-    /// Selections of a type at a depth, and how many levels they add.
+    /// Returns selections on a type at a depth, and the number of levels they add.
     fn selections(&mut self, on: &str, depth: usize) -> (Vec<Selection>, usize) {
         let count = match depth {
             1 => self.rng.random_range(1..4),
@@ -117,7 +118,7 @@ impl Writer<'_> {
         (selections, height)
     }
 
-    /// A field that was selected before, with other selections.
+    /// Selects a field again, with other selections.
     fn again(&mut self, on: &str, selection: Selection, depth: usize) -> (Selection, usize) {
         let Selection::Field(mut field) = selection else {
             return self.field(on, depth);
@@ -143,7 +144,7 @@ impl Writer<'_> {
         (Selection::Field(field), levels)
     }
 
-    /// The selections of a field, and the levels of the field with them.
+    /// Returns the selections of a field, and the number of levels with them.
     fn inside(
         &mut self,
         shape: &FieldShape,
@@ -154,7 +155,7 @@ impl Writer<'_> {
         let pages = match arguments.iter().find(|(name, _)| name == "first") {
             _ if !is_page => 0,
             Some((_, size)) if self.is_given(size) => 1,
-            // A page of the default size has no others inside, or the estimated cost is too high.
+            // A page of the default size contains no other pages, because the estimated cost would be too high.
             _ => MAX_PAGES,
         };
         self.pages += pages;
@@ -163,7 +164,7 @@ impl Writer<'_> {
         (selections, levels + 1)
     }
 
-    /// Whether this text of the document has a value of its own: no default applies.
+    /// Whether the text of an argument has a value, so that no default applies.
     fn is_given(&self, text: &str) -> bool {
         let Some(name) = text.strip_prefix('$') else {
             return true;
@@ -184,7 +185,7 @@ impl Writer<'_> {
         (Selection::Inline(inline), levels)
     }
 
-    /// Spreads a fragment: one that is there already, where it is not too deep, or a new one.
+    /// Spreads a fragment: an existing one if it is not too deep, or a new one.
     fn spread(&mut self, on: &str, depth: usize) -> (Selection, usize) {
         let known: Vec<_> = self
             .fragments
@@ -238,7 +239,7 @@ impl Writer<'_> {
             .filter_map(|argument| Some((argument.name.clone(), self.argument(argument)?)))
             .collect();
         let mut field = self.keyed(on, &shape.name, arguments);
-        // The key stood for something else: then that is selected instead.
+        // The key has another field already, which is selected instead.
         let shape = self
             .schema
             .fields(on)
@@ -254,7 +255,7 @@ impl Writer<'_> {
         (Selection::Field(field), levels)
     }
 
-    /// A field under a response key that stands for nothing else on this type; `__typename` where none is free.
+    /// Returns a field with an unused response key of this type; `__typename` if none is left.
     fn keyed(&mut self, on: &str, name: &str, arguments: Vec<(String, String)>) -> Field {
         let mut signature = name.to_owned();
         for (argument, value) in &arguments {
@@ -297,7 +298,7 @@ impl Writer<'_> {
                 continue;
             }
             self.directives += 1;
-            // Most of what is selected stays.
+            // Most selections are included.
             let truth = self.rng.random_bool(0.3) == (name == "skip");
             let condition = match self.rng.random_range(0..4) {
                 0 => truth.to_string(),
@@ -310,10 +311,10 @@ impl Writer<'_> {
         directives
     }
 
-    /// The value of an argument as the document writes it; `None` leaves it out.
+    /// Returns the text of an argument's value; `None` omits the argument.
     fn argument(&mut self, argument: &ArgumentShape) -> Option<String> {
         let is_required = argument.is_required();
-        // Small pages inside pages, or the estimated cost is too high.
+        // Small pages within pages, because the estimated cost would be too high.
         let is_omitted =
             !is_required && (argument.name != "first" || self.pages == 0) && self.rng.random_bool(0.4);
         if is_omitted {
@@ -325,7 +326,7 @@ impl Writer<'_> {
         Some(match self.rng.random_range(0..12) {
             0..5 => literal,
             5..8 => self.variable(&argument.type_name, None, Some(value)),
-            // A nullable variable may stand where the schema or the operation has a default.
+            // A nullable variable is allowed if the argument or the variable has a default.
             8 if argument.has_default && self.pages == 0 => self.variable(&nullable, None, None),
             9 => {
                 let type_name = if self.rng.random_bool(0.5) {
@@ -364,7 +365,7 @@ impl Writer<'_> {
         }
     }
 
-    /// A variable of this type, default and value: a new one, or sometimes one that is there already.
+    /// Returns a variable with this type, default and value: a new one, or sometimes an existing one.
     fn variable(&mut self, type_name: &str, default: Option<String>, value: Option<Value>) -> String {
         let same = self.variables.iter().find(|variable| {
             variable.type_name == type_name && variable.default == default && variable.value == value

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-/// Runs it, and shows what it says.
+/// Runs the program, and prints its output.
 fn fault(arguments: &str) {
     let output = Command::new(env!("CARGO_BIN_EXE_fault"))
         .args(arguments.split_whitespace())

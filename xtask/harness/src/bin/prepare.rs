@@ -174,7 +174,7 @@ impl Drop for TouchedFile {
             .and_then(|file| file.set_modified(self.modified));
         if let Err(error) = put_back {
             say(&format!(
-                "could not put back the time of {}: {error}",
+                "could not restore the time of {}: {error}",
                 self.file.display()
             ));
         }

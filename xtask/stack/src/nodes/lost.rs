@@ -11,9 +11,9 @@ use crate::STACK;
 use crate::engine::DockerEngine;
 use crate::steps::in_sync;
 
-/// How long a request may take from one end to the other.
+/// Timeout of a request.
 pub(super) const REQUEST_LIMIT: Duration = Duration::from_secs(20);
-/// A page that cannot be made is refused within this time, also on a busy machine.
+/// Timeout of an error page, on a busy machine.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(10);
 
 impl Swarm {
@@ -23,7 +23,7 @@ impl Swarm {
         self.until_down(1).await?;
         let noticed = began.elapsed().as_secs_f64();
         self.databases_on(&[0, 1]).await?;
-        // Its tasks are started elsewhere; Swarm goes on counting those that it cannot ask about.
+        // Its tasks are started elsewhere. Swarm still counts tasks on an unreachable machine.
         self.manager()
             .until("the site answers on two machines", async || {
                 Ok(self.machines[0].engine.answers("latestPhotos").await?
@@ -47,7 +47,7 @@ impl Swarm {
         ))
     }
 
-    /// Two managers with their databases: the third cannot know that they are not only cut off.
+    /// Kills two managers with their database nodes. The third cannot know whether they are only disconnected.
     pub(super) async fn lose_two_for_a_while(&mut self) -> Result<String> {
         for machine in &mut self.machines[1..] {
             machine.kill()?;
@@ -56,7 +56,7 @@ impl Swarm {
         self.manager()
             .until("compose/swarm status says what is wrong", async || {
                 let screen = self.script("status", &[self.machines[0].name.clone()]).await?;
-                // The manager that is left notices some seconds after the databases.
+                // The remaining manager detects the loss later than the database.
                 Ok(screen.contains("no majority of the managers")
                     && screen.contains("no majority: reads and writes"))
             })
@@ -74,7 +74,7 @@ impl Swarm {
         ))
     }
 
-    /// Two of three are back that were not a cluster when the third was lost.
+    /// Returns the state when two of three nodes are back that were not a majority before.
     async fn with_one_back(&self) -> Result<String> {
         let said = Mutex::default();
         self.manager()
@@ -87,7 +87,7 @@ impl Swarm {
                     .find(|says| says.contains("Start the missing nodes"));
                 *said.lock().unwrap_or_else(PoisonError::into_inner) = match refusal {
                     Some(refusal) => format!("the databases say {refusal:?}"),
-                    None => "the databases go on".to_owned(),
+                    None => "the database continues".to_owned(),
                 };
                 Ok(refusal.is_some() || in_sync(&nodes, 2))
             })
@@ -117,7 +117,7 @@ impl Swarm {
         ))
     }
 
-    /// The databases' tasks get new slots, and find the data all the same.
+    /// Database tasks get new slots, and find their data.
     pub(super) async fn remove_and_deploy(&self, photos: PhotoStorage) -> Result<String> {
         let before = self.slots().await?;
         self.manager().docker(&["stack", "rm", STACK]).await?;
@@ -129,7 +129,7 @@ impl Swarm {
         Ok(format!("{said}; slots {before} became {after}"))
     }
 
-    /// Which slot each machine's database has.
+    /// Returns the slot of the database task on each machine.
     async fn slots(&self) -> Result<String> {
         let mut slots = Vec::new();
         for machine in self.running() {
@@ -139,7 +139,7 @@ impl Swarm {
         Ok(slots.join(", "))
     }
 
-    /// The machine with the folder of the photos, which has the first database as well.
+    /// Kills the machine with the photos, which also has a database node.
     pub(super) async fn lose_media(&mut self) -> Result<String> {
         self.machines[0].kill()?;
         self.until_down(1).await?;
@@ -154,12 +154,12 @@ impl Swarm {
         ))
     }
 
-    /// Everything that needs no photo goes on.
+    /// Checks that everything but photos works.
     async fn without_photos(&self) -> Result<String> {
         let other = &self.machines[1].engine;
         let left = self.machines[1..].iter().map(|machine| &machine.engine);
         other
-            .until("two databases go on", async || {
+            .until("two database nodes continue", async || {
                 let mut nodes = Vec::new();
                 for engine in left.clone() {
                     nodes.append(&mut engine.database_nodes().await?);
@@ -185,7 +185,7 @@ impl Swarm {
         ))
     }
 
-    /// Waits until the Swarm misses so many machines.
+    /// Waits until the Swarm considers `count` machines down.
     pub(super) async fn until_down(&self, count: usize) -> Result<()> {
         let manager = self.manager();
         manager
@@ -208,7 +208,7 @@ async fn shows_the_app(engine: &DockerEngine) -> Result<()> {
     page.context("the app's page").map(drop)
 }
 
-/// A timeline, and how long it took.
+/// Queries a timeline, and returns how long it took.
 async fn asked(engine: &DockerEngine) -> Result<(Value, Duration)> {
     let began = Instant::now();
     let answer = engine

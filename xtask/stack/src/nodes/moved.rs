@@ -23,7 +23,7 @@ impl Swarm {
         self.manager()
             .until("the volume can be removed", async || {
                 let left = &self.machines[2].engine;
-                // Swarm keeps a task's container for a while after its end.
+                // Swarm keeps the container of an ended task for some time.
                 left.docker(&["container", "prune", "--force"]).await?;
                 Ok(left.docker(&["volume", "rm", &volume]).await.is_ok())
             })

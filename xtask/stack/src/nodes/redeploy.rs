@@ -14,7 +14,7 @@ use xtask::tools::run;
 const BACKUP: &str = "proofsheet/backup:stack-test";
 
 impl Swarm {
-    /// The first is told that the others do not come back.
+    /// The operator forces the remaining machine to continue alone.
     pub(super) async fn lose_all_but_one(&mut self) -> Result<String> {
         let lost: Vec<_> = self.machines[1..].iter().map(|it| it.name.clone()).collect();
         for machine in &mut self.machines[1..] {
@@ -29,7 +29,7 @@ impl Swarm {
         let names = [&[self.machines[0].name.clone()][..], &lost].concat();
         self.script("forget", &names).await?;
         let forgotten = began.elapsed().as_secs_f64();
-        // Its task is started anew with the Swarm.
+        // The task is restarted with the Swarm.
         left.until("the database that is left takes it", async || {
             let database = left.containers("db").await?.pop();
             let database = database.context("a database is left")?;
@@ -46,7 +46,7 @@ impl Swarm {
         ))
     }
 
-    /// New machines, which have nothing.
+    /// Adds new machines with empty disks.
     pub(super) async fn replace(&mut self) -> Result<String> {
         for machine in &mut self.machines[1..] {
             machine.start()?;
@@ -92,7 +92,7 @@ impl Swarm {
         ))
     }
 
-    /// One full backup more, then all of them, out of the volume and away.
+    /// Makes a full backup, and copies all backups out of the volume.
     async fn copy_the_backup(&self) -> Result<()> {
         let first = &self.machines[0].engine;
         first

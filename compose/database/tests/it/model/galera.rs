@@ -1,4 +1,4 @@
-//! Galera in the model: memberships, what they receive, and who copies from whom.
+//! The model of Galera: memberships, replication and copies.
 
 use database_agent::decision::VolumeState;
 
@@ -37,7 +37,7 @@ impl World {
         }
     }
 
-    /// Memberships are numbered among the writes.
+    /// Counts a membership, which takes a sequence number as writes do.
     pub(super) fn count_membership(&mut self, node: usize) {
         let in_sync = self.running_at(node).is_some_and(|running| running.in_sync);
         if in_sync && let VolumeState::At { seqno, .. } = &mut self.machines[node].data {
@@ -58,7 +58,7 @@ impl World {
         machine.writes.extend(pending);
     }
 
-    /// An orderly end: the others do not count the node any more, and it keeps what it has received.
+    /// Stops a node in order: it leaves the membership, and its received writes are durable.
     pub(super) fn leave(&mut self, node: usize) {
         self.flush(node);
         if self.running_at(node).is_some_and(|running| running.primary) {
@@ -76,7 +76,7 @@ impl World {
             if self.running_at(other).and_then(|running| running.view.as_ref()) != Some(&view) {
                 continue;
             }
-            // A membership comes after the writes before it, and is remembered after they are durable.
+            // A membership is ordered after earlier writes, and recorded after they are durable.
             self.flush(other);
             self.count_membership(other);
             if let Some(theirs) = self.running_mut(other).and_then(|running| running.view.as_mut()) {
@@ -87,7 +87,7 @@ impl World {
         self.regroup();
     }
 
-    /// Forms memberships anew among those who hear each other.
+    /// Forms new memberships of connected nodes.
     pub(super) fn regroup(&mut self) {
         let groups: Vec<Vec<usize>> = match self.cut {
             Some(cut) => vec![vec![cut], (0..NODES).filter(|node| *node != cut).collect()],
@@ -98,7 +98,7 @@ impl World {
         }
     }
 
-    /// The process of a node, as a membership would count it now.
+    /// Returns the process of a node as a member.
     pub(super) fn member(&self, node: usize) -> Option<Member> {
         Some(Member {
             node,
@@ -107,7 +107,7 @@ impl World {
         })
     }
 
-    /// Whether the process that runs now is a member.
+    /// Whether the running process is a member.
     pub(super) fn is_counted(&self, node: usize, view: &View) -> bool {
         let incarnation = self.machines[node].incarnation;
         view.members
@@ -121,7 +121,7 @@ impl World {
             .copied()
             .filter(|node| self.running_at(*node).is_some())
             .collect();
-        // Processes of an earlier start of the whole cluster do not meet those of a later one.
+        // Processes of different starts of the cluster do not form a membership.
         let start = |node: usize| self.running_at(node)?.view.as_ref().map(|view| view.start);
         let latest = alive.iter().filter_map(|node| start(*node)).max();
         let alive: Vec<usize> = alive
@@ -175,10 +175,10 @@ impl World {
                 running.view = Some(next);
             }
         }
-        // A synced member must remain as donor; a membership without one serves no requests.
+        // A synced member must remain as a donor. A membership without one serves no requests.
     }
 
-    /// Has a node count in full; all of its membership know of it at once.
+    /// Gives a node its full weight, which all members learn at once.
     pub(super) fn set_full_weight(&mut self, node: usize) {
         let Some(running) = self.running_mut(node) else {
             return;
@@ -196,7 +196,7 @@ impl World {
         }
     }
 
-    /// The donor for a node. MariaDB ends if there is none.
+    /// Returns a donor for a node. MariaDB ends if there is none.
     pub(super) fn donor(&self, node: usize) -> Option<usize> {
         let view = self.running_at(node)?.view.as_ref()?;
         (0..NODES).find(|donor| {

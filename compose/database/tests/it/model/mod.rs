@@ -1,9 +1,9 @@
-//! The decision, run through every order of events that three nodes can meet.
+//! Model checking: runs the decision with all orders of events of three nodes.
 //!
-//! Galera is modelled by what the agent relies on: a membership that is a majority of the last one goes on, anything
-//! less stops, where one that has the data counts more than any that are being copied to; an acknowledged write is durable where it was made and received by every member in sync; a node that
-//! joins may have nothing whole until it is in sync. Everything that an agent decides, remembers and agrees to is the
-//! real code.
+//! The model of Galera has the properties on which the agent relies: a membership that is a majority of the last one
+//! continues, others stop, and a node with the data outweighs all nodes that are copying. An acknowledged write is
+//! durable on its node and received by all members in sync. A joiner may have no usable data until it is in sync. The
+//! decisions, records and agreements of the agents are the real code.
 
 mod world;
 mod galera;
@@ -28,7 +28,7 @@ fn explore(start: World, bounds: Bounds) -> usize {
     queues[0].push_back((0, start));
     for faults in 0..queues.len() {
         while let Some((index, world)) = queues[faults].pop_front() {
-            world.judge(&mut well, &|| story(&origins, index));
+            world.judge(&mut well, &|| trace(&origins, index));
             for event in world.events(bounds) {
                 let mut next = world.clone();
                 next.apply(event);
@@ -43,7 +43,7 @@ fn explore(start: World, bounds: Bounds) -> usize {
 }
 
 /// The events that led to the world with number `at`.
-fn story(origins: &[(usize, Event)], mut at: usize) -> String {
+fn trace(origins: &[(usize, Event)], mut at: usize) -> String {
     let mut events = Vec::new();
     while at != 0 {
         let (from, event) = origins[at];
@@ -55,7 +55,7 @@ fn story(origins: &[(usize, Event)], mut at: usize) -> String {
 }
 
 #[test]
-fn every_order_of_events_of_a_running_cluster() {
+fn all_orders_of_events_of_a_running_cluster() {
     let started = std::time::Instant::now();
     let worlds = explore(World::running(), Bounds { faults: 2, writes: 1 });
     println!("{worlds} worlds in {:.1} s", started.elapsed().as_secs_f32());
@@ -63,7 +63,7 @@ fn every_order_of_events_of_a_running_cluster() {
 }
 
 #[test]
-fn every_order_of_events_of_empty_volumes() {
+fn all_orders_of_events_of_empty_volumes() {
     let started = std::time::Instant::now();
     let worlds = explore(World::empty(3), Bounds { faults: 1, writes: 1 });
     println!("{worlds} worlds in {:.1} s", started.elapsed().as_secs_f32());
@@ -72,15 +72,15 @@ fn every_order_of_events_of_empty_volumes() {
 
 #[test]
 #[ignore = "long: ./dev test --long"]
-fn every_order_of_more_events() {
+fn all_orders_of_more_events() {
     let started = std::time::Instant::now();
     let worlds = explore(World::running(), Bounds { faults: 3, writes: 1 });
     println!("{worlds} worlds in {:.1} s", started.elapsed().as_secs_f32());
 }
 
-/// Long histories, which no search reaches.
+/// Long histories, which the search does not reach.
 #[test]
-fn long_histories_at_random() {
+fn random_long_histories() {
     let walks: u64 = std::env::var("MODEL_WALKS")
         .ok()
         .and_then(|text| text.parse().ok())
@@ -101,7 +101,7 @@ fn long_histories_at_random() {
             });
             let faults = |event: &Event| matches!(event, Event::Crash(_) | Event::Leave(_) | Event::Cut(_));
             let mut event = possible[random.random_range(0..possible.len())];
-            // As often calm as not, so that something is built up that a fault can break.
+            // Faults are possible in half of the steps, so that clusters can form in between.
             if faults(&event) && random.random_bool(0.7) {
                 event = possible[random.random_range(0..possible.len())];
             }

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use super::world::{Event, NODES, Process, World};
 
 impl World {
-    /// Everything comes back and nothing more fails: all have to get in sync, with every acknowledged write. `well` are
-    /// worlds that are known to end so.
+    /// Ends all faults, and checks that all nodes get in sync with all acknowledged writes. `well` caches worlds for
+    /// which this is known.
     pub(super) fn settle(&mut self, well: &mut HashSet<u64>) -> Result<(), &'static str> {
         self.apply(Event::Heal);
         let mut passed = Vec::new();
@@ -52,7 +52,7 @@ impl World {
         }
     }
 
-    /// Whether an acknowledged write is missing somewhere. Received writes become durable in time.
+    /// Whether an acknowledged write is missing on a node. Received writes count, because they become durable.
     pub(super) fn lacks_a_write(&self) -> bool {
         (0..NODES).any(|node| {
             let received = self.running_at(node).map_or(&[][..], |running| &running.pending);
@@ -61,7 +61,7 @@ impl World {
         })
     }
 
-    /// The reasons why this world must not be.
+    /// Checks the invariants of this state.
     pub(super) fn judge(&self, well: &mut HashSet<u64>, trace: &dyn Fn() -> String) {
         if let Some(violation) = self.violation {
             panic!("{violation}, after:\n{}\nwhich made {self:#?}", trace());

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 pub(super) const NODES: usize = 3;
 
-/// A process of MariaDB's, as a membership counts it.
+/// A process of MariaDB, as a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Member {
     pub(super) node: usize,
@@ -51,19 +51,19 @@ pub(super) struct Agreed {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Running {
-    /// The last majority that this process was part of; none before it has joined.
+    /// The last majority of which this process was a member. `None` before it has joined.
     pub(super) view: Option<View>,
     pub(super) primary: bool,
     pub(super) in_sync: bool,
     pub(super) weight: u8,
-    /// Received and not durable: lost when the process dies.
+    /// Received writes that are not durable, which a crash loses.
     pub(super) pending: Vec<u8>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct View {
     pub(super) cluster: u128,
-    /// Tells the starts of one cluster apart, as the model sees them.
+    /// The number of the start in the model.
     pub(super) start: u8,
     pub(super) number: u64,
     pub(super) members: Vec<Member>,
@@ -75,14 +75,14 @@ pub(super) struct Machine {
     pub(super) incarnation: u8,
     pub(super) memory: Option<ClusterRecord>,
     pub(super) data: VolumeState,
-    /// The writes that are on its disk.
+    /// The durable writes.
     pub(super) writes: Vec<u8>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct World {
     pub(super) machines: Vec<Machine>,
-    /// The node that is cut off.
+    /// The disconnected node.
     pub(super) cut: Option<usize>,
     pub(super) founders: u32,
     pub(super) acknowledged: Vec<u8>,
@@ -103,14 +103,14 @@ pub(super) enum Event {
     Cut(usize),
     Heal,
     Begin(usize),
-    /// Ask everyone, decide, and gather what it needs from the others.
+    /// Poll all peers, decide, and request agreement or registration.
     Decide(usize),
-    /// Do what was agreed on.
+    /// Perform the agreed step.
     Go(usize),
-    /// Give up a database that cannot get a majority.
+    /// Stop a database without a majority.
     Stop(usize),
     Sync(usize),
-    /// The agent looks at the membership.
+    /// The agent records the membership.
     Poll(usize),
 }
 
@@ -149,13 +149,13 @@ impl World {
         }
     }
 
-    /// Everybody in sync.
+    /// A cluster with all nodes in sync.
     pub(super) fn running() -> Self {
         let mut world = Self::empty(3);
         world
             .settle(&mut HashSet::new())
             .expect("three empty nodes found a cluster");
-        // Twice: a node counts in full once the others know of it.
+        // Twice, because a node gets its full weight after the others know it.
         for node in (0..NODES).chain(0..NODES) {
             world.poll(node);
         }
@@ -283,7 +283,7 @@ impl World {
         let Some(running) = self.running_at(node) else {
             return;
         };
-        // A node without the data knows nothing of where they are: it remembers who let it in until it is in sync.
+        // A joiner does not know which nodes have the data: it keeps the record of its admission until it is in sync.
         let (Some(view), true) = (running.view.clone(), running.in_sync) else {
             return;
         };
@@ -394,7 +394,7 @@ impl World {
             let Some(memory) = &mut self.machines[*member].memory else {
                 return;
             };
-            // A member that is in sync waits until the process before has left the membership.
+            // A synced member waits until the previous process has left the membership.
             if !memory.joining && memory.members.contains_key(&id(node)) {
                 return;
             }
@@ -472,7 +472,7 @@ impl World {
             }
             Next::Join => {
                 let machine = &mut self.machines[node];
-                // An empty node is copied to; the third one always is.
+                // Empty nodes need a copy, and so does the third node always.
                 if node == 2 || machine.data == VolumeState::Empty {
                     machine.data = VolumeState::Incomplete;
                     machine.writes.clear();
