@@ -173,7 +173,7 @@ fn resolve(
     path
 }
 
-/// What a file imports from its own crate, as paths from the root.
+/// The imports of a file from its own crate, as paths from the root.
 fn imports(text: &str, module: &Module) -> Vec<Module> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices("use ") {
@@ -185,7 +185,7 @@ fn imports(text: &str, module: &Module) -> Vec<Module> {
     found
 }
 
-/// What a file names by `crate::…` or `super::…`, as paths from the root.
+/// The paths that a file names by `crate::…` or `super::…`, as paths from the root.
 fn references(text: &str, module: &Module) -> Vec<Module> {
     let mut found = Vec::new();
     for word in ["crate::", "super::"] {

@@ -236,7 +236,7 @@ impl fmt::Debug for PasswordHash {
 }
 
 impl Account {
-    /// What other services receive.
+    /// The account as other services receive it.
     pub fn announced(&self) -> contracts::accounts::Account {
         contracts::accounts::Account {
             account_id: self.id.0,

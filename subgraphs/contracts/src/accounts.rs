@@ -1,4 +1,4 @@
-//! What authentication tells others.
+//! The data of authentication that other services receive.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What photo tells others.
+//! The data of photo that other services receive.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
