@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use harness::workspace::{binaries, target_dir};
-use image::imageops::{FilterType, resize};
+use image::imageops::FilterType;
 use imaging::{FileName, Format, Ladder, Rendition, Size};
 use serde_json::{Value, json};
 use tempfile::tempdir;
@@ -280,15 +280,13 @@ fn assess(makers: &[Maker], photograph: &Path) -> Result<Vec<Row>> {
         Ok(folder)
     });
     let folders = folders.collect::<Result<Vec<_>>>()?;
-    let original = image::open(photograph)?.into_rgb8();
+    let original = image::open(photograph)?;
     let mut rows = Vec::new();
     for size in size_of(photograph)?.stored(Ladder::LongerSide) {
-        let expected = resize(
-            &original,
-            size.width.into(),
-            size.height.into(),
-            FilterType::Lanczos3,
-        );
+        let (width, height) = (size.width.into(), size.height.into());
+        let expected = original
+            .resize_exact(width, height, FilterType::Lanczos3)
+            .into_rgb8();
         for (maker, folder) in makers.iter().zip(&folders) {
             for format in Format::BEST_FIRST {
                 let file = path_of(folder.path(), Rendition { size, format });
