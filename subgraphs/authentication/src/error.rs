@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use chassis::viewer::NoViewer;
 use chassis::{Classify, Code};
+use subgraph::error::Common;
 
 /// Every failure of this service.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The request is not signed in.
+    /// An error that every service has.
     #[error(transparent)]
-    NoViewer(#[from] NoViewer),
+    Common(#[from] Common),
     /// The token is valid, but its session was ended: signed out, replaced, or the account is gone.
     #[error("This session has ended. Please sign in again.")]
     SessionEnded,
@@ -52,15 +52,14 @@ pub enum Error {
     /// The signing keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyError),
-    /// The database failed.
-    #[error("the database failed")]
-    Database(#[from] sqlx::Error),
 }
+
+subgraph::common_errors!(Error);
 
 impl Classify for Error {
     fn code(&self) -> Code {
         match self {
-            Self::NoViewer(error) => error.code(),
+            Self::Common(error) => error.code(),
             Self::SessionEnded
             | Self::WrongCredentials
             | Self::WrongPassword { .. }
@@ -70,12 +69,12 @@ impl Classify for Error {
             Self::TooManyTries { .. } | Self::Busy => Code::RateLimited,
             Self::Hashing(_) => Code::Internal,
             Self::Keys(error) => error.code(),
-            Self::Database(error) => error.code(),
         }
     }
 
     fn field(&self) -> Option<&'static str> {
         match self {
+            Self::Common(error) => error.field(),
             Self::WrongPassword { field } | Self::Invalid { field, .. } => Some(field),
             Self::EmailTaken => Some("email"),
             _ => None,
@@ -92,7 +91,8 @@ impl Classify for Error {
 
     fn database(&self) -> Option<&sqlx::Error> {
         match self {
-            Self::Database(error) | Self::Keys(KeyError::Database(error)) => Some(error),
+            Self::Common(error) => error.database(),
+            Self::Keys(error) => error.database(),
             _ => None,
         }
     }

@@ -5,10 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use chassis::UserId;
-use chassis::config::Secret;
-use chassis::database;
-use chassis::internal::guarded;
+use chassis::{UserId, database, deleted_accounts};
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::accounts::Account;
 use contracts::internal::{Ids, ListQuery, Listing, MAX_PAGE_SIZE, Resource as _};
@@ -23,17 +20,20 @@ use crate::store::accounts;
 /// here from another node of the database.
 const SETTLE_TIME: TimeDelta = TimeDelta::minutes(15);
 
-/// The routes beside GraphQL.
-pub fn routes(state: State, secret: Secret) -> Router {
-    let internal = Router::new()
+/// The internal API.
+pub fn routes(state: State) -> Router {
+    Router::new()
         .route(Account::LIST, get(list))
         .route(Account::GONE, post(gone))
         .route(Account::ONE, get(look_up))
-        .with_state(state.clone());
-    let public = Router::new()
+        .with_state(state)
+}
+
+/// The routes that everybody may use.
+pub fn public_routes(state: State) -> Router {
+    Router::new()
         .route("/.well-known/jwks.json", get(jwks))
-        .with_state(state);
-    guarded(internal, secret).merge(public)
+        .with_state(state)
 }
 
 /// The public keys (RFC 7517). Copies of them may be five minutes old: a new key signs nothing before that.
@@ -70,10 +70,10 @@ async fn look_up(Extract(state): Extract<State>, Path(id): Path<Uuid>) -> Result
     {
         return Ok(Json(account.announced()));
     }
-    let departed = database::read(|| chassis::deleted_accounts::is_deleted(&state.pool, id))
+    let deleted = database::read(|| deleted_accounts::is_deleted(&state.pool, id))
         .await
         .map_err(failed)?;
-    Err(if departed {
+    Err(if deleted {
         StatusCode::GONE
     } else {
         StatusCode::NOT_FOUND
@@ -91,7 +91,7 @@ async fn gone(
     let present = database::read(|| accounts::present(&state.pool, &asked.ids))
         .await
         .map_err(failed)?;
-    let departed = database::read(|| accounts::departed(&state.pool, &asked.ids))
+    let deleted = database::read(|| deleted_accounts::deleted_among(&state.pool, &asked.ids))
         .await
         .map_err(failed)?;
     let settled = state.clock.now() - SETTLE_TIME;
@@ -99,7 +99,7 @@ async fn gone(
         .ids
         .into_iter()
         .filter(|id| {
-            departed.contains(id) || (!present.contains(id) && made_at(*id).is_none_or(|at| at < settled))
+            deleted.contains(id) || (!present.contains(id) && made_at(*id).is_none_or(|at| at < settled))
         })
         .collect();
     Ok(Json(Ids { ids }))

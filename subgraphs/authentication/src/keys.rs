@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
@@ -14,12 +15,16 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use sqlx::MySqlPool;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::domain::{Account, SealedKey, SessionId};
 use crate::error::KeyError;
 use crate::store;
 
+/// How often each replica reads the keys again: soon enough for a key that was made elsewhere ten minutes before it signs.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a key signs.
 const SIGNS_FOR: TimeDelta = TimeDelta::days(30);
 /// How long before its first use the next key is published, where there is time.
@@ -233,6 +238,25 @@ impl KeyRing {
         Ok(AccessToken {
             token,
             expires_at: DateTime::from_timestamp(expires, 0).unwrap_or(now),
+        })
+    }
+
+    /// Reads the keys again and again. Not a job under a lease, because every replica needs them.
+    pub fn spawn_reload(self, stop: CancellationToken) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            while stop
+                .run_until_cancelled(tokio::time::sleep(RELOAD_INTERVAL))
+                .await
+                .is_some()
+            {
+                if let Err(error) = self.reload().await {
+                    // The keys that are known go on working.
+                    tracing::warn!(
+                        error = chassis::error::chain(&error),
+                        "the signing keys could not be read again"
+                    );
+                }
+            }
         })
     }
 

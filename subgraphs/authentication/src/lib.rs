@@ -17,27 +17,75 @@ pub mod keys;
 pub mod sessions;
 pub mod state;
 pub mod store;
-pub mod jobs;
+pub mod reconcile;
 
-use async_graphql::{EmptySubscription, Schema, SchemaBuilder};
-use axum::Router;
-use chassis::config::Secret;
-use subgraph::server::{self, Readiness};
+use std::time::Duration;
+
+use async_graphql::EmptySubscription;
+use chassis::telemetry::measure::{Metric, describe};
+use chassis::worker::Job;
+use subgraph::{Base, Program, Service, server};
 
 use graphql::{Mutation, Query};
 use state::State;
 
-/// The migrations of this service's own tables.
+/// The tables of this service's own.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
-/// The schema, without what its resolvers need: enough to print it.
-pub fn schema() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
-    Schema::build(Query, Mutation, EmptySubscription)
+pub static PROGRAM: Program = Program {
+    name: "authentication",
+    listen: "127.0.0.1:5001",
+    migrations: &MIGRATOR,
+    sdl: || server::sdl(&schema(None)),
+};
+
+const ROTATE_INTERVAL: Duration = Duration::from_secs(600);
+const RECONCILE_INTERVAL: Duration = Duration::from_secs(600);
+
+const METRICS: [Metric; 2] = [
+    Metric::Counter(
+        "proofsheet_password_hashes_total",
+        "Passwords that were hashed, to be kept or to be compared.",
+    ),
+    Metric::Counter(
+        "proofsheet_refresh_token_replays_total",
+        "Sessions that ended because an old refresh token was used again.",
+    ),
+];
+
+pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
+
+/// The executable schema; without a state it only describes itself.
+pub fn schema(state: Option<&State>) -> Schema {
+    let mut builder = Schema::build(Query, Mutation, EmptySubscription);
+    if let Some(state) = state {
+        builder = builder.data(state.clone());
+    }
+    server::finish_schema(builder)
 }
 
-/// Everything that this service answers.
-pub fn routes(state: &State, internal_secret: Secret, readiness: Readiness) -> Router {
-    let schema = server::finish_schema(schema().data(state.clone()));
-    server::routes(schema, state.keys.verifier(), readiness)
-        .merge(internal::routes(state.clone(), internal_secret))
+/// Everything that this service answers and does.
+pub fn service(state: &State, base: &Base) -> Service {
+    describe(&METRICS);
+    let base = Base {
+        verifier: state.keys.verifier(),
+        ..base.clone()
+    };
+    let reconcile = Job::new("reconcile", RECONCILE_INTERVAL);
+    // A new release may have something to convert.
+    reconcile.wake.notify_one();
+    let keys = state.keys.clone();
+    Service::new(&base, schema(Some(state)))
+        .routes(internal::public_routes(state.clone()))
+        .internal(internal::routes(state.clone()))
+        .outbox(&state.outbox)
+        .task(|stop| keys.spawn_reload(stop))
+        .job(
+            Job::new("rotate-keys", ROTATE_INTERVAL),
+            state,
+            async |state, _| state.keys.rotate_when_due(state.clock.now()).await,
+        )
+        .job(reconcile, state, async |state, _| {
+            reconcile::run(&state.pool, &state.clock).await.map(drop)
+        })
 }

@@ -145,12 +145,12 @@ impl LoginThrottle {
     /// Counts an attempt before it is made, so that concurrent attempts cannot all pass. A success is refunded.
     pub async fn count(&self, buckets: &[Bucket]) -> Result<(), Error> {
         let now = self.clock.now();
-        let full = chassis::transaction!(self.pool, Error, |connection, _| {
+        let full = chassis::transaction!(self.pool, Error, |tx, _| {
             // Every login locks its rows in the same order (address, both, account), so no deadlock occurs.
             for bucket in buckets {
-                let tries = attempts::count(&mut *connection, &bucket.key, now, now + bucket.window).await?;
+                let tries = attempts::count(&mut *tx, &bucket.key, now, now + bucket.window).await?;
                 if tries > u64::from(bucket.max) {
-                    let window = attempts::window(&mut *connection, &bucket.key, now).await?;
+                    let window = attempts::window(&mut *tx, &bucket.key, now).await?;
                     return Ok(Some(window.map_or(bucket.window, |window| window.ends_at - now)));
                 }
             }
@@ -161,9 +161,9 @@ impl LoginThrottle {
 
     /// Refunds a successful attempt.
     pub async fn refund(&self, buckets: &[Bucket]) -> Result<(), Error> {
-        chassis::transaction!(self.pool, Error, |connection, _| {
+        chassis::transaction!(self.pool, Error, |tx, _| {
             for bucket in buckets {
-                attempts::refund(&mut *connection, &bucket.key).await?;
+                attempts::refund(&mut *tx, &bucket.key).await?;
             }
             Ok(())
         })

@@ -5,24 +5,23 @@ use authentication::config::{Config, KeyConfig};
 use authentication::domain::Email;
 use authentication::keys::{self, Sealer, TakeOver};
 use authentication::state::State;
-use authentication::{MIGRATOR, jobs, routes, schema, store};
+use authentication::{PROGRAM, reconcile, service, store};
 use chassis::Clock;
 use clap::{Args, Parser};
-use sqlx::MySqlPool;
-use sqlx::migrate::Migrator;
-use subgraph::program::{self, Ground, Nothing, Offline, Program, Served, Task};
-use subgraph::server::{self, Readiness};
+use serde_json::json;
+use subgraph::program::{self, Command, DatabaseArgs, NoArgs};
+use subgraph::{Base, Service};
 
 /// Accounts, login sessions and the keys that sign access tokens.
 #[derive(Parser)]
 #[command(version)]
 enum Arguments {
     #[command(flatten)]
-    Common(Task<Service>),
+    Common(Command<Config, NoArgs>),
     /// Make the next signing key now instead of when it is due.
     RotateKeys {
         #[command(flatten)]
-        offline: Offline,
+        database: DatabaseArgs,
         #[command(flatten)]
         key: KeyConfig,
         /// For a leaked key: withdraw all others. Every access token stops working within five minutes; signed-in
@@ -41,54 +40,22 @@ struct Person {
     /// The e-mail of the account.
     email: String,
     #[command(flatten)]
-    offline: Offline,
-}
-
-struct Service;
-
-impl Program for Service {
-    const LISTEN: &'static str = "127.0.0.1:5001";
-    const NAME: &'static str = "authentication";
-    type Serve = Config;
-    type Reconcile = Nothing;
-
-    fn migrations() -> &'static Migrator {
-        &MIGRATOR
-    }
-
-    fn sdl() -> String {
-        server::sdl(&server::finish_schema(schema()))
-    }
-
-    async fn serve(ground: Ground, config: Config) -> anyhow::Result<Served> {
-        config.warn_of_plain_http();
-        let state = State::open_when_there(&config, &ground).await?;
-        let (peers, stop) = (ground.peers, ground.stop);
-        let mut jobs = jobs::spawn(&state, &stop);
-        let relay = state
-            .outbox
-            .spawn_relay(state.pool.clone(), &peers.http, &peers.secret, stop.clone());
-        jobs.push(relay);
-        let routes = routes(&state, peers.secret, Readiness::new(ground.pool, stop));
-        Ok(Served { routes, jobs })
-    }
-
-    async fn reconcile(
-        pool: MySqlPool,
-        clock: Clock,
-        Nothing {}: Nothing,
-    ) -> anyhow::Result<serde_json::Value> {
-        let repaired = jobs::reconcile(&pool, &clock).await?;
-        Ok(serde_json::json!({ "repaired": repaired }))
-    }
+    database: DatabaseArgs,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     match Arguments::parse() {
-        Arguments::Common(task) => program::run(task).await,
+        Arguments::Common(command) => {
+            PROGRAM
+                .run(command, serve, async |context, NoArgs {}| {
+                    let repaired = reconcile::run(&context.pool, &context.clock).await?;
+                    Ok(json!({ "repaired": repaired }))
+                })
+                .await
+        }
         Arguments::RotateKeys {
-            offline,
+            database,
             key,
             at_once,
         } => {
@@ -99,7 +66,7 @@ async fn main() -> anyhow::Result<()> {
             };
             let sealer = Sealer::new(&key.secret()?);
             Ok(keys::rotate(
-                &offline.pool("authentication")?,
+                &database.pool(&PROGRAM)?,
                 &sealer,
                 take_over,
                 Clock::system().now(),
@@ -111,11 +78,16 @@ async fn main() -> anyhow::Result<()> {
     }
 }
 
+async fn serve(context: program::Context, base: Base, config: Config) -> anyhow::Result<Service> {
+    config.warn_of_plain_http();
+    let state = State::open_when_there(&config, &context, base.verifier.config()).await?;
+    Ok(service(&state, &base))
+}
+
 impl Person {
     async fn set_moderator(&self, moderator: bool) -> anyhow::Result<()> {
         let email = Email::parse_known(&self.email).context("the e-mail")?;
-        let known =
-            store::accounts::set_moderator(&self.offline.pool("authentication")?, &email, moderator).await?;
+        let known = store::accounts::set_moderator(&self.database.pool(&PROGRAM)?, &email, moderator).await?;
         anyhow::ensure!(known, "there is no account with the e-mail {}", email.as_str());
         Ok(())
     }

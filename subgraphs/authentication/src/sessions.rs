@@ -97,17 +97,17 @@ pub async fn register(
     };
     let event = new_event(&account.announced(), now);
     let (session, refresh) = (SessionId::new(now), RefreshToken::random());
-    chassis::transaction!(state.pool, Error, |connection, attempt| {
-        if attempt.ambiguous && accounts::by_id(&mut *connection, account.id).await?.is_some() {
+    chassis::transaction!(state.pool, Error, |tx, attempt| {
+        if attempt.ambiguous && accounts::by_id(&mut *tx, account.id).await?.is_some() {
             // The commit whose answer was lost did happen.
             return Ok(());
         }
-        match accounts::insert(&mut *connection, account.id, email, password_hash, now).await {
+        match accounts::insert(&mut *tx, account.id, email, password_hash, now).await {
             Err(error) if is_duplicate(&error) => return Err(Error::EmailTaken),
             inserted => inserted?,
         }
-        open(state, &mut *connection, &account, session, &refresh, origin, now).await?;
-        state.outbox.publish(connection, &event).await?;
+        open(state, &mut *tx, &account, session, &refresh, origin, now).await?;
+        state.outbox.publish(tx, &event).await?;
         Ok(())
     })?;
     state.outbox.wake();
@@ -118,7 +118,7 @@ pub async fn register(
 /// after the commit.
 async fn announce_ended(
     state: &State,
-    connection: &mut MySqlConnection,
+    tx: &mut MySqlConnection,
     ended: &[SessionId],
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
@@ -127,7 +127,7 @@ async fn announce_ended(
     }
     let session_ids = ended.iter().map(|session| session.0).collect();
     let event = new_event(&SessionsEnded { session_ids }, now);
-    state.outbox.publish(connection, &event).await
+    state.outbox.publish(tx, &event).await
 }
 
 /// Starts a session of `account`, whose password was just compared with `verified`.
@@ -139,14 +139,14 @@ pub async fn start(
 ) -> Result<Tokens, Error> {
     let now = state.clock.now();
     let (session, refresh) = (SessionId::new(now), RefreshToken::random());
-    chassis::transaction!(state.pool, Error, View::Latest, |connection, _| {
+    chassis::transaction!(state.pool, Error, View::Latest, |tx, _| {
         // The password may have been changed, or the account deleted, while the old one was being hashed.
-        if accounts::lock(&mut *connection, account.id).await?.as_ref() != Some(verified) {
+        if accounts::lock(&mut *tx, account.id).await?.as_ref() != Some(verified) {
             return Err(Error::WrongCredentials);
         }
-        open(state, &mut *connection, &account, session, &refresh, origin, now).await?;
-        let ended = sessions::end_oldest(&mut *connection, account.id, session, MAX_SESSIONS).await?;
-        announce_ended(state, connection, &ended, now).await?;
+        open(state, &mut *tx, &account, session, &refresh, origin, now).await?;
+        let ended = sessions::end_oldest(&mut *tx, account.id, session, MAX_SESSIONS).await?;
+        announce_ended(state, tx, &ended, now).await?;
         Ok(())
     })?;
     state.outbox.wake();
@@ -155,7 +155,7 @@ pub async fn start(
 
 async fn open(
     state: &State,
-    connection: &mut MySqlConnection,
+    tx: &mut MySqlConnection,
     account: &Account,
     session: SessionId,
     refresh: &RefreshToken,
@@ -164,10 +164,10 @@ async fn open(
 ) -> Result<(), sqlx::Error> {
     let expires_at = now + REFRESH_TOKEN_LIVES;
     if let Some(replaced) = origin.replaced_hash()
-        && let Some(replaced) = sessions::token(&mut *connection, &replaced, now).await?
+        && let Some(replaced) = sessions::token(&mut *tx, &replaced, now).await?
     {
-        sessions::end(&mut *connection, replaced.account.id, replaced.session).await?;
-        announce_ended(state, &mut *connection, &[replaced.session], now).await?;
+        sessions::end(&mut *tx, replaced.account.id, replaced.session).await?;
+        announce_ended(state, &mut *tx, &[replaced.session], now).await?;
     }
     let row = NewSession {
         id: session,
@@ -176,15 +176,15 @@ async fn open(
         now,
         expires_at,
     };
-    sessions::insert(&mut *connection, &row).await?;
+    sessions::insert(&mut *tx, &row).await?;
     let token = NewToken {
         hash: &refresh.hash(),
         session,
         generation: 1,
         expires_at,
     };
-    sessions::insert_token(&mut *connection, &token).await?;
-    attempts::remember_address(&mut *connection, account.id, &origin.address, now).await
+    sessions::insert_token(&mut *tx, &token).await?;
+    attempts::remember_address(&mut *tx, account.id, &origin.address, now).await
 }
 
 /// The result of using a refresh token.
@@ -200,14 +200,14 @@ pub async fn renew(state: &State, presented: &str) -> Result<Tokens, Error> {
     let expires_at = now + REFRESH_TOKEN_LIVES;
     let (presented, successor) = (hash(presented), RefreshToken::random());
     // Another node may have issued the token a moment ago: not finding it would sign the user out.
-    let renewal = chassis::transaction!(state.pool, Error, View::Latest, |connection, _| {
-        let Some(known) = sessions::token(&mut *connection, &presented, now).await? else {
+    let renewal = chassis::transaction!(state.pool, Error, View::Latest, |tx, _| {
+        let Some(known) = sessions::token(&mut *tx, &presented, now).await? else {
             return Ok(Renewal::Refused);
         };
-        if !sessions::advance(&mut *connection, known.session, known.generation, now, expires_at).await? {
-            let ended = sessions::end_replayed(&mut *connection, known.session, known.generation).await?;
+        if !sessions::advance(&mut *tx, known.session, known.generation, now, expires_at).await? {
+            let ended = sessions::end_replayed(&mut *tx, known.session, known.generation).await?;
             return Ok(if ended {
-                announce_ended(state, connection, &[known.session], now).await?;
+                announce_ended(state, tx, &[known.session], now).await?;
                 Renewal::Replayed(known.account, known.session)
             } else {
                 Renewal::Refused
@@ -220,7 +220,7 @@ pub async fn renew(state: &State, presented: &str) -> Result<Tokens, Error> {
             generation,
             expires_at,
         };
-        sessions::insert_token(connection, &token).await?;
+        sessions::insert_token(tx, &token).await?;
         Ok(Renewal::Renewed(known.account, known.session))
     })?;
     match renewal {
@@ -247,8 +247,8 @@ pub async fn change_password(
     let now = state.clock.now();
     let expires_at = now + REFRESH_TOKEN_LIVES;
     let refresh = RefreshToken::random();
-    chassis::transaction!(state.pool, Error, |connection, attempt| {
-        match accounts::lock(&mut *connection, account.id).await? {
+    chassis::transaction!(state.pool, Error, |tx, attempt| {
+        match accounts::lock(&mut *tx, account.id).await? {
             Some(current) if current == *verified => {}
             Some(current) if attempt.ambiguous && current == *new => return Ok(()),
             Some(_) => {
@@ -258,11 +258,10 @@ pub async fn change_password(
             }
             None => return Err(Error::SessionEnded),
         }
-        accounts::set_password_hash(&mut *connection, account.id, new).await?;
-        let ended = sessions::end_others(&mut *connection, account.id, session).await?;
-        announce_ended(state, &mut *connection, &ended, now).await?;
-        let Some(generation) = sessions::withdraw_tokens(&mut *connection, session, now, expires_at).await?
-        else {
+        accounts::set_password_hash(&mut *tx, account.id, new).await?;
+        let ended = sessions::end_others(&mut *tx, account.id, session).await?;
+        announce_ended(state, &mut *tx, &ended, now).await?;
+        let Some(generation) = sessions::withdraw_tokens(&mut *tx, session, now, expires_at).await? else {
             return Err(Error::SessionEnded);
         };
         let token = NewToken {
@@ -271,7 +270,7 @@ pub async fn change_password(
             generation,
             expires_at,
         };
-        sessions::insert_token(connection, &token).await?;
+        sessions::insert_token(tx, &token).await?;
         Ok(())
     })?;
     state.outbox.wake();
@@ -292,10 +291,10 @@ pub async fn end_by_token(state: &State, presented: &str) -> Result<Option<UserI
 /// Ends a session of the account. False when it had ended before.
 pub async fn end(state: &State, account: UserId, session: SessionId) -> Result<bool, Error> {
     let now = state.clock.now();
-    let ended = chassis::transaction!(state.pool, Error, |connection, attempt| {
-        let ended = sessions::end(&mut *connection, account, session).await?;
+    let ended = chassis::transaction!(state.pool, Error, |tx, attempt| {
+        let ended = sessions::end(&mut *tx, account, session).await?;
         if ended {
-            announce_ended(state, connection, &[session], now).await?;
+            announce_ended(state, tx, &[session], now).await?;
         }
         // The commit whose answer was lost may have ended it.
         Ok(ended || attempt.ambiguous)
@@ -307,9 +306,9 @@ pub async fn end(state: &State, account: UserId, session: SessionId) -> Result<b
 /// Ends all sessions of the account.
 pub async fn end_all(state: &State, account: UserId) -> Result<(), Error> {
     let now = state.clock.now();
-    chassis::transaction!(state.pool, Error, |connection, _| {
-        let ended = sessions::end_all(&mut *connection, account).await?;
-        announce_ended(state, connection, &ended, now).await?;
+    chassis::transaction!(state.pool, Error, |tx, _| {
+        let ended = sessions::end_all(&mut *tx, account).await?;
+        announce_ended(state, tx, &ended, now).await?;
         Ok(())
     })?;
     state.outbox.wake();
@@ -323,20 +322,20 @@ pub async fn delete_account(state: &State, account: &Account, verified: &Passwor
         account_id: account.id.0,
     };
     let event = new_event(&deleted, now);
-    chassis::transaction!(state.pool, Error, |connection, attempt| {
-        match accounts::lock(&mut *connection, account.id).await? {
+    chassis::transaction!(state.pool, Error, |tx, attempt| {
+        match accounts::lock(&mut *tx, account.id).await? {
             Some(current) if current == *verified => {}
             Some(_) => return Err(Error::WrongPassword { field: "password" }),
             None if attempt.ambiguous => return Ok(()),
             None => return Err(Error::SessionEnded),
         }
-        let ended = sessions::end_all(&mut *connection, account.id).await?;
-        announce_ended(state, &mut *connection, &ended, now).await?;
-        attempts::forget_addresses(&mut *connection, account.id).await?;
-        accounts::delete(&mut *connection, account.id).await?;
-        deleted_accounts::record(&mut *connection, account.id, now).await?;
-        deleted_accounts::mark_swept(&mut *connection, account.id, now).await?;
-        state.outbox.publish(connection, &event).await?;
+        let ended = sessions::end_all(&mut *tx, account.id).await?;
+        announce_ended(state, &mut *tx, &ended, now).await?;
+        attempts::forget_addresses(&mut *tx, account.id).await?;
+        accounts::delete(&mut *tx, account.id).await?;
+        deleted_accounts::record(&mut *tx, account.id, now).await?;
+        deleted_accounts::mark_swept(&mut *tx, account.id, now).await?;
+        state.outbox.publish(tx, &event).await?;
         Ok(())
     })?;
     state.outbox.wake();

@@ -7,7 +7,7 @@ use chassis::config::{Secret, TokenConfig};
 use chassis::events::Outbox;
 use chassis::{Classify as _, Clock, Code};
 use sqlx::MySqlPool;
-use subgraph::program::Ground;
+use subgraph::program::Context;
 
 use crate::config::Config;
 use crate::cookies::Cookies;
@@ -60,11 +60,15 @@ impl State {
     }
 
     /// The same, once the database is there: it may start at the same moment and take longer.
-    pub async fn open_when_there(config: &Config, ground: &Ground) -> anyhow::Result<Self> {
+    pub async fn open_when_there(
+        config: &Config,
+        context: &Context,
+        tokens: &TokenConfig,
+    ) -> anyhow::Result<Self> {
         let key_secret = config.key.secret()?;
         for _ in 0..60 {
-            let (pool, clock) = (ground.pool.clone(), ground.clock.clone());
-            match Self::open(config, &ground.tokens, &key_secret, pool, clock).await {
+            let (pool, clock) = (context.pool.clone(), context.clock.clone());
+            match Self::open(config, tokens, &key_secret, pool, clock).await {
                 Err(error) if error.code() == Code::Unavailable => {
                     tracing::warn!(error = chassis::error::chain(&error), "waiting for the database");
                     tokio::time::sleep(Duration::from_secs(1)).await;

@@ -1,13 +1,16 @@
 //! Accounts that were deleted: their tokens are refused, and what they left behind is swept away.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use contracts::accounts::Account;
-use sqlx::{MySqlConnection, MySqlExecutor, MySqlPool};
+use sqlx::{MySql, MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
 use uuid::Uuid;
 
 use crate::internal::{InternalClient, InternalError};
 use crate::viewer::{NoViewer, UserId, Viewer};
 use crate::{Classify, Code, database};
+
+/// How long a write that began before a deletion was recorded may take at most, with a wide margin.
+pub const GRACE: TimeDelta = TimeDelta::seconds(60);
 
 /// Why a write is refused, or could not be decided.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +39,7 @@ impl Classify for AccountError {
     }
 }
 
-/// Refuses a viewer whose account was deleted or whose login session has ended. Every mutation asks this first.
+/// Refuses a viewer whose account was deleted or whose login session has ended. Mutations check this by `require_writer`.
 pub async fn require_active_account(pool: &MySqlPool, viewer: &Viewer) -> Result<(), AccountError> {
     let (deleted, ended) = database::read(|| refusals(pool, viewer)).await?;
     if deleted {
@@ -51,14 +54,14 @@ pub async fn require_active_account(pool: &MySqlPool, viewer: &Viewer) -> Result
 /// The same inside the transaction of a write: until it ends, the account's deletion cannot be recorded, so recording
 /// it later finds the write. On one database node; the sweep covers several.
 pub async fn require_active_account_until_commit(
-    connection: &mut MySqlConnection,
+    tx: &mut MySqlConnection,
     viewer: &Viewer,
 ) -> Result<(), AccountError> {
     let row = sqlx::query!(
         "SELECT 1 AS one FROM departed_account WHERE user_id = ? LOCK IN SHARE MODE",
         viewer.id.0,
     )
-    .fetch_optional(connection)
+    .fetch_optional(tx)
     .await?;
     if row.is_some() {
         return Err(NoViewer::AccountDeleted.into());
@@ -103,10 +106,22 @@ pub async fn record(
     Ok(done.rows_affected() == 1)
 }
 
-/// Deleted accounts of which rows may still be here, oldest first, at most a hundred.
-pub async fn unswept(executor: impl MySqlExecutor<'_>) -> Result<Vec<UserId>, sqlx::Error> {
+/// Those of `users` whose account was deleted.
+pub async fn deleted_among(
+    executor: impl MySqlExecutor<'_>,
+    users: &[UserId],
+) -> Result<Vec<UserId>, sqlx::Error> {
+    let mut query = QueryBuilder::<MySql>::new("SELECT user_id FROM departed_account WHERE user_id IN ");
+    database::push_ids(&mut query, users.iter().copied());
+    query.build_query_scalar().fetch_all(executor).await
+}
+
+/// Deleted accounts after `after` of which rows may still be here, in the order of their ids; at most a hundred.
+pub async fn unswept(executor: impl MySqlExecutor<'_>, after: UserId) -> Result<Vec<UserId>, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"SELECT user_id AS "user_id: UserId" FROM departed_account WHERE swept_at IS NULL ORDER BY departed_at LIMIT 100"#
+        r#"SELECT user_id AS "user_id: UserId" FROM departed_account
+           WHERE swept_at IS NULL AND user_id > ? ORDER BY user_id LIMIT 100"#,
+        after,
     )
     .fetch_all(executor)
     .await
@@ -128,9 +143,7 @@ pub async fn mark_swept(
     .map(drop)
 }
 
-/// Notes the same, if the account was recorded as gone before `before`: on several database nodes something of it may
-/// have been written at that very moment, and a later sweep has to find it.
-pub async fn mark_swept_if_recorded_before(
+async fn mark_swept_if_recorded_before(
     executor: impl MySqlExecutor<'_>,
     user: UserId,
     now: DateTime<Utc>,
@@ -147,18 +160,44 @@ pub async fn mark_swept_if_recorded_before(
     .map(drop)
 }
 
-/// Asks the authentication service which people are gone, and records those that were not known to be. Returns how
-/// many. `people_after` gives those who left something here, in the order of their ids and at most a thousand at a time,
-/// until there are no more. For reconcilers: it repairs a lost `account.deleted`.
+/// Removes what deleted accounts left here: `remove` removes everything of one account, in batches.
+///
+/// An account counts as swept only [`GRACE`] after it was recorded: on several database nodes a row may have been
+/// written at that very moment, and a later sweep has to find it.
+pub async fn sweep<E, F>(pool: &MySqlPool, now: DateTime<Utc>, remove: impl Fn(UserId) -> F) -> Result<(), E>
+where
+    E: From<sqlx::Error>,
+    F: Future<Output = Result<(), E>>,
+{
+    let mut after = UserId(Uuid::nil());
+    loop {
+        let users = unswept(pool, after).await?;
+        let Some(last) = users.last() else {
+            return Ok(());
+        };
+        after = *last;
+        for user in users {
+            remove(user).await?;
+            mark_swept_if_recorded_before(pool, user, now, now - GRACE).await?;
+        }
+    }
+}
+
+/// Asks the issuer's service which accounts are gone, and records those that were not known to be. Returns how many.
+/// `people_after` returns people with rows here, in the order of their ids, at most a thousand at a time, until there are
+/// no more. For reconcilers: it repairs a lost event. Without `accounts`, another issuer's, there is nothing to compare.
 pub async fn reconcile<F>(
     pool: &MySqlPool,
-    accounts: &InternalClient,
+    accounts: Option<&InternalClient>,
     now: DateTime<Utc>,
     people_after: impl Fn(UserId) -> F,
 ) -> Result<u64, ReconcileError>
 where
     F: Future<Output = Result<Vec<UserId>, sqlx::Error>>,
 {
+    let Some(accounts) = accounts else {
+        return Ok(0);
+    };
     let mut repaired = 0;
     let mut after = UserId(Uuid::nil());
     loop {

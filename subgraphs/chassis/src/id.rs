@@ -69,6 +69,12 @@ macro_rules! id_newtype {
             }
         }
 
+        impl From<$crate::reexport::uuid::Uuid> for $name {
+            fn from(id: $crate::reexport::uuid::Uuid) -> Self {
+                Self(id)
+            }
+        }
+
         impl From<$name> for $crate::reexport::uuid::Uuid {
             fn from(id: $name) -> Self {
                 id.0

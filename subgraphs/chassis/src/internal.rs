@@ -80,6 +80,18 @@ pub enum Known<T> {
     Deleted,
 }
 
+impl<T> Known<T> {
+    /// Whether it is there.
+    pub fn is_present(&self) -> bool {
+        matches!(self, Self::Present(_))
+    }
+
+    /// Whether it was deleted.
+    pub fn is_deleted(&self) -> bool {
+        matches!(self, Self::Deleted)
+    }
+}
+
 impl InternalClient {
     /// A client of the service at `base`.
     pub fn new(http: reqwest::Client, base: Url, secret: Secret) -> Self {

@@ -25,6 +25,7 @@ pub mod lease;
 pub mod worker;
 pub mod events;
 pub mod internal;
+pub mod mirror;
 pub mod objects;
 
 pub use clock::Clock;

@@ -37,9 +37,7 @@ pub struct TokenVerifier {
 }
 
 struct Inner {
-    issuer: String,
-    audience: String,
-    token_type: String,
+    config: TokenConfig,
     source: KeySource,
     keys: Mutex<Keys>,
 }
@@ -85,14 +83,17 @@ impl TokenVerifier {
     fn build(config: &TokenConfig, source: KeySource, keys: Keys) -> Self {
         Self {
             inner: Arc::new(Inner {
-                issuer: config.token_issuer.clone(),
-                audience: config.token_audience.clone(),
-                token_type: config.token_type.clone(),
+                config: config.clone(),
                 source,
                 keys: Mutex::new(keys),
             }),
             ended: None,
         }
+    }
+
+    /// What tokens must be like.
+    pub fn config(&self) -> &TokenConfig {
+        &self.inner.config
     }
 
     /// The same verifier, which also refuses the tokens of these sessions.
@@ -131,7 +132,7 @@ impl TokenVerifier {
         let typed = token_header
             .typ
             .as_deref()
-            .is_some_and(|typ| typ.eq_ignore_ascii_case(&self.inner.token_type));
+            .is_some_and(|typ| typ.eq_ignore_ascii_case(&self.inner.config.token_type));
         let (true, true, Some(kid)) = (typed, ALGORITHMS.contains(&token_header.alg), token_header.kid)
         else {
             return Caller::Anonymous;
@@ -165,8 +166,8 @@ impl TokenVerifier {
         let key = DecodingKey::from_jwk(key).ok()?;
         let mut validation = Validation::new(algorithm);
         validation.leeway = LEEWAY;
-        validation.set_issuer(&[&self.inner.issuer]);
-        validation.set_audience(&[&self.inner.audience]);
+        validation.set_issuer(&[&self.inner.config.token_issuer]);
+        validation.set_audience(&[&self.inner.config.token_audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation)
             .ok()?

@@ -19,13 +19,13 @@ pub enum Error {
     KeyUsed,
     /// There is no such photo (any more).
     #[error("This photo does not exist.")]
-    NoPhoto,
+    NoSuchPhoto,
     /// There is no such comment (any more).
     #[error("This comment does not exist.")]
-    NoComment,
+    NoSuchComment,
     /// The comment that is answered does not exist (any more).
     #[error("The comment that you reply to does not exist.")]
-    NoParent,
+    NoSuchParent,
     /// The comment that is answered is a reply itself.
     #[error("A reply cannot be replied to. Reply to the comment above it.")]
     ReplyToReply,
@@ -34,7 +34,7 @@ pub enum Error {
     OtherPhoto,
     /// The comment has another author.
     #[error("Only its author may change a comment.")]
-    NotAuthor,
+    NotTheAuthor,
     /// Neither the author, nor the photo's, nor a moderator.
     #[error("Only its author, the photo's author or a moderator may delete a comment.")]
     MayNotDelete,
@@ -48,8 +48,8 @@ impl Classify for Error {
             Self::Common(error) => error.code(),
             Self::Key(_) | Self::ReplyToReply | Self::OtherPhoto => Code::InvalidInput,
             Self::KeyUsed => Code::Conflict,
-            Self::NoPhoto | Self::NoComment | Self::NoParent => Code::NotFound,
-            Self::NotAuthor | Self::MayNotDelete => Code::Forbidden,
+            Self::NoSuchPhoto | Self::NoSuchComment | Self::NoSuchParent => Code::NotFound,
+            Self::NotTheAuthor | Self::MayNotDelete => Code::Forbidden,
         }
     }
 

@@ -1,47 +1,60 @@
-//! Whether a photo may be commented on: known from events, else asked for once.
+//! This service's copy of the photos: whether a photo may be commented on.
 
-use chassis::internal::{InternalClient, Known};
-use chassis::{Clock, database, transaction};
+use std::collections::HashSet;
+
+use chassis::internal::Known;
+use chassis::mirror::{self, Mirror};
+use chassis::{database, transaction};
+use chrono::{DateTime, Utc};
 use contracts::photos::PublishedPhoto;
-use sqlx::MySqlPool;
 
+use crate::State;
 use crate::domain::PhotoId;
 use crate::error::Error;
 use crate::store;
 
-/// Looks up photos, in this service's copy or by the photo service.
-#[derive(Debug, Clone)]
-pub struct Photos {
-    /// Where it keeps what it knows.
-    pub pool: MySqlPool,
-    /// The photo service.
-    pub service: InternalClient,
-    /// Tells the time.
-    pub clock: Clock,
+/// Refuses a photo that does not exist. One that this service has not heard of yet is looked up.
+pub async fn require(state: &State, id: PhotoId) -> Result<(), Error> {
+    let known = match database::read(|| store::photo_author(&state.pool, id)).await? {
+        Known::Unknown => mirror::look_up(state, &state.photos, id).await?.is_present(),
+        known => known.is_present(),
+    };
+    if known { Ok(()) } else { Err(Error::NoSuchPhoto) }
 }
 
-impl Photos {
-    /// Refuses a photo that does not exist. One that this service has not heard of yet is asked for, and noted.
-    pub async fn require(&self, id: PhotoId) -> Result<(), Error> {
-        match database::read(|| store::photo_author(&self.pool, id)).await? {
-            Known::Present(_) => return Ok(()),
-            Known::Deleted => return Err(Error::NoPhoto),
-            Known::Unknown => {}
-        }
-        match self.service.look_up::<PublishedPhoto>(id).await? {
-            Known::Present(photo) => {
-                store::adopt(&self.pool, &photo.into()).await?;
-                Ok(())
-            }
-            Known::Unknown => Err(Error::NoPhoto),
-            Known::Deleted => {
-                let now = self.clock.now();
-                transaction!(self.pool, Error, |tx, _| {
-                    store::record_deleted(tx, id, now).await?;
-                    Ok(())
-                })?;
-                Err(Error::NoPhoto)
-            }
-        }
+impl Mirror for State {
+    type Item = PublishedPhoto;
+    type Id = PhotoId;
+    type Error = Error;
+    type State = ();
+
+    async fn adopt(&self, photo: PublishedPhoto) -> Result<(), Error> {
+        store::adopt(&self.pool, &photo.into()).await?;
+        Ok(())
+    }
+
+    async fn delete(&self, id: PhotoId) -> Result<bool, Error> {
+        let now = self.clock.now();
+        transaction!(self.pool, Error, |tx, _| Ok(
+            store::record_deleted(tx, id, now).await?
+        ))
+    }
+
+    fn id(photo: &PublishedPhoto) -> PhotoId {
+        PhotoId(photo.photo_id)
+    }
+
+    async fn known_among(&self, ids: &[PhotoId]) -> Result<HashSet<PhotoId>, Error> {
+        let known = store::heard_of_among(&self.pool, ids).await?;
+        Ok(known.into_iter().collect())
+    }
+
+    async fn page_after(
+        &self,
+        after: PhotoId,
+        settled_before: DateTime<Utc>,
+    ) -> Result<Vec<(PhotoId, bool)>, Error> {
+        let settled = store::photos_after(&self.pool, after, settled_before).await?;
+        Ok(settled.into_iter().map(|id| (id, true)).collect())
     }
 }

@@ -1,16 +1,11 @@
 //! Compares what this service knows with photo and authentication, and repairs what a lost event left behind.
 
-use chassis::internal::InternalClient;
-use chassis::{deleted_accounts, transaction};
-use chrono::{DateTime, TimeDelta, Utc};
-use contracts::photos::PublishedPhoto;
+use chassis::{deleted_accounts, mirror};
+use chrono::TimeDelta;
 use serde::Serialize;
-use sqlx::MySqlPool;
-use uuid::Uuid;
 
-use crate::domain::{KnownPhoto, PhotoId};
 use crate::error::Error;
-use crate::{events, store};
+use crate::{State, store, sweep};
 
 /// Rows younger than this are skipped: they may not have reached the other service yet.
 const SETTLE_TIME: TimeDelta = TimeDelta::minutes(15);
@@ -26,67 +21,20 @@ pub struct Repaired {
     pub departed: u64,
 }
 
-/// Compares everything once. `accounts` is our own authentication service, if it is that.
-pub async fn run(
-    pool: &MySqlPool,
-    photos: &InternalClient,
-    accounts: Option<&InternalClient>,
-    now: DateTime<Utc>,
-) -> Result<Repaired, Error> {
+/// Compares everything once.
+pub async fn run(state: &State) -> Result<Repaired, Error> {
+    let (pool, now) = (&state.pool, state.clock.now());
+    let authors = |after| store::authors_after(pool, after, now - SETTLE_TIME);
     let repaired = Repaired {
-        photos: adopt(pool, photos).await?,
-        deleted_photos: record_deleted(pool, photos, now).await?,
-        departed: match accounts {
-            Some(accounts) => {
-                let authors = |after| store::authors_after(pool, after, now - SETTLE_TIME);
-                deleted_accounts::reconcile(pool, accounts, now, authors).await?
-            }
-            None => 0,
-        },
+        photos: mirror::adopt_missing(state, &state.photos).await?,
+        deleted_photos: mirror::delete_gone(state, &state.photos, now).await?,
+        departed: deleted_accounts::reconcile(pool, state.accounts.as_ref(), now, authors).await?,
     };
-    events::sweep(pool, now).await?;
+    sweep::run(state).await?;
     metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "photos").increment(repaired.photos);
     metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "deleted_photos")
         .increment(repaired.deleted_photos);
     metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "departed")
         .increment(repaired.departed);
     Ok(repaired)
-}
-
-async fn adopt(pool: &MySqlPool, photo_service: &InternalClient) -> Result<u64, Error> {
-    let mut adopted = 0;
-    let mut after: Option<PhotoId> = None;
-    loop {
-        let page = photo_service
-            .list::<PublishedPhoto, PhotoId>(after.as_ref())
-            .await?;
-        let photos: Vec<_> = page.items.into_iter().map(KnownPhoto::from).collect();
-        let ids: Vec<_> = photos.iter().map(|photo| photo.photo_id).collect();
-        let heard_of = store::heard_of_among(pool, &ids).await?;
-        for photo in photos.iter().filter(|photo| !heard_of.contains(&photo.photo_id)) {
-            adopted += u64::from(store::adopt(pool, photo).await?);
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(adopted);
-        }
-    }
-}
-
-async fn record_deleted(pool: &MySqlPool, photos: &InternalClient, now: DateTime<Utc>) -> Result<u64, Error> {
-    let mut recorded = 0;
-    let mut after = PhotoId(Uuid::nil());
-    loop {
-        let ids = store::photos_after(pool, after, now - SETTLE_TIME).await?;
-        let Some(last) = ids.last() else {
-            return Ok(recorded);
-        };
-        after = *last;
-        for gone in photos.gone::<PublishedPhoto, _>(&ids).await? {
-            let news = transaction!(pool, Error, |tx, _| Ok(
-                store::record_deleted(tx, gone, now).await?
-            ))?;
-            recorded += u64::from(news);
-        }
-    }
 }

@@ -9,13 +9,13 @@ pub enum Error {
     Common(#[from] Common),
     /// The same error for another user's upload: an upload is private, and so is its existence.
     #[error("There is no such upload. Uploads that are not published disappear after a day.")]
-    NoUpload,
+    NoSuchUpload,
     #[error(
         "This upload was already published with another title or description. Change them on the photo's page."
     )]
     PublishedDifferently,
     #[error("There is no such photo.")]
-    NoPhoto,
+    NoSuchPhoto,
     #[error("Only its author may change a photo.")]
     NotTheAuthor,
     #[error("Only its author or a moderator may delete a photo.")]
@@ -36,7 +36,7 @@ impl Classify for Error {
     fn code(&self) -> Code {
         match self {
             Self::Common(error) => error.code(),
-            Self::NoUpload | Self::NoPhoto => Code::NotFound,
+            Self::NoSuchUpload | Self::NoSuchPhoto => Code::NotFound,
             Self::PublishedDifferently => Code::Conflict,
             Self::NotTheAuthor | Self::NeitherAuthorNorModerator => Code::Forbidden,
             Self::Files(_) | Self::Folder(_) | Self::Worker(_) => Code::Unavailable,

@@ -1,15 +1,8 @@
 //! Sends and handles events.
 
-use std::sync::Arc;
-
-use chassis::UserId;
-use chassis::deleted_accounts;
-use chassis::events::{Event, EventHandler, new_event};
+use chassis::events::{self, Event, new_event};
 use chrono::{DateTime, Utc};
-use contracts::accounts::AccountDeleted;
 use contracts::photos::{PhotoDeleted, PublishedPhoto};
-use sqlx::MySqlConnection;
-use tokio::sync::Notify;
 
 use crate::domain::Photo;
 use crate::error::Error;
@@ -39,25 +32,10 @@ impl From<&Photo> for PublishedPhoto {
     }
 }
 
-/// Receives others' events.
-#[derive(Debug, Clone)]
-pub struct Handler {
-    /// Wakes the sweeper.
-    pub sweep: Arc<Notify>,
-}
+/// Only `account.deleted` comes here, which is recorded for every service: from then on that person's photos are hidden,
+/// and the sweep removes them, however many they are.
+pub struct EventHandler;
 
-impl EventHandler for Handler {
+impl events::EventHandler for EventHandler {
     type Error = Error;
-
-    async fn apply(&self, connection: &mut MySqlConnection, event: &Event) -> Result<(), Error> {
-        if let Some(account) = event.payload::<AccountDeleted>()? {
-            // From here on that person's photos are hidden; the sweeper removes them, however many they are.
-            deleted_accounts::record(connection, UserId(account.account_id), event.occurred_at).await?;
-        }
-        Ok(())
-    }
-
-    fn applied(&self) {
-        self.sweep.notify_one();
-    }
 }

@@ -29,115 +29,118 @@ pub mod reconcile;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::{EmptySubscription, Schema};
-use axum::Router;
+use async_graphql::EmptySubscription;
 use chassis::Clock;
-use chassis::config::Secret;
-use chassis::events::{Outbox, inbox};
+use chassis::events::Outbox;
+use chassis::events::outbox::Subscriber;
 use chassis::internal::InternalClient;
-use chassis::tokens::TokenVerifier;
+use chassis::objects::StoreConfig;
 use chassis::worker::Job;
 use sqlx::MySqlPool;
 use subgraph::pagination::CursorKey;
-use subgraph::server::{self, Readiness};
+use subgraph::program::Context;
+use subgraph::{Base, Program, Service, server};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use url::Url;
 
-use crate::error::Error;
 use crate::files::Files;
 use crate::graphql::{Mutation, Query};
-use crate::imaging_worker::ImagingWorkers;
+use crate::imaging_worker::{ImagingWorkers, Limits};
 
-/// The migrations of this subgraph's own tables.
+/// The tables of this service's own.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
-/// How long a deletion waits for the sweeper where another replica holds its lease.
-const SWEEP: Duration = Duration::from_secs(2);
-const RECONCILE: Duration = Duration::from_secs(600);
-const FORGET: Duration = Duration::from_secs(3600);
+pub static PROGRAM: Program = Program {
+    name: "photo",
+    listen: "127.0.0.1:5002",
+    migrations: &MIGRATOR,
+    sdl: || server::sdl(&schema(None)),
+};
 
-/// The service's state. Cheap to clone.
+/// How long a deletion waits for the sweep where another replica holds its lease.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
+const RECONCILE_INTERVAL: Duration = Duration::from_secs(600);
+
+#[derive(Debug, clap::Args)]
+pub struct Settings {
+    #[command(flatten)]
+    store: StoreConfig,
+    /// The site's time zone, by its name in the IANA database: when a day ends.
+    #[arg(long, env = "TIME_ZONE", default_value = "UTC")]
+    time_zone: chrono_tz::Tz,
+    /// Subscribers to this service's events: `name=http://host:port`, separated by commas.
+    #[arg(long, env = "EVENT_SUBSCRIBERS", value_delimiter = ',')]
+    subscribers: Vec<Subscriber>,
+    /// Our own authentication service. Without it (another issuer) accounts are not compared.
+    #[arg(long, env = "AUTHENTICATION_URL")]
+    authentication_url: Option<Url>,
+}
+
+/// What requests and jobs share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct State {
     pub pool: MySqlPool,
     pub clock: Clock,
-    /// The site's time zone: when a day ends.
-    pub zone: chrono_tz::Tz,
+    /// A day begins at midnight there.
+    pub time_zone: chrono_tz::Tz,
     pub files: Files,
     pub imaging: ImagingWorkers,
     pub outbox: Outbox,
-    /// Wakes the sweeper.
-    pub sweep: Arc<Notify>,
+    /// Our own authentication service.
+    pub accounts: Option<InternalClient>,
+    /// Wakes the sweep.
+    pub wake: Arc<Notify>,
 }
 
-/// The subgraph's schema.
-pub type PhotoSchema = Schema<Query, Mutation, EmptySubscription>;
+impl State {
+    pub fn new(context: &Context, settings: Settings) -> anyhow::Result<Self> {
+        let accounts = settings.authentication_url.map(|url| context.peer(url));
+        Ok(Self {
+            pool: context.pool.clone(),
+            clock: context.clock.clone(),
+            time_zone: settings.time_zone,
+            files: Files::open(&settings.store)?,
+            imaging: ImagingWorkers::new(ImagingWorkers::THIS_PROGRAM, Limits::DEFAULT),
+            outbox: Outbox::new(settings.subscribers),
+            accounts: accounts.transpose()?,
+            wake: Arc::default(),
+        })
+    }
+}
 
-/// The schema over a service's state; without one it only describes itself.
-pub fn schema(service: Option<(State, CursorKey)>) -> PhotoSchema {
+pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
+
+/// The executable schema; without a state it only describes itself.
+pub fn schema(state: Option<(&State, CursorKey)>) -> Schema {
     let mut builder = Schema::build(Query, Mutation, EmptySubscription);
-    if let Some((state, cursors)) = service {
+    if let Some((state, cursors)) = state {
         builder = builder
             .data(loaders::photos(state.pool.clone()))
             .data(cursors)
-            .data(state);
+            .data(state.clone());
     }
     server::finish_schema(builder)
 }
 
-/// The verifiers of requests.
-#[derive(Clone)]
-pub struct Trust {
-    pub verifier: TokenVerifier,
-    /// The secret between services.
-    pub secret: Secret,
-}
-
-/// Everything that this service answers.
-pub fn routes(state: &State, trust: Trust, stop: CancellationToken) -> Router {
-    let handler = events::Handler {
-        sweep: Arc::clone(&state.sweep),
+/// Everything that this service answers and does.
+pub fn service(state: &State, base: &Base) -> Service {
+    let base = Base {
+        wake: Arc::clone(&state.wake),
+        ..base.clone()
     };
-    let readiness = Readiness::new(state.pool.clone(), stop);
-    let schema = schema(Some((state.clone(), CursorKey::new(&trust.secret))));
-    server::routes(schema, trust.verifier.clone(), readiness)
-        .merge(uploads::routes(state.clone(), trust.verifier))
-        .merge(media::routes(state.files.clone()))
-        .merge(inbox::routes(
-            state.pool.clone(),
-            state.clock.clone(),
-            trust.secret.clone(),
-            handler,
-        ))
-        .merge(internal::routes(state.clone(), trust.secret))
-}
-
-/// Starts what runs beside the requests, but for the relay of the outbox.
-pub fn spawn_jobs(
-    state: &State,
-    accounts: Option<InternalClient>,
-    stop: &CancellationToken,
-) -> Vec<JoinHandle<()>> {
-    let sweeping = state.clone();
-    let sweep = Job {
-        name: "sweep",
-        every: SWEEP,
-        wake: Arc::clone(&state.sweep),
-    }
-    .spawn(state.pool.clone(), stop.clone(), move |_| {
-        let state = sweeping.clone();
-        async move { sweep::sweep(&state).await.map(drop) }
-    });
-    let reconciling = state.clone();
-    let reconcile = Job::new("reconcile", RECONCILE).spawn(state.pool.clone(), stop.clone(), move |_| {
-        let (state, accounts) = (reconciling.clone(), accounts.clone());
-        async move { reconcile::reconcile(&state, accounts.as_ref()).await.map(drop) }
-    });
-    let (pool, clock) = (state.pool.clone(), state.clock.clone());
-    let forget = Job::new("forget", FORGET).spawn(state.pool.clone(), stop.clone(), move |_| {
-        let (pool, clock) = (pool.clone(), clock.clone());
-        async move { inbox::forget_old(&pool, clock.now()).await.map_err(Error::from) }
-    });
-    vec![sweep, reconcile, forget]
+    Service::new(&base, schema(Some((state, CursorKey::new(&base.secret)))))
+        .routes(uploads::routes(state.clone(), base.verifier.clone()))
+        .routes(media::routes(state.files.clone()))
+        .internal(internal::routes(state.clone()))
+        .events(events::EventHandler)
+        .outbox(&state.outbox)
+        .sweep(SWEEP_INTERVAL, state, async |state| {
+            sweep::run(&state).await.map(drop)
+        })
+        // Logs what it repairs by itself: it also discards expired uploads, which is no repair.
+        .job(
+            Job::new("reconcile", RECONCILE_INTERVAL),
+            state,
+            async |state, _| reconcile::run(&state).await.map(drop),
+        )
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chassis::internal::InternalClient;
 use chassis::{deleted_accounts, error};
 use chrono::TimeDelta;
 use imaging::File;
@@ -26,7 +25,7 @@ const YOUNG_PHOTOS: TimeDelta = TimeDelta::minutes(15);
 /// How much was repaired, and what could not be.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Report {
+pub struct Repaired {
     /// Folders of files to which no row belonged: removed.
     pub orphaned_folders: u64,
     /// Files that a row should have had: made again from the master.
@@ -42,7 +41,7 @@ pub struct Report {
     pub beyond_repair: Vec<PhotoId>,
 }
 
-impl Report {
+impl Repaired {
     /// As the subcommand prints it.
     pub fn to_json(&self) -> Value {
         json!({ "repaired": self, "beyondRepair": self.beyond_repair })
@@ -67,27 +66,25 @@ impl Report {
     }
 }
 
-/// Compares everything once. Without `accounts` deleted accounts are unknown, and that part is skipped.
-pub async fn reconcile(state: &State, accounts: Option<&InternalClient>) -> Result<Report, Error> {
-    let mut report = Report::default();
-    if let Some(accounts) = accounts {
-        let now = state.clock.now();
-        let authors = |after| sweeping::authors_after(&state.pool, after, now - YOUNG_PHOTOS);
-        match deleted_accounts::reconcile(&state.pool, accounts, now, authors).await {
-            Ok(departed) => report.departed_authors = departed,
-            // The parts that do not need accounts are still compared.
-            Err(failure) => {
-                tracing::warn!(
-                    error = error::chain(&failure),
-                    "the authors could not be compared with the accounts"
-                );
-            }
+/// Compares everything once. Without our own authentication service, deleted accounts are unknown, and that part is skipped.
+pub async fn run(state: &State) -> Result<Repaired, Error> {
+    let mut report = Repaired::default();
+    let now = state.clock.now();
+    let authors = |after| sweeping::authors_after(&state.pool, after, now - YOUNG_PHOTOS);
+    match deleted_accounts::reconcile(&state.pool, state.accounts.as_ref(), now, authors).await {
+        Ok(departed) => report.departed_authors = departed,
+        // The parts that do not need accounts are still compared.
+        Err(failure) => {
+            tracing::warn!(
+                error = error::chain(&failure),
+                "the authors could not be compared with the accounts"
+            );
         }
     }
     for author in sweeping::returned_authors(&state.pool).await? {
-        report.returned_photos += sweep::sweep_photos_of(state, author).await?;
+        report.returned_photos += sweep::delete_photos_of(state, author).await?;
     }
-    report.expired_uploads = sweep::sweep(state).await?;
+    report.expired_uploads = sweep::run(state).await?;
     let blank = sweeping::is_blank(&state.pool).await?;
     for shard in 0..=u8::MAX {
         compare_shard(state, Shard { number: shard, blank }, &mut report).await?;
@@ -114,7 +111,7 @@ impl Shard {
     }
 }
 
-async fn compare_shard(state: &State, shard: Shard, report: &mut Report) -> Result<(), Error> {
+async fn compare_shard(state: &State, shard: Shard, report: &mut Repaired) -> Result<(), Error> {
     // The files first: rows are written after their files, so a row that is there has its files in this list,
     // or is younger than it, and then they are looked at once more.
     let mut found = state.files.shard(shard.number).await?;
@@ -154,7 +151,7 @@ fn missing(row: &Owned, there: &[FileName]) -> Vec<FileName> {
 }
 
 /// Makes the files of a row that are not there.
-async fn restore(state: &State, row: &Owned, report: &mut Report) -> Result<(), Error> {
+async fn restore(state: &State, row: &Owned, report: &mut Repaired) -> Result<(), Error> {
     let lost = missing(row, &state.files.names(row.file_key).await?);
     if lost.is_empty() {
         return Ok(());
@@ -206,7 +203,7 @@ async fn restore(state: &State, row: &Owned, report: &mut Report) -> Result<(), 
     Ok(())
 }
 
-fn give_up(row: &Owned, report: &mut Report) {
+fn give_up(row: &Owned, report: &mut Repaired) {
     tracing::error!(photo = %row.id, key = %row.file_key, "files are missing and nothing is left to make them from; restore them from a backup");
     report.beyond_repair.push(row.id);
 }
@@ -215,7 +212,7 @@ fn give_up(row: &Owned, report: &mut Report) {
 async fn remove_orphans(
     state: &State,
     found: HashMap<FileKey, Found>,
-    report: &mut Report,
+    report: &mut Repaired,
 ) -> Result<(), Error> {
     let young = state.clock.now() - YOUNG_FILES;
     let old: Vec<_> = found

@@ -16,21 +16,18 @@ const PHOTOS: u32 = 100;
 const FOLDERS: u32 = 100;
 
 /// Sweeps until nothing is left to sweep. Returns how many uploads were discarded.
-pub async fn sweep(state: &State) -> Result<u64, Error> {
-    let gone = deleted_accounts::unswept(&state.pool).await?;
-    for &author in &gone {
-        sweep_photos_of(state, author).await?;
-    }
+pub async fn run(state: &State) -> Result<u64, Error> {
     let uploads = discard_uploads(state).await?;
-    for &author in &gone {
-        deleted_accounts::mark_swept(&state.pool, author, state.clock.now()).await?;
-    }
+    deleted_accounts::sweep(&state.pool, state.clock.now(), |author| async move {
+        delete_photos_of(state, author).await.map(drop)
+    })
+    .await?;
     empty_garbage(state).await?;
     Ok(uploads)
 }
 
 /// Deletes every photo of an account that is gone.
-pub async fn sweep_photos_of(state: &State, author: UserId) -> Result<u64, Error> {
+pub async fn delete_photos_of(state: &State, author: UserId) -> Result<u64, Error> {
     let mut swept = 0;
     loop {
         let now = state.clock.now();

@@ -12,119 +12,79 @@ pub mod store;
 pub mod loaders;
 pub mod graphql;
 pub mod events;
+pub mod sweep;
 pub mod reconcile;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::{EmptySubscription, Schema};
-use axum::Router;
+use async_graphql::EmptySubscription;
 use chassis::Clock;
-use chassis::config::Secret;
-use chassis::events::inbox;
+use chassis::config::ConfigError;
 use chassis::internal::InternalClient;
-use chassis::tokens::TokenVerifier;
-use chassis::worker::Job;
 use sqlx::MySqlPool;
-use subgraph::server::{self, Readiness};
-use tokio::sync::Notify;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use subgraph::program::Context;
+use subgraph::{Base, Program, Service, server};
+use url::Url;
 
-use error::Error;
 use graphql::mutation::Mutation;
 use graphql::query::Query;
 
 /// The tables of this service's own.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
-/// The service's state. Cheap to clone.
+pub static PROGRAM: Program = Program {
+    name: "profile",
+    listen: "127.0.0.1:5000",
+    migrations: &MIGRATOR,
+    sdl: || server::sdl(&schema(None)),
+};
+
+#[derive(Debug, clap::Args)]
+pub struct Settings {
+    /// Our own authentication service. Without it (another issuer) accounts are not compared.
+    #[arg(long, env = "AUTHENTICATION_URL")]
+    authentication_url: Option<Url>,
+}
+
+/// What requests and jobs share. Cheap to clone.
 #[derive(Clone)]
-pub struct Profile {
-    /// Its schema.
+pub struct State {
     pub pool: MySqlPool,
-    /// Tells the time.
     pub clock: Clock,
-    /// Guards what other services may ask.
-    pub secret: Secret,
-    /// Wakes the sweep after an event.
-    pub wake: Arc<Notify>,
+    /// Our own authentication service.
+    pub accounts: Option<InternalClient>,
 }
 
-/// The executable schema over `service`.
-pub fn schema(service: &Profile) -> Schema<Query, Mutation, EmptySubscription> {
-    server::finish_schema(
-        Schema::build(Query, Mutation, EmptySubscription)
-            .data(service.pool.clone())
-            .data(service.clock.clone())
-            .data(loaders::profiles(service.pool.clone())),
-    )
+impl State {
+    pub fn new(context: &Context, settings: Settings) -> Result<Self, ConfigError> {
+        let accounts = settings.authentication_url.map(|url| context.peer(url));
+        Ok(Self {
+            pool: context.pool.clone(),
+            clock: context.clock.clone(),
+            accounts: accounts.transpose()?,
+        })
+    }
 }
 
-/// The schema definition that composition reads.
-pub fn sdl() -> String {
-    server::sdl(&server::finish_schema(Schema::build(
-        Query,
-        Mutation,
-        EmptySubscription,
-    )))
+pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
+
+/// The executable schema; without a state it only describes itself.
+pub fn schema(state: Option<&State>) -> Schema {
+    let mut builder = Schema::build(Query, Mutation, EmptySubscription);
+    if let Some(state) = state {
+        builder = builder
+            .data(loaders::profiles(state.pool.clone()))
+            .data(state.clone());
+    }
+    server::finish_schema(builder)
 }
 
-/// Everything that this service answers over HTTP.
-pub fn routes(service: &Profile, verifier: TokenVerifier, stop: CancellationToken) -> Router {
-    let readiness = Readiness::new(service.pool.clone(), stop);
-    let accounts = events::Accounts {
-        clock: service.clock.clone(),
-        wake: Arc::clone(&service.wake),
-    };
-    server::routes(schema(service), verifier, readiness).merge(inbox::routes(
-        service.pool.clone(),
-        service.clock.clone(),
-        service.secret.clone(),
-        accounts,
-    ))
-}
-
-/// Starts the sweep, the reconciler, and the forgetting of old event ids.
-pub fn spawn_jobs(
-    service: &Profile,
-    accounts: Option<InternalClient>,
-    stop: &CancellationToken,
-) -> Vec<JoinHandle<()>> {
-    let Profile {
-        pool, clock, wake, ..
-    } = service.clone();
-    let sweep = Job {
-        name: "sweep",
-        every: Duration::from_secs(10),
-        wake,
-    };
-    let sweep = sweep.spawn(service.pool.clone(), stop.clone(), move |_| {
-        let (pool, now) = (pool.clone(), clock.now());
-        async move { events::sweep(&pool, now).await }
-    });
-
-    let Profile { pool, clock, .. } = service.clone();
-    let compare = Job::new("reconcile", Duration::from_secs(600));
-    let compare = compare.spawn(service.pool.clone(), stop.clone(), move |_| {
-        let (pool, accounts, now) = (pool.clone(), accounts.clone(), clock.now());
-        async move {
-            let repaired = reconcile::run(&pool, accounts.as_ref(), now).await?;
-            if repaired != reconcile::Repaired::default() {
-                tracing::warn!(?repaired, "the reconciler repaired the effects of missed events");
-            }
-            Ok::<_, Error>(())
-        }
-    });
-
-    let Profile { pool, clock, .. } = service.clone();
-    let forget = Job::new("forget-events", Duration::from_secs(3600));
-    let forget = forget.spawn(service.pool.clone(), stop.clone(), move |_| {
-        let (pool, now) = (pool.clone(), clock.now());
-        async move {
-            inbox::forget_old(&pool, now).await?;
-            Ok::<_, Error>(())
-        }
-    });
-    vec![sweep, compare, forget]
+/// Everything that this service answers and does.
+pub fn service(state: &State, base: &Base) -> Service {
+    Service::new(base, schema(Some(state)))
+        .events(events::EventHandler)
+        .sweep(Duration::from_secs(10), state, async |state| {
+            sweep::run(&state).await
+        })
+        .reconcile(state, async |state| reconcile::run(&state).await)
 }

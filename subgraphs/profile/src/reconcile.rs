@@ -2,13 +2,13 @@
 
 use chassis::internal::InternalClient;
 use chassis::{UserId, deleted_accounts};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use contracts::accounts::Account;
 use serde::Serialize;
 use sqlx::MySqlPool;
 
 use crate::error::Error;
-use crate::{events, store};
+use crate::{State, store, sweep};
 
 /// Rows younger than this are skipped: they may not have reached the other service yet.
 const SETTLE_TIME: TimeDelta = TimeDelta::minutes(15);
@@ -23,18 +23,17 @@ pub struct Repaired {
 }
 
 /// Compares everything once. Without our own authentication service there is nothing to compare with.
-pub async fn run(
-    pool: &MySqlPool,
-    accounts: Option<&InternalClient>,
-    now: DateTime<Utc>,
-) -> Result<Repaired, Error> {
-    let mut repaired = Repaired::default();
-    if let Some(accounts) = accounts {
-        let people = |after| store::ids_after(pool, after, now - SETTLE_TIME);
-        repaired.departed = deleted_accounts::reconcile(pool, accounts, now, people).await?;
-        repaired.profiles = adopt(pool, accounts).await?;
-    }
-    events::sweep(pool, now).await?;
+pub async fn run(state: &State) -> Result<Repaired, Error> {
+    let (pool, accounts, now) = (&state.pool, state.accounts.as_ref(), state.clock.now());
+    let people = |after| store::ids_after(pool, after, now - SETTLE_TIME);
+    let repaired = Repaired {
+        departed: deleted_accounts::reconcile(pool, accounts, now, people).await?,
+        profiles: match accounts {
+            Some(accounts) => adopt(pool, accounts).await?,
+            None => 0,
+        },
+    };
+    sweep::run(state).await?;
     metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "profiles")
         .increment(repaired.profiles);
     metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "departed")

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use chassis::UserId;
 use chassis::database::push_ids;
+use chassis::{UserId, deleted_accounts};
 use chrono::{DateTime, Utc};
 use sqlx::{MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
 
@@ -26,7 +26,7 @@ pub async fn profiles_by_ids(
 
     let missing: Vec<_> = ids.iter().copied().filter(|id| !found.contains_key(id)).collect();
     if !missing.is_empty() {
-        let departed = departed_among(pool, &missing).await?;
+        let departed = deleted_accounts::deleted_among(pool, &missing).await?;
         let guests = missing.into_iter().filter(|id| !departed.contains(id));
         found.extend(guests.map(|id| (id, Profile::stand_in(id))));
     }
@@ -39,15 +39,6 @@ pub async fn present_among(
     ids: &[UserId],
 ) -> Result<Vec<UserId>, sqlx::Error> {
     let mut query = QueryBuilder::new("SELECT id FROM profile WHERE id IN ");
-    push_ids(&mut query, ids.iter().copied());
-    query.build_query_scalar().fetch_all(executor).await
-}
-
-async fn departed_among(
-    executor: impl MySqlExecutor<'_>,
-    ids: &[UserId],
-) -> Result<Vec<UserId>, sqlx::Error> {
-    let mut query = QueryBuilder::new("SELECT user_id FROM departed_account WHERE user_id IN ");
     push_ids(&mut query, ids.iter().copied());
     query.build_query_scalar().fetch_all(executor).await
 }
@@ -229,20 +220,6 @@ pub async fn remove(tx: &mut MySqlConnection, id: UserId, now: DateTime<Utc>) ->
         .map(drop)
 }
 
-/// Removes profiles of departed accounts that were written at the moment of the departure. At most a thousand.
-pub async fn remove_departed(tx: &mut MySqlConnection, now: DateTime<Utc>) -> Result<usize, sqlx::Error> {
-    let departed = sqlx::query_scalar!(
-        r#"SELECT id AS "id: UserId" FROM profile
-           WHERE id IN (SELECT user_id FROM departed_account WHERE swept_at IS NULL) LIMIT 1000"#
-    )
-    .fetch_all(&mut *tx)
-    .await?;
-    for id in &departed {
-        remove(tx, *id, now).await?;
-    }
-    Ok(departed.len())
-}
-
 /// The ids of profiles after `after` of people who joined before `joined_before`, at most a thousand.
 pub async fn ids_after(
     executor: impl MySqlExecutor<'_>,
@@ -256,20 +233,4 @@ pub async fn ids_after(
     )
     .fetch_all(executor)
     .await
-}
-
-/// Notes that nothing is left of those who departed before `before`.
-pub async fn mark_swept(
-    executor: impl MySqlExecutor<'_>,
-    now: DateTime<Utc>,
-    before: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "UPDATE departed_account SET swept_at = ? WHERE swept_at IS NULL AND departed_at < ?",
-        now,
-        before
-    )
-    .execute(executor)
-    .await
-    .map(drop)
 }

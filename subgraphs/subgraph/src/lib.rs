@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod program;
+pub mod service;
 mod startup;
 pub mod server;
 mod document;
@@ -13,6 +14,8 @@ pub mod viewer;
 pub mod pagination;
 
 pub use error::Failure;
+pub use program::Program;
+pub use service::{Base, Service};
 
 /// The result type of resolvers.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;

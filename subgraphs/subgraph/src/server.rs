@@ -34,7 +34,7 @@ pub struct ClientIp(pub String);
 #[derive(Debug, Clone)]
 pub struct RequestHeaders(pub HeaderMap);
 
-/// Limits behind the router's own, for who reaches a subgraph directly. Finishes the schema.
+/// Finishes a schema with limits behind the router's own, for requests that reach a subgraph directly.
 pub fn finish_schema<Q, M>(
     builder: SchemaBuilder<Q, M, async_graphql::EmptySubscription>,
 ) -> Schema<Q, M, async_graphql::EmptySubscription>

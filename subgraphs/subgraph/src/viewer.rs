@@ -2,7 +2,9 @@
 
 use async_graphql::Context;
 use chassis::Viewer;
+use chassis::deleted_accounts::{AccountError, require_active_account};
 use chassis::viewer::{Caller, NoViewer};
+use sqlx::MySqlPool;
 
 /// The viewer, if the request is signed in.
 pub fn viewer<'c>(ctx: &Context<'c>) -> Option<&'c Viewer> {
@@ -13,8 +15,6 @@ pub fn viewer<'c>(ctx: &Context<'c>) -> Option<&'c Viewer> {
 }
 
 /// The viewer, or [`NoViewer`].
-///
-/// Writes also check [`chassis::deleted_accounts::require_active_account`], because a token may outlive its account.
 pub fn require_viewer<'c>(ctx: &Context<'c>) -> Result<&'c Viewer, NoViewer> {
     match ctx.data_opt::<Caller>() {
         Some(Caller::Viewer(viewer)) => Ok(viewer),
@@ -22,4 +22,11 @@ pub fn require_viewer<'c>(ctx: &Context<'c>) -> Result<&'c Viewer, NoViewer> {
         Some(Caller::Unverified) => Err(NoViewer::Unverified),
         Some(Caller::Anonymous) | None => Err(NoViewer::SignedOut),
     }
+}
+
+/// The viewer, whose account and session must exist, because a token may outlive them. Every mutation begins with this.
+pub async fn require_writer<'c>(ctx: &Context<'c>, pool: &MySqlPool) -> Result<&'c Viewer, AccountError> {
+    let viewer = require_viewer(ctx)?;
+    require_active_account(pool, viewer).await?;
+    Ok(viewer)
 }

@@ -1,25 +1,46 @@
 //! Shared tools for the subgraphs' integration tests: a database per test, signed viewers, a settable clock, a client
 //! for a service's HTTP routes, and fake services.
 
+use std::sync::Arc;
+
+use chassis::config::Secret;
+use contracts::events::Event;
+use sqlx::MySqlPool;
+use subgraph::Base;
+use tokio_util::sync::CancellationToken;
+
 mod clock;
 mod client;
 mod database;
 mod issuer;
+mod neighbours;
 mod peer;
 mod proxy;
 mod server;
-
-use contracts::events::Event;
 
 pub use client::{Answer, Client};
 pub use clock::TestClock;
 pub use database::TestDatabase;
 pub use issuer::Issuer;
+pub use neighbours::{Neighbours, Truth};
 pub use peer::{absent_peer, peer};
 pub use proxy::{Loss, Proxy};
 
 /// The secret that services show each other in tests.
 pub const INTERNAL_SECRET: &str = "internal secret of the tests";
+
+/// What a service's routes and jobs use, for a service under test.
+pub fn base(pool: &MySqlPool, clock: &TestClock) -> Base {
+    Base {
+        pool: pool.clone(),
+        clock: clock.clock(),
+        http: reqwest::Client::new(),
+        secret: Secret::new(INTERNAL_SECRET),
+        verifier: Issuer::verifier(),
+        wake: Arc::default(),
+        stop: CancellationToken::new(),
+    }
+}
 
 /// An event as a test makes it up.
 pub fn event(kind: &str, data: serde_json::Value, occurred_at: chrono::DateTime<chrono::Utc>) -> Event {

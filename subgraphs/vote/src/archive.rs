@@ -2,23 +2,16 @@
 
 use chassis::lease::Held;
 use chassis::transaction;
-use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
-use sqlx::MySqlPool;
 
 use crate::error::Error;
 use crate::store::days;
-use crate::{domain, fold};
+use crate::{State, domain, fold};
 
-/// Records the winners of the days that are over at `now` and have none yet; with a lease only while it is held, so
+/// Records the winners of the days that are over and have none yet; with a lease only while it is held, so
 /// that a process that was stopped for a while does not record an old ranking.
-pub async fn close_days(
-    pool: &MySqlPool,
-    now: DateTime<Utc>,
-    time_zone: Tz,
-    lease: Option<Held>,
-) -> Result<(), Error> {
-    let today = domain::day_at(now, time_zone);
+pub async fn close_days(state: &State, lease: Option<Held>) -> Result<(), Error> {
+    let (pool, now) = (&state.pool, state.clock.now());
+    let today = domain::day_at(now, state.time_zone);
     if days::unclosed(pool, today).await?.is_empty() {
         return Ok(());
     }

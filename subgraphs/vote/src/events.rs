@@ -1,41 +1,25 @@
-//! Handles events of the photo and authentication services.
+//! Handles events of the photo service.
 
-use std::sync::Arc;
-
-use chassis::events::{Event, EventHandler};
-use chassis::{Clock, UserId, deleted_accounts, transaction};
-use chrono::{DateTime, TimeDelta, Utc};
-use contracts::accounts::AccountDeleted;
+use chassis::UserId;
+use chassis::events::{self, Event};
+use chrono::{DateTime, Utc};
 use contracts::photos::{PhotoDeleted, PublishedPhoto};
-use sqlx::{MySqlConnection, MySqlPool};
-use tokio::sync::Notify;
-use uuid::Uuid;
+use sqlx::MySqlConnection;
 
 use crate::domain::PhotoId;
 use crate::error::Error;
 use crate::store::photos::{self, Removal};
-use crate::store::{days, votes};
 
-/// A vote that began before a deletion was recorded has ended long after this.
-const GRACE: TimeDelta = TimeDelta::seconds(60);
+/// Applies `photo.published` and `photo.deleted`, in any order and any number of times.
+pub struct EventHandler;
 
-/// Applies `photo.published`, `photo.deleted` and `account.deleted`, in any order and any number of times.
-#[derive(Debug, Clone)]
-pub struct Inbox {
-    /// Tells the time.
-    pub clock: Clock,
-    /// Wakes the sweep.
-    pub wake: Arc<Notify>,
-}
-
-impl EventHandler for Inbox {
+impl events::EventHandler for EventHandler {
     type Error = Error;
 
-    async fn apply(&self, connection: &mut MySqlConnection, event: &Event) -> Result<(), Error> {
-        let now = self.clock.now();
+    async fn apply(&self, tx: &mut MySqlConnection, event: &Event, now: DateTime<Utc>) -> Result<(), Error> {
         let delta = chassis::id::new_uuid(now);
         if let Some(published) = event.payload::<PublishedPhoto>()? {
-            photos::adopt(connection, &published.into(), delta).await?;
+            photos::adopt(tx, &published.into(), delta).await?;
         } else if let Some(deleted) = event.payload::<PhotoDeleted>()? {
             let removal = Removal {
                 photo: PhotoId(deleted.photo_id),
@@ -43,58 +27,8 @@ impl EventHandler for Inbox {
                 now,
                 delta,
             };
-            photos::remove(connection, &removal).await?;
-        } else if let Some(deleted) = event.payload::<AccountDeleted>()? {
-            deleted_accounts::record(connection, UserId(deleted.account_id), now).await?;
+            photos::remove(tx, &removal).await?;
         }
         Ok(())
-    }
-
-    fn applied(&self) {
-        self.wake.notify_one();
-    }
-}
-
-/// Removes the votes on deleted photos and the votes of deleted accounts, in batches. It may be stopped anywhere and
-/// goes on where it was.
-pub async fn sweep(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), Error> {
-    sweep_photos(pool, now).await?;
-    sweep_accounts(pool, now).await
-}
-
-async fn sweep_photos(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), Error> {
-    loop {
-        let due = photos::unswept(pool, now).await?;
-        if due.is_empty() {
-            return Ok(());
-        }
-        for (photo, deleted_at) in due {
-            while votes::remove_on_photo(pool, photo).await? > 0 {}
-            // A photo that was made the winner in the moment of its deletion is noticed here.
-            transaction!(pool, Error, |tx, _| Ok(days::promote(tx, photo).await?))?;
-            if deleted_at + GRACE <= now {
-                photos::mark_swept(pool, photo).await?;
-            } else {
-                photos::sweep_again(pool, photo, deleted_at + GRACE).await?;
-            }
-        }
-    }
-}
-
-async fn sweep_accounts(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), Error> {
-    let mut after = UserId(Uuid::nil());
-    loop {
-        let users = votes::unswept_accounts(pool, after).await?;
-        let Some(last) = users.last() else {
-            return Ok(());
-        };
-        after = *last;
-        for user in users {
-            while transaction!(pool, Error, |tx, _| Ok(
-                votes::remove_of_user(tx, user, now).await?
-            ))? > 0
-            {}
-            deleted_accounts::mark_swept_if_recorded_before(pool, user, now, now - GRACE).await?;
-        }
     }
 }

@@ -8,6 +8,7 @@
 pub mod domain;
 pub mod error;
 pub mod store;
+pub mod photos;
 pub mod casting;
 pub mod fold;
 pub mod timelines;
@@ -15,146 +16,122 @@ pub mod archive;
 pub mod loaders;
 pub mod graphql;
 pub mod events;
+pub mod sweep;
 pub mod recount;
 pub mod reconcile;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::{EmptySubscription, Schema};
-use axum::Router;
+use async_graphql::EmptySubscription;
 use chassis::Clock;
-use chassis::config::Secret;
-use chassis::events::inbox;
-use chassis::lease::Held;
+use chassis::config::ConfigError;
+use chassis::internal::InternalClient;
 use chassis::telemetry::measure::{self, Metric, describe};
-use chassis::tokens::TokenVerifier;
 use chassis::worker::Job;
 use chrono_tz::Tz;
 use sqlx::MySqlPool;
 use subgraph::pagination::CursorKey;
-use subgraph::server::{self, Readiness};
-use tokio::sync::Notify;
+use subgraph::program::Context;
+use subgraph::{Base, Program, Service, server};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
-use casting::Casting;
-use error::Error;
 use graphql::mutation::Mutation;
 use graphql::query::Query;
-use reconcile::{Others, Repaired};
 use store::{deltas, snapshots};
 use timelines::Timelines;
 
 /// The tables of this service's own.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
-/// The service's state. Cheap to clone.
+pub static PROGRAM: Program = Program {
+    name: "vote",
+    listen: "127.0.0.1:5003",
+    migrations: &MIGRATOR,
+    sdl: || server::sdl(&schema(None)),
+};
+
+#[derive(Debug, clap::Args)]
+pub struct Settings {
+    /// The photo service, asked about photos that no event has told of yet.
+    #[arg(long, env = "PHOTO_URL", default_value = "http://127.0.0.1:5002")]
+    photo_url: Url,
+    /// Our own authentication service. Without it (another issuer) accounts are not compared.
+    #[arg(long, env = "AUTHENTICATION_URL")]
+    authentication_url: Option<Url>,
+    /// Where the site is (IANA name): a day begins at midnight there. The same as photo's.
+    #[arg(long, env = "TIME_ZONE", default_value = "UTC")]
+    time_zone: Tz,
+}
+
+/// What requests and jobs share. Cheap to clone.
 #[derive(Clone)]
-pub struct Vote {
-    /// Its schema.
+pub struct State {
     pub pool: MySqlPool,
-    /// Tells the time.
     pub clock: Clock,
-    /// Where the site is: a day begins at midnight there.
+    /// A day begins at midnight there.
     pub time_zone: Tz,
-    /// Guards what other services may ask.
-    pub secret: Secret,
-    /// The services that this one asks.
-    pub others: Others,
-    /// Wakes the sweep after an event.
-    pub wake: Arc<Notify>,
+    /// The photo service.
+    pub photos: InternalClient,
+    /// Our own authentication service.
+    pub accounts: Option<InternalClient>,
 }
 
-/// The executable schema over `service`.
-pub fn schema(service: &Vote) -> Schema<Query, Mutation, EmptySubscription> {
-    let Vote {
-        pool, clock, others, ..
-    } = service.clone();
-    let casting = Casting {
-        pool: pool.clone(),
-        clock: clock.clone(),
-        photos: others.photos,
-    };
-    server::finish_schema(
-        Schema::build(Query, Mutation, EmptySubscription)
-            .data(casting)
-            .data(Timelines::new(pool.clone(), clock.clone()))
-            .data(loaders::tallies(pool.clone()))
-            .data(loaders::votes(pool.clone()))
-            .data(pool)
-            .data(clock)
-            .data(CursorKey::new(&service.secret))
-            .data(service.time_zone),
-    )
+impl State {
+    pub fn new(context: &Context, settings: Settings) -> Result<Self, ConfigError> {
+        let accounts = settings.authentication_url.map(|url| context.peer(url));
+        Ok(Self {
+            pool: context.pool.clone(),
+            clock: context.clock.clone(),
+            time_zone: settings.time_zone,
+            photos: context.peer(settings.photo_url)?,
+            accounts: accounts.transpose()?,
+        })
+    }
 }
 
-/// The schema definition that composition reads.
-pub fn sdl() -> String {
-    server::sdl(&server::finish_schema(Schema::build(
-        Query,
-        Mutation,
-        EmptySubscription,
-    )))
+pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
+
+/// The executable schema; without a state it only describes itself.
+pub fn schema(state: Option<(&State, CursorKey)>) -> Schema {
+    let mut builder = Schema::build(Query, Mutation, EmptySubscription);
+    if let Some((state, cursors)) = state {
+        builder = builder
+            .data(Timelines::new(state.pool.clone(), state.clock.clone()))
+            .data(loaders::tallies(state.pool.clone()))
+            .data(loaders::votes(state.pool.clone()))
+            .data(cursors)
+            .data(state.clone());
+    }
+    server::finish_schema(builder)
 }
 
-/// Everything that this service answers over HTTP.
-pub fn routes(service: &Vote, verifier: TokenVerifier, stop: CancellationToken) -> Router {
-    let readiness = Readiness::new(service.pool.clone(), stop);
-    let handler = events::Inbox {
-        clock: service.clock.clone(),
-        wake: Arc::clone(&service.wake),
-    };
-    server::routes(schema(service), verifier, readiness).merge(inbox::routes(
-        service.pool.clone(),
-        service.clock.clone(),
-        service.secret.clone(),
-        handler,
-    ))
-}
-
-/// Starts the fold, the sweep, the closing of days, the pruning of snapshots, the reconciler, and the forgetting of
-/// old event ids. Wait for them after `stop`: then they have given up their leases, and another replica need not wait
-/// for these to end.
-pub fn spawn_jobs(service: &Vote, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
+/// Everything that this service answers and does.
+pub fn service(state: &State, base: &Base) -> Service {
     // A timeline may lag behind its votes by a second; half of it is left for the way there and back.
     let fold = Job::new("fold", Duration::from_millis(500));
-    let sweep = Job {
-        name: "sweep",
-        every: Duration::from_secs(10),
-        wake: Arc::clone(&service.wake),
-    };
     let close_days = Job::new("close-days", Duration::from_secs(2));
     let prune = Job::new("prune-snapshots", Duration::from_secs(30));
-    let compare = Job::new("reconcile", Duration::from_secs(600));
-    let forget = Job::new("forget-events", Duration::from_secs(3600));
-    vec![
-        watch_fold(service.pool.clone(), stop.clone()),
-        spawn(service, stop, fold, |vote, lease| async move {
-            fold::run_under(&vote.pool, Some(lease)).await.map(drop)
-        }),
-        spawn(service, stop, sweep, |vote, _| async move {
-            events::sweep(&vote.pool, vote.clock.now()).await
-        }),
-        spawn(service, stop, close_days, |vote, lease| async move {
-            archive::close_days(&vote.pool, vote.clock.now(), vote.time_zone, Some(lease)).await
-        }),
-        spawn(service, stop, prune, |vote, _| async move {
-            let mut connection = vote.pool.acquire().await?;
-            while snapshots::prune(&mut connection, vote.clock.now()).await? > 0 {}
-            Ok(())
-        }),
-        spawn(service, stop, compare, |vote, _| async move {
-            let repaired = reconcile::run(&vote.pool, &vote.clock, &vote.others).await?;
-            if repaired != Repaired::default() {
-                tracing::warn!(?repaired, "the reconciler repaired the effects of missed events");
-            }
-            Ok(())
-        }),
-        spawn(service, stop, forget, |vote, _| async move {
-            Ok(inbox::forget_old(&vote.pool, vote.clock.now()).await?)
-        }),
-    ]
+    let pool = state.pool.clone();
+    Service::new(base, schema(Some((state, CursorKey::new(&base.secret)))))
+        .events(events::EventHandler)
+        .sweep(Duration::from_secs(10), state, async |state| {
+            sweep::run(&state).await
+        })
+        .reconcile(state, async |state| reconcile::run(&state).await)
+        .task(|stop| watch_fold(pool, stop))
+        .job(fold, state, async |state, lease| {
+            fold::run_under(&state.pool, Some(lease)).await.map(drop)
+        })
+        .job(close_days, state, async |state, lease| {
+            archive::close_days(&state, Some(lease)).await
+        })
+        .job(prune, state, async |state, _| {
+            let mut connection = state.pool.acquire().await?;
+            while snapshots::prune(&mut connection, state.clock.now()).await? > 0 {}
+            Ok::<_, error::Error>(())
+        })
 }
 
 /// Measures how far the fold is behind: the age of the oldest change that it has not added.
@@ -171,20 +148,5 @@ fn watch_fold(pool: MySqlPool, stop: CancellationToken) -> JoinHandle<()> {
                 metrics::gauge!("proofsheet_vote_fold_lag_seconds").set(age.as_secs_f64());
             }
         }
-    })
-}
-
-fn spawn<W>(
-    service: &Vote,
-    stop: &CancellationToken,
-    job: Job,
-    mut work: impl FnMut(Vote, Held) -> W + Send + 'static,
-) -> JoinHandle<()>
-where
-    W: Future<Output = Result<(), Error>> + Send + 'static,
-{
-    let service = service.clone();
-    job.spawn(service.pool.clone(), stop.clone(), move |lease| {
-        work(service.clone(), lease)
     })
 }

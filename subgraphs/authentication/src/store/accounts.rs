@@ -246,16 +246,6 @@ pub async fn present(executor: impl MySqlExecutor<'_>, ids: &[UserId]) -> Result
     ids_in(executor, "SELECT id FROM account WHERE id IN ", ids).await
 }
 
-/// Those of `ids` that were accounts and were deleted.
-pub async fn departed(executor: impl MySqlExecutor<'_>, ids: &[UserId]) -> Result<Vec<UserId>, sqlx::Error> {
-    ids_in(
-        executor,
-        "SELECT user_id FROM departed_account WHERE user_id IN ",
-        ids,
-    )
-    .await
-}
-
 async fn ids_in(
     executor: impl MySqlExecutor<'_>,
     select: &'static str,

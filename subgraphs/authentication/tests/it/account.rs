@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    PASSWORD, Service, change_password, delete_account, login, refresh, register, signed_in, text, viewer,
+    PASSWORD, TestService, change_password, delete_account, login, refresh, register, signed_in, text, viewer,
 };
 
 const NEW: &str = "gravel-heron-77";
@@ -17,7 +17,7 @@ async fn logout(client: &testkit::Client, everywhere: bool) -> testkit::Answer {
 
 #[tokio::test]
 async fn signing_out_ends_this_session_or_all() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let first = service.register("ada@example.org").await;
     let second = login(&service.client, "ada@example.org", PASSWORD).await.data()["login"].clone();
     let third = login(&service.client, "ada@example.org", PASSWORD).await.data()["login"].clone();
@@ -60,7 +60,7 @@ async fn signing_out_ends_this_session_or_all() {
 
 #[tokio::test]
 async fn a_new_password_ends_the_other_sessions() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let mine = service.register("ada@example.org").await;
     let other = login(&service.client, "ada@example.org", PASSWORD).await.data()["login"].clone();
     let client = signed_in(&service.client, &mine);
@@ -99,7 +99,7 @@ async fn a_new_password_ends_the_other_sessions() {
 
 #[tokio::test]
 async fn a_new_password_needs_the_current_one_and_the_same_rules() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let session = service.register("ada@example.org").await;
     let client = signed_in(&service.client, &session);
     assert_eq!(
@@ -121,7 +121,7 @@ async fn a_new_password_needs_the_current_one_and_the_same_rules() {
 
 #[tokio::test]
 async fn two_password_changes_at_once_leave_one_password() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let session = service.register("ada@example.org").await;
     let client = signed_in(&service.client, &session);
     let other = "gravel-heron-78";
@@ -141,7 +141,7 @@ async fn two_password_changes_at_once_leave_one_password() {
 
 #[tokio::test]
 async fn a_deleted_account_is_gone_with_all_that_it_can_do() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let session = service.register("ada@example.org").await;
     let other = login(&service.client, "ada@example.org", PASSWORD).await.data()["login"].clone();
     let client = signed_in(&service.client, &session);
@@ -200,7 +200,7 @@ async fn a_deleted_account_is_gone_with_all_that_it_can_do() {
 
 #[tokio::test]
 async fn the_events_wait_for_every_subscriber() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let session = service.register("ada@example.org").await;
     delete_account(&signed_in(&service.client, &session), PASSWORD)
         .await
@@ -239,7 +239,7 @@ async fn the_events_wait_for_every_subscriber() {
 
 #[tokio::test]
 async fn a_failed_registration_tells_nobody() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     service.register("ada@example.org").await;
     register(&service.client, "ada@example.org", PASSWORD)
         .await

@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use crate::{Service, register, signed_in, text, viewer, with_cookies};
+use crate::{TestService, register, signed_in, text, viewer, with_cookies};
 
 const REGISTER: &str = r#"mutation { register(input: { email: "ada@example.org", password: "plinth-otter-42" }) { accessToken refreshToken viewer { id } } }"#;
 const LOGIN: &str = r#"mutation { login(input: { email: "ada@example.org", password: "plinth-otter-42" }) { accessToken refreshToken viewer { id } } }"#;
@@ -24,7 +24,7 @@ fn jar(cookies: &[String]) -> String {
 
 #[tokio::test]
 async fn signing_in_sets_both_cookies() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let (cookies, answer) = with_cookies(&service.client, REGISTER).await;
     let session = &answer.data()["register"];
     assert_eq!(cookies.len(), 2);
@@ -44,7 +44,7 @@ async fn signing_in_sets_both_cookies() {
 
 #[tokio::test]
 async fn over_https_the_cookies_are_of_this_host_only() {
-    let service = Service::with(&["--public-url", "https://photos.example"]).await;
+    let service = TestService::with(&["--public-url", "https://photos.example"]).await;
     let (cookies, _) = with_cookies(&service.client, REGISTER).await;
     let (name, _, attributes) = parts(&cookies[0]);
     assert_eq!(name, "__Host-proofsheet_access");
@@ -63,7 +63,7 @@ async fn over_https_the_cookies_are_of_this_host_only() {
 
 #[tokio::test]
 async fn a_script_cannot_read_tokens_out() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let (cookies, answer) = with_cookies(&service.client, REGISTER).await;
     assert!(answer.data()["register"]["accessToken"].is_string());
     let browser = service.client.with_header("cookie", &jar(&cookies));
@@ -89,7 +89,7 @@ async fn a_script_cannot_read_tokens_out() {
 
 #[tokio::test]
 async fn signing_in_again_replaces_the_browsers_login() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let (cookies, answer) = with_cookies(&service.client, REGISTER).await;
     let first = answer.data()["register"].clone();
     let browser = service
@@ -106,7 +106,7 @@ async fn signing_in_again_replaces_the_browsers_login() {
 
 #[tokio::test]
 async fn signing_out_clears_both_cookies() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let (cookies, answer) = with_cookies(&service.client, REGISTER).await;
     let browser =
         signed_in(&service.client, &answer.data()["register"]).with_header("cookie", &jar(&cookies));
@@ -127,7 +127,7 @@ async fn signing_out_clears_both_cookies() {
 
 #[tokio::test]
 async fn signing_out_works_when_only_the_refresh_cookie_is_left() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let (cookies, _) = with_cookies(&service.client, REGISTER).await;
     let (others, _) = with_cookies(&service.client, LOGIN).await;
     let browser = service
@@ -151,7 +151,7 @@ async fn signing_out_works_when_only_the_refresh_cookie_is_left() {
 
 #[tokio::test]
 async fn deleting_the_account_clears_both_cookies() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let (_, answer) = with_cookies(&service.client, REGISTER).await;
     let client = signed_in(&service.client, &answer.data()["register"]);
     let (cookies, answer) = with_cookies(
@@ -180,7 +180,7 @@ async fn deleting_the_account_clears_both_cookies() {
 
 #[tokio::test]
 async fn what_fails_sets_no_cookie() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     register(&service.client, "ada@example.org", crate::PASSWORD)
         .await
         .data();

@@ -6,9 +6,9 @@ use contracts::accounts::SessionsEnded;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{PASSWORD, Service, change_password, delete_account, login, refresh, signed_in, text};
+use crate::{PASSWORD, TestService, change_password, delete_account, login, refresh, signed_in, text};
 
-async fn sign_in(service: &Service) -> Value {
+async fn sign_in(service: &TestService) -> Value {
     login(&service.client, "ada@example.org", PASSWORD).await.data()["login"].clone()
 }
 
@@ -22,7 +22,7 @@ fn id_of(session: &Value) -> Uuid {
 }
 
 /// The sessions that the events so far name.
-async fn announced(service: &Service) -> BTreeSet<Uuid> {
+async fn announced(service: &TestService) -> BTreeSet<Uuid> {
     let data: Vec<String> =
         sqlx::query_scalar("SELECT CAST(data AS CHAR) FROM outbox WHERE kind = 'session.ended'")
             .fetch_all(&service.database.pool)
@@ -33,14 +33,14 @@ async fn announced(service: &Service) -> BTreeSet<Uuid> {
         .collect()
 }
 
-async fn expect(service: &Service, sessions: &[&Value]) {
+async fn expect(service: &TestService, sessions: &[&Value]) {
     let expected: BTreeSet<Uuid> = sessions.iter().map(|session| id_of(session)).collect();
     assert_eq!(announced(service).await, expected);
 }
 
 #[tokio::test]
 async fn by_signing_out_here_or_everywhere() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let first = service.register("ada@example.org").await;
     let (second, third) = (sign_in(&service).await, sign_in(&service).await);
     expect(&service, &[]).await;
@@ -60,7 +60,7 @@ async fn by_signing_out_here_or_everywhere() {
 
 #[tokio::test]
 async fn by_signing_out_with_the_refresh_token_alone() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let session = service.register("ada@example.org").await;
     let cookie = format!("proofsheet_refresh={}", text(&session["refreshToken"]));
     let browser = service.client.with_header("cookie", &cookie);
@@ -70,7 +70,7 @@ async fn by_signing_out_with_the_refresh_token_alone() {
 
 #[tokio::test]
 async fn by_a_new_password_elsewhere() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let mine = service.register("ada@example.org").await;
     let others = [sign_in(&service).await, sign_in(&service).await];
     change_password(&signed_in(&service.client, &mine), PASSWORD, "gravel-heron-77")
@@ -81,7 +81,7 @@ async fn by_a_new_password_elsewhere() {
 
 #[tokio::test]
 async fn by_a_replayed_refresh_token() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let first = service.register("ada@example.org").await;
     let renew = async |session: &Value| refresh(&service.client, &text(&session["refreshToken"])).await;
     let second = renew(&first).await.data()["refreshSession"].clone();
@@ -97,7 +97,7 @@ async fn by_a_replayed_refresh_token() {
 
 #[tokio::test]
 async fn by_another_login_of_the_same_browser() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let first = service.register("ada@example.org").await;
     let cookie = format!("proofsheet_refresh={}", text(&first["refreshToken"]));
     let browser = service.client.with_header("cookie", &cookie);
@@ -107,7 +107,7 @@ async fn by_another_login_of_the_same_browser() {
 
 #[tokio::test]
 async fn by_one_session_too_many() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let first = service.register("ada@example.org").await;
     service
         .execute(
@@ -123,7 +123,7 @@ async fn by_one_session_too_many() {
 
 #[tokio::test]
 async fn by_deleting_the_account() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let first = service.register("ada@example.org").await;
     let second = sign_in(&service).await;
     delete_account(&signed_in(&service.client, &first), PASSWORD)

@@ -1,4 +1,4 @@
-use authentication::jobs::{Repaired, reconcile};
+use authentication::reconcile::{self, Repaired};
 use axum::http::StatusCode;
 use chrono::TimeDelta;
 use contracts::headers;
@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 use testkit::{Client, INTERNAL_SECRET};
 use uuid::Uuid;
 
-use crate::{PASSWORD, Service, body, delete_account, signed_in, text};
+use crate::{PASSWORD, TestService, body, delete_account, signed_in, text};
 
-fn trusted(service: &Service) -> Client {
+fn trusted(service: &TestService) -> Client {
     service
         .client
         .with_header(headers::INTERNAL_SECRET, INTERNAL_SECRET)
 }
 
-async fn gone(service: &Service, ids: &[&str]) -> Value {
+async fn gone(service: &TestService, ids: &[&str]) -> Value {
     let asked = json!({ "ids": ids }).to_string();
     body(
         trusted(service)
@@ -27,7 +27,7 @@ async fn gone(service: &Service, ids: &[&str]) -> Value {
 
 #[tokio::test]
 async fn strangers_learn_nothing() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     for client in [
         service.client.clone(),
         service
@@ -50,7 +50,7 @@ async fn strangers_learn_nothing() {
 
 #[tokio::test]
 async fn accounts_are_listed_page_by_page() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let mut ids = Vec::new();
     for n in 0..3 {
         service.clock.advance(TimeDelta::milliseconds(5));
@@ -85,7 +85,7 @@ async fn accounts_are_listed_page_by_page() {
 
 #[tokio::test]
 async fn an_account_is_there_unknown_or_deleted() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let ada = service.register("ada@example.org").await;
     let eve = service.register("eve@example.org").await;
     delete_account(&signed_in(&service.client, &eve), PASSWORD)
@@ -121,11 +121,11 @@ async fn an_account_is_there_unknown_or_deleted() {
 
 #[tokio::test]
 async fn the_reconciler_ends_sessions_without_an_account() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     service.register("ada@example.org").await;
     service.register("eve@example.org").await;
     let run = async || {
-        reconcile(&service.database.pool, &service.clock.clock())
+        reconcile::run(&service.database.pool, &service.clock.clock())
             .await
             .unwrap()
     };
@@ -140,11 +140,11 @@ async fn the_reconciler_ends_sessions_without_an_account() {
 
 #[tokio::test]
 async fn it_is_alive_and_ready_and_prints_its_schema() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     for path in ["/health", "/readiness", "/metrics"] {
         assert_eq!(service.client.get(path).await.status(), StatusCode::OK, "{path}");
     }
-    let sdl = subgraph::server::sdl(&subgraph::server::finish_schema(authentication::schema()));
+    let sdl = (authentication::PROGRAM.sdl)();
     for line in [
         "type Viewer @key(fields: \"id\")",
         "viewer: Viewer",

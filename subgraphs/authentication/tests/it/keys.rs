@@ -5,7 +5,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use testkit::{TestClock, TestDatabase};
 
-use crate::{KEY_SECRET, PASSWORD, Replica, Service, body, config, login, refresh, signed_in, text, viewer};
+use crate::{
+    KEY_SECRET, PASSWORD, Replica, TestService, body, config, login, refresh, signed_in, text, viewer,
+};
 
 async fn kids(replica: &Replica) -> Vec<String> {
     let keys = body(replica.client.get("/.well-known/jwks.json").await).await;
@@ -38,7 +40,7 @@ async fn replicas_that_start_at_once_make_one_key() {
 
 #[tokio::test]
 async fn another_secret_does_not_open_the_keys() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let secret = Secret::new("another secret, which is long enough");
     let flags = config(&[]);
     let opened = State::open(
@@ -56,7 +58,7 @@ async fn another_secret_does_not_open_the_keys() {
 
 #[tokio::test]
 async fn keys_rotate_with_overlap_on_every_replica() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let start = service.clock.now();
     let (one, two) = (service.replica(&[]).await, service.replica(&[]).await);
     let session = service.register("ada@example.org").await;
@@ -113,7 +115,7 @@ async fn keys_rotate_with_overlap_on_every_replica() {
 
 #[tokio::test]
 async fn a_service_that_was_off_for_long_still_publishes_before_it_signs() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     service.clock.advance(TimeDelta::days(300));
     let replica = service.replica(&[]).await;
     assert_eq!(kids(&replica).await.len(), 2);
@@ -126,7 +128,7 @@ async fn a_service_that_was_off_for_long_still_publishes_before_it_signs() {
 
 #[tokio::test]
 async fn an_operator_rotates_with_overlap_or_at_once() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let (pool, sealer) = (&service.database.pool, Sealer::new(&Secret::new(KEY_SECRET)));
     let session = service.register("ada@example.org").await;
     let replica = service.replica(&[]).await;
@@ -160,7 +162,7 @@ async fn an_operator_rotates_with_overlap_or_at_once() {
 
 #[tokio::test]
 async fn private_keys_are_not_in_the_database_in_clear() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let keys = service.state.keys.published();
     let public = serde_json::to_value(&keys).unwrap();
     assert!(public["keys"][0].get("d").is_none());

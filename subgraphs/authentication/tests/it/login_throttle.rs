@@ -1,13 +1,13 @@
 use chrono::TimeDelta;
 use serde_json::json;
 
-use crate::{PASSWORD, Service, delete_account, login, register, signed_in};
+use crate::{PASSWORD, TestService, delete_account, login, register, signed_in};
 
 const WRONG: &str = "plinth-otter-43";
 
 #[tokio::test]
 async fn a_hundred_aliased_logins_count_as_a_hundred() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     service.register("ada@example.org").await;
     let hashed = service.state.hasher.hashed();
     let fields: Vec<String> = (0..100)
@@ -29,7 +29,7 @@ async fn a_hundred_aliased_logins_count_as_a_hundred() {
 
 #[tokio::test]
 async fn guesses_at_the_same_moment_are_counted_each() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let other = service.replica(&[]).await;
     service.register("ada@example.org").await;
     let before = service.state.hasher.hashed() + other.state.hasher.hashed();
@@ -60,7 +60,7 @@ async fn guesses_at_the_same_moment_are_counted_each() {
 
 #[tokio::test]
 async fn the_window_ends_however_often_one_tries() {
-    let service = Service::with(&["--login-failures-per-account", "2"]).await;
+    let service = TestService::with(&["--login-failures-per-account", "2"]).await;
     service.register("ada@example.org").await;
     for _ in 0..2 {
         assert_eq!(
@@ -81,7 +81,7 @@ async fn the_window_ends_however_often_one_tries() {
 
 #[tokio::test]
 async fn what_succeeds_does_not_count() {
-    let service = Service::with(&[
+    let service = TestService::with(&[
         "--login-failures-per-account",
         "2",
         "--login-failures-per-address",
@@ -100,7 +100,7 @@ async fn what_succeeds_does_not_count() {
 
 #[tokio::test]
 async fn strangers_do_not_lock_the_owner_out() {
-    let service = Service::with(&["--login-failures-by-strangers", "3"]).await;
+    let service = TestService::with(&["--login-failures-by-strangers", "3"]).await;
     service.register("ada@example.org").await;
     let stranger = |n: u8| service.at(&format!("198.51.100.{n}"));
     for n in 0..3 {
@@ -122,7 +122,7 @@ async fn strangers_do_not_lock_the_owner_out() {
 
 #[tokio::test]
 async fn an_address_is_limited_whatever_the_account() {
-    let service = Service::with(&["--login-failures-per-address", "3"]).await;
+    let service = TestService::with(&["--login-failures-per-address", "3"]).await;
     service.register("ada@example.org").await;
     for n in 0..3 {
         assert_eq!(
@@ -145,7 +145,7 @@ async fn an_address_is_limited_whatever_the_account() {
 
 #[tokio::test]
 async fn registrations_are_limited_by_address() {
-    let service = Service::with(&["--registrations-per-address", "2"]).await;
+    let service = TestService::with(&["--registrations-per-address", "2"]).await;
     for n in 0..2 {
         service.register(&format!("somebody{n}@example.org")).await;
     }
@@ -162,7 +162,7 @@ async fn registrations_are_limited_by_address() {
 
 #[tokio::test]
 async fn the_confirming_password_cannot_be_compared_either() {
-    let service = Service::with(&["--login-failures-per-account", "2"]).await;
+    let service = TestService::with(&["--login-failures-per-account", "2"]).await;
     let session = service.register("ada@example.org").await;
     let client = signed_in(&service.client, &session);
     for _ in 0..2 {

@@ -2,14 +2,14 @@
 
 use testkit::{Loss, Proxy, TestDatabase};
 
-use crate::{PASSWORD, Service, delete_account, login, refresh, register, signed_in, text, viewer};
+use crate::{PASSWORD, TestService, delete_account, login, refresh, register, signed_in, text, viewer};
 
 #[tokio::test]
 async fn accounts_and_sessions_survive_whatever_commit_is_lost() {
     let database = TestDatabase::new(&authentication::MIGRATOR).await;
     let proxy = Proxy::new("127.0.0.1").await;
     let pool = database.pool_through(&proxy);
-    let service = Service::on(database, pool, &[]).await;
+    let service = TestService::on(database, pool, &[]).await;
     let mut people = 0;
     for loss in [Loss::Statement, Loss::Answer] {
         for pass in 0.. {

@@ -19,9 +19,9 @@ mod sign_in;
 mod tokens;
 mod unicode;
 
+use authentication::MIGRATOR;
 use authentication::config::Config;
 use authentication::state::State;
-use authentication::{MIGRATOR, routes};
 use axum::body::{Body, to_bytes};
 use axum::http::{Response, header};
 use chassis::config::{Secret, TokenConfig};
@@ -29,9 +29,7 @@ use chrono::Utc;
 use clap::Parser;
 use serde_json::{Value, json};
 use sqlx::MySqlPool;
-use subgraph::server::Readiness;
-use testkit::{Answer, Client, INTERNAL_SECRET, TestClock, TestDatabase};
-use tokio_util::sync::CancellationToken;
+use testkit::{Answer, Client, TestClock, TestDatabase};
 
 pub(crate) const PASSWORD: &str = "plinth-otter-42";
 pub(crate) const KEY_SECRET: &str = "the key secret of these tests, long enough";
@@ -76,8 +74,8 @@ impl Replica {
         )
         .await
         .expect("the service starts");
-        let readiness = Readiness::new(pool.clone(), CancellationToken::new());
-        let anywhere = Client::new(routes(&state, Secret::new(INTERNAL_SECRET), readiness));
+        let base = testkit::base(pool, clock);
+        let anywhere = Client::new(authentication::service(&state, &base).into_routes());
         Self {
             state,
             client: anywhere.with_header("x-client-ip", "192.0.2.1"),
@@ -87,7 +85,7 @@ impl Replica {
 }
 
 /// The service on its own database.
-pub(crate) struct Service {
+pub(crate) struct TestService {
     pub(crate) clock: TestClock,
     pub(crate) state: State,
     pub(crate) client: Client,
@@ -96,7 +94,7 @@ pub(crate) struct Service {
     pub(crate) database: TestDatabase,
 }
 
-impl Service {
+impl TestService {
     pub(crate) async fn new() -> Self {
         Self::with(&[]).await
     }

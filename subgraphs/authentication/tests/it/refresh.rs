@@ -1,16 +1,16 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::{PASSWORD, Service, login, refresh, signed_in, text, viewer};
+use crate::{PASSWORD, TestService, login, refresh, signed_in, text, viewer};
 
-async fn renew(service: &Service, session: &Value) -> Value {
+async fn renew(service: &TestService, session: &Value) -> Value {
     refresh(&service.client, &text(&session["refreshToken"]))
         .await
         .data()["refreshSession"]
         .clone()
 }
 
-async fn refused(service: &Service, session: &Value) -> String {
+async fn refused(service: &TestService, session: &Value) -> String {
     refresh(&service.client, &text(&session["refreshToken"]))
         .await
         .error()
@@ -18,7 +18,7 @@ async fn refused(service: &Service, session: &Value) -> String {
 
 #[tokio::test]
 async fn a_refresh_token_is_traded_for_another() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let first = service.register("ada@example.org").await;
     service.clock.advance(TimeDelta::minutes(1));
     let second = renew(&service, &first).await;
@@ -40,7 +40,7 @@ async fn a_refresh_token_is_traded_for_another() {
 
 #[tokio::test]
 async fn a_lost_answer_costs_nothing() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let first = service.register("ada@example.org").await;
     let lost = renew(&service, &first).await;
     let again = renew(&service, &first).await;
@@ -53,7 +53,7 @@ async fn a_lost_answer_costs_nothing() {
 
 #[tokio::test]
 async fn a_replay_after_the_successor_was_used_ends_the_login() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let other_login = service.register("ada@example.org").await;
     let first = login(&service.client, "ada@example.org", PASSWORD).await.data()["login"].clone();
     let second = renew(&service, &first).await;
@@ -69,7 +69,7 @@ async fn a_replay_after_the_successor_was_used_ends_the_login() {
 
 #[tokio::test]
 async fn two_tabs_at_once_both_go_on() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let other = service.replica(&[]).await;
     let first = service.register("ada@example.org").await;
     for _ in 0..5 {
@@ -92,7 +92,7 @@ async fn two_tabs_at_once_both_go_on() {
 
 #[tokio::test]
 async fn a_login_lives_thirty_days_from_its_last_use() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let first = service.register("ada@example.org").await;
     service.clock.advance(TimeDelta::days(29));
     let second = renew(&service, &first).await;
@@ -101,7 +101,7 @@ async fn a_login_lives_thirty_days_from_its_last_use() {
     service.clock.advance(TimeDelta::days(30));
     assert_eq!(refused(&service, &third).await, "UNAUTHENTICATED");
     assert_eq!(viewer(&signed_in(&service.client, &third)).await, Value::Null);
-    authentication::jobs::reconcile(&service.database.pool, &service.clock.clock())
+    authentication::reconcile::run(&service.database.pool, &service.clock.clock())
         .await
         .unwrap();
     assert_eq!(service.count("SELECT COUNT(*) FROM session").await, 0);
@@ -111,7 +111,7 @@ async fn a_login_lives_thirty_days_from_its_last_use() {
 
 #[tokio::test]
 async fn what_we_did_not_issue_is_refused() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let session = service.register("ada@example.org").await;
     let access = text(&session["accessToken"]);
     let long = "A".repeat(100_000);

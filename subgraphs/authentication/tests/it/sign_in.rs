@@ -3,11 +3,11 @@ use chrono::TimeDelta;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::{PASSWORD, Service, login, register, signed_in, text, viewer};
+use crate::{PASSWORD, TestService, login, register, signed_in, text, viewer};
 
 #[tokio::test]
 async fn registering_signs_in() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let client = service.client.with_header("user-agent", "A Browser/1.0");
     let answer = register(&client, " Ada@Example.org ", PASSWORD).await;
     let session = &answer.data()["register"];
@@ -42,7 +42,7 @@ async fn registering_signs_in() {
 
 #[tokio::test]
 async fn signed_out_the_viewer_is_null() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     assert_eq!(viewer(&service.client).await, Value::Null);
     assert_eq!(
         viewer(&service.client.with_token("x.y.z".to_owned())).await,
@@ -52,7 +52,7 @@ async fn signed_out_the_viewer_is_null() {
 
 #[tokio::test]
 async fn an_email_is_taken_in_any_case() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     service.register("Ünal@Example.org").await;
     for email in ["Ünal@Example.org", "üNAL@example.ORG", " ünal@example.org"] {
         assert_eq!(
@@ -68,7 +68,7 @@ async fn an_email_is_taken_in_any_case() {
 
 #[tokio::test]
 async fn of_two_who_register_one_email_at_once_one_wins() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let other = service.replica(&[]).await;
     let (first, second) = tokio::join!(
         register(&service.client, "ada@example.org", PASSWORD),
@@ -87,7 +87,7 @@ async fn of_two_who_register_one_email_at_once_one_wins() {
 
 #[tokio::test]
 async fn bad_input_is_refused_by_field() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let long_email = format!("{}@example.org", "a".repeat(300));
     let long_password = "ab".repeat(129);
     let cases = [
@@ -133,7 +133,7 @@ async fn bad_input_is_refused_by_field() {
 
 #[tokio::test]
 async fn every_script_and_emoji_is_kept() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     for (email, password) in [
         ("דוגמה@דוגמה.example", "סיסמה ארוכה מאוד"),
         ("用户@例子.example", "在清晨拍攝湖邊的霧氣嗎"),
@@ -153,7 +153,7 @@ async fn every_script_and_emoji_is_kept() {
 
 #[tokio::test]
 async fn unknown_email_and_wrong_password_are_alike() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     service.register("ada@example.org").await;
     let before = service.state.hasher.hashed();
     let wrong = login(&service.client, "ada@example.org", "plinth-otter-43").await;
@@ -176,7 +176,7 @@ async fn unknown_email_and_wrong_password_are_alike() {
 
 #[tokio::test]
 async fn two_hundred_logins_at_once_are_served_or_refused_quickly() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     service.register("ada@example.org").await;
     let answers = join_all((0..200).map(|_| login(&service.client, "ada@example.org", PASSWORD))).await;
     let mut served = 0;
@@ -198,7 +198,7 @@ async fn two_hundred_logins_at_once_are_served_or_refused_quickly() {
 
 #[tokio::test]
 async fn sessions_are_listed_newest_use_first_and_the_oldest_make_room() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let first = service.register("ada@example.org").await;
     service.clock.advance(TimeDelta::minutes(1));
     let other = service.client.with_header("user-agent", "Other");
@@ -228,7 +228,7 @@ async fn sessions_are_listed_newest_use_first_and_the_oldest_make_room() {
 
 #[tokio::test]
 async fn a_moderator_is_named_in_the_next_token() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let session = service.register("ada@example.org").await;
     let email = authentication::domain::Email::parse("ADA@example.org").unwrap();
     assert!(
@@ -267,7 +267,7 @@ async fn a_moderator_is_named_in_the_next_token() {
 
 #[tokio::test]
 async fn a_viewer_is_an_entity_for_itself_only() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let ada = service.register("ada@example.org").await;
     let eve = service.register("eve@example.org").await;
     let ids = [

@@ -4,7 +4,7 @@ use chrono::{TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
-use crate::{Service, body, change_password, delete_account, signed_in, text, viewer};
+use crate::{TestService, body, change_password, delete_account, signed_in, text, viewer};
 
 fn part(token: &str, index: usize) -> Value {
     let part = token.split('.').nth(index).expect("three parts");
@@ -15,13 +15,13 @@ fn encoded(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(value.to_string())
 }
 
-async fn published(service: &Service) -> Value {
+async fn published(service: &TestService) -> Value {
     body(service.client.get("/.well-known/jwks.json").await).await
 }
 
 #[tokio::test]
 async fn an_access_token_says_who_for_whom_and_how_long() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let session = service.register("ada@example.org").await;
     let token = text(&session["accessToken"]);
     assert_sorted_snapshot!(part(&token, 0), { ".kid" => "[kid]" }, @r#"
@@ -56,7 +56,7 @@ async fn an_access_token_says_who_for_whom_and_how_long() {
 
 #[tokio::test]
 async fn only_public_keys_are_published() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let response = service.client.get("/.well-known/jwks.json").await;
     assert_eq!(response.headers()["cache-control"], "public, max-age=300");
     assert_eq!(response.headers()["content-type"], "application/json");
@@ -79,7 +79,7 @@ async fn only_public_keys_are_published() {
 
 #[tokio::test]
 async fn forged_tokens_are_anonymous() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let session = service.register("ada@example.org").await;
     let genuine = text(&session["accessToken"]);
     let key = published(&service).await["keys"][0].clone();
@@ -169,7 +169,7 @@ async fn forged_tokens_are_anonymous() {
 
 #[tokio::test]
 async fn tokens_for_others_are_anonymous_though_the_key_is_right() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     service.register("ada@example.org").await;
     for flags in [
         ["--token-audience", "somebody-else"],
@@ -196,7 +196,7 @@ async fn tokens_for_others_are_anonymous_though_the_key_is_right() {
 
 #[tokio::test]
 async fn an_expired_token_is_anonymous() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     service.clock.set(Utc::now() - TimeDelta::minutes(11));
     let session = service.register("ada@example.org").await;
     assert_eq!(viewer(&signed_in(&service.client, &session)).await, Value::Null);
@@ -204,7 +204,7 @@ async fn an_expired_token_is_anonymous() {
 
 #[tokio::test]
 async fn what_needs_a_viewer_is_refused_without_one() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     for client in [
         service.client.clone(),
         service.client.with_token("x.y.z".to_owned()),

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use serde_json::json;
 
-use crate::{PASSWORD, Service, change_password, login, register, signed_in, viewer};
+use crate::{PASSWORD, TestService, change_password, login, register, signed_in, viewer};
 
 const COMPOSED: &str = "plinth-\u{e9}tre-42";
 const DECOMPOSED: &str = "plinth-e\u{301}tre-42";
@@ -28,7 +28,7 @@ fn hash_as_typed(password: &str) -> String {
 
 #[tokio::test]
 async fn a_password_is_the_same_however_it_is_composed() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     register(&service.client, "ada@example.org", DECOMPOSED)
         .await
         .data();
@@ -41,7 +41,7 @@ async fn a_password_is_the_same_however_it_is_composed() {
 
 #[tokio::test]
 async fn a_hash_from_before_still_verifies_and_is_replaced() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let session = service.register("ada@example.org").await;
     sqlx::query("UPDATE account SET password_hash = ?")
         .bind(hash_as_typed(DECOMPOSED))
@@ -68,7 +68,7 @@ async fn a_hash_from_before_still_verifies_and_is_replaced() {
 
 #[tokio::test]
 async fn every_spelling_of_an_address_is_one_account() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     let spellings = [
         "jos\u{e9}@b\u{fc}cher.example",
         "jose\u{301}@bu\u{308}cher.example",
@@ -87,7 +87,7 @@ async fn every_spelling_of_an_address_is_one_account() {
 
 #[tokio::test]
 async fn guesses_count_together_for_every_spelling() {
-    let service = Service::with(&["--login-failures-per-account", "2"]).await;
+    let service = TestService::with(&["--login-failures-per-account", "2"]).await;
     service.register("jos\u{e9}@b\u{fc}cher.example").await;
     for spelling in [
         "jose\u{301}@b\u{fc}cher.example",
@@ -102,7 +102,7 @@ async fn guesses_count_together_for_every_spelling() {
 
 #[tokio::test]
 async fn accounts_from_before_stay_reachable() {
-    let service = Service::new().await;
+    let service = TestService::new().await;
     for email in [
         "jos\u{e9}@b\u{fc}cher.example",
         "ada@example.org",
@@ -138,7 +138,7 @@ async fn accounts_from_before_stay_reachable() {
         assert_eq!(email_of(first).await, json!(first));
         assert_eq!(email_of(second).await, json!(second));
         assert_eq!(email_of("ADA@example.org").await, json!("ada@example.org"));
-        authentication::jobs::reconcile(&service.database.pool, &service.clock.clock())
+        authentication::reconcile::run(&service.database.pool, &service.clock.clock())
             .await
             .unwrap();
     }

@@ -6,33 +6,36 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
-use contracts::accounts::SessionsEnded;
+use chrono::{DateTime, Utc};
+use contracts::accounts::{AccountDeleted, SessionsEnded};
 use contracts::internal::EVENTS;
 use sqlx::{MySqlConnection, MySqlPool};
 
 use super::Event;
 use crate::config::Secret;
-use crate::ended_sessions;
-use crate::{Classify as _, Clock, error, internal};
+use crate::{Classify as _, Clock, UserId, deleted_accounts, ended_sessions, error, internal};
 
 /// Handles the events that a service receives.
 pub trait EventHandler: Send + Sync + 'static {
     /// The service's error type.
     type Error: crate::Classify + From<sqlx::Error>;
 
-    /// Applies `event` in the transaction of `connection`. A kind that means nothing here is `Ok` as well.
+    /// Applies `event` in the transaction `tx`. A kind that means nothing here is `Ok` as well.
     fn apply(
         &self,
-        connection: &mut MySqlConnection,
-        event: &Event,
-    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+        _tx: &mut MySqlConnection,
+        _event: &Event,
+        _now: DateTime<Utc>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        std::future::ready(Ok(()))
+    }
 
     /// Called after the commit: wakes the jobs that have work now.
     fn applied(&self) {}
 }
 
-/// Applies `event` unless it was applied before. True when it was news. Ended sessions mean the same in every service, so
-/// they do not reach the handler.
+/// Applies `event` unless it was applied before. True when it was news. Ended sessions and deleted accounts mean the same
+/// in every service, so they are recorded here; the former do not reach the handler.
 pub async fn receive<H: EventHandler>(
     pool: &MySqlPool,
     clock: &Clock,
@@ -43,18 +46,24 @@ pub async fn receive<H: EventHandler>(
     let ended = event
         .payload::<SessionsEnded>()
         .map_err(|malformed| sqlx::Error::Decode(Box::new(malformed)))?;
-    let news = crate::transaction!(pool, H::Error, |connection, _| {
+    let deleted = event
+        .payload::<AccountDeleted>()
+        .map_err(|malformed| sqlx::Error::Decode(Box::new(malformed)))?;
+    let news = crate::transaction!(pool, H::Error, |tx, _| {
         let done = sqlx::query!(
             "INSERT IGNORE INTO inbox (event_id, received_at) VALUES (?, ?)",
             event.id,
             now
         )
-        .execute(&mut *connection)
+        .execute(&mut *tx)
         .await?;
         let news = done.rows_affected() == 1;
+        if news && let Some(deleted) = &deleted {
+            deleted_accounts::record(&mut *tx, UserId(deleted.account_id), now).await?;
+        }
         match &ended {
-            Some(ended) if news => ended_sessions::record(connection, &ended.session_ids, now).await?,
-            None if news => handler.apply(connection, event).await?,
+            Some(ended) if news => ended_sessions::record(tx, &ended.session_ids, now).await?,
+            None if news => handler.apply(tx, event, now).await?,
             _ => {}
         }
         Ok(news)
@@ -96,7 +105,7 @@ async fn post_event<H: EventHandler>(
 const BATCH: u64 = 1000;
 
 /// Forgets the ids of events that are older than anything that is still repeated.
-pub async fn forget_old(pool: &MySqlPool, now: chrono::DateTime<chrono::Utc>) -> Result<(), sqlx::Error> {
+pub async fn forget_old(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     let before = now - chrono::TimeDelta::days(30);
     loop {
         let done = sqlx::query!("DELETE FROM inbox WHERE received_at < ? LIMIT 1000", before)

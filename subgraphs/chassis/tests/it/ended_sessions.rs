@@ -7,7 +7,7 @@ use chassis::events::{Event, EventHandler, inbox};
 use chassis::tokens::TokenVerifier;
 use chassis::viewer::{Caller, NoViewer};
 use chassis::{UserId, Viewer, deleted_accounts};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use contracts::accounts::SessionsEnded;
 use contracts::events::Payload as _;
 use serde_json::{Value, json};
@@ -22,7 +22,12 @@ struct Indifferent;
 impl EventHandler for Indifferent {
     type Error = sqlx::Error;
 
-    async fn apply(&self, _: &mut MySqlConnection, event: &Event) -> Result<(), sqlx::Error> {
+    async fn apply(
+        &self,
+        _: &mut MySqlConnection,
+        event: &Event,
+        _: DateTime<Utc>,
+    ) -> Result<(), sqlx::Error> {
         assert_ne!(event.kind, SessionsEnded::KIND);
         std::future::ready(Ok(())).await
     }

@@ -10,6 +10,7 @@ use chassis::config::Secret;
 use chassis::events::outbox::Subscriber;
 use chassis::events::{Event, EventHandler, Outbox, inbox};
 use chassis::{deleted_accounts, transaction};
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::{MySqlConnection, MySqlPool};
 use testkit::{Client, INTERNAL_SECRET, TestClock, TestDatabase};
@@ -22,7 +23,12 @@ struct Counting;
 impl EventHandler for Counting {
     type Error = sqlx::Error;
 
-    async fn apply(&self, connection: &mut MySqlConnection, event: &Event) -> Result<(), sqlx::Error> {
+    async fn apply(
+        &self,
+        connection: &mut MySqlConnection,
+        event: &Event,
+        _: DateTime<Utc>,
+    ) -> Result<(), sqlx::Error> {
         if event.kind == "fails" {
             return Err(sqlx::Error::RowNotFound);
         }
@@ -365,6 +371,11 @@ async fn a_departed_account_stays_departed() {
     let database = super::database().await;
     let now = TestClock::default().now();
     let user = chassis::UserId::new(now);
+    let unswept = async || {
+        deleted_accounts::unswept(&database.pool, chassis::UserId(Uuid::nil()))
+            .await
+            .unwrap()
+    };
     assert!(!deleted_accounts::is_deleted(&database.pool, user).await.unwrap());
     assert!(deleted_accounts::record(&database.pool, user, now).await.unwrap());
     assert!(
@@ -372,10 +383,10 @@ async fn a_departed_account_stays_departed() {
         "no news the second time"
     );
     assert!(deleted_accounts::is_deleted(&database.pool, user).await.unwrap());
-    assert_eq!(deleted_accounts::unswept(&database.pool).await.unwrap(), [user]);
+    assert_eq!(unswept().await, [user]);
     deleted_accounts::mark_swept(&database.pool, user, now)
         .await
         .unwrap();
-    assert_eq!(deleted_accounts::unswept(&database.pool).await.unwrap(), []);
+    assert_eq!(unswept().await, []);
     assert!(deleted_accounts::is_deleted(&database.pool, user).await.unwrap());
 }

@@ -1,15 +1,14 @@
 use async_graphql::{Context, ID, Object};
 use chassis::database::{self, View};
 use chassis::internal::Known;
-use chassis::{Clock, Viewer, deleted_accounts, transaction};
+use chassis::{Viewer, deleted_accounts, transaction};
 use sqlx::{MySqlConnection, MySqlPool};
-use subgraph::viewer;
+use subgraph::viewer::require_writer;
 
 use crate::domain::{self, Body, ClientKey, CommentId};
 use crate::error::Error;
 use crate::graphql::types::{AddCommentInput, Comment};
-use crate::photos::Photos;
-use crate::store;
+use crate::{State, photos, store};
 
 /// The root of writes. Each of these needs what the same person has written just before, perhaps by way of another node
 /// of the database: so they read the latest.
@@ -21,11 +20,12 @@ impl Mutation {
     /// replyToId for a reply to a reply, or to a comment of another photo. `CONFLICT` on field idempotencyKey for a
     /// key that was used before with another input.
     async fn add_comment(&self, ctx: &Context<'_>, input: AddCommentInput) -> subgraph::Result<Comment> {
-        let (viewer, pool) = writer(ctx).await?;
+        let state = ctx.data_unchecked::<State>();
+        let (viewer, pool) = (require_writer(ctx, &state.pool).await?, &state.pool);
         let draft = input.parse()?;
-        ctx.data_unchecked::<Photos>().require(draft.photo_id).await?;
+        photos::require(state, draft.photo_id).await?;
 
-        let now = ctx.data_unchecked::<Clock>().now();
+        let now = state.clock.now();
         let comment = domain::Comment {
             id: CommentId::new(now),
             photo_id: draft.photo_id,
@@ -51,19 +51,20 @@ impl Mutation {
             store::comment(&mut *latest, written).await
         })
         .await?;
-        Ok(Comment(first.ok_or(Error::NoComment)?))
+        Ok(Comment(first.ok_or(Error::NoSuchComment)?))
     }
 
     /// The author only.
     async fn edit_comment(&self, ctx: &Context<'_>, id: ID, body: String) -> subgraph::Result<Comment> {
-        let (viewer, pool) = writer(ctx).await?;
+        let state = ctx.data_unchecked::<State>();
+        let (viewer, pool) = (require_writer(ctx, &state.pool).await?, &state.pool);
         let id = CommentId::parse(&id, "id")?;
         let body = Body::parse(&body)?;
         let comment = latest(pool, id).await?;
         if comment.author_id != Some(viewer.id) {
-            return Err(Error::NotAuthor.into());
+            return Err(Error::NotTheAuthor.into());
         }
-        let now = ctx.data_unchecked::<Clock>().now();
+        let now = state.clock.now();
         let edited = transaction!(pool, Error, View::Latest, |tx, _| {
             deleted_accounts::require_active_account_until_commit(tx, viewer).await?;
             store::edit(&mut *tx, id, &body, now).await?;
@@ -74,7 +75,8 @@ impl Mutation {
 
     /// The author, the photo's author, or a moderator.
     async fn delete_comment(&self, ctx: &Context<'_>, id: ID) -> subgraph::Result<ID> {
-        let (viewer, pool) = writer(ctx).await?;
+        let state = ctx.data_unchecked::<State>();
+        let (viewer, pool) = (require_writer(ctx, &state.pool).await?, &state.pool);
         let id = CommentId::parse(&id, "id")?;
         let comment = latest(pool, id).await?;
         let may = viewer.moderator
@@ -84,24 +86,16 @@ impl Mutation {
         if !may {
             return Err(Error::MayNotDelete.into());
         }
-        let now = ctx.data_unchecked::<Clock>().now();
+        let now = state.clock.now();
         transaction!(pool, Error, View::Latest, |tx, attempt| {
             if store::delete(tx, id, now).await? || attempt.ambiguous {
                 Ok(())
             } else {
-                Err(Error::NoComment)
+                Err(Error::NoSuchComment)
             }
         })?;
         Ok(id.into())
     }
-}
-
-/// The viewer, whose account must exist, and the pool.
-async fn writer<'c>(ctx: &Context<'c>) -> subgraph::Result<(&'c Viewer, &'c MySqlPool)> {
-    let viewer = viewer::require_viewer(ctx)?;
-    let pool = ctx.data_unchecked::<MySqlPool>();
-    deleted_accounts::require_active_account(pool, viewer).await?;
-    Ok((viewer, pool))
 }
 
 /// A comment that was not deleted, as any node of the database knows it.
@@ -118,7 +112,7 @@ async fn existing(executor: impl sqlx::MySqlExecutor<'_>, id: CommentId) -> Resu
     let comment = store::comment(executor, id).await?;
     comment
         .filter(|comment| comment.deleted_at.is_none())
-        .ok_or(Error::NoComment)
+        .ok_or(Error::NoSuchComment)
 }
 
 /// Writes the comment and gives its id; that of the first one where `key` was used before with the same input.
@@ -141,10 +135,10 @@ async fn write(
         };
     }
     if !store::hold_photo(tx, comment.photo_id).await? {
-        return Err(Error::NoPhoto);
+        return Err(Error::NoSuchPhoto);
     }
     if let Some(parent) = comment.reply_to {
-        let parent = store::hold_parent(tx, parent).await?.ok_or(Error::NoParent)?;
+        let parent = store::hold_parent(tx, parent).await?.ok_or(Error::NoSuchParent)?;
         if parent.photo_id != comment.photo_id {
             return Err(Error::OtherPhoto);
         }
@@ -152,7 +146,7 @@ async fn write(
             return Err(Error::ReplyToReply);
         }
         if parent.deleted {
-            return Err(Error::NoParent);
+            return Err(Error::NoSuchParent);
         }
     }
     store::insert(tx, comment).await?;

@@ -82,17 +82,13 @@ async fn a_tombstone_stays_for_its_replies_and_goes_with_the_last() {
     );
     // The sweep leaves a tombstone that is still needed.
     service.clock.advance(TimeDelta::minutes(2));
-    comment::events::sweep(&service.comments.pool, service.clock.now())
-        .await
-        .unwrap();
+    comment::sweep::run(&service.state).await.unwrap();
     service.delete(ada, two).await.data();
     assert_eq!(
         service.texts(photo).await,
         (vec![("other".to_owned(), vec![])], 1, 1)
     );
     assert_eq!(service.rows("comment").await, 2);
-    comment::events::sweep(&service.comments.pool, service.clock.now())
-        .await
-        .unwrap();
+    comment::sweep::run(&service.state).await.unwrap();
     assert_eq!(service.rows("comment").await, 1);
 }

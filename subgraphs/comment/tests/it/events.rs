@@ -75,7 +75,7 @@ async fn a_deletion_beats_a_late_publication() {
             .error(),
         "NOT_FOUND"
     );
-    assert_eq!(service.elsewhere.lock().unwrap().asked, 0);
+    assert_eq!(service.neighbours.truth().look_ups, 0);
 }
 
 #[tokio::test]
@@ -133,9 +133,7 @@ async fn a_deleted_account_leaves_tombstones_only_where_others_replied() {
     );
 
     service.clock.advance(TimeDelta::seconds(61));
-    comment::events::sweep(&service.comments.pool, service.clock.now())
-        .await
-        .unwrap();
+    comment::sweep::run(&service.state).await.unwrap();
     assert_eq!(service.texts(photo).await, (left, 2, 2));
     assert_eq!(service.rows("departed_account WHERE swept_at IS NULL").await, 0);
 }
@@ -153,7 +151,7 @@ async fn the_sweep_finishes_what_one_transaction_could_not() {
         )
         .bind(photo)
         .bind(ada)
-        .execute(&service.comments.pool)
+        .execute(&service.state.pool)
         .await
         .unwrap();
     }
@@ -162,28 +160,22 @@ async fn the_sweep_finishes_what_one_transaction_could_not() {
         .await;
     assert_eq!(service.rows("comment").await, 4000);
     // One sweep, cut off after its first batch.
-    let mut connection = service.comments.pool.acquire().await.unwrap();
+    let mut connection = service.state.pool.acquire().await.unwrap();
     assert!(
         !comment::store::remove_of_photo(&mut connection, photo)
             .await
             .unwrap()
     );
     drop(connection);
-    comment::events::sweep(&service.comments.pool, service.clock.now())
-        .await
-        .unwrap();
+    comment::sweep::run(&service.state).await.unwrap();
     assert_eq!(service.rows("comment").await, 2500);
     service
         .deliver("account.deleted", json!({ "accountId": ada }))
         .await;
-    comment::events::sweep(&service.comments.pool, service.clock.now())
-        .await
-        .unwrap();
+    comment::sweep::run(&service.state).await.unwrap();
     assert_eq!(service.texts(other).await, (vec![], 0, 0));
     service.clock.advance(TimeDelta::seconds(61));
-    comment::events::sweep(&service.comments.pool, service.clock.now())
-        .await
-        .unwrap();
+    comment::sweep::run(&service.state).await.unwrap();
     assert_eq!(service.rows("comment").await, 0);
     assert_eq!(service.rows("deleted_photo WHERE swept_at IS NULL").await, 0);
 }
@@ -220,13 +212,9 @@ async fn old_keys_are_forgotten() {
         )
         .await
         .data();
-    comment::events::forget(&service.comments.pool, service.clock.now())
-        .await
-        .unwrap();
+    comment::sweep::forget_keys(&service.state).await.unwrap();
     assert_eq!(service.rows("comment_key").await, 1);
     service.clock.advance(TimeDelta::days(8));
-    comment::events::forget(&service.comments.pool, service.clock.now())
-        .await
-        .unwrap();
+    comment::sweep::forget_keys(&service.state).await.unwrap();
     assert_eq!(service.rows("comment_key").await, 0);
 }

@@ -3,9 +3,9 @@
 use serde_json::json;
 use testkit::{Loss, Proxy, TestDatabase};
 
-use crate::{Service, service_on};
+use crate::{TestService, service_on};
 
-async fn far() -> (Proxy, Service) {
+async fn far() -> (Proxy, TestService) {
     let database = TestDatabase::new(&comment::MIGRATOR).await;
     let proxy = Proxy::new("127.0.0.1").await;
     let pool = database.pool_through(&proxy);

@@ -4,10 +4,10 @@ use chassis::UserId;
 use comment::domain::PhotoId;
 use serde_json::{Value, json};
 
-use crate::{Service, service, service_with};
+use crate::{TestService, service, service_with};
 
 /// Walks through all pages of a list of an entity and gives the bodies.
-async fn walk(service: &Service, entity: (&str, String), first: i32) -> Vec<String> {
+async fn walk(service: &TestService, entity: (&str, String), first: i32) -> Vec<String> {
     let mut bodies = Vec::new();
     let mut after = Value::Null;
     loop {
@@ -38,7 +38,7 @@ async fn walk(service: &Service, entity: (&str, String), first: i32) -> Vec<Stri
     }
 }
 
-async fn conversation(service: &Service, ada: UserId, bob: UserId) -> PhotoId {
+async fn conversation(service: &TestService, ada: UserId, bob: UserId) -> PhotoId {
     let photo = service.photo(bob).await;
     for n in 0..5 {
         let top = service.add(ada, photo, &format!("top {n}")).await;
@@ -217,7 +217,7 @@ async fn a_page_takes_one_statement_for_each_kind_of_thing() {
 
 #[test]
 fn a_missing_node_would_not_take_its_list_along() {
-    let sdl = comment::sdl();
+    let sdl = (comment::PROGRAM.sdl)();
     let connection = sdl
         .split_once("type CommentConnection")
         .unwrap()

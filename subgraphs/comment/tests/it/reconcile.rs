@@ -1,6 +1,7 @@
 //! The comparison with the other services.
 
 use chrono::TimeDelta;
+use comment::State;
 use comment::reconcile::{Repaired, run};
 
 use crate::service;
@@ -19,17 +20,18 @@ async fn lost_events_are_made_up_for_and_nothing_young_is_judged() {
     service.add(bob, kept, "stays").await;
     // Changes in other services whose events were lost.
     {
-        let mut elsewhere = service.elsewhere.lock().unwrap();
-        elsewhere
+        let mut truth = service.neighbours.truth();
+        truth
             .photos
-            .retain(|(photo, _)| *photo != lost && *photo != by_departed);
-        elsewhere.gone_accounts.push(ada);
+            .retain(|photo, _| *photo != lost.0 && *photo != by_departed.0);
+        truth.gone_accounts.insert(ada.0);
     }
-    let pool = &service.comments.pool;
-    let services = &service.comments.photos;
-    let repaired = run(pool, services, Some(services), service.clock.now())
-        .await
-        .unwrap();
+    let pool = &service.state.pool;
+    let other_issuer = State {
+        accounts: None,
+        ..service.state.clone()
+    };
+    let repaired = run(&service.state).await.unwrap();
     assert_eq!(
         repaired,
         Repaired {
@@ -40,9 +42,7 @@ async fn lost_events_are_made_up_for_and_nothing_young_is_judged() {
     );
 
     service.clock.advance(TimeDelta::minutes(16));
-    let repaired = run(pool, services, Some(services), service.clock.now())
-        .await
-        .unwrap();
+    let repaired = run(&service.state).await.unwrap();
     assert_eq!(
         repaired,
         Repaired {
@@ -62,7 +62,7 @@ async fn lost_events_are_made_up_for_and_nothing_young_is_judged() {
         .execute(pool)
         .await
         .unwrap();
-    let repaired = run(pool, services, None, service.clock.now()).await.unwrap();
+    let repaired = run(&other_issuer).await.unwrap();
     assert_eq!(
         repaired,
         Repaired {
@@ -72,17 +72,16 @@ async fn lost_events_are_made_up_for_and_nothing_young_is_judged() {
         }
     );
     service
-        .elsewhere
-        .lock()
-        .unwrap()
+        .neighbours
+        .truth()
         .photos
-        .retain(|(photo, _)| *photo != kept);
+        .retain(|photo, _| *photo != kept.0);
     sqlx::query("DELETE FROM known_photo")
         .execute(pool)
         .await
         .unwrap();
     service.clock.advance(TimeDelta::minutes(16));
-    let repaired = run(pool, services, None, service.clock.now()).await.unwrap();
+    let repaired = run(&other_issuer).await.unwrap();
     assert_eq!(
         repaired,
         Repaired {

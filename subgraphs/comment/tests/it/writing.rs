@@ -184,7 +184,7 @@ async fn a_key_is_bound_to_its_input() {
     assert_eq!(again.data()["addComment"], json!({ "id": id, "body": "edited" }));
     // A key of the release before matches any input.
     sqlx::query("UPDATE comment_key SET input_hash = NULL WHERE client_key = 'one'")
-        .execute(&service.comments.pool)
+        .execute(&service.state.pool)
         .await
         .unwrap();
     let mut old = input.clone();
@@ -226,12 +226,12 @@ async fn a_photo_that_is_not_known_yet_is_asked_for_once() {
     let photo = service.unheard_photo(bob);
     let id = service.add(ada, photo, "early").await;
     service.add(ada, photo, "later").await;
-    assert_eq!(service.elsewhere.lock().unwrap().asked, 1);
+    assert_eq!(service.neighbours.truth().look_ups, 1);
     // Its author is known from then on.
     service.delete(bob, id).await.data();
 
     let deleted = service.unheard_photo(bob);
-    service.elsewhere.lock().unwrap().deleted.push(deleted);
+    service.neighbours.truth().photos.insert(deleted.0, None);
     for _ in 0..2 {
         assert_eq!(
             service
@@ -241,7 +241,7 @@ async fn a_photo_that_is_not_known_yet_is_asked_for_once() {
             "NOT_FOUND"
         );
     }
-    assert_eq!(service.elsewhere.lock().unwrap().asked, 2);
+    assert_eq!(service.neighbours.truth().look_ups, 2);
 }
 
 #[tokio::test]
@@ -249,13 +249,9 @@ async fn only_a_photo_service_that_cannot_be_reached_makes_it_unavailable() {
     let mut service = service().await;
     let ada = service.person();
     let known = service.photo(ada).await;
-    service.comments.photos = testkit::absent_peer();
-    let routes = comment::routes(
-        &service.comments,
-        testkit::Issuer::verifier(),
-        tokio_util::sync::CancellationToken::new(),
-    );
-    service.client = testkit::Client::new(routes);
+    service.state.photos = testkit::absent_peer();
+    let base = testkit::base(&service.state.pool, &service.clock);
+    service.client = testkit::Client::new(comment::service(&service.state, &base).into_routes());
     assert_eq!(
         service
             .try_add(ada, json!({ "photoId": Uuid::new_v4(), "body": "x" }))

@@ -1,10 +1,8 @@
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object};
 use chassis::database::View;
-use chassis::deleted_accounts;
-use chassis::viewer::NoViewer;
-use chassis::{Viewer, transaction};
+use chassis::{deleted_accounts, transaction};
 use subgraph::Result;
-use subgraph::viewer;
+use subgraph::viewer::require_writer;
 
 use super::types::Photo;
 use crate::State;
@@ -39,7 +37,8 @@ impl Mutation {
     /// Publishes an upload made with POST /media/uploads. Repeated by its owner it answers the same photo; CONFLICT on
     /// field uploadId when it was published with another title or altText.
     async fn publish_photo(&self, ctx: &Context<'_>, input: PublishPhotoInput) -> Result<Photo> {
-        let (state, viewer) = writer(ctx).await?;
+        let state = ctx.data_unchecked::<State>();
+        let viewer = require_writer(ctx, &state.pool).await?;
         let id = PhotoId::parse(&input.upload_id, "uploadId")?;
         let title = Title::parse(&input.title)?;
         let alt_text = input
@@ -53,15 +52,13 @@ impl Mutation {
         let photo = transaction!(state.pool, Error, View::Latest, |tx, _| {
             // Before anything is read: what is read then is not older than what is locked now.
             let upload = uploads::take(tx, viewer.id, id, now).await?;
-            if uploads::lock_departed(&mut *tx, viewer.id).await? {
-                return Err(NoViewer::AccountDeleted.into());
-            }
+            deleted_accounts::require_active_account_until_commit(tx, viewer).await?;
             let Some(upload) = upload else {
                 // Published before, by this person: the photo has the upload's id.
                 let photo = store::lock(&mut *tx, id)
                     .await?
                     .filter(|photo| photo.author_id == viewer.id)
-                    .ok_or(Error::NoUpload)?;
+                    .ok_or(Error::NoSuchUpload)?;
                 let alt_text = alt_text.as_ref().map(AltText::as_str);
                 if !store::was_published_with(&mut *tx, id, title.as_str(), alt_text).await? {
                     return Err(Error::PublishedDifferently);
@@ -79,7 +76,7 @@ impl Mutation {
                 placeholder: upload.placeholder,
                 published_at: now,
                 edited_at: None,
-                hot_day: domain::hot_day(now, state.zone),
+                hot_day: domain::hot_day(now, state.time_zone),
             };
             store::insert(&mut *tx, &photo).await?;
             state.outbox.publish(tx, &events::published(&photo, now)).await?;
@@ -91,7 +88,8 @@ impl Mutation {
 
     /// The author only.
     async fn update_photo(&self, ctx: &Context<'_>, input: UpdatePhotoInput) -> Result<Photo> {
-        let (state, viewer) = writer(ctx).await?;
+        let state = ctx.data_unchecked::<State>();
+        let viewer = require_writer(ctx, &state.pool).await?;
         let id = PhotoId::parse(&input.id, "id")?;
         let title = input.title.as_deref().map(Title::parse).transpose()?;
         let alt_text = match &input.alt_text {
@@ -103,7 +101,7 @@ impl Mutation {
         let now = state.clock.now();
 
         let photo = transaction!(state.pool, Error, View::Latest, |tx, _| {
-            let mut photo = store::lock(&mut *tx, id).await?.ok_or(Error::NoPhoto)?;
+            let mut photo = store::lock(&mut *tx, id).await?.ok_or(Error::NoSuchPhoto)?;
             if photo.author_id != viewer.id {
                 return Err(Error::NotTheAuthor);
             }
@@ -126,7 +124,8 @@ impl Mutation {
 
     /// The author, or a moderator. The files are gone, and votes and comments follow.
     async fn delete_photo(&self, ctx: &Context<'_>, id: ID) -> Result<ID> {
-        let (state, viewer) = writer(ctx).await?;
+        let state = ctx.data_unchecked::<State>();
+        let viewer = require_writer(ctx, &state.pool).await?;
         let id = PhotoId::parse(&id, "id")?;
         let now = state.clock.now();
 
@@ -134,7 +133,7 @@ impl Mutation {
             let Some(photo) = store::lock(&mut *tx, id).await? else {
                 // An earlier try may have been committed although its answer was lost.
                 let done = attempt.ambiguous && store::is_deleted(&mut *tx, id).await?;
-                return if done { Ok(()) } else { Err(Error::NoPhoto) };
+                return if done { Ok(()) } else { Err(Error::NoSuchPhoto) };
             };
             if photo.author_id != viewer.id && !viewer.moderator {
                 return Err(Error::NeitherAuthorNorModerator);
@@ -144,15 +143,7 @@ impl Mutation {
             Ok(())
         })?;
         state.outbox.wake();
-        state.sweep.notify_one();
+        state.wake.notify_one();
         Ok(id.into())
     }
-}
-
-/// The state and the viewer, whose account must exist.
-async fn writer<'c>(ctx: &Context<'c>) -> Result<(&'c State, &'c Viewer), Error> {
-    let viewer = viewer::require_viewer(ctx)?;
-    let state = ctx.data_unchecked::<State>();
-    deleted_accounts::require_active_account(&state.pool, viewer).await?;
-    Ok((state, viewer))
 }

@@ -2,7 +2,7 @@
 
 use chassis::UserId;
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{MySqlConnection, MySqlExecutor};
+use sqlx::MySqlConnection;
 
 use crate::domain::{FileKey, PhotoId, Upload};
 
@@ -109,15 +109,4 @@ pub async fn take(
             .await?;
     }
     Ok(upload)
-}
-
-/// Whether the account was deleted, and keeps the answer true until the transaction ends.
-pub async fn lock_departed(executor: impl MySqlExecutor<'_>, user: UserId) -> Result<bool, sqlx::Error> {
-    let row = sqlx::query!(
-        "SELECT 1 AS one FROM departed_account WHERE user_id = ? LOCK IN SHARE MODE",
-        user.0
-    )
-    .fetch_optional(executor)
-    .await?;
-    Ok(row.is_some())
 }

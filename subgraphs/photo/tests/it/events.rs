@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use testkit::INTERNAL_SECRET;
 use uuid::Uuid;
 
-use crate::support::{Site, answer_of, somebody};
+use crate::support::{TestService, answer_of, somebody};
 
 #[tokio::test]
 async fn a_deleted_account_takes_its_photos_along() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let (leaver, stayer) = (somebody(), somebody());
     let mut folders = Vec::new();
     for seed in 0..3 {
@@ -50,17 +50,23 @@ async fn a_deleted_account_takes_its_photos_along() {
         .filter(|(kind, _)| kind == "photo.deleted")
         .count();
     assert_eq!(deleted, 3);
-    assert_eq!(
-        chassis::deleted_accounts::unswept(&site.db.pool).await.unwrap(),
-        []
-    );
+    let unswept = async || {
+        let first = chassis::UserId(Uuid::nil());
+        chassis::deleted_accounts::unswept(&site.db.pool, first)
+            .await
+            .unwrap()
+    };
+    // On another database node a photo may have been published at that very moment.
+    assert_eq!(unswept().await.len(), 1);
+    site.clock.advance(chrono::TimeDelta::seconds(61));
     site.sweep().await;
+    assert_eq!(unswept().await, []);
     assert_eq!(site.outbox().await.len(), 4 + 3, "and nothing is told twice");
 }
 
 #[tokio::test]
 async fn the_order_of_events_does_not_matter() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let user = somebody();
     let deleted = testkit::event("account.deleted", json!({ "accountId": user }), site.clock.now());
     let created = testkit::event(
@@ -82,7 +88,7 @@ async fn the_order_of_events_does_not_matter() {
 
 #[tokio::test]
 async fn only_services_are_listened_to() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let event = json!({ "id": Uuid::now_v7(), "kind": "account.deleted", "occurredAt": site.clock.now(), "data": {} });
     let stranger = site
         .client
@@ -107,7 +113,7 @@ async fn only_services_are_listened_to() {
 
 #[tokio::test]
 async fn other_services_ask_which_photos_there_are() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let service = site.client.with_header(headers::INTERNAL_SECRET, INTERNAL_SECRET);
     let user = somebody();
     let mut ids = Vec::new();

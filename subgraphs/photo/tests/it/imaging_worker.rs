@@ -14,7 +14,7 @@ use photo::imaging_worker::{ImagingWorkers, Limits};
 use serde_json::{Value, json};
 
 use crate::service::{Service, exchange, wait_until_ended};
-use crate::support::{Site, picture, png, somebody};
+use crate::support::{TestService, picture, png, somebody};
 
 /// A picture whose AVIF files take seconds: no two neighbours are alike. Each seed is another one.
 fn slow_picture(seed: u32) -> Vec<u8> {
@@ -57,8 +57,8 @@ fn large_picture(seed: u8) -> Vec<u8> {
     bytes
 }
 
-async fn site_with(limits: Limits) -> Site {
-    Site::with(|state| state.imaging = ImagingWorkers::new(env!("CARGO_BIN_EXE_photo"), limits)).await
+async fn site_with(limits: Limits) -> TestService {
+    TestService::with(|state| state.imaging = ImagingWorkers::new(env!("CARGO_BIN_EXE_photo"), limits)).await
 }
 
 fn signal(process: u32, signal: Signal) {
@@ -128,7 +128,8 @@ async fn a_picture_that_takes_too_long_is_refused() {
 
 #[tokio::test]
 async fn without_a_worker_an_upload_can_be_tried_again() {
-    let site = Site::with(|state| state.imaging = ImagingWorkers::new("/nonexistent", Limits::DEFAULT)).await;
+    let site =
+        TestService::with(|state| state.imaging = ImagingWorkers::new("/nonexistent", Limits::DEFAULT)).await;
     let (status, answer) = site.upload(somebody(), "image/png", png(&picture(9, 9))).await;
     assert_eq!(
         (status, &answer["code"]),
@@ -139,7 +140,8 @@ async fn without_a_worker_an_upload_can_be_tried_again() {
 #[tokio::test]
 async fn a_program_that_speaks_no_protocol_is_not_believed() {
     for program in ["/bin/true", "/bin/false", "/bin/echo"] {
-        let site = Site::with(|state| state.imaging = ImagingWorkers::new(program, Limits::DEFAULT)).await;
+        let site =
+            TestService::with(|state| state.imaging = ImagingWorkers::new(program, Limits::DEFAULT)).await;
         let (status, answer) = site.upload(somebody(), "image/png", png(&picture(9, 9))).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{program}: {answer}");
     }

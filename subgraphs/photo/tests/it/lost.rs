@@ -2,14 +2,14 @@
 
 use testkit::{Loss, Proxy, TestDatabase};
 
-use crate::support::{Site, somebody};
+use crate::support::{TestService, somebody};
 
 #[tokio::test]
 async fn a_picture_is_taken_published_and_deleted_once_whatever_commit_is_lost() {
     let db = TestDatabase::new(&photo::MIGRATOR).await;
     let proxy = Proxy::new("127.0.0.1").await;
     let pool = db.pool_through(&proxy);
-    let site = Site::on(db, |state| state.pool = pool);
+    let site = TestService::on(db, |state| state.pool = pool);
     let ada = somebody();
     for (round, loss) in (0..).zip([Loss::Statement, Loss::Answer]) {
         // The first commit looks for the same picture, the second one adds it.

@@ -3,7 +3,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Site, somebody};
+use crate::support::{TestService, somebody};
 
 const PUBLISH: &str =
     "mutation ($input: PublishPhotoInput!) { publishPhoto(input: $input) { id title altText publishedAt } }";
@@ -11,7 +11,7 @@ const UPDATE: &str = "mutation ($input: UpdatePhotoInput!) { updatePhoto(input: 
 
 #[tokio::test]
 async fn publishing_again_answers_the_same_photo() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let user = somebody();
     let upload = site.uploaded(user, 0).await;
     let first = site.publish(user, &upload, "First").await;
@@ -34,7 +34,7 @@ async fn publishing_again_answers_the_same_photo() {
 
 #[tokio::test]
 async fn publishing_again_with_another_input_is_a_conflict() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let (user, other) = (somebody(), somebody());
     let upload = site.uploaded(user, 0).await;
     let input = |title: &str, alt_text: Option<&str>| json!({ "input": { "uploadId": upload, "title": title, "altText": alt_text } });
@@ -67,7 +67,7 @@ async fn publishing_again_with_another_input_is_a_conflict() {
 
 #[tokio::test]
 async fn updated_at_moves_with_the_texts_alone() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let user = somebody();
     let photo = site.published(user, 0).await.to_string();
     let times = async || {
@@ -99,7 +99,7 @@ async fn updated_at_moves_with_the_texts_alone() {
 
 #[tokio::test]
 async fn publishing_twice_at_once_makes_one_photo() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let user = somebody();
     let upload = site.uploaded(user, 0).await;
     let answers = futures::future::join_all((0..5).map(|_| site.publish(user, &upload, "One"))).await;
@@ -111,7 +111,7 @@ async fn publishing_twice_at_once_makes_one_photo() {
 
 #[tokio::test]
 async fn the_day_is_that_of_the_site() {
-    let site = Site::with(|state| state.zone = chrono_tz::Pacific::Auckland).await;
+    let site = TestService::with(|state| state.time_zone = chrono_tz::Pacific::Auckland).await;
     let user = somebody();
     site.published(user, 0).await;
     let (kind, data) = site.outbox().await.remove(0);
@@ -126,7 +126,7 @@ async fn the_day_is_that_of_the_site() {
 
 #[tokio::test]
 async fn texts_are_kept_as_they_were_written() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let user = somebody();
     let upload = site.uploaded(user, 0).await;
     let input = json!({ "input": {
@@ -157,7 +157,7 @@ async fn texts_are_kept_as_they_were_written() {
 
 #[tokio::test]
 async fn bad_input_is_named() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let user = somebody();
     let upload = site.uploaded(user, 0).await;
     let unknown = Uuid::now_v7().to_string();
@@ -191,7 +191,7 @@ async fn bad_input_is_named() {
 
 #[tokio::test]
 async fn only_the_author_updates() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let (user, other) = (somebody(), somebody());
     let photo = site.published(user, 0).await.to_string();
     let update = |client: testkit::Client, input: Value| async move {
@@ -251,7 +251,7 @@ async fn only_the_author_updates() {
 
 #[tokio::test]
 async fn a_deleted_photo_is_gone_with_its_files() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let (user, other) = (somebody(), somebody());
     let photo = site.published(user, 0).await;
     let folder = site.folder_of(photo).await;
@@ -307,7 +307,7 @@ async fn a_deleted_photo_is_gone_with_its_files() {
 
 #[tokio::test]
 async fn a_moderator_deletes_others_photos() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let photo = site.published(somebody(), 0).await;
     let query = "mutation ($id: ID!) { deletePhoto(id: $id) }";
     let answer = site
@@ -320,7 +320,7 @@ async fn a_moderator_deletes_others_photos() {
 
 #[tokio::test]
 async fn a_deleted_account_changes_nothing() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let user = somebody();
     let photo = site.published(user, 0).await;
     let upload = site.uploaded(user, 1).await;
@@ -341,7 +341,7 @@ async fn a_deleted_account_changes_nothing() {
 
 #[tokio::test]
 async fn a_database_that_does_not_answer_is_unavailable() {
-    let site = Site::with(|state| {
+    let site = TestService::with(|state| {
         let nowhere = chassis::config::Secret::new("mysql://root@127.0.0.1:9/photo");
         state.pool = chassis::database::pool(&nowhere, 1).unwrap();
     })

@@ -8,13 +8,14 @@ use image::{
     DynamicImage, ExtendedColorType, ImageEncoder as _, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage,
 };
 use photo::domain::{Ladder, Size};
+use photo::reconcile;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::support::{Site, encoded, jpeg, picture, png, somebody, with_exif, with_segment};
+use crate::support::{TestService, encoded, jpeg, picture, png, somebody, with_exif, with_segment};
 
 /// Uploads a picture and reads back its largest JPEG.
-async fn processed(site: &Site, media_type: &str, bytes: Vec<u8>) -> (Value, RgbImage) {
+async fn processed(site: &TestService, media_type: &str, bytes: Vec<u8>) -> (Value, RgbImage) {
     let (status, answer) = site.upload(somebody(), media_type, bytes).await;
     assert_eq!(status, StatusCode::CREATED, "{answer}");
     let folder = site.folder_of(answer["uploadId"].as_str().unwrap()).await;
@@ -37,7 +38,7 @@ fn near(pixel: Rgb<u8>, expected: [u8; 3]) -> bool {
 
 #[tokio::test]
 async fn every_orientation_is_applied() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     // Red is where the upper left of what the camera stored goes to.
     let corners = [
         (8, 8),
@@ -66,7 +67,7 @@ async fn every_orientation_is_applied() {
 
 #[tokio::test]
 async fn nothing_of_the_original_is_kept_but_its_pixels() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let original = with_segment(
         &with_exif(&jpeg(&picture(700, 500)), 6),
         0xED,
@@ -106,7 +107,7 @@ async fn nothing_of_the_original_is_kept_but_its_pixels() {
 
 #[tokio::test]
 async fn transparency_becomes_white() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let pixels = RgbaImage::from_fn(64, 64, |x, _| {
         if x < 32 {
             Rgba([0, 0, 0, 0])
@@ -124,7 +125,7 @@ async fn transparency_becomes_white() {
 
 #[tokio::test]
 async fn other_kinds_of_pixels_are_read() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let rgb = DynamicImage::ImageRgb8(picture(64, 48));
     for pixels in [
         DynamicImage::ImageLuma8(rgb.to_luma8()),
@@ -148,7 +149,7 @@ async fn other_kinds_of_pixels_are_read() {
 
 #[tokio::test]
 async fn four_inks_are_read() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let inks: Vec<u8> = (0..64 * 64).flat_map(|_| [0, 255, 255, 0]).collect();
     let mut bytes = Vec::new();
     jpeg_encoder::Encoder::new(&mut bytes, 90)
@@ -164,7 +165,7 @@ async fn four_inks_are_read() {
 
 #[tokio::test]
 async fn an_embedded_profile_is_applied() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let pixels = RgbImage::from_pixel(64, 64, Rgb([120, 200, 80]));
     let mut bytes = Vec::new();
     let mut encoder = PngEncoder::new(Cursor::new(&mut bytes));
@@ -186,7 +187,7 @@ async fn an_embedded_profile_is_applied() {
 
 #[tokio::test]
 async fn the_smallest_picture_is_one() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let (answer, shown) = processed(
         &site,
         "image/png",
@@ -207,7 +208,7 @@ async fn the_smallest_picture_is_one() {
 
 #[tokio::test]
 async fn the_longest_side_is_twelve_thousand_pixels() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let (answer, shown) = processed(&site, "image/png", png(&RgbImage::new(12_000, 20))).await;
     assert_eq!(answer["width"], 12_000);
     assert_eq!(shown.dimensions(), (12_000, 20));
@@ -226,7 +227,7 @@ async fn the_longest_side_is_twelve_thousand_pixels() {
 
 #[tokio::test]
 async fn bombs_are_refused_by_their_headers() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     // A header that promises 144 megapixels, and one that promises as many as the format can.
     for side in [12_000_u32, 0x7FFF_FFFF] {
         let mut bomb = png(&picture(8, 8));
@@ -257,7 +258,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[tokio::test]
 async fn what_is_cut_off_is_refused() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let pixels = DynamicImage::ImageRgb8(picture(400, 300));
     for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
         let whole = encoded(&pixels, format);
@@ -278,7 +279,7 @@ async fn what_is_cut_off_is_refused() {
 /// libjpeg reports these by unwinding through its C code.
 #[tokio::test]
 async fn what_libjpeg_gives_up_on_is_damaged() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let whole = jpeg(&picture(64, 48));
     let place = |marker: u8| whole.windows(2).position(|pair| pair == [0xFF, marker]).unwrap();
     let changed = |at: usize, byte: u8| {
@@ -306,7 +307,7 @@ async fn what_libjpeg_gives_up_on_is_damaged() {
 
 #[tokio::test]
 async fn a_jpeg_that_browsers_do_not_show_is_named() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let whole = jpeg(&picture(64, 48));
     let frame = whole.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
     for (marker, precision, reason) in [
@@ -330,7 +331,7 @@ async fn a_jpeg_that_browsers_do_not_show_is_named() {
 
 #[tokio::test]
 async fn a_lost_rendition_is_made_again_byte_for_byte() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let (_, answer) = site
         .upload(somebody(), "image/png", png(&picture(900, 400)))
         .await;
@@ -341,7 +342,7 @@ async fn a_lost_rendition_is_made_again_byte_for_byte() {
     for file in &lost {
         std::fs::remove_file(file).unwrap();
     }
-    let report = photo::reconcile::reconcile(&site.state, None).await.unwrap();
+    let report = reconcile::run(&site.state).await.unwrap();
     assert_eq!(report.missing_files, 3);
     let after: Vec<_> = lost.iter().map(|file| std::fs::read(file).unwrap()).collect();
     assert!(before == after, "the bytes of a rendition never change");

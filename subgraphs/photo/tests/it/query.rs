@@ -3,7 +3,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Site, jpeg, picture, somebody};
+use crate::support::{TestService, jpeg, picture, somebody};
 
 const LATEST: &str = "query ($first: Int, $after: String) {
     latestPhotos(first: $first, after: $after) {
@@ -12,7 +12,7 @@ const LATEST: &str = "query ($first: Int, $after: String) {
     }
 }";
 
-async fn latest(site: &Site, first: i32, after: Option<&str>) -> testkit::Answer {
+async fn latest(site: &TestService, first: i32, after: Option<&str>) -> testkit::Answer {
     site.client
         .graphql(LATEST, json!({ "first": first, "after": after }))
         .await
@@ -29,7 +29,7 @@ fn titles(connection: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_photo_has_all_its_fields() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let user = somebody();
     let (_, upload) = site.upload(user, "image/jpeg", jpeg(&picture(500, 300))).await;
     let upload = upload["uploadId"].as_str().unwrap();
@@ -107,7 +107,7 @@ async fn a_photo_has_all_its_fields() {
 
 #[tokio::test]
 async fn what_is_no_photo_is_null_or_refused() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let query = "query ($id: ID!) { photo(id: $id) { id } }";
     let unknown = site.client.graphql(query, json!({ "id": Uuid::now_v7() })).await;
     assert_eq!(unknown.data()["photo"], Value::Null);
@@ -127,7 +127,7 @@ async fn what_is_no_photo_is_null_or_refused() {
 
 #[tokio::test]
 async fn pages_give_each_photo_once_also_while_others_arrive() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let user = somebody();
     // Two of them at the same moment, so that the id decides.
     for seed in 0..5 {
@@ -156,7 +156,7 @@ async fn pages_give_each_photo_once_also_while_others_arrive() {
 
 #[tokio::test]
 async fn bad_pages_are_refused() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     for first in [0, -1, 101] {
         assert_eq!(latest(&site, first, None).await.error(), "INVALID_INPUT first");
     }
@@ -175,7 +175,7 @@ async fn bad_pages_are_refused() {
 #[tokio::test]
 async fn a_cursor_without_our_signature_is_refused() {
     use base64::Engine as _;
-    let site = Site::new().await;
+    let site = TestService::new().await;
     site.published(somebody(), 0).await;
     for at in [i64::MIN, i64::MAX, 0] {
         let text = format!("latest:{{\"at\":{at},\"id\":\"{}\"}}", Uuid::nil());
@@ -187,7 +187,7 @@ async fn a_cursor_without_our_signature_is_refused() {
 
 #[tokio::test]
 async fn a_cursor_is_of_one_list() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let (one, two) = (somebody(), somebody());
     for seed in 0..4 {
         site.published(if seed < 2 { one } else { two }, seed).await;
@@ -212,7 +212,7 @@ async fn a_cursor_is_of_one_list() {
 
 #[tokio::test]
 async fn a_persons_photos() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let (one, two, three) = (somebody(), somebody(), somebody());
     for seed in 0..3 {
         site.published(one, seed).await;
@@ -248,7 +248,7 @@ async fn a_persons_photos() {
 
 #[tokio::test]
 async fn many_entities_are_one_statement() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let user = somebody();
     let mut ids = Vec::new();
     for seed in 0..4 {
@@ -263,14 +263,8 @@ async fn many_entities_are_one_statement() {
         pool: pool.clone(),
         ..site.state.clone()
     };
-    let client = testkit::Client::new(photo::routes(
-        &state,
-        photo::Trust {
-            verifier: testkit::Issuer::verifier(),
-            secret: chassis::config::Secret::new(testkit::INTERNAL_SECRET),
-        },
-        tokio_util::sync::CancellationToken::new(),
-    ));
+    let base = testkit::base(&pool, &site.clock);
+    let client = testkit::Client::new(photo::service(&state, &base).into_routes());
     let statements = || async {
         let sql = "SELECT CAST(VARIABLE_VALUE AS SIGNED) FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = 'COM_STMT_EXECUTE'";
         sqlx::query_scalar::<_, i64>(sql).fetch_one(&pool).await.unwrap()
@@ -293,7 +287,7 @@ async fn many_entities_are_one_statement() {
 
 #[tokio::test]
 async fn photos_of_a_deleted_account_are_hidden_before_they_are_swept() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let (leaver, stayer) = (somebody(), somebody());
     let photo = site.published(leaver, 0).await;
     site.published(stayer, 1).await;
@@ -324,7 +318,7 @@ async fn photos_of_a_deleted_account_are_hidden_before_they_are_swept() {
 
 #[test]
 fn the_schema_says_what_the_contract_says() {
-    let sdl = subgraph::server::sdl(&photo::schema(None));
+    let sdl = (photo::PROGRAM.sdl)();
     for line in [
         "photo(id: ID!): Photo\n",
         "latestPhotos(after: String, first: Int! = 24): PhotoConnection!",

@@ -14,9 +14,9 @@ use object_store::path::Path as ObjectPath;
 use object_store::{GetOptions, ObjectStoreExt as _};
 use photo::domain::FileKey;
 use photo::files::Files;
-use photo::reconcile::reconcile;
+use photo::reconcile;
 
-use crate::support::{Site, picture, png, somebody};
+use crate::support::{TestService, picture, png, somebody};
 
 /// A server with one bucket. Ends with the test.
 struct S3Server {
@@ -173,7 +173,7 @@ async fn garage_keeps_what_a_folder_keeps() {
 
 async fn a_server_keeps_what_a_folder_keeps(server: &S3Server) {
     let files = Files::open(&server.config()).unwrap();
-    let site = Site::with(|state| state.files = files.clone()).await;
+    let site = TestService::with(|state| state.files = files.clone()).await;
     let user = somebody();
     let (status, answer) = site.upload(user, "image/png", png(&picture(400, 300))).await;
     assert_eq!(status.as_u16(), 201, "{answer}");
@@ -206,7 +206,7 @@ async fn a_server_keeps_what_a_folder_keeps(server: &S3Server) {
     // Lost files are made again, and deleted ones are gone.
     server.lose(key, "320.avif").await;
     assert_eq!(files.names(key).await.unwrap().len(), 4);
-    let report = reconcile(&site.state, None).await.unwrap();
+    let report = reconcile::run(&site.state).await.unwrap();
     assert_eq!((report.missing_files, report.orphaned_folders), (1, 0));
     assert_eq!(files.names(key).await.unwrap().len(), 5);
     site.delete(user, id).await.data();
@@ -227,7 +227,7 @@ async fn a_store_that_refuses_makes_the_upload_unavailable() {
         ..server.config()
     };
     let files = Files::open(&config).unwrap();
-    let site = Site::with(|state| state.files = files).await;
+    let site = TestService::with(|state| state.files = files).await;
     let (status, answer) = site.upload(somebody(), "image/png", png(&picture(20, 20))).await;
     assert_eq!(
         (status.as_u16(), answer["code"].as_str()),
@@ -242,7 +242,7 @@ async fn a_store_that_is_away_is_said_before_people_give_up() {
     let server = S3Server::start();
     let files = Files::open(&server.config()).unwrap();
     drop(server);
-    let site = Site::with(|state| state.files = files).await;
+    let site = TestService::with(|state| state.files = files).await;
     let began = Instant::now();
     let (status, answer) = site.upload(somebody(), "image/png", png(&picture(20, 20))).await;
     assert_eq!(

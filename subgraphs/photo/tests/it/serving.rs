@@ -4,10 +4,10 @@ use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
 
-use crate::support::{Site, jpeg, picture, request, somebody};
+use crate::support::{TestService, jpeg, picture, request, somebody};
 
 async fn send(
-    site: &Site,
+    site: &TestService,
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
@@ -25,7 +25,7 @@ async fn send(
     )
 }
 
-async fn uploaded(site: &Site) -> (String, std::path::PathBuf) {
+async fn uploaded(site: &TestService) -> (String, std::path::PathBuf) {
     let (_, answer) = site
         .upload(somebody(), "image/jpeg", jpeg(&picture(500, 300)))
         .await;
@@ -38,7 +38,7 @@ async fn uploaded(site: &Site) -> (String, std::path::PathBuf) {
 
 #[tokio::test]
 async fn renditions_are_served_for_ever_and_as_pictures_only() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let (base, folder) = uploaded(&site).await;
     for (name, media_type) in [("320.avif", "image/avif"), ("500.jpg", "image/jpeg")] {
         let (status, headers, body) = send(&site, "GET", &format!("{base}/{name}"), &[]).await;
@@ -73,7 +73,7 @@ async fn renditions_are_served_for_ever_and_as_pictures_only() {
 
 #[tokio::test]
 async fn each_format_has_a_tag_of_its_own_and_conditions_go_by_it() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let (base, _) = uploaded(&site).await;
     let (avif, jpeg) = (format!("{base}/320.avif"), format!("{base}/320.jpg"));
     let tag = async |path: &str| {
@@ -124,7 +124,7 @@ async fn each_format_has_a_tag_of_its_own_and_conditions_go_by_it() {
 
 #[tokio::test]
 async fn other_methods_are_told_which_are_allowed() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let (base, _) = uploaded(&site).await;
     for (path, allowed) in [
         (format!("{base}/320.jpg"), "GET,HEAD"),
@@ -140,7 +140,7 @@ async fn other_methods_are_told_which_are_allowed() {
 
 #[tokio::test]
 async fn a_part_can_be_had() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let (base, _) = uploaded(&site).await;
     let path = format!("{base}/500.jpg");
     let (_, headers, whole) = send(&site, "GET", &path, &[]).await;
@@ -167,7 +167,7 @@ async fn a_part_can_be_had() {
 
 #[tokio::test]
 async fn nothing_else_is_served() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let (base, folder) = uploaded(&site).await;
     std::fs::write(folder.join("secret.txt"), "x").unwrap();
     let unknown = format!("/media/{}/320.jpg", "0".repeat(32));

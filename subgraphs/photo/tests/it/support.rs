@@ -4,22 +4,20 @@ use std::path::PathBuf;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode, header};
 use chassis::UserId;
-use chassis::config::Secret;
 use chassis::events::Outbox;
 use http_body_util::BodyExt as _;
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use photo::domain::{FileKey, PhotoId};
 use photo::files::Files;
 use photo::imaging_worker::{ImagingWorkers, Limits};
-use photo::{MIGRATOR, State, Trust};
+use photo::{MIGRATOR, State};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testkit::{Client, INTERNAL_SECRET, Issuer, TestClock, TestDatabase};
-use tokio_util::sync::CancellationToken;
+use testkit::{Client, Issuer, TestClock, TestDatabase};
 use uuid::Uuid;
 
 /// A photo service with its own database and folder.
-pub(crate) struct Site {
+pub(crate) struct TestService {
     pub db: TestDatabase,
     pub clock: TestClock,
     pub state: State,
@@ -27,7 +25,7 @@ pub(crate) struct Site {
     folder: TempDir,
 }
 
-impl Site {
+impl TestService {
     pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
     }
@@ -46,18 +44,16 @@ impl Site {
         let mut state = State {
             pool: db.pool.clone(),
             clock: clock.clock(),
-            zone: chrono_tz::UTC,
+            time_zone: chrono_tz::UTC,
             files: Files::in_folder(folder.path()).unwrap(),
             imaging: ImagingWorkers::new(env!("CARGO_BIN_EXE_photo"), Limits::DEFAULT),
             outbox: Outbox::new(subscribers),
-            sweep: std::sync::Arc::default(),
+            accounts: None,
+            wake: std::sync::Arc::default(),
         };
         change(&mut state);
-        let trust = Trust {
-            verifier: Issuer::verifier(),
-            secret: Secret::new(INTERNAL_SECRET),
-        };
-        let client = Client::new(photo::routes(&state, trust, CancellationToken::new()));
+        let base = testkit::base(&state.pool, &clock);
+        let client = Client::new(photo::service(&state, &base).into_routes());
         Self {
             db,
             clock,
@@ -113,7 +109,7 @@ impl Site {
     }
 
     pub(crate) async fn sweep(&self) {
-        photo::sweep::sweep(&self.state).await.unwrap();
+        photo::sweep::run(&self.state).await.unwrap();
     }
 
     /// The folder of an upload's or a photo's files.

@@ -3,16 +3,14 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use axum::routing::post;
-use axum::{Json, Router};
 use chassis::deleted_accounts;
-use chassis::internal::InternalClient;
 use chrono::TimeDelta;
 use photo::domain::FileKey;
-use photo::reconcile::reconcile;
-use serde_json::{Value, json};
+use photo::{State, reconcile};
+use serde_json::json;
+use testkit::Neighbours;
 
-use crate::support::{Site, picture, png, somebody};
+use crate::support::{TestService, picture, png, somebody};
 
 /// Makes a folder and its files look as if nothing had changed there since.
 fn touch(folder: &Path, at: chrono::DateTime<chrono::Utc>) {
@@ -30,7 +28,7 @@ fn touch(folder: &Path, at: chrono::DateTime<chrono::Utc>) {
 
 #[tokio::test]
 async fn files_that_nobody_owns_are_removed_after_ten_minutes() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let kept = site.folder_of(site.published(somebody(), 0).await).await;
     let waiting = site.folder_of(site.uploaded(somebody(), 1).await).await;
     let orphan = |name: &str, minutes: i64| {
@@ -49,7 +47,7 @@ async fn files_that_nobody_owns_are_removed_after_ten_minutes() {
     touch(&kept, site.clock.now() - TimeDelta::days(1));
     touch(&waiting, site.clock.now() - TimeDelta::hours(1));
 
-    let report = reconcile(&site.state, None).await.unwrap();
+    let report = reconcile::run(&site.state).await.unwrap();
     assert_eq!((report.orphaned_folders, report.missing_files), (3, 0));
     assert!(old.iter().all(|folder| !folder.exists()));
     assert!(young.exists() && kept.exists() && waiting.exists());
@@ -57,18 +55,18 @@ async fn files_that_nobody_owns_are_removed_after_ten_minutes() {
 
 #[tokio::test]
 async fn an_empty_database_condemns_no_files() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let folder = site.folder_of_key(FileKey::random());
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("320.jpg"), "x").unwrap();
     touch(&folder, site.clock.now() - TimeDelta::days(9));
-    reconcile(&site.state, None).await.unwrap();
+    reconcile::run(&site.state).await.unwrap();
     assert!(folder.exists());
 }
 
 #[tokio::test]
 async fn lost_files_are_made_again_while_there_is_something_to_make_them_from() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let user = somebody();
     let (_, answer) = site.upload(user, "image/png", png(&picture(400, 300))).await;
     let id = answer["uploadId"].as_str().unwrap();
@@ -89,18 +87,18 @@ async fn lost_files_are_made_again_while_there_is_something_to_make_them_from() 
     for lost in ["master.jpg", "320.jpg", "400.avif"] {
         std::fs::remove_file(folder.join(lost)).unwrap();
     }
-    let report = reconcile(&site.state, None).await.unwrap();
+    let report = reconcile::run(&site.state).await.unwrap();
     assert_eq!((report.missing_files, report.beyond_repair.len()), (3, 0));
     assert_eq!(names(), all);
     assert_eq!(
-        reconcile(&site.state, None).await.unwrap(),
-        photo::reconcile::Report::default()
+        reconcile::run(&site.state).await.unwrap(),
+        reconcile::Repaired::default()
     );
 
     // With both gone the photo cannot be repaired, and the operator is told.
     std::fs::remove_file(folder.join("master.jpg")).unwrap();
     std::fs::remove_file(folder.join("400.jpg")).unwrap();
-    let report = reconcile(&site.state, None).await.unwrap();
+    let report = reconcile::run(&site.state).await.unwrap();
     assert_eq!(
         report.to_json(),
         json!({
@@ -113,51 +111,45 @@ async fn lost_files_are_made_again_while_there_is_something_to_make_them_from() 
     assert_eq!(site.count("photo").await, 1);
 }
 
-/// An authentication service that knows these accounts and no others.
-async fn accounts(known: Vec<chassis::UserId>) -> InternalClient {
-    let gone = move |Json(asked): Json<Value>| {
-        let known = known.clone();
-        async move {
-            let mut ids: Vec<chassis::UserId> = serde_json::from_value(asked["ids"].clone()).unwrap();
-            ids.retain(|id| !known.contains(id));
-            Json(json!({ "ids": ids }))
-        }
-    };
-    testkit::peer(Router::new().route("/internal/accounts/gone", post(gone))).await
-}
-
 #[tokio::test]
 async fn a_lost_deletion_of_an_account_is_noticed() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let (leaver, stayer) = (somebody(), somebody());
     site.published(leaver, 0).await;
     site.published(stayer, 1).await;
-    let accounts = accounts(vec![stayer]).await;
+    let neighbours = Neighbours::start().await;
+    neighbours.truth().accounts.insert(stayer.0, site.clock.now());
+    let beside = State {
+        accounts: Some(neighbours.client()),
+        ..site.state.clone()
+    };
 
     // Too young to tell an account that is gone from one that is not known yet.
-    let report = reconcile(&site.state, Some(&accounts)).await.unwrap();
+    let report = reconcile::run(&beside).await.unwrap();
     assert_eq!((report.departed_authors, site.count("photo").await), (0, 2));
     site.clock.advance(TimeDelta::minutes(16));
-    let report = reconcile(&site.state, Some(&accounts)).await.unwrap();
+    let report = reconcile::run(&beside).await.unwrap();
     assert_eq!((report.departed_authors, site.count("photo").await), (1, 1));
     assert!(deleted_accounts::is_deleted(&site.db.pool, leaver).await.unwrap());
 }
 
 #[tokio::test]
 async fn an_authentication_service_that_is_down_does_not_stop_the_rest() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let photo = site.published(somebody(), 0).await;
     std::fs::remove_file(site.folder_of(photo).await.join("24.jpg")).unwrap();
     site.clock.advance(TimeDelta::minutes(16));
-    let report = reconcile(&site.state, Some(&testkit::absent_peer()))
-        .await
-        .unwrap();
+    let alone = State {
+        accounts: Some(testkit::absent_peer()),
+        ..site.state.clone()
+    };
+    let report = reconcile::run(&alone).await.unwrap();
     assert_eq!((report.missing_files, site.count("photo").await), (1, 1));
 }
 
 #[tokio::test]
 async fn a_photo_that_came_after_its_authors_end_is_removed() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let user = somebody();
     let photo = site.published(user, 0).await;
     deleted_accounts::record(&site.db.pool, user, site.clock.now())
@@ -167,14 +159,14 @@ async fn a_photo_that_came_after_its_authors_end_is_removed() {
         .await
         .unwrap();
     let folder = site.folder_of(photo).await;
-    let report = reconcile(&site.state, None).await.unwrap();
+    let report = reconcile::run(&site.state).await.unwrap();
     assert_eq!(report.returned_photos, 1);
     assert!(!folder.exists());
 }
 
 #[tokio::test]
 async fn sweeping_goes_on_where_it_was_killed() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let user = somebody();
     let photo = site.published(user, 0).await;
     let folder = site.folder_of(photo).await;

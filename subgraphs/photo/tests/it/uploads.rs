@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use testkit::Issuer;
 use uuid::Uuid;
 
-use crate::support::{Site, answer_of, jpeg, picture, png, request, somebody};
+use crate::support::{TestService, answer_of, jpeg, picture, png, request, somebody};
 
 #[tokio::test]
 async fn an_upload_is_answered_once_its_files_are_stored() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let (status, mut answer) = site
         .upload(somebody(), "image/jpeg", jpeg(&picture(500, 300)))
         .await;
@@ -36,7 +36,7 @@ async fn an_upload_is_answered_once_its_files_are_stored() {
 
 #[tokio::test]
 async fn who_is_signed_out_or_deleted_is_refused() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let signed_out = site
         .client
         .post("/media/uploads", "text/plain", "not even a picture")
@@ -83,7 +83,7 @@ async fn who_is_signed_out_or_deleted_is_refused() {
 
 #[tokio::test]
 async fn the_bytes_are_believed_and_not_the_header() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let user = somebody();
     let picture = png(&picture(20, 20));
     for media_type in [
@@ -127,7 +127,7 @@ async fn the_bytes_are_believed_and_not_the_header() {
 
 #[tokio::test]
 async fn empty_and_damaged_files_are_told_apart() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let user = somebody();
     let picture = png(&picture(20, 20));
     let (status, answer) = site.upload(user, "image/jpeg", Vec::new()).await;
@@ -156,7 +156,7 @@ async fn empty_and_damaged_files_are_told_apart() {
 
 #[tokio::test]
 async fn a_foreign_format_is_named_with_the_way_out() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let user = somebody();
     let heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic\0\0\0\x08mdat";
     let (status, answer) = site.upload(user, "image/heic", heic.to_vec()).await;
@@ -205,7 +205,7 @@ async fn a_foreign_format_is_named_with_the_way_out() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let user = somebody();
     // Without a length, as chunks come.
     let chunk = Bytes::from([b"\xFF\xD8\xFF\xE0".as_slice(), &[0; 16_000]].concat());
@@ -230,7 +230,7 @@ async fn a_body_over_the_limit_is_refused() {
 
 #[tokio::test]
 async fn an_upload_that_breaks_off_leaves_nothing() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let user = somebody();
     let whole = png(&picture(60, 60));
     let half = Bytes::from(whole[..whole.len() / 2].to_vec());
@@ -252,7 +252,7 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
 
 #[tokio::test]
 async fn the_same_bytes_of_the_same_person_are_the_same_upload() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let (user, other) = (somebody(), somebody());
     let bytes = png(&picture(40, 30));
     let first = site.upload(user, "image/png", bytes.clone()).await.1;
@@ -276,7 +276,7 @@ async fn the_same_bytes_of_the_same_person_are_the_same_upload() {
 
 #[tokio::test]
 async fn the_same_bytes_at_the_same_time_are_one_upload() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let user = somebody();
     let bytes = png(&picture(50, 30));
     let all = futures::future::join_all((0..6).map(|_| site.upload(user, "image/png", bytes.clone()))).await;
@@ -290,7 +290,7 @@ async fn the_same_bytes_at_the_same_time_are_one_upload() {
 
 #[tokio::test]
 async fn an_upload_waits_for_a_day_after_it_was_last_sent() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let user = somebody();
     let bytes = png(&picture(40, 31));
     let first = site.upload(user, "image/png", bytes.clone()).await.1;
@@ -318,7 +318,7 @@ async fn an_upload_waits_for_a_day_after_it_was_last_sent() {
 
 #[tokio::test]
 async fn who_takes_all_places_is_sent_away() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let user = somebody();
     let begin = || {
         Body::from_stream(
@@ -366,7 +366,7 @@ async fn who_takes_all_places_is_sent_away() {
 
 #[tokio::test]
 async fn an_upload_is_nobody_elses_business() {
-    let site = Site::new().await;
+    let site = TestService::new().await;
     let (user, other) = (somebody(), somebody());
     let upload = site.uploaded(user, 1).await;
     assert_eq!(

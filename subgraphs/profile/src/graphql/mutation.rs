@@ -1,8 +1,9 @@
 use async_graphql::{Context, Object};
-use chassis::{Clock, Viewer, deleted_accounts, transaction};
-use sqlx::{MySqlConnection, MySqlPool};
-use subgraph::viewer;
+use chassis::{Viewer, deleted_accounts, transaction};
+use sqlx::MySqlConnection;
+use subgraph::viewer::require_writer;
 
+use crate::State;
 use crate::domain::{self, Profile, Username, UsernameError};
 use crate::error::Error;
 use crate::graphql::types::{UpdateProfileInput, User};
@@ -17,9 +18,10 @@ impl Mutation {
     /// taken, reserved, or was another user's until recently. Claiming again changes it; the name before is kept from
     /// others for 90 days.
     async fn claim_username(&self, ctx: &Context<'_>, username: String) -> subgraph::Result<User> {
-        let (viewer, pool) = writer(ctx).await?;
+        let state = ctx.data_unchecked::<State>();
+        let (viewer, pool) = (require_writer(ctx, &state.pool).await?, &state.pool);
         let username = Username::parse(&username).map_err(Error::from)?;
-        let now = ctx.data_unchecked::<Clock>().now();
+        let now = state.clock.now();
         let profile = transaction!(pool, Error, |tx, _| {
             adopt(tx, viewer, now).await?;
             // A name that becomes reserved stays with its owner. For other names nothing is read before the claim: a
@@ -35,9 +37,10 @@ impl Mutation {
 
     /// Changes what the input names, and leaves the rest.
     async fn update_profile(&self, ctx: &Context<'_>, input: UpdateProfileInput) -> subgraph::Result<User> {
-        let (viewer, pool) = writer(ctx).await?;
+        let state = ctx.data_unchecked::<State>();
+        let (viewer, pool) = (require_writer(ctx, &state.pool).await?, &state.pool);
         let changes = input.parse()?;
-        let now = ctx.data_unchecked::<Clock>().now();
+        let now = state.clock.now();
         let profile = transaction!(pool, Error, |tx, _| {
             adopt(tx, viewer, now).await?;
             store::update(&mut *tx, viewer.id, &changes).await?;
@@ -45,14 +48,6 @@ impl Mutation {
         })?;
         Ok(User(profile))
     }
-}
-
-/// The viewer, whose account must exist, and the pool.
-async fn writer<'c>(ctx: &Context<'c>) -> subgraph::Result<(&'c Viewer, &'c MySqlPool)> {
-    let viewer = viewer::require_viewer(ctx)?;
-    let pool = ctx.data_unchecked::<MySqlPool>();
-    deleted_accounts::require_active_account(pool, viewer).await?;
-    Ok((viewer, pool))
 }
 
 /// Creates the profile on a user's first request, because an external issuer sends no events.

@@ -1,8 +1,8 @@
 use async_graphql::{Context, ID, Object};
-use chassis::database;
-use chassis::{Clock, UserId};
+use chassis::{UserId, database};
 use sqlx::MySqlPool;
 
+use crate::State;
 use crate::domain::{Handle, Username};
 use crate::graphql::types::{User, Viewer};
 use crate::store;
@@ -15,12 +15,13 @@ impl Query {
     /// The person who has claimed the username, or from whose id the stand-in name was made; null if there is no such
     /// account.
     async fn user(&self, ctx: &Context<'_>, username: String) -> subgraph::Result<Option<User>> {
+        let state = ctx.data_unchecked::<State>();
         let id = match Handle::parse(&username) {
             Some(Handle::Guest(id)) => {
                 let is_viewer = subgraph::viewer::viewer(ctx).is_some_and(|viewer| viewer.id == id);
-                (is_viewer || exists(ctx.data_unchecked(), id).await?).then_some(id)
+                (is_viewer || exists(&state.pool, id).await?).then_some(id)
             }
-            Some(Handle::Claimed(name)) => owner_of(ctx.data_unchecked(), &name).await?,
+            Some(Handle::Claimed(name)) => owner_of(&state.pool, &name).await?,
             None => None,
         };
         match id {
@@ -35,12 +36,13 @@ impl Query {
         let Ok(name) = Username::parse(&username) else {
             return Ok(false);
         };
-        let pool = ctx.data_unchecked::<MySqlPool>();
+        let state = ctx.data_unchecked::<State>();
+        let pool = &state.pool;
         let viewer = subgraph::viewer::viewer(ctx).map(|viewer| viewer.id);
         if let Some(owner) = database::read(|| store::owner_of(pool, &name)).await? {
             return Ok(Some(owner) == viewer);
         }
-        let now = ctx.data_unchecked::<Clock>().now();
+        let now = state.clock.now();
         let quarantined = database::read(|| store::is_quarantined(pool, &name, viewer, now)).await?;
         Ok(!quarantined && !name.is_reserved())
     }

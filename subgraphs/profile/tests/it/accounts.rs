@@ -111,18 +111,14 @@ async fn the_sweep_takes_what_was_written_at_the_moment_of_departure() {
     sqlx::query("INSERT INTO profile (id, joined_at) VALUES (?, ?)")
         .bind(ada)
         .bind(service.clock.now())
-        .execute(&service.profile.pool)
+        .execute(&service.state.pool)
         .await
         .unwrap();
-    profile::events::sweep(&service.profile.pool, service.clock.now())
-        .await
-        .unwrap();
+    profile::sweep::run(&service.state).await.unwrap();
     assert_eq!(service.rows("profile").await, 0);
     assert_eq!(service.rows("departed_account WHERE swept_at IS NULL").await, 1);
     service.clock.advance(TimeDelta::seconds(61));
-    profile::events::sweep(&service.profile.pool, service.clock.now())
-        .await
-        .unwrap();
+    profile::sweep::run(&service.state).await.unwrap();
     assert_eq!(service.rows("departed_account WHERE swept_at IS NULL").await, 0);
 }
 

@@ -69,16 +69,12 @@ async fn a_name_that_was_given_up_is_kept_from_others_for_ninety_days() {
         assert_eq!(page.data()["user"], Value::Null);
     }
     service.clock.advance(TimeDelta::days(89));
-    profile::events::sweep(&service.profile.pool, service.clock.now())
-        .await
-        .unwrap();
+    profile::sweep::run(&service.state).await.unwrap();
     assert!(!available("ada").await);
     service.clock.advance(TimeDelta::days(2));
     assert!(available("ada").await);
     bob.graphql(CLAIM, json!({ "name": "ada" })).await.data();
-    profile::events::sweep(&service.profile.pool, service.clock.now())
-        .await
-        .unwrap();
+    profile::sweep::run(&service.state).await.unwrap();
     assert_eq!(service.rows("released_username").await, 0);
     bob.graphql(CLAIM, json!({ "name": "countess" })).await.data();
 }
@@ -133,7 +129,7 @@ async fn whoever_has_a_name_keeps_it_when_it_becomes_reserved() {
     let client = service.client.of(ada);
     client.graphql(CLAIM, json!({ "name": "ada" })).await.data();
     sqlx::query("UPDATE profile SET username = 'webmaster'")
-        .execute(&service.profile.pool)
+        .execute(&service.state.pool)
         .await
         .unwrap();
     let found = bob.graphql(USER, json!({ "name": "Webmaster" })).await;

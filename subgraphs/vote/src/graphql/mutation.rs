@@ -1,9 +1,8 @@
 use async_graphql::{Context, ID, Object};
-use chassis::deleted_accounts;
-use sqlx::MySqlPool;
-use subgraph::viewer;
+use subgraph::viewer::require_writer;
 
-use crate::casting::Casting;
+use crate::State;
+use crate::casting::cast_vote;
 use crate::domain::PhotoId;
 use crate::graphql::types::{Photo, VoteChoice};
 
@@ -15,13 +14,10 @@ impl Mutation {
     /// Sets the viewer's vote on a photo to an absolute value: safe to repeat. FORBIDDEN on the viewer's own photo. The
     /// response counts this vote. Select id, votes and viewerVote here: other fields need other services to be up.
     async fn cast_vote(&self, ctx: &Context<'_>, photo_id: ID, vote: VoteChoice) -> subgraph::Result<Photo> {
-        let viewer = viewer::require_viewer(ctx)?;
-        deleted_accounts::require_active_account(ctx.data_unchecked::<MySqlPool>(), viewer).await?;
+        let state = ctx.data_unchecked::<State>();
+        let viewer = require_writer(ctx, &state.pool).await?;
         let photo = PhotoId::parse(&photo_id, "photoId")?;
-        let tally = ctx
-            .data_unchecked::<Casting>()
-            .cast(viewer.id, photo, vote.into())
-            .await?;
+        let tally = cast_vote(state, viewer.id, photo, vote.into()).await?;
         Ok(Photo::voted(photo, tally, vote.into()))
     }
 }

@@ -1,9 +1,8 @@
 use async_graphql::{Context, ID, Object};
-use chassis::{Clock, database};
-use chrono_tz::Tz;
-use sqlx::MySqlPool;
+use chassis::database;
 use subgraph::pagination::{CursorKey, ListKey, NodeConnection, Page, PageError};
 
+use crate::State;
 use crate::domain::{self, DayCursor, PhotoId, RankedCursor, Timeline};
 use crate::error::Error;
 use crate::graphql::types::{Date, HotDay, Photo};
@@ -25,8 +24,9 @@ impl Query {
     ) -> subgraph::Result<NodeConnection<Photo>> {
         let day = day.map(|day| day.parse()).transpose().map_err(Error::from)?;
         let page = Page::<RankedCursor>::parse(first, after.as_deref(), list_key(ctx))?;
-        let now = ctx.data_unchecked::<Clock>().now();
-        let day_at = |time| Timeline::Hot(domain::day_at(time, *ctx.data_unchecked::<Tz>()));
+        let state = ctx.data_unchecked::<State>();
+        let now = state.clock.now();
+        let day_at = |time| Timeline::Hot(domain::day_at(time, state.time_zone));
         let timeline = match (day, page.after.map(|cursor| cursor.timeline)) {
             (Some(day), _) => Timeline::Hot(day),
             // A reader who began with today's photos before midnight reads on in them.
@@ -56,7 +56,7 @@ impl Query {
     ) -> subgraph::Result<NodeConnection<HotDay>> {
         let page = Page::<DayCursor>::parse(first, after.as_deref(), list_key(ctx))?;
         let before = page.after.map(|DayCursor(day)| day);
-        let pool = ctx.data_unchecked::<MySqlPool>();
+        let pool = &ctx.data_unchecked::<State>().pool;
         let days = database::read(|| days::archive(pool, before, page.rows())).await?;
         Ok(page.connection(
             days.into_iter()

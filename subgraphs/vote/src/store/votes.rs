@@ -125,20 +125,6 @@ pub async fn remove_of_user(
     Ok(removed.len())
 }
 
-/// Deleted accounts after `after` of which votes may still be here, in the order of their ids; at most a hundred.
-pub async fn unswept_accounts(
-    executor: impl MySqlExecutor<'_>,
-    after: UserId,
-) -> Result<Vec<UserId>, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"SELECT user_id AS "user_id: UserId" FROM departed_account
-           WHERE swept_at IS NULL AND user_id > ? ORDER BY user_id LIMIT 100"#,
-        after,
-    )
-    .fetch_all(executor)
-    .await
-}
-
 /// The voters after `after`, ordered by id; at most a thousand.
 pub async fn voters_after(
     executor: impl MySqlExecutor<'_>,

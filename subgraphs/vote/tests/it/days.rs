@@ -2,9 +2,9 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use vote::archive::close_days;
 
-use crate::support::{App, List, leaf, photo, someone, strings};
+use crate::support::{List, TestService, leaf, photo, someone, strings};
 
-async fn archive(app: &App) -> Vec<String> {
+async fn archive(app: &TestService) -> Vec<String> {
     let answer = app
         .client
         .graphql(
@@ -24,15 +24,13 @@ async fn archive(app: &App) -> Vec<String> {
     nodes.iter().map(line).collect()
 }
 
-async fn close(app: &App) {
-    close_days(&app.service.pool, app.clock.now(), app.service.time_zone, None)
-        .await
-        .unwrap();
+async fn close(app: &TestService) {
+    close_days(&app.state, None).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_winner_is_recorded_when_the_day_ends_and_stays() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photos = app.publish_many(someone(), 3).await;
     app.fold().await;
     app.vote(someone(), photos[1], "UP").await.data();
@@ -67,7 +65,7 @@ async fn a_winner_is_recorded_when_the_day_ends_and_stays() {
 
 #[tokio::test]
 async fn deleting_the_winner_promotes_the_next() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photos = app.publish_many(someone(), 3).await;
     for (votes, photo) in photos.iter().enumerate() {
         for _ in 0..votes {
@@ -104,7 +102,7 @@ async fn deleting_the_winner_promotes_the_next() {
 
 #[tokio::test]
 async fn deleting_another_photo_leaves_the_winner() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photos = app.publish_many(someone(), 2).await;
     app.vote(someone(), photos[0], "UP").await.data();
     app.clock.advance(TimeDelta::days(1));
@@ -116,7 +114,7 @@ async fn deleting_another_photo_leaves_the_winner() {
 
 #[tokio::test]
 async fn a_winner_who_went_while_the_day_closed_is_replaced_by_the_sweep() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photos = app.publish_many(someone(), 2).await;
     app.clock.advance(TimeDelta::days(1));
     app.fold().await;
@@ -134,7 +132,7 @@ async fn a_winner_who_went_while_the_day_closed_is_replaced_by_the_sweep() {
 
 #[tokio::test]
 async fn a_day_begins_at_midnight_where_the_site_is() {
-    let app = App::in_zone(chrono_tz::Pacific::Auckland).await;
+    let app = TestService::in_zone(chrono_tz::Pacific::Auckland).await;
     // Auckland is thirteen hours ahead in November: its 23rd begins at 11:00 UTC of the 22nd.
     app.clock.set("2026-11-22T10:59:59Z".parse().unwrap());
     let old = app.publish(someone()).await;
@@ -156,7 +154,7 @@ async fn a_day_begins_at_midnight_where_the_site_is() {
 
 #[tokio::test]
 async fn whoever_reads_today_at_midnight_reads_on_in_that_day() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photos = app.publish_many(someone(), 4).await;
     app.fold().await;
     app.clock.set("2026-11-22T23:59:59Z".parse().unwrap());
@@ -169,7 +167,7 @@ async fn whoever_reads_today_at_midnight_reads_on_in_that_day() {
 
 #[tokio::test]
 async fn the_archive_has_pages() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     for _ in 0..7 {
         app.publish(someone()).await;
         app.clock.advance(TimeDelta::days(1));

@@ -1,11 +1,11 @@
 use serde_json::json;
 use sqlx::Row as _;
 
-use crate::support::{App, List, cast, leaf, photo, shown, someone};
+use crate::support::{List, TestService, cast, leaf, photo, shown, someone};
 
 #[tokio::test]
 async fn a_photo_not_heard_of_here_has_no_votes_rather_than_none() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let unheard = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
     let answer = app
         .client
@@ -23,7 +23,7 @@ async fn a_photo_not_heard_of_here_has_no_votes_rather_than_none() {
 
 #[tokio::test]
 async fn a_malformed_id_is_null_and_spares_the_others() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let id = app.publish(someone()).await.to_string();
     let answer = app
         .client
@@ -37,7 +37,7 @@ async fn a_malformed_id_is_null_and_spares_the_others() {
 
 #[tokio::test]
 async fn the_viewers_vote_is_the_viewers() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let (up, down) = (someone(), someone());
     let photo = app.publish(someone()).await;
     app.vote(up, photo, "UP").await.data();
@@ -62,7 +62,7 @@ async fn statements(pool: &sqlx::MySqlPool) -> i64 {
 
 #[tokio::test]
 async fn a_page_costs_a_fixed_number_of_statements() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let voter = someone();
     let photos = app.publish_many(someone(), 30).await;
     for photo in &photos {

@@ -2,19 +2,19 @@ use axum::http::StatusCode;
 use chassis::ended_sessions::EndedSessions;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
+use subgraph::Base;
 use testkit::{Client, Issuer};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::support::{App, List, cast, leaf, photo, someone};
+use crate::support::{List, TestService, announced, cast, leaf, photo, someone};
 
 #[tokio::test]
 async fn a_repeated_event_does_nothing() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let published = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
     let event = testkit::event(
         "photo.published",
-        serde_json::to_value(crate::support::announced(&published)).unwrap(),
+        serde_json::to_value(announced(&published)).unwrap(),
         app.clock.now(),
     );
     for _ in 0..3 {
@@ -32,12 +32,16 @@ async fn a_repeated_event_does_nothing() {
 
 #[tokio::test]
 async fn the_token_of_an_ended_session_casts_and_shows_no_vote() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let (photo, voter, session) = (app.publish(someone()).await, someone(), Uuid::new_v4());
     let ended = EndedSessions::default();
     let verifier = Issuer::verifier().without_sessions(ended.clone());
-    ended.reload(&app.service.pool).await.unwrap();
-    let routes = vote::routes(&app.service, verifier, CancellationToken::new());
+    ended.reload(&app.state.pool).await.unwrap();
+    let base = Base {
+        verifier,
+        ..testkit::base(&app.state.pool, &app.clock)
+    };
+    let routes = vote::service(&app.state, &base).into_routes();
     let client = Client::new(routes).with_token(Issuer::session_token(voter, session));
     let viewer_vote = async || {
         let answer = client.entities("Photo", &[photo], "viewerVote").await;
@@ -49,7 +53,7 @@ async fn the_token_of_an_ended_session_casts_and_shows_no_vote() {
     app.deliver("session.ended", json!({ "sessionIds": [session] }))
         .await;
     assert_eq!(cast(&client, photo, "DOWN").await.error(), "UNAUTHENTICATED");
-    ended.reload(&app.service.pool).await.unwrap();
+    ended.reload(&app.state.pool).await.unwrap();
     assert_eq!(cast(&client, photo, "DOWN").await.error(), "UNAUTHENTICATED");
     assert_eq!(viewer_vote().await, Value::Null);
     assert_eq!(app.tally(voter, photo).await, "1/0/1 UP");
@@ -57,7 +61,7 @@ async fn the_token_of_an_ended_session_casts_and_shows_no_vote() {
 
 #[tokio::test]
 async fn what_means_nothing_here_is_acknowledged_and_nonsense_is_not() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     app.deliver(
         "account.created",
         json!({ "accountId": someone(), "createdAt": app.clock.now() }),
@@ -81,7 +85,7 @@ async fn what_means_nothing_here_is_acknowledged_and_nonsense_is_not() {
 
 #[tokio::test]
 async fn a_deletion_hides_at_once_and_sweeps_the_votes() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let (gone, stays) = (app.publish(someone()).await, app.publish(someone()).await);
     let voter = someone();
     for photo in [gone, stays] {
@@ -118,7 +122,7 @@ async fn a_deletion_hides_at_once_and_sweeps_the_votes() {
 
 #[tokio::test]
 async fn an_account_takes_its_votes_along() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let (leaves, stays) = (someone(), someone());
     let photos = app.publish_many(someone(), 3).await;
     for (photo, choice) in photos.iter().zip(["UP", "DOWN", "NONE"]) {
@@ -138,7 +142,7 @@ async fn an_account_takes_its_votes_along() {
         assert_eq!(app.tally(stays, *photo).await, "1/0/1 UP");
     }
     assert_eq!(
-        vote::recount::run(&app.service.pool, &app.service.clock)
+        vote::recount::run(&app.state.pool, &app.state.clock)
             .await
             .unwrap()
             .differed,
@@ -160,7 +164,7 @@ async fn an_account_takes_its_votes_along() {
 
 #[tokio::test]
 async fn an_account_with_more_votes_than_a_batch_loses_them_all() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let leaves = someone();
     app.sql(
         "INSERT INTO photo_score (photo_id, author_id, published_at, hot_day, up)
@@ -210,12 +214,12 @@ fn permutations(steps: &[Step]) -> Vec<Vec<Step>> {
 
 /// Runs every order of `steps`, each with a photo and people of its own, and checks what is left in the end.
 async fn in_every_order(steps: &[Step], left: &str) {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let mut photos = Vec::new();
     for order in permutations(steps) {
         let photo = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
         // The photo service may be behind as well: it always says that the photo is there.
-        app.neighbours.has(&photo);
+        app.neighbours.publish(announced(&photo));
         let (voter, other) = (someone(), someone());
         let mut done = Vec::new();
         for step in &order {
@@ -245,7 +249,7 @@ async fn in_every_order(steps: &[Step], left: &str) {
     app.sweep().await;
     app.fold().await;
     assert_eq!(
-        vote::recount::run(&app.service.pool, &app.service.clock)
+        vote::recount::run(&app.state.pool, &app.state.clock)
             .await
             .unwrap()
             .differed,

@@ -9,10 +9,10 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use vote::recount::Recount;
 
-use crate::support::{App, cast, shown, someone};
+use crate::support::{TestService, cast, shown, someone};
 
 /// Every tally that is stored, and every one that is shown, is the sum of the ledger.
-async fn assert_agrees(app: &App) {
+async fn assert_agrees(app: &TestService) {
     let wrong = app
         .count(
             "SELECT COUNT(*) FROM photo_score p
@@ -31,13 +31,13 @@ async fn assert_agrees(app: &App) {
 async fn the_fold_agrees_with_the_ledger_under_concurrent_voters() {
     const VOTERS: u64 = 8;
     const VOTES: usize = 40;
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photos = app.publish_many(someone(), 3).await;
     let voting = Arc::new(AtomicBool::new(true));
 
     // Two workers at once, as when a lease is believed for too long, and a recount that must find nothing.
     let (other, _) = app.replica(4);
-    let workers: Vec<_> = [app.service.clone(), other]
+    let workers: Vec<_> = [app.state.clone(), other]
         .into_iter()
         .map(|service| {
             let voting = Arc::clone(&voting);
@@ -106,13 +106,13 @@ async fn the_fold_agrees_with_the_ledger_under_concurrent_voters() {
 
 #[tokio::test]
 async fn two_workers_never_fold_a_delta_twice() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photo = app.publish(someone()).await;
     for _ in 0..40 {
         app.vote(someone(), photo, "UP").await.data();
     }
     let (other, _) = app.replica(4);
-    let (one, two) = tokio::join!(vote::fold::run(&app.service.pool), vote::fold::run(&other.pool));
+    let (one, two) = tokio::join!(vote::fold::run(&app.state.pool), vote::fold::run(&other.pool));
     // Forty votes, and the delta of nothing by which the photo announced itself.
     assert_eq!(one.unwrap() + two.unwrap(), 41);
     assert_eq!(app.tally(someone(), photo).await, "40/0/40 -");
@@ -121,27 +121,27 @@ async fn two_workers_never_fold_a_delta_twice() {
 
 #[tokio::test]
 async fn more_deltas_than_one_batch_are_folded_in_one_run() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photo = app.publish(someone()).await;
     app.sql(
         "INSERT INTO vote_delta (id, photo_id, up, down)
          SELECT UNHEX(MD5(seq)), (SELECT photo_id FROM photo_score), 1, 0 FROM seq_1_to_1200",
     )
     .await;
-    assert_eq!(vote::fold::run(&app.service.pool).await.unwrap(), 1201);
+    assert_eq!(vote::fold::run(&app.state.pool).await.unwrap(), 1201);
     assert_eq!(app.tally(someone(), photo).await, "1200/0/1200 -");
 }
 
 #[tokio::test]
 async fn a_recount_repairs_what_does_not_agree() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photos = app.publish_many(someone(), 4).await;
     let voter = someone();
     for photo in &photos {
         app.vote(voter, *photo, "UP").await.data();
     }
     let recount = async || {
-        vote::recount::run(&app.service.pool, &app.service.clock)
+        vote::recount::run(&app.state.pool, &app.state.clock)
             .await
             .unwrap()
     };
@@ -178,7 +178,7 @@ async fn a_recount_repairs_what_does_not_agree() {
 
 #[tokio::test]
 async fn recounts_at_once_repair_once() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photo = app.publish(someone()).await;
     app.vote(someone(), photo, "UP").await.data();
     app.fold().await;

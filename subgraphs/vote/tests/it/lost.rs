@@ -1,23 +1,23 @@
 //! Connections that break at a commit.
 
 use testkit::{Loss, Proxy};
-use vote::Vote;
+use vote::State;
 
-use crate::support::{App, List, cast, client, leaf, photo, shown, someone};
+use crate::support::{List, TestService, announced, cast, client, leaf, photo, shown, someone};
 
 /// A replica by way of a proxy.
-async fn far(app: &App) -> (Proxy, testkit::Client) {
+async fn far(app: &TestService) -> (Proxy, testkit::Client) {
     let proxy = Proxy::new("127.0.0.1").await;
-    let service = Vote {
+    let service = State {
         pool: app.database.pool_through(&proxy),
-        ..app.service.clone()
+        ..app.state.clone()
     };
     (proxy, client(&service))
 }
 
 #[tokio::test]
 async fn a_vote_counts_once_whatever_commit_is_lost() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let (proxy, client) = far(&app).await;
     for loss in [Loss::Statement, Loss::Answer] {
         for pass in 0.. {
@@ -27,7 +27,7 @@ async fn a_vote_counts_once_whatever_commit_is_lost() {
                 app.clock.now(),
                 vote::domain::day_at(app.clock.now(), chrono_tz::UTC),
             );
-            app.neighbours.has(&unheard);
+            app.neighbours.publish(announced(&unheard));
             let voter = someone();
             proxy.lose(loss, "COMMIT", pass);
             let answer = cast(&client.of(voter), unheard.photo_id, "UP").await;
@@ -45,7 +45,7 @@ async fn a_vote_counts_once_whatever_commit_is_lost() {
 
 #[tokio::test]
 async fn a_timeline_is_answered_whatever_is_lost() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     app.publish_many(someone(), 5).await;
     app.fold().await;
     let (proxy, client) = far(&app).await;

@@ -1,11 +1,11 @@
 use futures::future::join_all;
 use serde_json::json;
 
-use crate::support::{App, cast, photo, shown, someone};
+use crate::support::{TestService, announced, cast, photo, shown, someone};
 
 #[tokio::test]
 async fn a_vote_is_absolute_and_counted_at_once() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let (author, voter, other) = (someone(), someone(), someone());
     let photo = app.publish(author).await;
     let mut said = Vec::new();
@@ -36,7 +36,7 @@ async fn a_vote_is_absolute_and_counted_at_once() {
 
 #[tokio::test]
 async fn taking_back_a_vote_that_was_never_cast_changes_nothing() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photo = app.publish(someone()).await;
     assert_eq!(
         shown(&app.vote(someone(), photo, "NONE").await.data()["castVote"]),
@@ -59,7 +59,7 @@ async fn taking_back_a_vote_that_was_never_cast_changes_nothing() {
 
 #[tokio::test]
 async fn who_is_not_signed_in_is_told_so_before_all_else() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let id = app.publish(someone()).await;
     let mutation = "mutation ($id: ID!) { castVote(photoId: $id, vote: UP) { id } }";
     for client in [
@@ -82,7 +82,7 @@ async fn who_is_not_signed_in_is_told_so_before_all_else() {
 
 #[tokio::test]
 async fn malformed_ids_and_choices_are_refused() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let client = app.client.of(someone());
     let mutation = "mutation ($id: ID!) { castVote(photoId: $id, vote: UP) { id } }";
     let long = "0".repeat(100_000);
@@ -116,7 +116,7 @@ async fn malformed_ids_and_choices_are_refused() {
 
 #[tokio::test]
 async fn one_does_not_vote_on_ones_own_photo() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let author = someone();
     let photo = app.publish(author).await;
     for choice in ["UP", "DOWN", "NONE"] {
@@ -127,7 +127,7 @@ async fn one_does_not_vote_on_ones_own_photo() {
 
 #[tokio::test]
 async fn a_photo_that_never_was_or_is_gone_is_not_found() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let (author, voter) = (someone(), someone());
     let never = photo(author, app.clock.now(), "2026-11-22".parse().unwrap());
     assert_eq!(app.vote(voter, never.photo_id, "UP").await.error(), "NOT_FOUND");
@@ -150,10 +150,10 @@ async fn a_photo_that_never_was_or_is_gone_is_not_found() {
 
 #[tokio::test]
 async fn a_photo_not_heard_of_yet_is_asked_for_once() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let (author, voter) = (someone(), someone());
     let unheard = photo(author, app.clock.now(), "2026-11-22".parse().unwrap());
-    app.neighbours.has(&unheard);
+    app.neighbours.publish(announced(&unheard));
     assert_eq!(
         app.vote(author, unheard.photo_id, "UP").await.error(),
         "FORBIDDEN"
@@ -170,9 +170,9 @@ async fn a_photo_not_heard_of_yet_is_asked_for_once() {
 
 #[tokio::test]
 async fn a_photo_deleted_before_it_was_heard_of_stays_gone() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let unheard = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
-    app.neighbours.truth().photos.insert(unheard.photo_id, None);
+    app.neighbours.truth().photos.insert(unheard.photo_id.0, None);
     for _ in 0..2 {
         assert_eq!(
             app.vote(someone(), unheard.photo_id, "UP").await.error(),
@@ -189,7 +189,7 @@ async fn a_photo_deleted_before_it_was_heard_of_stays_gone() {
 
 #[tokio::test]
 async fn only_an_unheard_photo_needs_the_photo_service() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let heard = app.publish(someone()).await;
     app.neighbours.truth().down = true;
     let unheard = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
@@ -202,7 +202,7 @@ async fn only_an_unheard_photo_needs_the_photo_service() {
 
 #[tokio::test]
 async fn a_deleted_accounts_token_is_refused() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let (voter, photo) = (someone(), app.publish(someone()).await);
     app.vote(voter, photo, "UP").await.data();
     app.depart(voter).await;
@@ -211,7 +211,7 @@ async fn a_deleted_accounts_token_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_storm_of_one_persons_clicks_leaves_one_vote() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let (voter, photo) = (someone(), app.publish(someone()).await);
     let client = app.client.of(voter);
     for round in ["UP", "DOWN", "NONE", "UP"] {

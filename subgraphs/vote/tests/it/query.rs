@@ -3,11 +3,11 @@ use subgraph::pagination::Cursor as _;
 use uuid::Uuid;
 use vote::domain::{DayCursor, Place, RankedCursor, Timeline};
 
-use crate::support::{App, List, cursor_list, leaf, someone, strings};
+use crate::support::{List, TestService, cursor_list, leaf, someone, strings};
 
 #[tokio::test]
 async fn pages_have_one_to_a_hundred_photos() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     for field in ["hotPhotos", "trendingPhotos", "hotDays"] {
         for first in [-1, 0, 101, i32::MAX] {
             let answer = app
@@ -31,7 +31,7 @@ async fn pages_have_one_to_a_hundred_photos() {
 
 #[tokio::test]
 async fn a_cursor_that_we_did_not_issue_is_refused() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     app.publish_many(someone(), 5).await;
     app.fold().await;
     let hot = leaf(&app.client, List::Hot, 2, None).await.next.unwrap();
@@ -114,7 +114,7 @@ async fn a_cursor_that_we_did_not_issue_is_refused() {
 #[tokio::test]
 async fn a_cursor_without_our_signature_is_refused() {
     use base64::Engine as _;
-    let app = App::new().await;
+    let app = TestService::new().await;
     app.publish_many(someone(), 5).await;
     app.fold().await;
     let archive = "query ($after: String) { hotDays(after: $after) { nodes { day } } }";
@@ -128,7 +128,7 @@ async fn a_cursor_without_our_signature_is_refused() {
 
 #[tokio::test]
 async fn without_a_day_a_cursor_is_of_today_or_of_a_reader_who_began_before_midnight() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     app.publish_many(someone(), 5).await;
     app.fold().await;
     app.clock.set("2026-11-24T23:50:00Z".parse().unwrap());
@@ -159,7 +159,7 @@ async fn without_a_day_a_cursor_is_of_today_or_of_a_reader_who_began_before_midn
 
 #[tokio::test]
 async fn a_day_that_is_none_is_refused() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let query = "query ($day: Date) { hotPhotos(day: $day) { nodes { id } } }";
     let days = [
         json!("2026-11-31"),
@@ -194,7 +194,7 @@ async fn a_day_that_is_none_is_refused() {
 
 #[tokio::test]
 async fn nothing_is_there_at_the_beginning() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let query =
         "{ hotPhotos { edges { cursor } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } }
                    trendingPhotos { nodes { id } } hotDays { nodes { day } } }";
@@ -208,7 +208,7 @@ async fn nothing_is_there_at_the_beginning() {
 
 #[tokio::test]
 async fn a_photo_without_votes_is_in_both_timelines() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photos = app.publish_many(someone(), 3).await;
     app.fold().await;
     let newest_first: Vec<_> = strings(photos.iter().rev().copied());
@@ -221,7 +221,7 @@ async fn a_photo_without_votes_is_in_both_timelines() {
 
 #[tokio::test]
 async fn hot_is_of_its_day_and_trending_of_all() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let yesterday = app.publish(someone()).await;
     app.clock.advance(chrono::TimeDelta::days(1));
     let today = app.publish(someone()).await;
@@ -247,7 +247,7 @@ async fn hot_is_of_its_day_and_trending_of_all() {
 
 #[tokio::test]
 async fn every_edge_is_a_place_to_go_on_from() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     app.publish_many(someone(), 6).await;
     app.fold().await;
     let answer = app
@@ -273,7 +273,7 @@ async fn every_edge_is_a_place_to_go_on_from() {
 
 #[tokio::test]
 async fn what_is_not_graphql_is_refused() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     for query in [
         "",
         "{",

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use sqlx::{MySql, QueryBuilder, Row as _};
 
-use crate::support::{App, List, leaf, someone, strings, walk};
+use crate::support::{List, TestService, leaf, someone, strings, walk};
 
 /// Wilson's lower bound as textbooks write it, which is not how the schema does.
 fn wilson(up: u32, down: u32) -> f64 {
@@ -18,7 +18,7 @@ fn wilson(up: u32, down: u32) -> f64 {
 
 #[tokio::test]
 async fn the_score_decides_then_wilson_then_the_newer_photo() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photos = app.publish_many(someone(), 6).await;
     // Up and down votes; of the pairs of equal score the one with more votes or of the better share leads.
     for (photo, (up, down)) in photos
@@ -41,7 +41,7 @@ async fn the_score_decides_then_wilson_then_the_newer_photo() {
 
 #[tokio::test]
 async fn a_vote_moves_a_photo_at_the_next_fold() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photos = app.publish_many(someone(), 3).await;
     app.fold().await;
     app.vote(someone(), photos[0], "UP").await.data();
@@ -62,7 +62,7 @@ fn the_order_is_by_score_and_wilson() {
         .enable_all()
         .build()
         .unwrap();
-    let app = runtime.block_on(App::new());
+    let app = runtime.block_on(TestService::new());
     let few = 0_u32..30;
     let any = 0_u32..2_000_000;
     let votes = prop_oneof![(few.clone(), few), (any.clone(), any)];

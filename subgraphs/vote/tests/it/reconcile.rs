@@ -1,21 +1,19 @@
 use chrono::TimeDelta;
 use vote::reconcile::Repaired;
 
-use crate::support::{App, List, photo, someone, strings, walk};
+use crate::support::{List, TestService, announced, photo, someone, strings, walk};
 
-async fn reconcile(app: &App) -> Repaired {
-    vote::reconcile::run(&app.service.pool, &app.service.clock, &app.service.others)
-        .await
-        .unwrap()
+async fn reconcile(app: &TestService) -> Repaired {
+    vote::reconcile::run(&app.state).await.unwrap()
 }
 
 #[tokio::test]
 async fn photos_that_were_missed_are_listed() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let mut all = Vec::new();
     for _ in 0..7 {
         let photo = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
-        app.neighbours.has(&photo);
+        app.neighbours.publish(announced(&photo));
         all.push(photo);
         app.clock.advance(TimeDelta::milliseconds(1));
     }
@@ -39,7 +37,7 @@ async fn photos_that_were_missed_are_listed() {
 
 #[tokio::test]
 async fn photos_that_are_gone_are_hidden() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let make = async || {
         let photo = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
         app.deliver_published(&photo).await;
@@ -48,9 +46,9 @@ async fn photos_that_are_gone_are_hidden() {
     let (old_unknown, old_deleted, old_there) = (make().await, make().await, make().await);
     app.clock.advance(TimeDelta::minutes(20));
     let (young_unknown, young_deleted) = (make().await, make().await);
-    app.neighbours.has(&old_there);
+    app.neighbours.publish(announced(&old_there));
     for deleted in [&old_deleted, &young_deleted] {
-        app.neighbours.truth().photos.insert(deleted.photo_id, None);
+        app.neighbours.truth().photos.insert(deleted.photo_id.0, None);
     }
     let voter = someone();
     app.vote(voter, young_deleted.photo_id, "UP").await.data();
@@ -85,15 +83,15 @@ async fn photos_that_are_gone_are_hidden() {
 
 #[tokio::test]
 async fn accounts_that_are_gone_lose_their_votes() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photo = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
-    app.neighbours.has(&photo);
+    app.neighbours.publish(announced(&photo));
     app.deliver_published(&photo).await;
     let (gone, there) = (someone(), someone());
     for voter in [gone, there] {
         app.vote(voter, photo.photo_id, "UP").await.data();
     }
-    app.neighbours.truth().gone_accounts.insert(gone);
+    app.neighbours.truth().gone_accounts.insert(gone.0);
     assert_eq!(
         reconcile(&app).await,
         Repaired {
@@ -111,9 +109,9 @@ async fn accounts_that_are_gone_lose_their_votes() {
 
 #[tokio::test]
 async fn what_was_taken_away_by_hand_comes_back() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photo = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
-    app.neighbours.has(&photo);
+    app.neighbours.publish(announced(&photo));
     app.deliver_published(&photo).await;
     let voter = someone();
     app.vote(voter, photo.photo_id, "UP").await.data();
@@ -136,17 +134,14 @@ async fn what_was_taken_away_by_hand_comes_back() {
 
 #[tokio::test]
 async fn without_its_neighbours_it_says_so_and_harms_nothing() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photo = app.publish(someone()).await;
-    let others = vote::reconcile::Others {
+    let alone = vote::State {
         photos: testkit::absent_peer(),
         accounts: None,
+        ..app.state.clone()
     };
-    assert!(
-        vote::reconcile::run(&app.service.pool, &app.service.clock, &others)
-            .await
-            .is_err()
-    );
+    assert!(vote::reconcile::run(&alone).await.is_err());
     app.fold().await;
     assert_eq!(walk(&app.client, List::Hot, 24).await, strings([photo]));
 }

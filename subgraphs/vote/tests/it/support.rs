@@ -1,38 +1,27 @@
-use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard};
-
-use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use chassis::UserId;
 use chassis::config::Secret;
-use chassis::internal::InternalClient;
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
-use contracts::internal::{Ids, Listing};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, MySqlConnection};
+use subgraph::Base;
 use subgraph::pagination::{CursorKey, ListKey};
-use testkit::{Answer, Client, INTERNAL_SECRET, Issuer, TestClock, TestDatabase};
-use tokio_util::sync::CancellationToken;
+use testkit::{Answer, Client, INTERNAL_SECRET, Neighbours, TestClock, TestDatabase};
 use uuid::Uuid;
-use vote::Vote;
+use vote::State;
 use vote::domain::{PhotoId, PublishedPhoto};
-use vote::reconcile::Others;
 
 /// The service with its own database, and what it asks of other services answered by a small server.
-pub(crate) struct App {
+pub(crate) struct TestService {
     pub(crate) clock: TestClock,
-    pub(crate) service: Vote,
+    pub(crate) state: State,
     pub(crate) client: Client,
     pub(crate) neighbours: Neighbours,
     pub(crate) database: TestDatabase,
 }
 
-impl App {
+impl TestService {
     pub(crate) async fn new() -> Self {
         Self::in_zone(chrono_tz::UTC).await
     }
@@ -41,39 +30,38 @@ impl App {
         let database = TestDatabase::new(&vote::MIGRATOR).await;
         let neighbours = Neighbours::start().await;
         let clock = TestClock::default();
-        let service = Vote {
+        let state = State {
             pool: database.pool.clone(),
             clock: clock.clock(),
             time_zone,
-            secret: Secret::new(INTERNAL_SECRET),
-            others: neighbours.clients(),
-            wake: Arc::default(),
+            photos: neighbours.client(),
+            accounts: Some(neighbours.client()),
         };
         Self {
-            client: client(&service),
+            client: client(&state),
             clock,
-            service,
+            state,
             neighbours,
             database,
         }
     }
 
     /// Another replica: its own connections and memory, the same schema.
-    pub(crate) fn replica(&self, connections: u32) -> (Vote, Client) {
+    pub(crate) fn replica(&self, connections: u32) -> (State, Client) {
         let pool = chassis::database::pool(&self.database.url(), connections).unwrap();
-        let service = Vote {
+        let state = State {
             pool,
-            ..self.service.clone()
+            ..self.state.clone()
         };
-        let client = client(&service);
-        (service, client)
+        let client = client(&state);
+        (state, client)
     }
 
     /// Publishes a photo now, a microsecond after the one before.
     pub(crate) async fn publish(&self, author: UserId) -> PhotoId {
         self.clock.advance(chrono::TimeDelta::microseconds(1));
         let now = self.clock.now();
-        let photo = photo(author, now, vote::domain::day_at(now, self.service.time_zone));
+        let photo = photo(author, now, vote::domain::day_at(now, self.state.time_zone));
         self.deliver_published(&photo).await;
         photo.photo_id
     }
@@ -87,8 +75,7 @@ impl App {
     }
 
     pub(crate) async fn deliver_published(&self, photo: &PublishedPhoto) {
-        self.deliver("photo.published", serde_json::to_value(announced(photo)).unwrap())
-            .await;
+        self.deliver("photo.published", json!(announced(photo))).await;
     }
 
     pub(crate) async fn delete(&self, photo: PhotoId) {
@@ -124,13 +111,11 @@ impl App {
     }
 
     pub(crate) async fn fold(&self) {
-        vote::fold::run(&self.service.pool).await.unwrap();
+        vote::fold::run(&self.state.pool).await.unwrap();
     }
 
     pub(crate) async fn sweep(&self) {
-        vote::events::sweep(&self.service.pool, self.clock.now())
-            .await
-            .unwrap();
+        vote::sweep::run(&self.state).await.unwrap();
     }
 
     /// A connection for SQL of a test's own, without the time limits of requests.
@@ -152,12 +137,13 @@ impl App {
     }
 }
 
-pub(crate) fn client(service: &Vote) -> Client {
-    Client::new(vote::routes(
-        service,
-        Issuer::verifier(),
-        CancellationToken::new(),
-    ))
+pub(crate) fn client(state: &State) -> Client {
+    let base = testkit::base(&state.pool, &TestClock::default());
+    let base = Base {
+        clock: state.clock.clone(),
+        ..base
+    };
+    Client::new(vote::service(state, &base).into_routes())
 }
 
 pub(crate) fn someone() -> UserId {
@@ -253,103 +239,4 @@ pub(crate) async fn walk(client: &Client, list: List, first: usize) -> Vec<Strin
 
 pub(crate) fn strings(ids: impl IntoIterator<Item = PhotoId>) -> Vec<String> {
     ids.into_iter().map(|id| id.to_string()).collect()
-}
-
-/// The internal API of the photo service, and what the reconciler asks the authentication service.
-#[derive(Clone)]
-pub(crate) struct Neighbours {
-    client: InternalClient,
-    state: Arc<Mutex<Truth>>,
-}
-
-#[derive(Default)]
-pub(crate) struct Truth {
-    /// The responses of the fake photo service; `None` is a deleted photo.
-    pub(crate) photos: BTreeMap<PhotoId, Option<PublishedPhoto>>,
-    pub(crate) gone_accounts: HashSet<UserId>,
-    pub(crate) down: bool,
-    pub(crate) look_ups: u32,
-}
-
-impl Neighbours {
-    async fn start() -> Self {
-        let state = Arc::<Mutex<Truth>>::default();
-        let routes = Router::new()
-            .route("/internal/photos", get(list))
-            .route("/internal/photos/{id}", get(look_up))
-            .route("/internal/photos/gone", post(gone_photos))
-            .route("/internal/accounts/gone", post(gone_accounts))
-            .with_state(Arc::clone(&state));
-        let client = testkit::peer(routes).await;
-        Self { client, state }
-    }
-
-    fn clients(&self) -> Others {
-        Others {
-            photos: self.client.clone(),
-            accounts: Some(self.client.clone()),
-        }
-    }
-
-    pub(crate) fn truth(&self) -> MutexGuard<'_, Truth> {
-        self.state.lock().unwrap()
-    }
-
-    pub(crate) fn has(&self, photo: &PublishedPhoto) {
-        self.truth().photos.insert(photo.photo_id, Some(photo.clone()));
-    }
-}
-
-type Shared = State<Arc<Mutex<Truth>>>;
-
-#[derive(Deserialize)]
-struct After {
-    after: Option<PhotoId>,
-}
-
-async fn list(
-    State(truth): Shared,
-    Query(After { after }): Query<After>,
-) -> Json<Listing<contracts::photos::PublishedPhoto>> {
-    // Pages of three, so that small tests turn them.
-    let truth = truth.lock().unwrap();
-    let mut rest = truth
-        .photos
-        .iter()
-        .filter(|(id, _)| after.is_none_or(|after| **id > after))
-        .filter_map(|(_, photo)| photo.as_ref().map(announced));
-    let items: Vec<_> = rest.by_ref().take(3).collect();
-    let next = rest.next().and(items.last().map(|photo| photo.photo_id));
-    Json(Listing { items, next })
-}
-
-async fn look_up(State(truth): Shared, Path(id): Path<PhotoId>) -> Response {
-    let mut truth = truth.lock().unwrap();
-    truth.look_ups += 1;
-    if truth.down {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    }
-    match truth.photos.get(&id) {
-        Some(Some(photo)) => Json(announced(photo)).into_response(),
-        Some(None) => StatusCode::GONE.into_response(),
-        None => StatusCode::NOT_FOUND.into_response(),
-    }
-}
-
-async fn gone_photos(State(truth): Shared, Json(Ids { ids }): Json<Ids<PhotoId>>) -> Json<Ids<PhotoId>> {
-    let truth = truth.lock().unwrap();
-    let ids = ids
-        .into_iter()
-        .filter(|id| !matches!(truth.photos.get(id), Some(Some(_))))
-        .collect();
-    Json(Ids { ids })
-}
-
-async fn gone_accounts(State(truth): Shared, Json(Ids { ids }): Json<Ids<UserId>>) -> Json<Ids<UserId>> {
-    let truth = truth.lock().unwrap();
-    let ids = ids
-        .into_iter()
-        .filter(|id| truth.gone_accounts.contains(id))
-        .collect();
-    Json(Ids { ids })
 }

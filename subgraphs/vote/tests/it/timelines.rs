@@ -13,11 +13,11 @@ use subgraph::pagination::Cursor as _;
 use testkit::Client;
 use vote::domain::{PhotoId, Place, RankedCursor};
 
-use crate::support::{App, List, cast, cursor_list, leaf, someone, strings, walk};
+use crate::support::{List, TestService, cast, cursor_list, leaf, someone, strings, walk};
 
 #[tokio::test]
 async fn walking_the_pages_gives_each_photo_once() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photos = app.publish_many(someone(), 23).await;
     for (votes, photo) in photos.iter().enumerate().take(6) {
         for _ in 0..votes {
@@ -49,7 +49,7 @@ async fn walk_in_turns(clients: &[Client], list: List, first: usize) -> Vec<Stri
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_walk_is_stable_while_votes_and_photos_arrive_at_two_replicas() {
-    let app = Arc::new(App::new().await);
+    let app = Arc::new(TestService::new().await);
     let before = app.publish_many(someone(), 40).await;
     app.fold().await;
     let there: HashSet<String> = strings(before.iter().copied()).into_iter().collect();
@@ -77,7 +77,7 @@ async fn a_walk_is_stable_while_votes_and_photos_arrive_at_two_replicas() {
         })
     });
     let folding = {
-        let (moving, pools) = (Arc::clone(&moving), [app.service.pool.clone(), other.pool]);
+        let (moving, pools) = (Arc::clone(&moving), [app.state.pool.clone(), other.pool]);
         tokio::spawn(async move {
             for pool in pools.iter().cycle() {
                 vote::fold::run(pool).await.unwrap();
@@ -108,7 +108,7 @@ async fn a_walk_is_stable_while_votes_and_photos_arrive_at_two_replicas() {
 
 #[tokio::test]
 async fn a_page_comes_from_the_order_in_which_its_reader_began() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photos = app.publish_many(someone(), 9).await;
     app.fold().await;
     let started = walk(&app.client, List::Hot, 100).await;
@@ -132,7 +132,7 @@ async fn a_page_comes_from_the_order_in_which_its_reader_began() {
 
 #[tokio::test]
 async fn deleted_photos_are_skipped_without_shortening_the_walk() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photos = app.publish_many(someone(), 60).await;
     app.fold().await;
     let first = leaf(&app.client, List::Hot, 5, None).await;
@@ -156,7 +156,7 @@ async fn deleted_photos_are_skipped_without_shortening_the_walk() {
 
 #[tokio::test]
 async fn a_page_is_full_while_photos_go() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photos = app.publish_many(someone(), 20).await;
     app.fold().await;
     let first = leaf(&app.client, List::Hot, 4, None).await;
@@ -169,7 +169,7 @@ async fn a_page_is_full_while_photos_go() {
 
 #[tokio::test]
 async fn readers_of_an_unchanged_order_share_one_snapshot() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     let photos = app.publish_many(someone(), 3).await;
     app.fold().await;
     let (_, second) = app.replica(4);
@@ -190,7 +190,7 @@ async fn readers_of_an_unchanged_order_share_one_snapshot() {
 
 #[tokio::test]
 async fn snapshots_live_an_hour_after_they_were_last_given_out() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     app.publish_many(someone(), 5).await;
     app.fold().await;
     let query = "query ($after: String) { hotPhotos(first: 2, after: $after) { nodes { id } } }";
@@ -214,7 +214,7 @@ async fn snapshots_live_an_hour_after_they_were_last_given_out() {
     }
     app.client.graphql(query, json!({ "after": fresh })).await.data();
 
-    let mut connection = app.service.pool.acquire().await.unwrap();
+    let mut connection = app.state.pool.acquire().await.unwrap();
     assert_eq!(
         vote::store::snapshots::prune(&mut connection, app.clock.now())
             .await
@@ -233,7 +233,7 @@ async fn snapshots_live_an_hour_after_they_were_last_given_out() {
 
 #[tokio::test]
 async fn trending_goes_on_beyond_its_snapshot() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     // 5,600 photos; every seventh has another score, so that ties are everywhere.
     app.sql(
         "INSERT INTO photo_score (photo_id, author_id, published_at, hot_day, up)
@@ -279,7 +279,7 @@ async fn trending_goes_on_beyond_its_snapshot() {
 
 #[tokio::test]
 async fn a_whole_day_is_pinned_however_long_it_is() {
-    let app = App::new().await;
+    let app = TestService::new().await;
     app.sql(
         "INSERT INTO photo_score (photo_id, author_id, published_at, hot_day, up)
          SELECT UNHEX(MD5(seq)), UNHEX(MD5(0)), '2026-11-22' + INTERVAL seq SECOND, '2026-11-22', seq % 5 FROM seq_1_to_5200",
