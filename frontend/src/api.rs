@@ -209,7 +209,7 @@ async fn post(body: &str) -> Result<GraphQlResponse, ApiError> {
     let sent = web_sys::Headers::new().and_then(|sent| {
         sent.set("content-type", "application/json")?;
         sent.set(headers::CSRF, "1")?;
-        sent.set(headers::TRACEPARENT, &new_trace())?;
+        sent.set(headers::TRACE_CONTEXT, &new_trace())?;
         Ok(sent)
     });
     init.set_headers(&sent.expect("the names and values are valid"));
@@ -448,7 +448,7 @@ async fn send_file(file: &File, on_progress: impl Fn(u8) + 'static) -> Result<Up
     let sent = request.open("POST", "/media/uploads").and_then(|()| {
         request.set_request_header("content-type", &file.type_())?;
         request.set_request_header(headers::CSRF, "1")?;
-        request.set_request_header(headers::TRACEPARENT, &new_trace())?;
+        request.set_request_header(headers::TRACE_CONTEXT, &new_trace())?;
         request.send_with_opt_blob(Some(file))
     });
     sent.map_err(|_| unreachable.clone())?;

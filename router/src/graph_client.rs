@@ -129,7 +129,7 @@ impl GraphClient {
             request = request.header(headers::REQUEST_ID, id);
         }
         if let Some(trace) = traces::current_header() {
-            request = request.header(headers::TRACEPARENT, trace);
+            request = request.header(headers::TRACE_CONTEXT, trace);
         }
         let response = async { request.send().await?.json::<Envelope>().await };
         let envelope = response.await.map_err(|error| {

@@ -14,7 +14,7 @@ use tracing::field::Empty;
 
 use crate::route::RequestRoute;
 
-pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static(contracts::headers::TRACEPARENT);
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static(contracts::headers::TRACE_CONTEXT);
 
 /// The middleware that starts the span of a request. Without a collector it removes trace headers.
 #[derive(Clone)]

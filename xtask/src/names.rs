@@ -18,7 +18,10 @@ const ALLOWED: &[(&str, &str)] = &[
     ("Client", "an HTTP client of tests and benchmarks"),
     ("Config", "the settings of a program"),
     ("Error", "the errors of a crate"),
+    ("EventHandler", "applies the events that a service receives"),
     ("METRICS", "the metrics of a program"),
+    ("PROGRAM", "the program of a service"),
+    ("Settings", "the settings of a program"),
     (
         "PhotoImage",
         "the image data of a photo, in the app and on rendered pages",

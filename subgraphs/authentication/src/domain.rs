@@ -237,8 +237,8 @@ impl fmt::Debug for PasswordHash {
 
 impl Account {
     /// The account as other services receive it.
-    pub fn announced(&self) -> contracts::accounts::Account {
-        contracts::accounts::Account {
+    pub fn announced(&self) -> contracts::accounts::KnownAccount {
+        contracts::accounts::KnownAccount {
             account_id: self.id.0,
             created_at: self.created_at,
         }

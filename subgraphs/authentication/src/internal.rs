@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use chassis::{UserId, database, deleted_accounts};
 use chrono::{DateTime, TimeDelta, Utc};
-use contracts::accounts::Account;
+use contracts::accounts::KnownAccount;
 use contracts::internal::{Ids, ListQuery, Listing, MAX_PAGE_SIZE, Resource as _};
 use subgraph::Failure;
 use uuid::Uuid;
@@ -23,9 +23,9 @@ const SETTLE_TIME: TimeDelta = TimeDelta::minutes(15);
 /// The internal API.
 pub fn routes(state: State) -> Router {
     Router::new()
-        .route(Account::LIST, get(list))
-        .route(Account::GONE, post(gone))
-        .route(Account::ONE, get(look_up))
+        .route(KnownAccount::LIST, get(list))
+        .route(KnownAccount::GONE, post(gone))
+        .route(KnownAccount::ONE, get(look_up))
         .with_state(state)
 }
 
@@ -48,7 +48,7 @@ async fn jwks(Extract(state): Extract<State>) -> Response {
 async fn list(
     Extract(state): Extract<State>,
     Query(page): Query<ListQuery>,
-) -> Result<Json<Listing<Account>>, StatusCode> {
+) -> Result<Json<Listing<KnownAccount>>, StatusCode> {
     let limit = page.limit.unwrap_or(MAX_PAGE_SIZE);
     if !(1..=MAX_PAGE_SIZE).contains(&limit) {
         return Err(StatusCode::BAD_REQUEST);
@@ -62,7 +62,10 @@ async fn list(
     Ok(Json(Listing { items, next }))
 }
 
-async fn look_up(Extract(state): Extract<State>, Path(id): Path<Uuid>) -> Result<Json<Account>, StatusCode> {
+async fn look_up(
+    Extract(state): Extract<State>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<KnownAccount>, StatusCode> {
     let id = UserId(id);
     if let Some(account) = database::read(|| accounts::by_id(&state.pool, id))
         .await

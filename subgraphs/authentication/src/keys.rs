@@ -24,7 +24,7 @@ use crate::error::KeyError;
 use crate::store;
 
 /// How often each replica reads the keys again: soon enough for a key that was made elsewhere ten minutes before it signs.
-const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
+const KEY_RELOAD_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a key signs.
 const SIGNS_FOR: TimeDelta = TimeDelta::days(30);
 /// How long before its first use the next key is published, where there is time.
@@ -245,7 +245,7 @@ impl KeyRing {
     pub fn spawn_reload(self, stop: CancellationToken) -> JoinHandle<()> {
         tokio::spawn(async move {
             while stop
-                .run_until_cancelled(tokio::time::sleep(RELOAD_INTERVAL))
+                .run_until_cancelled(tokio::time::sleep(KEY_RELOAD_INTERVAL))
                 .await
                 .is_some()
             {

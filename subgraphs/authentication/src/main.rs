@@ -9,7 +9,7 @@ use authentication::{PROGRAM, reconcile, service, store};
 use chassis::Clock;
 use clap::{Args, Parser};
 use serde_json::json;
-use subgraph::program::{self, Command, DatabaseArgs, NoArgs};
+use subgraph::program::{self, DatabaseArgs, NoArgs, ServiceCommand};
 use subgraph::{Base, Service};
 
 /// Accounts, login sessions and the keys that sign access tokens.
@@ -17,7 +17,7 @@ use subgraph::{Base, Service};
 #[command(version)]
 enum Arguments {
     #[command(flatten)]
-    Common(Command<Config, NoArgs>),
+    Common(ServiceCommand<Config, NoArgs>),
     /// Make the next signing key now instead of when it is due.
     RotateKeys {
         #[command(flatten)]

@@ -1,7 +1,7 @@
 //! Accounts that were deleted: their tokens are refused, and what they left behind is swept away.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use contracts::accounts::Account;
+use contracts::accounts::KnownAccount;
 use sqlx::{MySql, MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
 use uuid::Uuid;
 
@@ -205,7 +205,7 @@ where
         let Some(&last) = people.last() else {
             return Ok(repaired);
         };
-        for gone in accounts.gone::<Account, _>(&people).await? {
+        for gone in accounts.gone::<KnownAccount, _>(&people).await? {
             repaired += u64::from(record(pool, gone, now).await?);
         }
         after = last;

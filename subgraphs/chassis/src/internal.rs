@@ -31,7 +31,7 @@ pub fn guarded(routes: Router, secret: Secret) -> Router {
 async fn require_secret(State(secret): State<Secret>, request: Request, next: Next) -> Response {
     let given = request
         .headers()
-        .get(headers::INTERNAL_SECRET)
+        .get(headers::SECRET)
         .map_or(&b""[..], |value| value.as_bytes());
     if bool::from(given.ct_eq(secret.expose().as_bytes())) {
         next.run(request).await
@@ -163,11 +163,11 @@ impl InternalClient {
         url: &Url,
     ) -> Result<reqwest::Response, InternalError> {
         let request = match traces::current_header() {
-            Some(header) => request.header(headers::TRACEPARENT, header),
+            Some(header) => request.header(headers::TRACE_CONTEXT, header),
             None => request,
         };
         request
-            .header(headers::INTERNAL_SECRET, self.secret.expose())
+            .header(headers::SECRET, self.secret.expose())
             .timeout(TIMEOUT)
             .send()
             .await

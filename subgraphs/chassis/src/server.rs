@@ -130,7 +130,7 @@ async fn observed(request: Request, next: Next) -> Response {
         "http.response.status_code" = Empty,
         "otel.status_code" = Empty,
     );
-    let parent = request.headers().get(headers::TRACEPARENT);
+    let parent = request.headers().get(headers::TRACE_CONTEXT);
     traces::follow(&span, parent.and_then(|value| value.to_str().ok()));
     let response = next.run(request).instrument(span.clone()).await;
     let status = response.status();

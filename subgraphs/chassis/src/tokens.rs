@@ -91,7 +91,7 @@ impl TokenVerifier {
         }
     }
 
-    /// What tokens must be like.
+    /// The requirements on tokens.
     pub fn config(&self) -> &TokenConfig {
         &self.inner.config
     }

@@ -48,7 +48,7 @@ pub struct Settings {
     authentication_url: Option<Url>,
 }
 
-/// What requests and jobs share. Cheap to clone.
+/// The resources of requests and jobs. Cheap to clone.
 #[derive(Clone)]
 pub struct State {
     pub pool: MySqlPool,

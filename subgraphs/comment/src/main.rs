@@ -3,14 +3,14 @@
 use clap::Parser;
 use comment::{PROGRAM, Settings, State, reconcile, service};
 use serde_json::json;
-use subgraph::program::Command;
+use subgraph::program::ServiceCommand;
 
 /// Comments and replies.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
     #[command(subcommand)]
-    command: Command<Settings>,
+    command: ServiceCommand<Settings>,
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -10,16 +10,16 @@ use crate::internal::Resource;
 /// An account: the event of its creation, and an item of the internal API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Account {
+pub struct KnownAccount {
     pub account_id: Uuid,
     pub created_at: DateTime<Utc>,
 }
 
-impl Payload for Account {
+impl Payload for KnownAccount {
     const KIND: &'static str = "account.created";
 }
 
-impl Resource for Account {
+impl Resource for KnownAccount {
     const LIST: &'static str = "/internal/accounts";
     const ONE: &'static str = "/internal/accounts/{id}";
     const GONE: &'static str = "/internal/accounts/gone";

@@ -76,7 +76,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::accounts::{Account, AccountDeleted, SessionsEnded};
+    use crate::accounts::{AccountDeleted, KnownAccount, SessionsEnded};
     use crate::internal::Resource as _;
     use crate::photos::{PhotoDeleted, PublishedPhoto};
 
@@ -123,7 +123,7 @@ mod tests {
             "photo.deleted",
             &json!({ "photoId": TEXT, "authorId": TEXT }),
         );
-        let account = Account {
+        let account = KnownAccount {
             account_id: ID,
             created_at: time(),
         };

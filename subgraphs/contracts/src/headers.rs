@@ -9,20 +9,20 @@ pub const AUTHORISED_BY: &str = "x-authorised-by";
 /// The value of [`AUTHORISED_BY`] where the router took the token from the access cookie.
 pub const BY_COOKIE: &str = "cookie";
 /// The secret between services.
-pub const INTERNAL_SECRET: &str = "x-internal-secret";
+pub const SECRET: &str = "x-internal-secret";
 /// Proves that a request does not come from a form of another site.
 pub const CSRF: &str = "x-proofsheet";
 /// Carries a trace from one process to the next (W3C Trace Context).
-pub const TRACEPARENT: &str = "traceparent";
+pub const TRACE_CONTEXT: &str = "traceparent";
 
 /// Headers that services trust. The router drops them from what clients send.
-pub const TRUSTED: [&str; 3] = [CLIENT_IP, AUTHORISED_BY, INTERNAL_SECRET];
+pub const TRUSTED: [&str; 3] = [CLIENT_IP, AUTHORISED_BY, SECRET];
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn names_are_in_lower_case() {
-        for name in [super::REQUEST_ID, super::CSRF, super::TRACEPARENT]
+        for name in [super::REQUEST_ID, super::CSRF, super::TRACE_CONTEXT]
             .into_iter()
             .chain(super::TRUSTED)
         {

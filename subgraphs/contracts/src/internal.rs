@@ -1,5 +1,5 @@
 //! The internal API: `/events`, and collections that other services may list and look up. Behind
-//! [`headers::INTERNAL_SECRET`](crate::headers::INTERNAL_SECRET).
+//! [`headers::SECRET`](crate::headers::SECRET).
 
 use std::fmt::Display;
 

@@ -76,7 +76,7 @@ pub struct Settings {
     authentication_url: Option<Url>,
 }
 
-/// What requests and jobs share. Cheap to clone.
+/// The resources of requests and jobs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct State {
     pub pool: MySqlPool,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use photo::imaging_worker;
 use photo::{PROGRAM, Settings, State, reconcile, service};
-use subgraph::program;
+use subgraph::program::ServiceCommand;
 
 /// Photos: uploads, files and renditions.
 #[derive(Parser)]
@@ -18,7 +18,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     #[command(flatten)]
-    Common(program::Command<Settings>),
+    Common(ServiceCommand<Settings>),
     /// Decode the picture on standard input, in a sandbox. `serve` starts this.
     #[command(hide = true)]
     ImagingWorker { request: imaging_worker::Request },
@@ -33,7 +33,7 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn run(command: program::Command<Settings>) -> anyhow::Result<ExitCode> {
+async fn run(command: ServiceCommand<Settings>) -> anyhow::Result<ExitCode> {
     PROGRAM
         .run(
             command,

@@ -3,7 +3,7 @@
 use chassis::UserId;
 use chassis::events::{self, Event};
 use chrono::{DateTime, Utc};
-use contracts::accounts::{Account, AccountDeleted};
+use contracts::accounts::{AccountDeleted, KnownAccount};
 use sqlx::MySqlConnection;
 
 use crate::error::Error;
@@ -16,7 +16,7 @@ impl events::EventHandler for EventHandler {
     type Error = Error;
 
     async fn apply(&self, tx: &mut MySqlConnection, event: &Event, now: DateTime<Utc>) -> Result<(), Error> {
-        if let Some(created) = event.payload::<Account>()? {
+        if let Some(created) = event.payload::<KnownAccount>()? {
             store::ensure(tx, UserId(created.account_id), created.created_at).await?;
         } else if let Some(deleted) = event.payload::<AccountDeleted>()? {
             // One row, so it goes at once; its name is free in 90 days.

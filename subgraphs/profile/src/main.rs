@@ -3,14 +3,14 @@
 use clap::Parser;
 use profile::{PROGRAM, Settings, State, reconcile, service};
 use serde_json::json;
-use subgraph::program::Command;
+use subgraph::program::ServiceCommand;
 
 /// Usernames, display names and bios.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
     #[command(subcommand)]
-    command: Command<Settings>,
+    command: ServiceCommand<Settings>,
 }
 
 #[tokio::main(flavor = "current_thread")]

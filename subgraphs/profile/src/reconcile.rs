@@ -3,7 +3,7 @@
 use chassis::internal::InternalClient;
 use chassis::{UserId, deleted_accounts};
 use chrono::TimeDelta;
-use contracts::accounts::Account;
+use contracts::accounts::KnownAccount;
 use serde::Serialize;
 use sqlx::MySqlPool;
 
@@ -46,7 +46,7 @@ async fn adopt(pool: &MySqlPool, accounts: &InternalClient) -> Result<u64, Error
     let mut after: Option<UserId> = None;
     loop {
         let page = accounts
-            .list::<Account, UserId>(after.as_ref())
+            .list::<KnownAccount, UserId>(after.as_ref())
             .await
             .map_err(deleted_accounts::ReconcileError::from)?;
         let ids: Vec<_> = page

@@ -33,7 +33,7 @@ pub struct Program {
 
 /// The commands of every service. `S` are the settings of `serve` that only this service has, `R` those of `reconcile`.
 #[derive(Debug, Subcommand)]
-pub enum Command<S: Args, R: Args = S> {
+pub enum ServiceCommand<S: Args, R: Args = S> {
     /// Answer requests until SIGTERM.
     Serve(Box<ServeArgs<S>>),
     /// Bring the schema up to date. Run it once, before the replicas of a new release start.
@@ -102,7 +102,7 @@ impl DatabaseArgs {
 #[derive(Debug, Args)]
 pub struct NoArgs {}
 
-/// What the state of a service is made from.
+/// The resources from which the state of a service is made.
 pub struct Context {
     /// Connections to the service's schema.
     pub pool: MySqlPool,
@@ -135,22 +135,22 @@ impl Program {
     /// Runs a command. `serve` makes the service, `reconcile` repairs once and returns its report.
     pub async fn run<S: Args, R: Args>(
         &self,
-        command: Command<S, R>,
+        command: ServiceCommand<S, R>,
         serve: impl AsyncFnOnce(Context, Base, S) -> anyhow::Result<Service>,
         reconcile: impl AsyncFnOnce(Context, R) -> anyhow::Result<Value>,
     ) -> anyhow::Result<()> {
         match command {
-            Command::Serve(settings) => self.serve(*settings, serve).await,
-            Command::Migrate(settings) => {
+            ServiceCommand::Serve(settings) => self.serve(*settings, serve).await,
+            ServiceCommand::Migrate(settings) => {
                 telemetry::init(settings.log.log_format, self.name);
                 Ok(database::migrate(&settings.database.url()?, self.migrations).await?)
             }
-            Command::Schema => {
+            ServiceCommand::Schema => {
                 print!("{}", (self.sdl)());
                 Ok(())
             }
-            Command::Healthcheck { listen } => Ok(server::healthcheck(self.listen(listen)?).await?),
-            Command::Reconcile(settings) => {
+            ServiceCommand::Healthcheck { listen } => Ok(server::healthcheck(self.listen(listen)?).await?),
+            ServiceCommand::Reconcile(settings) => {
                 let ReconcileArgs {
                     database,
                     internal,

@@ -25,7 +25,7 @@ const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
 /// How long the process waits for its jobs at the end. The lease of one that takes longer expires by itself.
 const JOBS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the routes and jobs of every service use. Cheap to clone.
+/// The resources of the routes and jobs of every service. Cheap to clone.
 #[derive(Clone)]
 pub struct Base {
     /// Connections to the service's schema.

@@ -79,7 +79,7 @@ impl Client {
     /// Delivers an event as another service's relay does.
     pub async fn deliver(&self, event: &Event) -> StatusCode {
         let body = serde_json::to_string(event).expect("events serialise");
-        let client = self.with_header(headers::INTERNAL_SECRET, INTERNAL_SECRET);
+        let client = self.with_header(headers::SECRET, INTERNAL_SECRET);
         client.post("/events", "application/json", body).await.status()
     }
 

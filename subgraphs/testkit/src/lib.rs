@@ -29,7 +29,7 @@ pub use proxy::{Loss, Proxy};
 /// The secret that services show each other in tests.
 pub const INTERNAL_SECRET: &str = "internal secret of the tests";
 
-/// What a service's routes and jobs use, for a service under test.
+/// The resources of routes and jobs, for a service under test.
 pub fn base(pool: &MySqlPool, clock: &TestClock) -> Base {
     Base {
         pool: pool.clone(),

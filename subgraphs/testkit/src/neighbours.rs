@@ -8,13 +8,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use chassis::internal::InternalClient;
 use chrono::{DateTime, Utc};
-use contracts::accounts::Account;
+use contracts::accounts::KnownAccount;
 use contracts::internal::{Ids, ListQuery, Listing, Resource as _};
 use contracts::photos::PublishedPhoto;
 use uuid::Uuid;
 
 /// Items on one page of a listing, so that small tests turn pages.
-const PAGE: usize = 3;
+const ITEMS_PER_PAGE: usize = 3;
 
 /// Stands in for the photo and the authentication service: their internal API over what a test says.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub struct Neighbours {
     state: Arc<Mutex<Truth>>,
 }
 
-/// What the stand-ins answer.
+/// The data of the stand-ins.
 #[derive(Debug, Default)]
 pub struct Truth {
     /// `None` is a deleted photo.
@@ -45,8 +45,8 @@ impl Neighbours {
             .route(PublishedPhoto::LIST, get(list_photos))
             .route(PublishedPhoto::ONE, get(look_up_photo))
             .route(PublishedPhoto::GONE, post(gone_photos))
-            .route(Account::LIST, get(list_accounts))
-            .route(Account::GONE, post(gone_accounts))
+            .route(KnownAccount::LIST, get(list_accounts))
+            .route(KnownAccount::GONE, post(gone_accounts))
             .with_state(Arc::clone(&state));
         let client = crate::peer(routes).await;
         Self { client, state }
@@ -57,7 +57,7 @@ impl Neighbours {
         self.client.clone()
     }
 
-    /// What they answer, to look at or to change.
+    /// The data, to look at or to change.
     pub fn truth(&self) -> MutexGuard<'_, Truth> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,7 +76,7 @@ fn truth(state: &Mutex<Truth>) -> MutexGuard<'_, Truth> {
 
 fn page<T>(items: impl Iterator<Item = (Uuid, T)>, after: Option<Uuid>) -> Json<Listing<T>> {
     let mut rest = items.filter(|(id, _)| after.is_none_or(|after| *id > after));
-    let page: Vec<_> = rest.by_ref().take(PAGE).collect();
+    let page: Vec<_> = rest.by_ref().take(ITEMS_PER_PAGE).collect();
     let next = rest.next().and(page.last().map(|(id, _)| *id));
     let items = page.into_iter().map(|(_, item)| item).collect();
     Json(Listing { items, next })
@@ -112,10 +112,10 @@ async fn gone_photos(State(state): Shared, Json(mut asked): Json<Ids>) -> Json<I
     Json(asked)
 }
 
-async fn list_accounts(State(state): Shared, Query(query): Query<ListQuery>) -> Json<Listing<Account>> {
+async fn list_accounts(State(state): Shared, Query(query): Query<ListQuery>) -> Json<Listing<KnownAccount>> {
     let truth = truth(&state);
     let accounts = truth.accounts.iter().map(|(id, created_at)| {
-        let account = Account {
+        let account = KnownAccount {
             account_id: *id,
             created_at: *created_at,
         };

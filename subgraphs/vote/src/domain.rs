@@ -63,7 +63,7 @@ impl Tally {
 
 /// A published photo.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublishedPhoto {
+pub struct KnownPhoto {
     pub photo_id: PhotoId,
     pub author_id: UserId,
     pub published_at: DateTime<Utc>,
@@ -71,7 +71,7 @@ pub struct PublishedPhoto {
     pub hot_day: NaiveDate,
 }
 
-impl From<contracts::photos::PublishedPhoto> for PublishedPhoto {
+impl From<contracts::photos::PublishedPhoto> for KnownPhoto {
     fn from(photo: contracts::photos::PublishedPhoto) -> Self {
         Self {
             photo_id: PhotoId(photo.photo_id),

@@ -65,7 +65,7 @@ pub struct Settings {
     time_zone: Tz,
 }
 
-/// What requests and jobs share. Cheap to clone.
+/// The resources of requests and jobs. Cheap to clone.
 #[derive(Clone)]
 pub struct State {
     pub pool: MySqlPool,

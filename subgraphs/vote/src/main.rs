@@ -3,7 +3,7 @@
 use chassis::Clock;
 use clap::Parser;
 use serde_json::json;
-use subgraph::program::{Command, DatabaseArgs};
+use subgraph::program::{DatabaseArgs, ServiceCommand};
 use vote::{PROGRAM, Settings, State, reconcile, recount, service};
 
 /// Votes, tallies, the ranked timelines and the archive of days.
@@ -11,7 +11,7 @@ use vote::{PROGRAM, Settings, State, reconcile, recount, service};
 #[command(version)]
 enum Arguments {
     #[command(flatten)]
-    Common(Command<Settings>),
+    Common(ServiceCommand<Settings>),
     /// Recount all votes, correct the tallies that differ, and print how many did.
     Recount(DatabaseArgs),
 }

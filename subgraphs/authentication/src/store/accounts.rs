@@ -225,7 +225,7 @@ pub async fn list(
     executor: impl MySqlExecutor<'_>,
     after: Uuid,
     limit: u32,
-) -> Result<Vec<contracts::accounts::Account>, sqlx::Error> {
+) -> Result<Vec<contracts::accounts::KnownAccount>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT id AS "account_id: UserId", created_at AS "created_at: DateTime<Utc>"
            FROM account WHERE id > ? ORDER BY id LIMIT ?"#,
@@ -234,7 +234,7 @@ pub async fn list(
     )
     .fetch_all(executor)
     .await?;
-    let announced = rows.into_iter().map(|row| contracts::accounts::Account {
+    let announced = rows.into_iter().map(|row| contracts::accounts::KnownAccount {
         account_id: row.account_id.0,
         created_at: row.created_at,
     });

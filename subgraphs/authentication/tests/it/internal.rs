@@ -9,9 +9,7 @@ use uuid::Uuid;
 use crate::{PASSWORD, TestService, body, delete_account, signed_in, text};
 
 fn trusted(service: &TestService) -> Client {
-    service
-        .client
-        .with_header(headers::INTERNAL_SECRET, INTERNAL_SECRET)
+    service.client.with_header(headers::SECRET, INTERNAL_SECRET)
 }
 
 async fn gone(service: &TestService, ids: &[&str]) -> Value {
@@ -32,7 +30,7 @@ async fn strangers_learn_nothing() {
         service.client.clone(),
         service
             .client
-            .with_header(headers::INTERNAL_SECRET, "a guess of the secret"),
+            .with_header(headers::SECRET, "a guess of the secret"),
     ] {
         for path in [
             "/internal/accounts",

@@ -6,7 +6,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use contracts::headers::TRACEPARENT;
+use contracts::headers::TRACE_CONTEXT;
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry::trace::{SpanContext, TraceContextExt as _, TraceFlags, TracerProvider as _};
@@ -119,12 +119,12 @@ pub fn follow_stranger(span: &Span, traceparent: Option<&str>, ratio: f64) {
     let _ = span.set_parent(Context::new().with_remote_span_context(ours));
 }
 
-/// The value of [`TRACEPARENT`] for `span`.
+/// The value of [`TRACE_CONTEXT`] for `span`.
 pub fn header_of(span: &Span) -> Option<String> {
     header(span.context().span().span_context())
 }
 
-/// The value of [`TRACEPARENT`] for the current span.
+/// The value of [`TRACE_CONTEXT`] for the current span.
 pub fn current_header() -> Option<String> {
     header(Context::current().span().span_context())
 }
@@ -152,11 +152,11 @@ fn parse(traceparent: &str) -> Option<SpanContext> {
     struct Header<'h>(&'h str);
     impl Extractor for Header<'_> {
         fn get(&self, key: &str) -> Option<&str> {
-            (key == TRACEPARENT).then_some(self.0)
+            (key == TRACE_CONTEXT).then_some(self.0)
         }
 
         fn keys(&self) -> Vec<&str> {
-            vec![TRACEPARENT]
+            vec![TRACE_CONTEXT]
         }
     }
     let context = TraceContextPropagator::new().extract(&Header(traceparent));

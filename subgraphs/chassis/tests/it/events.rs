@@ -115,7 +115,7 @@ async fn the_inbox_is_guarded() {
     let without = client.post("/events", "application/json", body.clone()).await;
     assert_eq!(without.status(), StatusCode::FORBIDDEN);
     let wrong = client
-        .with_header(contracts::headers::INTERNAL_SECRET, "wrong")
+        .with_header(contracts::headers::SECRET, "wrong")
         .post("/events", "application/json", body)
         .await;
     assert_eq!(wrong.status(), StatusCode::FORBIDDEN);

@@ -99,7 +99,7 @@ async fn only_services_are_listened_to() {
         site.client.get("/internal/photos").await.status(),
         StatusCode::FORBIDDEN
     );
-    let service = site.client.with_header(headers::INTERNAL_SECRET, INTERNAL_SECRET);
+    let service = site.client.with_header(headers::SECRET, INTERNAL_SECRET);
     let malformed = service
         .post("/events", "application/json", event.to_string())
         .await;
@@ -114,7 +114,7 @@ async fn only_services_are_listened_to() {
 #[tokio::test]
 async fn other_services_ask_which_photos_there_are() {
     let site = TestService::new().await;
-    let service = site.client.with_header(headers::INTERNAL_SECRET, INTERNAL_SECRET);
+    let service = site.client.with_header(headers::SECRET, INTERNAL_SECRET);
     let user = somebody();
     let mut ids = Vec::new();
     for seed in 0..5 {

@@ -9,7 +9,7 @@ use sqlx::{MySql, MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
 use uuid::Uuid;
 
 use super::{days, deltas};
-use crate::domain::{PhotoId, PublishedPhoto, Standing};
+use crate::domain::{KnownPhoto, PhotoId, Standing};
 
 /// The state of the photo; `None` if it is unknown or only its votes are known.
 pub async fn standing(
@@ -33,7 +33,7 @@ pub async fn standing(
 /// Lists the photo, unless it is gone already. Repeating it does nothing.
 pub async fn adopt(
     connection: &mut MySqlConnection,
-    photo: &PublishedPhoto,
+    photo: &KnownPhoto,
     delta: Uuid,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(

@@ -10,7 +10,7 @@ use subgraph::pagination::{CursorKey, ListKey};
 use testkit::{Answer, Client, INTERNAL_SECRET, Neighbours, TestClock, TestDatabase};
 use uuid::Uuid;
 use vote::State;
-use vote::domain::{PhotoId, PublishedPhoto};
+use vote::domain::{KnownPhoto, PhotoId};
 
 /// The service with its own database, and what it asks of other services answered by a small server.
 pub(crate) struct TestService {
@@ -74,7 +74,7 @@ impl TestService {
         photos
     }
 
-    pub(crate) async fn deliver_published(&self, photo: &PublishedPhoto) {
+    pub(crate) async fn deliver_published(&self, photo: &KnownPhoto) {
         self.deliver("photo.published", json!(announced(photo))).await;
     }
 
@@ -150,8 +150,8 @@ pub(crate) fn someone() -> UserId {
     UserId(Uuid::new_v4())
 }
 
-pub(crate) fn photo(author_id: UserId, published_at: DateTime<Utc>, hot_day: NaiveDate) -> PublishedPhoto {
-    PublishedPhoto {
+pub(crate) fn photo(author_id: UserId, published_at: DateTime<Utc>, hot_day: NaiveDate) -> KnownPhoto {
+    KnownPhoto {
         photo_id: PhotoId::new(published_at),
         author_id,
         published_at,
@@ -160,7 +160,7 @@ pub(crate) fn photo(author_id: UserId, published_at: DateTime<Utc>, hot_day: Nai
 }
 
 /// The photo as the photo service tells of it.
-pub(crate) fn announced(photo: &PublishedPhoto) -> contracts::photos::PublishedPhoto {
+pub(crate) fn announced(photo: &KnownPhoto) -> contracts::photos::PublishedPhoto {
     contracts::photos::PublishedPhoto {
         photo_id: photo.photo_id.0,
         author_id: photo.author_id.0,
