@@ -33,9 +33,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("KEYS_LIVE", "the lifetime of keys, of several kinds"),
     ("Kind", "the kind of a comment or of a file"),
     ("LIFETIME", "of connections, and of uploads"),
-    ("MAX_PAGE_SIZE", "the page size of an internal list"),
     ("Place", "a position in several lists"),
-    ("Task", "a subcommand, and a request to a worker"),
 ];
 
 /// Where a name is declared.

@@ -112,7 +112,7 @@ async fn fragment_expansion_is_limited() {
     refused(
         &gateway,
         &format!("{}a{}", "{a".repeat(45), "}".repeat(45)),
-        "40 brackets",
+        "40 levels of brackets",
     )
     .await;
     let list = format!(
@@ -120,7 +120,7 @@ async fn fragment_expansion_is_limited() {
         "[".repeat(5_000),
         "]".repeat(5_000)
     );
-    refused(&gateway, &list, "40 brackets").await;
+    refused(&gateway, &list, "40 levels of brackets").await;
     assert_alive(&mut gateway).await;
 }
 

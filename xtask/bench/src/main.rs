@@ -24,7 +24,7 @@ enum Arguments {
     Pictures(pictures::Arguments),
     /// Makes the renditions of one picture, for `pictures` to measure.
     #[command(hide = true)]
-    ProcessPicture(pictures::Process),
+    ProcessPicture(pictures::ProcessArguments),
 }
 
 #[tokio::main]

@@ -21,7 +21,7 @@ use tempfile::tempdir;
 use crate::quality::{read_avif, score};
 
 /// This site, in the tables.
-const SITE: &str = "Proofsheet";
+const SITE_NAME: &str = "Proofsheet";
 /// Of Debian's package lomiri-wallpapers-16.04.
 const PHOTOGRAPHS: [&str; 12] = [
     "Bridge_by_Sander_Klootwijk",
@@ -55,13 +55,13 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Process {
+pub(crate) struct ProcessArguments {
     program: PathBuf,
     picture: PathBuf,
     folder: PathBuf,
 }
 
-/// What makes renditions.
+/// A program that makes renditions.
 #[derive(Debug, Clone)]
 enum Maker {
     /// A program of the photo service, with its name in the tables.
@@ -93,7 +93,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     } else {
         arguments.photographs.clone()
     };
-    let mut makers = vec![Maker::Worker(SITE, binaries().join("photo")), Maker::Libvips];
+    let mut makers = vec![Maker::Worker(SITE_NAME, binaries().join("photo")), Maker::Libvips];
     let before = arguments.before.iter().cloned();
     makers.extend(before.map(|program| Maker::Worker("before", program)));
     compare_quality(&makers, &photographs)?;
@@ -169,7 +169,7 @@ fn measure(command: &Command) -> Result<Cost> {
 }
 
 /// Has a worker process a picture as the photo service does, and writes its renditions.
-pub(crate) fn process(process: &Process) -> Result<()> {
+pub(crate) fn process(process: &ProcessArguments) -> Result<()> {
     let request = json!({
         "parent": std::process::id(),
         "memory": WORKER_MEMORY,
@@ -325,7 +325,7 @@ fn require_good_avif(rows: &[Row]) -> Result<()> {
     let of_site = |format| {
         let rows = rows
             .iter()
-            .filter(move |row| row.maker == SITE && row.format == format);
+            .filter(move |row| row.maker == SITE_NAME && row.format == format);
         rows.map(|row| (&row.photograph, row))
     };
     let jpegs: BTreeMap<_, _> = of_site(Format::Jpeg).collect();
@@ -341,7 +341,7 @@ fn require_good_avif(rows: &[Row]) -> Result<()> {
             ));
         }
     }
-    println!("\nAVIF minus JPEG of {SITE}: SSIMULACRA2 {closest:+.2} at the least\n");
+    println!("\nAVIF minus JPEG of {SITE_NAME}: SSIMULACRA2 {closest:+.2} at the least\n");
     ensure!(
         faults.is_empty(),
         "an AVIF file must be no larger than its JPEG, and no worse:\n{}",
