@@ -497,7 +497,7 @@ mod tests {
     #[test]
     fn every_code_of_the_services_is_known() {
         for code in contracts::Code::ALL {
-            let known: Code = serde_json::from_value(code.as_str().into()).unwrap();
+            let known: ErrorCode = serde_json::from_value(code.as_str().into()).unwrap();
             assert_eq!(format!("{known:?}"), format!("{code:?}"));
         }
     }

@@ -186,7 +186,7 @@ mod tests {
             r#"{{"operation":"{operation}","variables":{variables},"data":{{}}}}"#
         ))
         .unwrap();
-        responses.answers(&serde_json::from_str(request).unwrap())
+        responses.matches(&serde_json::from_str(request).unwrap())
     }
 
     #[test]
