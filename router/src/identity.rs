@@ -43,14 +43,13 @@ pub(crate) struct Identifier {
 impl Identifier {
     pub(crate) fn new(verifier: TokenVerifier, public_url: &Url) -> Self {
         let cookie = Names::new(public_url.scheme() == "https").access;
-        let verified = Cache::builder()
-            .max_capacity(50_000)
-            .time_to_live(TOKEN_CACHE_TTL)
-            .build();
         Self {
             verifier,
             cookie,
-            verified,
+            verified: Cache::builder()
+                .max_capacity(50_000)
+                .time_to_live(TOKEN_CACHE_TTL)
+                .build(),
         }
     }
 

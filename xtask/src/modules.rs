@@ -91,11 +91,11 @@ fn read_into(
             read_into(&path, &module, "mod.rs", sources)?;
         } else if name == own_file {
             sources.insert(module, fs::read_to_string(&path)?);
-        } else if let Some(stem) = name.strip_suffix(".rs") {
-            if !["lib", "main"].contains(&stem) {
-                module.push(stem.to_owned());
-                sources.insert(module, fs::read_to_string(&path)?);
-            }
+        } else if let Some(stem) = name.strip_suffix(".rs")
+            && !["lib", "main"].contains(&stem)
+        {
+            module.push(stem.to_owned());
+            sources.insert(module, fs::read_to_string(&path)?);
         }
     }
     Ok(())
@@ -250,13 +250,11 @@ fn expand_into<'t>(text: &'t str, prefix: &mut Module, found: &mut Vec<Module>) 
         if name != "self" || prefix.is_empty() {
             prefix.extend(Some(name).filter(|name| !name.is_empty()).map(str::to_owned));
         }
-        match behind.strip_prefix("::") {
-            Some(next) => rest = next,
-            None => {
-                rest = behind;
-                break;
-            }
-        }
+        let Some(next) = behind.strip_prefix("::") else {
+            rest = behind;
+            break;
+        };
+        rest = next;
     }
     found.push(prefix.clone());
     prefix.truncate(length);
@@ -312,7 +310,7 @@ mod tests {
             ("b", "use crate::{A, a::{self, A as B}};"),
             ("b::c", "use super::B; use crate::a;"),
         ];
-        assert!(found(&sources).is_empty());
+        assert_eq!(found(&sources), Vec::<Vec<String>>::new());
     }
 
     #[test]
@@ -354,6 +352,6 @@ mod tests {
             ("a", "use crate::b;"),
             ("b", "#[cfg(test)]\nmod tests { use crate::a; }"),
         ];
-        assert!(found(&sources).is_empty());
+        assert_eq!(found(&sources), Vec::<Vec<String>>::new());
     }
 }
