@@ -171,8 +171,23 @@ pub fn check_json(text: &[u8]) -> Result<(), GuardError> {
 fn check_syntax(source: &str) -> Result<(), GuardError> {
     match safe_parse_operation(source) {
         Ok(_) => Ok(()),
-        Err(error) => Err(GuardError::Syntax(error.to_string().trim().to_owned())),
+        Err(error) => Err(GuardError::Syntax(in_one_line(&error.to_string()))),
     }
+}
+
+/// The parser's error, which has a line for the position, one for the cause, and some for what it expected.
+fn in_one_line(error: &str) -> String {
+    let mut lines = error.trim().lines();
+    let position = lines
+        .next()
+        .and_then(|line| line.strip_prefix("Parse error at ")?.split_once(':'));
+    let Some((line, column)) = position else {
+        return error.trim().to_owned();
+    };
+    let causes: Vec<_> = lines
+        .map(|cause| cause.replacen("Unexpected unexpected", "Unexpected", 1))
+        .collect();
+    format!("Line {line}, column {column}: {}.", causes.join(". "))
 }
 
 /// The JSON texts in the parameters of a GET request.
@@ -267,6 +282,20 @@ mod tests {
     use hive_router::sonic_rs;
 
     use super::*;
+
+    #[test]
+    fn syntax_errors_say_where_in_one_line() {
+        let message = |document| check_syntax(document).unwrap_err().to_string();
+        assert_eq!(
+            message("{ a ? }"),
+            "The operation cannot be parsed. Line 1, column 5: Unexpected character '?'."
+        );
+        assert_eq!(
+            message("where"),
+            "The operation cannot be parsed. Line 1, column 1: Unexpected `where[Name]`. \
+             Expected {, query, mutation, subscription or fragment."
+        );
+    }
 
     #[test]
     fn json_nesting_is_limited() {
