@@ -288,7 +288,7 @@ mod tests {
         let message = |document| check_syntax(document).unwrap_err().to_string();
         assert_eq!(
             message("{ a ? }"),
-            "The operation cannot be parsed. Line 1, column 5: Unexpected character '?'."
+            "The operation cannot be parsed. Line 1, column 5: Unexpected character '?'. Expected }."
         );
         assert_eq!(
             message("where"),

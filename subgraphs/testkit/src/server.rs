@@ -7,7 +7,7 @@ const URL_FILE: &str = "test-database-url";
 pub(crate) const START_ONE: &str =
     "Start one in another terminal with `./dev db`, or run these tests with `./dev test`.";
 
-/// Where this is set, tests reach the server as [`Proxy::without_galera`] shows it.
+/// Where this is set, tests reach the server as [`crate::Proxy::without_galera`] shows it.
 const WITHOUT_GALERA: &str = "TEST_DATABASE_WITHOUT_GALERA";
 
 /// The administrator's URL of the test database: `TEST_DATABASE_URL`, or what `./dev db` wrote into the target folder.
