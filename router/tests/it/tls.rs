@@ -358,7 +358,7 @@ fn invalid_tls_settings_fail_at_the_start() {
         &Pair::new(&[NAME], 2040).key,
     );
     let says = said(&[&both[..], &https].concat());
-    assert!(says.contains("are no pair that can be used"), "{says}");
+    assert!(says.contains("do not belong together"), "{says}");
 }
 
 #[tokio::test]
