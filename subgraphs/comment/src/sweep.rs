@@ -11,8 +11,8 @@ use crate::store;
 /// A client that repeats a call does so much sooner.
 const KEYS_LIVE: TimeDelta = TimeDelta::days(7);
 
-/// Removes what deleted photos and accounts left, and tombstones that lost their last reply. Each batch is a
-/// transaction of its own, so being killed in the middle loses nothing.
+/// Deletes the comments of deleted photos and accounts, and tombstones without replies. Each batch is a separate
+/// transaction, so a kill between two of them loses nothing.
 ///
 /// A deletion counts as swept only some time after it was recorded, because on several database nodes a comment
 /// may have been written at that very moment.

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use testkit::INTERNAL_SECRET;
 use uuid::Uuid;
 
-use crate::support::{TestService, answer_of, somebody};
+use crate::support::{TestService, answer_of, new_user_id};
 
 #[tokio::test]
 async fn a_deleted_account_takes_its_photos_along() {
     let site = TestService::new().await;
-    let (leaver, stayer) = (somebody(), somebody());
+    let (leaver, stayer) = (new_user_id(), new_user_id());
     let mut folders = Vec::new();
     for seed in 0..3 {
         folders.push(site.folder_of(site.published(leaver, seed).await).await);
@@ -67,7 +67,7 @@ async fn a_deleted_account_takes_its_photos_along() {
 #[tokio::test]
 async fn the_order_of_events_does_not_matter() {
     let site = TestService::new().await;
-    let user = somebody();
+    let user = new_user_id();
     let deleted = testkit::event("account.deleted", json!({ "accountId": user }), site.clock.now());
     let created = testkit::event(
         "account.created",
@@ -115,7 +115,7 @@ async fn only_services_are_listened_to() {
 async fn other_services_ask_which_photos_there_are() {
     let site = TestService::new().await;
     let service = site.client.with_header(headers::SECRET, INTERNAL_SECRET);
-    let user = somebody();
+    let user = new_user_id();
     let mut ids = Vec::new();
     for seed in 0..5 {
         ids.push(site.published(user, seed).await.to_string());

@@ -14,7 +14,7 @@ use photo::imaging_worker::{ImagingWorkers, Limits};
 use serde_json::{Value, json};
 
 use crate::service::{Service, exchange, wait_until_ended};
-use crate::support::{TestService, picture, png, somebody};
+use crate::support::{TestService, new_user_id, picture, png};
 
 /// A picture whose AVIF files take seconds: no two neighbours are alike. Each seed is another one.
 fn slow_picture(seed: u32) -> Vec<u8> {
@@ -92,14 +92,16 @@ async fn a_picture_that_needs_too_much_memory_is_refused() {
         ..Limits::DEFAULT
     })
     .await;
-    let (status, answer) = site.upload(somebody(), "image/png", large_picture(0)).await;
+    let (status, answer) = site.upload(new_user_id(), "image/png", large_picture(0)).await;
     assert_eq!(
         (status, &answer["reason"]),
         (StatusCode::UNPROCESSABLE_ENTITY, &"too_much_memory".into()),
         "{answer}"
     );
     // The next one is as good as before.
-    let (status, answer) = site.upload(somebody(), "image/png", png(&picture(40, 30))).await;
+    let (status, answer) = site
+        .upload(new_user_id(), "image/png", png(&picture(40, 30)))
+        .await;
     assert_eq!(status, StatusCode::CREATED, "{answer}");
 }
 
@@ -116,7 +118,7 @@ async fn a_picture_that_takes_too_long_is_refused() {
         },
     ] {
         let site = site_with(limits).await;
-        let (status, answer) = site.upload(somebody(), "image/png", slow_picture(1)).await;
+        let (status, answer) = site.upload(new_user_id(), "image/png", slow_picture(1)).await;
         assert_eq!(
             (status, &answer["reason"]),
             (StatusCode::UNPROCESSABLE_ENTITY, &"too_slow".into()),
@@ -130,7 +132,7 @@ async fn a_picture_that_takes_too_long_is_refused() {
 async fn without_a_worker_an_upload_can_be_tried_again() {
     let site =
         TestService::with(|state| state.imaging = ImagingWorkers::new("/nonexistent", Limits::DEFAULT)).await;
-    let (status, answer) = site.upload(somebody(), "image/png", png(&picture(9, 9))).await;
+    let (status, answer) = site.upload(new_user_id(), "image/png", png(&picture(9, 9))).await;
     assert_eq!(
         (status, &answer["code"]),
         (StatusCode::SERVICE_UNAVAILABLE, &"UNAVAILABLE".into())
@@ -142,7 +144,7 @@ async fn a_program_that_speaks_no_protocol_is_not_believed() {
     for program in ["/bin/true", "/bin/false", "/bin/echo"] {
         let site =
             TestService::with(|state| state.imaging = ImagingWorkers::new(program, Limits::DEFAULT)).await;
-        let (status, answer) = site.upload(somebody(), "image/png", png(&picture(9, 9))).await;
+        let (status, answer) = site.upload(new_user_id(), "image/png", png(&picture(9, 9))).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{program}: {answer}");
     }
 }
@@ -150,7 +152,7 @@ async fn a_program_that_speaks_no_protocol_is_not_believed() {
 #[tokio::test]
 async fn a_decoder_that_crashes_takes_nothing_with_it() {
     let service = Service::start().await;
-    let user = somebody();
+    let user = new_user_id();
     let mut connection = service.send(user, &slow_picture(2)).await;
     let first = service.worker().await;
     signal(first, Signal::SIGILL);
@@ -173,7 +175,7 @@ async fn a_decoder_that_crashes_takes_nothing_with_it() {
 #[tokio::test]
 async fn a_worker_ends_with_its_client_and_with_its_service() {
     let mut service = Service::start().await;
-    let connection = service.send(somebody(), &slow_picture(3)).await;
+    let connection = service.send(new_user_id(), &slow_picture(3)).await;
     let worker = service.worker().await;
     drop(connection);
     assert!(wait_until_ended(&[worker]).await);
@@ -184,7 +186,7 @@ async fn a_worker_ends_with_its_client_and_with_its_service() {
         .unwrap();
     assert_eq!(uploads, 0);
 
-    let _connection = service.send(somebody(), &slow_picture(4)).await;
+    let _connection = service.send(new_user_id(), &slow_picture(4)).await;
     let worker = service.worker().await;
     service.kill().await;
     assert!(wait_until_ended(&[worker]).await);
@@ -196,7 +198,7 @@ async fn uploads_wait_in_order_for_two_workers() {
     let watch = service.watch();
     let mut uploads = Vec::new();
     for seed in 0..10 {
-        let mut connection = service.send(somebody(), &png(&picture(700 + seed, 500))).await;
+        let mut connection = service.send(new_user_id(), &png(&picture(700 + seed, 500))).await;
         uploads.push(tokio::spawn(async move {
             let answer = exchange(&mut connection, b"").await.unwrap();
             (answer, std::time::Instant::now())
@@ -223,8 +225,12 @@ async fn two_of_the_largest_pictures_at_once_stay_within_the_memory() {
     let service = Service::start().await;
     let pictures = [large_picture(1), large_picture(2)];
     let watch = service.watch();
-    let answers =
-        futures::future::join_all(pictures.iter().map(|picture| service.upload(somebody(), picture))).await;
+    let answers = futures::future::join_all(
+        pictures
+            .iter()
+            .map(|picture| service.upload(new_user_id(), picture)),
+    )
+    .await;
     let peak = watch.peak();
     println!("{peak:?}");
     for (status, answer) in answers {

@@ -2,7 +2,7 @@
 
 use testkit::{Loss, Proxy, TestDatabase};
 
-use crate::support::{TestService, somebody};
+use crate::support::{TestService, new_user_id};
 
 #[tokio::test]
 async fn a_picture_is_taken_published_and_deleted_once_whatever_commit_is_lost() {
@@ -10,7 +10,7 @@ async fn a_picture_is_taken_published_and_deleted_once_whatever_commit_is_lost()
     let proxy = Proxy::new("127.0.0.1").await;
     let pool = db.pool_through(&proxy);
     let site = TestService::on(db, |state| state.pool = pool);
-    let ada = somebody();
+    let ada = new_user_id();
     for (round, loss) in (0..).zip([Loss::Statement, Loss::Answer]) {
         // The first commit looks for the same picture, the second one adds it.
         for pass in 0..2 {

@@ -3,7 +3,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{TestService, somebody};
+use crate::support::{TestService, new_user_id};
 
 const PUBLISH: &str =
     "mutation ($input: PublishPhotoInput!) { publishPhoto(input: $input) { id title altText publishedAt } }";
@@ -12,7 +12,7 @@ const UPDATE: &str = "mutation ($input: UpdatePhotoInput!) { updatePhoto(input: 
 #[tokio::test]
 async fn publishing_again_answers_the_same_photo() {
     let site = TestService::new().await;
-    let user = somebody();
+    let user = new_user_id();
     let upload = site.uploaded(user, 0).await;
     let first = site.publish(user, &upload, "First").await;
     assert_eq!(
@@ -35,7 +35,7 @@ async fn publishing_again_answers_the_same_photo() {
 #[tokio::test]
 async fn publishing_again_with_another_input_is_a_conflict() {
     let site = TestService::new().await;
-    let (user, other) = (somebody(), somebody());
+    let (user, other) = (new_user_id(), new_user_id());
     let upload = site.uploaded(user, 0).await;
     let input = |title: &str, alt_text: Option<&str>| json!({ "input": { "uploadId": upload, "title": title, "altText": alt_text } });
     let publish = async |user, title, alt_text| {
@@ -68,7 +68,7 @@ async fn publishing_again_with_another_input_is_a_conflict() {
 #[tokio::test]
 async fn updated_at_moves_with_the_texts_alone() {
     let site = TestService::new().await;
-    let user = somebody();
+    let user = new_user_id();
     let photo = site.published(user, 0).await.to_string();
     let times = async || {
         let query = "query ($id: ID!) { photo(id: $id) { publishedAt updatedAt } }";
@@ -100,7 +100,7 @@ async fn updated_at_moves_with_the_texts_alone() {
 #[tokio::test]
 async fn publishing_twice_at_once_makes_one_photo() {
     let site = TestService::new().await;
-    let user = somebody();
+    let user = new_user_id();
     let upload = site.uploaded(user, 0).await;
     let answers = futures::future::join_all((0..5).map(|_| site.publish(user, &upload, "One"))).await;
     for answer in &answers {
@@ -112,7 +112,7 @@ async fn publishing_twice_at_once_makes_one_photo() {
 #[tokio::test]
 async fn the_day_is_that_of_the_site() {
     let site = TestService::with(|state| state.time_zone = chrono_tz::Pacific::Auckland).await;
-    let user = somebody();
+    let user = new_user_id();
     site.published(user, 0).await;
     let (kind, data) = site.outbox().await.remove(0);
     assert_eq!(kind, "photo.published");
@@ -127,7 +127,7 @@ async fn the_day_is_that_of_the_site() {
 #[tokio::test]
 async fn texts_are_kept_as_they_were_written() {
     let site = TestService::new().await;
-    let user = somebody();
+    let user = new_user_id();
     let upload = site.uploaded(user, 0).await;
     let input = json!({ "input": {
         "uploadId": upload,
@@ -158,7 +158,7 @@ async fn texts_are_kept_as_they_were_written() {
 #[tokio::test]
 async fn bad_input_is_named() {
     let site = TestService::new().await;
-    let user = somebody();
+    let user = new_user_id();
     let upload = site.uploaded(user, 0).await;
     let unknown = Uuid::now_v7().to_string();
     let too_long = "x".repeat(121);
@@ -192,7 +192,7 @@ async fn bad_input_is_named() {
 #[tokio::test]
 async fn only_the_author_updates() {
     let site = TestService::new().await;
-    let (user, other) = (somebody(), somebody());
+    let (user, other) = (new_user_id(), new_user_id());
     let photo = site.published(user, 0).await.to_string();
     let update = |client: testkit::Client, input: Value| async move {
         client.graphql(UPDATE, json!({ "input": input })).await
@@ -252,7 +252,7 @@ async fn only_the_author_updates() {
 #[tokio::test]
 async fn a_deleted_photo_is_gone_with_its_files() {
     let site = TestService::new().await;
-    let (user, other) = (somebody(), somebody());
+    let (user, other) = (new_user_id(), new_user_id());
     let photo = site.published(user, 0).await;
     let folder = site.folder_of(photo).await;
     assert!(folder.join("master.jpg").exists());
@@ -308,11 +308,11 @@ async fn a_deleted_photo_is_gone_with_its_files() {
 #[tokio::test]
 async fn a_moderator_deletes_others_photos() {
     let site = TestService::new().await;
-    let photo = site.published(somebody(), 0).await;
+    let photo = site.published(new_user_id(), 0).await;
     let query = "mutation ($id: ID!) { deletePhoto(id: $id) }";
     let answer = site
         .client
-        .moderator(somebody())
+        .moderator(new_user_id())
         .graphql(query, json!({ "id": photo.to_string() }))
         .await;
     assert_eq!(answer.data()["deletePhoto"], photo.to_string());
@@ -321,7 +321,7 @@ async fn a_moderator_deletes_others_photos() {
 #[tokio::test]
 async fn a_deleted_account_changes_nothing() {
     let site = TestService::new().await;
-    let user = somebody();
+    let user = new_user_id();
     let photo = site.published(user, 0).await;
     let upload = site.uploaded(user, 1).await;
     deleted_accounts::record(&site.db.pool, user, site.clock.now())
@@ -353,9 +353,9 @@ async fn a_database_that_does_not_answer_is_unavailable() {
     assert_eq!(answer.error(), "UNAVAILABLE");
     assert!(!answer.0.to_string().contains("127.0.0.1"));
     assert_eq!(
-        site.delete(somebody(), Uuid::now_v7()).await.error(),
+        site.delete(new_user_id(), Uuid::now_v7()).await.error(),
         "UNAVAILABLE"
     );
-    let (status, answer) = site.upload(somebody(), "image/png", "x").await;
+    let (status, answer) = site.upload(new_user_id(), "image/png", "x").await;
     assert_eq!((status.as_u16(), &answer["code"]), (503, &json!("UNAVAILABLE")));
 }

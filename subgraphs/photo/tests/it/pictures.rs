@@ -12,11 +12,11 @@ use photo::reconcile;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::support::{TestService, encoded, jpeg, picture, png, somebody, with_exif, with_segment};
+use crate::support::{TestService, encoded, jpeg, new_user_id, picture, png, with_exif, with_segment};
 
 /// Uploads a picture and reads back its largest JPEG.
 async fn processed(site: &TestService, media_type: &str, bytes: Vec<u8>) -> (Value, RgbImage) {
-    let (status, answer) = site.upload(somebody(), media_type, bytes).await;
+    let (status, answer) = site.upload(new_user_id(), media_type, bytes).await;
     assert_eq!(status, StatusCode::CREATED, "{answer}");
     let folder = site.folder_of(answer["uploadId"].as_str().unwrap()).await;
     let [width, height] =
@@ -75,7 +75,7 @@ async fn nothing_of_the_original_is_kept_but_its_pixels() {
     );
     let original = with_segment(&original, 0xFE, b"Secret Comment");
     let original = [&original[..], b"<script>alert('Secret Tail')</script>PK\x03\x04"].concat();
-    let (status, answer) = site.upload(somebody(), "image/jpeg", original).await;
+    let (status, answer) = site.upload(new_user_id(), "image/jpeg", original).await;
     assert_eq!(status, StatusCode::CREATED, "{answer}");
     let folder = site.folder_of(answer["uploadId"].as_str().unwrap()).await;
     let mut names = Vec::new();
@@ -213,7 +213,7 @@ async fn the_longest_side_is_twelve_thousand_pixels() {
     assert_eq!(answer["width"], 12_000);
     assert_eq!(shown.dimensions(), (12_000, 20));
     let (status, answer) = site
-        .upload(somebody(), "image/png", png(&RgbImage::new(12_001, 20)))
+        .upload(new_user_id(), "image/png", png(&RgbImage::new(12_001, 20)))
         .await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     insta::assert_json_snapshot!(answer, @r#"
@@ -235,13 +235,13 @@ async fn bombs_are_refused_by_their_headers() {
         bomb[20..24].copy_from_slice(&side.to_be_bytes());
         let checksum = crc32(&bomb[12..29]).to_be_bytes();
         bomb[29..33].copy_from_slice(&checksum);
-        let (status, answer) = site.upload(somebody(), "image/png", bomb).await;
+        let (status, answer) = site.upload(new_user_id(), "image/png", bomb).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{side}: {answer}");
     }
     let mut bomb = jpeg(&picture(8, 8));
     let frame = bomb.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
     bomb[frame + 5..frame + 9].copy_from_slice(&[0xFF; 4]);
-    let (status, answer) = site.upload(somebody(), "image/jpeg", bomb).await;
+    let (status, answer) = site.upload(new_user_id(), "image/jpeg", bomb).await;
     assert_eq!(
         (status, answer["code"].as_str()),
         (StatusCode::UNPROCESSABLE_ENTITY, Some("INVALID_INPUT"))
@@ -264,7 +264,7 @@ async fn what_is_cut_off_is_refused() {
         let whole = encoded(&pixels, format);
         for length in [whole.len() - 40, whole.len() / 2, 40] {
             let (status, answer) = site
-                .upload(somebody(), format.to_mime_type(), whole[..length].to_vec())
+                .upload(new_user_id(), format.to_mime_type(), whole[..length].to_vec())
                 .await;
             assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{format:?} {length}");
             assert_eq!(
@@ -299,7 +299,7 @@ async fn what_libjpeg_gives_up_on_is_damaged() {
             changed(place(0xDA) + 5, 0x77),
         ),
     ] {
-        let (status, answer) = site.upload(somebody(), "image/jpeg", bytes).await;
+        let (status, answer) = site.upload(new_user_id(), "image/jpeg", bytes).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{what}: {answer}");
         assert_ne!(answer["reason"], "too_much_memory", "{what}");
     }
@@ -320,7 +320,7 @@ async fn a_jpeg_that_browsers_do_not_show_is_named() {
     ] {
         let mut bytes = whole.clone();
         (bytes[frame + 1], bytes[frame + 4]) = (marker, precision);
-        let (status, answer) = site.upload(somebody(), "image/jpeg", bytes).await;
+        let (status, answer) = site.upload(new_user_id(), "image/jpeg", bytes).await;
         assert_eq!(
             (status, &answer["reason"]),
             (StatusCode::UNPROCESSABLE_ENTITY, &reason.into()),
@@ -333,7 +333,7 @@ async fn a_jpeg_that_browsers_do_not_show_is_named() {
 async fn a_lost_rendition_is_made_again_byte_for_byte() {
     let site = TestService::new().await;
     let (_, answer) = site
-        .upload(somebody(), "image/png", png(&picture(900, 400)))
+        .upload(new_user_id(), "image/png", png(&picture(900, 400)))
         .await;
     let id = answer["uploadId"].as_str().unwrap();
     let folder = site.folder_of(id).await;

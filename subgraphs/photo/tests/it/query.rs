@@ -3,7 +3,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{TestService, jpeg, picture, somebody};
+use crate::support::{TestService, jpeg, new_user_id, picture};
 
 const LATEST: &str = "query ($first: Int, $after: String) {
     latestPhotos(first: $first, after: $after) {
@@ -30,7 +30,7 @@ fn titles(connection: &Value) -> Vec<&str> {
 #[tokio::test]
 async fn a_photo_has_all_its_fields() {
     let site = TestService::new().await;
-    let user = somebody();
+    let user = new_user_id();
     let (_, upload) = site.upload(user, "image/jpeg", jpeg(&picture(500, 300))).await;
     let upload = upload["uploadId"].as_str().unwrap();
     site.publish(user, upload, "Am Meer").await.data();
@@ -128,7 +128,7 @@ async fn what_is_no_photo_is_null_or_refused() {
 #[tokio::test]
 async fn pages_give_each_photo_once_also_while_others_arrive() {
     let site = TestService::new().await;
-    let user = somebody();
+    let user = new_user_id();
     // Two of them at the same moment, so that the id decides.
     for seed in 0..5 {
         site.published(user, seed).await;
@@ -176,7 +176,7 @@ async fn bad_pages_are_refused() {
 async fn a_cursor_without_our_signature_is_refused() {
     use base64::Engine as _;
     let site = TestService::new().await;
-    site.published(somebody(), 0).await;
+    site.published(new_user_id(), 0).await;
     for at in [i64::MIN, i64::MAX, 0] {
         let text = format!("latest:{{\"at\":{at},\"id\":\"{}\"}}", Uuid::nil());
         let cursor = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
@@ -188,7 +188,7 @@ async fn a_cursor_without_our_signature_is_refused() {
 #[tokio::test]
 async fn a_cursor_is_of_one_list() {
     let site = TestService::new().await;
-    let (one, two) = (somebody(), somebody());
+    let (one, two) = (new_user_id(), new_user_id());
     for seed in 0..4 {
         site.published(if seed < 2 { one } else { two }, seed).await;
     }
@@ -213,7 +213,7 @@ async fn a_cursor_is_of_one_list() {
 #[tokio::test]
 async fn a_persons_photos() {
     let site = TestService::new().await;
-    let (one, two, three) = (somebody(), somebody(), somebody());
+    let (one, two, three) = (new_user_id(), new_user_id(), new_user_id());
     for seed in 0..3 {
         site.published(one, seed).await;
     }
@@ -249,7 +249,7 @@ async fn a_persons_photos() {
 #[tokio::test]
 async fn many_entities_are_one_statement() {
     let site = TestService::new().await;
-    let user = somebody();
+    let user = new_user_id();
     let mut ids = Vec::new();
     for seed in 0..4 {
         ids.push(site.published(user, seed).await.to_string());
@@ -288,7 +288,7 @@ async fn many_entities_are_one_statement() {
 #[tokio::test]
 async fn photos_of_a_deleted_account_are_hidden_before_they_are_swept() {
     let site = TestService::new().await;
-    let (leaver, stayer) = (somebody(), somebody());
+    let (leaver, stayer) = (new_user_id(), new_user_id());
     let photo = site.published(leaver, 0).await;
     site.published(stayer, 1).await;
     deleted_accounts::record(&site.db.pool, leaver, site.clock.now())

@@ -16,7 +16,7 @@ use photo::domain::FileKey;
 use photo::files::Files;
 use photo::reconcile;
 
-use crate::support::{TestService, picture, png, somebody};
+use crate::support::{TestService, new_user_id, picture, png};
 
 /// A server with one bucket. Ends with the test.
 struct S3Server {
@@ -174,7 +174,7 @@ async fn garage_keeps_what_a_folder_keeps() {
 async fn a_server_keeps_what_a_folder_keeps(server: &S3Server) {
     let files = Files::open(&server.config()).unwrap();
     let site = TestService::with(|state| state.files = files.clone()).await;
-    let user = somebody();
+    let user = new_user_id();
     let (status, answer) = site.upload(user, "image/png", png(&picture(400, 300))).await;
     assert_eq!(status.as_u16(), 201, "{answer}");
     let id = answer["uploadId"].as_str().unwrap();
@@ -228,7 +228,9 @@ async fn a_store_that_refuses_makes_the_upload_unavailable() {
     };
     let files = Files::open(&config).unwrap();
     let site = TestService::with(|state| state.files = files).await;
-    let (status, answer) = site.upload(somebody(), "image/png", png(&picture(20, 20))).await;
+    let (status, answer) = site
+        .upload(new_user_id(), "image/png", png(&picture(20, 20)))
+        .await;
     assert_eq!(
         (status.as_u16(), answer["code"].as_str()),
         (503, Some("UNAVAILABLE"))
@@ -244,7 +246,9 @@ async fn a_store_that_is_away_is_said_before_people_give_up() {
     drop(server);
     let site = TestService::with(|state| state.files = files).await;
     let began = Instant::now();
-    let (status, answer) = site.upload(somebody(), "image/png", png(&picture(20, 20))).await;
+    let (status, answer) = site
+        .upload(new_user_id(), "image/png", png(&picture(20, 20)))
+        .await;
     assert_eq!(
         (status.as_u16(), answer["code"].as_str()),
         (503, Some("UNAVAILABLE"))

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
 
-use crate::support::{TestService, jpeg, picture, request, somebody};
+use crate::support::{TestService, jpeg, new_user_id, picture, request};
 
 async fn send(
     site: &TestService,
@@ -27,7 +27,7 @@ async fn send(
 
 async fn uploaded(site: &TestService) -> (String, std::path::PathBuf) {
     let (_, answer) = site
-        .upload(somebody(), "image/jpeg", jpeg(&picture(500, 300)))
+        .upload(new_user_id(), "image/jpeg", jpeg(&picture(500, 300)))
         .await;
     let folder = site.folder_of(answer["uploadId"].as_str().unwrap()).await;
     (

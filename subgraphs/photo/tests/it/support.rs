@@ -162,7 +162,7 @@ impl TestService {
     }
 }
 
-pub(crate) fn somebody() -> UserId {
+pub(crate) fn new_user_id() -> UserId {
     UserId(Uuid::new_v4())
 }
 

@@ -10,7 +10,7 @@ use photo::{State, reconcile};
 use serde_json::json;
 use testkit::Neighbours;
 
-use crate::support::{TestService, picture, png, somebody};
+use crate::support::{TestService, new_user_id, picture, png};
 
 /// Makes a folder and its files look as if nothing had changed there since.
 fn touch(folder: &Path, at: chrono::DateTime<chrono::Utc>) {
@@ -29,8 +29,8 @@ fn touch(folder: &Path, at: chrono::DateTime<chrono::Utc>) {
 #[tokio::test]
 async fn files_that_nobody_owns_are_removed_after_ten_minutes() {
     let site = TestService::new().await;
-    let kept = site.folder_of(site.published(somebody(), 0).await).await;
-    let waiting = site.folder_of(site.uploaded(somebody(), 1).await).await;
+    let kept = site.folder_of(site.published(new_user_id(), 0).await).await;
+    let waiting = site.folder_of(site.uploaded(new_user_id(), 1).await).await;
     let orphan = |name: &str, minutes: i64| {
         let folder = site.folder_of_key(FileKey::random());
         std::fs::create_dir_all(&folder).unwrap();
@@ -67,7 +67,7 @@ async fn an_empty_database_condemns_no_files() {
 #[tokio::test]
 async fn lost_files_are_made_again_while_there_is_something_to_make_them_from() {
     let site = TestService::new().await;
-    let user = somebody();
+    let user = new_user_id();
     let (_, answer) = site.upload(user, "image/png", png(&picture(400, 300))).await;
     let id = answer["uploadId"].as_str().unwrap();
     site.publish(user, id, "Photo").await.data();
@@ -114,7 +114,7 @@ async fn lost_files_are_made_again_while_there_is_something_to_make_them_from() 
 #[tokio::test]
 async fn a_lost_deletion_of_an_account_is_noticed() {
     let site = TestService::new().await;
-    let (leaver, stayer) = (somebody(), somebody());
+    let (leaver, stayer) = (new_user_id(), new_user_id());
     site.published(leaver, 0).await;
     site.published(stayer, 1).await;
     let neighbours = Neighbours::start().await;
@@ -136,7 +136,7 @@ async fn a_lost_deletion_of_an_account_is_noticed() {
 #[tokio::test]
 async fn an_authentication_service_that_is_down_does_not_stop_the_rest() {
     let site = TestService::new().await;
-    let photo = site.published(somebody(), 0).await;
+    let photo = site.published(new_user_id(), 0).await;
     std::fs::remove_file(site.folder_of(photo).await.join("24.jpg")).unwrap();
     site.clock.advance(TimeDelta::minutes(16));
     let alone = State {
@@ -150,7 +150,7 @@ async fn an_authentication_service_that_is_down_does_not_stop_the_rest() {
 #[tokio::test]
 async fn a_photo_that_came_after_its_authors_end_is_removed() {
     let site = TestService::new().await;
-    let user = somebody();
+    let user = new_user_id();
     let photo = site.published(user, 0).await;
     deleted_accounts::record(&site.db.pool, user, site.clock.now())
         .await
@@ -167,7 +167,7 @@ async fn a_photo_that_came_after_its_authors_end_is_removed() {
 #[tokio::test]
 async fn sweeping_goes_on_where_it_was_killed() {
     let site = TestService::new().await;
-    let user = somebody();
+    let user = new_user_id();
     let photo = site.published(user, 0).await;
     let folder = site.folder_of(photo).await;
     site.delete(user, photo).await.data();

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use testkit::Issuer;
 use uuid::Uuid;
 
-use crate::support::{TestService, answer_of, jpeg, picture, png, request, somebody};
+use crate::support::{TestService, answer_of, jpeg, new_user_id, picture, png, request};
 
 #[tokio::test]
 async fn an_upload_is_answered_once_its_files_are_stored() {
     let site = TestService::new().await;
     let (status, mut answer) = site
-        .upload(somebody(), "image/jpeg", jpeg(&picture(500, 300)))
+        .upload(new_user_id(), "image/jpeg", jpeg(&picture(500, 300)))
         .await;
     assert_eq!(status, StatusCode::CREATED);
     let folder = site.folder_of(answer["uploadId"].as_str().unwrap()).await;
@@ -53,7 +53,7 @@ async fn who_is_signed_out_or_deleted_is_refused() {
         .await;
     assert_eq!(forged.status(), StatusCode::UNAUTHORIZED);
 
-    let user = somebody();
+    let user = new_user_id();
     deleted_accounts::record(&site.db.pool, user, site.clock.now())
         .await
         .unwrap();
@@ -69,7 +69,9 @@ async fn who_is_signed_out_or_deleted_is_refused() {
         site.clock.now(),
     );
     assert_eq!(site.client.deliver(&ended).await, StatusCode::NO_CONTENT);
-    let client = site.client.with_token(Issuer::session_token(somebody(), session));
+    let client = site
+        .client
+        .with_token(Issuer::session_token(new_user_id(), session));
     let upload = client
         .post("/media/uploads", "image/png", png(&picture(9, 9)))
         .await;
@@ -84,7 +86,7 @@ async fn who_is_signed_out_or_deleted_is_refused() {
 #[tokio::test]
 async fn the_bytes_are_believed_and_not_the_header() {
     let site = TestService::new().await;
-    let user = somebody();
+    let user = new_user_id();
     let picture = png(&picture(20, 20));
     for media_type in [
         "image/png",
@@ -128,7 +130,7 @@ async fn the_bytes_are_believed_and_not_the_header() {
 #[tokio::test]
 async fn empty_and_damaged_files_are_told_apart() {
     let site = TestService::new().await;
-    let user = somebody();
+    let user = new_user_id();
     let picture = png(&picture(20, 20));
     let (status, answer) = site.upload(user, "image/jpeg", Vec::new()).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
@@ -157,7 +159,7 @@ async fn empty_and_damaged_files_are_told_apart() {
 #[tokio::test]
 async fn a_foreign_format_is_named_with_the_way_out() {
     let site = TestService::new().await;
-    let user = somebody();
+    let user = new_user_id();
     let heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic\0\0\0\x08mdat";
     let (status, answer) = site.upload(user, "image/heic", heic.to_vec()).await;
     assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
@@ -206,7 +208,7 @@ async fn a_foreign_format_is_named_with_the_way_out() {
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused() {
     let site = TestService::new().await;
-    let user = somebody();
+    let user = new_user_id();
     // Without a length, as chunks come.
     let chunk = Bytes::from([b"\xFF\xD8\xFF\xE0".as_slice(), &[0; 16_000]].concat());
     let endless = Body::from_stream(stream::repeat(chunk).map(Ok::<_, std::io::Error>).take(4000));
@@ -231,7 +233,7 @@ async fn a_body_over_the_limit_is_refused() {
 #[tokio::test]
 async fn an_upload_that_breaks_off_leaves_nothing() {
     let site = TestService::new().await;
-    let user = somebody();
+    let user = new_user_id();
     let whole = png(&picture(60, 60));
     let half = Bytes::from(whole[..whole.len() / 2].to_vec());
     let broken = stream::iter([Ok(half), Err(std::io::Error::other("the connection is gone"))]);
@@ -253,7 +255,7 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
 #[tokio::test]
 async fn the_same_bytes_of_the_same_person_are_the_same_upload() {
     let site = TestService::new().await;
-    let (user, other) = (somebody(), somebody());
+    let (user, other) = (new_user_id(), new_user_id());
     let bytes = png(&picture(40, 30));
     let first = site.upload(user, "image/png", bytes.clone()).await.1;
     assert_eq!(
@@ -277,7 +279,7 @@ async fn the_same_bytes_of_the_same_person_are_the_same_upload() {
 #[tokio::test]
 async fn the_same_bytes_at_the_same_time_are_one_upload() {
     let site = TestService::new().await;
-    let user = somebody();
+    let user = new_user_id();
     let bytes = png(&picture(50, 30));
     let all = futures::future::join_all((0..6).map(|_| site.upload(user, "image/png", bytes.clone()))).await;
     assert!(
@@ -291,7 +293,7 @@ async fn the_same_bytes_at_the_same_time_are_one_upload() {
 #[tokio::test]
 async fn an_upload_waits_for_a_day_after_it_was_last_sent() {
     let site = TestService::new().await;
-    let user = somebody();
+    let user = new_user_id();
     let bytes = png(&picture(40, 31));
     let first = site.upload(user, "image/png", bytes.clone()).await.1;
     site.clock.advance(TimeDelta::hours(23));
@@ -319,7 +321,7 @@ async fn an_upload_waits_for_a_day_after_it_was_last_sent() {
 #[tokio::test]
 async fn who_takes_all_places_is_sent_away() {
     let site = TestService::new().await;
-    let user = somebody();
+    let user = new_user_id();
     let begin = || {
         Body::from_stream(
             stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"\x89PNG")) })
@@ -349,7 +351,7 @@ async fn who_takes_all_places_is_sent_away() {
     );
     // Another user is not affected.
     assert_eq!(
-        site.upload(somebody(), "image/png", png(&picture(30, 31)))
+        site.upload(new_user_id(), "image/png", png(&picture(30, 31)))
             .await
             .0,
         StatusCode::CREATED
@@ -367,7 +369,7 @@ async fn who_takes_all_places_is_sent_away() {
 #[tokio::test]
 async fn an_upload_is_nobody_elses_business() {
     let site = TestService::new().await;
-    let (user, other) = (somebody(), somebody());
+    let (user, other) = (new_user_id(), new_user_id());
     let upload = site.uploaded(user, 1).await;
     assert_eq!(
         site.publish(other, &upload, "Mine now").await.error(),

@@ -307,7 +307,7 @@ async fn a_profile_changes_where_the_input_says_so() {
 }
 
 #[tokio::test]
-async fn somebody_without_a_profile_has_a_stand_in_that_can_be_found() {
+async fn a_user_without_a_profile_has_a_default_one_that_can_be_found() {
     let service = service().await;
     let unknown: UserId = UserId("019aab2f-1400-7abc-8def-0123456789ab".parse().unwrap());
     let selection = "id username displayName bio joinedAt";
