@@ -205,16 +205,20 @@ async fn who_waits_too_long_for_a_lock_tries_again() {
 }
 
 #[tokio::test]
-async fn a_lock_that_stays_is_not_waited_for_longer_than_a_request_lasts() {
+async fn a_lock_that_stays_is_waited_for_twice_at_most() {
     let database = counting().await;
     let mut other = database.pool.begin().await.unwrap();
     add_one(&mut other).await.unwrap();
-    // A service's pool: the one of tests waits up to 30 s for a connection, once for each try.
+    // A service's pool, whose sessions wait a second for a lock: a second try begins within the time for retries and
+    // a third does not. Counted and not timed, for a busy machine adds seconds of its own.
     let pool = chassis::database::pool(&database.url(), 1).unwrap();
-    let begun = std::time::Instant::now();
-    let waited = transaction!(pool, sqlx::Error, |tx, _| add_one(tx).await);
+    let mut tries = 0;
+    let waited = transaction!(pool, sqlx::Error, |tx, _| {
+        tries += 1;
+        add_one(tx).await
+    });
     assert!(waited.is_err());
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(tries <= 2, "{tries} tries");
 }
 
 #[tokio::test]
