@@ -1,4 +1,4 @@
-//! axe-core, run inside a page: what a program can see of whether everybody can use it.
+//! Runs axe-core, a checker of accessibility, in a page.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::browser::Browser;
 
-/// A rule that is broken, where, and what to do about it.
+/// A violated rule, the element, and how to fix it.
 #[derive(Debug, Deserialize)]
 struct Violation {
     rule: String,
@@ -16,12 +16,12 @@ struct Violation {
     summary: String,
 }
 
-/// Checks what the page shows now, by every rule and for every impact. Answers a line for each place that breaks one.
-pub async fn complaints(browser: &Browser, what: &str) -> Result<Vec<String>> {
+/// Checks the current page by all rules of all impacts. Returns a line for each violation.
+pub async fn violations(browser: &Browser, what: &str) -> Result<Vec<String>> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../xtask/node_modules/axe-core/axe.min.js");
     let axe = std::fs::read_to_string(&file)
         .with_context(|| format!("{} is missing: ./dev installs it", file.display()))?;
-    // The rules that belong to WCAG 2.2 alone are off unless one asks for them.
+    // Rules of WCAG 2.2 alone are disabled by default.
     let script = format!(
         "if (!window.axe) {{ {axe} }}
          const found = await axe.run(document, {{
@@ -46,7 +46,7 @@ pub async fn complaints(browser: &Browser, what: &str) -> Result<Vec<String>> {
             target,
             summary,
         } = violation;
-        let impact = impact.unwrap_or_else(|| "no impact given".to_owned());
+        let impact = impact.unwrap_or_else(|| "unknown impact".to_owned());
         format!(
             "{what}: {rule} ({impact}) at {target}: {}",
             summary.replace('\n', " ")

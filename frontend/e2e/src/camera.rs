@@ -1,22 +1,21 @@
-//! A camera held sideways, that knows where it is.
+//! Generates photos, also with an EXIF orientation and a GPS position.
 
 use std::io::Cursor;
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{ImageFormat, Rgb, RgbImage};
 
-/// The upright picture: sky above, meadow below.
+/// The colours of the upper and the lower half of [`phone_photo`].
 pub const SKY: Rgb<u8> = Rgb([90, 150, 220]);
 pub const MEADOW: Rgb<u8> = Rgb([70, 140, 60]);
-/// Upright: width and height.
+/// Width and height of [`phone_photo`] in pixels, when it is upright.
 pub const UPRIGHT: (u32, u32) = (600, 900);
 
-/// A JPEG as a phone writes it when it is held upright: the pixels lie on their side, and EXIF says to turn them and
-/// where they were taken.
-pub fn photograph() -> Vec<u8> {
+/// Returns a JPEG as phones write it: rotated pixels, and EXIF data with the orientation and the GPS position.
+pub fn phone_photo() -> Vec<u8> {
     let (width, height) = UPRIGHT;
     let upright = RgbImage::from_fn(width, height, |_, y| if y < height / 2 { SKY } else { MEADOW });
-    // Orientation 6 asks for a quarter turn clockwise, so what is stored has been turned the other way.
+    // EXIF orientation 6: readers rotate the picture by 90 degrees clockwise.
     let stored = image::imageops::rotate270(&upright);
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, 90)
@@ -26,7 +25,7 @@ pub fn photograph() -> Vec<u8> {
     [start, &exif_segment(), rest].concat()
 }
 
-/// A JPEG of that size, whose colours run from one corner to the other; a different `tint` looks different.
+/// Returns a JPEG with a colour gradient. Pictures with another `tint` look different.
 pub fn picture((width, height): (u32, u32), tint: u8) -> Vec<u8> {
     let slope = |at: u32, of: u32| u8::try_from(at * 200 / of).expect("at most 200");
     let pixels = RgbImage::from_fn(width, height, |x, y| {
@@ -39,8 +38,8 @@ pub fn picture((width, height): (u32, u32), tint: u8) -> Vec<u8> {
     jpeg
 }
 
-/// The colours at the middle of the upper and of the lower half.
-pub fn halves(jpeg: &[u8]) -> (RgbImage, Rgb<u8>, Rgb<u8>) {
+/// Decodes a JPEG, and returns the colours in the middle of its upper and its lower half too.
+pub fn half_colours(jpeg: &[u8]) -> (RgbImage, Rgb<u8>, Rgb<u8>) {
     let picture = image::load(Cursor::new(jpeg), ImageFormat::Jpeg)
         .expect("the site serves JPEG")
         .to_rgb8();
@@ -52,8 +51,8 @@ pub fn halves(jpeg: &[u8]) -> (RgbImage, Rgb<u8>, Rgb<u8>) {
     (picture, upper, lower)
 }
 
-/// Whether two colours are the same but for what JPEG loses.
-pub fn alike(a: Rgb<u8>, b: Rgb<u8>) -> bool {
+/// Whether two colours are equal within the loss of JPEG.
+pub fn is_similar(a: Rgb<u8>, b: Rgb<u8>) -> bool {
     a.0.iter().zip(b.0).all(|(a, b)| a.abs_diff(b) < 16)
 }
 

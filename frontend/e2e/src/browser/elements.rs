@@ -12,7 +12,7 @@ use thirtyfour::{Key, SessionId};
 
 use super::Browser;
 
-/// The roles that the journeys look for, and where in a page an element of that role can be.
+/// The accessible role of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Article,
@@ -28,6 +28,7 @@ pub enum Role {
 }
 
 impl Role {
+    /// The CSS selector of elements with this role.
     fn selector(self) -> &'static str {
         match self {
             Self::Article => "article",
@@ -43,8 +44,8 @@ impl Role {
         }
     }
 
-    /// List items have no name of their own: what they say is what they are known by.
-    fn is_known_by_text(self) -> bool {
+    /// List items have no accessible name, so they are found by their text.
+    fn is_named_by_text(self) -> bool {
         self == Self::ListItem
     }
 }
@@ -56,53 +57,58 @@ impl fmt::Display for Role {
 }
 
 impl Browser {
-    /// The element of that role and name, once it is shown.
+    /// Waits for the element with this role and name.
     pub async fn find(&self, role: Role, name: &str) -> Result<WebElement> {
-        self.look_for(None, role, name).await
+        self.find_within(None, role, name).await
     }
 
-    /// The same, inside another element.
-    pub async fn find_in(&self, place: &WebElement, role: Role, name: &str) -> Result<WebElement> {
-        self.look_for(Some(place), role, name).await
+    /// Waits for the element with this role and name inside `parent`.
+    pub async fn find_in(&self, parent: &WebElement, role: Role, name: &str) -> Result<WebElement> {
+        self.find_within(Some(parent), role, name).await
     }
 
-    async fn look_for(&self, place: Option<&WebElement>, role: Role, name: &str) -> Result<WebElement> {
+    async fn find_within(&self, parent: Option<&WebElement>, role: Role, name: &str) -> Result<WebElement> {
         let what = format!("{role} “{name}”");
-        self.wait_for(&what, async || self.shown(place, role, name).await)
+        self.wait_for(&what, async || self.find_now(parent, role, name).await)
             .await
     }
 
-    /// Waits until no element of that role and name is shown.
-    pub async fn is_gone(&self, role: Role, name: &str) -> Result<()> {
+    /// Waits until no element with this role and name is visible.
+    pub async fn wait_until_gone(&self, role: Role, name: &str) -> Result<()> {
         let what = format!("{role} “{name}” to go");
         self.wait_for(&what, async || {
-            Ok(self.shown(None, role, name).await?.is_none().then_some(()))
+            Ok(self.find_now(None, role, name).await?.is_none().then_some(()))
         })
         .await
     }
 
-    /// Whether an element of that role and name is shown now.
-    pub async fn shows(&self, role: Role, name: &str) -> Result<bool> {
-        Ok(self.shown(None, role, name).await?.is_some())
+    /// Whether an element with this role and name is visible now.
+    pub async fn is_shown(&self, role: Role, name: &str) -> Result<bool> {
+        Ok(self.find_now(None, role, name).await?.is_some())
     }
 
-    async fn shown(&self, place: Option<&WebElement>, role: Role, name: &str) -> Result<Option<WebElement>> {
+    async fn find_now(
+        &self,
+        parent: Option<&WebElement>,
+        role: Role,
+        name: &str,
+    ) -> Result<Option<WebElement>> {
         let by = By::Css(role.selector());
-        let candidates = match place {
-            Some(place) => place.find_all(by).await,
+        let candidates = match parent {
+            Some(parent) => parent.find_all(by).await,
             None => self.driver.find_all(by).await,
         };
         for element in candidates? {
-            if self.is_named(&element, role, name).await.unwrap_or(false) {
+            if self.has_name(&element, role, name).await.unwrap_or(false) {
                 return Ok(Some(element));
             }
         }
         Ok(None)
     }
 
-    /// An element that has gone meanwhile is an error here, and simply not the one there.
-    async fn is_named(&self, element: &WebElement, role: Role, name: &str) -> Result<bool> {
-        if role.is_known_by_text() {
+    /// Returns an error if the element was removed meanwhile, which callers treat as no match.
+    async fn has_name(&self, element: &WebElement, role: Role, name: &str) -> Result<bool> {
+        if role.is_named_by_text() {
             return Ok(element.text().await?.contains(name));
         }
         let label: String = self
@@ -117,8 +123,8 @@ impl Browser {
         self.click_on(&self.find(role, name).await?).await
     }
 
-    pub async fn click_in(&self, place: &WebElement, role: Role, name: &str) -> Result<()> {
-        self.click_on(&self.find_in(place, role, name).await?).await
+    pub async fn click_in(&self, parent: &WebElement, role: Role, name: &str) -> Result<()> {
+        self.click_on(&self.find_in(parent, role, name).await?).await
     }
 
     /// Scrolls the element to the middle first, because the bars could cover it. An element on a bar is always in view,
@@ -131,7 +137,7 @@ impl Browser {
         Ok(element.click().await?)
     }
 
-    /// Presses keys, one after the other; what has the focus gets them.
+    /// Presses keys one after another; the focused element gets them.
     pub async fn press(&self, keys: impl Into<TypingData>) -> Result<()> {
         Ok(self.driver.action_chain().send_keys(keys).perform().await?)
     }
@@ -142,18 +148,18 @@ impl Browser {
         Ok(chain.key_up(Key::Control).perform().await?)
     }
 
-    /// Puts text in where the focus is, all at once, as pasting does.
+    /// Inserts text into the focused element at once, like pasting.
     pub async fn paste(&self, text: &str) -> Result<()> {
         self.devtools("Input.insertText", json!({ "text": text })).await
     }
 
-    /// Waits until the element of that role and name has the focus.
-    pub async fn has_focus(&self, role: Role, name: &str) -> Result<WebElement> {
+    /// Waits until the element with this role and name has the focus.
+    pub async fn wait_for_focus(&self, role: Role, name: &str) -> Result<WebElement> {
         self.wait_for(&format!("the focus on {role} “{name}”"), async || {
             let focused = self.driver.active_element().await?;
             let script = format!("return element.matches({:?})", role.selector());
             let is_it: bool = self.run_on(&focused, &script).await?;
-            Ok((is_it && self.is_named(&focused, role, name).await?).then_some(focused))
+            Ok((is_it && self.has_name(&focused, role, name).await?).then_some(focused))
         })
         .await
     }
@@ -165,16 +171,16 @@ impl Browser {
         Ok(field.send_keys(text).await?)
     }
 
-    /// Chooses files, as the dialog of the system would.
-    pub async fn choose(&self, label: &str, files: &[PathBuf]) -> Result<()> {
+    /// Chooses files for the file input with this label.
+    pub async fn choose_files(&self, label: &str, files: &[PathBuf]) -> Result<()> {
         let input = self.find(Role::FileInput, label).await?;
         let names: Option<Vec<_>> = files.iter().map(|file| file.to_str()).collect();
         let names = names.context("a test file has a plain name")?.join("\n");
         Ok(input.send_keys(names).await?)
     }
 
-    /// Waits until the live region has said this to a screen reader.
-    pub async fn announces(&self, text: &str) -> Result<()> {
+    /// Waits until a live region contains exactly this text.
+    pub async fn wait_for_announcement(&self, text: &str) -> Result<()> {
         let said = async || {
             let mut said = false;
             for region in self.driver.find_all(By::Css("[aria-live=polite]")).await? {
@@ -188,8 +194,8 @@ impl Browser {
         self.wait_for(&format!("the announcement “{text}”"), said).await
     }
 
-    /// Waits until an attribute has that value.
-    pub async fn has(&self, element: &WebElement, attribute: &str, value: &str) -> Result<()> {
+    /// Waits until an attribute has this value.
+    pub async fn wait_for_attribute(&self, element: &WebElement, attribute: &str, value: &str) -> Result<()> {
         let what = format!("{attribute}={value}");
         self.wait_for(&what, async || {
             Ok((element.attr(attribute).await?.as_deref() == Some(value)).then_some(()))
@@ -197,20 +203,20 @@ impl Browser {
         .await
     }
 
-    /// Waits until the site remembers a vote: what is shown right after a reload comes from there.
+    /// Reloads the page until the button is pressed, which shows that the server has stored the vote.
     pub async fn reload_until_pressed(&self, article: &str, button: &str) -> Result<()> {
-        let remembers = async || {
+        let is_stored = async || {
             self.reload().await?;
             let article = self.find(Role::Article, article).await?;
             let button = self.find_in(&article, Role::Button, button).await?;
             Ok((button.attr("aria-pressed").await?.as_deref() == Some("true")).then_some(()))
         };
-        self.wait_for(&format!("{button} to be remembered"), remembers)
+        self.wait_for(&format!("{button} to be pressed after a reload"), is_stored)
             .await
     }
 
     /// Waits until the picture is decoded, and returns the URL of the file that the browser chose.
-    pub async fn picture_of(&self, image: &WebElement) -> Result<String> {
+    pub async fn loaded_image_url(&self, image: &WebElement) -> Result<String> {
         let loaded = async || Ok((image.prop("complete").await?.as_deref() == Some("true")).then_some(()));
         self.wait_for("the picture", loaded).await?;
         let width = image.prop("naturalWidth").await?.unwrap_or_default();
@@ -218,7 +224,7 @@ impl Browser {
         image
             .prop("currentSrc")
             .await?
-            .context("a loaded picture has an address")
+            .context("a loaded image has a URL")
     }
 }
 

@@ -1,7 +1,7 @@
 //! Debian's Chromium, driven by its own chromedriver.
 //!
-//! Elements are found by role and accessible name, as the browser computes them: what a journey can press, a screen
-//! reader can name. All look-ups wait for the element, and fail after `WAIT_TIMEOUT`.
+//! Elements are found by role and accessible name, like by a screen reader. Look-ups wait for the element, and fail
+//! after `WAIT_TIMEOUT`.
 
 mod elements;
 mod starting;
@@ -20,15 +20,15 @@ use tokio::process::Child;
 use tokio::time::{Instant, sleep};
 
 pub use elements::Role;
-pub use starting::{Habits, Without};
+pub use starting::{BrowserSettings, Disabled};
 pub use thirtyfour::Key;
 pub use window::THEMES;
 
-/// Longer than anything takes on a machine that compiles at the same time.
+/// Generous, because the machine may compile at the same time.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// One person's browser: its own cookies, its own storage.
+/// A browser with its own cookies and storage.
 #[derive(Debug)]
 pub struct Browser {
     driver: WebDriver,
@@ -39,14 +39,14 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Opens a browser for the site at that address. Screenshots go to a folder beside what cargo builds.
+    /// Opens a browser for the site with this URL.
     pub async fn open(site: &str) -> Result<Self> {
-        Self::open_with(site, Habits::default()).await
+        Self::open_with(site, BrowserSettings::default()).await
     }
 
-    pub async fn open_with(site: &str, habits: Habits<'_>) -> Result<Self> {
+    pub async fn open_with(site: &str, settings: BrowserSettings<'_>) -> Result<Self> {
         let (chromedriver, address) = starting::chromedriver().await?;
-        let driver = WebDriver::new(address, starting::capabilities(habits)?)
+        let driver = WebDriver::new(address, starting::capabilities(settings)?)
             .await
             .context("chromedriver opened no browser")?;
         let screenshots = window::screenshots();
@@ -56,45 +56,45 @@ impl Browser {
             chromedriver,
             site: site.to_owned(),
             screenshots,
-            runs_the_app: !matches!(habits.without, Some(Without::Scripts | Without::WebAssembly)),
+            runs_the_app: !matches!(settings.disabled, Some(Disabled::Scripts | Disabled::WebAssembly)),
         };
-        if habits.without == Some(Without::WebAssembly) {
-            browser.before_every_page("delete window.WebAssembly").await?;
+        if settings.disabled == Some(Disabled::WebAssembly) {
+            browser.run_before_every_page("delete window.WebAssembly").await?;
         }
         Ok(browser)
     }
 
-    /// Closes it; a browser that is only dropped stays until the end of the test.
+    /// Closes the browser. A browser that is only dropped runs until the end of the test.
     pub async fn close(mut self) -> Result<()> {
         self.driver.quit().await?;
         self.chromedriver.kill().await?;
         Ok(())
     }
 
-    /// Closes it, and fails when it complained: see [`Browser::is_content`].
-    pub async fn closes_content(self) -> Result<()> {
-        self.is_content().await?;
+    /// Closes the browser. Fails if it has logged errors, see [`Browser::check_log`].
+    pub async fn close_without_errors(self) -> Result<()> {
+        self.check_log().await?;
         self.close().await
     }
 
     /// Opens a page of the site.
     pub async fn visit(&self, path: &str) -> Result<()> {
         self.driver.goto(format!("{}{path}", self.site)).await?;
-        self.is_taken_over().await
+        self.wait_for_app().await
     }
 
     pub async fn reload(&self) -> Result<()> {
         self.driver.refresh().await?;
-        self.is_taken_over().await
+        self.wait_for_app().await
     }
 
-    /// Waits until the app has drawn what came with the page: what is found before is not what is there after.
-    async fn is_taken_over(&self) -> Result<()> {
+    /// Waits until the app has replaced the server's HTML: elements found before are removed then.
+    async fn wait_for_app(&self) -> Result<()> {
         if !self.runs_the_app {
             return Ok(());
         }
-        self.holds(
-            "the app to take over",
+        self.wait_until(
+            "the app to replace the server's HTML",
             "return !document.getElementById('first-paint')",
         )
         .await
@@ -108,7 +108,7 @@ impl Browser {
         Ok(self.driver.forward().await?)
     }
 
-    /// Opens a second tab, and looks at it from now on. Answers the one before.
+    /// Opens a tab and switches to it. Returns the previous tab.
     pub async fn open_tab(&self) -> Result<WindowHandle> {
         let before = self.driver.window().await?;
         let tab = self.driver.new_tab().await?;
@@ -116,26 +116,26 @@ impl Browser {
         Ok(before)
     }
 
-    /// Closes the tab that one looks at, and looks at that one.
-    pub async fn close_tab_for(&self, other: WindowHandle) -> Result<()> {
+    /// Closes the current tab, and switches to another one.
+    pub async fn close_tab_and_switch_to(&self, other: WindowHandle) -> Result<()> {
         self.driver.close_window().await?;
         Ok(self.driver.switch_to_window(other).await?)
     }
 
-    /// The path of the page that is shown.
+    /// Returns the path of the current page.
     pub async fn path(&self) -> Result<String> {
         Ok(self.driver.current_url().await?.path().to_owned())
     }
 
-    /// Waits until the page with that path is shown.
-    pub async fn is_at(&self, path: &str) -> Result<()> {
+    /// Waits until the current page has this path.
+    pub async fn wait_for_path(&self, path: &str) -> Result<()> {
         self.wait_for(&format!("the page {path}"), async || {
             Ok((self.path().await? == path).then_some(()))
         })
         .await
     }
 
-    /// Polls until there is a result. A failure contains the text of the page, and saves a screenshot.
+    /// Polls until `ask` returns `Some`. After the timeout it saves a screenshot, and returns an error with the page's text.
     pub async fn wait_for<T, F>(&self, what: &str, ask: impl Fn() -> F) -> Result<T>
     where
         F: Future<Output = Result<Option<T>>>,
@@ -143,7 +143,7 @@ impl Browser {
         let deadline = Instant::now() + WAIT_TIMEOUT;
         let mut last = ask().await;
         while !matches!(last, Ok(Some(_))) && Instant::now() < deadline {
-            sleep(LOOK_AGAIN).await;
+            sleep(POLL_INTERVAL).await;
             last = ask().await;
         }
         if let Ok(Some(answer)) = last {
@@ -172,7 +172,7 @@ impl Browser {
         Ok(self.driver.execute(script, vec![]).await?.convert()?)
     }
 
-    /// The same with one element, which the script calls `element`.
+    /// Runs a script with the variable `element`.
     pub async fn run_on<T: DeserializeOwned>(&self, element: &WebElement, script: &str) -> Result<T> {
         let script = format!("const element = arguments[0];{script}");
         Ok(self
@@ -183,13 +183,13 @@ impl Browser {
     }
 
     /// Waits until a script returns true.
-    pub async fn holds(&self, what: &str, script: &str) -> Result<()> {
+    pub async fn wait_until(&self, what: &str, script: &str) -> Result<()> {
         self.wait_for(what, async || Ok(self.run::<bool>(script).await?.then_some(())))
             .await
     }
 
-    /// Runs a script before anything else in every page that is opened from now on.
-    pub async fn before_every_page(&self, script: &str) -> Result<()> {
+    /// Runs a script before all others in every page that is opened from now on.
+    pub async fn run_before_every_page(&self, script: &str) -> Result<()> {
         self.devtools(
             "Page.addScriptToEvaluateOnNewDocument",
             json!({ "source": script }),
@@ -202,20 +202,20 @@ impl Browser {
         Ok(())
     }
 
-    /// How far the page is scrolled, in CSS pixels.
-    pub async fn scrolled(&self) -> Result<f64> {
+    /// Returns the vertical scroll position in CSS pixels.
+    pub async fn scroll_position(&self) -> Result<f64> {
         self.run("return scrollY").await
     }
 
-    /// Waits until the page is scrolled as far as that, give or take a pixel.
-    pub async fn is_scrolled_to(&self, position: f64) -> Result<()> {
+    /// Waits until the page is scrolled to this position, within one pixel.
+    pub async fn wait_for_scroll(&self, position: f64) -> Result<()> {
         let script = format!("return Math.abs(scrollY - {position}) <= 1");
-        self.holds(&format!("the page to be scrolled to {position}"), &script)
+        self.wait_until(&format!("the page to be scrolled to {position}"), &script)
             .await
     }
 
-    /// Waits until the page says this.
-    pub async fn reads(&self, text: &str) -> Result<()> {
+    /// Waits until the page contains this text.
+    pub async fn wait_for_text(&self, text: &str) -> Result<()> {
         let body = async || {
             Ok(self
                 .driver
@@ -226,24 +226,24 @@ impl Browser {
                 .contains(text)
                 .then_some(()))
         };
-        self.wait_for(&format!("the words “{text}”"), body).await
+        self.wait_for(&format!("the text “{text}”"), body).await
     }
 
-    /// Fails when the browser complained: a violation of the content security policy, an error of a script. Requests
-    /// that the site refused or that the network lost are no complaints: journeys provoke some.
-    pub async fn is_content(&self) -> Result<()> {
-        let is_complaint = |entry: &BrowserLogEntry| {
+    /// Fails if the browser logged an error of a script or a violation of the content security policy. Failed requests
+    /// are ignored, because journeys provoke them.
+    pub async fn check_log(&self) -> Result<()> {
+        let is_error = |entry: &BrowserLogEntry| {
             let is_lost = entry.message.contains("TypeError: Failed to fetch");
             entry.level == "SEVERE" && entry.source.as_deref() != Some("network") && !is_lost
         };
-        let complaints: Vec<_> = self
+        let errors: Vec<_> = self
             .driver
             .browser_log()
             .await?
             .into_iter()
-            .filter(is_complaint)
+            .filter(is_error)
             .collect();
-        ensure!(complaints.is_empty(), "the browser complained: {complaints:#?}");
+        ensure!(errors.is_empty(), "the browser logged errors: {errors:#?}");
         Ok(())
     }
 }

@@ -9,8 +9,8 @@ use thirtyfour::{ChromeCapabilities, ChromiumLikeCapabilities, LoggingPrefsLogLe
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-/// Tests often run as root or in a container, where Chromium has no sandbox and little shared memory. The rest keeps it
-/// from calling home at every start.
+/// Tests may run as root or in a container, without a sandbox and with little shared memory. Requests of Chromium to
+/// Google are disabled.
 const ARGUMENTS: [&str; 11] = [
     "--headless=new",
     "--no-sandbox",
@@ -26,57 +26,57 @@ const ARGUMENTS: [&str; 11] = [
     "--window-size=1280,900",
 ];
 
-/// Chromium's number for what a site is not allowed.
+/// The value of Chromium's content settings for "block".
 const BLOCKED: u8 = 2;
 
-/// A browser feature that the visitor has switched off.
+/// A disabled browser feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Without {
+pub enum Disabled {
     Cookies,
     Scripts,
     WebAssembly,
 }
 
-/// The visitor's browser settings.
+/// Settings of a browser.
 #[derive(Clone, Copy, Debug)]
-pub struct Habits<'a> {
+pub struct BrowserSettings<'a> {
     /// The first of `navigator.languages`.
     pub language: &'a str,
-    pub without: Option<Without>,
+    pub disabled: Option<Disabled>,
 }
 
-impl Default for Habits<'_> {
+impl Default for BrowserSettings<'_> {
     fn default() -> Self {
         Self {
             language: "en",
-            without: None,
+            disabled: None,
         }
     }
 }
 
-/// The capabilities that chromedriver gets for these settings.
-pub(super) fn capabilities(habits: Habits<'_>) -> Result<ChromeCapabilities> {
+/// Returns the capabilities for chromedriver.
+pub(super) fn capabilities(settings: BrowserSettings<'_>) -> Result<ChromeCapabilities> {
     let mut capabilities = DesiredCapabilities::chrome();
     capabilities.set_browser_log_level(LoggingPrefsLogLevel::All)?;
     for argument in ARGUMENTS {
         capabilities.add_arg(argument)?;
     }
-    capabilities.add_arg(&format!("--lang={}", habits.language))?;
-    let mut preferences = json!({ "intl.accept_languages": habits.language });
-    match habits.without {
-        Some(Without::Cookies) => {
+    capabilities.add_arg(&format!("--lang={}", settings.language))?;
+    let mut preferences = json!({ "intl.accept_languages": settings.language });
+    match settings.disabled {
+        Some(Disabled::Cookies) => {
             preferences["profile.default_content_setting_values.cookies"] = BLOCKED.into();
         }
-        Some(Without::Scripts) => {
+        Some(Disabled::Scripts) => {
             preferences["profile.default_content_setting_values.javascript"] = BLOCKED.into();
         }
-        Some(Without::WebAssembly) | None => {}
+        Some(Disabled::WebAssembly) | None => {}
     }
     capabilities.add_experimental_option("prefs", preferences)?;
     Ok(capabilities)
 }
 
-/// Starts a chromedriver on a port that it chooses, and reads which.
+/// Starts a chromedriver on a free port, and returns its URL too.
 pub(super) async fn chromedriver() -> Result<(Child, String)> {
     let mut child = Command::new("chromedriver")
         .arg("--port=0")
@@ -85,7 +85,7 @@ pub(super) async fn chromedriver() -> Result<(Child, String)> {
         .kill_on_drop(true)
         .spawn()
         .context("chromedriver does not start; on Debian: apt-get install chromium chromium-driver")?;
-    let output = child.stdout.take().context("it was asked for its output")?;
+    let output = child.stdout.take().context("its output is a pipe")?;
     let mut lines = BufReader::new(output).lines();
     while let Some(line) = lines.next_line().await? {
         let port = line
@@ -98,5 +98,5 @@ pub(super) async fn chromedriver() -> Result<(Child, String)> {
             return Ok((child, format!("http://127.0.0.1:{port}")));
         }
     }
-    bail!("chromedriver ended without saying its port")
+    bail!("chromedriver ended without printing its port")
 }

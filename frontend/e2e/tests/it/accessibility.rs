@@ -1,6 +1,5 @@
-//! Whether everybody can use it: every route and every state, by axe-core in both themes, and what axe-core cannot see:
-//! that the page fits a narrow window and a magnified one, that targets are large enough, and that nothing moves for
-//! those who asked for that. All findings are reported together.
+//! Accessibility of every route and state: axe-core in both themes, narrow and magnified windows, sizes of targets, and
+//! reduced motion. All findings are reported together.
 
 use anyhow::{Result, ensure};
 use e2e::axe;
@@ -10,12 +9,12 @@ use harness::system::{Options, System};
 
 use crate::site::{Member, Site};
 
-/// A window of 320 pixels is one of 1280 at 400 %; 640 by 450 is one of 1280 by 900 at 200 %.
+/// 1280 pixels at 400 % zoom, and 1280 by 900 pixels at 200 %.
 const SMALL_WINDOWS: [(u32, u32); 2] = [(320, 640), (640, 450)];
-/// A phone whose text size is doubled.
+/// The window of a phone, in pixels.
 const PHONE: (u32, u32) = (360, 740);
 
-/// Targets that are too small. Links within a sentence may be as high as their line; invisible elements have no size.
+/// A script that returns the targets that are too small. Links in a sentence and invisible elements are ignored.
 const SMALL_TARGETS: &str = "
     const isInSentence = element => {
         const parent = element.parentElement;
@@ -34,7 +33,7 @@ const SMALL_TARGETS: &str = "
         })
         .filter(Boolean);";
 
-/// Animations that run despite `prefers-reduced-motion`.
+/// A script that returns the elements with animations despite `prefers-reduced-motion`.
 const MOVING: &str = "
     const lasts = time => time.split(', ').some(part => parseFloat(part) > 0);
     return [...document.querySelectorAll('*')]
@@ -44,16 +43,16 @@ const MOVING: &str = "
         })
         .map(element => element.tagName + '.' + element.className);";
 
-/// The findings so far.
+/// The collected findings.
 #[derive(Default)]
 struct Findings(Vec<String>);
 
 impl Findings {
-    async fn look(&mut self, browser: &Browser, what: &str) -> Result<()> {
+    async fn check_page(&mut self, browser: &Browser, what: &str) -> Result<()> {
         for theme in THEMES {
-            browser.prefers(theme).await?;
+            browser.set_theme(theme).await?;
             self.0
-                .extend(axe::complaints(browser, &format!("{what}, {theme}")).await?);
+                .extend(axe::violations(browser, &format!("{what}, {theme}")).await?);
         }
         let mut note = |which: &str, found: Vec<String>| {
             self.0
@@ -63,25 +62,25 @@ impl Findings {
         note("small target", browser.run(SMALL_TARGETS).await?);
         for (width, height) in SMALL_WINDOWS {
             browser.resize(width, height).await?;
-            browser.fits(&format!("{what} at {width} pixels")).await?;
+            browser.check_width(&format!("{what} at {width} pixels")).await?;
         }
         note("small target", browser.run(SMALL_TARGETS).await?);
         browser.resize(PHONE.0, PHONE.1).await?;
         browser
             .run::<()>("document.documentElement.style.fontSize = '200%'")
             .await?;
-        browser.fits(&format!("{what} in large letters")).await?;
+        browser.check_width(&format!("{what} in large letters")).await?;
         browser
             .run::<()>("document.documentElement.style.fontSize = ''")
             .await?;
-        browser.resize_back().await
+        browser.reset_size().await
     }
 
-    /// Opens a page, waits for its heading, and looks at it.
+    /// Opens a page, waits for its heading, and checks the page.
     async fn visit(&mut self, browser: &Browser, path: &str, heading: &str) -> Result<()> {
         browser.visit(path).await?;
         browser.find(Role::Heading, heading).await?;
-        self.look(browser, path).await
+        self.check_page(browser, path).await
     }
 }
 
@@ -89,18 +88,18 @@ impl Findings {
 async fn pages_are_accessible_in_every_state() -> Result<()> {
     let system = System::start(Options::default()).await?;
     let site = Site::new(system.base_url())?;
-    let ada = site.join("ada").await?;
+    let ada = site.register("ada").await?;
     let mut findings = Findings::default();
 
     let guest = site.visitor().await?;
-    nothing_yet(&guest, &mut findings).await?;
+    check_empty_pages(&guest, &mut findings).await?;
     let photos = ada.publish_frames(5).await?;
-    ada.say(&photos[4], "A remark with https://example.org in it.")
+    ada.comment(&photos[4], "A remark with https://example.org in it.")
         .await?;
-    signed_out(&guest, &mut findings, &photos[4]).await?;
-    playground(&guest, &mut findings).await?;
-    guest.closes_content().await?;
-    signed_in(&ada, &mut findings, &photos[4]).await?;
+    check_signed_out(&guest, &mut findings, &photos[4]).await?;
+    check_playground(&guest, &mut findings).await?;
+    guest.close_without_errors().await?;
+    check_signed_in(&ada, &mut findings, &photos[4]).await?;
     system.stop().await;
 
     let Findings(mut found) = findings;
@@ -115,22 +114,24 @@ async fn pages_are_accessible_in_every_state() -> Result<()> {
     Ok(())
 }
 
-async fn nothing_yet(guest: &Browser, findings: &mut Findings) -> Result<()> {
+async fn check_empty_pages(guest: &Browser, findings: &mut Findings) -> Result<()> {
     guest.visit("/").await?;
-    guest.reads("No photos yet.").await?;
-    findings.look(guest, "Latest without photos").await?;
+    guest.wait_for_text("No photos yet.").await?;
+    findings.check_page(guest, "Latest without photos").await?;
     guest.visit("/hot").await?;
-    guest.reads("No photos yet today").await?;
-    findings.look(guest, "Hot without photos").await?;
+    guest.wait_for_text("No photos yet today").await?;
+    findings.check_page(guest, "Hot without photos").await?;
     guest.visit("/hot/2020-02-29").await?;
-    guest.reads("No photos were published on that day.").await?;
-    findings.look(guest, "a day without photos").await?;
+    guest
+        .wait_for_text("No photos were published on that day.")
+        .await?;
+    findings.check_page(guest, "a day without photos").await?;
     guest.visit("/@ada").await?;
-    guest.reads("No photos yet.").await?;
-    findings.look(guest, "a person without photos").await
+    guest.wait_for_text("No photos yet.").await?;
+    findings.check_page(guest, "a user without photos").await
 }
 
-async fn signed_out(guest: &Browser, findings: &mut Findings, photo: &str) -> Result<()> {
+async fn check_signed_out(guest: &Browser, findings: &mut Findings, photo: &str) -> Result<()> {
     for (path, heading) in [
         ("/", "Frame 5"),
         ("/hot", "Rank 1 Frame 5"),
@@ -152,54 +153,56 @@ async fn signed_out(guest: &Browser, findings: &mut Findings, photo: &str) -> Re
     }
     guest.visit(&format!("/p/{photo}")).await?;
     guest.find(Role::ListItem, "A remark with").await?;
-    findings.look(guest, "a photo").await?;
+    findings.check_page(guest, "a photo").await?;
 
     guest.visit("/").await?;
     guest.click(Role::Link, "Frame 5").await?;
     guest.find(Role::ListItem, "A remark with").await?;
-    findings.look(guest, "a photo over a timeline").await?;
+    findings.check_page(guest, "a photo over a timeline").await?;
     guest.click(Role::Button, "Upvote").await?;
     guest.find(Role::Dialog, "Sign in").await?;
-    findings.look(guest, "the sign-in sheet").await?;
+    findings.check_page(guest, "the sign-in sheet").await?;
     guest.click(Role::Button, "Create an account").await?;
     guest.click(Role::Button, "Create account").await?;
-    guest.reads("Please fill this in.").await?;
-    guest.has_focus(Role::Textbox, "E-mail").await?;
-    findings.look(guest, "the sheet with a refused account").await?;
+    guest.wait_for_text("Please fill this in.").await?;
+    guest.wait_for_focus(Role::Textbox, "E-mail").await?;
+    findings
+        .check_page(guest, "the registration form with errors")
+        .await?;
     guest.visit("/").await?;
     guest.find(Role::Article, "Frame 5").await?;
     guest.press("?").await?;
     guest.find(Role::Dialog, "Keyboard shortcuts").await?;
-    findings.look(guest, "the list of shortcuts").await?;
+    findings.check_page(guest, "the list of shortcuts").await?;
     guest.press(Key::Escape).await?;
-    guest.is_offline(true).await?;
-    guest.reads("You are offline.").await?;
+    guest.set_offline(true).await?;
+    guest.wait_for_text("You are offline.").await?;
     guest.click(Role::Link, "Trending").await?;
     guest.find(Role::Button, "Retry").await?;
-    findings.look(guest, "offline").await?;
-    guest.is_offline(false).await
+    findings.check_page(guest, "offline").await?;
+    guest.set_offline(false).await
 }
 
-/// Its editor is not ours, but its page is: it can be used, on a phone too, and every tab can be run as it is.
-async fn playground(guest: &Browser, findings: &mut Findings) -> Result<()> {
+/// The editor is a library; the page around it is checked, also on a phone.
+async fn check_playground(guest: &Browser, findings: &mut Findings) -> Result<()> {
     guest.visit("/playground").await?;
     guest.find(Role::Heading, "API playground").await?;
     guest.find(Role::Link, "← Proofsheet").await?;
     guest.click(Role::Button, "PhotoPage").await?;
     guest.click(Role::Button, "Execute query (Ctrl-Enter)").await?;
-    guest.reads("Frame 5").await?;
+    guest.wait_for_text("Frame 5").await?;
     for theme in THEMES {
-        guest.prefers(theme).await?;
+        guest.set_theme(theme).await?;
         findings
             .0
-            .extend(axe::complaints(guest, &format!("the playground, {theme}")).await?);
+            .extend(axe::violations(guest, &format!("the playground, {theme}")).await?);
     }
     guest.resize(PHONE.0, PHONE.1).await?;
-    guest.fits("the playground on a phone").await?;
-    guest.resize_back().await
+    guest.check_width("the playground on a phone").await?;
+    guest.reset_size().await
 }
 
-async fn signed_in(ada: &Member<'_>, findings: &mut Findings, photo: &str) -> Result<()> {
+async fn check_signed_in(ada: &Member<'_>, findings: &mut Findings, photo: &str) -> Result<()> {
     let browser = ada.browser().await?;
     findings.visit(&browser, "/settings", "Settings").await?;
     findings.visit(&browser, "/welcome", "Choose a username").await?;
@@ -209,16 +212,16 @@ async fn signed_in(ada: &Member<'_>, findings: &mut Findings, photo: &str) -> Re
     std::fs::write(&files[0], camera::picture((320, 240), 99))?;
     std::fs::write(&files[1], "no picture")?;
     findings.visit(&browser, "/upload", "Upload photos").await?;
-    browser.choose("Choose photos", &files).await?;
-    browser.reads("No location inside").await?;
+    browser.choose_files("Choose photos", &files).await?;
+    browser.wait_for_text("No location inside").await?;
     browser
-        .holds(
+        .wait_until(
             "a refused file",
             "return document.querySelectorAll('.queue .form-error').length === 1",
         )
         .await?;
-    findings.look(&browser, "uploads").await?;
-    // With work in flight the browser asks before it leaves.
+    findings.check_page(&browser, "uploads").await?;
+    // The browser asks before it leaves a page with uploads.
     for _ in &files {
         browser.click(Role::Button, "Remove").await?;
     }
@@ -227,9 +230,11 @@ async fn signed_in(ada: &Member<'_>, findings: &mut Findings, photo: &str) -> Re
     let said = browser.find(Role::ListItem, "A remark with").await?;
     browser.click_in(&said, Role::Button, "Reply").await?;
     browser.click(Role::Button, "Edit").await?;
-    findings.look(&browser, "one’s own photo being described").await?;
+    findings.check_page(&browser, "editing a photo").await?;
     browser.click(Role::Button, "Delete").await?;
     browser.find(Role::Dialog, "Delete this photo?").await?;
-    findings.look(&browser, "the question before a deletion").await?;
-    browser.closes_content().await
+    findings
+        .check_page(&browser, "the confirmation of a deletion")
+        .await?;
+    browser.close_without_errors().await
 }

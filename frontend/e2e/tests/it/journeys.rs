@@ -1,4 +1,4 @@
-//! Several journeys through one system: one that fails does not keep the others from being walked.
+//! Runs several journeys on one system. A failed journey does not stop the others.
 
 use anyhow::{Result, bail};
 
@@ -8,8 +8,8 @@ pub(crate) struct Journeys {
 }
 
 impl Journeys {
-    /// Walks one, and says how long it took or how it ended.
-    pub(crate) async fn walk(&mut self, name: &str, journey: impl Future<Output = Result<()>>) {
+    /// Runs a journey, and prints its duration or records its error.
+    pub(crate) async fn run(&mut self, name: &str, journey: impl Future<Output = Result<()>>) {
         let started = std::time::Instant::now();
         match journey.await {
             Ok(()) => println!("{name}: {:.1} s", started.elapsed().as_secs_f32()),

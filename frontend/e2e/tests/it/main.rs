@@ -1,13 +1,13 @@
-//! Journeys through the whole system in a real browser. In reading order: the main story from the first look to the last
-//! deletion; what people do; navigation; outages; and accessibility.
+//! Journeys through the whole system in a real browser. In reading order: the main journey from registration to
+//! deletion; votes, comments and uploads; navigation; outages; accessibility.
 //!
-//! Each test starts its own system and walks several journeys through it, each with its own browser.
+//! Each test starts its own system and runs several journeys on it, each with its own browser.
 
 mod accessibility;
-mod acting;
+mod actions;
 mod journeys;
-mod looking;
+mod navigation;
 mod showcase;
 mod site;
-mod story;
+mod main_journey;
 mod outages;

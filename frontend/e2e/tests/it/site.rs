@@ -1,7 +1,7 @@
 //! The content that a test starts with: users and photos, created through the public API.
 
 use anyhow::{Context, Result, ensure};
-use e2e::browser::{Browser, Habits, Role};
+use e2e::browser::{Browser, BrowserSettings, Role};
 use e2e::camera;
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ impl Site {
         Ok(Self { client, url })
     }
 
-    /// Runs an operation, and answers its data.
+    /// Executes an operation, and returns its data.
     async fn run(&self, token: Option<&str>, operation: &str, variables: Value) -> Result<Value> {
         let mut request = self
             .client
@@ -39,15 +39,15 @@ impl Site {
         Ok(answer["data"].clone())
     }
 
-    /// Creates an account with that username; its address is the name at example.org.
-    pub(crate) async fn join<'a>(&'a self, name: &'a str) -> Result<Member<'a>> {
+    /// Creates an account with this username. The e-mail address is the name at example.org.
+    pub(crate) async fn register<'a>(&'a self, name: &'a str) -> Result<Member<'a>> {
         const REGISTER: &str = "mutation($input: RegisterInput!) { register(input: $input) { accessToken } }";
         const CLAIM: &str = "mutation($name: String!) { claimUsername(username: $name) { id } }";
         let input = json!({ "email": format!("{name}@example.org"), "password": PASSWORD });
         let data = self.run(None, REGISTER, json!({ "input": input })).await?;
         let token = data["register"]["accessToken"]
             .as_str()
-            .context("an account comes with a token")?
+            .context("the response has a token")?
             .to_owned();
         self.run(Some(&token), CLAIM, json!({ "name": name })).await?;
         Ok(Member {
@@ -62,12 +62,12 @@ impl Site {
         Browser::open(&self.url).await
     }
 
-    pub(crate) async fn visitor_with(&self, habits: Habits<'_>) -> Result<Browser> {
-        Browser::open_with(&self.url, habits).await
+    pub(crate) async fn visitor_with_settings(&self, settings: BrowserSettings<'_>) -> Result<Browser> {
+        Browser::open_with(&self.url, settings).await
     }
 
     /// Waits until the API returns these numbers of upvotes, downvotes and comments.
-    pub(crate) async fn comes_to(
+    pub(crate) async fn wait_for_counts(
         &self,
         browser: &Browser,
         photo: &str,
@@ -94,7 +94,7 @@ impl Site {
 }
 
 impl Member<'_> {
-    /// Uploads a picture and publishes it, and answers its id.
+    /// Uploads and publishes a picture, and returns the id of the photo.
     pub(crate) async fn publish(&self, jpeg: Vec<u8>, title: &str) -> Result<String> {
         const PUBLISH: &str = "mutation($input: PublishPhotoInput!) { publishPhoto(input: $input) { id } }";
         let site = self.site;
@@ -128,8 +128,8 @@ impl Member<'_> {
         Ok(())
     }
 
-    /// Says something below a photo.
-    pub(crate) async fn say(&self, photo: &str, body: &str) -> Result<()> {
+    /// Adds a comment to a photo.
+    pub(crate) async fn comment(&self, photo: &str, body: &str) -> Result<()> {
         const ADD: &str = "mutation($input: AddCommentInput!) { addComment(input: $input) { id } }";
         let input = json!({ "photoId": photo, "body": body });
         self.site
@@ -138,7 +138,7 @@ impl Member<'_> {
         Ok(())
     }
 
-    /// Publishes some small pictures of different shapes, called Frame 1 and so on, and answers their ids.
+    /// Publishes `count` small pictures with the titles `Frame 1`, `Frame 2`, …, and returns their ids.
     pub(crate) async fn publish_frames(&self, count: u8) -> Result<Vec<String>> {
         let mut ids = Vec::new();
         for number in 1..=count {
@@ -149,18 +149,18 @@ impl Member<'_> {
         Ok(ids)
     }
 
-    /// Opens a browser and signs in as a person does. It shows the front page.
+    /// Opens a browser, signs in with the form, and waits for the front page.
     pub(crate) async fn browser(&self) -> Result<Browser> {
         let browser = self.site.visitor().await?;
         browser.visit("/login").await?;
-        self.fill_in(&browser).await?;
-        browser.is_at("/").await?;
+        self.submit_sign_in(&browser).await?;
+        browser.wait_for_path("/").await?;
         browser.find(Role::Link, "Settings").await?;
         Ok(browser)
     }
 
-    /// Fills in and sends the form that is open.
-    pub(crate) async fn fill_in(&self, browser: &Browser) -> Result<()> {
+    /// Fills in and submits the open sign-in form.
+    pub(crate) async fn submit_sign_in(&self, browser: &Browser) -> Result<()> {
         browser
             .fill("E-mail", &format!("{}@example.org", self.name))
             .await?;
