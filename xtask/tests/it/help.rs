@@ -107,7 +107,7 @@ fn dev(arguments: &[&str]) -> (Output, Duration) {
         .output()
         .unwrap();
     let files = fs::read_dir(empty.path()).unwrap().count();
-    assert_eq!(files, 0, "{arguments:?} built something");
+    assert_eq!(files, 0, "{arguments:?} built files");
     (output, started.elapsed())
 }
 

@@ -9,7 +9,7 @@ fn text(file: &str) -> String {
     fs::read_to_string(root().join("compose").join(file)).unwrap()
 }
 
-/// The Dockerfiles of what runs, by name: build and packed only make programs.
+/// The Dockerfiles of the final images, by name. `build` and `packed` only provide programs.
 fn dockerfiles() -> Vec<(String, Vec<String>)> {
     let mut found: Vec<_> = fs::read_dir(root().join("compose"))
         .unwrap()
@@ -36,8 +36,8 @@ fn instructions(dockerfile: &str) -> Vec<String> {
         .collect()
 }
 
-/// The stage that runs, and what is made of it.
-fn last(instructions: &[String]) -> &[String] {
+/// The instructions of the final stage.
+fn final_stage(instructions: &[String]) -> &[String] {
     let is_first = |line: &&String| line.starts_with("FROM ${BASE}") || *line == "FROM scratch";
     let at = instructions.iter().rposition(|line| is_first(&line)).unwrap();
     &instructions[at..]
@@ -46,7 +46,7 @@ fn last(instructions: &[String]) -> &[String] {
 #[test]
 fn images_run_unprivileged_with_a_health_check() {
     for (name, dockerfile) in dockerfiles() {
-        let last = last(&dockerfile);
+        let last = final_stage(&dockerfile);
         let one = |start: &str| {
             let mut found = last.iter().filter(|line| line.starts_with(start));
             let first = found.next().unwrap_or_else(|| panic!("{name} has no {start}"));
@@ -67,7 +67,7 @@ fn images_run_unprivileged_with_a_health_check() {
         );
         assert!(
             !dockerfile.iter().any(|line| line.starts_with("ADD ")),
-            "{name} adds what the build does not know"
+            "{name} uses ADD; use COPY instead"
         );
     }
 }
@@ -75,7 +75,7 @@ fn images_run_unprivileged_with_a_health_check() {
 #[test]
 fn images_are_labelled() {
     for (name, dockerfile) in dockerfiles() {
-        let labels: String = last(&dockerfile)
+        let labels: String = final_stage(&dockerfile)
             .iter()
             .filter(|line| line.starts_with("LABEL "))
             .cloned()
@@ -91,9 +91,9 @@ fn images_are_labelled() {
     }
 }
 
-/// A mirror, or what `compose/base` makes, can take the place of each.
+/// Base images can be replaced by those of a mirror or of `compose/base`.
 #[test]
-fn every_image_to_start_from_is_an_argument() {
+fn base_images_are_build_arguments() {
     let mut all = dockerfiles();
     all.push(("build".to_owned(), instructions(&text("build.Dockerfile"))));
     for (name, dockerfile) in all {
@@ -106,16 +106,16 @@ fn every_image_to_start_from_is_an_argument() {
             if let Some(from) = line.strip_prefix("FROM ") {
                 let mut words = from.split(' ');
                 let image = words.next().unwrap_or(from);
-                assert!(known.contains(image), "{name} is bound to {image}");
+                assert!(known.contains(image), "{name} has the fixed base image {image}");
                 known.extend(words.nth(1).map(str::to_owned));
             }
         }
     }
 }
 
-/// All three ways to build give the same images.
+/// `compose/images build`, `compose/images pack` and `docker buildx bake` build the same images.
 #[test]
-fn all_ways_make_the_same_images() {
+fn all_build_commands_make_the_same_images() {
     let (dockerfile, images, bake) = (text("build.Dockerfile"), text("images"), text("docker-bake.hcl"));
     let list = |text: &str, start: &str, end: char| -> BTreeSet<String> {
         let list = text.split_once(start).unwrap().1.split(end).next().unwrap();
@@ -127,23 +127,23 @@ fn all_ways_make_the_same_images() {
     for name in services.iter().cloned().chain(others) {
         assert!(
             bake.contains(&format!("\"{name}\"")),
-            "docker-bake.hcl does not make {name}"
+            "docker-bake.hcl does not build {name}"
         );
     }
     for (name, _) in dockerfiles() {
         let file = format!("{name}.Dockerfile");
-        assert!(images.contains(&file), "compose/images does not make {name}");
+        assert!(images.contains(&file), "compose/images does not build {name}");
     }
     let compiled = list(&dockerfile, "ENV PROGRAMS=\"", '"');
     let mut packed = list(&images, "for program in \"${services[@]}\"", ';');
     packed.extend(services);
     assert_eq!(compiled, packed);
     for program in &compiled {
-        let is_there = dockerfiles().iter().any(|(_, dockerfile)| {
+        let is_packed = dockerfiles().iter().any(|(_, dockerfile)| {
             dockerfile
                 .iter()
                 .any(|line| line.contains(&format!("/out/{program} ")))
         });
-        assert!(is_there, "{program} is in no image");
+        assert!(is_packed, "{program} is in no image");
     }
 }

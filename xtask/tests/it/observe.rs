@@ -45,7 +45,7 @@ fn promtool(arguments: &[&str], input: Option<&str>) {
 }
 
 #[test]
-fn the_rules_pass_their_tests() {
+fn promtool_accepts_the_rules_and_their_tests() {
     promtool(&["check", "config", "prometheus.yml"], None);
     promtool(&["check", "rules", "slo.yml", "alerts.yml"], None);
     promtool(
@@ -80,7 +80,7 @@ fn every_alert_is_tested_and_has_a_section_in_the_guide() {
         );
         assert!(
             guide.lines().any(|line| line == format!("### {name}")),
-            "docs/alerts.md says nothing of {name}"
+            "docs/alerts.md has no section for {name}"
         );
         let expected: Vec<&str> = tests.split(&format!("alertname: {name}\n")).skip(1).collect();
         let fires = |text: &&str| text.trim_start().starts_with("exp_alerts:\n");
@@ -92,9 +92,9 @@ fn every_alert_is_tested_and_has_a_section_in_the_guide() {
     }
 }
 
-/// A metric as the sources describe it.
+/// A metric that is declared in the sources.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Described {
+struct DeclaredMetric {
     name: String,
     kind: String,
     help: String,
@@ -102,8 +102,8 @@ struct Described {
     program: String,
 }
 
-/// Every `Metric::Kind("name", "help")` below the folders of the router and the services.
-fn described() -> Vec<Described> {
+/// Returns every `Metric::Kind("name", "help")` in the router and the services.
+fn declared_metrics() -> Vec<DeclaredMetric> {
     let mut found = Vec::new();
     let folders = ["router/src", "subgraphs"].map(|folder| root().join(folder));
     let files = folders.iter().flat_map(WalkDir::new).filter_map(Result::ok);
@@ -118,9 +118,9 @@ fn described() -> Vec<Described> {
             let (Some(first), Some(name), Some(help)) = (first, name, help) else {
                 continue;
             };
-            // The declaration itself, and patterns, have no names in them.
+            // Skip the definition of the enum, and patterns.
             if first.trim().is_empty() {
-                found.push(Described {
+                found.push(DeclaredMetric {
                     name: name.to_owned(),
                     kind: kind.to_lowercase(),
                     help: help.to_owned(),
@@ -147,10 +147,10 @@ fn program_of(file: &Path) -> String {
 fn the_table_of_metrics_is_current() {
     let page = read("docs/observing.md");
     let rows: BTreeSet<&str> = page.lines().filter(|line| line.starts_with("| `pro")).collect();
-    let expected: Vec<String> = described()
+    let expected: Vec<String> = declared_metrics()
         .iter()
         .map(|metric| {
-            let Described {
+            let DeclaredMetric {
                 name,
                 kind,
                 help,
@@ -170,14 +170,14 @@ fn the_table_of_metrics_is_current() {
 }
 
 /// Metrics of other programs: the database agent and backup.
-const ELSEWHERE: [&str; 4] = [
+const OTHER_PROGRAMS: [&str; 4] = [
     "mysql_",
     "proofsheet_database_volume",
     "proofsheet_database_refuses",
     "proofsheet_backup_",
 ];
 
-/// The metrics that an expression asks for.
+/// Returns the metrics in an expression.
 fn metrics_of(expression: &str) -> BTreeSet<String> {
     expression
         .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
@@ -190,8 +190,8 @@ fn metrics_of(expression: &str) -> BTreeSet<String> {
         .collect()
 }
 
-fn is_elsewhere(metric: &str) -> bool {
-    ELSEWHERE.iter().any(|family| metric.starts_with(family))
+fn is_of_other_programs(metric: &str) -> bool {
+    OTHER_PROGRAMS.iter().any(|family| metric.starts_with(family))
 }
 
 /// Every panel's title and expressions.
@@ -212,7 +212,7 @@ fn panels() -> Vec<(String, Vec<String>)> {
 
 #[test]
 fn rules_and_panels_use_existing_metrics() {
-    let ours: BTreeSet<String> = described().into_iter().map(|metric| metric.name).collect();
+    let ours: BTreeSet<String> = declared_metrics().into_iter().map(|metric| metric.name).collect();
     let mut agents = String::new();
     for file in WalkDir::new(root().join("compose"))
         .into_iter()
@@ -222,7 +222,7 @@ fn rules_and_panels_use_existing_metrics() {
             agents += &fs::read_to_string(file.path()).unwrap();
         }
     }
-    let mut asked: BTreeSet<String> = panels()
+    let mut used: BTreeSet<String> = panels()
         .iter()
         .flat_map(|(_, expressions)| expressions.iter().flat_map(|text| metrics_of(text)))
         .collect();
@@ -231,17 +231,17 @@ fn rules_and_panels_use_existing_metrics() {
             .lines()
             .filter(|line| !line.trim_start().starts_with('#'))
         {
-            asked.extend(metrics_of(line));
+            used.extend(metrics_of(line));
         }
     }
-    assert!(asked.len() > 40, "{asked:?}");
-    for metric in asked {
+    assert!(used.len() > 40, "{used:?}");
+    for metric in used {
         let family = ["_bucket", "_count", "_sum"]
             .iter()
             .find_map(|part| metric.strip_suffix(part))
             .filter(|family| ours.contains(*family));
-        let is_known = if is_elsewhere(&metric) {
-            // The agent puts the names of a server's variables together.
+        let is_known = if is_of_other_programs(&metric) {
+            // The agent composes these names.
             let tail = metric
                 .trim_start_matches("mysql_global_status_")
                 .trim_start_matches("mysql_global_variables_");
@@ -249,12 +249,12 @@ fn rules_and_panels_use_existing_metrics() {
         } else {
             family.is_some() || ours.contains(&metric)
         };
-        assert!(is_known, "no program has {metric}");
+        assert!(is_known, "no program exports {metric}");
     }
 }
 
-/// A little of everything: people, uploads, votes and comments, and requests that are refused.
-fn drive(system: &System, pictures: &Path) {
+/// Seeds the site with users, uploads, votes and comments.
+fn seed(system: &System, pictures: &Path) {
     let seed = Command::new(binaries().join("seed"))
         .args(["--url", &system.base_url(), "--from"])
         .arg(pictures)
@@ -321,7 +321,7 @@ async fn metrics(url: &str) -> String {
     answer.error_for_status().unwrap().text().await.unwrap()
 }
 
-/// The families that a process tells of.
+/// Returns the names and types of the metrics in the response of `/metrics`.
 fn families(text: &str) -> BTreeMap<String, String> {
     text.lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
@@ -330,7 +330,7 @@ fn families(text: &str) -> BTreeMap<String, String> {
 }
 
 /// Metrics that appear only with an outage, an attack or a certificate.
-const RARE: [&str; 12] = [
+const EXPORTED_ON_FAILURE: [&str; 12] = [
     "proofsheet_database_retries_total",
     "proofsheet_event_delivery_failures_total",
     "proofsheet_photos_beyond_repair",
@@ -347,12 +347,12 @@ const RARE: [&str; 12] = [
 
 /// The panels for a cluster, backups and TLS, which this system does not have. Their metrics are checked in tests of
 /// the agent, of the backup and of the router's https.
-fn is_about_elsewhere(expression: &str) -> bool {
+fn needs_other_programs(expression: &str) -> bool {
     let metrics = metrics_of(expression);
     !metrics.is_empty()
         && metrics
             .iter()
-            .all(|metric| is_elsewhere(metric) || metric.starts_with("proofsheet_tls_"))
+            .all(|metric| is_of_other_programs(metric) || metric.starts_with("proofsheet_tls_"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -372,31 +372,31 @@ async fn every_target_is_scraped_and_every_panel_has_data() {
     }
     let prometheus = Prometheus::start(&jobs, &observe()).await;
     let pictures = pictures();
-    drive(&system, pictures.path());
+    seed(&system, pictures.path());
 
-    // A rate needs two looks at a number, and a change between them.
+    // Rates need two scrapes with a change between them.
     let deadline = Instant::now() + Duration::from_secs(180);
     loop {
         visit(&system).await;
-        let mut silent = Vec::new();
+        let mut empty = Vec::new();
         for (title, expressions) in panels() {
             for expression in expressions {
                 let expression = expression.replace("$__rate_interval", "1m");
                 let values = prometheus.values(&expression).await;
-                if values.is_empty() && !is_about_elsewhere(&expression) && !is_of_repairs(&expression) {
-                    silent.push(format!("{title}: {expression}"));
+                if values.is_empty() && !needs_other_programs(&expression) && !is_about_repairs(&expression) {
+                    empty.push(format!("{title}: {expression}"));
                 }
             }
         }
-        if silent.is_empty() {
+        if empty.is_empty() {
             break;
         }
-        assert!(Instant::now() < deadline, "these panels stay empty: {silent:#?}");
+        assert!(Instant::now() < deadline, "panels without data: {empty:#?}");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     assert_eq!(prometheus.values("sum(up)").await, [6.0]);
 
-    let mut told = BTreeMap::new();
+    let mut exported = BTreeMap::new();
     for (job, address) in &jobs {
         let text = metrics(&format!("http://{address}")).await;
         promtool(&["check", "metrics"], Some(&text));
@@ -405,23 +405,26 @@ async fn every_target_is_scraped_and_every_panel_has_data() {
             families.contains_key("process_start_time_seconds"),
             "{job}: {text}"
         );
-        told.extend(families);
+        exported.extend(families);
     }
-    for metric in described() {
-        match told.remove(&metric.name) {
+    for metric in declared_metrics() {
+        match exported.remove(&metric.name) {
             Some(kind) => assert_eq!(kind, metric.kind, "{}", metric.name),
             None => assert!(
-                RARE.contains(&metric.name.as_str()),
+                EXPORTED_ON_FAILURE.contains(&metric.name.as_str()),
                 "no data for {}",
                 metric.name
             ),
         }
     }
-    assert!(told.is_empty(), "these metrics have no description: {told:?}");
+    assert!(
+        exported.is_empty(),
+        "these metrics are not declared: {exported:?}"
+    );
     system.stop().await;
 }
 
-/// There is nothing to repair in a new system.
-fn is_of_repairs(expression: &str) -> bool {
+/// A new system needs no repairs.
+fn is_about_repairs(expression: &str) -> bool {
     expression.contains("proofsheet_reconcile_repairs_total")
 }

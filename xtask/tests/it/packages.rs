@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use harness::workspace::root;
 
 /// The programs of every Debian (required packages and apt), bash itself, and rustup, by package.
-const EVERYWHERE: [(&str, &str); 21] = [
+const PREINSTALLED: [(&str, &str); 21] = [
     (
         "bash",
         "bash builtin cd command compgen continue break declare echo eval exec exit export false hash kill local mapfile \
@@ -68,7 +68,7 @@ fn list() -> Vec<Entry> {
 
 #[test]
 fn the_list_of_packages_is_well_formed() {
-    // Commands have a help text; the other words stand in the list of steps.
+    // Commands have a help text; other words are steps.
     let mut known: BTreeSet<_> = ["all", "fresh", "pictures"].map(str::to_owned).into();
     known.extend(crate::help::commands());
     known.extend(crate::help::step_names());
@@ -76,7 +76,7 @@ fn the_list_of_packages_is_well_formed() {
     for entry in list() {
         assert!(
             seen.insert(entry.program.clone()),
-            "{} is there twice",
+            "{} is listed twice",
             entry.program
         );
         for package in &entry.packages {
@@ -84,10 +84,18 @@ fn the_list_of_packages_is_well_formed() {
                 .strip_prefix('[')
                 .and_then(|it| it.strip_suffix(']'))
                 .unwrap_or(package);
-            assert!(is_name(name), "{}: {package} is no package", entry.program);
+            assert!(
+                is_name(name),
+                "{}: {package} is not the name of a package",
+                entry.program
+            );
         }
         for word in &entry.wanted_by {
-            assert!(known.contains(word), "{}: what is {word}?", entry.program);
+            assert!(
+                known.contains(word),
+                "{}: {word} is neither a command nor a step",
+                entry.program
+            );
         }
     }
 }
@@ -95,7 +103,7 @@ fn the_list_of_packages_is_well_formed() {
 #[test]
 fn every_program_that_is_started_is_in_the_list_of_packages() {
     let listed: BTreeSet<_> = list().into_iter().map(|entry| entry.program).collect();
-    let everywhere: BTreeSet<_> = EVERYWHERE
+    let everywhere: BTreeSet<_> = PREINSTALLED
         .iter()
         .flat_map(|(_, programs)| programs.split(' '))
         .collect();
@@ -151,7 +159,7 @@ END
     let expected = [
         "eight", "eleven", "five", "four", "nine", "one", "seven", "six", "ten", "three", "two",
     ];
-    let keywords = everyday();
+    let keywords = shell_builtins();
     let found: Vec<_> = found
         .iter()
         .filter(|word| !keywords.contains(word.as_str()))
@@ -159,8 +167,8 @@ END
     assert_eq!(found, expected);
 }
 
-fn everyday() -> BTreeSet<&'static str> {
-    EVERYWHERE[0].1.split(' ').collect()
+fn shell_builtins() -> BTreeSet<&'static str> {
+    PREINSTALLED[0].1.split(' ').collect()
 }
 
 /// The programs that the workspace builds.
@@ -223,8 +231,8 @@ fn is_name(text: &str) -> bool {
             .all(|it| it.is_ascii_alphanumeric() || "-_.+".contains(it))
 }
 
-/// The programs that Rust code starts: what is given to a `Command` or to one of our helpers for it, and what `ip netns
-/// exec`, `--` and a wrapper's own arguments start.
+/// Returns the programs that Rust code starts: by `Command`, by a helper for it, or as arguments of `ip netns
+/// exec`, `--` and wrappers.
 fn in_code(code: &str) -> BTreeSet<String> {
     let code: Vec<_> = code
         .lines()
@@ -274,7 +282,7 @@ fn literal(code: &str) -> Option<String> {
     Some(text[..text.find('"')?].to_owned())
 }
 
-/// The words of a shell script that stand where a command does, without the script's own functions.
+/// Returns the commands of a shell script, without its functions.
 fn in_script(script: &str) -> BTreeSet<String> {
     let mut scan = Scan {
         text: script.chars().collect(),
@@ -288,8 +296,9 @@ fn in_script(script: &str) -> BTreeSet<String> {
         functions,
         ..
     } = scan;
-    commands
-        .retain(|word| !functions.contains(word) && (is_name(word) || everyday().contains(word.as_str())));
+    commands.retain(|word| {
+        !functions.contains(word) && (is_name(word) || shell_builtins().contains(word.as_str()))
+    });
     commands
 }
 
@@ -347,7 +356,7 @@ impl Scan {
                     self.at += 2;
                     let word = self.word().trim_matches(['\'', '"']).to_owned();
                     let line_end = (self.at..self.text.len()).find(|at| self.text[*at] == '\n');
-                    // The rest of its line is read as if the document were not there.
+                    // The rest of the line before the here-document belongs to the command.
                     let rest = line_end.unwrap_or(self.text.len());
                     let body: String = self.text[rest..].iter().collect();
                     let length = body.find(&format!("\n{word}\n")).unwrap_or(body.len());
@@ -396,7 +405,7 @@ impl Scan {
         }
     }
 
-    /// Takes a word where a command stands; whether another one may follow it.
+    /// Records the command at the start of a statement. Returns whether another command may follow.
     fn command(&mut self, word: &str) -> bool {
         if word == "[[" {
             self.skip_to("]]");
@@ -424,7 +433,7 @@ impl Scan {
         )
     }
 
-    /// Reads a word, and the commands that are substituted in it.
+    /// Reads a word and its command substitutions.
     fn word(&mut self) -> String {
         let start = self.at;
         let mut quoted = false;

@@ -1,4 +1,4 @@
-//! Prometheus and its tool, as `./dev test` has got them from Debian.
+//! Prometheus and promtool, which `./dev test` installs from Debian.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,17 +10,17 @@ use harness::system::free_port;
 use harness::workspace::target_dir;
 use serde_json::Value;
 
-/// One of its programs.
+/// Returns the path of `prometheus` or `promtool`.
 pub(crate) fn program(name: &str) -> PathBuf {
     let ours = target_dir().join("tools/debian/usr/bin").join(name);
     if ours.is_file() {
         return ours;
     }
-    let everywhere = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&everywhere)
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
         .map(|folder| folder.join(name))
         .find(|program| program.is_file())
-        .unwrap_or_else(|| panic!("{name} is missing; ./dev test gets it"))
+        .unwrap_or_else(|| panic!("{name} is missing; ./dev test installs it"))
 }
 
 /// A running Prometheus. Ends when dropped.
@@ -32,7 +32,7 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one over `jobs`, by name and address, with the rules of the stack.
+    /// Starts Prometheus. `jobs` are names and addresses, `rules` the folder with the rules.
     pub(crate) async fn start(jobs: &[(&str, String)], rules: &Path) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = format!(
@@ -79,10 +79,10 @@ impl Prometheus {
         answer.error_for_status().ok()?.text().await.ok()
     }
 
-    /// The values that an expression has now.
+    /// Returns the current values of an expression.
     pub(crate) async fn values(&self, expression: &str) -> Vec<f64> {
         let text = self.get("/api/v1/query", &[("query", expression)]).await;
-        let text = text.unwrap_or_else(|| panic!("Prometheus does not understand {expression}"));
+        let text = text.unwrap_or_else(|| panic!("Prometheus rejects {expression}"));
         let answer: Value = serde_json::from_str(&text).unwrap();
         let series = answer["data"]["result"].as_array().unwrap();
         series

@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 /// The only published service.
 const PUBLISHED: &str = "router";
 
-/// The one secret that cannot be generated.
-const BROUGHT: &str = "certificate_key";
+/// The secret that operators provide, because it cannot be generated.
+const PROVIDED: &str = "certificate_key";
 
 fn text(file: &str) -> String {
     fs::read_to_string(root().join("compose").join(file)).unwrap()
@@ -36,15 +36,17 @@ fn read(yaml: &str) -> Result<Value, config::ConfigError> {
         .add_source(source)
         .build()?
         .try_deserialize()?;
-    Ok(merged(read))
+    Ok(expand_merge_keys(read))
 }
 
-/// Puts in what `<<` stands for, which the parser leaves to us.
-fn merged(value: Value) -> Value {
+/// Expands the merge keys `<<`, which the parser does not.
+fn expand_merge_keys(value: Value) -> Value {
     match value {
         Value::Object(map) => {
-            let mut own: Map<String, Value> =
-                map.into_iter().map(|(key, value)| (key, merged(value))).collect();
+            let mut own: Map<String, Value> = map
+                .into_iter()
+                .map(|(key, value)| (key, expand_merge_keys(value)))
+                .collect();
             if let Some(Value::Object(base)) = own.remove("<<") {
                 for (key, value) in base {
                     own.entry(key).or_insert(value);
@@ -52,12 +54,12 @@ fn merged(value: Value) -> Value {
             }
             Value::Object(own)
         }
-        Value::Array(list) => list.into_iter().map(merged).collect(),
+        Value::Array(list) => list.into_iter().map(expand_merge_keys).collect(),
         plain => plain,
     }
 }
 
-/// The services that a file adds, and not only changes.
+/// The services that a file defines; services without an image are changes to another file.
 fn services(file: &Value) -> impl Iterator<Item = (&String, &Value)> {
     let all = file["services"].as_object().expect("a stack file has services");
     all.iter().filter(|(_, service)| service["image"].is_string())
@@ -87,7 +89,7 @@ fn root_file_systems_are_read_only() {
             let is_ours = image.starts_with("${REGISTRY:-proofsheet}/");
             assert!(
                 !is_ours || service["read_only"] == true,
-                "{file}: {name} may write its image"
+                "{file}: {name} has a writable root file system"
             );
             assert!(
                 !is_ours || image.ends_with(":${TAG:-latest}"),
@@ -121,10 +123,10 @@ fn updates_start_the_new_task_first() {
     assert_eq!(dockerfiles.matches("HEALTHCHECK").count(), 3);
     let files = files();
     for (name, service) in services(&files["stack.yml"]) {
-        let is_once = service["command"] == serde_json::json!(["migrate"]);
-        assert_eq!(service["healthcheck"]["disable"] == true, is_once, "{name}");
+        let is_migration = service["command"] == serde_json::json!(["migrate"]);
+        assert_eq!(service["healthcheck"]["disable"] == true, is_migration, "{name}");
         let update = &service["deploy"]["update_config"];
-        if name == "db" || is_once {
+        if name == "db" || is_migration {
             assert_eq!(update["order"], "stop-first", "{name}");
         } else {
             assert_eq!(update["order"], "start-first", "{name}");
@@ -133,13 +135,13 @@ fn updates_start_the_new_task_first() {
     }
 }
 
-/// A deploy would refuse a secret that does not exist.
+/// Stacks with missing secrets cannot be deployed.
 #[test]
-fn every_secret_is_made_by_the_script() {
+fn every_secret_is_created_by_the_script() {
     let script = text("secrets");
     for (file, stack) in files() {
         let declared = stack["secrets"].as_object().cloned().unwrap_or_default();
-        for name in declared.keys().filter(|name| *name != BROUGHT) {
+        for name in declared.keys().filter(|name| *name != PROVIDED) {
             let of_a_service = [
                 "password",
                 "migrate_password",

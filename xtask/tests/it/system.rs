@@ -43,7 +43,7 @@ fn wait_until_gone(folder: &Path) {
 }
 
 #[tokio::test]
-async fn everything_starts_answers_and_stops_without_a_trace() {
+async fn the_system_starts_serves_and_stops_without_leftover_processes() {
     let dir = tempfile::tempdir().unwrap();
     let options = || Options {
         data_dir: Some(dir.path().to_path_buf()),
@@ -64,7 +64,7 @@ async fn everything_starts_answers_and_stops_without_a_trace() {
     let refused = System::start(options()).await.unwrap_err().to_string();
     assert!(refused.contains("is in use by another ./dev up"), "{refused}");
 
-    // A killed service can be started again, and the data folder serves a second start.
+    // A killed service can be started again, and the data folder can be used again.
     system.kill_service("comment").await.unwrap();
     assert!(
         client
@@ -82,7 +82,7 @@ async fn everything_starts_answers_and_stops_without_a_trace() {
 }
 
 #[tokio::test]
-async fn a_part_that_cannot_start_leaves_nothing_running() {
+async fn a_failed_start_leaves_no_process() {
     let dir = tempfile::tempdir().unwrap();
     let error = System::start(Options {
         data_dir: Some(dir.path().to_path_buf()),
@@ -128,12 +128,12 @@ fn up(dir: &Path) -> (Child, u16) {
         .spawn()
         .unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(up.stdout.take().unwrap()));
-    let line = lines.next().expect("it prints that it is ready").unwrap();
+    let line = lines.next().expect("./dev up prints that it is ready").unwrap();
     assert_eq!(line, format!("ready: http://localhost:{port}"));
     (up, port)
 }
 
-/// Even a killed `./dev up` takes everything with it.
+/// All processes end, even if `./dev up` is killed.
 #[test]
 fn a_killed_up_leaves_no_process() {
     let dir = tempfile::tempdir().unwrap();
@@ -160,23 +160,23 @@ async fn up_restarts_ended_programs() {
     let dir = tempfile::tempdir().unwrap();
     let (mut up, port) = up(dir.path());
     let client = reqwest::Client::new();
-    let answers = async || {
+    let responds = async || {
         let health = client.get(format!("http://127.0.0.1:{port}/health"));
         health.send().await.is_ok()
     };
-    assert!(answers().await);
-    // Two parts at once: one does not wait for the other.
-    let parts = ["router", "comment"];
-    let before = parts.map(|name| child(&up, name).unwrap());
+    assert!(responds().await);
+    // Programs are restarted independently.
+    let programs = ["router", "comment"];
+    let before = programs.map(|name| child(&up, name).unwrap());
     for id in before {
         kill(id, Signal::SIGKILL).unwrap();
     }
     let killed = Instant::now();
     loop {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let now = parts.map(|name| child(&up, name));
+        let now = programs.map(|name| child(&up, name));
         let are_new = now.iter().all(|id| id.is_some_and(|id| !before.contains(&id)));
-        if are_new && answers().await {
+        if are_new && responds().await {
             break;
         }
         assert!(killed.elapsed() < Duration::from_secs(30), "{now:?}");

@@ -52,12 +52,12 @@ fn short(path: &Path) -> String {
 
 #[test]
 fn the_top_level_stays_small() {
-    let surprising: Vec<_> = fs::read_dir(root())
+    let unexpected: Vec<_> = fs::read_dir(root())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| !name.starts_with('.') && !VISIBLE.contains(&name.as_str()))
         .collect();
-    assert!(surprising.is_empty(), "new entries in the root: {surprising:?}");
+    assert!(unexpected.is_empty(), "new entries in the root: {unexpected:?}");
 }
 
 #[test]
@@ -129,11 +129,11 @@ fn only_stores_contain_sql() {
     for service in SERVICES {
         for (path, text) in files(&format!("subgraphs/{service}/src"), "rs") {
             let name = short(&path);
-            let may = name.contains("/store") || name.ends_with("/testing.rs");
+            let may_contain_sql = name.contains("/store") || name.ends_with("/testing.rs");
             for query in ["query!(", "query_as!(", "query_scalar!("] {
                 assert!(
-                    may || !text.contains(query),
-                    "{name} contains SQL; it belongs into store"
+                    may_contain_sql || !text.contains(query),
+                    "{name} contains SQL; move it to the store module"
                 );
             }
         }

@@ -41,10 +41,14 @@ async fn collector() -> (String, Spans) {
 
 async fn receive(State(spans): State<Spans>, body: Bytes) {
     let request = ExportTraceServiceRequest::decode(body).unwrap();
-    for of_service in request.resource_spans {
-        let resource = of_service.resource.unwrap();
+    for resource_spans in request.resource_spans {
+        let resource = resource_spans.resource.unwrap();
         let service = attribute(&resource.attributes, "service.name").unwrap();
-        for span in of_service.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+        for span in resource_spans
+            .scope_spans
+            .into_iter()
+            .flat_map(|scope| scope.spans)
+        {
             spans.lock().unwrap().push(Span {
                 service: service.clone(),
                 name: span.name,
@@ -75,13 +79,13 @@ fn hex(bytes: &[u8]) -> String {
 
 async fn start(collector: &str, ratio: &str) -> System {
     let mut environment: Vec<(String, String, String)> = Vec::new();
-    for part in SERVICES.iter().copied().chain(["router"]) {
+    for program in SERVICES.iter().copied().chain(["router"]) {
         for (name, value) in [
             ("OTEL_EXPORTER_OTLP_ENDPOINT", collector),
             ("TRACE_RATIO", ratio),
             ("LOG_FORMAT", "json"),
         ] {
-            environment.push((part.to_owned(), name.to_owned(), value.to_owned()));
+            environment.push((program.to_owned(), name.to_owned(), value.to_owned()));
         }
     }
     environment.push((
@@ -110,10 +114,10 @@ async fn send_query(system: &System, query: &str, traceparent: &str) -> String {
 }
 
 /// Waits for a log line of a program that contains `words`, and returns its fields.
-async fn log_line(system: &System, part: &str, words: &str) -> HashMap<String, serde_json::Value> {
+async fn log_line(system: &System, program: &str, words: &str) -> HashMap<String, serde_json::Value> {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
-        let log = system.log(part);
+        let log = system.log(program);
         let lines = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         if let Some(found) = lines.into_iter().find(|line| line.contains(words)) {
             return serde_json::from_str(found).unwrap();
@@ -129,12 +133,12 @@ async fn a_trace_contains_the_router_the_services_and_their_statements() {
     const BROWSER: &str = "b7ad6b7169203331";
     let (url, spans) = collector().await;
     let system = start(&url, "1").await;
-    // The browser's sampling flag is off, and the router ignores it.
+    // The router ignores the sampling flag of the browser.
     let traceparent = format!("00-{TRACE}-{BROWSER}-00");
     let query = "{ latestPhotos(first: 3) { nodes { id } } hotPhotos(first: 3) { nodes { id } } }";
     send_query(&system, query, &traceparent).await;
 
-    let of_the_trace = || -> Vec<Span> {
+    let spans_of_trace = || -> Vec<Span> {
         let spans = spans.lock().unwrap();
         spans.iter().filter(|span| span.trace == TRACE).cloned().collect()
     };
@@ -145,7 +149,7 @@ async fn a_trace_contains_the_router_the_services_and_their_statements() {
     };
     let deadline = Instant::now() + Duration::from_secs(60);
     let seen = loop {
-        let seen = of_the_trace();
+        let seen = spans_of_trace();
         let all = ["photo", "vote"]
             .iter()
             .all(|service| has_statements(&seen, service));
@@ -206,7 +210,7 @@ async fn clients_cannot_force_sampling() {
         )
         .await;
     }
-    // All processes send their spans before they end.
+    // Processes export their spans before they exit.
     system.stop().await;
     let spans = spans.lock().unwrap();
     assert!(spans.is_empty(), "{spans:#?}");

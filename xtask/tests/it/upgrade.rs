@@ -1,7 +1,7 @@
-//! The time between two releases: the schema is the next release's already, and programs of both run.
+//! An upgrade: programs of the current release work on the schema of the next release.
 //!
 //! The next release does not exist yet, so its migrations are the kind that is allowed: every table gets columns, in
-//! front of all others too, and a key, and there is a new table. Programs that name their columns do not notice.
+//! front of all others too, a key, and there is a new table. Programs that name their columns are not affected.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, MySqlConnection};
 
 const NEXT: i64 = 9999;
 
-/// People sign in, upload, publish, vote and comment; `word` makes the pictures of this call others than those before.
+/// Seeds the site with generated pictures. Calls with another `word` publish other pictures.
 async fn use_site(system: &System, word: &str) {
     let pictures = tempfile::tempdir().unwrap();
     for (number, shade) in [60, 180].into_iter().enumerate() {
@@ -41,7 +41,7 @@ fn seed(url: &str, folder: &Path) -> Output {
         .unwrap()
 }
 
-/// Changes the schema of `service` as the next release's `migrate` could.
+/// Changes the schema like the migrations of a next release.
 async fn expand(connection: &mut MySqlConnection) {
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT CAST(table_name AS CHAR) FROM information_schema.tables
@@ -75,7 +75,7 @@ async fn expand(connection: &mut MySqlConnection) {
 }
 
 #[tokio::test]
-async fn programs_work_on_their_schema_and_on_the_next() {
+async fn programs_work_on_the_schema_of_the_next_release() {
     let system = System::start(Options::default()).await.unwrap();
     use_site(&system, "before").await;
 
@@ -89,7 +89,7 @@ async fn programs_work_on_their_schema_and_on_the_next() {
     }
     use_site(&system, "between").await;
 
-    // An upgrade that is taken back runs the old release's migrations, and starts its programs again.
+    // A rollback runs the migrations of the old release, and restarts its programs.
     system.migrate().await.unwrap();
     for service in SERVICES {
         system.stop_service(service).await.unwrap();
@@ -104,7 +104,7 @@ async fn programs_work_on_their_schema_and_on_the_next() {
 }
 
 #[tokio::test]
-async fn a_program_waits_for_its_own_schema() {
+async fn a_program_waits_for_its_migrations() {
     let system = System::start(Options::default()).await.unwrap();
     system.stop_service("vote").await.unwrap();
     let mut vote = MySqlConnection::connect(&format!("{}/vote", system.admin_database_url()))

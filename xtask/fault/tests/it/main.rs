@@ -1,4 +1,4 @@
-//! The fault test itself: that it passes where it should, and fails where it must.
+//! Runs the fault test on small clusters.
 
 use std::process::Command;
 
@@ -14,20 +14,20 @@ fn fault(arguments: &str) {
 }
 
 #[test]
-fn a_killed_database_node_costs_nothing() {
+fn no_writes_are_lost_when_a_database_node_is_killed() {
     fault("--seed 1 --faults kill-one --seconds 3");
 }
 
-/// The ones that break most, on one cluster, and the control that takes the least time.
+/// The most destructive faults on one cluster, and the fastest control.
 #[test]
 #[ignore = "long: ./dev test --long"]
-fn faults_of_all_kinds_cost_nothing() {
+fn no_writes_are_lost_by_other_faults() {
     fault("--seed 2 --faults kill-all,full-disk,stop-all,kill-services --runs 4 --seconds 3 --control rmw");
 }
 
-/// Everything is destroyed, and comes back from the backup.
+/// Destroys the site, and restores it from the backup.
 #[test]
 #[ignore = "long: ./dev test --long"]
-fn a_site_comes_back_from_its_backup() {
+fn a_destroyed_site_is_restored_from_its_backup() {
     fault("drill --seed 3 --seconds 30");
 }
