@@ -55,7 +55,7 @@ async fn active_account(ctx: &Context<'_>) -> Result<Option<(Account, SessionId)
     };
     let state = state(ctx);
     let now = state.clock.now();
-    let account = database::read(|| async {
+    let account = database::read(&state.pool, || async {
         let account = accounts::of_session(&state.pool, viewer.id, session, now).await?;
         if account.is_some() {
             return Ok(account);

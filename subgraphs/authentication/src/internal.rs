@@ -54,7 +54,7 @@ async fn list(
         return Err(StatusCode::BAD_REQUEST);
     }
     let after = page.after.unwrap_or_default();
-    let items = database::read(|| accounts::list(&state.pool, after, limit))
+    let items = database::read(&state.pool, || accounts::list(&state.pool, after, limit))
         .await
         .map_err(failed)?;
     let full = u32::try_from(items.len()).is_ok_and(|length| length == limit);
@@ -67,13 +67,13 @@ async fn look_up(
     Path(id): Path<Uuid>,
 ) -> Result<Json<KnownAccount>, StatusCode> {
     let id = UserId(id);
-    if let Some(account) = database::read(|| accounts::by_id(&state.pool, id))
+    if let Some(account) = database::read(&state.pool, || accounts::by_id(&state.pool, id))
         .await
         .map_err(failed)?
     {
         return Ok(Json(account.announced()));
     }
-    let deleted = database::read(|| deleted_accounts::is_deleted(&state.pool, id))
+    let deleted = database::read(&state.pool, || deleted_accounts::is_deleted(&state.pool, id))
         .await
         .map_err(failed)?;
     Err(if deleted {
@@ -91,12 +91,14 @@ async fn gone(
     if asked.ids.len() > MAX_PAGE_SIZE as usize {
         return Err(StatusCode::BAD_REQUEST);
     }
-    let present = database::read(|| accounts::present(&state.pool, &asked.ids))
+    let present = database::read(&state.pool, || accounts::present(&state.pool, &asked.ids))
         .await
         .map_err(failed)?;
-    let deleted = database::read(|| deleted_accounts::deleted_among(&state.pool, &asked.ids))
-        .await
-        .map_err(failed)?;
+    let deleted = database::read(&state.pool, || {
+        deleted_accounts::deleted_among(&state.pool, &asked.ids)
+    })
+    .await
+    .map_err(failed)?;
     let settled = state.clock.now() - SETTLE_TIME;
     let ids = asked
         .ids

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use chassis::config::{Secret, TokenConfig};
+use chassis::database::Pool;
 use chassis::tokens::TokenVerifier;
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::limits::ACCESS_TOKEN_LIFETIME;
@@ -14,7 +15,6 @@ use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use sqlx::MySqlPool;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -149,7 +149,7 @@ impl fmt::Debug for AccessToken {
 pub struct KeyRing(Arc<Ring>);
 
 struct Ring {
-    pool: MySqlPool,
+    pool: Pool,
     sealer: Sealer,
     tokens: TokenConfig,
     keys: RwLock<Arc<[SigningKey]>>,
@@ -159,7 +159,7 @@ struct Ring {
 impl KeyRing {
     /// Reads the keys; makes the first one where there is none yet.
     pub async fn open(
-        pool: MySqlPool,
+        pool: Pool,
         secret: &Secret,
         tokens: TokenConfig,
         now: DateTime<Utc>,
@@ -281,7 +281,7 @@ fn signing(keys: &[SigningKey], now: DateTime<Utc>) -> Option<&SigningKey> {
     started.or_else(|| keys.iter().min_by_key(|key| key.signs_from))
 }
 
-async fn rotate_when_due(pool: &MySqlPool, sealer: &Sealer, now: DateTime<Utc>) -> Result<(), KeyError> {
+async fn rotate_when_due(pool: &Pool, sealer: &Sealer, now: DateTime<Utc>) -> Result<(), KeyError> {
     let rows = store::keys::all(pool).await?;
     // A wrong secret must be noticed before a key is made under it that no other replica can open.
     for row in &rows {
@@ -305,7 +305,7 @@ async fn rotate_when_due(pool: &MySqlPool, sealer: &Sealer, now: DateTime<Utc>) 
 }
 
 async fn add(
-    pool: &MySqlPool,
+    pool: &Pool,
     sealer: &Sealer,
     number: u32,
     signs_from: DateTime<Utc>,
@@ -329,7 +329,7 @@ pub enum TakeOver {
 
 /// Makes the next key on demand.
 pub async fn rotate(
-    pool: &MySqlPool,
+    pool: &Pool,
     sealer: &Sealer,
     take_over: TakeOver,
     now: DateTime<Utc>,

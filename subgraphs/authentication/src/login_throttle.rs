@@ -9,10 +9,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use chassis::config::Secret;
+use chassis::database::Pool;
 use chassis::{Clock, UserId, database};
 use chrono::TimeDelta;
 use sha2::{Digest as _, Sha256};
-use sqlx::MySqlPool;
 
 use crate::config::LimitConfig;
 use crate::domain::Email;
@@ -33,7 +33,7 @@ pub struct Bucket {
 /// The throttle's buckets, in the database.
 #[derive(Clone)]
 pub struct LoginThrottle {
-    pool: MySqlPool,
+    pool: Pool,
     clock: Clock,
     limits: LimitConfig,
     pepper: [u8; 32],
@@ -41,7 +41,7 @@ pub struct LoginThrottle {
 
 impl LoginThrottle {
     /// Uses this database. The secret makes the rows' keys unreadable.
-    pub fn new(pool: MySqlPool, clock: Clock, limits: LimitConfig, secret: &Secret) -> Self {
+    pub fn new(pool: Pool, clock: Clock, limits: LimitConfig, secret: &Secret) -> Self {
         let pepper = Sha256::new()
             .chain_update(b"proofsheet attempts v1\0")
             .chain_update(secret.expose())
@@ -133,7 +133,8 @@ impl LoginThrottle {
     pub async fn refuse_early(&self, buckets: &[Bucket]) -> Result<(), Error> {
         let now = self.clock.now();
         for bucket in buckets {
-            if let Some(window) = database::read(|| attempts::window(&self.pool, &bucket.key, now)).await?
+            if let Some(window) =
+                database::read(&self.pool, || attempts::window(&self.pool, &bucket.key, now)).await?
                 && window.tries >= bucket.max
             {
                 return Err(too_many(window.ends_at - now));

@@ -1,8 +1,8 @@
 //! Deletes expired rows, and repairs what only changes by hand can have broken.
 
+use chassis::database::Pool;
 use chassis::{Clock, transaction};
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::MySqlPool;
 use uuid::Uuid;
 
 use crate::domain::{Email, SessionId};
@@ -21,7 +21,7 @@ pub struct Repaired {
 
 /// Removes what has run out, and repairs what only a hand in the database can have broken. That other services miss an
 /// account, or still have one that is gone, their own reconcilers find out by asking here.
-pub async fn run(pool: &MySqlPool, clock: &Clock) -> Result<Repaired, Error> {
+pub async fn run(pool: &Pool, clock: &Clock) -> Result<Repaired, Error> {
     let now = clock.now();
     prune(pool, now).await?;
     canonicalise_emails(pool).await?;
@@ -31,7 +31,7 @@ pub async fn run(pool: &MySqlPool, clock: &Clock) -> Result<Repaired, Error> {
 }
 
 /// Brings e-mails from before into the canonical form, so that every spelling of them finds their account.
-async fn canonicalise_emails(pool: &MySqlPool) -> Result<(), Error> {
+async fn canonicalise_emails(pool: &Pool) -> Result<(), Error> {
     loop {
         let page = transaction!(pool, Error, |tx, _| {
             let page = accounts::not_canonical(&mut *tx).await?;
@@ -55,7 +55,7 @@ async fn canonicalise_emails(pool: &MySqlPool) -> Result<(), Error> {
     }
 }
 
-async fn prune(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), Error> {
+async fn prune(pool: &Pool, now: DateTime<Utc>) -> Result<(), Error> {
     while sessions::prune(pool, now).await? == 1000 {}
     while sessions::prune_tokens(pool, now).await? == 1000 {}
     while attempts::prune(pool, now).await? == 1000 {}
@@ -63,7 +63,7 @@ async fn prune(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), Error> {
     Ok(())
 }
 
-async fn remove_orphans(pool: &MySqlPool) -> Result<u64, Error> {
+async fn remove_orphans(pool: &Pool) -> Result<u64, Error> {
     let mut after = SessionId(Uuid::nil());
     let mut removed = 0;
     while let Some(last) = sessions::end_of_page(pool, after).await? {

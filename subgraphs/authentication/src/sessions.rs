@@ -281,7 +281,7 @@ pub async fn change_password(
 pub async fn end_by_token(state: &State, presented: &str) -> Result<Option<UserId>, Error> {
     let now = state.clock.now();
     let hash = hash(presented);
-    let Some(known) = database::read(|| sessions::token(&state.pool, &hash, now)).await? else {
+    let Some(known) = database::read(&state.pool, || sessions::token(&state.pool, &hash, now)).await? else {
         return Ok(None);
     };
     let ended = end(state, known.account.id, known.session).await?;

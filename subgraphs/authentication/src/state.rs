@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::config::{Secret, TokenConfig};
+use chassis::database::Pool;
 use chassis::events::Outbox;
 use chassis::{Classify as _, Clock, Code};
-use sqlx::MySqlPool;
 use subgraph::program::Context;
 
 use crate::config::Config;
@@ -23,7 +23,7 @@ pub struct State(Arc<Parts>);
 /// The parts of a [`State`].
 pub struct Parts {
     /// The schema of this service.
-    pub pool: MySqlPool,
+    pub pool: Pool,
     /// Tells the time.
     pub clock: Clock,
     /// Signs and verifies access tokens.
@@ -44,7 +44,7 @@ impl State {
         config: &Config,
         tokens: &TokenConfig,
         key_secret: &Secret,
-        pool: MySqlPool,
+        pool: Pool,
         clock: Clock,
     ) -> Result<Self, KeyError> {
         let keys = KeyRing::open(pool.clone(), key_secret, tokens.clone(), clock.now()).await?;

@@ -4,93 +4,34 @@ mod config;
 mod errors;
 mod migrating;
 mod nodes;
+mod pool;
 mod schema;
 
-use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
-use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sqlx::pool::PoolConnection;
-use sqlx::{Executor as _, MySql, MySqlConnection, MySqlPool, QueryBuilder, Row as _};
+use sqlx::{Executor as _, MySql, MySqlConnection, QueryBuilder, Row as _};
 use uuid::Uuid;
 
 use crate::Classify;
-use crate::config::Secret;
 
 pub use config::DatabaseConfig;
 pub use errors::code;
 use errors::{LOST, RetryDecision, is_of_the_node, number, reason, retry_decision};
 pub use migrating::{MigrationError, migrate, migrate_with};
-use nodes::Nodes;
+pub use pool::Pool;
 pub use schema::{SchemaState, schema_state};
 
 /// The migrations of the tables that every subgraph's schema has.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
-/// How long a request waits for a connection.
-const ACQUIRE: Duration = Duration::from_millis(250);
-/// Connections end after this long, so that they spread again when a database node joins.
-const LIFETIME: Duration = Duration::from_secs(300);
 /// The most times that one transaction is tried.
 const ATTEMPTS: u32 = 5;
 /// No try begins when the first one is longer ago: a request must be answered within two seconds.
 const RETRY_WINDOW: Duration = Duration::from_millis(1_500);
-
-/// Every connection's session: strict about values, and no statement of a request runs for much more than a second.
-/// Lock waits time out first, because they can be retried.
-const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', \
-                       max_statement_time = 1.2, innodb_lock_wait_timeout = 1";
-
-/// A pool over `url` with at most `connections` connections. Opens none yet.
-///
-/// Where the database is called by a name, this may stand for several nodes: the pool's connections go to those of
-/// them that are Synced, in turn.
-pub fn pool(url: &Secret, connections: u32) -> Result<MySqlPool, sqlx::Error> {
-    let options: MySqlConnectOptions = url.expose().parse()?;
-    let (host, port) = (options.get_host().to_owned(), options.get_port());
-    if host.parse::<IpAddr>().is_ok() || options.get_socket().is_some() {
-        return Ok(pool_options(connections).connect_lazy_with(options));
-    }
-    let resolve = move || {
-        let host = host.clone();
-        async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) }
-    };
-    pool_over(url, connections, resolve)
-}
-
-/// A pool over the nodes that `resolve` gives, with everything else from `url`.
-pub fn pool_over<R>(
-    url: &Secret,
-    connections: u32,
-    resolve: impl Fn() -> R + Send + Sync + 'static,
-) -> Result<MySqlPool, sqlx::Error>
-where
-    R: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
-{
-    let options: MySqlConnectOptions = url.expose().parse()?;
-    let nodes = Arc::default();
-    let pool = options_over(connections, &nodes).connect_lazy_with(options.clone());
-    tokio::spawn(nodes::watch(pool.clone(), options, nodes, resolve));
-    Ok(pool)
-}
-
-/// How every pool behaves.
-pub fn pool_options(connections: u32) -> MySqlPoolOptions {
-    options_over(connections, &Arc::default())
-}
-
-fn options_over(connections: u32, nodes: &Arc<Nodes>) -> MySqlPoolOptions {
-    let options = MySqlPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(ACQUIRE)
-        .max_lifetime(LIFETIME);
-    nodes::guard(options, nodes, SESSION)
-}
 
 /// Which try of a transaction this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +56,7 @@ macro_rules! transaction {
         )
     }};
     ($pool:expr, $error:ty, $view:expr, |$tx:ident, $attempt:pat_param| $work:expr) => {{
-        let mut retry = $crate::database::Retry::default();
+        let mut retry = $crate::database::Retry::new(&$pool);
         loop {
             let outcome: ::std::result::Result<_, ($error, bool)> =
                 match $crate::database::begin(&$pool, $view).await {
@@ -187,7 +128,7 @@ impl Drop for Open {
 }
 
 /// Begins a transaction that sees `view`.
-pub async fn begin(pool: &MySqlPool, view: View) -> Result<Open, sqlx::Error> {
+pub async fn begin(pool: &Pool, view: View) -> Result<Open, sqlx::Error> {
     const BEGIN: &str = "SET SESSION TRANSACTION READ ONLY; START TRANSACTION READ WRITE";
     /// Galera waits at the start; what is read afterwards need not wait again.
     const LATEST: &str = "SET SESSION TRANSACTION READ ONLY; SET SESSION wsrep_sync_wait = 1; \
@@ -204,13 +145,13 @@ pub async fn begin(pool: &MySqlPool, view: View) -> Result<Open, sqlx::Error> {
 }
 
 /// A connection whose reads see what [`View::Latest`] gives.
-pub async fn read_latest(pool: &MySqlPool) -> Result<PoolConnection<MySql>, sqlx::Error> {
+pub async fn read_latest(pool: &Pool) -> Result<PoolConnection<MySql>, sqlx::Error> {
     or_without_cluster(pool, Box::pin(caught_up(pool)), Box::pin(pool.acquire())).await
 }
 
 /// Waits on one connection until its node has everything. Where that fails or is cancelled the connection is closed: its
 /// later reads would wait as well.
-async fn caught_up(pool: &MySqlPool) -> Result<PoolConnection<MySql>, sqlx::Error> {
+async fn caught_up(pool: &Pool) -> Result<PoolConnection<MySql>, sqlx::Error> {
     /// Galera waits where a transaction starts.
     const CATCH_UP: &str = "SET SESSION wsrep_sync_wait = 1; START TRANSACTION READ ONLY; COMMIT; \
                             SET SESSION wsrep_sync_wait = 0; SELECT 1";
@@ -233,12 +174,12 @@ impl Drop for CloseOnDrop {
 }
 
 /// Runs a read, and runs it again on another connection where the database node or the connection fails.
-pub async fn read<T, E, F>(read: impl Fn() -> F) -> Result<T, E>
+pub async fn read<T, E, F>(pool: &Pool, read: impl Fn() -> F) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,
     E: Classify,
 {
-    let mut retry = Retry::default();
+    let mut retry = Retry::new(pool);
     loop {
         match read().await {
             Ok(value) => return Ok(value),
@@ -250,36 +191,27 @@ where
 /// Servers that were built without Galera do not have the variable; one without a cluster accepts it and does nothing
 /// about it.
 async fn or_without_cluster<T>(
-    pool: &MySqlPool,
+    pool: &Pool,
     with: impl Future<Output = Result<T, sqlx::Error>>,
     without: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
     const UNKNOWN_VARIABLE: u16 = 1193;
-    /// Addresses of servers that do not have it.
-    static WITHOUT: Mutex<BTreeSet<(String, u16)>> = Mutex::new(BTreeSet::new());
 
     let options = pool.connect_options();
     let server = (options.get_host().to_owned(), options.get_port());
-    if WITHOUT
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .contains(&server)
-    {
+    if pool.nodes.is_without_galera(&server) {
         return without.await;
     }
     match with.await {
         Err(error) if number(&error) == Some(UNKNOWN_VARIABLE) => {
-            WITHOUT
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(server);
+            pool.nodes.note_without_galera(server);
             without.await
         }
         begun => begun,
     }
 }
 
-async fn begin_with(pool: &MySqlPool, statements: &'static str) -> Result<Open, sqlx::Error> {
+async fn begin_with(pool: &Pool, statements: &'static str) -> Result<Open, sqlx::Error> {
     let mut open = Open {
         connection: pool.acquire().await?,
         ended: false,
@@ -293,23 +225,24 @@ const WRITABLE: &str = "SET SESSION TRANSACTION READ WRITE; SELECT 1";
 
 /// The state of one [`transaction!`](crate::transaction) or [`read`].
 #[derive(Debug)]
-pub struct Retry {
+pub struct Retry<'p> {
+    pool: &'p Pool,
     begun: Instant,
     tries: u32,
     ambiguous: bool,
 }
 
-impl Default for Retry {
-    fn default() -> Self {
+impl<'p> Retry<'p> {
+    /// The state before the first attempt.
+    pub fn new(pool: &'p Pool) -> Self {
         Self {
+            pool,
             begun: Instant::now(),
             tries: 0,
             ambiguous: false,
         }
     }
-}
 
-impl Retry {
     /// The state for the next attempt.
     pub fn attempt(&self) -> Attempt {
         Attempt {
@@ -320,11 +253,12 @@ impl Retry {
     /// Waits before the next try, or gives the error back where another try would not help.
     pub async fn after<E: Classify>(&mut self, error: E, at_commit: bool) -> Result<(), E> {
         self.tries += 1;
-        let decision = error
-            .database()
-            .map_or(RetryDecision::Fail, |error| retry_decision(error, at_commit));
+        let nodes = &self.pool.nodes;
+        let decision = error.database().map_or(RetryDecision::Fail, |error| {
+            retry_decision(error, at_commit, nodes.are_suspect())
+        });
         if error.database().is_some_and(is_of_the_node) {
-            nodes::suspect();
+            nodes.suspect();
         }
         if decision == RetryDecision::Fail || self.tries >= ATTEMPTS || self.begun.elapsed() > RETRY_WINDOW {
             return Err(error);

@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::accounts::KnownAccount;
-use sqlx::{MySql, MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
+use sqlx::{MySql, MySqlConnection, MySqlExecutor, QueryBuilder};
 use uuid::Uuid;
 
+use crate::database::Pool;
 use crate::internal::{InternalClient, InternalError};
 use crate::viewer::{NoViewer, UserId, Viewer};
 use crate::{Classify, Code, database};
@@ -40,8 +41,8 @@ impl Classify for AccountError {
 }
 
 /// Refuses a viewer whose account was deleted or whose login session has ended. Mutations check this by `require_writer`.
-pub async fn require_active_account(pool: &MySqlPool, viewer: &Viewer) -> Result<(), AccountError> {
-    let (deleted, ended) = database::read(|| refusals(pool, viewer)).await?;
+pub async fn require_active_account(pool: &Pool, viewer: &Viewer) -> Result<(), AccountError> {
+    let (deleted, ended) = database::read(pool, || refusals(pool, viewer)).await?;
     if deleted {
         return Err(NoViewer::AccountDeleted.into());
     }
@@ -164,7 +165,7 @@ async fn mark_swept_if_recorded_before(
 ///
 /// An account counts as swept only [`GRACE`] after it was recorded: on several database nodes a row may have been
 /// written at that very moment, and a later sweep has to find it.
-pub async fn sweep<E, F>(pool: &MySqlPool, now: DateTime<Utc>, remove: impl Fn(UserId) -> F) -> Result<(), E>
+pub async fn sweep<E, F>(pool: &Pool, now: DateTime<Utc>, remove: impl Fn(UserId) -> F) -> Result<(), E>
 where
     E: From<sqlx::Error>,
     F: Future<Output = Result<(), E>>,
@@ -187,7 +188,7 @@ where
 /// `people_after` returns people with rows here, in the order of their ids, at most a thousand at a time, until there are
 /// no more. For reconcilers: it repairs a lost event. Without `accounts`, another issuer's, there is nothing to compare.
 pub async fn reconcile<F>(
-    pool: &MySqlPool,
+    pool: &Pool,
     accounts: Option<&InternalClient>,
     now: DateTime<Utc>,
     people_after: impl Fn(UserId) -> F,

@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::limits::ACCESS_TOKEN_LIFETIME;
-use sqlx::{MySql, MySqlExecutor, MySqlPool, QueryBuilder};
+use sqlx::{MySql, MySqlExecutor, QueryBuilder};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::database::Pool;
 use crate::worker::Job;
 use crate::{Clock, error};
 
@@ -38,7 +39,7 @@ impl EndedSessions {
     }
 
     /// Replaces the copy by what the table holds now.
-    pub async fn reload(&self, pool: &MySqlPool) -> Result<(), sqlx::Error> {
+    pub async fn reload(&self, pool: &Pool) -> Result<(), sqlx::Error> {
         let ids = sqlx::query_scalar!(r#"SELECT session_id AS "session_id: Uuid" FROM ended_session"#)
             .fetch_all(pool)
             .await?;
@@ -47,12 +48,7 @@ impl EndedSessions {
     }
 
     /// Loads the table, then keeps the copy up to date until `stop`. The other task deletes old rows.
-    pub async fn watch(
-        &self,
-        pool: &MySqlPool,
-        clock: &Clock,
-        stop: &CancellationToken,
-    ) -> [JoinHandle<()>; 2] {
+    pub async fn watch(&self, pool: &Pool, clock: &Clock, stop: &CancellationToken) -> [JoinHandle<()>; 2] {
         if let Err(error) = self.reload(pool).await {
             tracing::warn!(
                 error = error::chain(&error),
@@ -71,7 +67,7 @@ impl EndedSessions {
 }
 
 /// Not a job under a lease, because every replica needs its own copy.
-async fn reload_until(ended: EndedSessions, pool: MySqlPool, stop: CancellationToken) {
+async fn reload_until(ended: EndedSessions, pool: Pool, stop: CancellationToken) {
     let mut failing = false;
     while stop
         .run_until_cancelled(tokio::time::sleep(RELOAD_INTERVAL))
@@ -107,7 +103,7 @@ pub async fn record(
 }
 
 /// Deletes the rows of sessions whose tokens have all expired.
-pub async fn delete_old(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+pub async fn delete_old(pool: &Pool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     const BATCH: u64 = 1000;
     let before = now - ACCESS_TOKEN_LIFETIME - CLOCK_SKEW;
     loop {

@@ -7,7 +7,8 @@
 
 use std::time::Duration;
 
-use sqlx::{MySqlConnection, MySqlPool};
+use crate::database::Pool;
+use sqlx::MySqlConnection;
 use uuid::Uuid;
 
 /// A lease that a process holds, or believes to hold. Each holder has an id that is never reused: it distinguishes the
@@ -31,7 +32,7 @@ impl Held {
     }
 
     /// Takes the lease, or renews it, before the holder begins with something. True while it is held for at least its term from now.
-    pub async fn renew(&self, pool: &MySqlPool) -> Result<bool, sqlx::Error> {
+    pub async fn renew(&self, pool: &Pool) -> Result<bool, sqlx::Error> {
         hold(pool, self.name, self.holder, self.term).await
     }
 
@@ -54,13 +55,13 @@ impl Held {
     }
 
     /// Renews the lease without taking it anew. False where it was lost, even if it is free again.
-    pub async fn extend(&self, pool: &MySqlPool) -> Result<bool, sqlx::Error> {
+    pub async fn extend(&self, pool: &Pool) -> Result<bool, sqlx::Error> {
         let mut connection = pool.acquire().await?;
         self.confirm(&mut connection).await
     }
 
     /// Gives the lease up.
-    pub async fn release(&self, pool: &MySqlPool) -> Result<(), sqlx::Error> {
+    pub async fn release(&self, pool: &Pool) -> Result<(), sqlx::Error> {
         release(pool, self.name, self.holder).await
     }
 }
@@ -68,7 +69,7 @@ impl Held {
 /// Takes or renews the lease `name` for `holder`. True while `holder` has it for at least `term` from now.
 ///
 /// The times are the database's, so that the clocks of the replicas do not matter.
-pub async fn hold(pool: &MySqlPool, name: &str, holder: Uuid, term: Duration) -> Result<bool, sqlx::Error> {
+pub async fn hold(pool: &Pool, name: &str, holder: Uuid, term: Duration) -> Result<bool, sqlx::Error> {
     let term = i64::try_from(term.as_micros()).unwrap_or(i64::MAX);
     // `holder` is assigned first; the second assignment sees the new value.
     sqlx::query!(
@@ -94,7 +95,7 @@ pub async fn hold(pool: &MySqlPool, name: &str, holder: Uuid, term: Duration) ->
 }
 
 /// Gives the lease up, so that another replica need not wait for its end.
-pub async fn release(pool: &MySqlPool, name: &str, holder: Uuid) -> Result<(), sqlx::Error> {
+pub async fn release(pool: &Pool, name: &str, holder: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!("DELETE FROM lease WHERE name = ? AND holder = ?", name, holder)
         .execute(pool)
         .await

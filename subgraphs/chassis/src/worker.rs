@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::MySqlPool;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::database::Pool;
 use crate::lease::Held;
 use crate::{Classify, error};
 
@@ -37,7 +37,7 @@ impl Job {
     /// while it runs; a run that has lost its lease is given up.
     pub fn spawn<E, W>(
         self,
-        pool: MySqlPool,
+        pool: Pool,
         stop: CancellationToken,
         mut work: impl FnMut(Held) -> W + Send + 'static,
     ) -> JoinHandle<()>
@@ -73,7 +73,7 @@ impl Job {
 const RENEW: Duration = Duration::from_secs(2);
 
 async fn run_once<E, W>(
-    pool: &MySqlPool,
+    pool: &Pool,
     lease: Held,
     renew: Duration,
     work: &mut impl FnMut(Held) -> W,
@@ -109,7 +109,7 @@ fn tell_of(lease: Held, held: bool) {
 }
 
 /// Returns when the lease was lost.
-async fn lost(pool: &MySqlPool, lease: Held, renew: Duration) {
+async fn lost(pool: &Pool, lease: Held, renew: Duration) {
     loop {
         tokio::time::sleep(renew).await;
         // Where the database does not answer, the job's own statements fail as well.

@@ -17,9 +17,9 @@ use std::time::Duration;
 use async_graphql::EmptySubscription;
 use chassis::Clock;
 use chassis::config::ConfigError;
+use chassis::database::Pool;
 use chassis::internal::InternalClient;
 use chassis::worker::Job;
-use sqlx::MySqlPool;
 use subgraph::pagination::CursorKey;
 use subgraph::program::Context;
 use subgraph::{Base, Program, Service, server};
@@ -51,7 +51,7 @@ pub struct Settings {
 /// The resources of requests and jobs. Cheap to clone.
 #[derive(Clone)]
 pub struct State {
-    pub pool: MySqlPool,
+    pub pool: Pool,
     pub clock: Clock,
     /// The photo service.
     pub photos: InternalClient,

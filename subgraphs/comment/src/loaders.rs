@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, Loader};
+use chassis::database::Pool;
 use chassis::{database, telemetry};
-use sqlx::MySqlPool;
 
 use crate::domain::{Comment, CommentId, List, ListPage, PhotoId};
 use crate::store;
 
 /// Everything that is loaded by a key.
 pub struct Comments {
-    pool: MySqlPool,
+    pool: Pool,
 }
 
 /// A loader over `pool`.
-pub fn comments(pool: MySqlPool) -> DataLoader<Comments> {
+pub fn comments(pool: Pool) -> DataLoader<Comments> {
     DataLoader::new(Comments { pool }, telemetry::spawn).delay(Duration::ZERO)
 }
 
@@ -27,7 +27,7 @@ impl Loader<CommentId> for Comments {
     type Error = Arc<sqlx::Error>;
 
     async fn load(&self, ids: &[CommentId]) -> Result<HashMap<CommentId, Comment>, Self::Error> {
-        database::read(|| store::comments_by_ids(&self.pool, ids))
+        database::read(&self.pool, || store::comments_by_ids(&self.pool, ids))
             .await
             .map_err(Arc::new)
     }
@@ -39,7 +39,7 @@ impl Loader<ListPage> for Comments {
     type Error = Arc<sqlx::Error>;
 
     async fn load(&self, pages: &[ListPage]) -> Result<HashMap<ListPage, Vec<Comment>>, Self::Error> {
-        database::read(|| store::pages(&self.pool, pages))
+        database::read(&self.pool, || store::pages(&self.pool, pages))
             .await
             .map_err(Arc::new)
     }
@@ -51,7 +51,7 @@ impl Loader<List> for Comments {
     type Error = Arc<sqlx::Error>;
 
     async fn load(&self, lists: &[List]) -> Result<HashMap<List, i64>, Self::Error> {
-        database::read(|| store::totals(&self.pool, lists))
+        database::read(&self.pool, || store::totals(&self.pool, lists))
             .await
             .map_err(Arc::new)
     }
@@ -63,7 +63,7 @@ impl Loader<PhotoId> for Comments {
     type Error = Arc<sqlx::Error>;
 
     async fn load(&self, photos: &[PhotoId]) -> Result<HashMap<PhotoId, i64>, Self::Error> {
-        database::read(|| store::comment_counts(&self.pool, photos))
+        database::read(&self.pool, || store::comment_counts(&self.pool, photos))
             .await
             .map_err(Arc::new)
     }

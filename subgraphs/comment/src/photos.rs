@@ -15,7 +15,7 @@ use crate::store;
 
 /// Refuses a photo that does not exist. One that this service has not heard of yet is looked up.
 pub async fn require(state: &State, id: PhotoId) -> Result<(), Error> {
-    let known = match database::read(|| store::photo_author(&state.pool, id)).await? {
+    let known = match database::read(&state.pool, || store::photo_author(&state.pool, id)).await? {
         Known::Unknown => mirror::look_up(state, &state.photos, id).await?.is_present(),
         known => known.is_present(),
     };

@@ -28,7 +28,10 @@ pub fn routes(state: State) -> Router {
 
 async fn list(Shared(state): Shared<State>, Query(query): Query<ListQuery>) -> Result<Response, Refused> {
     let limit = query.limit.unwrap_or(MAX_PAGE_SIZE).clamp(1, MAX_PAGE_SIZE);
-    let photos = database::read(|| store::listing(&state.pool, query.after.map(PhotoId), limit)).await?;
+    let photos = database::read(&state.pool, || {
+        store::listing(&state.pool, query.after.map(PhotoId), limit)
+    })
+    .await?;
     let full = u32::try_from(photos.len()).is_ok_and(|found| found == limit);
     let next = photos.last().map(|photo| photo.id).filter(|_| full);
     let items: Vec<_> = photos.iter().map(PublishedPhoto::from).collect();
@@ -37,7 +40,7 @@ async fn list(Shared(state): Shared<State>, Query(query): Query<ListQuery>) -> R
 
 async fn look_up(Shared(state): Shared<State>, Path(id): Path<PhotoId>) -> Result<Response, Refused> {
     // The latest, because others ask about photos that are so new that no event has told of them.
-    let known = database::read(|| async {
+    let known = database::read(&state.pool, || async {
         let mut latest = database::read_latest(&state.pool).await?;
         if let Some(photo) = store::by_ids(&mut *latest, &[id]).await?.pop() {
             return Ok::<_, sqlx::Error>(Known::Present(photo));
@@ -56,11 +59,12 @@ async fn look_up(Shared(state): Shared<State>, Path(id): Path<PhotoId>) -> Resul
 async fn gone(Shared(state): Shared<State>, Json(asked): Json<Ids<PhotoId>>) -> Result<Response, Refused> {
     let mut gone = asked.ids;
     for batch in gone.clone().chunks(MAX_PAGE_SIZE as usize) {
-        let there: std::collections::HashSet<_> = database::read(|| store::by_ids(&state.pool, batch))
-            .await?
-            .into_iter()
-            .map(|photo| photo.id)
-            .collect();
+        let there: std::collections::HashSet<_> =
+            database::read(&state.pool, || store::by_ids(&state.pool, batch))
+                .await?
+                .into_iter()
+                .map(|photo| photo.id)
+                .collect();
         gone.retain(|id| !there.contains(id));
     }
     Ok(Json(Ids { ids: gone }).into_response())

@@ -31,12 +31,12 @@ use std::time::Duration;
 
 use async_graphql::EmptySubscription;
 use chassis::Clock;
+use chassis::database::Pool;
 use chassis::events::Outbox;
 use chassis::events::outbox::Subscriber;
 use chassis::internal::InternalClient;
 use chassis::objects::StoreConfig;
 use chassis::worker::Job;
-use sqlx::MySqlPool;
 use subgraph::pagination::CursorKey;
 use subgraph::program::Context;
 use subgraph::{Base, Program, Service, server};
@@ -79,7 +79,7 @@ pub struct Settings {
 /// The resources of requests and jobs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct State {
-    pub pool: MySqlPool,
+    pub pool: Pool,
     pub clock: Clock,
     /// A day begins at midnight there.
     pub time_zone: chrono_tz::Tz,

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, Loader};
 use chassis::UserId;
+use chassis::database::Pool;
 use chassis::{database, telemetry};
-use sqlx::MySqlPool;
 use subgraph::pagination::Page;
 
 use crate::domain::{Photo, PhotoId};
 use crate::store::{self, Place};
 
 /// Photos by id.
-pub struct Photos(MySqlPool);
+pub struct Photos(Pool);
 
 /// A loader that asks as soon as every resolver of this moment has named its id.
-pub fn photos(pool: MySqlPool) -> DataLoader<Photos> {
+pub fn photos(pool: Pool) -> DataLoader<Photos> {
     DataLoader::new(Photos(pool), telemetry::spawn).delay(Duration::ZERO)
 }
 
@@ -26,7 +26,7 @@ impl Loader<PhotoId> for Photos {
     type Error = Arc<sqlx::Error>;
 
     async fn load(&self, ids: &[PhotoId]) -> Result<HashMap<PhotoId, Photo>, Self::Error> {
-        let photos = database::read(|| store::by_ids(&self.0, ids)).await?;
+        let photos = database::read(&self.0, || store::by_ids(&self.0, ids)).await?;
         Ok(photos.into_iter().map(|photo| (photo.id, photo)).collect())
     }
 }
@@ -54,7 +54,7 @@ impl Loader<AuthorPage> for Photos {
         }
         for round in rounds.into_values() {
             let arms: Vec<_> = round.iter().map(|key| (key.author, key.page)).collect();
-            let mut photos = database::read(|| store::by_authors(&self.0, &arms)).await?;
+            let mut photos = database::read(&self.0, || store::by_authors(&self.0, &arms)).await?;
             // SQL promises an order to each arm of a union, but none to the whole.
             photos.sort_by_key(|photo| std::cmp::Reverse((photo.published_at, photo.id)));
             for photo in photos {

@@ -20,8 +20,8 @@ use std::time::Duration;
 use async_graphql::EmptySubscription;
 use chassis::Clock;
 use chassis::config::ConfigError;
+use chassis::database::Pool;
 use chassis::internal::InternalClient;
-use sqlx::MySqlPool;
 use subgraph::program::Context;
 use subgraph::{Base, Program, Service, server};
 use url::Url;
@@ -49,7 +49,7 @@ pub struct Settings {
 /// The resources of requests and jobs. Cheap to clone.
 #[derive(Clone)]
 pub struct State {
-    pub pool: MySqlPool,
+    pub pool: Pool,
     pub clock: Clock,
     /// Our own authentication service.
     pub accounts: Option<InternalClient>,

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, Loader};
+use chassis::database::Pool;
 use chassis::{UserId, database, telemetry};
-use sqlx::MySqlPool;
 
 use crate::domain::Profile;
 use crate::store;
 
 /// Profiles by the person's id.
 pub struct Profiles {
-    pool: MySqlPool,
+    pool: Pool,
 }
 
 /// A loader of profiles over `pool`.
-pub fn profiles(pool: MySqlPool) -> DataLoader<Profiles> {
+pub fn profiles(pool: Pool) -> DataLoader<Profiles> {
     DataLoader::new(Profiles { pool }, telemetry::spawn).delay(Duration::ZERO)
 }
 
@@ -26,7 +26,7 @@ impl Loader<UserId> for Profiles {
     type Error = Arc<sqlx::Error>;
 
     async fn load(&self, ids: &[UserId]) -> Result<HashMap<UserId, Profile>, Self::Error> {
-        database::read(|| store::profiles_by_ids(&self.pool, ids))
+        database::read(&self.pool, || store::profiles_by_ids(&self.pool, ids))
             .await
             .map_err(Arc::new)
     }

@@ -1,11 +1,11 @@
 //! Compares the profiles with the accounts, and repairs what an event that was lost left behind.
 
+use chassis::database::Pool;
 use chassis::internal::InternalClient;
 use chassis::{UserId, deleted_accounts};
 use chrono::TimeDelta;
 use contracts::accounts::KnownAccount;
 use serde::Serialize;
-use sqlx::MySqlPool;
 
 use crate::error::Error;
 use crate::{State, store, sweep};
@@ -41,7 +41,7 @@ pub async fn run(state: &State) -> Result<Repaired, Error> {
     Ok(repaired)
 }
 
-async fn adopt(pool: &MySqlPool, accounts: &InternalClient) -> Result<u64, Error> {
+async fn adopt(pool: &Pool, accounts: &InternalClient) -> Result<u64, Error> {
     let mut adopted = 0;
     let mut after: Option<UserId> = None;
     loop {

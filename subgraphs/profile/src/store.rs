@@ -2,19 +2,16 @@
 
 use std::collections::HashMap;
 
-use chassis::database::push_ids;
+use chassis::database::{Pool, push_ids};
 use chassis::{UserId, deleted_accounts};
 use chrono::{DateTime, Utc};
-use sqlx::{MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
+use sqlx::{MySqlConnection, MySqlExecutor, QueryBuilder};
 
 use crate::domain::{Changes, MAX_RELEASED, Profile, QUARANTINE, Username};
 use crate::error::Error;
 
 /// The profiles of these users, with default profiles for those without a row. Deleted accounts are left out.
-pub async fn profiles_by_ids(
-    pool: &MySqlPool,
-    ids: &[UserId],
-) -> Result<HashMap<UserId, Profile>, sqlx::Error> {
+pub async fn profiles_by_ids(pool: &Pool, ids: &[UserId]) -> Result<HashMap<UserId, Profile>, sqlx::Error> {
     let mut query =
         QueryBuilder::new("SELECT id, username, display_name, bio, joined_at FROM profile WHERE id IN ");
     push_ids(&mut query, ids.iter().copied());

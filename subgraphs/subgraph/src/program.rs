@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use chassis::config::{ConfigError, InternalConfig, LogConfig, Secret, TokenConfig};
-use chassis::database::DatabaseConfig;
+use chassis::database::{DatabaseConfig, Pool};
 use chassis::ended_sessions::EndedSessions;
 use chassis::internal::InternalClient;
 use chassis::telemetry::traces::TraceConfig;
@@ -11,7 +11,6 @@ use chassis::tokens::TokenVerifier;
 use chassis::{Clock, database, server, telemetry};
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use sqlx::MySqlPool;
 use sqlx::migrate::Migrator;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -92,7 +91,7 @@ pub struct DatabaseArgs {
 
 impl DatabaseArgs {
     /// Starts the log of `program`, and returns a pool that opens no connection yet.
-    pub fn pool(&self, program: &Program) -> anyhow::Result<MySqlPool> {
+    pub fn pool(&self, program: &Program) -> anyhow::Result<Pool> {
         telemetry::init(self.log.log_format, program.name);
         Ok(self.database.pool()?)
     }
@@ -105,14 +104,14 @@ pub struct NoArgs {}
 /// The resources from which the state of a service is made.
 pub struct Context {
     /// Connections to the service's schema.
-    pub pool: MySqlPool,
+    pub pool: Pool,
     pub clock: Clock,
     http: reqwest::Client,
     internal: InternalConfig,
 }
 
 impl Context {
-    fn new(pool: MySqlPool, internal: InternalConfig) -> Self {
+    fn new(pool: Pool, internal: InternalConfig) -> Self {
         Self {
             pool,
             clock: Clock::system(),
@@ -184,7 +183,7 @@ impl Program {
         let ended_sessions = EndedSessions::default();
         let mut jobs = Vec::from(ended_sessions.watch(&context.pool, &context.clock, &stop).await);
         jobs.push(telemetry::measure::watch_database(
-            context.pool.clone(),
+            (*context.pool).clone(),
             stop.clone(),
         ));
         let base = Base {

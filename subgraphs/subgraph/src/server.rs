@@ -11,10 +11,10 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use chassis::Code;
+use chassis::database::Pool;
 use chassis::telemetry::{self, traces};
 use chassis::tokens::TokenVerifier;
 use contracts::headers;
-use sqlx::MySqlPool;
 use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
@@ -68,13 +68,13 @@ where
 /// Whether new requests are welcome.
 #[derive(Clone)]
 pub struct Readiness {
-    pool: MySqlPool,
+    pool: Pool,
     stop: CancellationToken,
 }
 
 impl Readiness {
     /// Ready while the database answers and `stop` has not come.
-    pub fn new(pool: MySqlPool, stop: CancellationToken) -> Self {
+    pub fn new(pool: Pool, stop: CancellationToken) -> Self {
         Self { pool, stop }
     }
 }

@@ -7,13 +7,14 @@ use std::time::Duration;
 use async_graphql::{EmptySubscription, ObjectType, Schema};
 use axum::Router;
 use chassis::config::Secret;
+use chassis::database::Pool;
 use chassis::events::{self, Event, EventHandler, Outbox, inbox};
 use chassis::lease::Held;
 use chassis::tokens::TokenVerifier;
 use chassis::worker::Job;
 use chassis::{Classify, Clock, internal, server, telemetry};
 use chrono::{DateTime, Utc};
-use sqlx::{MySqlConnection, MySqlPool};
+use sqlx::MySqlConnection;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +30,7 @@ const JOBS_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Base {
     /// Connections to the service's schema.
-    pub pool: MySqlPool,
+    pub pool: Pool,
     pub clock: Clock,
     /// Shared by all clients of this process.
     pub http: reqwest::Client,

@@ -16,9 +16,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use chassis::Code;
-use chassis::database::{self, SchemaState};
+use chassis::database::{self, Pool, SchemaState};
 use serde_json::json;
-use sqlx::MySqlPool;
 use sqlx::migrate::Migrator;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Returns when the schema has the migrations of chassis and of `subgraph`, or when `stop` has come. Meanwhile it answers
 /// at `listener` that the service is not ready.
 pub(crate) async fn wait_for_schema(
-    pool: &MySqlPool,
+    pool: &Pool,
     subgraph: &Migrator,
     listener: &TcpListener,
     stop: &CancellationToken,
@@ -53,12 +52,7 @@ pub(crate) async fn wait_for_schema(
 }
 
 /// Looks until the schema is current, and logs what it waits for, once each.
-async fn watch(
-    pool: &MySqlPool,
-    subgraph: &Migrator,
-    may_not_replace: &AtomicBool,
-    stop: &CancellationToken,
-) {
+async fn watch(pool: &Pool, subgraph: &Migrator, may_not_replace: &AtomicBool, stop: &CancellationToken) {
     let mut told = String::new();
     while !stop.is_cancelled() {
         let state = database::schema_state(pool, subgraph).await;

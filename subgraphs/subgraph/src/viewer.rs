@@ -2,9 +2,9 @@
 
 use async_graphql::Context;
 use chassis::Viewer;
+use chassis::database::Pool;
 use chassis::deleted_accounts::{AccountError, require_active_account};
 use chassis::viewer::{Caller, NoViewer};
-use sqlx::MySqlPool;
 
 /// The viewer, if the request is signed in.
 pub fn viewer<'c>(ctx: &Context<'c>) -> Option<&'c Viewer> {
@@ -25,7 +25,7 @@ pub fn require_viewer<'c>(ctx: &Context<'c>) -> Result<&'c Viewer, NoViewer> {
 }
 
 /// The viewer, whose account and session must exist, because a token may outlive them. Every mutation begins with this.
-pub async fn require_writer<'c>(ctx: &Context<'c>, pool: &MySqlPool) -> Result<&'c Viewer, AccountError> {
+pub async fn require_writer<'c>(ctx: &Context<'c>, pool: &Pool) -> Result<&'c Viewer, AccountError> {
     let viewer = require_viewer(ctx)?;
     require_active_account(pool, viewer).await?;
     Ok(viewer)

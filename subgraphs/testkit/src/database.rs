@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use chassis::config::Secret;
+use chassis::database::Pool;
 use sqlx::migrate::Migrator;
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, MySqlConnection, MySqlPool};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, MySqlConnection};
 use url::Url;
 use uuid::Uuid;
 
@@ -17,7 +18,7 @@ pub struct TestDatabase {
     url: Secret,
     name: String,
     /// Connections to it, set up like a service's.
-    pub pool: MySqlPool,
+    pub pool: Pool,
 }
 
 impl TestDatabase {
@@ -43,10 +44,7 @@ impl TestDatabase {
             .await
             .expect("the migrations run");
         // Many tests side by side on a small machine open connections more slowly than a service may wait.
-        let pool = chassis::database::pool_options(16)
-            .acquire_timeout(Duration::from_secs(30))
-            .connect_lazy(url.expose())
-            .expect("a valid URL");
+        let pool = Pool::with_acquire_timeout(&url, 16, Duration::from_secs(30)).expect("a valid URL");
         Self {
             server,
             url,
@@ -75,11 +73,8 @@ impl TestDatabase {
     }
 
     /// A few connections by way of `proxy`, set up like a service's.
-    pub fn pool_through(&self, proxy: &Proxy) -> MySqlPool {
-        chassis::database::pool_options(4)
-            .acquire_timeout(Duration::from_secs(30))
-            .connect_lazy(self.url_through(proxy).expose())
-            .expect("a valid URL")
+    pub fn pool_through(&self, proxy: &Proxy) -> Pool {
+        Pool::with_acquire_timeout(&self.url_through(proxy), 4, Duration::from_secs(30)).expect("a valid URL")
     }
 }
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use chassis::config::Secret;
+use chassis::database::Pool;
 use contracts::events::Event;
-use sqlx::MySqlPool;
 use subgraph::Base;
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +30,7 @@ pub use proxy::{Loss, Proxy};
 pub const INTERNAL_SECRET: &str = "internal secret of the tests";
 
 /// The resources of routes and jobs, for a service under test.
-pub fn base(pool: &MySqlPool, clock: &TestClock) -> Base {
+pub fn base(pool: &Pool, clock: &TestClock) -> Base {
     Base {
         pool: pool.clone(),
         clock: clock.clock(),

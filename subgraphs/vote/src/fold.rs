@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use chassis::database::Pool;
 use chassis::lease::Held;
 use chassis::{Classify as _, transaction};
-use sqlx::MySqlPool;
 
 use crate::domain::PhotoId;
 use crate::error::Error;
@@ -18,12 +18,12 @@ use crate::store::deltas;
 const BATCH: u32 = 500;
 
 /// Folds all that there is. Returns how many deltas.
-pub async fn run(pool: &MySqlPool) -> Result<u64, Error> {
+pub async fn run(pool: &Pool) -> Result<u64, Error> {
     run_under(pool, None).await
 }
 
 /// The same by the holder of a lease, who stops where another one has taken it.
-pub async fn run_under(pool: &MySqlPool, lease: Option<Held>) -> Result<u64, Error> {
+pub async fn run_under(pool: &Pool, lease: Option<Held>) -> Result<u64, Error> {
     let mut folded = 0;
     loop {
         let batch = match fold_batch(pool, lease).await {
@@ -39,7 +39,7 @@ pub async fn run_under(pool: &MySqlPool, lease: Option<Held>) -> Result<u64, Err
     }
 }
 
-async fn fold_batch(pool: &MySqlPool, lease: Option<Held>) -> Result<u32, Error> {
+async fn fold_batch(pool: &Pool, lease: Option<Held>) -> Result<u32, Error> {
     let mut votes_come_in = false;
     transaction!(pool, Error, |tx, _| {
         let mut batch = deltas::oldest(&mut *tx, BATCH).await?;

@@ -25,11 +25,11 @@ use std::time::Duration;
 use async_graphql::EmptySubscription;
 use chassis::Clock;
 use chassis::config::ConfigError;
+use chassis::database::Pool;
 use chassis::internal::InternalClient;
 use chassis::telemetry::measure::{self, Metric, describe};
 use chassis::worker::Job;
 use chrono_tz::Tz;
-use sqlx::MySqlPool;
 use subgraph::pagination::CursorKey;
 use subgraph::program::Context;
 use subgraph::{Base, Program, Service, server};
@@ -68,7 +68,7 @@ pub struct Settings {
 /// The resources of requests and jobs. Cheap to clone.
 #[derive(Clone)]
 pub struct State {
-    pub pool: MySqlPool,
+    pub pool: Pool,
     pub clock: Clock,
     /// A day begins at midnight there.
     pub time_zone: Tz,
@@ -135,7 +135,7 @@ pub fn service(state: &State, base: &Base) -> Service {
 }
 
 /// Measures how far the fold is behind: the age of the oldest change that it has not added.
-fn watch_fold(pool: MySqlPool, stop: CancellationToken) -> JoinHandle<()> {
+fn watch_fold(pool: Pool, stop: CancellationToken) -> JoinHandle<()> {
     describe(&[Metric::Gauge(
         "proofsheet_vote_fold_lag_seconds",
         "The age of the oldest vote that is not in its photo's score yet; 0 without one.",

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, Loader};
+use chassis::database::Pool;
 use chassis::{UserId, database, telemetry};
-use sqlx::MySqlPool;
 
 use crate::domain::{Choice, PhotoId, Tally};
 use crate::store::votes;
 
 /// Exact tallies by the photo's id. A photo that is not known here has none; its votes are then 0.
 pub struct Tallies {
-    pool: MySqlPool,
+    pool: Pool,
 }
 
 /// A loader of tallies over `pool`.
-pub fn tallies(pool: MySqlPool) -> DataLoader<Tallies> {
+pub fn tallies(pool: Pool) -> DataLoader<Tallies> {
     DataLoader::new(Tallies { pool }, telemetry::spawn).delay(Duration::ZERO)
 }
 
@@ -26,7 +26,7 @@ impl Loader<PhotoId> for Tallies {
     type Error = Arc<sqlx::Error>;
 
     async fn load(&self, photos: &[PhotoId]) -> Result<HashMap<PhotoId, Tally>, Self::Error> {
-        let found = database::read(|| votes::tallies(&self.pool, photos))
+        let found = database::read(&self.pool, || votes::tallies(&self.pool, photos))
             .await
             .map_err(Arc::new)?;
         Ok(found
@@ -38,11 +38,11 @@ impl Loader<PhotoId> for Tallies {
 
 /// Votes by who cast them and on what.
 pub struct Votes {
-    pool: MySqlPool,
+    pool: Pool,
 }
 
 /// A loader of votes over `pool`.
-pub fn votes(pool: MySqlPool) -> DataLoader<Votes> {
+pub fn votes(pool: Pool) -> DataLoader<Votes> {
     DataLoader::new(Votes { pool }, telemetry::spawn).delay(Duration::ZERO)
 }
 
@@ -61,7 +61,7 @@ impl Loader<(UserId, PhotoId)> for Votes {
         }
         let mut found = HashMap::with_capacity(keys.len());
         for (user, photos) in by_user {
-            let votes = database::read(|| votes::votes_of(&self.pool, user, &photos))
+            let votes = database::read(&self.pool, || votes::votes_of(&self.pool, user, &photos))
                 .await
                 .map_err(Arc::new)?;
             found.extend(votes.into_iter().map(|(photo, choice)| ((user, photo), choice)));

@@ -15,7 +15,7 @@ use crate::store::photos::{self, Removal};
 
 /// The state of a photo. One that this service has not heard of yet is looked up.
 pub async fn standing(state: &State, id: PhotoId) -> Result<Standing, Error> {
-    if let Some(standing) = database::read(|| photos::standing(&state.pool, id)).await? {
+    if let Some(standing) = database::read(&state.pool, || photos::standing(&state.pool, id)).await? {
         return Ok(standing);
     }
     match mirror::look_up(state, &state.photos, id).await? {

@@ -1,8 +1,8 @@
 //! Proves the fold: counts every vote in the ledger anew, compares, and repairs.
 
+use chassis::database::Pool;
 use chassis::{Clock, transaction};
 use serde::Serialize;
-use sqlx::MySqlPool;
 use uuid::Uuid;
 
 use crate::domain::PhotoId;
@@ -21,7 +21,7 @@ pub struct Recount {
 }
 
 /// Recounts every photo. Votes may arrive meanwhile: a repair is one more delta, and commutes with theirs.
-pub async fn run(pool: &MySqlPool, clock: &Clock) -> Result<Recount, Error> {
+pub async fn run(pool: &Pool, clock: &Clock) -> Result<Recount, Error> {
     let mut recount = Recount::default();
     let mut after = PhotoId(Uuid::nil());
     loop {
@@ -43,7 +43,7 @@ pub async fn run(pool: &MySqlPool, clock: &Clock) -> Result<Recount, Error> {
 }
 
 /// Appends what is missing from the photo's tally. False where another recount was faster.
-async fn repair(pool: &MySqlPool, photo: PhotoId, clock: &Clock) -> Result<bool, Error> {
+async fn repair(pool: &Pool, photo: PhotoId, clock: &Clock) -> Result<bool, Error> {
     let now = clock.now();
     let id = chassis::id::new_uuid(now);
     transaction!(pool, Error, |tx, _| {

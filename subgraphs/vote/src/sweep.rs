@@ -1,9 +1,9 @@
 //! Removes what deletions left behind.
 
+use chassis::database::Pool;
 use chassis::deleted_accounts::GRACE;
 use chassis::{deleted_accounts, transaction};
 use chrono::{DateTime, Utc};
-use sqlx::MySqlPool;
 
 use crate::State;
 use crate::error::Error;
@@ -24,7 +24,7 @@ pub async fn run(state: &State) -> Result<(), Error> {
     .await
 }
 
-async fn sweep_photos(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), Error> {
+async fn sweep_photos(pool: &Pool, now: DateTime<Utc>) -> Result<(), Error> {
     loop {
         let due = photos::unswept(pool, now).await?;
         if due.is_empty() {

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use chassis::database::Pool;
 use chassis::{Clock, database, transaction};
 use chrono::TimeDelta;
-use sqlx::MySqlPool;
 use subgraph::pagination::{Page, PageError};
 use tokio::sync::Mutex;
 
@@ -40,7 +40,7 @@ pub struct Ranked {
 /// Reads the ranked timelines. Cheap to clone.
 #[derive(Clone)]
 pub struct Timelines {
-    pool: MySqlPool,
+    pool: Pool,
     clock: Clock,
     /// Held while a snapshot is made, so that a thousand readers of a new version make one.
     making: Arc<Mutex<()>>,
@@ -48,7 +48,7 @@ pub struct Timelines {
 
 impl Timelines {
     /// Reads them from `pool`.
-    pub fn new(pool: MySqlPool, clock: Clock) -> Self {
+    pub fn new(pool: Pool, clock: Clock) -> Self {
         Self {
             pool,
             clock,
@@ -142,7 +142,7 @@ impl Timelines {
 
 /// One page being read.
 struct Walk<'a> {
-    pool: &'a MySqlPool,
+    pool: &'a Pool,
     timeline: Timeline,
     snapshot: Snapshot,
     wanted: usize,

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use chassis::database::Pool;
 use chassis::transaction;
 use rand::RngExt as _;
-use sqlx::{MySqlPool, QueryBuilder};
+use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use crate::cluster::{blocking, three_nodes};
@@ -16,7 +17,7 @@ const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 const ROWS: i64 = 100;
 
 /// Pools of a service, one for each node.
-fn pools(lab: &Lab) -> Vec<MySqlPool> {
+fn pools(lab: &Lab) -> Vec<Pool> {
     let secrets = lab.folder.path().join("secrets");
     let password = std::fs::read_to_string(secrets.join("vote_password")).unwrap();
     (1..=3)
@@ -27,17 +28,17 @@ fn pools(lab: &Lab) -> Vec<MySqlPool> {
                 password.trim(),
                 socket.display()
             );
-            chassis::database::pool(&chassis::config::Secret::new(&url), 12).unwrap()
+            chassis::database::Pool::new(&chassis::config::Secret::new(&url), 12).unwrap()
         })
         .collect()
 }
 
-fn any(pools: &[MySqlPool]) -> &MySqlPool {
+fn any(pools: &[Pool]) -> &Pool {
     &pools[rand::rng().random_range(0..pools.len())]
 }
 
 /// Inserts a change, as a vote does.
-async fn insert_change(pool: &MySqlPool) -> Result<(), sqlx::Error> {
+async fn insert_change(pool: &Pool) -> Result<(), sqlx::Error> {
     let (id, row) = (Uuid::now_v7(), rand::rng().random_range(0..ROWS));
     transaction!(pool, sqlx::Error, |tx, _| {
         sqlx::query(
@@ -56,7 +57,7 @@ async fn insert_change(pool: &MySqlPool) -> Result<(), sqlx::Error> {
 }
 
 /// Folds the changes as the vote service does, with a statement that is prepared each time.
-async fn fold_changes(pool: &MySqlPool) -> Result<(), sqlx::Error> {
+async fn fold_changes(pool: &Pool) -> Result<(), sqlx::Error> {
     transaction!(pool, sqlx::Error, |tx, _| {
         let waiting: Vec<(Uuid, i64)> =
             sqlx::query_as("SELECT id, row_id FROM waiting ORDER BY id LIMIT 100")

@@ -31,9 +31,11 @@ impl Mutation {
             .count(&[state.login_throttle.registrations_from(&address(ctx))])
             .await?;
         // The unique key decides; asking first only saves the hashing.
-        let taken = database::read(|| accounts::by_email(&state.pool, &email, &origin.address))
-            .await
-            .map_err(Error::from)?;
+        let taken = database::read(&state.pool, || {
+            accounts::by_email(&state.pool, &email, &origin.address)
+        })
+        .await
+        .map_err(Error::from)?;
         if taken.is_some() {
             return Err(Error::EmailTaken.into());
         }
@@ -181,7 +183,7 @@ async fn latest_by_email(
     email: &Email,
     address_key: &[u8; 32],
 ) -> Result<Option<accounts::Credentials>, Error> {
-    Ok(database::read(|| async {
+    Ok(database::read(&state.pool, || async {
         let mut latest = database::read_latest(&state.pool).await?;
         accounts::by_email(&mut *latest, email, address_key).await
     })
@@ -200,7 +202,7 @@ async fn confirm(
     state.login_throttle.refuse_early(&buckets).await?;
     let turn = place.turn().await?;
     state.login_throttle.count(&buckets).await?;
-    let hash = database::read(|| accounts::password_hash(&state.pool, account.id))
+    let hash = database::read(&state.pool, || accounts::password_hash(&state.pool, account.id))
         .await?
         .ok_or(Error::SessionEnded)?;
     let verified = turn.verify(&password, Some(&hash)).await?;

@@ -33,9 +33,11 @@ impl Viewer {
     async fn sessions(&self, ctx: &Context<'_>) -> Result<Option<Vec<LoginSession>>> {
         let state = state(ctx);
         let now = state.clock.now();
-        let rows = database::read(|| sessions::of_account(&state.pool, self.account.id, now))
-            .await
-            .map_err(Error::from)?;
+        let rows = database::read(&state.pool, || {
+            sessions::of_account(&state.pool, self.account.id, now)
+        })
+        .await
+        .map_err(Error::from)?;
         Ok(Some(
             rows.into_iter()
                 .map(|row| LoginSession::new(row, self.session))

@@ -25,10 +25,10 @@ use authentication::state::State;
 use axum::body::{Body, to_bytes};
 use axum::http::{Response, header};
 use chassis::config::{Secret, TokenConfig};
+use chassis::database::Pool;
 use chrono::Utc;
 use clap::Parser;
 use serde_json::{Value, json};
-use sqlx::MySqlPool;
 use testkit::{Answer, Client, TestClock, TestDatabase};
 
 pub(crate) const PASSWORD: &str = "plinth-otter-42";
@@ -63,7 +63,7 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    pub(crate) async fn new(pool: &MySqlPool, clock: &TestClock, flags: &[&str]) -> Self {
+    pub(crate) async fn new(pool: &Pool, clock: &TestClock, flags: &[&str]) -> Self {
         let Flags { config, tokens } = config(flags);
         let state = State::open(
             &config,
@@ -106,7 +106,7 @@ impl TestService {
     }
 
     /// On this database by way of these connections.
-    pub(crate) async fn on(database: TestDatabase, pool: MySqlPool, flags: &[&str]) -> Self {
+    pub(crate) async fn on(database: TestDatabase, pool: Pool, flags: &[&str]) -> Self {
         let clock = TestClock::default();
         // Tokens are verified by the machine's clock, so the service's must not be far from it.
         clock.set(Utc::now());

@@ -1,7 +1,6 @@
 use std::path::PathBuf;
 
-use sqlx::MySqlPool;
-
+use super::Pool;
 use crate::config::{ConfigError, Secret};
 
 /// Where the database is.
@@ -29,8 +28,8 @@ impl DatabaseConfig {
     }
 
     /// A pool over it. Opens no connection yet.
-    pub fn pool(&self) -> Result<MySqlPool, ConfigError> {
-        super::pool(&self.url()?, self.database_connections).map_err(|error| ConfigError::Invalid {
+    pub fn pool(&self) -> Result<Pool, ConfigError> {
+        Pool::new(&self.url()?, self.database_connections).map_err(|error| ConfigError::Invalid {
             name: "DATABASE_URL",
             reason: error.to_string(),
         })

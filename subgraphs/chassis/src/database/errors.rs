@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use sqlx::mysql::MySqlDatabaseError;
 
-use super::nodes;
 use crate::{Classify, Code};
 
 /// The message of a transaction that the server has rolled back without reporting it.
@@ -72,11 +71,7 @@ impl Kind {
 pub fn code(error: &sqlx::Error) -> Code {
     match Kind::of(error) {
         Kind::Defect => Code::Internal,
-        Kind::Node => {
-            nodes::suspect();
-            Code::Unavailable
-        }
-        Kind::Conflict | Kind::Busy => Code::Unavailable,
+        Kind::Node | Kind::Conflict | Kind::Busy => Code::Unavailable,
     }
 }
 
@@ -115,13 +110,11 @@ pub(super) enum RetryDecision {
 /// Decides by the kind of the error. After a failure of the node at the commit, it is unknown whether the commit
 /// happened, and another connection may reach another node. Without a connection nothing was begun: shortly after a
 /// node has failed, the time may have gone into finding out which of them still work.
-pub(super) fn retry_decision(error: &sqlx::Error, at_commit: bool) -> RetryDecision {
+pub(super) fn retry_decision(error: &sqlx::Error, at_commit: bool, nodes_are_suspect: bool) -> RetryDecision {
     match Kind::of(error) {
         Kind::Node if at_commit => RetryDecision::RetryAfterAmbiguousCommit,
         Kind::Conflict | Kind::Node => RetryDecision::Retry,
-        Kind::Busy if matches!(error, sqlx::Error::PoolTimedOut) && nodes::suspicious() => {
-            RetryDecision::Retry
-        }
+        Kind::Busy if matches!(error, sqlx::Error::PoolTimedOut) && nodes_are_suspect => RetryDecision::Retry,
         Kind::Busy | Kind::Defect => RetryDecision::Fail,
     }
 }

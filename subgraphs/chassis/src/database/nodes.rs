@@ -29,19 +29,6 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long it waits for a node, and for the name service.
 const LOOKING: Duration = Duration::from_millis(500);
 
-/// When a node failed last, as far as this process has noticed.
-static FAILED: Mutex<Option<Instant>> = Mutex::new(None);
-
-/// Has connections asked before they are used, for a while.
-pub(super) fn suspect() {
-    *FAILED.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-}
-
-pub(super) fn suspicious() -> bool {
-    let failed = *FAILED.lock().unwrap_or_else(PoisonError::into_inner);
-    failed.is_some_and(|at| at.elapsed() < SUSPICION)
-}
-
 /// How a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Health {
@@ -92,9 +79,40 @@ pub(super) struct Nodes {
     /// Where connections may go.
     good: Mutex<Vec<SocketAddr>>,
     turn: AtomicUsize,
+    /// When a node failed last.
+    failed_at: Mutex<Option<Instant>>,
+    /// Addresses of servers that were built without Galera.
+    without_galera: Mutex<BTreeSet<(String, u16)>>,
 }
 
 impl Nodes {
+    /// Notes that a node has failed: for a while, connections are tested before they are used.
+    pub(super) fn suspect(&self) {
+        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether a node has failed a short time ago.
+    pub(super) fn are_suspect(&self) -> bool {
+        let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        failed_at.is_some_and(|at| at.elapsed() < SUSPICION)
+    }
+
+    /// Notes that this server has no variables of Galera.
+    pub(super) fn note_without_galera(&self, server: (String, u16)) {
+        self.without_galera
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(server);
+    }
+
+    /// Whether this server is known to have no variables of Galera.
+    pub(super) fn is_without_galera(&self, server: &(String, u16)) -> bool {
+        self.without_galera
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(server)
+    }
+
     fn accepts(&self, health: Health) -> bool {
         match health {
             Health::Synced => true,
@@ -116,7 +134,7 @@ pub(super) fn guard(
     nodes: &Arc<Nodes>,
     session: &'static str,
 ) -> MySqlPoolOptions {
-    let (opening, using) = (Arc::clone(nodes), Arc::clone(nodes));
+    let (opening, using, releasing) = (Arc::clone(nodes), Arc::clone(nodes), Arc::clone(nodes));
     options
         .test_before_acquire(false)
         .after_connect(move |connection, _| {
@@ -139,10 +157,11 @@ pub(super) fn guard(
             let nodes = Arc::clone(&using);
             Box::pin(async move { still_good(connection, &meta, &nodes).await })
         })
-        .after_release(|connection, _| {
+        .after_release(move |connection, _| {
+            let nodes = Arc::clone(&releasing);
             Box::pin(async move {
                 // The pool itself asks as well, but without an end: a node that hangs would keep the place.
-                if suspicious() {
+                if nodes.are_suspect() {
                     in_time(LOOKING, connection.ping()).await?;
                 }
                 Ok(true)
@@ -155,7 +174,7 @@ async fn still_good(
     meta: &PoolConnectionMetadata,
     nodes: &Nodes,
 ) -> Result<bool, sqlx::Error> {
-    if meta.idle_for <= TRUST_IDLE && !suspicious() {
+    if meta.idle_for <= TRUST_IDLE && !nodes.are_suspect() {
         return Ok(true);
     }
     Ok(nodes.accepts(in_time(ANSWER, health(connection)).await?))
@@ -272,7 +291,7 @@ fn note(nodes: &Nodes, known: &BTreeSet<SocketAddr>, probes: &Probes) {
     }
     tracing::info!(nodes = ?now, "the database is reached at");
     if good.iter().any(|node| !now.contains(node)) {
-        suspect();
+        nodes.suspect();
     }
     *good = now;
 }
@@ -311,6 +330,16 @@ mod tests {
         assert_eq!(galera("ON", "2"), Health::Lagging, "a donor");
         assert_eq!(galera("OFF", "1"), Health::Away, "joining");
         assert_eq!(galera("OFF", "4"), Health::Away, "cut off from the others");
+    }
+
+    #[test]
+    fn pools_do_not_share_what_they_know() {
+        let (one, other) = (Nodes::default(), Nodes::default());
+        one.suspect();
+        assert!(one.are_suspect() && !other.are_suspect());
+        let server = ("db".to_owned(), 3306);
+        one.note_without_galera(server.clone());
+        assert!(one.is_without_galera(&server) && !other.is_without_galera(&server));
     }
 
     #[test]

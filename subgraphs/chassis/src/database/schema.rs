@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use sqlx::AssertSqlSafe;
 use sqlx::migrate::Migrator;
-use sqlx::{AssertSqlSafe, MySqlPool};
 
-use super::{MIGRATOR, number};
+use super::{MIGRATOR, Pool, number};
 
 /// How far the migrations of a schema have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum SchemaState {
 const REFUSED: u16 = 1045;
 
 /// Compares what `pool`'s schema has had with the migrations of chassis and of `subgraph`.
-pub async fn schema_state(pool: &MySqlPool, subgraph: &Migrator) -> Result<SchemaState, sqlx::Error> {
+pub async fn schema_state(pool: &Pool, subgraph: &Migrator) -> Result<SchemaState, sqlx::Error> {
     let (mut some, mut all) = (false, true);
     for migrator in [&MIGRATOR, subgraph] {
         let applied = match applied(pool, &migrator.table_name).await {
@@ -45,7 +45,7 @@ pub async fn schema_state(pool: &MySqlPool, subgraph: &Migrator) -> Result<Schem
 }
 
 /// The versions that came to their end.
-async fn applied(pool: &MySqlPool, table: &str) -> Result<BTreeSet<i64>, sqlx::Error> {
+async fn applied(pool: &Pool, table: &str) -> Result<BTreeSet<i64>, sqlx::Error> {
     const NO_SUCH_TABLE: u16 = 1146;
     let versions = sqlx::query_scalar(AssertSqlSafe(format!(
         "SELECT version FROM {table} WHERE success"

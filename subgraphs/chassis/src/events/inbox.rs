@@ -9,10 +9,11 @@ use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use contracts::accounts::{AccountDeleted, SessionsEnded};
 use contracts::internal::EVENTS;
-use sqlx::{MySqlConnection, MySqlPool};
+use sqlx::MySqlConnection;
 
 use super::Event;
 use crate::config::Secret;
+use crate::database::Pool;
 use crate::{Classify as _, Clock, UserId, deleted_accounts, ended_sessions, error, internal};
 
 /// Handles the events that a service receives.
@@ -37,7 +38,7 @@ pub trait EventHandler: Send + Sync + 'static {
 /// Applies `event` unless it was applied before. True when it was news. Ended sessions and deleted accounts mean the same
 /// in every service, so they are recorded here; the former do not reach the handler.
 pub async fn receive<H: EventHandler>(
-    pool: &MySqlPool,
+    pool: &Pool,
     clock: &Clock,
     handler: &H,
     event: &Event,
@@ -73,7 +74,7 @@ pub async fn receive<H: EventHandler>(
 }
 
 /// The route `POST /events`: 204 when the event is applied, now or before.
-pub fn routes<H: EventHandler>(pool: MySqlPool, clock: Clock, secret: Secret, handler: H) -> Router {
+pub fn routes<H: EventHandler>(pool: Pool, clock: Clock, secret: Secret, handler: H) -> Router {
     let state = Arc::new(Inbox { pool, clock, handler });
     let routes = Router::new()
         .route(EVENTS, post(post_event::<H>))
@@ -82,7 +83,7 @@ pub fn routes<H: EventHandler>(pool: MySqlPool, clock: Clock, secret: Secret, ha
 }
 
 struct Inbox<H> {
-    pool: MySqlPool,
+    pool: Pool,
     clock: Clock,
     handler: H,
 }
@@ -105,7 +106,7 @@ async fn post_event<H: EventHandler>(
 const BATCH: u64 = 1000;
 
 /// Forgets the ids of events that are older than anything that is still repeated.
-pub async fn forget_old(pool: &MySqlPool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+pub async fn forget_old(pool: &Pool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     let before = now - chrono::TimeDelta::days(30);
     loop {
         let done = sqlx::query!("DELETE FROM inbox WHERE received_at < ? LIMIT 1000", before)

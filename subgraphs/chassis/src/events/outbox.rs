@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{MySqlConnection, MySqlPool};
+use sqlx::MySqlConnection;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,7 @@ use url::Url;
 use super::Event;
 use super::relay::{self, Receiver};
 use crate::config::Secret;
+use crate::database::Pool;
 use crate::internal::InternalClient;
 use crate::worker::Job;
 
@@ -90,7 +91,7 @@ impl Outbox {
     /// Starts the relay: every quarter of a second, or when woken, the holder of its lease delivers what is due.
     pub fn spawn_relay(
         &self,
-        pool: MySqlPool,
+        pool: Pool,
         http: &reqwest::Client,
         secret: &Secret,
         stop: CancellationToken,

@@ -6,12 +6,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use contracts::internal::EVENTS;
 use futures::future::join_all;
-use sqlx::MySqlPool;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::Event;
+use crate::database::Pool;
 use crate::error;
 use crate::internal::InternalClient;
 
@@ -39,7 +39,7 @@ impl Receiver {
 }
 
 /// Delivers what is due, to all subscribers side by side. One that hangs does not delay the next run for the others.
-pub(super) async fn deliver_due(pool: &MySqlPool, receivers: &[Arc<Receiver>]) -> Result<(), sqlx::Error> {
+pub(super) async fn deliver_due(pool: &Pool, receivers: &[Arc<Receiver>]) -> Result<(), sqlx::Error> {
     let deliveries = receivers.iter().filter_map(|receiver| {
         let busy = Arc::clone(&receiver.busy).try_lock_owned().ok()?;
         let (pool, receiver) = (pool.clone(), Arc::clone(receiver));
@@ -56,7 +56,7 @@ pub(super) async fn deliver_due(pool: &MySqlPool, receivers: &[Arc<Receiver>]) -
     finished.into_iter().filter_map(Result::ok).collect()
 }
 
-async fn deliver_to(pool: &MySqlPool, subscriber: &str, client: &InternalClient) -> Result<(), sqlx::Error> {
+async fn deliver_to(pool: &Pool, subscriber: &str, client: &InternalClient) -> Result<(), sqlx::Error> {
     for delivery in due(pool, subscriber).await? {
         let event = match delivery.event() {
             Ok(event) => event,
@@ -116,7 +116,7 @@ impl Delivery {
     }
 }
 
-async fn due(pool: &MySqlPool, subscriber: &str) -> Result<Vec<Delivery>, sqlx::Error> {
+async fn due(pool: &Pool, subscriber: &str) -> Result<Vec<Delivery>, sqlx::Error> {
     sqlx::query_as!(
         Delivery,
         r#"SELECT d.attempts, o.id AS "id: Uuid", o.kind, o.data AS "data: String", o.occurred_at AS "occurred_at: DateTime<Utc>"
@@ -132,7 +132,7 @@ async fn due(pool: &MySqlPool, subscriber: &str) -> Result<Vec<Delivery>, sqlx::
 
 /// Removes the delivery, and the event with its last one. Deleting what is gone does nothing, so two relays may do it. In one
 /// transaction, because the last two deliveries of an event are in each other's way when they end at the same time.
-async fn acknowledge(pool: &MySqlPool, subscriber: &str, event: Uuid) -> Result<(), sqlx::Error> {
+async fn acknowledge(pool: &Pool, subscriber: &str, event: Uuid) -> Result<(), sqlx::Error> {
     crate::transaction!(pool, sqlx::Error, |tx, _| {
         sqlx::query!(
             "DELETE FROM outbox_delivery WHERE subscriber = ? AND event_id = ?",
@@ -153,7 +153,7 @@ async fn acknowledge(pool: &MySqlPool, subscriber: &str, event: Uuid) -> Result<
 }
 
 /// Half a second, one, two, four … up to [`LONGEST_WAIT`].
-async fn postpone(pool: &MySqlPool, subscriber: &str, delivery: &Delivery) -> Result<(), sqlx::Error> {
+async fn postpone(pool: &Pool, subscriber: &str, delivery: &Delivery) -> Result<(), sqlx::Error> {
     let wait = (Duration::from_millis(500) * 2_u32.pow(delivery.attempts.min(6))).min(LONGEST_WAIT);
     let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
     sqlx::query!(

@@ -7,12 +7,13 @@ use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
 use chassis::config::Secret;
+use chassis::database::Pool;
 use chassis::events::outbox::Subscriber;
 use chassis::events::{Event, EventHandler, Outbox, inbox};
 use chassis::{deleted_accounts, transaction};
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use sqlx::{MySqlConnection, MySqlPool};
+use sqlx::MySqlConnection;
 use testkit::{Client, INTERNAL_SECRET, TestClock, TestDatabase};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -58,7 +59,7 @@ fn inbox_of(database: &TestDatabase) -> axum::Router {
     )
 }
 
-async fn applied(pool: &MySqlPool) -> Vec<(Uuid, i32)> {
+async fn applied(pool: &Pool) -> Vec<(Uuid, i32)> {
     sqlx::query_as("SELECT event_id, times FROM applied ORDER BY event_id")
         .fetch_all(pool)
         .await
@@ -149,7 +150,7 @@ async fn consumer(database: &TestDatabase) -> Consumer {
     Consumer { url, up }
 }
 
-async fn publish(pool: &MySqlPool, outbox: &Outbox, event: &Event) {
+async fn publish(pool: &Pool, outbox: &Outbox, event: &Event) {
     transaction!(pool, sqlx::Error, |tx, _| outbox.publish(tx, event).await).unwrap();
     outbox.wake();
 }
@@ -165,7 +166,7 @@ async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -
     panic!("{what} did not come about");
 }
 
-async fn waiting(pool: &MySqlPool) -> (i64, i64) {
+async fn waiting(pool: &Pool) -> (i64, i64) {
     sqlx::query_as("SELECT (SELECT COUNT(*) FROM outbox), (SELECT COUNT(*) FROM outbox_delivery)")
         .fetch_one(pool)
         .await

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use chassis::database::Pool;
 use chassis::lease;
 use uuid::Uuid;
 
@@ -59,7 +60,7 @@ async fn of_many_who_want_it_one_gets_it() {
 }
 
 /// Adds one to the value, if the lease is held still.
-async fn add(pool: &sqlx::MySqlPool, lease: lease::Held, pause: Duration) -> bool {
+async fn add(pool: &Pool, lease: lease::Held, pause: Duration) -> bool {
     chassis::transaction!(pool, sqlx::Error, |tx, _| {
         tokio::time::sleep(pause).await;
         sqlx::query("UPDATE counter SET value = value + 1")

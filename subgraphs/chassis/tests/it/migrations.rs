@@ -157,12 +157,12 @@ async fn a_wrong_password_is_told_from_a_database_that_is_away() {
     let mut url: url::Url = database.url().expose().parse().unwrap();
     url.set_username("nobody").unwrap();
     url.set_password(Some("wrong")).unwrap();
-    let pool = chassis::database::pool(&Secret::new(url.as_str()), 1).unwrap();
+    let pool = chassis::database::Pool::new(&Secret::new(url.as_str()), 1).unwrap();
     let state = schema_state(&pool, &migrator(&[TABLES])).await;
     assert_eq!(state.unwrap(), SchemaState::Refused);
 
     url.set_port(Some(1)).unwrap();
-    let pool = chassis::database::pool(&Secret::new(url.as_str()), 1).unwrap();
+    let pool = chassis::database::Pool::new(&Secret::new(url.as_str()), 1).unwrap();
     assert!(schema_state(&pool, &migrator(&[TABLES])).await.is_err());
 }
 

@@ -2,15 +2,14 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use chassis::database;
-use sqlx::MySqlPool;
+use chassis::database::{self, Pool};
 use testkit::{Proxy, TestDatabase};
 
 /// Three ways to one server stand for three nodes of a database.
 struct Nodes {
     proxies: Vec<Proxy>,
     named: Arc<Mutex<Vec<SocketAddr>>>,
-    pool: MySqlPool,
+    pool: Pool,
     _database: TestDatabase,
 }
 
@@ -27,7 +26,7 @@ impl Nodes {
             let named = resolving.lock().unwrap().clone();
             async move { Ok(named) }
         };
-        let pool = database::pool_over(&database.url_through(&proxies[0]), 12, resolve).unwrap();
+        let pool = database::Pool::over_nodes(&database.url_through(&proxies[0]), 12, resolve).unwrap();
         let nodes = Self {
             proxies,
             named,

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chassis::config::Secret;
-use chassis::database::{self, View};
+use chassis::database::{self, Pool, View};
 use chassis::{Classify as _, Code, transaction};
-use sqlx::{Executor as _, MySqlPool};
+use sqlx::Executor as _;
 use testkit::{Loss, Proxy};
 
-async fn number(pool: &MySqlPool) -> Result<i64, sqlx::Error> {
+async fn number(pool: &Pool) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar("SELECT 6 * 7").fetch_one(pool).await
 }
 
@@ -21,7 +21,11 @@ async fn a_read_that_loses_its_connection_is_repeated_on_another() {
     let pool = database.pool_through(&proxy);
     for loss in [Loss::Statement, Loss::Answer] {
         proxy.lose(loss, "6 * 7", 0);
-        assert_eq!(database::read(|| number(&pool)).await.unwrap(), 42, "{loss:?}");
+        assert_eq!(
+            database::read(&pool, || number(&pool)).await.unwrap(),
+            42,
+            "{loss:?}"
+        );
         assert!(proxy.has_lost());
     }
     // Without the repetition, the client is told to come again.
@@ -47,7 +51,7 @@ async fn every_error_of_a_failing_node_is_unavailable_and_a_defect_is_internal()
         for number in numbers {
             let signal = format!("SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {number}");
             let tried = std::cell::Cell::new(0);
-            let outcome = database::read(|| async {
+            let outcome = database::read(&database.pool, || async {
                 tried.set(tried.get() + 1);
                 if tried.get() > 1 {
                     return Ok(());
@@ -88,10 +92,7 @@ async fn every_error_of_a_failing_node_is_unavailable_and_a_defect_is_internal()
 #[tokio::test]
 async fn nothing_that_kills_a_connection_is_internal() {
     let database = super::database().await;
-    let pool = database::pool_options(8)
-        .acquire_timeout(Duration::from_secs(5))
-        .connect_lazy(database.url().expose())
-        .unwrap();
+    let pool = database::Pool::with_acquire_timeout(&database.url(), 8, Duration::from_secs(5)).unwrap();
     let until = Instant::now() + Duration::from_secs(3);
     let is_over = Arc::new(AtomicBool::new(false));
     let readers = (0..8).map(|_| {
@@ -100,7 +101,7 @@ async fn nothing_that_kills_a_connection_is_internal() {
             let (mut done, mut failed) = (0, Vec::new());
             while !is_over.load(Ordering::Relaxed) {
                 let slow = || sqlx::query("SELECT SLEEP(0.002), seq FROM seq_1_to_3").fetch_all(&pool);
-                match database::read(slow).await {
+                match database::read(&pool, slow).await {
                     Ok(_) => done += 1,
                     Err(error) => failed.push((error.code(), error.to_string())),
                 }
@@ -121,10 +122,13 @@ async fn nothing_that_kills_a_connection_is_internal() {
     let readers: Vec<_> = readers.collect();
     let mut round = 0;
     while round <= 20 || Instant::now() < until {
-        let ids: Vec<i64> = sqlx::query_scalar(
-            "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()",
-        )
-        .fetch_all(&database.pool)
+        // Idle connections of this pool are killed too.
+        let ids: Vec<i64> = database::read(&database.pool, || {
+            sqlx::query_scalar(
+                "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()",
+            )
+            .fetch_all(&database.pool)
+        })
         .await
         .unwrap();
         for id in ids {
@@ -158,11 +162,8 @@ async fn waits(connection: &mut sqlx::MySqlConnection) -> i64 {
 }
 
 /// A pool of one connection, so that the next user gets the same one if it was kept.
-fn one_connection(url: &Secret) -> MySqlPool {
-    database::pool_options(1)
-        .acquire_timeout(Duration::from_secs(30))
-        .connect_lazy(url.expose())
-        .unwrap()
+fn one_connection(url: &Secret) -> Pool {
+    database::Pool::with_acquire_timeout(url, 1, Duration::from_secs(30)).unwrap()
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
+use chassis::database::Pool;
 use chassis::transaction;
-use sqlx::MySqlPool;
 
 /// Takes two rows in opposite orders again and again: `InnoDB` answers some of these transactions with error 1213.
-async fn add_in_order(pool: MySqlPool, names: [&'static str; 2]) -> Result<(), sqlx::Error> {
+async fn add_in_order(pool: Pool, names: [&'static str; 2]) -> Result<(), sqlx::Error> {
     for _ in 0..5 {
         transaction!(pool, sqlx::Error, |tx, _| {
             for name in names {
@@ -149,10 +149,8 @@ async fn no_half_of_a_transaction_is_left_that_the_server_has_taken_back() {
 async fn a_connection_that_was_in_a_transaction_may_write_again() {
     let database = counting().await;
     // One connection, and time to open it on a busy machine.
-    let pool = chassis::database::pool_options(1)
-        .acquire_timeout(Duration::from_secs(30))
-        .connect_lazy(database.url().expose())
-        .unwrap();
+    let pool =
+        chassis::database::Pool::with_acquire_timeout(&database.url(), 1, Duration::from_secs(30)).unwrap();
     for outcome in [Ok(()), Err(sqlx::Error::RowNotFound)] {
         let _ = transaction!(pool, sqlx::Error, |tx, _| {
             add_one(tx).await?;
@@ -211,7 +209,7 @@ async fn a_lock_that_stays_is_waited_for_twice_at_most() {
     add_one(&mut other).await.unwrap();
     // A service's pool, whose sessions wait a second for a lock: a second try begins within the time for retries and
     // a third does not. Counted and not timed, for a busy machine adds seconds of its own.
-    let pool = chassis::database::pool(&database.url(), 1).unwrap();
+    let pool = chassis::database::Pool::new(&database.url(), 1).unwrap();
     let mut tries = 0;
     let waited = transaction!(pool, sqlx::Error, |tx, _| {
         tries += 1;

@@ -1,8 +1,8 @@
 use async_graphql::{Context, ID, Object};
-use chassis::database::{self, View};
+use chassis::database::{self, Pool, View};
 use chassis::internal::Known;
 use chassis::{Viewer, deleted_accounts, transaction};
-use sqlx::{MySqlConnection, MySqlPool};
+use sqlx::MySqlConnection;
 use subgraph::viewer::require_writer;
 
 use crate::domain::{self, Body, ClientKey, CommentId};
@@ -46,7 +46,7 @@ impl Mutation {
         if written == comment.id {
             return Ok(Comment(comment));
         }
-        let first = database::read(|| async {
+        let first = database::read(pool, || async {
             let mut latest = database::read_latest(pool).await?;
             store::comment(&mut *latest, written).await
         })
@@ -81,7 +81,7 @@ impl Mutation {
         let comment = latest(pool, id).await?;
         let may = viewer.moderator
             || comment.author_id == Some(viewer.id)
-            || database::read(|| store::photo_author(pool, comment.photo_id)).await?
+            || database::read(pool, || store::photo_author(pool, comment.photo_id)).await?
                 == Known::Present(viewer.id);
         if !may {
             return Err(Error::MayNotDelete.into());
@@ -99,8 +99,8 @@ impl Mutation {
 }
 
 /// A comment that was not deleted, as any node of the database knows it.
-async fn latest(pool: &MySqlPool, id: CommentId) -> Result<domain::Comment, Error> {
-    database::read(|| async {
+async fn latest(pool: &Pool, id: CommentId) -> Result<domain::Comment, Error> {
+    database::read(pool, || async {
         let mut latest = database::read_latest(pool).await?;
         existing(&mut *latest, id).await
     })

@@ -1,10 +1,10 @@
 //! Writing, changing and removing comments.
 
 use chassis::UserId;
-use chassis::database::push_ids;
+use chassis::database::{Pool, push_ids};
 use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
-use sqlx::{MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
+use sqlx::{MySqlConnection, MySqlExecutor, QueryBuilder};
 use uuid::Uuid;
 
 use super::BATCH;
@@ -203,7 +203,7 @@ pub async fn remove_of_photo(connection: &mut MySqlConnection, photo: PhotoId) -
 /// Removes tombstones without replies that are older than `before`, up to [`BATCH`]. True when all are gone.
 ///
 /// A tombstone accepts no replies, so one that has been bare for longer than any request lasts stays bare.
-pub async fn remove_bare_tombstones(pool: &MySqlPool, before: DateTime<Utc>) -> Result<bool, sqlx::Error> {
+pub async fn remove_bare_tombstones(pool: &Pool, before: DateTime<Utc>) -> Result<bool, sqlx::Error> {
     let bare = sqlx::query_scalar!(
         r#"SELECT t.id AS "id: CommentId" FROM comment t
            WHERE t.deleted_at < ? AND (SELECT r.id FROM comment r WHERE r.reply_to = t.id LIMIT 1) IS NULL LIMIT 1000"#,

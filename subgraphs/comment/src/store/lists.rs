@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use chassis::UserId;
-use chassis::database::push_ids;
+use chassis::database::{Pool, push_ids};
 use sqlx::mysql::MySqlRow;
-use sqlx::{FromRow as _, MySql, MySqlPool, QueryBuilder, Row as _};
+use sqlx::{FromRow as _, MySql, QueryBuilder, Row as _};
 use uuid::Uuid;
 
 use crate::domain::{Comment, CommentId, Kind, List, ListPage, PhotoId};
@@ -19,7 +19,7 @@ const SHOWN: &str =
 
 /// The comments with these ids; tombstones are among them.
 pub async fn comments_by_ids(
-    pool: &MySqlPool,
+    pool: &Pool,
     ids: &[CommentId],
 ) -> Result<HashMap<CommentId, Comment>, sqlx::Error> {
     let mut query = QueryBuilder::new(format!("SELECT {COLUMNS} FROM comment c WHERE c.id IN "));
@@ -35,10 +35,7 @@ pub async fn comments_by_ids(
 ///
 /// One branch of a `UNION ALL` per page: each seeks its place in an index and reads no more rows than it shows. A
 /// window function over all the lists would read every comment of each.
-pub async fn pages(
-    pool: &MySqlPool,
-    pages: &[ListPage],
-) -> Result<HashMap<ListPage, Vec<Comment>>, sqlx::Error> {
+pub async fn pages(pool: &Pool, pages: &[ListPage]) -> Result<HashMap<ListPage, Vec<Comment>>, sqlx::Error> {
     let mut pages = pages.to_vec();
     // Lists of one kind side by side, so that the same mixture makes the same statement, which is prepared once.
     pages.sort_by_key(|page| page.list.kind() as u8);
@@ -131,10 +128,7 @@ fn nobodys(kind: Kind) -> ListPage {
 }
 
 /// How many comments and replies that are not deleted each photo has. Photos without any are not among them.
-pub async fn comment_counts(
-    pool: &MySqlPool,
-    photos: &[PhotoId],
-) -> Result<HashMap<PhotoId, i64>, sqlx::Error> {
+pub async fn comment_counts(pool: &Pool, photos: &[PhotoId]) -> Result<HashMap<PhotoId, i64>, sqlx::Error> {
     let mut query =
         QueryBuilder::new("SELECT photo_id, COUNT(*) FROM comment WHERE deleted_at IS NULL AND photo_id IN ");
     push_ids(&mut query, photos.iter().copied());
@@ -144,7 +138,7 @@ pub async fn comment_counts(
 }
 
 /// How many comments each list has, tombstones that are shown among them. Empty lists are not.
-pub async fn totals(pool: &MySqlPool, lists: &[List]) -> Result<HashMap<List, i64>, sqlx::Error> {
+pub async fn totals(pool: &Pool, lists: &[List]) -> Result<HashMap<List, i64>, sqlx::Error> {
     let (mut photos, mut comments, mut users) = (Vec::new(), Vec::new(), Vec::new());
     for list in lists {
         match *list {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use axum::http::StatusCode;
 use chassis::UserId;
+use chassis::database::Pool;
 use chassis::events::Event;
 use chrono::TimeDelta;
 use comment::State;
@@ -38,12 +39,12 @@ async fn service() -> TestService {
 /// A service that has so many connections.
 async fn service_with(connections: u32) -> TestService {
     let database = TestDatabase::new(&comment::MIGRATOR).await;
-    let pool = chassis::database::pool(&database.url(), connections).unwrap();
+    let pool = chassis::database::Pool::new(&database.url(), connections).unwrap();
     service_on(database, pool).await
 }
 
 /// A service on a database by way of these connections.
-async fn service_on(database: TestDatabase, pool: sqlx::MySqlPool) -> TestService {
+async fn service_on(database: TestDatabase, pool: Pool) -> TestService {
     let clock = TestClock::default();
     let neighbours = Neighbours::start().await;
     let state = State {

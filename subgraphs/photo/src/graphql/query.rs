@@ -25,7 +25,7 @@ impl Query {
         }
         // The author may have published it a moment ago through another database node.
         let state = ctx.data_unchecked::<State>();
-        let mut found = database::read(|| async {
+        let mut found = database::read(&state.pool, || async {
             let mut latest = database::read_latest(&state.pool).await?;
             store::by_ids(&mut *latest, &[id]).await
         })
@@ -46,7 +46,7 @@ impl Query {
             ctx.data_unchecked::<CursorKey>().list("latest"),
         )?;
         let state = ctx.data_unchecked::<State>();
-        let photos = database::read(|| store::latest(&state.pool, &page)).await?;
+        let photos = database::read(&state.pool, || store::latest(&state.pool, &page)).await?;
         Ok(types::connection(&page, photos))
     }
 

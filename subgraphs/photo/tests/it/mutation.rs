@@ -343,7 +343,7 @@ async fn a_deleted_account_changes_nothing() {
 async fn a_database_that_does_not_answer_is_unavailable() {
     let site = TestService::with(|state| {
         let nowhere = chassis::config::Secret::new("mysql://root@127.0.0.1:9/photo");
-        state.pool = chassis::database::pool(&nowhere, 1).unwrap();
+        state.pool = chassis::database::Pool::new(&nowhere, 1).unwrap();
     })
     .await;
     let answer = site

@@ -258,7 +258,7 @@ async fn many_entities_are_one_statement() {
     ids.push("not an id".to_owned());
 
     // On one connection, so that the server's counter counts it alone.
-    let pool = chassis::database::pool(&site.db.url(), 1).unwrap();
+    let pool = chassis::database::Pool::new(&site.db.url(), 1).unwrap();
     let state = photo::State {
         pool: pool.clone(),
         ..site.state.clone()

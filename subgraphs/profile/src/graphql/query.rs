@@ -1,6 +1,6 @@
 use async_graphql::{Context, ID, Object};
+use chassis::database::Pool;
 use chassis::{UserId, database};
-use sqlx::MySqlPool;
 
 use crate::State;
 use crate::domain::{Handle, Username};
@@ -39,11 +39,11 @@ impl Query {
         let state = ctx.data_unchecked::<State>();
         let pool = &state.pool;
         let viewer = subgraph::viewer::viewer(ctx).map(|viewer| viewer.id);
-        if let Some(owner) = database::read(|| store::owner_of(pool, &name)).await? {
+        if let Some(owner) = database::read(pool, || store::owner_of(pool, &name)).await? {
             return Ok(Some(owner) == viewer);
         }
         let now = state.clock.now();
-        let quarantined = database::read(|| store::is_quarantined(pool, &name, viewer, now)).await?;
+        let quarantined = database::read(pool, || store::is_quarantined(pool, &name, viewer, now)).await?;
         Ok(!quarantined && !name.is_reserved())
     }
 
@@ -64,8 +64,8 @@ impl Query {
 
 /// The user who has claimed the name. If none is found, reads again with the latest state: the user may have claimed it
 /// a moment ago on another node.
-async fn owner_of(pool: &MySqlPool, name: &Username) -> Result<Option<UserId>, sqlx::Error> {
-    database::read(|| async {
+async fn owner_of(pool: &Pool, name: &Username) -> Result<Option<UserId>, sqlx::Error> {
+    database::read(pool, || async {
         if let Some(owner) = store::owner_of(pool, name).await? {
             return Ok(Some(owner));
         }
@@ -76,8 +76,8 @@ async fn owner_of(pool: &MySqlPool, name: &Username) -> Result<Option<UserId>, s
 }
 
 /// Whether there is a profile: every account gets one. An id that anybody can make up is no person.
-async fn exists(pool: &MySqlPool, id: UserId) -> Result<bool, sqlx::Error> {
-    database::read(|| async {
+async fn exists(pool: &Pool, id: UserId) -> Result<bool, sqlx::Error> {
+    database::read(pool, || async {
         if !store::present_among(pool, &[id]).await?.is_empty() {
             return Ok(true);
         }

@@ -8,6 +8,7 @@ mod reconcile;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use chassis::UserId;
+use chassis::database::Pool;
 use chassis::events::Event;
 use profile::State;
 use serde_json::Value;
@@ -31,12 +32,12 @@ async fn service() -> TestService {
 /// A service that has so many connections.
 async fn service_with(connections: u32) -> TestService {
     let database = TestDatabase::new(&profile::MIGRATOR).await;
-    let pool = chassis::database::pool(&database.url(), connections).unwrap();
+    let pool = chassis::database::Pool::new(&database.url(), connections).unwrap();
     service_on(database, pool)
 }
 
 /// A service on a database by way of these connections.
-fn service_on(database: TestDatabase, pool: sqlx::MySqlPool) -> TestService {
+fn service_on(database: TestDatabase, pool: Pool) -> TestService {
     let clock = TestClock::default();
     let state = State {
         pool,

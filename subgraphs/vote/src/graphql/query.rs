@@ -57,7 +57,7 @@ impl Query {
         let page = Page::<DayCursor>::parse(first, after.as_deref(), list_key(ctx))?;
         let before = page.after.map(|DayCursor(day)| day);
         let pool = &ctx.data_unchecked::<State>().pool;
-        let days = database::read(|| days::archive(pool, before, page.rows())).await?;
+        let days = database::read(pool, || days::archive(pool, before, page.rows())).await?;
         Ok(page.connection(
             days.into_iter()
                 .map(|day| (DayCursor(day.day), Some(HotDay(day)))),
@@ -86,7 +86,10 @@ async fn ranked(
         return Err(PageError::After.into());
     }
     let timelines = ctx.data_unchecked::<Timelines>();
-    let photos = database::read(|| timelines.page(timeline, page)).await?;
+    let photos = database::read(&ctx.data_unchecked::<State>().pool, || {
+        timelines.page(timeline, page)
+    })
+    .await?;
     let rows = photos
         .into_iter()
         .map(|ranked| (ranked.cursor, Some(Photo::counted(ranked.photo, ranked.tally))));

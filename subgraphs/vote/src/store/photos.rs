@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use chassis::UserId;
-use chassis::database::push_ids;
+use chassis::database::{Pool, push_ids};
 use chrono::{DateTime, Utc};
-use sqlx::{MySql, MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder};
+use sqlx::{MySql, MySqlConnection, MySqlExecutor, QueryBuilder};
 use uuid::Uuid;
 
 use super::{days, deltas};
@@ -159,7 +159,7 @@ pub async fn counted_after(
 }
 
 /// Those of `photos` that are listed or deleted here: nothing about them was missed.
-pub async fn settled(pool: &MySqlPool, photos: &[PhotoId]) -> Result<HashSet<PhotoId>, sqlx::Error> {
+pub async fn settled(pool: &Pool, photos: &[PhotoId]) -> Result<HashSet<PhotoId>, sqlx::Error> {
     let mut query = QueryBuilder::<MySql>::new(
         "SELECT photo_id FROM photo_score WHERE (hot_day IS NOT NULL OR deleted_at IS NOT NULL) AND photo_id IN ",
     );

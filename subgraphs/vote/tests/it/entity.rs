@@ -1,3 +1,4 @@
+use chassis::database::Pool;
 use serde_json::json;
 use sqlx::Row as _;
 
@@ -52,7 +53,7 @@ async fn the_viewers_vote_is_the_viewers() {
 }
 
 /// Statements that the only connection of `pool` has run.
-async fn statements(pool: &sqlx::MySqlPool) -> i64 {
+async fn statements(pool: &Pool) -> i64 {
     let row = sqlx::raw_sql("SHOW SESSION STATUS LIKE 'Com_stmt_execute'")
         .fetch_one(pool)
         .await

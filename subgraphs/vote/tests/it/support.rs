@@ -48,7 +48,7 @@ impl TestService {
 
     /// Another replica: its own connections and memory, the same schema.
     pub(crate) fn replica(&self, connections: u32) -> (State, Client) {
-        let pool = chassis::database::pool(&self.database.url(), connections).unwrap();
+        let pool = chassis::database::Pool::new(&self.database.url(), connections).unwrap();
         let state = State {
             pool,
             ..self.state.clone()

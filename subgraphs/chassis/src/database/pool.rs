@@ -1,0 +1,140 @@
+//! The connection pool of a service.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use sqlx::mysql::{
+    MySqlConnectOptions, MySqlPoolOptions, MySqlQueryResult, MySqlRow, MySqlStatement, MySqlTypeInfo,
+};
+use sqlx::{Describe, Either, Execute, Executor, MySql, MySqlPool, SqlStr};
+
+use super::nodes::{self, Nodes};
+use crate::config::Secret;
+
+/// How long a request waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(250);
+/// Connections end after this long, so that they spread again when a database node joins.
+const MAX_LIFETIME: Duration = Duration::from_secs(300);
+
+/// Every connection's session: strict about values, and no statement of a request runs for much more than a second.
+/// Lock waits time out first, because they can be retried.
+const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', \
+                       max_statement_time = 1.2, innodb_lock_wait_timeout = 1";
+
+/// A connection pool with the state of the database's nodes. Cheap to clone.
+#[derive(Clone)]
+pub struct Pool {
+    connections: MySqlPool,
+    pub(super) nodes: Arc<Nodes>,
+}
+
+impl Pool {
+    /// A pool over `url` with at most `connections` connections. Opens none yet.
+    ///
+    /// The host name of the database may stand for several nodes. The connections go to the Synced ones in turn.
+    pub fn new(url: &Secret, connections: u32) -> Result<Self, sqlx::Error> {
+        let options: MySqlConnectOptions = url.expose().parse()?;
+        let (host, port) = (options.get_host().to_owned(), options.get_port());
+        if host.parse::<IpAddr>().is_ok() || options.get_socket().is_some() {
+            return Self::with_acquire_timeout(url, connections, ACQUIRE_TIMEOUT);
+        }
+        let resolve = move || {
+            let host = host.clone();
+            async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) }
+        };
+        Self::over_nodes(url, connections, resolve)
+    }
+
+    /// A pool over the nodes that `resolve` returns. `url` has the other settings.
+    pub fn over_nodes<R>(
+        url: &Secret,
+        connections: u32,
+        resolve: impl Fn() -> R + Send + Sync + 'static,
+    ) -> Result<Self, sqlx::Error>
+    where
+        R: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
+    {
+        let pool = Self::with_acquire_timeout(url, connections, ACQUIRE_TIMEOUT)?;
+        let options = pool.connect_options().as_ref().clone();
+        let nodes = Arc::clone(&pool.nodes);
+        tokio::spawn(nodes::watch(pool.connections.clone(), options, nodes, resolve));
+        Ok(pool)
+    }
+
+    /// A pool over the one server of `url`, whose requests wait for a connection for up to `acquire_timeout`.
+    pub fn with_acquire_timeout(
+        url: &Secret,
+        connections: u32,
+        acquire_timeout: Duration,
+    ) -> Result<Self, sqlx::Error> {
+        let nodes = Arc::default();
+        let options = MySqlPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(acquire_timeout)
+            .max_lifetime(MAX_LIFETIME);
+        let connections = nodes::guard(options, &nodes, SESSION).connect_lazy(url.expose())?;
+        Ok(Self { connections, nodes })
+    }
+}
+
+impl Deref for Pool {
+    type Target = MySqlPool;
+
+    fn deref(&self) -> &Self::Target {
+        &self.connections
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.connections.fmt(formatter)
+    }
+}
+
+/// Runs queries on any connection, as [`MySqlPool`] does.
+impl<'p> Executor<'p> for &'_ Pool {
+    type Database = MySql;
+
+    fn fetch_many<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxStream<'e, Result<Either<MySqlQueryResult, MySqlRow>, sqlx::Error>>
+    where
+        'p: 'e,
+        E: 'q + Execute<'q, MySql>,
+    {
+        self.connections.fetch_many(query)
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<MySqlRow>, sqlx::Error>>
+    where
+        'p: 'e,
+        E: 'q + Execute<'q, MySql>,
+    {
+        self.connections.fetch_optional(query)
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [MySqlTypeInfo],
+    ) -> BoxFuture<'e, Result<MySqlStatement, sqlx::Error>>
+    where
+        'p: 'e,
+    {
+        self.connections.prepare_with(sql, parameters)
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<MySql>, sqlx::Error>>
+    where
+        'p: 'e,
+    {
+        self.connections.describe(sql)
+    }
+}
