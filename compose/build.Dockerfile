@@ -19,10 +19,11 @@ WORKDIR /source
 COPY rust-toolchain.toml ./
 RUN rustup toolchain install --no-self-update \
     && cargo install --locked cargo-chef@0.1.78
-# `bundle` bundles the app, and is not part of the images.
-ENV PROGRAMS="authentication backup comment database-agent objects photo profile router vote" \
-    CARGO_TARGET_DIR=/target \
+ENV CARGO_TARGET_DIR=/target \
     SQLX_OFFLINE=true
+COPY subgraphs/services.txt subgraphs/
+RUN awk '/^[a-z]/ { print $1 }' subgraphs/services.txt >/programs \
+    && printf '%s\n' backup database-agent objects router >>/programs
 
 # The dependencies: this stage changes with Cargo.toml files and Cargo.lock only.
 FROM tools AS plan
@@ -31,18 +32,19 @@ RUN cargo chef prepare --recipe-path /recipe.json
 
 FROM tools AS dependencies
 COPY --from=plan /recipe.json /recipe.json
-RUN cargo chef cook --locked --recipe-path /recipe.json --release $(printf ' --bin %s' $PROGRAMS bundle)
+RUN cargo chef cook --locked --recipe-path /recipe.json --release --bin bundle $(sed 's/^/--bin /' /programs)
 RUN cargo chef cook --locked --recipe-path /recipe.json --profile wasm --target wasm32-unknown-unknown --package frontend
 COPY xtask/package.json xtask/package-lock.json xtask/
 RUN npm ci --prefix xtask --ignore-scripts --no-audit --no-fund --loglevel=error
 
 FROM dependencies AS compiled
 COPY . .
-RUN cargo build --locked --release $(printf ' --bin %s' $PROGRAMS bundle) \
+# `bundle` bundles the app, and is not part of the images.
+RUN cargo build --locked --release --bin bundle $(sed 's/^/--bin /' /programs) \
     && /target/release/bundle
 # Files get the date of the commit, so that the same programs give the same layers.
 ARG SOURCE_DATE_EPOCH=0
-RUN for program in $PROGRAMS; do \
+RUN for program in $(cat /programs); do \
         install -D -s "/target/release/$program" "/out/$program/service" || exit 1; \
         compose/sbom "$program" >"/out/$program/sbom.cdx.json" || exit 1; \
     done \

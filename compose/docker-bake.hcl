@@ -12,7 +12,18 @@ variable "RUST" { default = "" }
 variable "BASE" { default = "" }
 variable "BASE_DATABASE" { default = "" }
 variable "GARAGE" { default = "" }
-variable "SERVICES" { default = ["profile", "authentication", "photo", "vote", "comment"] }
+# The ports of the services.
+variable "SERVICES" {
+  default = {
+    # each service: {name} = "{port}"
+    profile = "5000"
+    authentication = "5001"
+    photo = "5002"
+    vote = "5003"
+    comment = "5004"
+    # end
+  }
+}
 
 function "given" {
   params = [value]
@@ -31,15 +42,16 @@ target "programs" {
 # The images copy the programs from the build image. backup is based on the database's image.
 target "image" {
   name       = image
-  matrix     = { image = concat(SERVICES, ["router", "database", "backup", "objects"]) }
+  matrix     = { image = concat(keys(SERVICES), ["router", "database", "backup", "objects"]) }
   context    = "compose"
-  dockerfile = contains(SERVICES, image) ? "services.Dockerfile" : "${image}.Dockerfile"
-  target     = contains(SERVICES, image) ? image : null
+  dockerfile = contains(keys(SERVICES), image) ? "services.Dockerfile" : "${image}.Dockerfile"
   contexts   = { for name in image == "backup" ? ["programs", "database"] : ["programs"] : "proofsheet/${name}" => "target:${name}" }
   args = {
     REVISION = REVISION
     BASE     = given(lookup({ database = BASE_DATABASE, backup = "" }, image, BASE))
     GARAGE   = image == "objects" ? given(GARAGE) : null
+    SERVICE  = contains(keys(SERVICES), image) ? image : null
+    PORT     = given(lookup(SERVICES, image, ""))
   }
   tags = ["${REGISTRY}/${image}:${TAG}", "${REGISTRY}/${image}:latest"]
 }

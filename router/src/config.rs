@@ -1,5 +1,6 @@
 //! The command-line flags of the router. No other module reads the environment.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -8,10 +9,11 @@ use chassis::config::TokenConfig;
 use chassis::telemetry::LogFormat;
 use chassis::telemetry::traces::TraceConfig;
 use chrono_tz::Tz;
+use contracts::services::{self, ServiceEntry};
 use ipnet::IpNet;
 use url::Url;
 
-/// The gateway in front of the five subgraphs; it also serves the app and the photos.
+/// The gateway in front of the subgraphs; it also serves the app and the photos.
 #[derive(Debug, clap::Parser)]
 #[command(name = "router", version)]
 pub struct Cli {
@@ -115,36 +117,56 @@ pub struct TlsConfig {
     pub http_redirect_listen: Option<SocketAddr>,
 }
 
-/// The base URLs of the subgraphs, without a path.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Services {
-    /// The profile service.
-    #[arg(long, env = "PROFILE_URL", default_value = "http://127.0.0.1:5000")]
-    pub profile_url: Url,
-    /// The authentication service.
-    #[arg(long, env = "AUTHENTICATION_URL", default_value = "http://127.0.0.1:5001")]
-    pub authentication_url: Url,
-    /// The photo service, which also receives uploads and serves files.
-    #[arg(long, env = "PHOTO_URL", default_value = "http://127.0.0.1:5002")]
-    pub photo_url: Url,
-    /// The vote service.
-    #[arg(long, env = "VOTE_URL", default_value = "http://127.0.0.1:5003")]
-    pub vote_url: Url,
-    /// The comment service.
-    #[arg(long, env = "COMMENT_URL", default_value = "http://127.0.0.1:5004")]
-    pub comment_url: Url,
-}
+/// The base URL of each service, without a path: `--photo-url` or `PHOTO_URL`.
+#[derive(Debug, Clone)]
+pub struct Services(BTreeMap<&'static str, Url>);
 
 impl Services {
     /// The name of each subgraph in the supergraph, with its URL.
-    pub fn by_name(&self) -> [(&'static str, &Url); 5] {
-        [
-            ("profile", &self.profile_url),
-            ("authentication", &self.authentication_url),
-            ("photo", &self.photo_url),
-            ("vote", &self.vote_url),
-            ("comment", &self.comment_url),
-        ]
+    pub fn by_name(&self) -> impl Iterator<Item = (&'static str, &Url)> {
+        self.0.iter().map(|(name, url)| (*name, url))
+    }
+
+    /// The photo service, which also receives uploads and serves files.
+    pub fn photo(&self) -> &Url {
+        &self.0["photo"]
+    }
+}
+
+/// One flag for each service of the list.
+impl clap::Args for Services {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        // clap keeps static names only. The program parses its arguments once.
+        command.args(services::all().iter().map(|service| {
+            let leak = |text: String| -> &'static str { text.leak() };
+            let variable = leak(service.url_variable());
+            clap::Arg::new(variable)
+                .long(leak(format!("{}-url", service.name)))
+                .env(variable)
+                .value_name(variable)
+                .default_value(leak(service.local_url()))
+                .value_parser(clap::value_parser!(Url))
+                .help(format!("The {} service", service.name))
+        }))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl clap::FromArgMatches for Services {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+        let url = |service: &'static ServiceEntry<'_>| {
+            let url = matches.get_one::<Url>(&service.url_variable())?;
+            Some((service.name, url.clone()))
+        };
+        Ok(Self(services::all().iter().filter_map(url).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
     }
 }
 

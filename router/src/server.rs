@@ -75,7 +75,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
         .build()
         .context("cannot make an HTTP client")?;
     let edge = Arc::new(Edge::new(&config, client.clone()));
-    let photos = Arc::new(PhotoService::new(&config.services.photo_url, client));
+    let photos = Arc::new(PhotoService::new(config.services.photo(), client));
     let (loopback, url) = loopback_server(&engine)?;
     let graph = Arc::new(GraphClient::new(url)?);
     let base = config.public_url.as_str().trim_end_matches('/');

@@ -1,12 +1,13 @@
 //! Shared by the commands of `./dev`: paths of the repository, and running programs.
 
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 pub mod tools;
 pub mod workspace;
 
-/// The services that have a schema, in no particular order.
-pub const SERVICES: [&str; 5] = ["profile", "authentication", "photo", "vote", "comment"];
+/// The names of the services, in the order of `subgraphs/services.txt`.
+pub static SERVICES: LazyLock<Vec<&'static str>> = LazyLock::new(|| contracts::services::names().collect());
 
 /// The exit code of a command. Prints an error as one line on standard error.
 pub fn exit_code(result: anyhow::Result<()>) -> ExitCode {

@@ -7,6 +7,7 @@ mod fresh;
 mod modules;
 mod names;
 mod program;
+mod service_list;
 mod test;
 
 use std::ffi::OsString;
@@ -39,6 +40,8 @@ enum Command {
     Db(Forwarded),
     /// Writes supergraph.graphql from the subgraphs' own schemas
     Supergraph,
+    /// Writes the sections of other files that are generated from subgraphs/services.txt
+    ServiceList,
     /// Writes .sqlx/, the metadata of all SQL queries; needed after changing one
     Prepare(Forwarded),
     /// Bundles the app and the playground, as `up` does
@@ -78,6 +81,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test(arguments) => test::test(&arguments),
         Command::Check => test::check(),
         Command::Supergraph => supergraph::write(),
+        Command::ServiceList => service_list::write(),
         Command::Up(forwarded) => {
             if !forwarded.has("--no-build") {
                 program::build_system(&["up"], forwarded.has("--release"))?;

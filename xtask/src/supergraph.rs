@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
+use contracts::services;
 use serde_json::json;
 use xtask::SERVICES;
 use xtask::workspace::{root, target_dir};
@@ -34,22 +35,23 @@ pub(crate) fn check() -> Result<()> {
 
 fn compose() -> Result<String> {
     let mut build = cargo(&["build"]);
-    for service in SERVICES {
+    for service in SERVICES.iter() {
         build.args(["--bin", service]);
     }
     run("building the services", &mut build)?;
 
-    let mut names = SERVICES;
-    names.sort_unstable();
-    let subgraphs = names
+    let mut services = Vec::from(services::all());
+    services.sort_by_key(|service| service.name);
+    let subgraphs = services
         .iter()
-        .map(|&name| {
+        .map(|service| {
+            let name = service.name;
             let program = target_dir().join("debug").join(name);
             let mut schema = std::process::Command::new(&program);
             schema.arg("schema").current_dir(root());
             let sdl = String::from_utf8(output(&format!("{name} schema"), &mut schema)?)?;
             // A placeholder: the router replaces the URLs by its configuration.
-            let url = format!("http://{name}:{}/graphql", port(name));
+            let url = format!("http://{name}:{}/graphql", service.port);
             Ok(json!({ "name": name, "url": url, "sdl": sdl }))
         })
         .collect::<Result<Vec<_>>>()?;
@@ -72,16 +74,4 @@ fn compose() -> Result<String> {
         bail!("the subgraphs do not compose; see the output above");
     }
     Ok(String::from_utf8(answer.stdout)?)
-}
-
-/// Returns the default port of a service.
-fn port(service: &str) -> u16 {
-    match service {
-        "profile" => 5000,
-        "authentication" => 5001,
-        "photo" => 5002,
-        "vote" => 5003,
-        "comment" => 5004,
-        _ => unreachable!("no service is called {service}"),
-    }
 }

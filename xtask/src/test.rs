@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use xtask::SERVICES;
 use xtask::tools::{cargo, run};
 use xtask::workspace::target_dir;
 
 use crate::fresh::tests_passed;
-use crate::{comments, dependencies, fresh, modules, names, program, supergraph};
+use crate::{comments, dependencies, fresh, modules, names, program, service_list, supergraph};
 
 /// The steps with their requirements and descriptions. `dev` reads this list too.
 const STEP_LIST: &str = include_str!("../steps.txt");
@@ -23,17 +24,6 @@ const BUILD: &str = "build";
 const BUNDLE: &str = "bundle";
 const RELEASE_ROUTER: &str = "release router";
 const WITHOUT_GALERA_STEP: &str = "without-galera";
-
-/// The tests that need a database and no other program.
-const SERVICE_TESTS: [&str; 7] = [
-    "chassis",
-    "subgraph",
-    "profile",
-    "photo",
-    "vote",
-    "comment",
-    "authentication",
-];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -100,6 +90,7 @@ impl Step {
             "modules",
             "names",
             "queries",
+            "service list",
             "sizes",
             "supergraph",
             "units",
@@ -231,6 +222,7 @@ fn run_step(step: &Step, environment: &[(&str, String)], long: bool) -> Result<(
         "comments" => comments::check(),
         "modules" => modules::check(),
         "names" => names::check(),
+        "service list" => service_list::check(),
         "lints" => lint(),
         "units" => cargo_test(&["--lib", "--bins"], &[]),
         "app units" => cargo_test(&["-p", "frontend"], &[]),
@@ -243,10 +235,10 @@ fn run_step(step: &Step, environment: &[(&str, String)], long: bool) -> Result<(
         WITHOUT_GALERA_STEP => {
             let mut environment = environment.to_vec();
             environment.push(("TEST_DATABASE_WITHOUT_GALERA", "1".to_owned()));
-            cargo_test(
-                &SERVICE_TESTS.map(|target| ["--test", target]).concat(),
-                &environment,
-            )
+            // The tests that need a database and no other program.
+            let targets = ["chassis", "subgraph"].iter().chain(SERVICES.iter());
+            let selection: Vec<_> = targets.flat_map(|&target| ["--test", target]).collect();
+            cargo_test(&selection, &environment)
         }
         target => {
             let mut selection = vec!["--test", target];

@@ -48,7 +48,7 @@ pub struct Config {
         long,
         env = "DATABASE_SERVICES",
         value_delimiter = ',',
-        default_value = "profile,photo,vote,comment,authentication",
+        default_values_t = contracts::services::names().map(str::to_owned),
         value_parser = plain_name
     )]
     pub services: Vec<String>,

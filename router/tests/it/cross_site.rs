@@ -75,7 +75,7 @@ async fn requests_without_preflight_are_refused() {
         .header("content-type", "text/plain");
     assert_eq!(twice.send().await.unwrap().status(), 403, "two content types");
     assert!(
-        fakes.authentication.take_seen().is_empty(),
+        fakes["authentication"].take_seen().is_empty(),
         "nothing was executed"
     );
 
@@ -98,7 +98,7 @@ async fn mutations_need_post() {
         .header("x-proofsheet", "1");
     let answer: Value = get.send().await.unwrap().json().await.unwrap();
     assert_eq!(code(&answer), "INVALID_INPUT");
-    assert!(fakes.photo.take_seen().is_empty(), "nothing was deleted");
+    assert!(fakes["photo"].take_seen().is_empty(), "nothing was deleted");
 }
 
 #[tokio::test]

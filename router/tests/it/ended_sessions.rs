@@ -61,9 +61,9 @@ impl Client<'_> {
             .await
     }
 
-    /// The result of a write with the token to a service: the error code, or `OK`.
-    async fn write(&self, login: &Login, service: &str) -> String {
-        let (query, variables) = match service {
+    /// The result of one of [`WRITES`] with the token: the error code, or `OK`.
+    async fn write(&self, login: &Login, write: &str) -> String {
+        let (query, variables) = match write {
             "upload" => {
                 let url = format!("{}/media/uploads", self.system.base_url());
                 let request = reqwest::Client::new().post(url).bearer_auth(&login.access);
@@ -71,23 +71,23 @@ impl Client<'_> {
                 let answer: Value = request.send().await.unwrap().json().await.unwrap();
                 return answer["code"].as_str().unwrap_or("OK").to_owned();
             }
-            "authentication" => (
+            "changePassword" => (
                 "mutation { changePassword(input: { currentPassword: \"not this one\", newPassword: \"nor this one, says she\" }) { accessTokenExpiresAt } }",
                 json!({}),
             ),
-            "profile" => (
+            "updateProfile" => (
                 "mutation { updateProfile(input: { bio: \"here\" }) { id } }",
                 json!({}),
             ),
-            "photo" => (
+            "updatePhoto" => (
                 "mutation ($id: ID!) { updatePhoto(input: { id: $id, title: \"Mine\" }) { id } }",
                 json!({ "id": self.photo }),
             ),
-            "vote" => (
+            "castVote" => (
                 "mutation ($id: ID!) { castVote(photoId: $id, vote: UP) { id } }",
                 json!({ "id": self.photo }),
             ),
-            "comment" => (
+            "addComment" => (
                 "mutation ($id: ID!) { addComment(input: { photoId: $id, body: \"here\", idempotencyKey: \"once\" }) { id } }",
                 json!({ "id": self.photo }),
             ),
@@ -112,13 +112,13 @@ impl Client<'_> {
     }
 
     async fn expect_accepted(&self, login: &Login) {
-        for service in WRITES {
-            let expected = match service {
-                "authentication" => "UNAUTHENTICATED currentPassword",
-                "photo" => "FORBIDDEN",
+        for write in WRITES {
+            let expected = match write {
+                "changePassword" => "UNAUTHENTICATED currentPassword",
+                "updatePhoto" => "FORBIDDEN",
                 _ => "OK",
             };
-            assert_eq!(self.write(login, service).await, expected, "{service}");
+            assert_eq!(self.write(login, write).await, expected, "{write}");
         }
         assert!(self.returns_viewer(login).await);
     }
@@ -126,11 +126,11 @@ impl Client<'_> {
     /// Waits until every service refuses the token, and returns how long that took from `ended` on.
     async fn until_refused(&self, login: &Login, ended: Instant) -> Duration {
         let mut slowest = Duration::ZERO;
-        for service in WRITES {
-            while self.write(login, service).await != "UNAUTHENTICATED" {
+        for write in WRITES {
+            while self.write(login, write).await != "UNAUTHENTICATED" {
                 assert!(
                     ended.elapsed() < Duration::from_secs(30),
-                    "{service} accepts the token"
+                    "{write} accepts the token"
                 );
             }
             slowest = slowest.max(ended.elapsed());
@@ -142,14 +142,22 @@ impl Client<'_> {
     }
 
     async fn expect_refused(&self, login: &Login) {
-        for service in WRITES {
-            assert_eq!(self.write(login, service).await, "UNAUTHENTICATED", "{service}");
+        for write in WRITES {
+            assert_eq!(self.write(login, write).await, "UNAUTHENTICATED", "{write}");
         }
         assert!(!self.returns_viewer(login).await);
     }
 }
 
-const WRITES: [&str; 6] = ["vote", "comment", "photo", "upload", "profile", "authentication"];
+/// Mutations of all services, and the upload.
+const WRITES: [&str; 6] = [
+    "castVote",
+    "addComment",
+    "updatePhoto",
+    "upload",
+    "updateProfile",
+    "changePassword",
+];
 
 /// One test for all checks, because starting a system takes seconds.
 #[tokio::test]

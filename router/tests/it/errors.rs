@@ -74,7 +74,7 @@ async fn a_service_that_is_down_gives_partial_data() {
 async fn a_hanging_service_gives_partial_data_after_five_seconds() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
-    fakes.vote.delay(Duration::from_secs(20));
+    fakes["vote"].delay(Duration::from_secs(20));
     let started = Instant::now();
     let answer = gateway.query(TIMELINE).await;
     assert!(
@@ -96,9 +96,7 @@ async fn messages_of_services_pass_without_internals() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     let answer_with = |error: Value| {
-        fakes
-            .photo
-            .answer_with(json!({ "data": { "photo": null }, "errors": [error] }));
+        fakes["photo"].answer_with(json!({ "data": { "photo": null }, "errors": [error] }));
     };
     let query = format!("{{ photo(id: \"{PHOTO}\") {{ title }} }}");
 
@@ -144,7 +142,7 @@ async fn messages_of_services_pass_without_internals() {
 async fn a_malformed_response_of_a_service_is_an_outage() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
-    fakes.photo.answer_with(json!("not a GraphQL answer"));
+    fakes["photo"].answer_with(json!("not a GraphQL answer"));
     let answer = gateway.query(TIMELINE).await;
     assert!(["UNAVAILABLE", "INTERNAL"].contains(&code(&answer)), "{answer:#}");
     assert_no_internals(&answer);

@@ -1,6 +1,7 @@
-//! Fakes of the five services, which record requests and return fixed responses.
+//! Fakes of the services, which record requests and return fixed responses.
 
 use std::net::SocketAddr;
+use std::ops::Index;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use contracts::services;
 use futures::StreamExt as _;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -103,7 +105,7 @@ impl Seen {
 /// A fake of one service.
 #[derive(Clone)]
 pub(crate) struct Fake {
-    name: &'static str,
+    pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
     answer: Arc<Mutex<Option<Value>>>,
@@ -162,34 +164,25 @@ impl Fake {
     }
 }
 
-/// The five fakes.
-pub(crate) struct Fakes {
-    pub(crate) profile: Fake,
-    pub(crate) authentication: Fake,
-    pub(crate) photo: Fake,
-    pub(crate) vote: Fake,
-    pub(crate) comment: Fake,
-}
+/// A fake of each service, by name: `fakes["photo"]`.
+pub(crate) struct Fakes(Vec<Fake>);
 
 impl Fakes {
     pub(crate) async fn start() -> Self {
-        Self {
-            profile: Fake::start("profile").await,
-            authentication: Fake::start("authentication").await,
-            photo: Fake::start("photo").await,
-            vote: Fake::start("vote").await,
-            comment: Fake::start("comment").await,
-        }
+        Self(futures::future::join_all(services::names().map(Fake::start)).await)
     }
 
-    pub(crate) fn all(&self) -> [&Fake; 5] {
-        [
-            &self.profile,
-            &self.authentication,
-            &self.photo,
-            &self.vote,
-            &self.comment,
-        ]
+    pub(crate) fn all(&self) -> &[Fake] {
+        &self.0
+    }
+}
+
+impl Index<&str> for Fakes {
+    type Output = Fake;
+
+    fn index(&self, name: &str) -> &Fake {
+        let fake = self.0.iter().find(|fake| fake.name == name);
+        fake.unwrap_or_else(|| panic!("no service is called {name}"))
     }
 }
 

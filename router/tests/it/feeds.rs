@@ -106,13 +106,11 @@ async fn titles_are_escaped_and_unknown_users_have_no_feed() {
     let mut bad = photo();
     bad["title"] = "\"><script> & ]]>".into();
     let photos = json!({ "nodes": [bad], "pageInfo": { "hasNextPage": false } });
-    fakes
-        .photo
-        .answer_with(json!({ "data": { "latestPhotos": photos } }));
+    fakes["photo"].answer_with(json!({ "data": { "latestPhotos": photos } }));
     let feed = feed(&gateway, "latest.atom").await;
     assert_eq!(feed.entries[0].title.value, "\"><script> & ]]>");
 
-    fakes.profile.answer_with(json!({ "data": { "user": null } }));
+    fakes["profile"].answer_with(json!({ "data": { "user": null } }));
     for name in ["@nobody.atom", "latest.rss", "nothing.atom", "@.atom"] {
         let answer = gateway.get(&format!("/feeds/{name}")).send().await.unwrap();
         assert_eq!(answer.status(), 404, "{name}");
@@ -132,13 +130,11 @@ async fn unchanged_feeds_are_not_modified() {
         .unwrap();
     assert_eq!(again.status(), 304);
     // The size of the enclosure was requested too, but not from the graph.
-    let seen = fakes.photo.take_seen();
+    let seen = fakes["photo"].take_seen();
     let questions = seen.iter().filter(|seen| seen.size > 0).count();
     assert_eq!((questions, seen.len()), (1, 2), "and nothing is asked again");
     let failed = json!({ "message": "away", "extensions": { "code": "UNAVAILABLE" } });
-    fakes
-        .vote
-        .answer_with(json!({ "data": null, "errors": [failed] }));
+    fakes["vote"].answer_with(json!({ "data": null, "errors": [failed] }));
     let away = gateway.get("/feeds/hot.atom").send().await.unwrap();
     assert_eq!(away.status(), 503);
     assert!(header(&away, "retry-after").is_some());

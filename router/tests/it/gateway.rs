@@ -46,25 +46,23 @@ impl Gateway {
     fn spawn(program: &Path, fakes: &Fakes, flags: &[(&str, &str)]) -> Self {
         let (address, internal) = (free_address(), free_address());
         let supergraph = Path::new(env!("CARGO_MANIFEST_DIR")).join("../supergraph.graphql");
-        let jwks = format!("{}/.well-known/jwks.json", fakes.authentication.url());
-        let defaults = [
+        let jwks = format!("{}/.well-known/jwks.json", fakes["authentication"].url());
+        let urls = fakes.all().iter();
+        let urls = urls.map(|fake| (format!("--{}-url", fake.name), fake.url()));
+        let own = [
             ("--listen", address.to_string()),
             ("--internal-listen", internal.to_string()),
             ("--public-url", format!("http://localhost:{}", address.port())),
             ("--supergraph", supergraph.display().to_string()),
             ("--jwks-url", jwks),
-            ("--profile-url", fakes.profile.url()),
-            ("--authentication-url", fakes.authentication.url()),
-            ("--photo-url", fakes.photo.url()),
-            ("--vote-url", fakes.vote.url()),
-            ("--comment-url", fakes.comment.url()),
             ("--workers", "1".to_owned()),
         ];
+        let own = own.into_iter().map(|(flag, value)| (flag.to_owned(), value));
         let mut command = Command::new(program);
         command.arg("serve");
-        for (flag, value) in defaults {
+        for (flag, value) in own.chain(urls) {
             if !flags.iter().any(|(name, _)| *name == flag) {
-                command.args([flag, &value]);
+                command.args([flag, value]);
             }
         }
         for (flag, value) in flags {

@@ -69,7 +69,7 @@ async fn escapes_do_not_bypass_the_rules_of_a_path() {
             "{target}"
         );
     }
-    assert!(fakes.photo.take_seen().is_empty());
+    assert!(fakes["photo"].take_seen().is_empty());
     // These were three uploads, and four operations are left.
     let (status, _) = post(&gateway, "/media/%75ploads", &upload, "a photo").await;
     assert_eq!(status, 429);
@@ -173,7 +173,7 @@ async fn unknown_paths_are_not_found() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = Gateway::start_with(&fakes, &[("--app-dir", app.path().to_str().unwrap())]).await;
     let nothing = json!({ "data": { "photo": null, "user": null, "hotPhotos": { "nodes": [], "pageInfo": { "hasNextPage": false, "endCursor": null } } } });
-    for fake in [&fakes.photo, &fakes.profile, &fakes.vote] {
+    for fake in [&fakes["photo"], &fakes["profile"], &fakes["vote"]] {
         fake.answer_with(nothing.clone());
     }
     for path in [

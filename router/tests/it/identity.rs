@@ -19,7 +19,7 @@ async fn bearer_and_cookie_tokens_reach_the_services() {
         .send()
         .await
         .unwrap();
-    let seen = fakes.profile.take_seen().remove(0);
+    let seen = fakes["profile"].take_seen().remove(0);
     assert_eq!(
         seen.header("authorization"),
         Some(format!("Bearer {token}").as_str())
@@ -33,7 +33,7 @@ async fn bearer_and_cookie_tokens_reach_the_services() {
         .send()
         .await
         .unwrap();
-    let seen = fakes.profile.take_seen().remove(0);
+    let seen = fakes["profile"].take_seen().remove(0);
     assert_eq!(
         seen.header("authorization"),
         Some(format!("Bearer {token}").as_str())
@@ -51,7 +51,7 @@ async fn bearer_and_cookie_tokens_reach_the_services() {
         .send()
         .await
         .unwrap();
-    let seen = fakes.authentication.take_seen().remove(0);
+    let seen = fakes["authentication"].take_seen().remove(0);
     assert_eq!(seen.header("cookie"), Some(cookie.as_str()));
     assert_eq!(seen.header("x-authorised-by"), Some("cookie"));
     assert_eq!(seen.header("user-agent"), Some("Netscape"));
@@ -150,7 +150,7 @@ async fn a_bad_token_makes_a_request_anonymous() {
             .await
             .unwrap();
         assert_eq!(answer.status(), 200, "{what}");
-        let seen = fakes.profile.take_seen().remove(0);
+        let seen = fakes["profile"].take_seen().remove(0);
         assert_eq!(seen.header("authorization"), None, "{what} as a bearer");
 
         let cookie = format!("proofsheet_access={token}");
@@ -161,7 +161,7 @@ async fn a_bad_token_makes_a_request_anonymous() {
             .await
             .unwrap();
         assert_eq!(answer.status(), 200, "{what}");
-        let seen = fakes.profile.take_seen().remove(0);
+        let seen = fakes["profile"].take_seen().remove(0);
         assert_eq!(seen.header("authorization"), None, "{what} as a cookie");
     }
     // For comparison, a valid token is accepted.
@@ -171,7 +171,7 @@ async fn a_bad_token_makes_a_request_anonymous() {
         .send()
         .await
         .unwrap();
-    let seen = fakes.profile.take_seen().remove(0);
+    let seen = fakes["profile"].take_seen().remove(0);
     assert!(seen.header("authorization").is_some());
 }
 
@@ -188,7 +188,7 @@ async fn without_keys_requests_are_anonymous() {
         .unwrap();
     assert_eq!(answer.status(), 200);
     // The service verifies the token.
-    let seen = fakes.profile.take_seen().remove(0);
+    let seen = fakes["profile"].take_seen().remove(0);
     assert!(seen.header("authorization").is_some());
 }
 
@@ -204,7 +204,7 @@ async fn cookies_have_the_host_prefix_over_https() {
             .send()
             .await
             .unwrap();
-        let seen = fakes.profile.take_seen().remove(0);
+        let seen = fakes["profile"].take_seen().remove(0);
         assert_eq!(seen.header("authorization").is_some(), counts, "{name}");
         assert!(header(&answer, "strict-transport-security").is_some());
     }
@@ -233,7 +233,7 @@ async fn internal_headers_of_clients_are_removed() {
             .header("x-internal-secret", "guess")
     };
     forged(gateway.operation(VIEWER)).send().await.unwrap();
-    let seen = fakes.authentication.take_seen().remove(0);
+    let seen = fakes["authentication"].take_seen().remove(0);
     assert_eq!(seen.header("x-client-ip"), Some("127.0.0.1"));
     assert_eq!(seen.header("x-authorised-by"), None);
     assert_eq!(seen.header("x-internal-secret"), None);
@@ -244,7 +244,7 @@ async fn internal_headers_of_clients_are_removed() {
         .bearer_auth(Token::good().signed())
         .body("x");
     forged(upload).send().await.unwrap();
-    let seen = fakes.photo.take_seen().remove(0);
+    let seen = fakes["photo"].take_seen().remove(0);
     assert_eq!(seen.header("x-client-ip"), Some("127.0.0.1"));
     assert_eq!(seen.header("x-internal-secret"), None);
 }
@@ -260,7 +260,7 @@ async fn trusted_proxies_set_the_client_address() {
         .await
         .unwrap();
     assert_eq!(
-        fakes.profile.take_seen().remove(0).header("x-client-ip"),
+        fakes["profile"].take_seen().remove(0).header("x-client-ip"),
         Some("203.0.113.1")
     );
 }
@@ -277,7 +277,7 @@ async fn every_request_has_an_id() {
         .unwrap();
     assert_eq!(header(&answer, "x-request-id"), Some("mine-1"));
     assert_eq!(
-        fakes.profile.take_seen().remove(0).header("x-request-id"),
+        fakes["profile"].take_seen().remove(0).header("x-request-id"),
         Some("mine-1")
     );
 
@@ -291,7 +291,7 @@ async fn every_request_has_an_id() {
         let made = header(&answer, "x-request-id").unwrap();
         assert_eq!(made.len(), 36, "instead of {malformed:?}");
         assert_eq!(
-            fakes.profile.take_seen().remove(0).header("x-request-id"),
+            fakes["profile"].take_seen().remove(0).header("x-request-id"),
             Some(made)
         );
     }

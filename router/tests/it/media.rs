@@ -53,7 +53,7 @@ async fn uploads_are_limited_in_size() {
         .unwrap();
     assert_eq!(answer.status(), 201);
     assert_eq!(answer.json::<Value>().await.unwrap()["size"], LIMIT);
-    let seen = fakes.photo.take_seen().remove(0);
+    let seen = fakes["photo"].take_seen().remove(0);
     assert_eq!(seen.size, LIMIT);
     assert_eq!(seen.header("content-type"), Some("image/jpeg"));
 
@@ -62,7 +62,7 @@ async fn uploads_are_limited_in_size() {
     let answer = upload().body(vec![7; LIMIT + 1]).send().await.unwrap();
     assert_eq!(refusal(answer).await, (413, "INVALID_INPUT".to_owned()));
     assert!(
-        fakes.photo.take_seen().is_empty(),
+        fakes["photo"].take_seen().is_empty(),
         "no whole file reached the service"
     );
 }
@@ -90,7 +90,7 @@ async fn uploads_need_a_token_and_with_a_cookie_the_header() {
         refusal(answer.send().await.unwrap()).await,
         (403, "FORBIDDEN".to_owned())
     );
-    assert!(fakes.photo.take_seen().is_empty());
+    assert!(fakes["photo"].take_seen().is_empty());
 
     let answer = upload()
         .header("cookie", &cookie)
@@ -99,7 +99,7 @@ async fn uploads_need_a_token_and_with_a_cookie_the_header() {
         .await
         .unwrap();
     assert_eq!(answer.status(), 201);
-    let seen = fakes.photo.take_seen().remove(0);
+    let seen = fakes["photo"].take_seen().remove(0);
     assert!(seen.header("authorization").is_some());
     assert_eq!(seen.header("cookie"), None);
 }

@@ -126,9 +126,7 @@ async fn a_day_without_photos_shows_the_last_podium() {
     let empty = json!({ "nodes": [], "pageInfo": { "hasNextPage": false, "endCursor": null } });
     let day =
         json!({ "day": "2026-11-20", "photoCount": 1, "winner": { "__typename": "Photo", "id": PHOTO } });
-    fakes
-        .vote
-        .answer_with(json!({ "data": { "hotPhotos": empty, "hotDays": { "nodes": [day] } } }));
+    fakes["vote"].answer_with(json!({ "data": { "hotPhotos": empty, "hotDays": { "nodes": [day] } } }));
     let (status, page) = fresh(&gateway, "/hot").await;
     assert_eq!(status, 200);
     assert!(
@@ -191,7 +189,7 @@ async fn user_input_does_not_affect_other_text() {
     bad["altText"] = turned.into();
     let photos = json!({ "nodes": [bad], "pageInfo": { "hasNextPage": false, "endCursor": null } });
     let data = json!({ "photo": bad, "latestPhotos": photos });
-    fakes.photo.answer_with(json!({ "data": data }));
+    fakes["photo"].answer_with(json!({ "data": data }));
     let page = gateway
         .get(&format!("/p/{PHOTO}"))
         .send()
@@ -248,7 +246,7 @@ async fn titles_are_escaped_everywhere() {
     bad["altText"] = title.into();
     let photos = json!({ "nodes": [bad], "pageInfo": { "hasNextPage": false, "endCursor": null } });
     let data = json!({ "photo": bad, "latestPhotos": photos });
-    fakes.photo.answer_with(json!({ "data": data }));
+    fakes["photo"].answer_with(json!({ "data": data }));
     for path in ["/".to_owned(), format!("/p/{PHOTO}")] {
         let page = gateway.get(&path).send().await.unwrap().text().await.unwrap();
         // The only scripts are the two of the app and the data.
@@ -353,8 +351,8 @@ async fn pages_are_cached_and_compressed() {
 async fn missing_pages_are_not_found() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = gateway(&fakes, &app, &[]).await;
-    fakes.photo.answer_with(json!({ "data": { "photo": null } }));
-    fakes.profile.answer_with(json!({ "data": { "user": null } }));
+    fakes["photo"].answer_with(json!({ "data": { "photo": null } }));
+    fakes["profile"].answer_with(json!({ "data": { "user": null } }));
     for (path, words) in [
         (format!("/p/{PHOTO}").as_str(), "This photo does not exist"),
         ("/p/heron", "There is nothing here"),
@@ -373,7 +371,7 @@ async fn missing_pages_are_not_found() {
     }
     let refused = json!({ "message": "no such id", "extensions": { "code": "INVALID_INPUT" } });
     let answer = json!({ "data": { "photo": null }, "errors": [refused] });
-    fakes.photo.answer_with(answer);
+    fakes["photo"].answer_with(answer);
     assert_eq!(fresh(&gateway, &format!("/p/{PHOTO}")).await.0, 404);
 }
 
@@ -382,9 +380,7 @@ async fn without_a_response_the_app_is_served_without_content() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = gateway(&fakes, &app, &[]).await;
     let failed = json!({ "message": "away", "extensions": { "code": "UNAVAILABLE" } });
-    fakes
-        .photo
-        .answer_with(json!({ "data": null, "errors": [failed] }));
+    fakes["photo"].answer_with(json!({ "data": null, "errors": [failed] }));
     let photo = format!("/p/{PHOTO}");
     for path in ["/", &photo] {
         let (status, page) = fresh(&gateway, path).await;
@@ -395,7 +391,7 @@ async fn without_a_response_the_app_is_served_without_content() {
         );
         assert!(!page.contains("first-page"), "{page}");
     }
-    fakes.photo.delay(Duration::from_secs(4));
+    fakes["photo"].delay(Duration::from_secs(4));
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let started = Instant::now();
     let status = gateway.get("/").send().await.unwrap().status();
@@ -429,14 +425,14 @@ async fn pages_show_photos_if_a_service_is_down() {
 async fn concurrent_visitors_share_one_query_without_rate_limit() {
     let (fakes, app) = (Fakes::start().await, bundle());
     let gateway = gateway(&fakes, &app, &[("--rate-limit-graphql", "1")]).await;
-    fakes.photo.delay(Duration::from_millis(200));
+    fakes["photo"].delay(Duration::from_millis(200));
     let visits = (0..200).map(|_| gateway.get("/").send());
     for answer in futures::future::join_all(visits).await {
         let answer = answer.unwrap();
         assert_eq!(answer.status(), 200);
         assert!(answer.text().await.unwrap().contains("A heron"));
     }
-    let asked = fakes.photo.take_seen().len();
+    let asked = fakes["photo"].take_seen().len();
     assert!((1..=3).contains(&asked), "{asked} questions");
     let own = gateway.query("{ viewer { email } }").await;
     assert!(own.get("errors").is_none(), "{own}");
@@ -451,7 +447,7 @@ async fn pages_do_not_depend_on_the_viewer() {
     let answer = answer.header("x-client-ip", "203.0.113.9").send().await.unwrap();
     assert_eq!(answer.status(), 200);
     assert_eq!(header(&answer, "set-cookie"), None);
-    for fake in [&fakes.photo, &fakes.vote, &fakes.profile] {
+    for fake in [&fakes["photo"], &fakes["vote"], &fakes["profile"]] {
         for seen in fake.take_seen() {
             assert_eq!(seen.header("authorization"), None);
             assert_eq!(seen.header("x-client-ip"), None);

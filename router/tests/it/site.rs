@@ -160,13 +160,7 @@ async fn probes_query_no_service_and_metrics_are_internal() {
         let internal = format!("http://{}{path}", gateway.internal);
         assert_eq!(gateway.http.get(internal).send().await.unwrap().status(), 200);
     }
-    for fake in [
-        &fakes.profile,
-        &fakes.authentication,
-        &fakes.photo,
-        &fakes.vote,
-        &fakes.comment,
-    ] {
+    for fake in fakes.all() {
         assert!(fake.take_seen().is_empty());
     }
     gateway
@@ -211,7 +205,7 @@ async fn graphql_answers_are_compressed_and_never_cached() {
 async fn sigterm_finishes_open_requests() {
     let fakes = Fakes::start().await;
     let mut gateway = Gateway::start_with(&fakes, &[("--shutdown-delay", "1")]).await;
-    fakes.photo.delay(Duration::from_millis(2500));
+    fakes["photo"].delay(Duration::from_millis(2500));
     let running = tokio::spawn(gateway.operation("{ latestPhotos { nodes { title } } }").send());
     tokio::time::sleep(Duration::from_millis(300)).await;
 

@@ -91,5 +91,5 @@ async fn a_sitemap_is_cached_for_a_minute() {
     for _ in 0..5 {
         sitemap(&gateway, "/sitemap.xml").await;
     }
-    assert_eq!(fakes.vote.take_seen().len(), 2, "two pages of days");
+    assert_eq!(fakes["vote"].take_seen().len(), 2, "two pages of days");
 }

@@ -181,7 +181,7 @@ async fn http_2_works_over_tls() {
         (status, &answer["data"]["viewer"]["email"]),
         (StatusCode::OK, &json!("ada@example.org"))
     );
-    let seen = fakes.authentication.take_seen();
+    let seen = fakes["authentication"].take_seen();
     let seen = seen.last().unwrap();
     assert!(seen.header("cookie").unwrap().starts_with("theme=dark; __Host-"));
     assert!(seen.header("authorization").unwrap().starts_with("Bearer "));

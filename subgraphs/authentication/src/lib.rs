@@ -34,7 +34,6 @@ pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
 pub static PROGRAM: Program = Program {
     name: "authentication",
-    listen: "127.0.0.1:5001",
     migrations: &MIGRATOR,
     sdl: || server::sdl(&schema(None)),
 };

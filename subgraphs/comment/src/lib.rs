@@ -33,7 +33,6 @@ pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
 pub static PROGRAM: Program = Program {
     name: "comment",
-    listen: "127.0.0.1:5004",
     migrations: &MIGRATOR,
     sdl: || server::sdl(&schema(None)),
 };

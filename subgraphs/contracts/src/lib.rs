@@ -1,4 +1,5 @@
-//! The contracts between programs: error codes, names of headers and cookies, limits, events and the internal API.
+//! The contracts between programs: error codes, names of headers and cookies, limits, the list of services, events and the
+//! internal API.
 //!
 //! An upgrade runs two releases side by side. A release may add a field or an event kind; receivers ignore those that
 //! they do not know. It never renames one, and never changes what one means.
@@ -9,6 +10,7 @@ mod code;
 pub mod cookies;
 pub mod headers;
 pub mod limits;
+pub mod services;
 
 #[cfg(feature = "messages")]
 pub mod accounts;

@@ -52,7 +52,6 @@ pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
 pub static PROGRAM: Program = Program {
     name: "photo",
-    listen: "127.0.0.1:5002",
     migrations: &MIGRATOR,
     sdl: || server::sdl(&schema(None)),
 };

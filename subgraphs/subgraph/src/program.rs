@@ -1,7 +1,8 @@
 //! The commands of a service's program.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
+use anyhow::Context as _;
 use chassis::config::{ConfigError, InternalConfig, LogConfig, Secret, TokenConfig};
 use chassis::database::{DatabaseConfig, Pool};
 use chassis::ended_sessions::EndedSessions;
@@ -10,6 +11,7 @@ use chassis::telemetry::traces::TraceConfig;
 use chassis::tokens::TokenVerifier;
 use chassis::{Clock, database, server, telemetry};
 use clap::{Args, Subcommand};
+use contracts::services;
 use serde_json::Value;
 use sqlx::migrate::Migrator;
 use tokio_util::sync::CancellationToken;
@@ -20,10 +22,8 @@ use crate::startup;
 
 /// The program of a service.
 pub struct Program {
-    /// Names the service in its log and its traces.
+    /// The name in the list of services, in the log and in traces.
     pub name: &'static str,
-    /// The address to listen on by default.
-    pub listen: &'static str,
     /// The migrations of the service's own tables.
     pub migrations: &'static Migrator,
     /// The schema definition that composition reads.
@@ -163,7 +163,10 @@ impl Program {
     }
 
     fn listen(&self, given: Option<SocketAddr>) -> anyhow::Result<SocketAddr> {
-        Ok(given.map_or_else(|| self.listen.parse(), Ok)?)
+        let port = || Some(services::find(self.name)?.port);
+        given
+            .or_else(|| Some((Ipv4Addr::LOCALHOST, port()?).into()))
+            .with_context(|| format!("subgraphs/services.txt does not list {}", self.name))
     }
 
     async fn serve<S: Args>(

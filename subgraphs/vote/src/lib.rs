@@ -47,7 +47,6 @@ pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
 pub static PROGRAM: Program = Program {
     name: "vote",
-    listen: "127.0.0.1:5003",
     migrations: &MIGRATOR,
     sdl: || server::sdl(&schema(None)),
 };

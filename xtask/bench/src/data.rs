@@ -60,15 +60,13 @@ async fn insert(server: &str, photos: u32) -> Result<()> {
         })
         .collect();
 
-    accounts(server, &authors, start)
-        .await
-        .context("authentication")?;
-    profiles(server, &authors, start).await.context("profile")?;
-    published(server, &photos).await.context("photo")?;
-    votes(server, &photos, &authors).await.context("vote")?;
+    accounts(server, &authors, start).await.context("accounts")?;
+    profiles(server, &authors, start).await.context("profiles")?;
+    published(server, &photos).await.context("photos")?;
+    votes(server, &photos, &authors).await.context("votes")?;
     comments(server, &photos, &authors, &mut random)
         .await
-        .context("comment")
+        .context("comments")
 }
 
 /// A UUIDv7 of that moment.

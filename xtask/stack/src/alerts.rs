@@ -32,7 +32,7 @@ impl DockerEngine {
         let began = Instant::now();
         self.deploy(&files, &changes).await?;
         self.settled().await?;
-        let jobs = super::steps::SERVICES.len() + OTHER_JOBS.len();
+        let jobs = xtask::SERVICES.len() + OTHER_JOBS.len();
         self.until("every part is seen by Prometheus", async || {
             let down = self.series("up == 0").await?;
             let seen = self.series("count by (job) (up == 1)").await?;

@@ -219,8 +219,8 @@ impl DockerEngine {
 
     /// Returns the number of connections of services to each database node on this engine.
     pub(super) async fn connections(&self) -> Result<Vec<u32>> {
-        let sql = "SELECT COUNT(*) FROM information_schema.processlist \
-                   WHERE user IN ('profile', 'photo', 'vote', 'comment', 'authentication')";
+        let users = xtask::SERVICES.join("', '");
+        let sql = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE user IN ('{users}')");
         let mut counts = Vec::new();
         for container in self.containers("db").await? {
             // The administrator's account has the name of the container's user.
@@ -233,7 +233,7 @@ impl DockerEngine {
                 "--socket=/var/lib/proofsheet/mariadb.sock",
                 "--skip-column-names",
                 "--execute",
-                sql,
+                &sql,
             ];
             counts.push(self.docker(&client).await?.parse()?);
         }

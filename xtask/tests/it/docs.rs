@@ -215,7 +215,7 @@ fn options(help: &str) -> Vec<String> {
 fn reference() -> String {
     let mut page = INTRODUCTION.to_owned();
     let mut programs = vec!["router"];
-    programs.extend(SERVICES);
+    programs.extend(SERVICES.iter());
     programs.extend(["database-agent", "backup"]);
     for program in programs {
         let text = help(program, None);

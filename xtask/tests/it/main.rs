@@ -6,6 +6,7 @@ mod images;
 mod observe;
 mod packages;
 mod prometheus;
+mod services;
 mod stack;
 mod system;
 mod tidy;

@@ -51,7 +51,7 @@ async fn the_system_starts_serves_and_stops_without_leftover_processes() {
     };
     let system = System::start(options()).await.unwrap();
     let client = reqwest::Client::new();
-    for service in SERVICES {
+    for service in SERVICES.iter() {
         let answer = client
             .get(format!("{}/health", system.url(service)))
             .send()

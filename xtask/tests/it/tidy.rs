@@ -62,9 +62,9 @@ fn the_top_level_stays_small() {
 
 #[test]
 fn no_service_names_the_schema_of_another() {
-    for service in SERVICES {
+    for service in SERVICES.iter() {
         for (path, text) in files(&format!("subgraphs/{service}/src"), "rs") {
-            for other in SERVICES.iter().filter(|other| **other != service) {
+            for other in SERVICES.iter().filter(|other| *other != service) {
                 for wording in ["FROM", "JOIN", "INTO", "UPDATE"] {
                     let access = format!("{wording} {other}.");
                     assert!(
@@ -76,7 +76,7 @@ fn no_service_names_the_schema_of_another() {
             }
         }
         for (path, text) in files(&format!("migrations/{service}"), "sql") {
-            for other in SERVICES.iter().filter(|other| **other != service) {
+            for other in SERVICES.iter().filter(|other| *other != service) {
                 assert!(
                     !text.contains(&format!("`{other}`.")),
                     "{} names the schema of {other}",
@@ -126,7 +126,7 @@ fn locks_that_galera_does_not_replicate_are_not_used() {
 
 #[test]
 fn only_stores_contain_sql() {
-    for service in SERVICES {
+    for service in SERVICES.iter() {
         for (path, text) in files(&format!("subgraphs/{service}/src"), "rs") {
             let name = short(&path);
             let may_contain_sql = name.contains("/store") || name.ends_with("/testing.rs");

@@ -84,19 +84,19 @@ async fn programs_work_on_the_schema_of_the_next_release() {
             .await
             .unwrap()
     };
-    for service in SERVICES {
+    for service in SERVICES.iter() {
         expand(&mut schema(service).await).await;
     }
     use_site(&system, "between").await;
 
     // A rollback runs the migrations of the old release, and restarts its programs.
     system.migrate().await.unwrap();
-    for service in SERVICES {
+    for service in SERVICES.iter() {
         system.stop_service(service).await.unwrap();
         system.start_service(service).await.unwrap();
     }
     use_site(&system, "after").await;
-    for service in SERVICES {
+    for service in SERVICES.iter() {
         let output = system.run(service, &["reconcile"]).await.unwrap();
         assert!(output.status.success(), "{service}: {output:?}");
     }

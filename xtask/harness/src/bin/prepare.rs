@@ -18,7 +18,7 @@ use xtask::tools::{cargo, run, say};
 
 /// The crates with checked queries. Each has a schema of the same name, which contains the tables of chassis too.
 fn crates() -> impl Iterator<Item = &'static str> {
-    std::iter::once("chassis").chain(SERVICES)
+    std::iter::once("chassis").chain(SERVICES.iter().copied())
 }
 
 /// Writes .sqlx/, the metadata of all SQL queries. Needed after changing one.
@@ -78,7 +78,7 @@ async fn generate() -> Result<BTreeMap<String, String>> {
     let database = TemporaryDatabase::start().await?;
     let answers = tempfile::tempdir()?;
     let mut check = cargo(&["check"]);
-    for name in SERVICES {
+    for name in SERVICES.iter() {
         // The program and, through it, the libraries: not the tests, which use unchecked queries.
         check.args(["--bin", name]);
     }

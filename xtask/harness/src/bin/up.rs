@@ -25,7 +25,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 #[derive(Debug, Parser)]
 #[command(name = "./dev up", bin_name = "./dev up", max_term_width = 100)]
 struct Arguments {
-    /// Port of the router. The other programs listen on the next nine ports.
+    /// Port of the router. The other programs listen on the ports after it.
     #[arg(long, default_value_t = 4999)]
     port: u16,
     /// Folder for photos, the database, secrets and logs.

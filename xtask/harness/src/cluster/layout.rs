@@ -73,7 +73,7 @@ impl Layout {
         for name in ["sst", "internal-secret", "key-secret", "objects-secret"] {
             secret(&secrets.join(name))?;
         }
-        for (number, service) in (0..).zip(SERVICES) {
+        for (number, service) in (0..).zip(SERVICES.iter().copied()) {
             layout
                 .balanced
                 .insert(service, network.add_host(FIRST_BALANCED_HOST + number)?);

@@ -99,7 +99,7 @@ impl Cluster {
         let small_disk = layout.make_volumes(options.small_volume)?;
         let supervisor = Arc::new(Supervisor::new(layout, network, small_disk, options));
         let mut tasks = vec![supervisor::watch(&supervisor)];
-        for service in SERVICES {
+        for service in SERVICES.iter().copied() {
             let (address, replicas) = supervisor.layout.balanced(service);
             tasks.push(balancer::start(&address, replicas).await?);
         }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use super::database;
+use super::ports::{self, PortOwner};
 use super::services::{self, SERVICES};
 
 /// The folder, ports and secrets of a running system.
@@ -57,18 +58,10 @@ impl Layout {
 
     /// Returns the port of a program, at a fixed distance from the router's.
     pub(super) fn port(&self, name: &str) -> u16 {
-        let distance = match name {
-            "router" => 0,
-            "profile" => 1,
-            "authentication" => 2,
-            "photo" => 3,
-            "vote" => 4,
-            "comment" => 5,
-            "router-internal" => 6,
-            "database" => 7,
-            _ => panic!("no part of the system is called {name}"),
-        };
-        self.base + distance
+        let is_named = |owner: &PortOwner| owner.name == name;
+        let owner = ports::owners().into_iter().find(is_named);
+        let owner = owner.unwrap_or_else(|| panic!("no part of the system is called {name}"));
+        self.base + owner.distance
     }
 
     pub(super) fn secret_file(&self, name: &str) -> PathBuf {

@@ -40,7 +40,7 @@ const SERVICE_STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Options of a system. The defaults are for tests.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Port of the router. The other programs listen on the next ports. `None`: ten free ports.
+    /// Port of the router. The other programs listen on the next ports. `None`: free ports.
     pub port: Option<u16>,
     /// Folder for data, secrets and logs. `None`: a temporary folder.
     pub data_dir: Option<PathBuf>,
@@ -219,10 +219,10 @@ impl System {
             *replicas += 1;
             *replicas
         };
-        if number > 2 {
-            bail!("a copy of the system has ports for two replicas");
+        if number > ports::REPLICA_PORTS {
+            bail!("a system has ports for {} replicas", ports::REPLICA_PORTS);
         }
-        let port = self.block.base + 7 + number;
+        let port = self.block.base + ports::first_replica() + number - 1;
         self.launch(service, &format!("{service}-{}", number + 1), port)
             .await?;
         Ok(format!("http://127.0.0.1:{port}"))

@@ -6,22 +6,46 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::{Context, Result, bail};
+use contracts::services;
 use rand::RngExt;
 
-/// Number of ports of a system: those of [`PORT_OWNERS`], and some for replicas.
-const PORTS_PER_SYSTEM: u16 = 10;
+/// The router's default port.
+const ROUTER_PORT: u16 = 4999;
+/// Number of ports for replicas of services.
+pub(super) const REPLICA_PORTS: u16 = 2;
+
+/// A program that listens on a port of the block.
+pub(super) struct PortOwner {
+    pub(super) name: &'static str,
+    /// The distance of its port from the router's. It is that of the default ports.
+    pub(super) distance: u16,
+}
 
 /// The programs, in the order of their ports.
-const PORT_OWNERS: [&str; 8] = [
-    "router",
-    "profile",
-    "authentication",
-    "photo",
-    "vote",
-    "comment",
-    "router's internal port",
-    "MariaDB",
-];
+pub(super) fn owners() -> Vec<PortOwner> {
+    let owner = |name, distance| PortOwner { name, distance };
+    let services = services::all().iter();
+    let mut owners: Vec<_> = services
+        .map(|service| owner(service.name, service.port - ROUTER_PORT))
+        .chain([
+            owner("router", 0),
+            owner("router-internal", 6),
+            owner("database", 7),
+        ])
+        .collect();
+    owners.sort_by_key(|owner| owner.distance);
+    owners
+}
+
+/// The distance of the first replica's port from the router's.
+pub(super) fn first_replica() -> u16 {
+    owners().last().map_or(0, |owner| owner.distance + 1)
+}
+
+/// Number of ports of a system: a multiple of ten.
+fn ports_per_system() -> u16 {
+    (first_replica() + REPLICA_PORTS).next_multiple_of(10)
+}
 
 /// A block of free ports on this machine.
 #[derive(Debug)]
@@ -34,17 +58,19 @@ pub(super) struct PortBlock {
 impl PortBlock {
     /// Returns the block that starts at `base`. The error names the port that is in use.
     pub(super) fn at(base: u16) -> Result<Self> {
-        if base > u16::MAX - PORTS_PER_SYSTEM {
+        let count = ports_per_system();
+        if base > u16::MAX - count {
             bail!(
-                "Port {base} is too high: the system uses the ten ports from it on. Choose one below {}.",
-                u16::MAX - PORTS_PER_SYSTEM
+                "Port {base} is too high: the system uses {count} ports from it on. Choose one below {}.",
+                u16::MAX - count
             );
         }
-        for (part, port) in PORT_OWNERS.iter().zip(base..) {
+        for PortOwner { name, distance } in owners() {
+            let port = base + distance;
             if !is_free(port) {
                 bail!(
-                    "Port {port} ({part}) is taken by another program. Stop that program, \
-                     or choose another block of ten ports: ./dev up --port {}",
+                    "Port {port} ({name}) is taken by another program. Stop that program, \
+                     or choose another block of {count} ports: ./dev up --port {}",
                     suggestion(base)
                 );
             }
@@ -56,22 +82,23 @@ impl PortBlock {
     pub(super) fn free() -> Result<Self> {
         let claims = std::env::temp_dir().join("proofsheet-ports");
         fs::create_dir_all(&claims).with_context(|| format!("could not make {}", claims.display()))?;
+        let count = ports_per_system();
         // Below the kernel's range of ports for outgoing connections.
         for _ in 0..500 {
-            let base = rand::rng().random_range(1_500..3_200) * PORTS_PER_SYSTEM;
+            let base = rand::rng().random_range(15_000 / count..32_000 / count) * count;
             let claim = File::create(claims.join(base.to_string()))?;
-            if claim.try_lock().is_ok() && (base..base + PORTS_PER_SYSTEM).all(is_free) {
+            if claim.try_lock().is_ok() && (base..base + count).all(is_free) {
                 return Ok(Self {
                     base,
                     _claim: Some(claim),
                 });
             }
         }
-        bail!("Found no ten free ports in a row between 15000 and 32000.")
+        bail!("Found no {count} free ports in a row between 15000 and 32000.")
     }
 }
 
-/// Returns the first of ten free ports in a row.
+/// Returns the first of at least ten free ports in a row.
 pub fn free_port() -> Result<u16> {
     Ok(PortBlock::free()?.base)
 }
@@ -82,11 +109,10 @@ fn is_free(port: u16) -> bool {
 
 /// Returns another base port to suggest.
 fn suggestion(base: u16) -> u16 {
+    let count = ports_per_system();
     (1..100)
         .map(|step| base.saturating_add(step * 100))
-        .find(|&candidate| {
-            candidate <= u16::MAX - PORTS_PER_SYSTEM && (candidate..candidate + PORTS_PER_SYSTEM).all(is_free)
-        })
+        .find(|&candidate| candidate <= u16::MAX - count && (candidate..candidate + count).all(is_free))
         .unwrap_or(base)
 }
 

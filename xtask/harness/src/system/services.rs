@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use contracts::services::ServiceEntry;
 pub use xtask::SERVICES;
 
 use crate::workspace;
@@ -25,12 +26,13 @@ pub(crate) struct ServiceEnv<'a> {
 pub(crate) fn set_up(env: &ServiceEnv<'_>, service: &str, command: &mut Command) {
     let url = env.url;
     let secret = |name: &str| env.secrets.join(name);
-    let subscribers = |names: &[&str]| {
-        names
-            .iter()
-            .map(|name| format!("{name}={}", url(name)))
-            .collect::<Vec<_>>()
-            .join(",")
+    let subscribers = || {
+        let receives = |other: &&ServiceEntry<'_>| other.senders.contains(&service);
+        let subscribers = contracts::services::all().iter().filter(receives);
+        let urls: Vec<_> = subscribers
+            .map(|other| format!("{}={}", other.name, url(other.name)))
+            .collect();
+        urls.join(",")
     };
     command
         .env("LISTEN", &env.listen)
@@ -53,28 +55,22 @@ pub(crate) fn set_up(env: &ServiceEnv<'_>, service: &str, command: &mut Command)
                 .env("SUPERGRAPH", workspace::root().join("supergraph.graphql"))
                 .env("APP_DIR", workspace::app_bundle())
                 .env("PLAYGROUND_DIR", workspace::playground_bundle());
-            for name in SERVICES {
-                command.env(format!("{}_URL", name.to_uppercase()), url(name));
+            for other in contracts::services::all() {
+                command.env(other.url_variable(), url(other.name));
             }
             return;
         }
         "authentication" => {
-            command.env("KEY_SECRET_FILE", secret("key-secret")).env(
-                "EVENT_SUBSCRIBERS",
-                subscribers(&["profile", "photo", "vote", "comment"]),
-            );
+            command.env("KEY_SECRET_FILE", secret("key-secret"));
         }
         "photo" => {
-            command
-                .env("MEDIA_STORE", &env.media_store)
-                .env("EVENT_SUBSCRIBERS", subscribers(&["vote", "comment"]));
-        }
-        "vote" | "comment" => {
-            command.env("PHOTO_URL", url("photo"));
+            command.env("MEDIA_STORE", &env.media_store);
         }
         _ => {}
     }
     command
         .env("DATABASE_URL_FILE", secret(&format!("{service}-database-url")))
-        .env("AUTHENTICATION_URL", url("authentication"));
+        .env("EVENT_SUBSCRIBERS", subscribers())
+        .env("AUTHENTICATION_URL", url("authentication"))
+        .env("PHOTO_URL", url("photo"));
 }
