@@ -54,10 +54,23 @@ fn crate_folders(root: &Path) -> Result<Vec<String>> {
     let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
     let members = manifest.split("members = [").nth(1).unwrap_or_default();
     let members = members.split(']').next().unwrap_or_default();
-    Ok(members
-        .lines()
-        .filter_map(|line| Some(line.trim().strip_prefix('"')?.split('"').next()?.to_owned()))
-        .collect())
+    let mut folders = Vec::new();
+    for line in members.lines() {
+        let Some(member) = line.trim().strip_prefix('"').and_then(|it| it.split('"').next()) else {
+            continue;
+        };
+        let Some(parent) = member.strip_suffix("/*") else {
+            folders.push(member.to_owned());
+            continue;
+        };
+        for entry in fs::read_dir(root.join(parent))? {
+            let entry = entry?;
+            if entry.path().join("Cargo.toml").exists() {
+                folders.push(format!("{parent}/{}", entry.file_name().to_string_lossy()));
+            }
+        }
+    }
+    Ok(folders)
 }
 
 /// The sources of a crate by their module. A crate with a library is its library.

@@ -19,7 +19,7 @@ use xtask::tools::say;
 use xtask::workspace::root;
 
 /// The files with generated sections.
-const FILES: [&str; 9] = [
+const FILES_WITH_SECTIONS: [&str; 9] = [
     "compose/docker-bake.hcl",
     "compose/local.override.yml",
     "compose/no-ipvs.yml",
@@ -59,7 +59,7 @@ fn stale() -> Result<Vec<(String, String)>> {
     let list = fs::read_to_string(root().join("subgraphs/services.txt"))?;
     let services = parse(&list)?;
     let mut stale = Vec::new();
-    for file in FILES {
+    for file in FILES_WITH_SECTIONS {
         let text = fs::read_to_string(root().join(file)).context(file)?;
         let current = with_sections(&text, &services).context(file)?;
         if text != current {
