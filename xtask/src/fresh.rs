@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write as _};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{ChildStdin, Stdio};
 use std::time::Instant;
@@ -14,6 +15,9 @@ use xtask::workspace::{root, target_dir};
 use xtask::tools::{command, output, run, say};
 
 const REPORT: &str = "docs/measurements/fresh-machine.md";
+
+/// The port of the site that `./dev up` starts.
+const SITE_PORT: u16 = 4999;
 
 /// The packages whose versions are in the report.
 const PACKAGES: [&str; 4] = ["mariadb-server-core", "galera-4", "nodejs", "chromium"];
@@ -46,6 +50,12 @@ impl Release {
 ///
 /// With `steps`, runs only these steps of `./dev test` on the machine of a failed run, and writes no report.
 pub(crate) fn test(releases: &[Release], steps: &[String]) -> Result<()> {
+    if steps.is_empty() {
+        // The machine has the network of this one. `./dev up` would find a taken port only after it has compiled all.
+        TcpListener::bind(("127.0.0.1", SITE_PORT)).with_context(|| {
+            format!("port {SITE_PORT} must be free until this test has ended; stop the site that runs on it")
+        })?;
+    }
     let mut failed = Vec::new();
     for &release in releases {
         let machine = Machine::new(release)?;
