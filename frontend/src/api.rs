@@ -24,8 +24,8 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use web_sys::{AbortController, File, ProgressEvent, RequestInit, Response, XmlHttpRequest};
 
-use crate::graphql::{DateTime, schema};
 use crate::{first_page, storage};
+use ui::graphql::{DateTime, schema};
 
 /// Timeout of a request. The timeouts of the services are shorter.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

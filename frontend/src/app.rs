@@ -9,7 +9,6 @@ use crate::components::offline_banner::OfflineBanner;
 use crate::components::shortcuts::Shortcuts;
 use crate::components::sign_in_sheet::SignInSheet;
 use crate::feed::Feeds;
-use crate::language::text;
 use crate::lazy::{self, lazy_view};
 use crate::navigation::Navigation;
 use crate::pages::not_found::NotFoundPage;
@@ -17,10 +16,11 @@ use crate::pages::photo::{PhotoOverlay, PhotoPage};
 use crate::pages::profile::ProfilePage;
 use crate::pages::timeline::TimelinePage;
 use crate::preferences::Preferences;
-use crate::route::{Route, Timeline};
 use crate::session::Session;
 use crate::uploads::Uploads;
 use crate::votes::VoteStates;
+use ui::language::text;
+use ui::route::{Route, Timeline};
 
 #[component]
 pub(crate) fn App() -> impl IntoView {

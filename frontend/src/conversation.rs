@@ -11,9 +11,9 @@ use leptos::task::spawn_local;
 use crate::api::{self, ApiError};
 use crate::components::error_card::error_message;
 use crate::components::notices::Notices;
-use crate::graphql::{ById, ByIdFields, Byline, DateTime, Id, PageInfo, schema};
-use crate::language::{filled, text};
 use crate::session::{Session, session};
+use ui::graphql::{ById, ByIdFields, Byline, DateTime, Id, PageInfo, schema};
+use ui::language::{filled, text};
 
 #[derive(cynic::QueryFragment, Clone, Debug, PartialEq, Eq)]
 #[cynic(graphql_type = "Comment")]

@@ -10,14 +10,13 @@ use leptos::task::spawn_local;
 use crate::api::{ApiError, ErrorCode};
 use crate::components::tile::PhotoTile;
 use crate::first_page;
-use crate::graphql::{Id, PageInfo, schema};
 use crate::navigation::NavigationKind;
-use crate::route::Timeline;
 use crate::session::{Session, session};
 use crate::votes::{VoteClock, VoteStates};
+use ui::PAGE_SIZE;
+use ui::graphql::{Id, PageInfo, schema};
+use ui::route::Timeline;
 
-/// Photos per page.
-pub(crate) const PAGE_SIZE: i32 = 24;
 /// The API's maximum of photos per request.
 const MAX_PHOTOS_PER_REQUEST: i32 = 100;
 /// Photos in the first viewport of a phone.

@@ -13,9 +13,9 @@ use serde_json::value::RawValue;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlImageElement};
 
-use crate::graphql::VoteChoice;
 use crate::navigation::current_route;
-use crate::route::Route;
+use ui::graphql::VoteChoice;
+use ui::route::Route;
 
 /// An operation with its response for an anonymous visitor, without votes of the viewer.
 #[derive(Deserialize)]

@@ -23,7 +23,7 @@ use crate::pages::settings::{GoodbyePage, SettingsPage};
 use crate::pages::sign_in::{LoginPage, RegisterPage};
 use crate::pages::upload::UploadPage;
 use crate::pages::welcome::WelcomePage;
-use crate::route::Route;
+use ui::route::Route;
 
 /// After this time the first photos are loaded, also on a slow connection.
 const PRELOAD_DELAY: Duration = Duration::from_secs(4);

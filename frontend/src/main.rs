@@ -1,6 +1,6 @@
 //! The single-page app.
 //!
-//! In reading order: [`app`] mounts and maps routes to pages; [`route`] and [`navigation`] hold the current location;
+//! In reading order: [`app`] mounts and maps routes to pages; [`navigation`] holds the current location;
 //! [`session`] holds the viewer; [`votes`] and [`feed`] hold state that outlives a view; [`pages`] fetch data;
 //! [`components`] render and never fetch; [`api`] is the only network code. [`first_page`] reads the responses embedded
 //! in the page.
@@ -13,12 +13,10 @@
 
 mod api;
 mod app;
-mod bidi;
 mod components;
 mod conversation;
 mod feed;
 mod first_page;
-mod graphql;
 mod language;
 mod load;
 mod navigation;
@@ -26,9 +24,7 @@ mod navigation;
 mod operations;
 mod pages;
 mod lazy;
-mod path;
 mod preferences;
-mod route;
 mod session;
 mod storage;
 mod time;

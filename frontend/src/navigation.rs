@@ -10,9 +10,9 @@ use leptos::prelude::*;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Element, HtmlElement, MouseEvent, ScrollRestoration};
 
-use crate::graphql::Id;
-use crate::route::{Route, Timeline};
 use crate::storage;
+use ui::graphql::Id;
+use ui::route::{Route, Timeline};
 
 /// Paths that the server handles.
 const SERVER_PATHS: [&str; 4] = ["/media/", "/playground", "/feeds/", "/graphql"];

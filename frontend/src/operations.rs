@@ -4,9 +4,9 @@ use std::path::Path;
 
 use cynic::{MutationBuilder, QueryBuilder};
 
-use crate::graphql::{ById, Id, VoteChoice};
 use crate::pages::{photo, profile, settings, timeline, welcome};
 use crate::{api, conversation, session, uploads, votes};
+use ui::graphql::{ById, Id, VoteChoice};
 
 /// The documents. The values of variables do not matter.
 fn documents() -> Vec<String> {

@@ -2,8 +2,9 @@
 
 use leptos::prelude::*;
 
-use crate::language::{self, Language, Text, text};
-use crate::storage;
+use ui::language::{Language, Text, text};
+
+use crate::{language, storage};
 
 const THEME_KEY: &str = "proofsheet.theme";
 const LANGUAGE_KEY: &str = "proofsheet.language";
@@ -95,11 +96,9 @@ impl Preferences {
     }
 }
 
-/// Switches to the chosen language, or to the preferred one of the browser.
+/// Switches to the chosen language, and marks the document with it.
 fn apply_language(choice: Option<Language>) {
-    let language = choice
-        .unwrap_or_else(|| Language::preferred(language::browser_languages().iter().map(String::as_str)));
-    language.set_current();
+    let language = language::apply(choice);
     if let Some(root) = document().document_element() {
         let _ = root.set_attribute("lang", language.tag());
     }

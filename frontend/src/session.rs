@@ -7,8 +7,8 @@ use leptos::task::spawn_local;
 
 use crate::api::{self, ApiError, ErrorCode};
 use crate::first_page;
-use crate::graphql::{Id, schema};
-use crate::language::Text;
+use ui::graphql::{Id, schema};
+use ui::language::Text;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Session {

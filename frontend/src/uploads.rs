@@ -9,10 +9,10 @@ use send_wrapper::SendWrapper;
 use web_sys::{File, FileList, Url};
 
 use crate::api::{self, ApiError, ErrorCode, UploadError, Uploaded};
-use crate::graphql::{Id, schema};
-use crate::language::{Text, text};
 use crate::navigation::Navigation;
-use crate::route::Route;
+use ui::graphql::{Id, schema};
+use ui::language::{Text, text};
+use ui::route::Route;
 
 /// The types that the file picker offers; the photo service decides by the bytes. With this list iOS converts HEIC to
 /// JPEG.

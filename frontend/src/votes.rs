@@ -8,10 +8,11 @@ use leptos::task::spawn_local;
 
 use crate::components::error_card::error_message;
 use crate::components::notices::Notices;
-use crate::graphql::{Id, VoteChoice, VoteTally, schema};
-use crate::language::{filled, number, text};
 use crate::session::Session;
 use crate::{api, first_page};
+use ui::format::number;
+use ui::graphql::{Id, VoteChoice, VoteTally, schema};
+use ui::language::{filled, text};
 
 #[derive(cynic::QueryVariables)]
 pub(crate) struct CastVoteVariables {

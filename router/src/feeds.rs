@@ -17,13 +17,13 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::bidi::isolated;
 use crate::document::Document;
 use crate::error_response::ErrorResponse;
 use crate::graph_client::{GraphClient, QueryError};
 use crate::graph_types::{Connection, Photo, UserSummary};
 use crate::media::PhotoService;
-use crate::path::is_name;
+use ui::bidi::isolated;
+use ui::path::is_name;
 
 const ATOM: &str = "application/atom+xml; charset=utf-8";
 const MAX_ENTRIES: u32 = 50;

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Deserialize;
+use ui::geometry::Shape;
 use uuid::Uuid;
 
 /// A photo. Fields of the photo page are `None` on a timeline.
@@ -26,8 +27,8 @@ pub(crate) struct Photo {
 pub(crate) struct PhotoImage {
     pub(crate) title: String,
     pub(crate) alt_text: Option<String>,
-    pub(crate) width: u32,
-    pub(crate) height: u32,
+    pub(crate) width: i32,
+    pub(crate) height: i32,
     /// `ThumbHash`, base64.
     #[serde(default)]
     pub(crate) placeholder: String,
@@ -134,6 +135,10 @@ impl UserSummary {
 }
 
 impl PhotoImage {
+    pub(crate) fn shape(&self) -> Shape {
+        (self.width, self.height)
+    }
+
     /// The alternative text, or the title.
     pub(crate) fn alt(&self) -> &str {
         self.alt_text.as_deref().unwrap_or(&self.title)
@@ -160,7 +165,7 @@ impl PhotoImage {
     }
 
     fn height_at(&self, width: u32) -> u32 {
-        let height = u64::from(width) * u64::from(self.height) / u64::from(self.width.max(1));
+        let height = i64::from(width) * i64::from(self.height) / i64::from(self.width.max(1));
         u32::try_from(height).unwrap_or(u32::MAX).max(1)
     }
 }

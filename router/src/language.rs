@@ -7,7 +7,7 @@ use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use hive_router::ntex::http::header::{ACCEPT_LANGUAGE, COOKIE};
 use hive_router::ntex::web::HttpRequest;
 
-use crate::bidi::isolated;
+use ui::bidi::isolated;
 
 /// The cookie in which the app keeps the chosen language: `frontend/src/preferences.rs`.
 const LANGUAGE_COOKIE: &str = "proofsheet.language";
@@ -24,8 +24,8 @@ type Catalogue = HashMap<String, HashMap<String, String>>;
 
 static CATALOGUES: LazyLock<[Catalogue; 2]> = LazyLock::new(|| {
     [
-        include_str!("../../frontend/locales/en.json"),
-        include_str!("../../frontend/locales/de.json"),
+        include_str!("../../frontend/ui/locales/en.json"),
+        include_str!("../../frontend/ui/locales/de.json"),
     ]
     .map(|text| serde_json::from_str(text).expect("the build of the app checks the catalogues"))
 });
@@ -193,11 +193,7 @@ mod tests {
 
     #[test]
     fn all_used_keys_exist_in_every_language() {
-        let sources = [
-            include_str!("pages.rs"),
-            include_str!("pages/address.rs"),
-            include_str!("pages/markup.rs"),
-        ];
+        let sources = [include_str!("pages.rs"), include_str!("pages/markup.rs")];
         let quoted = sources.iter().flat_map(|source| source.split('"'));
         let keys: Vec<&str> = quoted
             .filter(|text| {

@@ -35,10 +35,6 @@ mod metric_descriptions;
 mod app;
 mod pages;
 mod language;
-#[path = "../../frontend/src/bidi.rs"]
-mod bidi;
-#[path = "../../frontend/src/path.rs"]
-mod path;
 mod feeds;
 mod sitemap;
 mod graph_client;

@@ -5,7 +5,6 @@
 //! the same for all readers of a language: it is rendered at most once a second, for any number of requests. When the
 //! graph does not answer in time, the app is served without content.
 
-mod address;
 mod head;
 mod markup;
 mod style;
@@ -24,27 +23,25 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::time::timeout;
-use uuid::Uuid;
-
-pub(crate) use address::{PageRoute, day_of};
 
 use crate::document::{Document, HTML};
 use crate::graph_client::{GraphClient, QueryError};
 use crate::graph_types::{Connection, HotDay, Photo, UserSummary};
 use crate::language::Language;
 use head::Head;
-use markup::{Day, TimelinePage, photo_sizes};
+use markup::{Day, TimelinePage};
 use style::Style;
 use template::Template;
+use ui::geometry::stage_sizes;
+use ui::graphql::Date;
+use ui::route::{Route, Timeline};
+use ui::{PAGE_SIZE, PODIUM_SIZE};
 
 /// Only the site's own files run, and no site may frame it. The app is WebAssembly. A page adds its style element.
 pub(crate) const APP_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
     img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; \
     base-uri 'none'; frame-ancestors 'none'";
 
-/// The page size of the app: `PAGE_SIZE` in `frontend/src/feed.rs`.
-const PAGE_SIZE: u32 = 24;
-const PODIUM_SIZE: u32 = 3;
 /// After this time the app is served without content, and queries the photos itself.
 const GRAPH_TIMEOUT: Duration = Duration::from_millis(800);
 /// Lifetime of a cached page.
@@ -59,7 +56,7 @@ pub(crate) struct Pages {
     /// The time zone of the site, in which days begin.
     time_zone: Tz,
     graph: Arc<GraphClient>,
-    cache: Cache<(PageRoute, PageCursor, Language), Arc<Document>>,
+    cache: Cache<(Route, PageCursor, Language), Arc<Document>>,
 }
 
 /// The cursor after which a timeline continues, for browsers without scripts.
@@ -164,15 +161,16 @@ impl Pages {
 
     /// Returns the page at `path`. Concurrent requests for the same page are rendered once.
     pub(crate) async fn page(&self, path: &str, after: PageCursor, language: Language) -> Arc<Document> {
-        self.render_cached(PageRoute::at(path), after, language).await
+        self.render_cached(Route::from_decoded(path, ""), after, language)
+            .await
     }
 
     /// Returns the 404 page.
     pub(crate) async fn not_found_page(&self, language: Language) -> Arc<Document> {
-        self.render_cached(PageRoute::Nothing, None, language).await
+        self.render_cached(Route::NotFound, None, language).await
     }
 
-    async fn render_cached(&self, route: PageRoute, after: PageCursor, language: Language) -> Arc<Document> {
+    async fn render_cached(&self, route: Route, after: PageCursor, language: Language) -> Arc<Document> {
         let key = (route.clone(), after.clone(), language);
         self.cache
             .get_with(key, async {
@@ -185,11 +183,11 @@ impl Pages {
             .await
     }
 
-    async fn render(&self, route: &PageRoute, after: Option<&str>, language: Language) -> Document {
+    async fn render(&self, route: &Route, after: Option<&str>, language: Language) -> Document {
         let LocalizedPage { page, template } = &self.localized[language as usize];
         let Some(template) = template else {
             let status = match route {
-                PageRoute::Nothing => StatusCode::NOT_FOUND,
+                Route::NotFound => StatusCode::NOT_FOUND,
                 _ => StatusCode::OK,
             };
             return Document::new(HTML, page.clone())
@@ -212,13 +210,13 @@ impl Pages {
                 metrics::counter!("proofsheet_router_page_queries_failed_total", "reason" => "unavailable")
                     .increment(1);
                 let main = markup::app_only(language).into_string();
-                let page = template.fill(None, route.timeline(), &main, "");
+                let page = template.fill(None, highlighted(route), &main, "");
                 Document::new(HTML, page).with_policy(APP_POLICY.to_owned())
             }
         }
     }
 
-    fn fill_template(&self, template: &Template, route: &PageRoute, content: &Content) -> Document {
+    fn fill_template(&self, template: &Template, route: &Route, content: &Content) -> Document {
         let Content {
             status,
             head,
@@ -228,7 +226,7 @@ impl Pages {
         } = content;
         let head = head.markup(&self.base, style).into_string();
         let data = prefetched_data(responses).into_string();
-        let page = template.fill(Some(&head), route.timeline(), &main.0, &data);
+        let page = template.fill(Some(&head), highlighted(route), &main.0, &data);
         let styles = format!("style-src 'self' {}", style.csp_source());
         Document::new(HTML, page)
             .with_policy(APP_POLICY.replace("style-src 'self'", &styles))
@@ -237,7 +235,7 @@ impl Pages {
 
     async fn content(
         &self,
-        route: &PageRoute,
+        route: &Route,
         after: Option<&str>,
         state: RenderState,
     ) -> Result<Content, QueryError> {
@@ -252,36 +250,39 @@ impl Pages {
 
     async fn first_content(
         &self,
-        route: &PageRoute,
+        route: &Route,
         after: Option<&str>,
         state: RenderState,
     ) -> Result<Content, QueryError> {
         let text = |key| state.language.text(key);
         match route {
-            PageRoute::Latest | PageRoute::Trending => self.timeline(route, after, state).await,
-            PageRoute::Hot(day) => self.hot(*day, after, state).await,
-            PageRoute::Photo(id) => self.photo(*id, state).await,
-            PageRoute::Person(username) => self.person(username, after, state).await,
-            PageRoute::AboutRanking => {
+            Route::Timeline(Timeline::Hot(day)) => self.hot(day.as_ref(), after, state).await,
+            Route::Timeline(Timeline::Person(username)) => self.person(username, after, state).await,
+            Route::Timeline(timeline) => self.timeline(timeline, after, state).await,
+            Route::Photo(id) => self.photo(id, state).await,
+            Route::AboutRanking => {
                 let head = Head::new(text("app.how_ranking_works"), text("page.about_ranking_text"));
-                Ok(app_page(head.with_path("/about/ranking".to_owned()), state))
+                let main = markup::app_only(state.language);
+                Ok(Content::new(head.with_path(route.to_string()), main, state))
             }
-            PageRoute::App(title) => {
-                let head = Head::new(text(title), text("page.of_the_site"));
-                Ok(app_page(head, state))
-            }
-            PageRoute::Nothing => Err(QueryError::NotFound),
+            Route::Upload => Ok(app_page("upload.heading", state)),
+            Route::Login { .. } => Ok(app_page("account.sign_in", state)),
+            Route::Register { .. } => Ok(app_page("account.join", state)),
+            Route::Welcome { .. } => Ok(app_page("username.welcome", state)),
+            Route::Goodbye => Ok(app_page("settings.gone_title", state)),
+            Route::Settings => Ok(app_page("settings.heading", state)),
+            Route::NotFound => Err(QueryError::NotFound),
         }
     }
 
     async fn timeline(
         &self,
-        route: &PageRoute,
+        timeline: &Timeline,
         after: Option<&str>,
         mut state: RenderState,
     ) -> Result<Content, QueryError> {
-        let (operation, title, description, path, feed) = match route {
-            PageRoute::Trending => (
+        let (operation, title, description, path, feed) = match timeline {
+            Timeline::Trending => (
                 "TrendingPhotos",
                 "timeline.trending",
                 "timeline.trending_text",
@@ -323,11 +324,12 @@ impl Pages {
 
     async fn hot(
         &self,
-        named: Option<NaiveDate>,
+        named: Option<&Date>,
         after: Option<&str>,
         mut state: RenderState,
     ) -> Result<Content, QueryError> {
-        let of_day = |day: Option<NaiveDate>, first: u32, after: Option<&str>| json!({ "day": day, "first": first, "after": after });
+        let named: Option<NaiveDate> = named.and_then(|day| day.0.parse().ok());
+        let of_day = |day: Option<NaiveDate>, first: i32, after: Option<&str>| json!({ "day": day, "first": first, "after": after });
         let (photos, days) = join(
             self.photos("HotPhotos", of_day(named, PAGE_SIZE, after)),
             self.graph.query("HotDays", &json!({})),
@@ -400,7 +402,7 @@ impl Pages {
         Ok(Content::new(head, main, state).with(responses))
     }
 
-    async fn photo(&self, id: Uuid, mut state: RenderState) -> Result<Content, QueryError> {
+    async fn photo(&self, id: &str, mut state: RenderState) -> Result<Content, QueryError> {
         let variables = json!({ "id": id });
         let answer = self.graph.query("PhotoById", &variables).await?;
         let photo = answer.read(|data: PhotoData| data.photo)?;
@@ -415,7 +417,7 @@ impl Pages {
         let mut head = Head::new(&photo.image.title, &description)
             .with_path(photo.path())
             .with_kind("article")
-            .with_picture(&photo.image, &photo_sizes(&photo.image));
+            .with_picture(&photo.image, &stage_sizes(photo.image.shape()));
         if let Some(author) = author {
             head = head.with_feed(photos_by(language, author), feed_of(author));
         }
@@ -510,19 +512,33 @@ impl Content {
     }
 }
 
-/// A page that only the app can render.
-fn app_page(head: Head, state: RenderState) -> Content {
-    Content::new(head, markup::app_only(state.language), state)
+/// The path of the timeline that the app bar highlights. A day of the archive belongs to Hot.
+fn highlighted(route: &Route) -> Option<&'static str> {
+    match route {
+        Route::Timeline(Timeline::Latest) => Some("/"),
+        Route::Timeline(Timeline::Hot(_)) => Some("/hot"),
+        Route::Timeline(Timeline::Trending) => Some("/trending"),
+        _ => None,
+    }
 }
 
-fn not_found_content(route: &PageRoute, state: RenderState) -> Content {
+/// A page that only the app can render.
+fn app_page(title: &'static str, state: RenderState) -> Content {
+    let language = state.language;
+    let head = Head::new(language.text(title), language.text("page.of_the_site"));
+    Content::new(head, markup::app_only(language), state)
+}
+
+fn not_found_content(route: &Route, state: RenderState) -> Content {
     let keys = match route {
-        PageRoute::Photo(_) => [
+        Route::Photo(_) => [
             "photo.removed_title",
             "photo.removed_heading",
             "photo.removed_text",
         ],
-        PageRoute::Person(_) => ["profile.not_found", "profile.no_user", "profile.no_user_text"],
+        Route::Timeline(Timeline::Person(_)) => {
+            ["profile.not_found", "profile.no_user", "profile.no_user_text"]
+        }
         _ => ["lost.title", "lost.heading", "lost.text"],
     };
     let [title, heading, description] = keys.map(|key| state.language.text(key));
@@ -577,11 +593,5 @@ mod tests {
             json!([{ "operation": "PhotoById", "variables": { "id": "<" }, "data": { "title": title } }])
         );
         assert_eq!(prefetched_data(&[]).into_string(), "");
-    }
-
-    #[test]
-    fn the_page_size_is_that_of_the_app() {
-        let feed = include_str!("../../frontend/src/feed.rs");
-        assert!(feed.contains(&format!("PAGE_SIZE: i32 = {PAGE_SIZE};")));
     }
 }

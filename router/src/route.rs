@@ -11,7 +11,7 @@ use hive_router::ntex::web::{self, DefaultError, HttpRequest, WebRequest, WebRes
 use hive_router::ntex::{Middleware, SharedCfg};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::path::{PathError, decode};
+use ui::path::{PathError, decode};
 
 /// The characters that a canonical path escapes: all that RFC 3986 does not allow in one.
 const ESCAPED: &AsciiSet = &CONTROLS

@@ -22,7 +22,7 @@ use crate::error_response::ErrorResponse;
 use crate::feeds::UNAVAILABLE;
 use crate::graph_client::{GraphClient, QueryError};
 use crate::graph_types::Connection;
-use crate::pages::day_of;
+use ui::route::parse_day;
 
 /// Maximum number of URLs in one file, by the sitemap protocol.
 const MAX_URLS: usize = 50_000;
@@ -99,7 +99,7 @@ impl SitemapName {
     fn parse(file: &str) -> Option<Self> {
         match file.strip_suffix(".xml")? {
             "pages" => Some(Self::Pages),
-            day => day_of(day).map(Self::Day),
+            day => parse_day(day).and_then(|day| day.0.parse().ok()).map(Self::Day),
         }
     }
 }

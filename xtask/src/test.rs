@@ -257,7 +257,15 @@ fn run_step(step: &Step, environment: &[(&str, String)], long: bool) -> Result<(
 fn lint() -> Result<()> {
     let mut clippy = cargo(&["clippy", "--all-targets", "--", "-D", "warnings"]);
     run("clippy", &mut clippy)?;
-    let mut clippy = cargo(&["clippy", "-p", "frontend", "--target", "wasm32-unknown-unknown"]);
+    let mut clippy = cargo(&[
+        "clippy",
+        "-p",
+        "frontend",
+        "-p",
+        "ui",
+        "--target",
+        "wasm32-unknown-unknown",
+    ]);
     run(
         "clippy for the app",
         clippy.args(["--profile", "wasm", "--", "-D", "warnings"]),

@@ -8,7 +8,6 @@ pub(crate) mod credentials;
 pub(crate) mod error_card;
 pub(crate) mod field;
 pub(crate) mod heading;
-pub(crate) mod icon;
 pub(crate) mod language_switch;
 pub(crate) mod notices;
 pub(crate) mod offline_banner;

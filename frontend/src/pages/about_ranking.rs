@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use crate::components::heading::Heading;
-use crate::language::text;
+use ui::language::text;
 
 /// Not translated.
 const FORMULA: &str = "( p + z²/2n − z · √( p(1 − p)/n + z²/4n² ) ) / ( 1 + z²/n )";

@@ -3,8 +3,8 @@
 use leptos::prelude::*;
 
 use crate::components::heading::Heading;
-use crate::language::text;
-use crate::route::Timeline;
+use ui::language::text;
+use ui::route::Timeline;
 
 #[component]
 pub(crate) fn NotFoundPage() -> impl IntoView {

@@ -19,14 +19,14 @@ use crate::components::tile::{PhotoTile, tile_id};
 use crate::components::vote_buttons::VoteButtons;
 use crate::conversation::{CommentPage, Conversation};
 use crate::feed::{FeedStatus, Feeds, VOTES_RETRY_INTERVAL};
-use crate::graphql::{ById, ByIdFields, Byline, DateTime, Id, VoteChoice, VoteTally, schema};
-use crate::language::text;
 use crate::lazy::{self, lazy_view, lazy_view_with};
 use crate::load::load;
 use crate::navigation::{Navigation, focus};
-use crate::route::Timeline;
 use crate::session::session;
 use crate::votes::VoteStates;
+use ui::graphql::{ById, ByIdFields, Byline, DateTime, Id, VoteChoice, VoteTally, schema};
+use ui::language::text;
+use ui::route::Timeline;
 
 /// The next page of the timeline is loaded when this many photos are left.
 const PRELOAD_REMAINING: usize = 5;

@@ -8,13 +8,13 @@ use crate::components::byline::RelativeTime;
 use crate::components::heading::Heading;
 use crate::components::photo_grid::PhotoGrid;
 use crate::feed::{PageRequest, PhotoPage};
-use crate::graphql::{DateTime, Id, schema};
-use crate::language::{filled, text};
 use crate::load::load;
 use crate::pages::timeline::open_feed;
 use crate::pages::welcome::{ByUsername, ByUsernameFields};
-use crate::route::{Route, Timeline};
 use crate::session::session;
+use ui::graphql::{DateTime, Id, schema};
+use ui::language::{filled, text};
+use ui::route::{Route, Timeline};
 
 #[derive(cynic::QueryFragment)]
 #[cynic(graphql_type = "Query", variables = "ByUsername")]

@@ -11,14 +11,14 @@ use crate::components::field::{Field, FieldKind, FormSubmission, SendButton, req
 use crate::components::heading::Heading;
 use crate::components::notices::Notices;
 use crate::feed::Feeds;
-use crate::graphql::{DateTime, Id, schema};
-use crate::language::{Language, Text, text};
 use crate::load::load;
 use crate::navigation::Navigation;
 use crate::pages::welcome::UsernameForm;
 use crate::preferences::{Preferences, Theme};
-use crate::route::{Route, Timeline};
 use crate::session::{Me, SignedIn, Viewer, ViewerState, session};
+use ui::graphql::{DateTime, Id, schema};
+use ui::language::{Language, Text, text};
+use ui::route::{Route, Timeline};
 
 #[derive(cynic::QueryVariables)]
 pub(crate) struct UpdateProfileVariables {

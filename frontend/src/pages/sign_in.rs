@@ -4,9 +4,9 @@ use leptos::prelude::*;
 
 use crate::components::credentials::{LoginForm, RegisterForm};
 use crate::components::heading::Heading;
-use crate::language::text;
 use crate::navigation::Navigation;
-use crate::route::{Route, Timeline};
+use ui::language::text;
+use ui::route::{Route, Timeline};
 
 #[component]
 pub(crate) fn LoginPage(next: Option<String>) -> impl IntoView {

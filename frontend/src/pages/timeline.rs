@@ -7,20 +7,22 @@ use std::time::Duration;
 
 use crate::api::{self, ApiError};
 use crate::components::heading::Heading;
-use crate::components::icon::{Icon, IconName};
 use crate::components::photo_grid::PhotoGrid;
 use crate::components::picture::{ImageSource, PhotoImage, Picture};
 use crate::components::tile::Tile;
 use crate::feed::{Feed, Feeds, PageRequest, PhotoPage};
-use crate::graphql::{Date, Id, schema};
-use crate::language::{self, filled, text};
 use crate::load::{Load, load};
 use crate::navigation::Navigation;
 use crate::pages::profile::PhotosOf;
-use crate::route::{Route, Timeline};
 use crate::session::session;
 use crate::time;
 use crate::votes::VoteStates;
+use ui::PODIUM_SIZE;
+use ui::components::icon::{IconName, icon};
+use ui::format::{days_after, long_day, new_photo_count, photo_count, short_day};
+use ui::graphql::{Date, Id, schema};
+use ui::language::{filled, text};
+use ui::route::{Route, Timeline};
 
 /// How often Latest polls for new photos while it is visible.
 const NEW_PHOTOS_POLL_INTERVAL: Duration = Duration::from_secs(45);
@@ -156,7 +158,7 @@ pub(crate) fn TimelinePage(timeline: Timeline) -> impl IntoView {
     let title = match &timeline {
         Timeline::Hot(Some(day)) => {
             let day = day.clone();
-            Signal::derive(move || filled!(timeline.hot_day, day = &time::long_date(&day)))
+            Signal::derive(move || filled!(timeline.hot_day, day = &long_day(&day)))
         }
         _ => name.into(),
     };
@@ -227,14 +229,14 @@ fn present_days(page: Result<HotDayPage, ApiError>) -> Result<Days, ApiError> {
 fn DayLinks(day: Option<Date>) -> impl IntoView {
     let today = time::today();
     let shown = day.clone().unwrap_or_else(|| today.clone());
-    let previous = time::days_after(&shown, -1);
+    let previous = days_after(&shown, -1);
     // Yesterday links to today, which has the short path.
     let next = day
-        .and_then(|day| time::days_after(&day, 1))
+        .and_then(|day| days_after(&day, 1))
         .filter(|next| next.0 <= today.0);
     let link = |day: Date, rel: &'static str| {
         let shown = day.clone();
-        let text = move || time::short_day(&shown);
+        let text = move || short_day(&shown);
         let target = if day == today {
             Timeline::Hot(None)
         } else {
@@ -244,8 +246,8 @@ fn DayLinks(day: Option<Date>) -> impl IntoView {
     };
     view! {
         <nav class="day-links" aria-label=text!(timeline.days)>
-            {previous.map(|day| view! { <span class="day-link"><Icon name=IconName::Previous/> {link(day, "prev")}</span> })}
-            {next.map(|day| view! { <span class="day-link">{link(day, "next")} <Icon name=IconName::Next/></span> })}
+            {previous.map(|day| view! { <span class="day-link">{icon(IconName::Previous)} {link(day, "prev")}</span> })}
+            {next.map(|day| view! { <span class="day-link">{link(day, "next")} {icon(IconName::Next)}</span> })}
         </nav>
     }
 }
@@ -280,9 +282,9 @@ fn Archive(days: Load<Days>) -> impl IntoView {
                 <li class="winner">
                     <a href=link>
                         <Picture image sizes="180px"/>
-                        <span>{move || time::long_date(&day)}</span>
+                        <span>{move || long_day(&day)}</span>
                     </a>
-                    <span class="quiet"><bdi>{title}</bdi> " · " {move || language::photo_count(count)}</span>
+                    <span class="quiet"><bdi>{title}</bdi> " · " {move || photo_count(count)}</span>
                 </li>
             }
         });
@@ -317,7 +319,7 @@ fn EmptyToday(days: Load<Days>) -> impl IntoView {
             move || {
                 let asked_at = vote_states.clock();
                 let first = PageRequest {
-                    first: 3,
+                    first: PODIUM_SIZE,
                     after: None,
                 };
                 let page = fetch(Timeline::Hot(Some(day.clone())), first);
@@ -341,7 +343,7 @@ fn EmptyToday(days: Load<Days>) -> impl IntoView {
             },
         );
         Some(view! {
-            <h2 class="podium-heading">{move || filled!(timeline.podium, day = &time::long_date(&day))}</h2>
+            <h2 class="podium-heading">{move || filled!(timeline.podium, day = &long_day(&day))}</h2>
             {places}
         })
     };
@@ -400,7 +402,7 @@ fn NewPhotos(feed: Feed) -> impl IntoView {
         (count > 0).then(|| {
             view! {
                 <button class="button new-photos" on:click=move |_| navigation.restart_timeline()>
-                    {move || language::new_photo_count(count)}
+                    {move || new_photo_count(count)}
                 </button>
             }
         })

@@ -6,14 +6,14 @@ use wasm_bindgen::JsCast;
 use crate::components::error_card::error_message;
 use crate::components::field::{Field, FieldKind};
 use crate::components::heading::Heading;
-use crate::components::icon::{Icon, IconName};
-use crate::graphql::Id;
-use crate::language::{Text, filled, text};
 use crate::navigation::{focus, is_focus_lost};
 use crate::pages::settings::SignedInOnly;
-use crate::route::{Route, Timeline};
 use crate::session::session;
 use crate::uploads::{FailureReason, MEDIA_TYPES, UploadItem, UploadState, Uploads, files_in};
+use ui::components::icon::{IconName, icon};
+use ui::graphql::Id;
+use ui::language::{Text, filled, text};
+use ui::route::{Route, Timeline};
 
 #[component]
 pub(crate) fn UploadPage() -> impl IntoView {
@@ -53,7 +53,7 @@ fn Queue() -> impl IntoView {
     let is_empty = move || uploads.items().is_empty();
     view! {
         <div class="drop-zone">
-            <Icon name=IconName::Upload/>
+            {icon(IconName::Upload)}
             <label class="button button-action" for="files">
                 {text!(upload.choose)}
             </label>

@@ -7,13 +7,13 @@ use crate::api::{self, ApiError, ErrorCode};
 use crate::components::error_card::error_message;
 use crate::components::field::{Field, FieldKind, FormSubmission, SendButton, required};
 use crate::components::heading::Heading;
-use crate::graphql::schema;
-use crate::language::{Text, text};
 use crate::load::load;
 use crate::navigation::Navigation;
 use crate::pages::settings::SignedInOnly;
-use crate::route::{Route, Timeline};
 use crate::session::{Me, session};
+use ui::graphql::schema;
+use ui::language::{Text, text};
+use ui::route::{Route, Timeline};
 
 #[derive(cynic::QueryVariables)]
 pub(crate) struct ByUsername {

@@ -2,10 +2,11 @@
 
 use maud::{Markup, html};
 
-use super::markup::{EAGER_IMAGES, ROW_HEIGHT, tile_frame, tile_sizes};
+use super::markup::EAGER_IMAGES;
 use super::style::Style;
-use crate::bidi::isolated;
 use crate::graph_types::{Photo, PhotoImage};
+use ui::bidi::isolated;
+use ui::geometry::{ROW_HEIGHT, tile_shape, tile_sizes};
 
 const SITE_NAME: &str = "Proofsheet";
 /// Maximum width of the image in link previews, in pixels.
@@ -13,8 +14,8 @@ const SHARED_WIDTH: u32 = 1280;
 /// Maximum length of a description in characters. Link previews cut longer ones.
 const MAX_DESCRIPTION_LENGTH: usize = 200;
 /// Width of rows in a common window, and the gap between tiles, in pixels.
-const PAGE_WIDTH: u32 = 1232;
-const GRID_GAP: u32 = 12;
+const PAGE_WIDTH: i64 = 1232;
+const GRID_GAP: i64 = 12;
 /// Media query of the row layout. Narrower windows have one column.
 const ROW_LAYOUT: &str = "(min-width: 600px)";
 
@@ -100,7 +101,7 @@ impl Head {
         for (at, Photo { image, .. }) in photos.iter().take(count).enumerate() {
             let media = (at > 0).then_some(ROW_LAYOUT);
             self.preloads
-                .extend(preload(image, tile_sizes(image, first_leads), media));
+                .extend(preload(image, tile_sizes(image.shape(), first_leads), media));
         }
         self
     }
@@ -185,18 +186,9 @@ fn preload(image: &PhotoImage, sizes: String, media: Option<&'static str>) -> Op
 fn first_row_count(photos: &[Photo]) -> usize {
     let mut left = PAGE_WIDTH + GRID_GAP;
     let fits = |photo: &&Photo| {
-        let (wide, high) = tile_frame(&photo.image);
-        let width = u64::from(ROW_HEIGHT) * u64::from(wide) / u64::from(high.max(1)) + u64::from(GRID_GAP);
-        match u32::try_from(width)
-            .ok()
-            .and_then(|width| left.checked_sub(width))
-        {
-            Some(rest) => {
-                left = rest;
-                true
-            }
-            None => false,
-        }
+        let (wide, high) = tile_shape(photo.image.shape());
+        left -= i64::from(ROW_HEIGHT) * i64::from(wide) / i64::from(high.max(1)) + GRID_GAP;
+        left >= 0
     };
     photos.iter().take(EAGER_IMAGES).take_while(fits).count().max(1)
 }

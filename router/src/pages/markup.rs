@@ -6,22 +6,15 @@ use chrono_tz::Tz;
 use maud::{Markup, html};
 
 use super::RenderState;
-use crate::bidi::isolated;
 use crate::graph_types::{Comment, Connection, HotDay, Photo, PhotoImage, UserSummary, VoteTally};
 use crate::language::Language;
+use ui::bidi::isolated;
+use ui::components::icon::IconName;
+use ui::geometry::{is_strip, stage_sizes, tile_shape, tile_sizes};
 
-/// Target height of a row of tiles, in pixels.
-pub(super) const ROW_HEIGHT: u32 = 240;
 /// Number of photos that are loaded without waiting for scrolling.
 pub(super) const EAGER_IMAGES: usize = 4;
 const MAX_COMMENT_LENGTH: u32 = 2000;
-
-/// The icons, as `frontend/src/components/icon` draws them.
-const UP_ICON: &str = "M12 4.5 20 14h-5v5.5H9V14H4z";
-const DOWN_ICON: &str = "M12 19.5 4 10h5V4.5h6V10h5z";
-const COMMENT_ICON: &str = "M4 5h16v11h-9l-4.5 4v-4H4z";
-const PREVIOUS_ICON: &str = "M14.5 5.5 8 12l6.5 6.5";
-const NEXT_ICON: &str = "M9.5 5.5 16 12l-6.5 6.5";
 
 /// A timeline's page.
 pub(super) struct TimelinePage<'p> {
@@ -126,12 +119,12 @@ pub(super) fn photo(state: &mut RenderState, photo: &Photo) -> Markup {
         ..
     } = photo;
     let language = state.language;
-    let frame = state.style.frame(image, (image.width, image.height));
+    let frame = state.style.frame(image, image.shape());
     html! {
         div.photo-page {
             article.photo aria-labelledby="photo-title" {
                 div class={ "photo-stage " (frame) } {
-                    div.photo-area { div.photo-image { (picture(image, &photo_sizes(image), 0)) } }
+                    div.photo-area { div.photo-image { (picture(image, &stage_sizes(image.shape()), 0)) } }
                     div.photo-tools {
                         @if let Some(alt) = &image.alt_text {
                             details.photo-alt { summary { (language.text("photo.alt")) } p dir="auto" { (alt) } }
@@ -244,16 +237,16 @@ struct TilePosition {
 
 fn tile(state: &mut RenderState, photo: &Photo, TilePosition { at, ranked, leads }: TilePosition) -> Markup {
     let image = &photo.image;
-    let (wide, high) = tile_frame(image);
+    let (wide, high) = tile_shape(image.shape());
     // A portrait would leave most of the row empty.
     let leads = leads && wide > high;
     let language = state.language;
     let frame = state.style.frame(image, (wide, high));
-    let is_strip = is_strip(image);
+    let is_strip = is_strip(image.shape());
     let (path, label) = (photo.path(), format!("photo-{}-title", photo.id));
     html! {
         article class={ "tile " (frame) @if leads { " leads" } } aria-labelledby=(label) {
-            a.frame.is-strip[is_strip] href=(path) tabindex="-1" { (picture(image, &tile_sizes(image, leads), at)) }
+            a.frame.is-strip[is_strip] href=(path) tabindex="-1" { (picture(image, &tile_sizes(image.shape(), leads), at)) }
             div.tile-caption {
                 div.tile-words {
                     h2.tile-title id=(label) {
@@ -268,54 +261,13 @@ fn tile(state: &mut RenderState, photo: &Photo, TilePosition { at, ranked, leads
                     (score(language, photo.votes.as_ref()))
                     @if let Some(count) = photo.comment_count {
                         a.tile-comments href=(path) aria-label=(language.format_count(count, "count.one_comment", "count.comments")) {
-                            (icon(COMMENT_ICON)) (count)
+                            (icon(IconName::Comment)) (count)
                         }
                     }
                 }
             }
         }
     }
-}
-
-/// The aspect ratio of a tile as width and height. Strips and panoramas get a less extreme frame.
-pub(super) fn tile_frame(image: &PhotoImage) -> (u32, u32) {
-    let (width, height) = (u64::from(image.width), u64::from(image.height));
-    if is_strip(image) {
-        (1, 2)
-    } else if width * 2 > height * 5 {
-        (5, 2)
-    } else {
-        (image.width, image.height)
-    }
-}
-
-/// Whether the photo is narrower than its tile.
-fn is_strip(image: &PhotoImage) -> bool {
-    u64::from(image.height) > 2 * u64::from(image.width)
-}
-
-/// The `sizes` attribute of a tile's image, equal to that of the app's tile. Rows are stretched, usually by about a
-/// third.
-pub(super) fn tile_sizes(image: &PhotoImage, leads: bool) -> String {
-    let (wide, high) = tile_frame(image);
-    let (width, height) = (image.width, image.height);
-    // A strip never fills a row.
-    if is_strip(image) {
-        let shown = (u64::from(width) * 320).div_ceil(u64::from(height.max(1)));
-        format!("(min-width: 600px) {shown}px, calc(200vw * {width} / {height})")
-    } else if leads {
-        format!("(min-width: 600px) min(100vw, 68vh * {wide} / {high}), 100vw")
-    } else {
-        let width = u64::from(wide) * 320 / u64::from(high.max(1));
-        format!("(min-width: 600px) {width}px, 100vw")
-    }
-}
-
-/// The `sizes` attribute on a photo's page, equal to the app's `PhotoImage::stage_sizes`.
-pub(super) fn photo_sizes(PhotoImage { width, height, .. }: &PhotoImage) -> String {
-    format!(
-        "(min-width: 1000px) min(100vw - 380px, 100vh * {width} / {height}), min(100vw, 70vh * {width} / {height})"
-    )
 }
 
 /// The element of a photo. It is visible without the app's load event.
@@ -349,9 +301,9 @@ fn score(language: Language, votes: Option<&VoteTally>) -> Markup {
     html! {
         @if let Some(VoteTally { score }) = votes {
             div.votes {
-                span.vote.vote-up aria-hidden="true" { (icon(UP_ICON)) }
+                span.vote.vote-up aria-hidden="true" { (icon(IconName::Up)) }
                 span.score { span.visually-hidden { (language.text("vote.score")) " " } (score.to_string().replace('-', "−")) }
-                span.vote.vote-down aria-hidden="true" { (icon(DOWN_ICON)) }
+                span.vote.vote-down aria-hidden="true" { (icon(IconName::Down)) }
             }
         }
     }
@@ -388,8 +340,8 @@ fn day_links(language: Language, day: Day) -> Markup {
     };
     html! {
         nav.day-links aria-label=(language.text("timeline.days")) {
-            @if let Some(previous) = previous { span.day-link { (icon(PREVIOUS_ICON)) " " (link(previous, "prev")) } }
-            @if let Some(next) = next { span.day-link { (link(next, "next")) " " (icon(NEXT_ICON)) } }
+            @if let Some(previous) = previous { span.day-link { (icon(IconName::Previous)) " " (link(previous, "prev")) } }
+            @if let Some(next) = next { span.day-link { (link(next, "next")) " " (icon(IconName::Next)) } }
         }
     }
 }
@@ -401,7 +353,7 @@ fn winners(state: &mut RenderState, days: &[HotDay]) -> Markup {
         .filter_map(|day| Some((day.day, day.photo_count, day.winner.as_ref()?)));
     let frames: Vec<Markup> = winners
         .map(|(day, count, winner)| {
-            let frame = state.style.frame(winner, (winner.width, winner.height));
+            let frame = state.style.frame(winner, winner.shape());
             html! {
                 li class={ "winner " (frame) } {
                     a href={ "/hot/" (day) } {
@@ -468,8 +420,8 @@ fn comment_body(language: Language, comment: &Comment) -> Markup {
     }
 }
 
-fn icon(path: &str) -> Markup {
-    html! { svg.icon viewBox="0 0 24 24" aria-hidden="true" { path d=(path) {} } }
+fn icon(name: IconName) -> Markup {
+    html! { svg.icon viewBox="0 0 24 24" aria-hidden="true" { path d=(name.path()) {} } }
 }
 
 #[cfg(test)]
@@ -520,35 +472,6 @@ mod tests {
     }
 
     #[test]
-    fn the_picture_of_a_strip_is_as_narrow_as_it_is_shown() {
-        let sizes = |width: u32, height: u32, leads: bool| {
-            let mut image = photo_titled("A tower").image;
-            (image.width, image.height) = (width, height);
-            tile_sizes(&image, leads)
-        };
-        for leads in [false, true] {
-            assert_eq!(
-                sizes(500, 12_000, leads),
-                "(min-width: 600px) 14px, calc(200vw * 500 / 12000)"
-            );
-        }
-        assert_eq!(sizes(300, 200, false), "(min-width: 600px) 480px, 100vw");
-        assert_eq!(sizes(12_000, 500, false), "(min-width: 600px) 800px, 100vw");
-    }
-
-    #[test]
-    fn the_sizes_are_the_apps() {
-        let tile = include_str!("../../../frontend/src/components/tile/mod.rs");
-        for text in [
-            "(min-width: 600px) {width}px, 100vw",
-            "(min-width: 600px) min(100vw, 68vh * {wide} / {high}), 100vw",
-            "(min-width: 600px) {shown}px, calc(200vw * {width} / {height})",
-        ] {
-            assert!(tile.contains(text), "{text}");
-        }
-    }
-
-    #[test]
     fn only_the_first_photo_has_high_priority() {
         let heron = photo_titled("A heron");
         let image = |at: usize| picture(&heron.image, "100vw", at).into_string();
@@ -586,13 +509,5 @@ mod tests {
             "{text}"
         );
         assert!(!links("2026-11-22", true).contains("next"));
-    }
-
-    #[test]
-    fn the_icons_are_the_apps() {
-        let icons = include_str!("../../../frontend/src/components/icon/mod.rs");
-        for path in [UP_ICON, DOWN_ICON, COMMENT_ICON, PREVIOUS_ICON, NEXT_ICON] {
-            assert!(icons.contains(path), "{path}");
-        }
     }
 }

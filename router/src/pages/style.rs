@@ -9,6 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
+use ui::geometry::Shape;
+
 use crate::graph_types::PhotoImage;
 
 /// Hides controls that need scripts.
@@ -30,7 +32,7 @@ impl Style {
     }
 
     /// Adds rules for a photo, and returns their class. `shape` is the width and height of the frame.
-    pub(super) fn frame(&mut self, image: &PhotoImage, shape: (u32, u32)) -> String {
+    pub(super) fn frame(&mut self, image: &PhotoImage, shape: Shape) -> String {
         let class = format!("f{}", self.frames);
         self.frames += 1;
         let PhotoImage { width, height, .. } = image;

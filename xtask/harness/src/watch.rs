@@ -14,18 +14,27 @@ use crate::workspace::{binaries, root};
 const SOURCE_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The sources of the app.
-const APP_SOURCES: [&str; 7] = [
+const APP_SOURCES: [&str; 8] = [
     "frontend/src",
     "frontend/style",
     "frontend/static",
-    "frontend/locales",
+    "frontend/ui/src",
+    "frontend/ui/locales",
     "frontend/operations.graphql",
     "frontend/index.html",
     "frontend/entry.js",
 ];
 
 /// The sources of the services and the router. cargo decides which programs a change affects.
-const SERVICE_SOURCES: [&str; 5] = ["subgraphs", "router/src", "Cargo.toml", "Cargo.lock", ".sqlx"];
+const SERVICE_SOURCES: [&str; 7] = [
+    "subgraphs",
+    "router/src",
+    "frontend/ui/src",
+    "frontend/ui/locales",
+    "Cargo.toml",
+    "Cargo.lock",
+    ".sqlx",
+];
 
 /// The number of files and the newest modification time, which detect changes.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -2,16 +2,15 @@
 
 use leptos::prelude::*;
 
-use crate::bidi::isolated;
-use crate::components::icon::{Icon, IconName};
-use crate::language::{Text, number, text};
 use crate::navigation::{Location, Navigation};
-use crate::route::{Route, Timeline};
 use crate::session::{ViewerState, session};
 use crate::uploads::Uploads;
-
-/// The name of the site.
-const SITE_NAME: &str = "Proofsheet";
+use ui::SITE_NAME;
+use ui::bidi::isolated;
+use ui::components::icon::{IconName, icon};
+use ui::format::number;
+use ui::language::{Text, text};
+use ui::route::{Route, Timeline};
 
 #[component]
 pub(crate) fn AppBar() -> impl IntoView {
@@ -20,7 +19,7 @@ pub(crate) fn AppBar() -> impl IntoView {
     let location = expect_context::<Navigation>().location();
     let here = Memo::new(move |_| location.with(|location| location.route.clone()));
     let is_current = move |route: Route| move || (here.get() == route).then_some("page");
-    let timeline = move |timeline: Timeline, icon: IconName, name: Text| {
+    let timeline = move |timeline: Timeline, shape: IconName, name: Text| {
         let within = timeline.clone();
         // A day of the archive belongs to Hot, and an opened photo to the timeline beneath.
         let is_current = move || {
@@ -33,7 +32,7 @@ pub(crate) fn AppBar() -> impl IntoView {
         };
         view! {
             <a href=timeline.to_string() aria-current=is_current>
-                <Icon name=icon/>
+                {icon(shape)}
                 {name}
             </a>
         }
@@ -70,7 +69,7 @@ pub(crate) fn AppBar() -> impl IntoView {
             };
             view! {
                 <a class="bar-link" href=profile.to_string() title=move || isolated(&name.get()) aria-current=is_current(profile)>
-                    <Icon name=IconName::Person/>
+                    {icon(IconName::Person)}
                     <span class="bar-name" dir="auto">{name}</span>
                 </a>
                 <a class="bar-link bar-wide" href=Route::Settings.to_string() aria-current=is_current(Route::Settings)>
@@ -98,7 +97,7 @@ pub(crate) fn AppBar() -> impl IntoView {
             </nav>
             <nav class="bar-account" aria-label=text!(bar.account)>
                 <a class="bar-link" href=Route::Upload.to_string() aria-current=is_current(Route::Upload)>
-                    <Icon name=IconName::Upload/>
+                    {icon(IconName::Upload)}
                     <span class="bar-text">{text!(bar.upload)}</span>
                     {waiting}
                 </a>

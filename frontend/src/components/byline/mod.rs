@@ -2,10 +2,10 @@
 
 use leptos::prelude::*;
 
-use crate::graphql::{Byline, DateTime};
-use crate::language::text;
-use crate::route::{Route, Timeline};
-use crate::time;
+use ui::format;
+use ui::graphql::{Byline, DateTime};
+use ui::language::text;
+use ui::route::{Route, Timeline};
 
 /// A link to the author; a placeholder if the profile service is unavailable or the account is deleted.
 #[component]
@@ -23,5 +23,5 @@ pub(crate) fn Author(author: Option<Byline>) -> impl IntoView {
 #[component]
 pub(crate) fn RelativeTime(at: DateTime) -> impl IntoView {
     let (machine, full) = (at.0.clone(), at.clone());
-    view! { <time class="quiet" datetime=machine title=move || time::full_date(&full)>{move || time::relative(&at)}</time> }
+    view! { <time class="quiet" datetime=machine title=move || format::full_date(&full)>{move || format::time(&at)}</time> }
 }

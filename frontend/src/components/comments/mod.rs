@@ -11,10 +11,11 @@ use crate::components::error_card::error_message;
 use crate::components::field::FormSubmission;
 use crate::components::notices::Notices;
 use crate::conversation::{CommentItem, Conversation, SendState, Thread};
-use crate::language::{Text, filled, number, text};
 use crate::navigation::{Navigation, focus, is_focus_lost};
 use crate::session::session;
 use crate::storage;
+use ui::format::number;
+use ui::language::{Text, filled, text};
 
 #[component]
 pub(crate) fn Comments(conversation: Conversation) -> impl IntoView {

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use crate::components::field::FormSubmission;
 use crate::components::sheet::Sheet;
-use crate::language::{Text, text};
+use ui::language::{Text, text};
 
 #[component]
 pub(crate) fn Confirm(

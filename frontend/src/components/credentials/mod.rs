@@ -5,9 +5,9 @@ use leptos::prelude::*;
 use crate::api::{ApiError, ErrorCode};
 use crate::components::error_card::error_message;
 use crate::components::field::{Field, FieldKind, FormSubmission, SendButton, required};
-use crate::language::{Text, text};
 use crate::session::{CredentialVariables, Viewer, session};
 use crate::storage;
+use ui::language::{Text, text};
 
 /// The minimum of the authentication service, in characters.
 const MIN_PASSWORD_LENGTH: usize = 12;

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use crate::api::{ApiError, ErrorCode};
-use crate::language::{Text, text};
+use ui::language::{Text, text};
 
 /// The message for an error.
 pub(crate) fn error_message(error: &ApiError) -> Text {

@@ -11,7 +11,7 @@ use web_sys::HtmlElement;
 
 use crate::api::{ApiError, ErrorCode};
 use crate::components::error_card::error_message;
-use crate::language::{Text, text};
+use ui::language::{Text, text};
 
 /// The purpose of a field: selects the keyboard and the browser's autofill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,9 @@ use std::cell::RefCell;
 use leptos::html::H1;
 use leptos::prelude::*;
 
-use crate::bidi::isolated;
 use crate::navigation::{Navigation, NavigationKind, focus};
+use ui::SITE_NAME;
+use ui::bidi::isolated;
 
 #[component]
 pub(crate) fn Heading(
@@ -47,7 +48,7 @@ fn show_title(key: StoredValue<()>, title: Option<String>) {
             (None, None) => {}
         }
         if let Some((_, title)) = titles.last() {
-            document().set_title(&format!("{} · Proofsheet", isolated(title)));
+            document().set_title(&format!("{} · {SITE_NAME}", isolated(title)));
         }
     });
 }

@@ -2,8 +2,8 @@
 
 use leptos::prelude::*;
 
-use crate::language::{Language, text};
 use crate::preferences::Preferences;
+use ui::language::{Language, text};
 
 #[component]
 pub(crate) fn LanguageSwitch() -> impl IntoView {

@@ -2,8 +2,8 @@
 
 use leptos::prelude::*;
 
-use crate::components::icon::{Icon, IconName};
-use crate::language::text;
+use ui::components::icon::{IconName, icon};
+use ui::language::text;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Notices {
@@ -77,7 +77,7 @@ pub(crate) fn NoticeBoard() -> impl IntoView {
                         {text!(error.retry)}
                     </button>
                     <button class="icon-button" aria-label=text!(error.dismiss) on:click=move |_| notices.dismiss(offer.key)>
-                        <Icon name=IconName::Close/>
+                        {icon(IconName::Close)}
                     </button>
                 </div>
             </For>

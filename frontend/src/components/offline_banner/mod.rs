@@ -3,7 +3,7 @@
 use leptos::ev;
 use leptos::prelude::*;
 
-use crate::language::text;
+use ui::language::text;
 
 #[component]
 pub(crate) fn OfflineBanner() -> impl IntoView {

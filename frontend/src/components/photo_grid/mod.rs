@@ -11,8 +11,8 @@ use web_sys::{Element, IntersectionObserver, IntersectionObserverEntry, Intersec
 use crate::components::error_card::ErrorCard;
 use crate::components::tile::{Tile, tile_id};
 use crate::feed::{Feed, FeedStatus};
-use crate::language::text;
 use crate::navigation::{Navigation, focus};
+use ui::language::text;
 
 /// The distance below the window at which the next page is loaded.
 const PRELOAD_MARGIN: &str = "1200px";

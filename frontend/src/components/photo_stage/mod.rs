@@ -8,9 +8,9 @@ use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement, PointerEvent};
 
-use crate::components::icon::{Icon, IconName};
 use crate::components::picture::{PhotoImage, Picture};
-use crate::language::text;
+use ui::components::icon::{IconName, icon};
+use ui::language::text;
 use view::{PhotoTransform, StageFrame};
 
 /// A pointer that moved less counts as a click. In CSS pixels.
@@ -217,7 +217,7 @@ pub(crate) fn PhotoStage(
         }
     };
     let step = move |steps: Steps, by: i32| {
-        let (icon, name, class, has) = if by < 0 {
+        let (shape, name, class, has) = if by < 0 {
             (
                 IconName::Previous,
                 text!(viewer.previous),
@@ -240,7 +240,7 @@ pub(crate) fn PhotoStage(
                 aria-disabled=move || (!has.get()).then_some("true")
                 on:click=move |_| steps.go.run(by)
             >
-                <Icon name=icon/>
+                {icon(shape)}
             </button>
         }
     };
@@ -277,7 +277,7 @@ pub(crate) fn PhotoStage(
                     aria-pressed=move || if view.get().is_enlarged() { "true" } else { "false" }
                     on:click=move |_| change(&|frame, view| frame.toggle(view, (0.0, 0.0)))
                 >
-                    <Icon name=IconName::Zoom/>
+                    {icon(IconName::Zoom)}
                 </button>
                 <button
                     class="tool photo-full-screen"
@@ -285,7 +285,7 @@ pub(crate) fn PhotoStage(
                     title=text!(viewer.full_screen)
                     on:click=full_screen
                 >
-                    <Icon name=IconName::FullScreen/>
+                    {icon(IconName::FullScreen)}
                 </button>
             </div>
         </div>

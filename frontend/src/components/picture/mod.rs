@@ -10,7 +10,8 @@ use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, Element, HtmlCanvasElement, HtmlImageElement, ImageData};
 
 use crate::first_page::{self, TakenOver};
-use crate::graphql::schema;
+use ui::geometry::{Shape, aspect_ratio, stage_sizes};
+use ui::graphql::schema;
 
 /// How often a failed image is retried.
 const IMAGE_RETRY_INTERVAL: Duration = Duration::from_secs(20);
@@ -33,18 +34,18 @@ pub(crate) struct PhotoImage {
 }
 
 impl PhotoImage {
-    /// The CSS aspect ratio.
-    pub(crate) fn ratio(&self) -> String {
-        format!("{} / {}", self.width, self.height)
+    fn shape(&self) -> Shape {
+        (self.width, self.height)
     }
 
-    /// The `sizes` attribute on the photo's page. It must equal that of `router/src/pages/markup.rs`, or the image
-    /// would be fetched twice.
+    /// The CSS aspect ratio.
+    pub(crate) fn ratio(&self) -> String {
+        aspect_ratio(self.shape())
+    }
+
+    /// The `sizes` attribute on the photo's page.
     pub(crate) fn stage_sizes(&self) -> String {
-        let Self { width, height, .. } = self;
-        format!(
-            "(min-width: 1000px) min(100vw - 380px, 100vh * {width} / {height}), min(100vw, 70vh * {width} / {height})"
-        )
+        stage_sizes(self.shape())
     }
 
     /// The width of the widest file.

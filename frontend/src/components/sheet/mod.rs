@@ -6,11 +6,11 @@ use send_wrapper::SendWrapper;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement};
 
-use crate::components::icon::{Icon, IconName};
 use crate::components::notices::NoticeBoard;
 use crate::components::offline_banner::OfflineBanner;
-use crate::language::{Text, text};
 use crate::navigation::focus;
+use ui::components::icon::{IconName, icon};
+use ui::language::{Text, text};
 
 #[component]
 pub(crate) fn Sheet(
@@ -62,7 +62,7 @@ pub(crate) fn Sheet(
                 {children()}
                 // Last, so that the first focus is in the content.
                 <button class="icon-button sheet-close" aria-label=text!(error.close) on:click=move |_| on_close.run(())>
-                    <Icon name=IconName::Close/>
+                    {icon(IconName::Close)}
                 </button>
                 <NoticeBoard/>
             </div>

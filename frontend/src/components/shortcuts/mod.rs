@@ -6,10 +6,10 @@ use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement, KeyboardEvent};
 
 use crate::components::sheet::Sheet;
-use crate::language::{Text, text};
 use crate::navigation::Navigation;
 use crate::preferences::Preferences;
-use crate::route::Timeline;
+use ui::language::{Text, text};
+use ui::route::Timeline;
 
 const SHORTCUTS: [(&str, Text); 12] = [
     ("J", text!(shortcuts.next_photo)),

@@ -4,8 +4,8 @@ use leptos::prelude::*;
 
 use crate::components::credentials::{LoginForm, RegisterForm};
 use crate::components::sheet::Sheet;
-use crate::language::text;
 use crate::session::session;
+use ui::language::text;
 
 #[component]
 pub(crate) fn SignInSheet() -> impl IntoView {

@@ -3,12 +3,14 @@
 use leptos::prelude::*;
 
 use crate::components::byline::Author;
-use crate::components::icon::{Icon, IconName};
 use crate::components::picture::{ImageSource, PhotoImage, Picture};
 use crate::components::vote_buttons::VoteButtons;
-use crate::graphql::{Byline, Id, VoteChoice, VoteTally, schema};
-use crate::language::{self, number, text};
-use crate::route::Route;
+use ui::components::icon::{IconName, icon};
+use ui::format::{comment_count as count_comments, number};
+use ui::geometry::{aspect_ratio, is_strip, tile_shape, tile_sizes};
+use ui::graphql::{Byline, Id, VoteChoice, VoteTally, schema};
+use ui::language::text;
+use ui::route::Route;
 
 #[derive(cynic::QueryFragment, Clone, Debug, PartialEq, Eq)]
 #[cynic(graphql_type = "Photo")]
@@ -43,36 +45,6 @@ pub(crate) fn tile_id(photo: &Id) -> String {
     format!("photo-{}", photo.inner())
 }
 
-/// The aspect ratio of a tile as width and height. Strips and panoramas get a less extreme frame.
-fn frame(width: i32, height: i32) -> (i32, i32) {
-    match (width, height) {
-        (width, height) if is_strip(width, height) => (1, 2),
-        (width, height) if width * 2 > height * 5 => (5, 2),
-        sides => sides,
-    }
-}
-
-/// Whether the photo is narrower than its tile.
-fn is_strip(width: i32, height: i32) -> bool {
-    height > 2 * width
-}
-
-/// The `sizes` attribute, according to `photo_grid.css`. Rows are stretched, usually by about a third. It must equal
-/// that of `router/src/pages/markup.rs`, or the image would be fetched twice.
-fn sizes((width, height): (i32, i32), leads: bool) -> String {
-    let (wide, high) = frame(width, height);
-    // A strip never fills a row.
-    if is_strip(width, height) {
-        let shown = (width * 320 + height - 1) / height;
-        format!("(min-width: 600px) {shown}px, calc(200vw * {width} / {height})")
-    } else if leads {
-        format!("(min-width: 600px) min(100vw, 68vh * {wide} / {high}), 100vw")
-    } else {
-        let width = wide * 320 / high;
-        format!("(min-width: 600px) {width}px, 100vw")
-    }
-}
-
 #[component]
 pub(crate) fn Tile(
     photo: PhotoTile,
@@ -87,11 +59,11 @@ pub(crate) fn Tile(
 ) -> impl IntoView {
     let image = photo.image();
     let (width, height) = (image.width, image.height);
-    let (wide, high) = frame(width, height);
+    let (wide, high) = tile_shape((width, height));
     // A portrait would leave most of the row empty.
     let leads = Memo::new(move |_| leads.get() && wide > high);
-    let sizes = Signal::derive(move || sizes((width, height), leads.get()));
-    let is_strip = is_strip(width, height);
+    let sizes = Signal::derive(move || tile_sizes((width, height), leads.get()));
+    let is_strip = is_strip((width, height));
     let link = Route::Photo(photo.id.inner().to_owned()).to_string();
     let PhotoTile {
         id,
@@ -105,8 +77,8 @@ pub(crate) fn Tile(
     let labelled_by = label.clone();
     let comments = comment_count.map(|count| {
         view! {
-            <a class="tile-comments" href=link.clone() aria-label=move || language::comment_count(count)>
-                <Icon name=IconName::Comment/>
+            <a class="tile-comments" href=link.clone() aria-label=move || count_comments(count)>
+                {icon(IconName::Comment)}
                 {move || number(count)}
             </a>
         }
@@ -120,7 +92,7 @@ pub(crate) fn Tile(
             aria-labelledby=labelled_by
             aria-posinset=move || position.get().to_string()
             aria-setsize="-1"
-            style:--r=format!("{wide} / {high}")
+            style:--r=aspect_ratio((wide, high))
         >
             <a class="frame" class:is-strip=is_strip href=link.clone() tabindex="-1">
                 <Picture image sizes eager=position.get_untracked() <= 4/>

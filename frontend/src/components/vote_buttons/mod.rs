@@ -2,11 +2,11 @@
 
 use leptos::prelude::*;
 
-use crate::components::icon::{Icon, IconName};
-use crate::graphql::{Byline, Id, VoteChoice};
-use crate::language::{filled, text};
 use crate::session::session;
 use crate::votes::{VoteState, VoteStates};
+use ui::components::icon::{IconName, icon};
+use ui::graphql::{Byline, Id, VoteChoice};
+use ui::language::{filled, text};
 
 #[component]
 pub(crate) fn VoteButtons(photo: Id, title: String, author: Option<Byline>) -> impl IntoView {
@@ -34,7 +34,7 @@ fn Buttons(
         move || vote_state.with(VoteState::shown_score)
     };
     let button = move |arrow: VoteChoice| {
-        let (icon, name, class) = match arrow {
+        let (shape, name, class) = match arrow {
             VoteChoice::Up => (IconName::Up, text!(vote.up), "vote vote-up"),
             VoteChoice::Down | VoteChoice::None => (IconName::Down, text!(vote.down), "vote vote-down"),
         };
@@ -47,7 +47,7 @@ fn Buttons(
                 aria-pressed=move || if vote_state.with(VoteState::choice) == arrow { "true" } else { "false" }
                 on:click=move |_| vote_states.press(photo.clone(), arrow)
             >
-                <Icon name=icon/>
+                {icon(shape)}
             </button>
         }
     };

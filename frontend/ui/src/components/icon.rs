@@ -1,9 +1,10 @@
 //! Icons on a 24 × 24 grid. They are hidden from screen readers: text or a label has the meaning.
 
-use leptos::prelude::*;
+use tachys::prelude::*;
+use tachys::svg;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum IconName {
+pub enum IconName {
     Up,
     Down,
     Comment,
@@ -20,7 +21,8 @@ pub(crate) enum IconName {
 }
 
 impl IconName {
-    fn path(self) -> &'static str {
+    /// The data of the SVG path.
+    pub const fn path(self) -> &'static str {
         match self {
             Self::Up => "M12 4.5 20 14h-5v5.5H9V14H4z",
             Self::Down => "M12 19.5 4 10h5V4.5h6V10h5z",
@@ -45,11 +47,11 @@ impl IconName {
     }
 }
 
-#[component]
-pub(crate) fn Icon(name: IconName) -> impl IntoView {
-    view! {
-        <svg class="icon" viewBox="0 0 24 24" aria-hidden="true">
-            <path d=name.path()></path>
-        </svg>
-    }
+pub fn icon(name: IconName) -> AnyView {
+    svg::svg()
+        .class("icon")
+        .attr("viewBox", "0 0 24 24")
+        .aria_hidden("true")
+        .child(svg::path().attr("d", name.path()))
+        .into_any()
 }

@@ -1,11 +1,10 @@
-//! Isolates user input that is inserted into other text (Unicode UAX #9). Elements use `dir="auto"` instead. The router
-//! compiles this file too, for pages and feeds.
+//! Isolates user input that is inserted into other text (Unicode UAX #9). Elements use `dir="auto"` instead.
 
 const FIRST_STRONG_ISOLATE: char = '\u{2068}';
 const POP_ISOLATE: char = '\u{2069}';
 
 /// Wraps a text in isolates if it contains characters that affect the direction. Isolates inside the text are balanced.
-pub(crate) fn isolated(text: &str) -> String {
+pub fn isolated(text: &str) -> String {
     if !text.chars().any(affects_direction) {
         return text.to_owned();
     }

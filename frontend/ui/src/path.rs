@@ -1,11 +1,11 @@
-//! The parts of path parsing that the app and the router must agree on. The router compiles this file too.
+//! Decodes and checks paths.
 
 /// Maximum length of a username in a path, in bytes: more than any username has.
 const MAX_USERNAME_LENGTH: usize = 64;
 
 /// Why a path is not a valid address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PathError {
+pub enum PathError {
     /// The path violates HTTP, for this reason.
     Malformed(&'static str),
     /// The path is valid, but no page of the site has it.
@@ -14,7 +14,7 @@ pub(crate) enum PathError {
 
 /// Percent-decodes a path once. Paths with escaped slashes, empty segments or dot segments are rejected instead of
 /// resolved, because programs resolve them differently.
-pub(crate) fn decode(path: &str) -> Result<String, PathError> {
+pub fn decode(path: &str) -> Result<String, PathError> {
     if !path.starts_with('/') {
         return Err(PathError::Malformed(
             "The request needs a path that begins with a slash.",
@@ -61,7 +61,7 @@ pub(crate) fn decode(path: &str) -> Result<String, PathError> {
 }
 
 /// Removes a trailing slash.
-pub(crate) fn without_trailing_slash(path: &str) -> &str {
+pub fn without_trailing_slash(path: &str) -> &str {
     match path.strip_suffix('/') {
         Some(trimmed) if !trimmed.is_empty() => trimmed,
         _ => path,
@@ -69,7 +69,7 @@ pub(crate) fn without_trailing_slash(path: &str) -> &str {
 }
 
 /// Whether the text is a valid date in the format `YYYY-MM-DD`.
-pub(crate) fn is_day(text: &str) -> bool {
+pub fn is_day(text: &str) -> bool {
     let is_plain = text.len() == 10
         && text.bytes().enumerate().all(|(at, byte)| match at {
             4 | 7 => byte == b'-',
@@ -92,7 +92,7 @@ pub(crate) fn is_day(text: &str) -> bool {
 }
 
 /// Whether the text is a UUID with hyphens. Other forms are rejected, so that each photo has one address.
-pub(crate) fn is_photo_id(text: &str) -> bool {
+pub fn is_photo_id(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
             8 | 13 | 18 | 23 => byte == b'-',
@@ -101,7 +101,7 @@ pub(crate) fn is_photo_id(text: &str) -> bool {
 }
 
 /// Whether the text can be a username, in any case.
-pub(crate) fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     (1..=MAX_USERNAME_LENGTH).contains(&text.len())
         && text
             .bytes()
