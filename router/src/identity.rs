@@ -8,6 +8,7 @@ use std::time::Duration;
 use chassis::tokens::TokenVerifier;
 use chassis::viewer::Caller;
 use contracts::cookies::Names;
+use cookie::Cookie;
 use hive_router::ntex::http::HeaderMap;
 use hive_router::ntex::http::header::{AUTHORIZATION, COOKIE};
 use moka::sync::Cache;
@@ -98,10 +99,10 @@ fn cookie_value<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers
         .get_all(COOKIE)
         .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value)
+        .flat_map(Cookie::split_parse)
+        .filter_map(Result::ok)
+        .find(|cookie| cookie.name() == name)?
+        .value_raw()
 }
 
 #[cfg(test)]

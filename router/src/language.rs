@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
+use cookie::Cookie;
 use hive_router::ntex::http::header::{ACCEPT_LANGUAGE, COOKIE};
 use hive_router::ntex::web::HttpRequest;
 
@@ -55,11 +56,11 @@ impl Language {
             values.filter_map(|value| value.to_str().ok())
         };
         let chosen = headers(COOKIE)
-            .flat_map(|cookies| cookies.split(';'))
-            .filter_map(|cookie| cookie.trim().split_once('='))
-            .find(|(name, _)| *name == LANGUAGE_COOKIE);
+            .flat_map(Cookie::split_parse)
+            .filter_map(Result::ok)
+            .find(|cookie| cookie.name() == LANGUAGE_COOKIE);
         chosen
-            .and_then(|(_, tag)| Self::find(tag))
+            .and_then(|cookie| Self::find(cookie.value()))
             .or_else(|| headers(ACCEPT_LANGUAGE).find_map(Self::preferred))
             .unwrap_or_default()
     }

@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, header};
 use contracts::cookies::Names;
 use contracts::headers::{AUTHORISED_BY, BY_COOKIE};
 use contracts::limits::ACCESS_TOKEN_LIFETIME;
+use cookie::{Cookie, SameSite, time::Duration};
 use url::{Host, Url};
 
 use crate::domain::REFRESH_TOKEN_LIVES;
@@ -13,7 +14,7 @@ use crate::domain::REFRESH_TOKEN_LIVES;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cookies {
     names: Names,
-    secure: &'static str,
+    is_https: bool,
 }
 
 impl Cookies {
@@ -22,36 +23,32 @@ impl Cookies {
         let is_https = public_url.scheme() == "https";
         Self {
             names: Names::new(is_https),
-            secure: if is_https { "; Secure" } else { "" },
+            is_https,
         }
     }
 
     /// Puts both tokens into the answer's cookies.
     pub fn set(&self, ctx: &Context<'_>, access_token: &str, refresh_token: &str) {
-        self.write(
-            ctx,
-            self.names.access,
-            access_token,
-            ACCESS_TOKEN_LIFETIME.as_secs(),
-        );
-        self.write(
-            ctx,
-            self.names.refresh,
-            refresh_token,
-            REFRESH_TOKEN_LIVES.num_seconds().unsigned_abs(),
-        );
+        let access_lives = Duration::seconds(ACCESS_TOKEN_LIFETIME.as_secs().cast_signed());
+        let refresh_lives = Duration::seconds(REFRESH_TOKEN_LIVES.num_seconds());
+        self.write(ctx, self.names.access, access_token, access_lives);
+        self.write(ctx, self.names.refresh, refresh_token, refresh_lives);
     }
 
     /// Takes both cookies away.
     pub fn clear(&self, ctx: &Context<'_>) {
-        self.write(ctx, self.names.access, "", 0);
-        self.write(ctx, self.names.refresh, "", 0);
+        self.write(ctx, self.names.access, "", Duration::ZERO);
+        self.write(ctx, self.names.refresh, "", Duration::ZERO);
     }
 
-    fn write(&self, ctx: &Context<'_>, name: &str, value: &str, max_age: u64) {
-        let secure = self.secure;
-        let cookie = format!("{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}");
-        ctx.append_http_header(header::SET_COOKIE, cookie);
+    fn write(&self, ctx: &Context<'_>, name: &str, value: &str, max_age: Duration) {
+        let cookie = Cookie::build((name, value))
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .secure(self.is_https)
+            .path("/")
+            .max_age(max_age);
+        ctx.append_http_header(header::SET_COOKIE, cookie.to_string());
     }
 
     /// The refresh token that a browser sent.
@@ -60,10 +57,11 @@ impl Cookies {
             .get_all(header::COOKIE)
             .iter()
             .filter_map(|value| value.to_str().ok())
-            .flat_map(|cookies| cookies.split(';'))
-            .filter_map(|cookie| cookie.trim().split_once('='))
-            .find(|(name, value)| *name == self.names.refresh && !value.is_empty())
-            .map(|(_, value)| value)
+            .flat_map(Cookie::split_parse)
+            .filter_map(Result::ok)
+            .filter(|cookie| cookie.name() == self.names.refresh)
+            .filter_map(|cookie| cookie.value_raw())
+            .find(|value| !value.is_empty())
     }
 }
 
