@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use headers::{AcceptRanges, ContentRange, ETag, HeaderMapExt as _, IfNoneMatch, IfRange};
 use object_store::{GetOptions, GetRange, GetResult};
 use subgraph::Failure;
 
@@ -67,17 +68,22 @@ struct Asked {
 
 async fn answer(files: &Files, asked: Asked) -> Result<Response, object_store::Error> {
     let etag = format!("\"{}-{}\"", asked.key, asked.name);
+    let etag: ETag = etag.parse().expect("keys and names are letters and digits");
     // A file that was deleted is not "not modified", so the store is asked in any case.
-    let known = matches(&asked.headers, header::IF_NONE_MATCH, &etag);
+    let known = asked
+        .headers
+        .typed_get::<IfNoneMatch>()
+        .is_some_and(|tags| !tags.precondition_passes(&etag));
     let head = known || asked.method == Method::HEAD;
     let requested = asked
         .headers
         .get(header::RANGE)
         .and_then(|range| range.to_str().ok());
-    let whole = asked
-        .headers
-        .get(header::IF_RANGE)
-        .is_some_and(|tag| tag.as_bytes() != etag.as_bytes());
+    let whole = asked.headers.contains_key(header::IF_RANGE)
+        && asked
+            .headers
+            .typed_get::<IfRange>()
+            .is_none_or(|version| version.is_modified(Some(&etag), None));
     let requested = requested.filter(|_| !head && !whole);
 
     let mut options = GetOptions {
@@ -100,13 +106,11 @@ async fn answer(files: &Files, asked: Asked) -> Result<Response, object_store::E
                 status = StatusCode::PARTIAL_CONTENT;
             }
             Wanted::Nothing => {
-                let total = format!("bytes */{}", found.meta.size);
-                let refused = [
-                    (header::CONTENT_RANGE, total.as_str()),
-                    (header::CACHE_CONTROL, "no-store"),
-                ];
+                let refused = [(header::CACHE_CONTROL, "no-store")];
                 let mut response = (StatusCode::RANGE_NOT_SATISFIABLE, refused).into_response();
-                protect(response.headers_mut());
+                let headers = response.headers_mut();
+                headers.typed_insert(ContentRange::unsatisfied_bytes(found.meta.size));
+                protect(headers);
                 return Ok(response);
             }
         }
@@ -130,20 +134,20 @@ async fn answer(files: &Files, asked: Asked) -> Result<Response, object_store::E
             .into_response()
     };
     if status == StatusCode::PARTIAL_CONTENT {
-        let part = format!("bytes {}-{}/{total}", range.start, range.end - 1);
-        response.headers_mut().insert(header::CONTENT_RANGE, value(&part));
+        let part = ContentRange::bytes(range, total).expect("the range has both ends");
+        response.headers_mut().typed_insert(part);
     }
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static(asked.format.media_type()),
     );
-    headers.insert(header::ETAG, value(&etag));
+    headers.typed_insert(etag);
     headers.insert(
         header::CACHE_CONTROL,
         HeaderValue::from_static("public, max-age=31536000, immutable"),
     );
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.typed_insert(AcceptRanges::bytes());
     protect(headers);
     Ok(response)
 }
@@ -175,20 +179,6 @@ fn protect(headers: &mut HeaderMap) {
     );
 }
 
-fn matches(headers: &HeaderMap, name: header::HeaderName, etag: &str) -> bool {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
-}
-
-fn value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).expect("our own names and numbers are plain ASCII")
-}
-
 #[derive(Debug, PartialEq, Eq)]
 enum Wanted {
     Whole,
@@ -196,7 +186,8 @@ enum Wanted {
     Nothing,
 }
 
-/// Reads a `Range` header (RFC 9110, section 14.1.2) of one range; anything else is answered with the whole.
+/// Reads a `Range` header (RFC 9110, section 14.1.2) of one range; anything else is answered with the whole. `headers::Range`
+/// takes neither `Bytes=` nor numbers beyond 2^64, which the RFC allows.
 fn byte_range(header: &str, size: u64) -> Wanted {
     let range = header
         .split_once('=')
