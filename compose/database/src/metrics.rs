@@ -1,8 +1,9 @@
 //! Renders `/metrics`: the state of the node and of MariaDB, in the text format of Prometheus.
 
 use std::collections::BTreeMap;
-use std::fmt::{Display, Write as _};
 use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusBuilder;
 
 use crate::decision::Stage;
 use crate::sql::{self, Status};
@@ -106,50 +107,58 @@ enum MetricKind {
 
 /// Renders all metrics.
 pub async fn text(shared: &Shared) -> String {
-    let mut text = MetricsText::default();
-    write_agent(&mut text, shared);
     let status = tokio::time::timeout(STATUS_TIMEOUT, sql::all_status(&shared.sql)).await;
     let status = status.ok().and_then(Result::ok);
-    write_mariadb(&mut text, status.as_ref(), shared.config.server.max_connections);
-    text.0
+    render(|| {
+        record_agent(shared);
+        record_mariadb(status.as_ref(), shared.config.server.max_connections);
+    })
 }
 
-fn write_agent(text: &mut MetricsText, shared: &Shared) {
+/// Renders what `record` records. Each response has its own recorder, so that the values of a MariaDB that does not
+/// respond any more disappear.
+fn render(record: impl FnOnce()) -> String {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    metrics::with_local_recorder(&recorder, record);
+    recorder.handle().render()
+}
+
+fn record_agent(shared: &Shared) {
     let counts = shared.counts();
     let epoch = shared.memory().unwrap_or_default().view.epoch;
-    write_stage(text, shared.stage());
-    text.gauge(
+    record_stage(shared.stage());
+    gauge(
         "proofsheet_database_refuses",
         "Whether the node refuses to start until an operator intervenes. /status has the reason.",
-        u8::from(counts.refuses),
+        counts.refuses.into(),
     );
-    text.gauge(
+    gauge(
         "proofsheet_database_epoch",
         "Number of starts of the whole cluster.",
-        epoch.number,
+        epoch.number.into(),
     );
-    text.gauge(
+    gauge(
         "proofsheet_database_forced_starts",
         "Number of forced starts of the whole cluster.",
-        epoch.forced,
+        epoch.forced.into(),
     );
-    text.counter(
+    counter(
         "proofsheet_database_starts_total",
         "Starts of MariaDB by this agent.",
         counts.starts,
     );
-    text.counter(
+    counter(
         "proofsheet_database_deaths_total",
         "Unexpected ends of MariaDB.",
         counts.deaths,
     );
     if let Ok(space) = shared.volume.space() {
-        text.gauge(
+        gauge(
             "proofsheet_database_volume_bytes",
             "Size of the volume.",
             space.total,
         );
-        text.gauge(
+        gauge(
             "proofsheet_database_volume_free_bytes",
             "Free space of the volume.",
             space.free,
@@ -157,13 +166,8 @@ fn write_agent(text: &mut MetricsText, shared: &Shared) {
     }
 }
 
-fn write_stage(text: &mut MetricsText, stage: Stage) {
-    let name = "proofsheet_database_stage";
-    text.about(
-        name,
-        "1 for the current stage of the node, 0 for the others.",
-        "gauge",
-    );
+fn record_stage(stage: Stage) {
+    const NAME: &str = "proofsheet_database_stage";
     let at = match stage {
         Stage::Recovering => 0,
         Stage::Deciding { .. } => 1,
@@ -173,70 +177,59 @@ fn write_stage(text: &mut MetricsText, stage: Stage) {
         Stage::NonPrimary => 5,
         Stage::Stopping => 6,
     };
+    metrics::describe_gauge!(NAME, "1 for the current stage of the node, 0 for the others.");
     for (number, stage) in STAGES.into_iter().enumerate() {
-        text.value(&format!("{name}{{stage=\"{stage}\"}}"), u8::from(number == at));
+        metrics::gauge!(NAME, "stage" => stage).set(u8::from(number == at));
     }
 }
 
-fn write_mariadb(text: &mut MetricsText, status: Option<&Status>, max_connections: u32) {
-    text.gauge(
+fn record_mariadb(status: Option<&Status>, max_connections: u32) {
+    gauge(
         "mysql_up",
         "Whether MariaDB responds to the agent.",
-        u8::from(status.is_some()),
+        status.is_some().into(),
     );
     let Some(status) = status else { return };
-    text.gauge(
+    gauge(
         "mysql_global_variables_max_connections",
         "Maximum number of client connections.",
-        max_connections,
+        max_connections.into(),
     );
     let lower: BTreeMap<_, _> = status
         .iter()
         .map(|(name, value)| (name.to_lowercase(), value.as_str()))
         .collect();
     if let Some(state) = lower.get("wsrep_cluster_status") {
-        text.gauge(
+        gauge(
             "mysql_global_status_wsrep_cluster_primary",
             "Whether the node is part of a majority.",
-            u8::from(*state == "Primary"),
+            (*state == "Primary").into(),
         );
     }
     for (name, help, kind) in VARIABLES {
-        let Some(value) = lower.get(name) else { continue };
-        let value = match *value {
-            "ON" => "1",
-            "OFF" => "0",
-            other => other,
+        let value = match lower.get(name).copied() {
+            Some("ON") => Some(1),
+            Some("OFF") => Some(0),
+            other => other.and_then(|number| number.parse().ok()),
         };
+        let Some(value) = value else { continue };
         let name = format!("mysql_global_status_{name}");
         match kind {
-            MetricKind::Gauge => text.gauge(&name, help, value),
-            MetricKind::Counter => text.counter(&name, help, value),
+            MetricKind::Gauge => gauge(&name, help, value),
+            MetricKind::Counter => counter(&name, help, value),
         }
     }
 }
 
-#[derive(Default)]
-struct MetricsText(String);
+#[expect(clippy::cast_precision_loss, reason = "the numbers are below 2^53")]
+fn gauge(name: &str, help: &'static str, value: u64) {
+    metrics::describe_gauge!(name.to_owned(), help);
+    metrics::gauge!(name.to_owned()).set(value as f64);
+}
 
-impl MetricsText {
-    fn about(&mut self, name: &str, help: &str, kind: &str) {
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    fn value(&mut self, name: &str, value: impl Display) {
-        let _ = writeln!(self.0, "{name} {value}");
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
-        self.about(name, help, "gauge");
-        self.value(name, value);
-    }
-
-    fn counter(&mut self, name: &str, help: &str, value: impl Display) {
-        self.about(name, help, "counter");
-        self.value(name, value);
-    }
+fn counter(name: &str, help: &'static str, value: u64) {
+    metrics::describe_counter!(name.to_owned(), help);
+    metrics::counter!(name.to_owned()).absolute(value);
 }
 
 #[cfg(test)]
@@ -256,11 +249,11 @@ mod tests {
             Stage::Stopping,
         ];
         for (stage, name) in stages.into_iter().zip(STAGES) {
-            let mut text = MetricsText::default();
-            write_stage(&mut text, stage);
+            let text = render(|| record_stage(stage));
             let line = format!("proofsheet_database_stage{{stage=\"{name}\"}} 1\n");
-            assert!(text.0.contains(&line), "{stage:?} gave {}", text.0);
-            assert_eq!(text.0.matches(" 1\n").count(), 1);
+            assert!(text.contains(&line), "{stage:?} gave {text}");
+            assert_eq!(text.matches(" 1\n").count(), 1);
+            assert_eq!(text.matches("} 0\n").count(), STAGES.len() - 1);
         }
     }
 
@@ -270,26 +263,26 @@ mod tests {
             ("wsrep_ready", "ON"),
             ("wsrep_cluster_status", "Primary"),
             ("Questions", "12"),
+            // Not a number that a counter can have: a node that is no member.
+            ("wsrep_last_committed", "-1"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let mut text = MetricsText::default();
-        write_mariadb(&mut text, Some(&BTreeMap::from(status)), 600);
+        let status = BTreeMap::from(status);
+        let text = render(|| record_mariadb(Some(&status), 600));
         for line in [
             "mysql_up 1",
             "mysql_global_variables_max_connections 600",
             "mysql_global_status_wsrep_cluster_primary 1",
             "mysql_global_status_wsrep_ready 1",
             "# TYPE mysql_global_status_questions counter",
+            "# HELP mysql_up Whether MariaDB responds to the agent.",
             "mysql_global_status_questions 12",
         ] {
-            assert!(
-                text.0.lines().any(|there| there == line),
-                "no {line} in {}",
-                text.0
-            );
+            assert!(text.lines().any(|there| there == line), "no {line} in {text}");
         }
-        let mut text = MetricsText::default();
-        write_mariadb(&mut text, None, 600);
-        assert!(text.0.ends_with("mysql_up 0\n"));
+        assert!(!text.contains("last_committed"), "{text}");
+        let text = render(|| record_mariadb(None, 600));
+        assert!(text.lines().any(|there| there == "mysql_up 0"), "{text}");
+        assert!(!text.contains("mysql_global"), "{text}");
     }
 }
