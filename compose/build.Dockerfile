@@ -21,8 +21,8 @@ RUN rustup toolchain install --no-self-update \
     && cargo install --locked cargo-chef@0.1.78
 ENV CARGO_TARGET_DIR=/target \
     SQLX_OFFLINE=true
-COPY subgraphs/services.txt subgraphs/
-RUN awk '/^[a-z]/ { print $1 }' subgraphs/services.txt >/programs \
+COPY subgraphs/contracts/services.txt subgraphs/contracts/
+RUN awk '/^[a-z]/ { print $1 }' subgraphs/contracts/services.txt >/programs \
     && printf '%s\n' backup database-agent objects router >>/programs
 
 # The dependencies: this stage changes with Cargo.toml files and Cargo.lock only.

@@ -1,5 +1,5 @@
 # A small image of a service, with the programs of build.Dockerfile (or packed.Dockerfile). The name and the port are
-# those in subgraphs/services.txt:
+# those in subgraphs/contracts/services.txt:
 #
 #   docker build -f compose/services.Dockerfile --build-arg SERVICE=vote --build-arg PORT=5003 -t proofsheet/vote .
 #

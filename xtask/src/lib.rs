@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 pub mod tools;
 pub mod workspace;
 
-/// The names of the services, in the order of `subgraphs/services.txt`.
+/// The names of the services, in the order of `subgraphs/contracts/services.txt`.
 pub static SERVICES: LazyLock<Vec<&'static str>> = LazyLock::new(|| contracts::services::names().collect());
 
 /// The exit code of a command. Prints an error as one line on standard error.

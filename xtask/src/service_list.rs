@@ -1,4 +1,4 @@
-//! Writes the sections of other files that are generated from `subgraphs/services.txt`.
+//! Writes the sections of other files that are generated from `subgraphs/contracts/services.txt`.
 //!
 //! A section begins with a comment that holds its template, and ends with the comment `end`:
 //!
@@ -47,7 +47,7 @@ pub(crate) fn check() -> Result<()> {
     let stale: Vec<_> = stale()?.into_iter().map(|(file, _)| file).collect();
     if !stale.is_empty() {
         bail!(
-            "{} differ from subgraphs/services.txt: run ./dev service-list and commit the result",
+            "{} differ from subgraphs/contracts/services.txt: run ./dev service-list and commit the result",
             stale.join(", ")
         );
     }
@@ -56,7 +56,7 @@ pub(crate) fn check() -> Result<()> {
 
 /// The files that are not current, with their current text.
 fn stale() -> Result<Vec<(String, String)>> {
-    let list = fs::read_to_string(root().join("subgraphs/services.txt"))?;
+    let list = fs::read_to_string(root().join("subgraphs/contracts/services.txt"))?;
     let services = parse(&list)?;
     let mut stale = Vec::new();
     for file in FILES_WITH_SECTIONS {
@@ -73,7 +73,7 @@ fn stale() -> Result<Vec<(String, String)>> {
 pub(crate) fn parse(list: &str) -> Result<Vec<ServiceEntry<'_>>> {
     services::parse(list).map_err(|line| {
         anyhow!(
-            "subgraphs/services.txt: a line has a name, a port, and senders or -, unlike this one: {line}"
+            "subgraphs/contracts/services.txt: a line has a name, a port, and senders or -, unlike this one: {line}"
         )
     })
 }

@@ -10,7 +10,6 @@ mod code;
 pub mod cookies;
 pub mod headers;
 pub mod limits;
-pub mod services;
 
 #[cfg(feature = "messages")]
 pub mod accounts;
@@ -20,5 +19,7 @@ pub mod events;
 pub mod internal;
 #[cfg(feature = "messages")]
 pub mod photos;
+#[cfg(feature = "services")]
+pub mod services;
 
 pub use code::Code;

@@ -1,4 +1,4 @@
-//! The list of services in `subgraphs/services.txt`.
+//! The list of services in `subgraphs/contracts/services.txt`.
 
 use std::sync::LazyLock;
 
@@ -28,7 +28,7 @@ impl ServiceEntry<'_> {
 /// The services, in the order of the list.
 pub fn all() -> &'static [ServiceEntry<'static>] {
     static ALL: LazyLock<Vec<ServiceEntry<'static>>> =
-        LazyLock::new(|| parse(include_str!("../../services.txt")).expect("the list of services is valid"));
+        LazyLock::new(|| parse(include_str!("../services.txt")).expect("the list of services is valid"));
     &ALL
 }
 

@@ -166,7 +166,7 @@ impl Program {
         let port = || Some(services::find(self.name)?.port);
         given
             .or_else(|| Some((Ipv4Addr::LOCALHOST, port()?).into()))
-            .with_context(|| format!("subgraphs/services.txt does not list {}", self.name))
+            .with_context(|| format!("subgraphs/contracts/services.txt does not list {}", self.name))
     }
 
     async fn serve<S: Args>(

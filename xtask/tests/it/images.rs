@@ -122,7 +122,7 @@ fn all_build_commands_make_the_same_images() {
         list.split_whitespace().map(str::to_owned).collect()
     };
     for text in [&dockerfile, &images] {
-        assert!(text.contains("subgraphs/services.txt"));
+        assert!(text.contains("subgraphs/contracts/services.txt"));
     }
     for (name, _) in dockerfiles() {
         let file = format!("{name}.Dockerfile");

@@ -1,4 +1,4 @@
-//! The services are listed in `subgraphs/services.txt`. Everything else reads that list or is generated from it.
+//! The services are listed in `subgraphs/contracts/services.txt`. Everything else reads that list or is generated from it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,7 +6,7 @@ use std::fs;
 use harness::system::SERVICES;
 use harness::workspace::root;
 
-const LIST: &str = "subgraphs/services.txt";
+const LIST: &str = "subgraphs/contracts/services.txt";
 
 /// Names within so many lines are a list.
 const LINES_OF_A_LIST: usize = 12;
