@@ -58,7 +58,9 @@ pub(crate) fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
         let (path, name) = (entry.path(), entry.file_name());
         let name = name.to_string_lossy();
         if entry.file_type()?.is_dir() {
-            if !name.starts_with('.') && !["node_modules", "target", "dist"].contains(&name.as_ref()) {
+            // The template is checked as part of the crate that is made from it.
+            let others = ["node_modules", "target", "dist", "template"];
+            if !name.starts_with('.') && !others.contains(&name.as_ref()) {
                 found.extend(sources(&path)?);
             }
         } else if path.extension().is_some_and(|extension| extension == "rs") {

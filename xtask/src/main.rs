@@ -6,6 +6,7 @@ mod dependencies;
 mod fresh;
 mod modules;
 mod names;
+mod new_subgraph;
 mod program;
 mod service_list;
 mod test;
@@ -40,8 +41,10 @@ enum Command {
     Db(Forwarded),
     /// Writes supergraph.graphql from the subgraphs' own schemas
     Supergraph,
-    /// Writes the sections of other files that are generated from subgraphs/services.txt
+    /// Writes the sections of other files that are generated from subgraphs/contracts/services.txt
     ServiceList,
+    /// Writes a new subgraph that works: crate, migration, port, stack entry and tests
+    NewSubgraph(new_subgraph::Arguments),
     /// Writes .sqlx/, the metadata of all SQL queries; needed after changing one
     Prepare(Forwarded),
     /// Bundles the app and the playground, as `up` does
@@ -81,6 +84,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test(arguments) => test::test(&arguments),
         Command::Check => test::check(),
         Command::Supergraph => supergraph::write(),
+        Command::NewSubgraph(arguments) => new_subgraph::write(&arguments),
         Command::ServiceList => service_list::write(),
         Command::Up(forwarded) => {
             if !forwarded.has("--no-build") {

@@ -55,7 +55,9 @@ fn subcommands(help: &str) -> Vec<String> {
 fn help_text(command: &str) -> String {
     let xtask = Path::new(env!("CARGO_BIN_EXE_xtask"));
     let (program, arguments) = match command {
-        "test" | "check" | "supergraph" | "service-list" => (xtask.to_path_buf(), vec![command]),
+        "test" | "check" | "supergraph" | "service-list" | "new-subgraph" => {
+            (xtask.to_path_buf(), vec![command])
+        }
         "drill" => (binaries().join("fault"), vec![command]),
         // `watch` is `up` with a flag.
         "watch" => return fs::read_to_string(root().join("xtask/help/watch.txt")).unwrap(),
