@@ -18,7 +18,7 @@ use crate::error_response::ErrorResponse;
 /// More operations per core do not raise throughput, and each waits longer.
 const PERMITS_PER_CORE: usize = 16;
 /// The time that a request waits for a permit: long enough to bridge a short stall behind the router.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
+const PERMIT_TIMEOUT: Duration = Duration::from_millis(500);
 /// An operation that takes longer is probably waiting for an unresponsive service. It uses no CPU, so its permit is
 /// released and other operations can start.
 const PERMIT_HOLD_TIME: Duration = Duration::from_secs(1);
@@ -56,12 +56,12 @@ impl ConcurrencyLimit {
         }
     }
 
-    /// Waits up to [`ACQUIRE_TIMEOUT`] for a permit; fails with 503 `UNAVAILABLE` after that.
+    /// Waits up to [`PERMIT_TIMEOUT`] for a permit; fails with 503 `UNAVAILABLE` after that.
     pub(crate) async fn acquire(&self) -> Result<Permit<'_>, ErrorResponse> {
         let Some(semaphore) = &self.semaphore else {
             return Ok(Permit(None));
         };
-        if let Ok(permit) = timeout(ACQUIRE_TIMEOUT, semaphore.acquire()).await {
+        if let Ok(permit) = timeout(PERMIT_TIMEOUT, semaphore.acquire()).await {
             return Ok(Permit(permit.ok()));
         }
         self.log_rejection();

@@ -26,7 +26,7 @@ pub use window::THEMES;
 
 /// Generous, because the machine may compile at the same time.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
+const PAGE_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A browser with its own cookies and storage.
 #[derive(Debug)]
@@ -143,7 +143,7 @@ impl Browser {
         let deadline = Instant::now() + WAIT_TIMEOUT;
         let mut last = ask().await;
         while !matches!(last, Ok(Some(_))) && Instant::now() < deadline {
-            sleep(POLL_INTERVAL).await;
+            sleep(PAGE_POLL_INTERVAL).await;
             last = ask().await;
         }
         if let Ok(Some(answer)) = last {
