@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use harness::cluster::{Cluster, NODES};
+use harness::wait;
 use sqlx::{MySqlPool, Row as _};
-
-use crate::nodes;
+use workload::databases;
 
 /// The negative controls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -56,6 +56,7 @@ pub(crate) async fn flush_lazily(pools: &[MySqlPool]) -> Result<()> {
 /// How long the stale node is down while the others continue.
 const STALE_NODE_ABSENCE: Duration = Duration::from_secs(4);
 const NAIVE_START_TIMEOUT: Duration = Duration::from_secs(90);
+const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Kills the nodes permanently, the first one earlier, and starts MariaDB without recovering positions, on the first
 /// node first.
@@ -116,29 +117,21 @@ pub(crate) async fn wait_in_sync(cluster: &Cluster, limit: Duration) -> Result<(
 }
 
 async fn wait_until_synced(cluster: &Cluster, slot: u32, size: u32, limit: Duration) -> Result<()> {
-    let pool = nodes::pool(cluster, slot);
-    let began = Instant::now();
-    while !is_synced(&pool, size).await {
-        if began.elapsed() > limit {
-            bail!(
-                "db-{slot}, started plainly, was not in sync within {} s",
-                limit.as_secs()
-            );
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    Ok(())
-}
-
-async fn is_synced(pool: &MySqlPool, size: u32) -> bool {
-    let asked = sqlx::query(
-        "SELECT VARIABLE_NAME, VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS
-         WHERE VARIABLE_NAME IN ('WSREP_LOCAL_STATE_COMMENT', 'WSREP_CLUSTER_SIZE')",
-    )
-    .fetch_all(pool);
-    let Ok(Ok(rows)) = tokio::time::timeout(Duration::from_secs(2), asked).await else {
-        return false;
-    };
-    let said: Vec<String> = rows.iter().filter_map(|row| row.try_get(1).ok()).collect();
-    said.contains(&"Synced".to_owned()) && said.contains(&size.to_string())
+    let pool = databases::pool(&cluster.database(slot))?;
+    let what = format!("db-{slot}, started plainly, to be in sync");
+    wait::until(&what, limit, || async {
+        let asked = sqlx::query(
+            "SELECT VARIABLE_NAME, VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS
+             WHERE VARIABLE_NAME IN ('WSREP_LOCAL_STATE_COMMENT', 'WSREP_CLUSTER_SIZE')",
+        )
+        .fetch_all(&pool);
+        let rows = tokio::time::timeout(STATUS_TIMEOUT, asked).await??;
+        let said: Vec<String> = rows.iter().filter_map(|row| row.try_get(1).ok()).collect();
+        ensure!(
+            said.contains(&"Synced".to_owned()) && said.contains(&size.to_string()),
+            "{said:?}"
+        );
+        Ok(())
+    })
+    .await
 }

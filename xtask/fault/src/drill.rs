@@ -5,22 +5,23 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use chrono::{DateTime, NaiveDateTime, Utc};
-use harness::cluster::{Cluster, NODES, Options};
-use harness::workspace;
+use harness::cluster::{Cluster, NODES};
+use harness::topology::Topology as _;
+use harness::{wait, workspace};
+use workload::audit::{Audited, Auditor, Finding, wait_for_quiet};
+use workload::counter::{self, CounterMode};
+use workload::databases;
+use workload::history::{Outcome, Record};
+use workload::users::{SimulatedUser, Workload};
 
-use crate::audit::{Auditor, Finding, wait_for_quiet};
-use crate::counter::{self, CounterMode};
-use crate::history::{History, Outcome, Record};
-use crate::nodes;
-use crate::people::{SharedState, SimulatedUser};
-use crate::site::SiteClient;
+use crate::run::{start_cluster, start_workload};
 
 const DRILL_STEP_TIMEOUT: Duration = Duration::from_secs(120);
+const BACKUP_POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// The goals in seconds.
 const MAX_RPO_SECONDS: f64 = 60.0;
 const MAX_RTO_SECONDS: f64 = 15.0 * 60.0;
@@ -63,8 +64,8 @@ pub(crate) async fn drill(arguments: &Arguments) -> Result<()> {
 struct Drill {
     cluster: Cluster,
     backup: Option<Child>,
-    shared: Arc<SharedState>,
-    people: Vec<tokio::task::JoinHandle<SimulatedUser>>,
+    workload: Arc<Workload>,
+    users: Vec<tokio::task::JoinHandle<SimulatedUser>>,
     /// A pair of times of the two clocks: the history's and the calendar's.
     clock: (f64, DateTime<Utc>),
 }
@@ -89,38 +90,19 @@ struct Times {
 
 impl Drill {
     async fn start(folder: PathBuf, people: u64, seed: u64) -> Result<Self> {
-        // All users share one address, so the limits are raised.
-        let registrations = ["authentication", "REGISTRATIONS_PER_ADDRESS", "100000"].map(str::to_owned);
-        let cluster = Cluster::start(Options {
-            data_dir: Some(folder.join("site")),
-            environment: vec![registrations.into()],
-            ..Options::default()
-        })
-        .await?;
-        let pools = nodes::pools(&cluster);
+        let cluster = start_cluster(Some(folder.join("site")), None).await?;
+        let pools = databases::pools(&cluster.databases())?;
         counter::prepare(&pools[0]).await?;
-        let history = History::new(&folder.join("history.jsonl"))?;
-        let clock = (history.now(), Utc::now());
-        let shared = Arc::new(SharedState::new(SiteClient::new(cluster.base_url())?, history));
-        for (node, pool) in (1..).zip(&pools) {
-            counter::start(
-                Arc::clone(&shared),
-                pool.clone(),
-                node,
-                CounterMode::InOneStatement,
-            );
-        }
-        let people = (1..=people)
-            .map(|number| {
-                let seed = seed.wrapping_mul(1_000).wrapping_add(number);
-                SimulatedUser::new(&shared, format!("p{number}-s{seed}"), seed).start()
-            })
-            .collect();
+        let workload = start_workload(&cluster, &folder.join("history.jsonl"))?;
+        let clock = (workload.history.now(), Utc::now());
+        counter::start_all(&workload, &pools, CounterMode::InOneStatement);
+        let users = SimulatedUser::several(&workload, people, &format!("s{seed}"), seed);
+        let users = users.into_iter().map(SimulatedUser::start).collect();
         Ok(Self {
             cluster,
             backup: None,
-            shared,
-            people,
+            workload,
+            users,
             clock,
         })
     }
@@ -157,15 +139,17 @@ impl Drill {
         let log = File::create(self.cluster.data_dir().join("logs/backup.log"))?;
         self.backup = Some(self.program("run")?.stderr(log).spawn()?);
         let began = Instant::now();
-        while !self.program("list")?.output()?.status.success() {
-            if began.elapsed() > DRILL_STEP_TIMEOUT {
-                bail!(
-                    "no full backup was made within {} s",
-                    DRILL_STEP_TIMEOUT.as_secs()
-                );
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        wait::until_every(
+            BACKUP_POLL_INTERVAL,
+            "a full backup",
+            DRILL_STEP_TIMEOUT,
+            || async {
+                let list = self.program("list")?.output()?;
+                ensure!(list.status.success(), "there is none");
+                Ok(())
+            },
+        )
+        .await?;
         println!(
             "a full backup was made after {:.1} s",
             began.elapsed().as_secs_f64()
@@ -184,16 +168,16 @@ impl Drill {
         parts.extend(Cluster::databases());
         parts.push("objects".to_owned());
         let at = Instant::now();
-        let seconds = self.shared.history.now();
+        let seconds = self.workload.history.now();
         let killed = self.cluster.kill_for_good(&parts).await;
         if let Some(mut backup) = self.backup.take() {
             backup.kill()?;
             backup.wait()?;
         }
         killed?;
-        self.shared.stop.store(true, Ordering::Relaxed);
-        for person in self.people.drain(..) {
-            person.await?;
+        self.workload.end();
+        for user in self.users.drain(..) {
+            user.await?;
         }
         for slot in 1..=NODES {
             empty(&self.cluster.volume(slot))?;
@@ -206,7 +190,7 @@ impl Drill {
         Ok(End {
             at,
             seconds,
-            records: self.shared.history.records(),
+            records: self.workload.history.records(),
         })
     }
 
@@ -263,11 +247,10 @@ impl Drill {
                 ));
             }
         }
-        let pools = nodes::pools(&self.cluster);
-        wait_for_quiet(&pools[0]).await?;
-        let mut findings = Auditor::default()
-            .audit(&records, &pools, &self.cluster.objects(), &self.shared.site)
-            .await?;
+        let site = self.workload.site();
+        let audited = Audited::all_of(&self.cluster, &site)?;
+        wait_for_quiet(&audited.pools[0]).await?;
+        let mut findings = Auditor::default().audit(&records, &audited).await?;
         findings.retain(|finding| {
             let late = finding.records.iter().any(|number| {
                 let ended = records[*number].ended;

@@ -1,19 +1,11 @@
 //! `./dev fault`: injects faults into a running cluster and checks that no acknowledged write is lost.
 
-mod audit;
 mod controls;
-mod counter;
-mod deletions;
 mod drill;
-mod history;
 mod nemesis;
-mod nodes;
-mod people;
-mod picture;
 mod plan;
 mod report;
 mod run;
-mod site;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,8 +16,8 @@ use clap::Parser;
 use harness::cluster::NODES;
 use harness::workspace;
 use tokio::signal::unix::{SignalKind, signal};
+use workload::audit::DefectKind;
 
-use audit::DefectKind;
 use controls::Control;
 use plan::{Fault, Plan};
 use run::{Outcomes, SMALL_VOLUME, TestCluster};

@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 use harness::cluster::{Cluster, NODES};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use workload::history::History;
 
 use crate::controls;
-use crate::history::History;
 use crate::plan::{Fault, Plan};
 
 /// Timeout of recovery, generous for busy machines.

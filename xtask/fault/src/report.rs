@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use workload::audit::DefectKind;
 
-use crate::audit::DefectKind;
 use crate::plan::Fault;
 use crate::run::Outcomes;
 

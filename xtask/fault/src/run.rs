@@ -3,24 +3,27 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
+use harness::api::Site;
 use harness::cluster::{Cluster, Options};
+use harness::topology::Topology as _;
+use harness::wait;
 use sqlx::MySqlPool;
+use workload::audit::{Audited, Auditor, DefectKind, Finding, wait_for_quiet};
+use workload::counter::{self, CounterMode};
+use workload::databases;
+use workload::deletions::{DeletionWatch, Gone};
+use workload::history::{History, Outcome, Record, longest_gap};
+use workload::users::{ALL_ACTIONS, SimulatedUser, Workload};
 
-use crate::audit::{Auditor, DefectKind, Finding, wait_for_quiet};
 use crate::controls::{self, Control};
-use crate::counter::{self, CounterMode};
-use crate::deletions::{DeletionWatch, Gone};
-use crate::history::{History, Outcome, Record};
 use crate::nemesis::{self, FaultWindow};
-use crate::nodes;
-use crate::people::{SharedState, SimulatedUser};
 use crate::plan::Plan;
-use crate::site::SiteClient;
 
+/// The same timeout as the app's.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 const USER_COUNT: u64 = 8;
 /// Number of photos before the fault.
 const INITIAL_PHOTOS: usize = 5;
@@ -33,7 +36,7 @@ pub(crate) const SMALL_VOLUME: (u32, u32) = (2, 1024);
 pub(crate) struct TestCluster {
     cluster: Cluster,
     pools: Vec<MySqlPool>,
-    shared: Arc<SharedState>,
+    workload: Arc<Workload>,
     auditor: Auditor,
     runs: u32,
 }
@@ -71,23 +74,11 @@ impl Outcomes {
 impl TestCluster {
     /// Starts a cluster, with the history in `history`.
     pub(crate) async fn start(history: &Path, data: Option<PathBuf>) -> Result<Self> {
-        let cluster = Cluster::start(Options {
-            data_dir: data,
-            small_volume: Some(SMALL_VOLUME),
-            // All users share one address, so the login throttle is raised.
-            environment: vec![(
-                "authentication".to_owned(),
-                "REGISTRATIONS_PER_ADDRESS".to_owned(),
-                "100000".to_owned(),
-            )],
-            ..Options::default()
-        })
-        .await?;
-        let pools = nodes::pools(&cluster);
+        let cluster = start_cluster(data, Some(SMALL_VOLUME)).await?;
+        let pools = databases::pools(&cluster.databases())?;
         counter::prepare(&pools[0]).await?;
-        let site = SiteClient::new(cluster.base_url())?;
         Ok(Self {
-            shared: Arc::new(SharedState::new(site, History::new(history)?)),
+            workload: start_workload(&cluster, history)?,
             cluster,
             pools,
             auditor: Auditor::default(),
@@ -108,30 +99,25 @@ impl TestCluster {
         after: Duration,
     ) -> Result<Outcomes> {
         self.runs += 1;
-        let shared = Arc::clone(&self.shared);
-        let history = &shared.history;
+        let workload = Arc::clone(&self.workload);
+        let history = &workload.history;
         history.begin_run(self.runs);
-        shared.stop.store(false, Ordering::Relaxed);
+        workload.begin();
         if control == Some(Control::Flush0) {
             controls::flush_lazily(&self.pools).await?;
         }
 
-        let deletions = DeletionWatch::start(Arc::clone(&shared), self.pools.clone(), self.cluster.objects());
-        let people: Vec<_> = (1..=USER_COUNT)
-            .map(|number| {
-                let name = format!("p{number}-r{}-s{}", self.runs, plan.seed);
-                SimulatedUser::new(&shared, name, plan.seed.wrapping_mul(1_000).wrapping_add(number)).start()
-            })
-            .collect();
+        let deletions =
+            DeletionWatch::start(Arc::clone(&workload), self.pools.clone(), self.cluster.objects());
+        let suffix = format!("r{}-s{}", self.runs, plan.seed);
+        let users = SimulatedUser::several(&workload, USER_COUNT, &suffix, plan.seed);
+        let users: Vec<_> = users.into_iter().map(SimulatedUser::start).collect();
         let mode = match control {
             Some(Control::Rmw) => CounterMode::ReadThenWrite,
             Some(Control::Flush0) => CounterMode::Apart,
             _ => CounterMode::InOneStatement,
         };
-        let counters: Vec<_> = (1..)
-            .zip(&self.pools)
-            .map(|(node, pool)| counter::start(Arc::clone(&shared), pool.clone(), node, mode))
-            .collect();
+        let counters = counter::start_all(&workload, &self.pools, mode);
 
         self.wait_for_photos().await?;
         let from = history.now();
@@ -141,44 +127,37 @@ impl TestCluster {
             tokio::time::sleep(after).await;
         }
         let until = history.now();
-        shared.stop.store(true, Ordering::Relaxed);
-        let mut persons = Vec::new();
-        for person in people {
-            persons.push(person.await?);
+        workload.end();
+        let mut ended = Vec::new();
+        for user in users {
+            ended.push(user.await?);
         }
         for counter in counters {
             counter.await?;
         }
         let struck = struck?;
 
-        let mut findings = Vec::new();
-        if let Err(error) = wait_for_quiet(&self.pools[0]).await {
-            findings.push(Finding {
+        let site = workload.site();
+        let mut complaints = site.take_internal_errors();
+        complaints.extend(
+            wait_for_quiet(&self.pools[0])
+                .await
+                .err()
+                .map(|error| format!("{error:#}")),
+        );
+        let mut findings: Vec<_> = complaints
+            .into_iter()
+            .map(|what| Finding {
                 kind: DefectKind::Wrong,
-                what: format!("{error:#}"),
+                what,
                 records: Vec::new(),
-            });
-        }
-        findings.extend(
-            shared
-                .site
-                .take_internal_errors()
-                .into_iter()
-                .map(|what| Finding {
-                    kind: DefectKind::Wrong,
-                    what,
-                    records: Vec::new(),
-                }),
-        );
+            })
+            .collect();
         let gone = deletions.finish().await?;
-        check_sessions(&mut persons).await;
+        check_sessions(&mut ended).await;
         let records = history.records();
-        let objects = self.cluster.objects();
-        findings.extend(
-            self.auditor
-                .audit(&records, &self.pools, &objects, &shared.site)
-                .await?,
-        );
+        let audited = Audited::all_of(&self.cluster, &site)?;
+        findings.extend(self.auditor.audit(&records, &audited).await?);
         let named: BTreeSet<_> = findings
             .iter()
             .flat_map(|finding| &finding.records)
@@ -191,7 +170,11 @@ impl TestCluster {
             acknowledged: 0,
             refused: 0,
             unknown: 0,
-            gap: gap(&records, from, until),
+            gap: longest_gap(
+                records.iter().filter(|record| record.is_site_write()),
+                from,
+                until,
+            ),
             struck,
             calm: Vec::new(),
             disturbed: Vec::new(),
@@ -204,17 +187,16 @@ impl TestCluster {
     }
 
     async fn wait_for_photos(&self) -> Result<()> {
-        let (began, before) = (Instant::now(), self.shared.photo_count());
-        while self.shared.photo_count() < before + INITIAL_PHOTOS {
-            if began.elapsed() > FIRST_PHOTOS_TIMEOUT {
-                bail!(
-                    "fewer than {INITIAL_PHOTOS} photos were published within {} s, before the fault",
-                    FIRST_PHOTOS_TIMEOUT.as_secs()
-                );
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        Ok(())
+        let before = self.workload.photo_count();
+        wait::until("photos before the fault", FIRST_PHOTOS_TIMEOUT, || async {
+            let count = self.workload.photo_count() - before;
+            ensure!(
+                count >= INITIAL_PHOTOS,
+                "{count} of {INITIAL_PHOTOS} are published"
+            );
+            Ok(())
+        })
+        .await
     }
 
     pub(crate) async fn stop(self) -> Result<()> {
@@ -253,10 +235,10 @@ impl Outcomes {
 }
 
 /// Checks and records that each user's last refresh token works.
-async fn check_sessions(persons: &mut [SimulatedUser]) {
-    for person in persons {
+async fn check_sessions(users: &mut [SimulatedUser]) {
+    for user in users {
         for _ in 0..10 {
-            match person.is_signed_in().await {
+            match user.is_signed_in().await {
                 Some(Outcome::Unknown(_)) => tokio::time::sleep(Duration::from_millis(300)).await,
                 _ => break,
             }
@@ -264,15 +246,22 @@ async fn check_sessions(persons: &mut [SimulatedUser]) {
     }
 }
 
-/// Returns the longest time without an acknowledged write of the site, also at both ends.
-fn gap(records: &[Record], from: f64, until: f64) -> f64 {
-    let mut ends: Vec<f64> = records
-        .iter()
-        .filter(|record| record.is_ok() && record.is_site_write())
-        .filter_map(|record| record.ended)
-        .filter(|ended| (from..=until).contains(ended))
-        .collect();
-    ends.extend([from, until]);
-    ends.sort_by(f64::total_cmp);
-    ends.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max)
+/// Starts a cluster whose users share one address.
+pub(crate) async fn start_cluster(
+    data_dir: Option<PathBuf>,
+    small_volume: Option<(u32, u32)>,
+) -> Result<Cluster> {
+    let registrations = ["authentication", "REGISTRATIONS_PER_ADDRESS", "100000"].map(str::to_owned);
+    Cluster::start(Options {
+        data_dir,
+        small_volume,
+        environment: vec![registrations.into()],
+        ..Options::default()
+    })
+    .await
+}
+
+pub(crate) fn start_workload(cluster: &Cluster, history: &Path) -> Result<Arc<Workload>> {
+    let site = Site::new(cluster.urls(), CLIENT_TIMEOUT)?;
+    Ok(Workload::new(site, History::new(history)?, &ALL_ACTIONS))
 }

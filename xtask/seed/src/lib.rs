@@ -10,7 +10,7 @@
     reason = "colours and places are small numbers, and a wrong last digit is grain"
 )]
 mod paint;
-pub mod people;
+mod people;
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
@@ -28,7 +28,6 @@ mod pictures;
     reason = "colours and places are small numbers; the colours that are compared come from one palette"
 )]
 mod scenes;
-pub mod site;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,14 +39,17 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use people::{PEOPLE, REMARKS, REPLIES};
+use harness::api::operations::{self, GraphqlRequest, NewComment};
+use harness::api::{Member, Site};
+use people::{PEOPLE, Person, REMARKS, REPLIES};
 use pictures::{PAINTINGS, Painting};
-use site::{Member, Site};
 use xtask::tools::say;
 
 /// Number of concurrent uploads, which take CPU time of the site.
 const SEED_CONCURRENT_UPLOADS: usize = 2;
 const SEED_CONCURRENT_REQUESTS: usize = 8;
+/// Timeout of a request, long enough for uploads to a busy site.
+const SEED_REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -90,12 +92,13 @@ pub async fn seed(arguments: Arguments) -> Result<()> {
             })
             .collect(),
     };
-    let site = Site::new(&arguments.url)?;
+    let url = arguments.url.trim_end_matches('/').to_owned();
+    let site = Site::new(vec![url], SEED_REQUEST_TIMEOUT)?;
     site.check().await?;
 
     say(&format!("signing {} people in", PEOPLE.len()));
     let members: Vec<Member<'_>> = futures::stream::iter(&PEOPLE)
-        .map(|person| site.join(person))
+        .map(|person| join(&site, person))
         .buffered(4)
         .try_collect()
         .await?;
@@ -109,6 +112,24 @@ pub async fn seed(arguments: Arguments) -> Result<()> {
         people::SEED_PASSWORD
     ));
     Ok(())
+}
+
+/// Signs a user in, with the username and the profile of the person.
+async fn join<'a>(site: &'a Site, person: &Person) -> Result<Member<'a>> {
+    let member = site.join(person.email(), people::SEED_PASSWORD).await?;
+    let profile = GraphqlRequest::new("{ viewer { user { username displayName } } }", json!({}));
+    let data = member.run(&profile).await?;
+    let user = &data["viewer"]["user"];
+    if user["username"] != person.username
+        && let Err(error) = member.run(&operations::claim_username(person.username)).await
+    {
+        say(&format!("{} keeps another name: {error:#}", person.username));
+    }
+    if user["displayName"] != person.display_name {
+        let changes = json!({ "displayName": person.display_name, "bio": person.bio });
+        member.run(&operations::update_profile(&changes)).await?;
+    }
+    Ok(member)
 }
 
 /// Returns the pictures in a folder, sorted by name.
@@ -237,8 +258,6 @@ async fn upload(member: &Member<'_>, picture: &Picture) -> Result<String> {
 
 /// Photos get different shares of upvotes, so that the rankings are interesting.
 async fn vote(members: &[Member<'_>], photos: &[Published]) -> Result<()> {
-    const CAST: &str =
-        "mutation($photo: ID!, $vote: VoteChoice!) { castVote(photoId: $photo, vote: $vote) { id } }";
     let mut votes = Vec::new();
     for photo in photos {
         let appeal = 45 + choose(&[&photo.title, "appeal"], 55);
@@ -247,17 +266,17 @@ async fn vote(members: &[Member<'_>], photos: &[Published]) -> Result<()> {
             let choice = if mood < appeal { "UP" } else { "DOWN" };
             let abstains = choose(&[&photo.title, PEOPLE[voter].username, "abstains"], 100) < 25;
             if voter != photo.author && !abstains {
-                votes.push((member, json!({ "photo": photo.id, "vote": choice })));
+                votes.push((member, operations::cast_vote(&photo.id, choice)));
             }
         }
     }
     let progress = progress("votes", votes.len());
     futures::stream::iter(votes)
         .map(Ok)
-        .try_for_each_concurrent(SEED_CONCURRENT_REQUESTS, |(member, variables)| {
+        .try_for_each_concurrent(SEED_CONCURRENT_REQUESTS, |(member, vote)| {
             let progress = &progress;
             async move {
-                member.run(CAST, variables).await.context("voting")?;
+                member.run(&vote).await.context("voting")?;
                 progress.inc(1);
                 anyhow::Ok(())
             }
@@ -268,7 +287,6 @@ async fn vote(members: &[Member<'_>], photos: &[Published]) -> Result<()> {
 }
 
 async fn comment(members: &[Member<'_>], photos: &[Published]) -> Result<()> {
-    const ADD: &str = "mutation($input: AddCommentInput!) { addComment(input: $input) { id } }";
     let progress = progress("conversations", photos.len());
     futures::stream::iter(photos)
         .map(Ok)
@@ -279,31 +297,24 @@ async fn comment(members: &[Member<'_>], photos: &[Published]) -> Result<()> {
                     let about = [photo.title.as_str(), "comment", &number.to_string()];
                     let author = choose(&about, members.len());
                     let remark = choose(&[&photo.title, "remark"], REMARKS.len()) + number * 3;
-                    let data = members[author]
-                        .run(
-                            ADD,
-                            json!({ "input": {
-                                "photoId": photo.id,
-                                "body": REMARKS[remark % REMARKS.len()],
-                                "idempotencyKey": key(&[&photo.id, "comment", &number.to_string()]),
-                            }}),
-                        )
-                        .await
-                        .context("commenting")?;
+                    let remark = operations::add_comment(&NewComment {
+                        photo_id: &photo.id,
+                        body: REMARKS[remark % REMARKS.len()],
+                        reply_to_id: None,
+                        idempotency_key: Some(key(&[&photo.id, "comment", &number.to_string()]).to_string()),
+                    });
+                    let data = members[author].run(&remark).await.context("commenting")?;
                     if author != photo.author && number % 2 == 0 {
                         let reply = choose(&[&photo.title, "reply"], REPLIES.len()) + number;
-                        members[photo.author]
-                            .run(
-                                ADD,
-                                json!({ "input": {
-                                    "photoId": photo.id,
-                                    "replyToId": data["addComment"]["id"],
-                                    "body": REPLIES[reply % REPLIES.len()],
-                                    "idempotencyKey": key(&[&photo.id, "reply", &number.to_string()]),
-                                }}),
-                            )
-                            .await
-                            .context("replying")?;
+                        let reply = operations::add_comment(&NewComment {
+                            photo_id: &photo.id,
+                            body: REPLIES[reply % REPLIES.len()],
+                            reply_to_id: data["addComment"]["id"].as_str(),
+                            idempotency_key: Some(
+                                key(&[&photo.id, "reply", &number.to_string()]).to_string(),
+                            ),
+                        });
+                        members[photo.author].run(&reply).await.context("replying")?;
                     }
                 }
                 progress.inc(1);

@@ -1,22 +1,22 @@
 //! The users of a seeded site, and their comments.
 
-pub struct Person {
-    pub username: &'static str,
-    pub display_name: &'static str,
-    pub bio: &'static str,
+pub(crate) struct Person {
+    pub(crate) username: &'static str,
+    pub(crate) display_name: &'static str,
+    pub(crate) bio: &'static str,
 }
 
 impl Person {
     /// Returns an address that cannot receive mail.
-    pub fn email(&self) -> String {
+    pub(crate) fn email(&self) -> String {
         format!("{}@seed.example", self.username)
     }
 }
 
 /// The password of all users of a seeded site.
-pub const SEED_PASSWORD: &str = "frames on a light table";
+pub(crate) const SEED_PASSWORD: &str = "frames on a light table";
 
-pub const PEOPLE: [Person; 8] = [
+pub(crate) const PEOPLE: [Person; 8] = [
     Person {
         username: "ines",
         display_name: "Inês Carvalho",
@@ -59,7 +59,7 @@ pub const PEOPLE: [Person; 8] = [
     },
 ];
 
-pub const REMARKS: [&str; 16] = [
+pub(crate) const REMARKS: [&str; 16] = [
     "The light in this one! How long did you wait for it?",
     "I would hang this on my wall.",
     "Cropped a touch tighter on the left it would be perfect, but I keep coming back to it.",
@@ -78,7 +78,7 @@ pub const REMARKS: [&str; 16] = [
     "More of this series, please.",
 ];
 
-pub const REPLIES: [&str; 8] = [
+pub(crate) const REPLIES: [&str; 8] = [
     "Thank you! About two hours, and cold fingers.",
     "Same here, honestly.",
     "Good eye. I tried that crop and lost the balance.",

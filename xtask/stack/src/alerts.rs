@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::Value;
 use xtask::workspace::target_dir;
 
@@ -97,8 +97,7 @@ impl DockerEngine {
 
     /// Evaluates an expression in Prometheus.
     async fn series(&self, expression: &str) -> Result<Vec<Value>> {
-        let container = self.containers("prometheus").await?.pop();
-        let container = container.context("there is no task of prometheus")?;
+        let container = self.container("prometheus").await?;
         let query = [
             "exec",
             &container,

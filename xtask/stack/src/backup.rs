@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use workload::load::Load;
 use xtask::workspace::target_dir;
 
 use crate::STACK;
 use crate::engine::{DockerEngine, said};
-use crate::visit::Visit;
 
 const FILES: [&str; 3] = ["stack.yml", "local.override.yml", "backup.yml"];
 
@@ -40,13 +40,11 @@ impl DockerEngine {
 
     /// Runs a command of the backup service.
     async fn backup(&self, task: &str) -> Result<String> {
-        let container = self.containers("backup").await?.pop();
-        let container = container.context("there is no task of backup")?;
-        self.docker(&["exec", &container, "/service", task]).await
+        self.run_in("backup", &[task]).await
     }
 
     /// Removes the stack with its database and its photos, and restores both, by the commands of docs/backup.md.
-    pub(super) async fn restore(&self, visit: &Visit<'_>) -> Result<String> {
+    pub(super) async fn restore(&self, load: &Load) -> Result<String> {
         self.shipped().await?;
         let before = self.backup("list").await?.lines().count();
         self.remove().await?;
@@ -60,7 +58,7 @@ impl DockerEngine {
         self.until("the site answers", async || self.answers("latestPhotos").await)
             .await?;
         let answers = began.elapsed().as_secs_f64();
-        self.wait_for_all_writes(visit).await?;
+        load.wait_for_all_writes().await?;
         let whole = began.elapsed().as_secs_f64();
         self.scale_database(3).await?;
         let three = began.elapsed().as_secs_f64();

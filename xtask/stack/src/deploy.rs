@@ -4,12 +4,18 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use serde_json::{Value, json};
+use harness::api::operations;
+use harness::api::{ApiResponse, GraphqlRequest, Site};
+use harness::wait;
+use serde_json::json;
 use xtask::workspace::target_dir;
 
-use crate::engine::{DockerEngine, Stop, compose, has_ipvs, said};
+use crate::engine::{DockerEngine, STACK_POLL_INTERVAL, Stop, compose, has_ipvs, said};
 use crate::{STACK, STEP_TIMEOUT};
 use xtask::tools::{output, run};
+
+/// Timeout of a query that is only sent once.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl DockerEngine {
     pub(super) async fn make_bases(&self) -> Result<String> {
@@ -116,28 +122,18 @@ impl DockerEngine {
 
     /// Whether a timeline is returned complete.
     pub(super) async fn answers(&self, field: &str) -> Result<bool> {
-        let query = format!("{{ {field}(first: 5) {{ nodes {{ id title votes {{ up }} }} }} }}");
-        let answer = self.ask(&query).await?;
-        Ok(answer["errors"].is_null() && answer["data"][field]["nodes"].is_array())
+        let timeline = operations::timeline(field, 5, "id title votes { up }");
+        let data = self.site()?.run(None, &timeline).await?;
+        Ok(data[field]["nodes"].is_array())
     }
 
-    pub(super) async fn ask(&self, query: &str) -> Result<Value> {
-        self.ask_as(None, query).await
+    pub(super) fn site(&self) -> Result<Site> {
+        Site::new(vec![self.url()], QUERY_TIMEOUT)
     }
 
-    /// Runs a query with this token.
-    pub(super) async fn ask_as(&self, token: Option<&str>, query: &str) -> Result<Value> {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(10))
-            .build()?;
-        let mut request = client
-            .post(format!("{}/graphql", self.url()))
-            .json(&json!({ "query": query }));
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        Ok(request.send().await?.json().await?)
+    pub(super) async fn ask(&self, query: &str) -> Result<ApiResponse> {
+        let request = GraphqlRequest::new(query, json!({}));
+        Ok(self.site()?.ask(None, &request).await?)
     }
 
     /// Removes the stack, and waits until only volumes and secrets are left.
@@ -149,23 +145,25 @@ impl DockerEngine {
     /// Waits until only volumes and secrets of the stack are left on this engine.
     pub(super) async fn gone(&self) -> Result<()> {
         let label = format!("label=com.docker.stack.namespace={STACK}");
-        let deadline = Instant::now() + STEP_TIMEOUT;
-        loop {
-            let containers = self
-                .docker(&["ps", "--quiet", "--all", "--filter", &label])
-                .await?;
-            let networks = self
-                .docker(&["network", "ls", "--quiet", "--filter", &label])
-                .await?;
-            if containers.is_empty() && networks.is_empty() {
-                return Ok(());
-            }
-            ensure!(
-                Instant::now() < deadline,
-                "the stack does not go away: {containers} {networks}"
-            );
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
+        wait::until_every(
+            STACK_POLL_INTERVAL,
+            "the end of the stack",
+            STEP_TIMEOUT,
+            || async {
+                let containers = self
+                    .docker(&["ps", "--quiet", "--all", "--filter", &label])
+                    .await?;
+                let networks = self
+                    .docker(&["network", "ls", "--quiet", "--filter", &label])
+                    .await?;
+                ensure!(
+                    containers.is_empty() && networks.is_empty(),
+                    "left: {containers} {networks}"
+                );
+                Ok(())
+            },
+        )
+        .await
     }
 
     /// Removes the stack and its data, and ends the Swarm and the engine if this test started them.

@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use harness::topology::{DatabaseAccess, Topology};
+use harness::wait;
 use serde_json::Value;
 use xtask::workspace::{root, target_dir};
 
 use crate::{STACK, STEP_TIMEOUT};
 use xtask::tools::{command, output, run};
+
+/// How often a condition is checked by a docker command.
+pub(super) const STACK_POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 pub(super) struct DockerEngine {
     /// The folder with the state and the images of an isolated engine (`compose/engine`).
@@ -182,22 +187,17 @@ impl DockerEngine {
         what: &str,
         look: impl AsyncFn() -> Result<bool>,
     ) -> Result<()> {
-        let deadline = Instant::now() + patience;
-        let mut last = None;
-        while Instant::now() < deadline {
-            match look().await {
-                Ok(true) => return Ok(()),
-                Ok(false) => {}
-                Err(error) => last = Some(error),
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+        let looked = wait::until_every(STACK_POLL_INTERVAL, what, patience, || async {
+            ensure!(look().await?, "not yet");
+            Ok(())
+        })
+        .await;
+        if let Err(error) = &looked {
+            let columns = "{{.Name}} {{.CurrentState}} {{.Error}}";
+            let tasks = self.docker(&["stack", "ps", STACK, "--format", columns]).await?;
+            bail!("{error:#}. The tasks:\n{tasks}");
         }
-        let columns = "{{.Name}} {{.CurrentState}} {{.Error}}";
-        let tasks = self.docker(&["stack", "ps", STACK, "--format", columns]).await?;
-        bail!(
-            "waited {} s, and not: {what} (last: {last:?}). The tasks:\n{tasks}",
-            patience.as_secs()
-        )
+        Ok(())
     }
 
     /// Lists the containers of a service on this engine.
@@ -205,6 +205,19 @@ impl DockerEngine {
         let filter = format!("label=com.docker.swarm.service.name={STACK}_{service}");
         let ids = self.docker(&["ps", "--quiet", "--filter", &filter]).await?;
         Ok(ids.lines().map(str::to_owned).collect())
+    }
+
+    /// Returns a container of a service on this engine.
+    pub(super) async fn container(&self, service: &str) -> Result<String> {
+        let container = self.containers(service).await?.pop();
+        container.with_context(|| format!("there is no task of {service}"))
+    }
+
+    /// Runs a subcommand of a service in its container.
+    pub(super) async fn run_in(&self, service: &str, arguments: &[&str]) -> Result<String> {
+        let container = self.container(service).await?;
+        self.docker(&[&["exec", &container, "/service"], arguments].concat())
+            .await
     }
 
     /// Returns the status of the database agents on this engine.
@@ -302,6 +315,49 @@ impl DockerEngine {
         Ok(by_task
             .map(|(task, why)| (task.to_owned(), why.to_owned()))
             .collect())
+    }
+}
+
+impl Topology for DockerEngine {
+    fn urls(&self) -> Vec<String> {
+        vec![self.url()]
+    }
+
+    /// The nodes are in containers.
+    fn databases(&self) -> Vec<DatabaseAccess> {
+        Vec::new()
+    }
+
+    fn files(&self) -> Option<PathBuf> {
+        None
+    }
+
+    /// Swarm replaces the task.
+    async fn kill_part(&self, part: &str) -> Result<()> {
+        let victim = self.container(part).await?;
+        self.docker(&["kill", "--signal", "KILL", &victim])
+            .await
+            .map(drop)
+    }
+
+    async fn stop_part(&self, part: &str) -> Result<()> {
+        self.scale(part, 0).await?;
+        self.has(part, 0).await
+    }
+
+    async fn start_part(&self, part: &str) -> Result<()> {
+        self.scale(part, 1).await?;
+        self.has(part, 1).await
+    }
+
+    async fn pause_part(&self, part: &str) -> Result<()> {
+        let container = self.container(part).await?;
+        self.docker(&["pause", &container]).await.map(drop)
+    }
+
+    async fn resume_part(&self, part: &str) -> Result<()> {
+        let container = self.container(part).await?;
+        self.docker(&["unpause", &container]).await.map(drop)
     }
 }
 

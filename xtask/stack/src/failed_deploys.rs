@@ -1,12 +1,11 @@
 //! Failed deploys: each gives a clear message, and the running site stays up.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, bail, ensure};
+use harness::wait;
 
-use crate::STACK;
-use crate::engine::DockerEngine;
+use crate::engine::{DockerEngine, STACK_POLL_INTERVAL};
 use crate::steps::in_sync;
+use crate::{STACK, STEP_TIMEOUT};
 
 impl DockerEngine {
     /// The site starts automatically when the port is free.
@@ -116,20 +115,18 @@ impl DockerEngine {
         self.docker(&[&["volume", "create"], &tmpfs[..], &[&volume]].concat())
             .await?;
         self.scale("db", 3).await?;
-        let mut said = String::new();
-        let deadline = std::time::Instant::now() + super::STEP_TIMEOUT;
-        while said.is_empty() {
-            ensure!(
-                std::time::Instant::now() < deadline,
-                "no agent says that it has no space"
-            );
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            let nodes = self.database_nodes().await.unwrap_or_default();
-            let says = nodes.iter().filter_map(|node| node["message"].as_str());
-            if let Some(it) = says.into_iter().find(|it| it.contains("space")) {
-                it.clone_into(&mut said);
-            }
-        }
+        let said = wait::until_every(
+            STACK_POLL_INTERVAL,
+            "an agent that says that it has no space",
+            STEP_TIMEOUT,
+            || async {
+                let nodes = self.database_nodes().await?;
+                let mut says = nodes.iter().filter_map(|node| node["message"].as_str());
+                let found = says.find(|message| message.contains("space"));
+                Ok(found.context("none does")?.to_owned())
+            },
+        )
+        .await?;
         self.until("the two others continue", async || {
             let mut nodes = self.database_nodes().await?;
             nodes.retain(|node| node["slot"] != 3);

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use harness::api::Site;
 use reqwest::{Client, StatusCode, Version, redirect};
+use workload::load::Load;
 
 use crate::STACK;
 use crate::engine::{DockerEngine, has_ipvs, said};
-use crate::visit::Visit;
-use seed::site::Site;
 
 /// A certificate and its key, in files.
 struct Pair {
@@ -45,26 +45,27 @@ impl Pair {
 }
 
 impl DockerEngine {
-    /// Deploys compose/tls.yml, continues the visit over HTTPS, and deploys the next certificate. Then deploys
+    /// Deploys compose/tls.yml, continues the load over HTTPS, and deploys the next certificate. Then deploys
     /// compose/tls-folder.yml.
-    pub(super) async fn over_https(&self, visit: &Visit<'_>) -> Result<String> {
+    pub(super) async fn over_https(&self, load: &Load) -> Result<String> {
         let folder = tempfile::tempdir()?;
         let first = self.make_pair(folder.path(), "1").await?;
         self.deploy_pair(&first).await?;
         let client = first.client()?;
         let answers = self.check_https(&client).await?;
-        let site = Site::of(client, vec![self.secure_url()]);
-        let there = visit.moved_to(&site).await?;
+        load.move_to(Site::with_client(client, vec![self.secure_url()]))
+            .await?;
 
         let next = self.make_pair(folder.path(), "2").await?;
         self.deploy_pair(&next).await?;
         let refused = first.client()?.get(self.secure_url()).send().await;
         ensure!(refused.is_err(), "the first certificate is still shown");
-        let site = Site::of(next.client()?, vec![self.secure_url()]);
-        let there = there.moved_to(&site).await?;
+        load.move_to(Site::with_client(next.client()?, vec![self.secure_url()]))
+            .await?;
+        let there = load.check().await?;
         let renewed = self.by_a_folder(folder.path()).await?;
         Ok(format!(
-            "{answers}; {there}: all there, also under the second certificate; in a folder, a renewed one is shown \
+            "{answers}; {there}, also under the second certificate; in a folder, a renewed one is shown \
              after {renewed:.1} s by the same task"
         ))
     }

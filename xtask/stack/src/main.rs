@@ -8,13 +8,11 @@ mod backup;
 mod deploy;
 mod engine;
 mod https;
-mod load;
 mod nodes;
 mod objects;
 mod steps;
 mod table;
 mod upgrade;
-mod visit;
 mod alerts;
 mod failed_deploys;
 
@@ -25,17 +23,20 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Parser, ValueEnum as _};
 
-use self::engine::DockerEngine;
-use self::load::Requests::{NoneFails, SomeMayFail};
-use self::load::under_load;
-use self::table::Table;
-use self::visit::Visit;
-use seed::site::Site;
+use harness::api::Site;
+use workload::load::Load;
+use workload::load::Requests::{NoneFails, SomeMayFail};
 use xtask::tools::say;
+use xtask::workspace::target_dir;
+
+use self::engine::DockerEngine;
+use self::table::Table;
 
 const STACK: &str = "proofsheet-test";
 /// Timeout of a step, for three databases on two cores.
 const STEP_TIMEOUT: Duration = Duration::from_secs(300);
+/// The step in which users begin to use a new site.
+const BEGIN_LOAD: &str = "register, upload, vote, comment";
 
 /// Deploys, scales, breaks and removes the stack on a real Docker engine, and prints a table of results.
 #[derive(Debug, Parser)]
@@ -140,134 +141,125 @@ async fn on_one(
     table
         .step("deploy on a port in use", engine.deploy_on_a_port_in_use())
         .await?;
-    let site = Site::over(vec![engine.url()], STEP_TIMEOUT)?;
-    let visit = table
-        .step("register, upload, vote, comment", Visit::begin(&site))
-        .await?;
+    let load = begin_load(vec![engine.url()], STEP_TIMEOUT);
+    let load = table.step(BEGIN_LOAD, load).await?;
     let is_wanted = |chapter: &&Chapter| arguments.only.is_empty() || arguments.only.contains(chapter);
     for chapter in Chapter::value_variants().iter().filter(is_wanted) {
         match chapter {
-            Chapter::ScaleAndUpdate => scale_and_update(engine, table, &visit).await,
-            Chapter::FailedDeploys => failed_deploys(engine, table, &visit).await,
-            Chapter::Upgrade => upgrade(engine, table, &visit).await,
-            Chapter::Redeploy => redeploy(engine, table, &visit).await,
-            Chapter::Backup => backup(engine, table, &visit).await,
-            Chapter::Alerts => alerts(engine, table, &visit).await,
+            Chapter::ScaleAndUpdate => scale_and_update(engine, table, &load).await,
+            Chapter::FailedDeploys => failed_deploys(engine, table, &load).await,
+            Chapter::Upgrade => upgrade(engine, table, &load).await,
+            Chapter::Redeploy => redeploy(engine, table, &load).await,
+            Chapter::Backup => backup(engine, table, &load).await,
+            Chapter::Alerts => alerts(engine, table, &load).await,
             Chapter::Restore => {
-                let restore = engine.restore(&visit);
+                let restore = engine.restore(&load);
                 table.try_step("all data lost: restore", restore).await;
             }
             Chapter::Https => {
                 table.try_step("one database", engine.scale_database(1)).await;
-                let https = engine.over_https(&visit);
+                let https = engine.over_https(&load);
                 table
                     .try_step("https by the router, two certificates", https)
                     .await;
             }
             // Everything else is removed for it.
-            Chapter::Objects => objects(engine, table, &site).await,
+            Chapter::Objects => objects(engine, table).await,
         }
     }
     Ok(())
 }
 
-async fn scale_and_update(engine: &DockerEngine, table: &mut Table, visit: &Visit<'_>) {
+async fn scale_and_update(engine: &DockerEngine, table: &mut Table, load: &Load) {
     table
         .try_step("deploy the same again", engine.deploy_again(1))
         .await;
-    let work = under_load(visit, SomeMayFail, engine.scale_database(3));
+    let work = load.during(SomeMayFail, engine.scale_database(3));
     table.try_step("load: the database to 3", work).await;
-    let work = under_load(visit, NoneFails, engine.update_services());
+    let work = load.during(NoneFails, engine.update_services());
     table.try_step("load: update every service", work).await;
     table.try_step("connections on each node", engine.spread()).await;
-    let work = under_load(visit, NoneFails, engine.rotate_keys());
+    let work = load.during(NoneFails, engine.rotate_keys());
     table.try_step("load: the next signing key", work).await;
-    let work = under_load(visit, NoneFails, engine.update_database());
+    let work = load.during(NoneFails, engine.update_database());
     table.try_step("load: update the database", work).await;
-    let work = under_load(visit, SomeMayFail, engine.kill_database());
+    let work = load.during(SomeMayFail, engine.kill_database());
     table.try_step("load: kill a database node", work).await;
-    let work = under_load(visit, SomeMayFail, engine.kill("vote"));
+    let work = load.during(SomeMayFail, engine.kill("vote"));
     table.try_step("load: kill the vote service", work).await;
-    let work = under_load(visit, NoneFails, engine.scale_and_back("vote", 4));
+    let work = load.during(NoneFails, engine.scale_and_back("vote", 4));
     table.try_step("load: four vote services, and one", work).await;
     table
-        .try_step(
-            "services to zero and back: holes",
-            engine.stop_each_service(visit),
-        )
+        .try_step("services to zero and back: holes", engine.stop_each_service(load))
         .await;
 }
 
-async fn failed_deploys(engine: &DockerEngine, table: &mut Table, visit: &Visit<'_>) {
-    let work = under_load(visit, NoneFails, engine.without_a_secret());
+async fn failed_deploys(engine: &DockerEngine, table: &mut Table, load: &Load) {
+    let work = load.during(NoneFails, engine.without_a_secret());
     table.try_step("load: deploy without a secret", work).await;
-    let work = under_load(visit, NoneFails, engine.with_a_wrong_password());
+    let work = load.during(NoneFails, engine.with_a_wrong_password());
     table.try_step("load: a wrong database password", work).await;
-    let work = under_load(visit, NoneFails, engine.with_an_image_that_does_not_start());
+    let work = load.during(NoneFails, engine.with_an_image_that_does_not_start());
     table.try_step("load: an image that does not start", work).await;
-    let work = under_load(
-        visit,
-        NoneFails,
-        engine.with_an_update_that_never_becomes_healthy(),
-    );
+    let work = load.during(NoneFails, engine.with_an_update_that_never_becomes_healthy());
     table
         .try_step("load: an update that never becomes healthy", work)
         .await;
-    let work = under_load(visit, NoneFails, engine.another_on_the_port());
+    let work = load.during(NoneFails, engine.another_on_the_port());
     table.try_step("load: another stack on the port", work).await;
 }
 
-async fn redeploy(engine: &DockerEngine, table: &mut Table, visit: &Visit<'_>) {
+async fn redeploy(engine: &DockerEngine, table: &mut Table, load: &Load) {
     table
         .try_step("stack rm and deploy", engine.remove_and_deploy(3))
         .await;
-    table.try_step("all data are there", visit.check()).await;
+    table.try_step("all data are there", load.check()).await;
     table
         .try_step("the database back to 1", engine.scale_database(1))
         .await;
-    let work = under_load(visit, SomeMayFail, engine.database_without_space());
+    let work = load.during(SomeMayFail, engine.database_without_space());
     table.try_step("load: to 3, and one has no space", work).await;
     table
         .try_step("the database to 3 again", engine.scale_database(3))
         .await;
-    let work = under_load(visit, NoneFails, engine.spread());
+    let work = load.during(NoneFails, engine.spread());
     table
         .try_step("load: connections spread by themselves", work)
         .await;
 }
 
-async fn upgrade(engine: &DockerEngine, table: &mut Table, visit: &Visit<'_>) {
-    let work = under_load(visit, SomeMayFail, engine.upgrade());
+async fn upgrade(engine: &DockerEngine, table: &mut Table, load: &Load) {
+    let work = load.during(SomeMayFail, engine.upgrade());
     table
         .try_step("load: migrate, and upgrade everything", work)
         .await;
     table
         .try_step(
             "a key has leaked: all others withdrawn",
-            engine.withdraw_keys(visit),
+            engine.withdraw_keys(load),
         )
         .await;
 }
 
-async fn backup(engine: &DockerEngine, table: &mut Table, visit: &Visit<'_>) {
+async fn backup(engine: &DockerEngine, table: &mut Table, load: &Load) {
     table
         .try_step("three databases", engine.deploy_with_three())
         .await;
-    let work = under_load(visit, NoneFails, engine.back_up());
+    let work = load.during(NoneFails, engine.back_up());
     table.try_step("load: the first backup", work).await;
-    let work = under_load(visit, NoneFails, engine.verify_backups());
+    let work = load.during(NoneFails, engine.verify_backups());
     table.try_step("load: another backup, and verify", work).await;
 }
 
-async fn alerts(engine: &DockerEngine, table: &mut Table, visit: &Visit<'_>) {
-    let work = under_load(visit, SomeMayFail, engine.watch());
+async fn alerts(engine: &DockerEngine, table: &mut Table, load: &Load) {
+    let work = load.during(SomeMayFail, engine.watch());
     table.try_step("load: Prometheus sees every part", work).await;
     table
         .try_step("a page, and only one", engine.check_paging())
         .await;
 }
 
-async fn objects(engine: &DockerEngine, table: &mut Table, site: &Site) {
+async fn objects(engine: &DockerEngine, table: &mut Table) {
     const STEP: &str = "a new site with an object store";
     if !engine.has_objects().await {
         table
@@ -279,11 +271,15 @@ async fn objects(engine: &DockerEngine, table: &mut Table, site: &Site) {
     if begun.is_err() {
         return;
     }
-    let visit = table
-        .step("register, upload, vote, comment there", Visit::begin(site))
-        .await;
-    if let Ok(visit) = visit {
-        let work = under_load(&visit, SomeMayFail, engine.kill("objects"));
+    let load = begin_load(vec![engine.url()], STEP_TIMEOUT);
+    if let Ok(load) = table.step(BEGIN_LOAD, load).await {
+        let work = load.during(SomeMayFail, engine.kill("objects"));
         table.try_step("load: kill the object store", work).await;
     }
+}
+
+/// Users register at a new site, and begin to use it. `timeout` limits a request.
+async fn begin_load(urls: Vec<String>, timeout: Duration) -> Result<Load> {
+    let history = target_dir().join(format!("stack-test/history-{}.jsonl", std::process::id()));
+    Load::begin(Site::new(urls, timeout)?, &history, STEP_TIMEOUT).await
 }

@@ -13,14 +13,12 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use xtask::workspace::target_dir;
 
-use crate::STACK;
 use crate::engine::{DockerEngine, Stop, has_ipvs, said};
-use crate::load::Requests::{NoneFails, SomeMayFail};
-use crate::load::under_load;
 use crate::steps::in_sync;
 use crate::table::Table;
-use crate::visit::Visit;
-use seed::site::Site;
+use crate::{BEGIN_LOAD, STACK, begin_load};
+use workload::load::Load;
+use workload::load::Requests::{NoneFails, SomeMayFail};
 use xtask::tools::say;
 
 /// The number of the first engine.
@@ -86,39 +84,37 @@ async fn walk(swarm: &mut Swarm, table: &mut Table, binaries: &Path) -> Result<(
         .step("deploy, a database on each", swarm.deploy(photos))
         .await?;
     let urls = swarm.machines.iter().map(|it| it.engine.url()).collect();
-    let site = Site::over(urls, lost::REQUEST_LIMIT)?;
-    let visit = table
-        .step("register, upload, vote, comment", Visit::begin(&site))
-        .await?;
+    let load = begin_load(urls, lost::REQUEST_LIMIT);
+    let load = table.step(BEGIN_LOAD, load).await?;
     table.step("compose/swarm status", swarm.status()).await?;
     // With host ports, the old router ends before the new one starts on a machine.
     let requests = if has_ipvs() { NoneFails } else { SomeMayFail };
-    let work = under_load(&visit, requests, swarm.update_routers());
+    let work = load.during(requests, swarm.update_routers());
     table.try_step("load: update the routers", work).await;
-    temporary_failures(swarm, table, &visit, photos).await?;
-    permanent_failures(swarm, table, &visit).await
+    temporary_failures(swarm, table, &load, photos).await?;
+    permanent_failures(swarm, table, &load).await
 }
 
 /// Machines fail and return, and a database node moves.
 async fn temporary_failures(
     swarm: &mut Swarm,
     table: &mut Table,
-    visit: &Visit<'_>,
+    load: &Load,
     photos: PhotoStorage,
 ) -> Result<()> {
-    let work = under_load(visit, SomeMayFail, swarm.lose_one());
+    let work = load.during(SomeMayFail, swarm.lose_one());
     table.step("load: a machine dies", work).await?;
-    let work = under_load(visit, SomeMayFail, swarm.bring_back());
+    let work = load.during(SomeMayFail, swarm.bring_back());
     table.step("load: it comes back", work).await?;
-    let work = under_load(visit, SomeMayFail, swarm.lose_two_for_a_while());
+    let work = load.during(SomeMayFail, swarm.lose_two_for_a_while());
     table
         .step("load: two of three die at once, and come back", work)
         .await?;
     table
         .step("stack rm and deploy", swarm.remove_and_deploy(photos))
         .await?;
-    table.step("all data are there", visit.check()).await?;
-    let work = under_load(visit, SomeMayFail, swarm.move_a_database());
+    table.step("all data are there", load.check()).await?;
+    let work = load.during(SomeMayFail, swarm.move_a_database());
     table
         .step("load: the database moves to a fourth machine", work)
         .await
@@ -126,16 +122,16 @@ async fn temporary_failures(
 }
 
 /// Machines are lost with their disks.
-async fn permanent_failures(swarm: &mut Swarm, table: &mut Table, visit: &Visit<'_>) -> Result<()> {
-    let work = under_load(visit, SomeMayFail, swarm.lose_all_but_one());
+async fn permanent_failures(swarm: &mut Swarm, table: &mut Table, load: &Load) -> Result<()> {
+    let work = load.during(SomeMayFail, swarm.lose_all_but_one());
     table.step("load: all but one are lost for good", work).await?;
-    let work = under_load(visit, SomeMayFail, swarm.replace());
+    let work = load.during(SomeMayFail, swarm.replace());
     table.step("load: new machines", work).await?;
     table
         .step("all are lost; a new Swarm and the backup", swarm.lose_all())
         .await?;
-    table.step("all data are there", visit.check()).await?;
-    let work = under_load(visit, SomeMayFail, swarm.lose_media());
+    table.step("all data are there", load.check()).await?;
+    let work = load.during(SomeMayFail, swarm.lose_media());
     table
         .step("load: the machine with the photos dies, and is back", work)
         .await

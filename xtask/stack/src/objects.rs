@@ -22,7 +22,7 @@ impl DockerEngine {
             .await?;
         // Timelines may work before authentication has created its first key.
         self.until("people can join", async || {
-            Ok(self.ask("{ viewer { id } }").await?["errors"].is_null())
+            Ok(self.ask("{ viewer { id } }").await?.code().is_none())
         })
         .await?;
         self.has("objects", 1).await?;

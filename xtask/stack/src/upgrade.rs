@@ -3,12 +3,15 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use harness::api::GraphqlRequest;
+use harness::api::operations;
+use serde_json::{Value, json};
+use uuid::Uuid;
+use workload::load::Load;
+use workload::users::USER_PASSWORD;
 
 use crate::STACK;
 use crate::engine::DockerEngine;
-use crate::visit::Visit;
-use seed::people::{PEOPLE, SEED_PASSWORD};
 
 const NEXT_TAG: &str = "stack-test-next";
 /// The time after which no service accepts a withdrawn key.
@@ -81,58 +84,46 @@ impl DockerEngine {
     }
 
     /// Withdraws all keys but a new one. Tokens become invalid, and sessions continue.
-    pub(super) async fn withdraw_keys(&self, visit: &Visit<'_>) -> Result<String> {
-        let mut session = self.sign_in().await?;
+    pub(super) async fn withdraw_keys(&self, load: &Load) -> Result<String> {
+        let site = self.site()?;
+        let (email, photo) = load.voter().await?;
+        let login = operations::login(&email, USER_PASSWORD);
+        let mut session = site.run(None, &login).await?["login"].take();
         let old = session["accessToken"].clone();
-        let photo = visit.photos().swap_remove(0);
         ensure!(
             self.accepting_services(&old, &photo).await? == 2,
             "a new token is refused"
         );
-        let container = self.containers("authentication").await?.pop();
-        let container = container.context("there is a task")?;
-        self.docker(&["exec", &container, "/service", "rotate-keys", "--at-once"])
+        self.run_in("authentication", &["rotate-keys", "--at-once"])
             .await?;
         let began = Instant::now();
         while self.accepting_services(&old, &photo).await? > 0 {
             ensure!(began.elapsed() < WITHDRAWAL_TIMEOUT, "the old token still works");
             tokio::time::sleep(Duration::from_secs(2)).await;
             // Like other requests: a service that does not know a key loads all keys again.
-            session = self.refresh(&session).await?;
+            let refresh = operations::refresh_session(session["refreshToken"].as_str().unwrap_or_default());
+            session = site.run(None, &refresh).await?["refreshSession"].take();
             let goes_on = self.accepting_services(&session["accessToken"], &photo).await? == 2;
             ensure!(goes_on, "the session does not continue");
         }
         let after = began.elapsed().as_secs_f64();
-        visit.sign_in_again().await;
-        visit.check().await?;
+        load.refresh_sessions().await?;
+        load.check().await?;
         Ok(format!(
             "the old token stops working after {after:.0} s, and the session continues with new ones"
         ))
     }
 
-    async fn sign_in(&self) -> Result<Value> {
-        let email = PEOPLE[1].email();
-        let login = format!(
-            r#"mutation {{ login(input: {{ email: "{email}", password: "{SEED_PASSWORD}" }}) {{ accessToken refreshToken }} }}"#
-        );
-        Ok(self.ask(&login).await?["data"]["login"].take())
-    }
-
-    async fn refresh(&self, session: &Value) -> Result<Value> {
-        let refresh = format!(
-            "mutation {{ refreshSession(refreshToken: {}) {{ accessToken refreshToken }} }}",
-            session["refreshToken"]
-        );
-        Ok(self.ask(&refresh).await?["data"]["refreshSession"].take())
-    }
-
     /// Returns how many of two services accept a token: authentication, which issued it, and vote.
-    async fn accepting_services(&self, token: &Value, photo: &str) -> Result<usize> {
+    async fn accepting_services(&self, token: &Value, photo: &Uuid) -> Result<usize> {
         let token = token.as_str().context("signing in gave no token")?;
         let look = format!("{{ viewer {{ id }} photo(id: \"{photo}\") {{ viewerVote }} }}");
-        let answer = self.ask_as(Some(token), &look).await?;
-        let data = &answer["data"];
-        ensure!(data["photo"].is_object(), "{answer}");
+        let answer = self
+            .site()?
+            .ask(Some(token), &GraphqlRequest::new(look, json!({})))
+            .await?;
+        let data = &answer.0["data"];
+        ensure!(data["photo"].is_object(), "{answer:?}");
         let believing = [&data["viewer"]["id"], &data["photo"]["viewerVote"]];
         Ok(believing.iter().filter(|it| it.is_string()).count())
     }

@@ -1,14 +1,18 @@
 //! The content that a test starts with: users and photos, created through the public API.
 
-use anyhow::{Context, Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
 use e2e::browser::{Browser, BrowserSettings, Role};
 use e2e::camera;
+use harness::api::operations::{self, NewComment};
 use serde_json::{Value, json};
 
 pub(crate) const PASSWORD: &str = "a contact sheet in the rain";
+const API_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Site {
-    client: reqwest::Client,
+    api: harness::api::Site,
     url: String,
 }
 
@@ -16,44 +20,23 @@ pub(crate) struct Site {
 pub(crate) struct Member<'a> {
     site: &'a Site,
     name: &'a str,
-    token: String,
+    api: harness::api::Member<'a>,
 }
 
 impl Site {
     pub(crate) fn new(url: String) -> Result<Self> {
-        let client = reqwest::Client::builder().no_proxy().build()?;
-        Ok(Self { client, url })
-    }
-
-    /// Executes an operation, and returns its data.
-    async fn run(&self, token: Option<&str>, operation: &str, variables: Value) -> Result<Value> {
-        let mut request = self
-            .client
-            .post(format!("{}/graphql", self.url))
-            .json(&json!({ "query": operation, "variables": variables }));
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        let answer: Value = request.send().await?.json().await?;
-        ensure!(answer["errors"].is_null(), "refused: {}", answer["errors"]);
-        Ok(answer["data"].clone())
+        let api = harness::api::Site::new(vec![url.clone()], API_TIMEOUT)?;
+        Ok(Self { api, url })
     }
 
     /// Creates an account with this username. The e-mail address is the name at example.org.
     pub(crate) async fn register<'a>(&'a self, name: &'a str) -> Result<Member<'a>> {
-        const REGISTER: &str = "mutation($input: RegisterInput!) { register(input: $input) { accessToken } }";
-        const CLAIM: &str = "mutation($name: String!) { claimUsername(username: $name) { id } }";
-        let input = json!({ "email": format!("{name}@example.org"), "password": PASSWORD });
-        let data = self.run(None, REGISTER, json!({ "input": input })).await?;
-        let token = data["register"]["accessToken"]
-            .as_str()
-            .context("the response has a token")?
-            .to_owned();
-        self.run(Some(&token), CLAIM, json!({ "name": name })).await?;
+        let api = self.api.join(format!("{name}@example.org"), PASSWORD).await?;
+        api.run(&operations::claim_username(name)).await?;
         Ok(Member {
             site: self,
             name,
-            token,
+            api,
         })
     }
 
@@ -82,8 +65,8 @@ impl Site {
     }
 
     async fn counts(&self, photo: &str) -> Result<(i64, i64, i64)> {
-        const COUNTS: &str = "query($id: ID!) { photo(id: $id) { votes { up down } commentCount } }";
-        let photo = self.run(None, COUNTS, json!({ "id": photo })).await?["photo"].take();
+        let counts = operations::photo(photo, "votes { up down } commentCount");
+        let photo = self.api.run(None, &counts).await?["photo"].take();
         let number = |value: &Value| value.as_i64().context("a count is a number");
         Ok((
             number(&photo["votes"]["up"])?,
@@ -96,46 +79,27 @@ impl Site {
 impl Member<'_> {
     /// Uploads and publishes a picture, and returns the id of the photo.
     pub(crate) async fn publish(&self, jpeg: Vec<u8>, title: &str) -> Result<String> {
-        const PUBLISH: &str = "mutation($input: PublishPhotoInput!) { publishPhoto(input: $input) { id } }";
-        let site = self.site;
-        let answer = site
-            .client
-            .post(format!("{}/media/uploads", site.url))
-            .bearer_auth(&self.token)
-            .header("content-type", "image/jpeg")
-            .body(jpeg)
-            .send()
-            .await?
-            .error_for_status()?;
-        let upload: Value = answer.json().await?;
-        let input = json!({ "uploadId": upload["uploadId"], "title": title });
-        let data = site
-            .run(Some(&self.token), PUBLISH, json!({ "input": input }))
-            .await?;
-        Ok(data["publishPhoto"]["id"]
-            .as_str()
-            .context("a photo has an id")?
-            .to_owned())
+        self.api.publish(jpeg, "image/jpeg", title, None).await
     }
 
     /// Changes the display name.
     pub(crate) async fn set_display_name(&self, name: &str) -> Result<()> {
-        const UPDATE: &str = "mutation($input: UpdateProfileInput!) { updateProfile(input: $input) { id } }";
-        let input = json!({ "displayName": name });
-        self.site
-            .run(Some(&self.token), UPDATE, json!({ "input": input }))
-            .await?;
-        Ok(())
+        let changes = json!({ "displayName": name });
+        self.api
+            .run(&operations::update_profile(&changes))
+            .await
+            .map(drop)
     }
 
     /// Adds a comment to a photo.
     pub(crate) async fn comment(&self, photo: &str, body: &str) -> Result<()> {
-        const ADD: &str = "mutation($input: AddCommentInput!) { addComment(input: $input) { id } }";
-        let input = json!({ "photoId": photo, "body": body });
-        self.site
-            .run(Some(&self.token), ADD, json!({ "input": input }))
-            .await?;
-        Ok(())
+        let comment = operations::add_comment(&NewComment {
+            photo_id: photo,
+            body,
+            reply_to_id: None,
+            idempotency_key: None,
+        });
+        self.api.run(&comment).await.map(drop)
     }
 
     /// Publishes `count` small pictures with the titles `Frame 1`, `Frame 2`, …, and returns their ids.

@@ -28,7 +28,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use tokio::task::AbortHandle;
@@ -36,6 +36,8 @@ use tokio::task::AbortHandle;
 use crate::disk::SmallDisk;
 use crate::network::{Network, SlowLink};
 use crate::system::SERVICES;
+use crate::topology::{DatabaseAccess, Topology};
+use crate::wait;
 
 use layout::Layout;
 use supervisor::Supervisor;
@@ -166,14 +168,12 @@ impl Cluster {
         self.supervisor.layout.volume(slot)
     }
 
-    /// Returns the socket of the MariaDB of a node.
-    pub fn socket(&self, slot: u32) -> PathBuf {
-        self.volume(slot).join("mariadb.sock")
-    }
-
-    /// Returns the secret of the agents, from which the password of their database account is derived.
-    pub fn cluster_secret(&self) -> &str {
-        &self.supervisor.layout.cluster_secret
+    /// How the administrator of a node connects to it.
+    pub fn database(&self, slot: u32) -> DatabaseAccess {
+        DatabaseAccess::Socket {
+            path: self.volume(slot).join("mariadb.sock"),
+            cluster_secret: self.supervisor.layout.cluster_secret.clone(),
+        }
     }
 
     /// Returns the database URL of a service for one node.
@@ -282,20 +282,13 @@ impl Cluster {
     /// Waits until all nodes are in sync. Returns how long that took.
     pub async fn wait_in_sync(&self, limit: Duration) -> Result<Duration> {
         let began = Instant::now();
-        loop {
+        wait::until("three nodes in sync", limit, || async {
             let all = (1..=NODES).map(|slot| self.is_in_sync(slot));
-            if futures::future::join_all(all).await.into_iter().all(|it| it) {
-                return Ok(began.elapsed());
-            }
-            if began.elapsed() > limit {
-                bail!(
-                    "the three nodes were not in sync within {} s: {}",
-                    limit.as_secs(),
-                    self.status_messages().await
-                );
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+            let are_in_sync = futures::future::join_all(all).await.into_iter().all(|it| it);
+            ensure!(are_in_sync, "{}", self.status_messages().await);
+            Ok(began.elapsed())
+        })
+        .await
     }
 
     /// Waits until all services and the router are ready.
@@ -303,23 +296,15 @@ impl Cluster {
         let began = Instant::now();
         for part in self.site() {
             let url = self.supervisor.layout.readiness(&part);
-            while !self.answers(&url).await {
-                if began.elapsed() > limit {
+            let is_ready = || async { Ok(self.client.get(&url).send().await?.error_for_status()?) };
+            wait::until(&part, limit.saturating_sub(began.elapsed()), is_ready)
+                .await
+                .map_err(|error| {
                     let lines = crate::system::process::last_lines(&self.log_file(&part), 12);
-                    bail!(
-                        "{part} was not ready within {} s. Its last lines:\n{lines}",
-                        limit.as_secs()
-                    );
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+                    error.context(format!("{part} is not ready. Its last lines:\n{lines}"))
+                })?;
         }
         Ok(())
-    }
-
-    async fn answers(&self, url: &str) -> bool {
-        let answer = self.client.get(url).send().await;
-        answer.is_ok_and(|answer| answer.status().is_success())
     }
 
     /// Returns the status messages of the agents.
@@ -340,8 +325,8 @@ impl Cluster {
     }
 
     async fn migrate_one(&self, service: &str) -> Result<()> {
-        let began = Instant::now();
-        loop {
+        let what = format!("the migrations of {service}");
+        wait::until(&what, Duration::from_secs(30), || async {
             let mut command = self.command(service, &["migrate"]);
             let url = self
                 .supervisor
@@ -349,17 +334,14 @@ impl Cluster {
                 .secret_file(&format!("{service}-migrate-database-url"));
             command.env("DATABASE_URL_FILE", url);
             let output = tokio::process::Command::from(command).output().await?;
-            if output.status.success() {
-                return Ok(());
-            }
-            if began.elapsed() > Duration::from_secs(30) {
-                bail!(
-                    "the migrations of {service} failed: {}",
-                    String::from_utf8_lossy(&output.stderr)
-                );
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+            ensure!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            Ok(())
+        })
+        .await
     }
 
     /// Returns a command that runs a subcommand of a service in the environment of the service.
@@ -378,6 +360,49 @@ impl Cluster {
         self.stop_parts(&self.site()).await?;
         self.stop_parts(&Self::databases()).await?;
         self.stop_parts(&["objects".to_owned()]).await
+    }
+}
+
+impl Topology for Cluster {
+    fn urls(&self) -> Vec<String> {
+        vec![self.base_url()]
+    }
+
+    fn databases(&self) -> Vec<DatabaseAccess> {
+        (1..=NODES).map(|slot| self.database(slot)).collect()
+    }
+
+    fn files(&self) -> Option<PathBuf> {
+        Some(self.objects())
+    }
+
+    /// The part is restarted after a second.
+    async fn kill_part(&self, part: &str) -> Result<()> {
+        self.kill(part);
+        Ok(())
+    }
+
+    async fn stop_part(&self, part: &str) -> Result<()> {
+        self.stop_parts(&[part.to_owned()]).await
+    }
+
+    async fn start_part(&self, part: &str) -> Result<()> {
+        self.start_parts(&[part.to_owned()])
+    }
+
+    async fn pause_part(&self, part: &str) -> Result<()> {
+        self.pause(part);
+        Ok(())
+    }
+
+    async fn resume_part(&self, part: &str) -> Result<()> {
+        self.resume(part);
+        Ok(())
+    }
+
+    fn cut_part(&self, part: &str, cut: bool) -> Result<()> {
+        let slot = slot(part).with_context(|| format!("{part} is not on a network of its own"))?;
+        self.cut(slot, cut)
     }
 }
 

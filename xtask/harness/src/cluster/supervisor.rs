@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use tokio::task::AbortHandle;
 
@@ -15,6 +15,7 @@ use super::{NODES, Options, slot};
 use crate::disk::SmallDisk;
 use crate::network::Network;
 use crate::system::process::{Log, Process, Show};
+use crate::wait;
 
 /// The delay before a restart, as in Docker Swarm.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
@@ -158,22 +159,17 @@ impl Supervisor {
     }
 
     pub(super) async fn wait_for_end(&self, names: &[String], limit: Duration) -> Result<()> {
-        let began = Instant::now();
-        loop {
+        wait::until("programs to end", limit, || async {
             let running: Vec<_> = self
                 .parts()
                 .iter()
                 .filter(|(name, part)| names.contains(name) && part.process.ended().is_none())
                 .map(|(name, _)| name.clone())
                 .collect();
-            if running.is_empty() {
-                return Ok(());
-            }
-            if began.elapsed() > limit {
-                bail!("{} did not end within {} s", running.join(", "), limit.as_secs());
-            }
-            tokio::time::sleep(PROCESS_POLL_INTERVAL).await;
-        }
+            ensure!(running.is_empty(), "{} still run", running.join(", "));
+            Ok(())
+        })
+        .await
     }
 
     fn look(&self) {

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::signal::Signal;
@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 
 use super::ports::PortBlock;
 use super::process::{Log, Process, Show};
+use crate::wait;
 
 /// Timeout of starting, which includes recovery after a crash.
 const DATABASE_START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -173,26 +174,17 @@ fn init_sql(settings: &Settings<'_>) -> String {
     sql
 }
 
+/// MariaDB sends a greeting when it is ready. A connection alone does not mean that.
 async fn wait_until_it_answers(process: &Process, port: u16) -> Result<()> {
-    let deadline = Instant::now() + DATABASE_START_TIMEOUT;
-    while Instant::now() < deadline {
-        if process.ended().is_some() {
-            return Err(process.failure("stopped while it was starting"));
-        }
-        // MariaDB sends a greeting when it is ready. A connection alone does not mean that.
-        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)).await {
-            let greeting = tokio::time::timeout(Duration::from_secs(2), stream.read_u8()).await;
-            if matches!(greeting, Ok(Ok(_))) {
-                return Ok(());
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    let greeting = wait::until("its greeting", DATABASE_START_TIMEOUT, || async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        Ok(tokio::time::timeout(Duration::from_secs(2), stream.read_u8()).await??)
+    });
+    let ready = process.unless_it_ends(greeting).await;
+    if ready.is_err() {
+        process.stop_blocking(Signal::SIGTERM, DATABASE_STOP_TIMEOUT);
     }
-    process.stop_blocking(Signal::SIGTERM, DATABASE_STOP_TIMEOUT);
-    Err(process.failure(&format!(
-        "did not answer within {} s",
-        DATABASE_START_TIMEOUT.as_secs()
-    )))
+    ready.map(drop)
 }
 
 /// Returns a path for the socket of at most 107 bytes, the kernel's limit.

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::signal::Signal;
@@ -27,6 +27,9 @@ pub use database::{Durability, TemporaryDatabase, write_private};
 pub(crate) use layout::secret;
 pub use ports::free_port;
 pub use services::SERVICES;
+
+use crate::topology::{DatabaseAccess, Topology};
+use crate::wait;
 
 use layout::Layout;
 use ports::PortBlock;
@@ -382,25 +385,9 @@ impl System {
             .timeout(Duration::from_secs(2))
             .build()?;
         let url = format!("http://127.0.0.1:{port}/readiness");
-        let deadline = Instant::now() + SERVICE_READY_TIMEOUT;
-        while Instant::now() < deadline {
-            if process.ended().is_some() {
-                return Err(process.failure("stopped while it was starting"));
-            }
-            if client
-                .get(&url)
-                .send()
-                .await
-                .is_ok_and(|answer| answer.status().is_success())
-            {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(30)).await;
-        }
-        Err(process.failure(&format!(
-            "was not ready within {} s",
-            SERVICE_READY_TIMEOUT.as_secs()
-        )))
+        let is_ready = || async { Ok(client.get(&url).send().await?.error_for_status()?) };
+        let ready = wait::until("readiness", SERVICE_READY_TIMEOUT, is_ready);
+        process.unless_it_ends(ready).await.map(drop)
     }
 
     fn process(&self, name: &str) -> Result<Arc<Process>> {
@@ -428,6 +415,40 @@ impl System {
             .lock()
             .expect("no thread panics while it looks up a process");
         processes.remove(name);
+    }
+}
+
+impl Topology for System {
+    fn urls(&self) -> Vec<String> {
+        vec![self.base_url()]
+    }
+
+    fn databases(&self) -> Vec<DatabaseAccess> {
+        vec![DatabaseAccess::Url(self.admin_database_url())]
+    }
+
+    fn files(&self) -> Option<PathBuf> {
+        Some(self.layout.dir.join("media"))
+    }
+
+    async fn kill_part(&self, part: &str) -> Result<()> {
+        self.kill_service(part).await
+    }
+
+    async fn stop_part(&self, part: &str) -> Result<()> {
+        self.stop_service(part).await
+    }
+
+    async fn start_part(&self, part: &str) -> Result<()> {
+        self.restart(part).await
+    }
+
+    async fn pause_part(&self, part: &str) -> Result<()> {
+        self.pause(part)
+    }
+
+    async fn resume_part(&self, part: &str) -> Result<()> {
+        self.resume(part)
     }
 }
 

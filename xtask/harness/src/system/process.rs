@@ -111,6 +111,16 @@ impl Process {
         tokio::time::timeout(time, ending).await.unwrap_or(false)
     }
 
+    /// Waits until the process is ready. Fails if it ends before.
+    pub(crate) async fn unless_it_ends<T>(&self, ready: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut ended = self.ended.clone();
+        tokio::select! {
+            biased;
+            _ = ended.wait_for(Option::is_some) => Err(self.failure("stopped while it was starting")),
+            ready = ready => ready.map_err(|error| self.failure(&format!("is not ready ({error})"))),
+        }
+    }
+
     /// Sends SIGTERM, and kills the process after `limit`.
     pub(crate) async fn stop(&self, limit: Duration) {
         // A paused process handles the signal only after it resumes.

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use harness::api::ApiResponse;
 
 use super::{PhotoStorage, Swarm};
 use crate::STACK;
@@ -107,8 +107,8 @@ impl Swarm {
         shows_the_app(left).await?;
         let (answer, took) = asked(left).await?;
         ensure!(
-            answer["errors"][0]["extensions"]["code"] == "UNAVAILABLE",
-            "without a majority: {answer}"
+            answer.code() == Some("UNAVAILABLE"),
+            "without a majority: {answer:?}"
         );
         ensure!(took < REFUSAL_LIMIT, "the refusal took {took:?}");
         Ok(format!(
@@ -170,15 +170,12 @@ impl Swarm {
         other
             .until("people can be looked up", async || {
                 let person = "{ usernameAvailable(username: \"nobody.yet\") }";
-                Ok(other.ask(person).await?["errors"].is_null())
+                Ok(other.ask(person).await?.code().is_none())
             })
             .await?;
         shows_the_app(other).await?;
         let (answer, took) = asked(other).await?;
-        ensure!(
-            answer["errors"][0]["extensions"]["code"] == "UNAVAILABLE",
-            "without photos: {answer}"
-        );
+        ensure!(answer.code() == Some("UNAVAILABLE"), "without photos: {answer:?}");
         Ok(format!(
             "people are there, and timelines are UNAVAILABLE after {:.1} s",
             took.as_secs_f64()
@@ -209,7 +206,7 @@ async fn shows_the_app(engine: &DockerEngine) -> Result<()> {
 }
 
 /// Queries a timeline, and returns how long it took.
-async fn asked(engine: &DockerEngine) -> Result<(Value, Duration)> {
+async fn asked(engine: &DockerEngine) -> Result<(ApiResponse, Duration)> {
     let began = Instant::now();
     let answer = engine
         .ask("{ latestPhotos(first: 1) { nodes { title } } }")

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::process::Stdio;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::{MANAGERS, PhotoStorage, Swarm, folder};
 use crate::STACK;
@@ -31,10 +31,7 @@ impl Swarm {
         let forgotten = began.elapsed().as_secs_f64();
         // The task is restarted with the Swarm.
         left.until("the database that is left takes it", async || {
-            let database = left.containers("db").await?.pop();
-            let database = database.context("a database is left")?;
-            let force = ["exec", &database, "/service", "force-bootstrap"];
-            Ok(left.docker(&force).await.is_ok())
+            Ok(left.run_in("db", &["force-bootstrap"]).await.is_ok())
         })
         .await?;
         self.databases_on(&[0]).await?;
@@ -97,9 +94,7 @@ impl Swarm {
         let first = &self.machines[0].engine;
         first
             .until("a full backup more", async || {
-                let backup = first.containers("backup").await?.pop();
-                let backup = backup.context("the backup runs")?;
-                first.docker(&["exec", &backup, "/service", "now"]).await?;
+                first.run_in("backup", &["now"]).await?;
                 Ok(true)
             })
             .await?;

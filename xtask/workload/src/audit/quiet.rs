@@ -1,11 +1,12 @@
 //! Waits until all background work is done.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
+use harness::wait;
 use sqlx::{MySqlPool, Row as _};
 
-use crate::nodes;
+use crate::databases;
 
 /// Timeout. Votes on a photo that was deleted meanwhile are removed after a minute.
 const QUIET_TIMEOUT: Duration = Duration::from_secs(120);
@@ -31,30 +32,21 @@ const UNDER_WAY: [(&str, &str); 6] = [
     ),
 ];
 
-/// Returns how long it took until the services had nothing left to do.
-pub(crate) async fn wait_for_quiet(pool: &MySqlPool) -> Result<Duration> {
-    let began = Instant::now();
-    loop {
-        let mut connection = nodes::connection(pool).await?;
-        let mut busy = None;
-        for (what, query) in UNDER_WAY {
-            let row = sqlx::query(query).fetch_one(&mut *connection).await?;
-            let count: i64 = row.try_get(0)?;
-            if count > 0 {
-                busy = Some((what, count));
-                break;
+/// Waits until the services have nothing left to do.
+pub async fn wait_for_quiet(pool: &MySqlPool) -> Result<()> {
+    wait::until_every(
+        QUIET_POLL_INTERVAL,
+        "the end of background work",
+        QUIET_TIMEOUT,
+        || async {
+            let mut connection = databases::connection(pool).await?;
+            for (what, query) in UNDER_WAY {
+                let row = sqlx::query(query).fetch_one(&mut *connection).await?;
+                let count: i64 = row.try_get(0)?;
+                ensure!(count == 0, "there are still {count} {what}");
             }
-        }
-        let Some((what, count)) = busy else {
-            return Ok(began.elapsed());
-        };
-        if began.elapsed() > QUIET_TIMEOUT {
-            bail!(
-                "{} s after the end of the load there are still {count} {what}",
-                QUIET_TIMEOUT.as_secs()
-            );
-        }
-        drop(connection);
-        tokio::time::sleep(QUIET_POLL_INTERVAL).await;
-    }
+            Ok(())
+        },
+    )
+    .await
 }

@@ -1,6 +1,7 @@
 //! The expected content, derived from the history alone.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 
 use uuid::Uuid;
 
@@ -126,6 +127,26 @@ impl<'a> ExpectedContent<'a> {
         expected
     }
 
+    /// The possible numbers of upvotes on a photo (value 1) or of downvotes (value -1).
+    pub(super) fn votes_on(&self, photo: Uuid, value: i8) -> RangeInclusive<i64> {
+        let votes = self.votes.iter().filter(|((on, _), _)| *on == photo);
+        count_range(votes.map(|(_, votes)| {
+            if !votes.allowed.contains(&value) {
+                Expectation::Not
+            } else if votes.allowed.len() == 1 {
+                Expectation::Happened
+            } else {
+                Expectation::Maybe
+            }
+        }))
+    }
+
+    /// The possible numbers of comments on a photo.
+    pub(super) fn comments_on(&self, photo: Uuid) -> RangeInclusive<i64> {
+        let comments = self.comments.values().filter(|comment| comment.photo == photo);
+        count_range(comments.map(Comment::fate))
+    }
+
     fn add(&mut self, record: &'a Record) {
         let fate = Expectation::of(record);
         match &record.operation {
@@ -178,9 +199,22 @@ impl<'a> ExpectedContent<'a> {
                 counter.acknowledged += i64::from(fate == Expectation::Happened);
                 counter.unknown += i64::from(fate == Expectation::Maybe);
             }
-            Operation::Vote { .. } | Operation::Login { .. } | Operation::Refresh { .. } => {}
+            Operation::Vote { .. }
+            | Operation::Login { .. }
+            | Operation::Refresh { .. }
+            | Operation::Upload { .. }
+            | Operation::Read { .. } => {}
         }
     }
+}
+
+fn count_range(fates: impl Iterator<Item = Expectation>) -> RangeInclusive<i64> {
+    let (mut least, mut most) = (0, 0);
+    for fate in fates {
+        least += i64::from(fate == Expectation::Happened);
+        most += i64::from(fate != Expectation::Not);
+    }
+    least..=most
 }
 
 /// The last acknowledged vote, or one of unknown outcome that may have taken effect after it. The votes of one user on
@@ -212,7 +246,7 @@ mod tests {
         Record {
             number,
             run: 1,
-            who: "somebody".to_owned(),
+            who: "a user".to_owned(),
             begun: at,
             ended: Some(at + 0.1),
             operation: Operation::Login { email: String::new() },
@@ -232,6 +266,37 @@ mod tests {
         assert_eq!(allowed(&[(&b, -1), (&soon, 1)]), BTreeSet::from([-1, 1]));
         let refused = vote(4, 99.0, refused());
         assert_eq!(allowed(&[(&refused, 1)]), BTreeSet::from([0]));
+    }
+
+    #[test]
+    fn unknown_votes_and_comments_widen_the_expected_counts() {
+        let photo = Uuid::from_u128(1);
+        let operations = [
+            (1, Outcome::Ok),
+            (1, Outcome::Unknown(String::new())),
+            (-1, Outcome::Ok),
+            (1, Outcome::Failed(String::new())),
+        ];
+        let records: Vec<_> = (0..)
+            .zip(operations)
+            .map(|(number, (value, outcome))| {
+                let account = Uuid::from_u128(number);
+                let operation = Operation::Vote {
+                    account,
+                    photo,
+                    value,
+                };
+                let number = usize::try_from(number).unwrap();
+                Record {
+                    operation,
+                    ..vote(number, 0.0, outcome)
+                }
+            })
+            .collect();
+        let expected = ExpectedContent::of(&records);
+        assert_eq!(expected.votes_on(photo, 1), 1..=2);
+        assert_eq!(expected.votes_on(photo, -1), 1..=1);
+        assert_eq!(expected.comments_on(photo), 0..=0);
     }
 
     #[test]

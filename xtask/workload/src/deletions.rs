@@ -10,7 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
 use crate::audit::{folder, is_in_use};
-use crate::people::SharedState;
+use crate::users::Workload;
 
 const DELETION_POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Timeout of a deletion. The audit reports what remains.
@@ -18,26 +18,26 @@ const DELETION_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A completed deletion, measured from its acknowledgement.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Gone {
-    pub(crate) acknowledged: Instant,
-    pub(crate) took: Duration,
+pub struct Gone {
+    pub acknowledged: Instant,
+    pub took: Duration,
 }
 
 /// Watches all deletions of a run.
 #[derive(Debug)]
-pub(crate) struct DeletionWatch {
+pub struct DeletionWatch {
     task: JoinHandle<()>,
     gone: Arc<Mutex<Vec<Gone>>>,
 }
 
 impl DeletionWatch {
-    pub(crate) fn start(shared: Arc<SharedState>, pools: Vec<MySqlPool>, objects: PathBuf) -> Self {
+    pub fn start(workload: Arc<Workload>, pools: Vec<MySqlPool>, objects: PathBuf) -> Self {
         let gone = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&gone);
         let task = tokio::spawn(async move {
             let mut watched = JoinSet::new();
             loop {
-                for (photo, key, acknowledged) in shared.take_deleted() {
+                for (photo, key, acknowledged) in workload.take_deleted() {
                     let (pools, folder, seen) = (pools.clone(), folder(&objects, key), Arc::clone(&seen));
                     watched.spawn(async move {
                         while acknowledged.elapsed() < DELETION_TIMEOUT {
@@ -52,7 +52,7 @@ impl DeletionWatch {
                     });
                 }
                 while watched.try_join_next().is_some() {}
-                if shared.is_over() && watched.is_empty() {
+                if workload.is_over() && watched.is_empty() {
                     return;
                 }
                 tokio::time::sleep(DELETION_POLL_INTERVAL).await;
@@ -62,7 +62,7 @@ impl DeletionWatch {
     }
 
     /// Returns all deletions at the end of the load.
-    pub(crate) async fn finish(self) -> Result<Vec<Gone>> {
+    pub async fn finish(self) -> Result<Vec<Gone>> {
         self.task.await?;
         let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(gone)

@@ -1,34 +1,33 @@
-//! Checks that every acknowledged write exists, on every node and through the site.
+//! Checks that every acknowledged write exists, on every database node and through the public API.
 
 mod expected;
 mod files;
-pub(crate) use files::{folder, is_in_use};
 mod found;
 mod quiet;
+mod served;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use anyhow::Result;
-use serde_json::json;
+use harness::api::Site;
+use harness::topology::Topology;
 use sqlx::MySqlPool;
 use uuid::Uuid;
 
-use crate::history::{Outcome, Record};
-use crate::nodes;
-use crate::site::SiteClient;
+use crate::databases;
+use crate::history::{Operation, Outcome, Record};
 
 use expected::{Expectation, ExpectedContent};
 use files::ExpectedFiles;
 use found::NodeContent;
 
-pub(crate) use quiet::wait_for_quiet;
-
-/// Number of latest photos that are also checked through the site.
-const AUDITED_PHOTOS: usize = 60;
+pub(crate) use files::{folder, is_in_use};
+pub use quiet::wait_for_quiet;
 
 /// The kind of a defect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DefectKind {
+pub enum DefectKind {
     /// An acknowledged write is missing.
     Lost,
     /// A write is present twice.
@@ -39,10 +38,10 @@ pub(crate) enum DefectKind {
 
 /// A defect, with the operations that show it.
 #[derive(Clone, Debug)]
-pub(crate) struct Finding {
-    pub(crate) kind: DefectKind,
-    pub(crate) what: String,
-    pub(crate) records: Vec<usize>,
+pub struct Finding {
+    pub kind: DefectKind,
+    pub what: String,
+    pub records: Vec<usize>,
 }
 
 /// Collects defects.
@@ -59,26 +58,44 @@ impl Findings {
     }
 }
 
+/// What is compared with the history.
+#[derive(Debug)]
+pub struct Audited<'a> {
+    pub site: &'a Site,
+    /// The database nodes. Without one, only the site is compared, and then all photos and files.
+    pub pools: Vec<MySqlPool>,
+    /// The folder of the photos' files.
+    pub files: Option<PathBuf>,
+    /// Accounts with a token, whose own votes are compared too.
+    pub viewers: Vec<(Uuid, String)>,
+}
+
+impl<'a> Audited<'a> {
+    /// Everything that this machine can read of a running site.
+    pub fn all_of(topology: &impl Topology, site: &'a Site) -> Result<Self> {
+        Ok(Self {
+            site,
+            pools: databases::pools(&topology.databases())?,
+            files: topology.files(),
+            viewers: Vec::new(),
+        })
+    }
+}
+
 /// Caches immutable data between audits.
 #[derive(Debug, Default)]
-pub(crate) struct Auditor {
+pub struct Auditor {
     files: ExpectedFiles,
 }
 
 impl Auditor {
-    /// Compares the history with all nodes, the object store at `objects`, and the responses of the site.
-    pub(crate) async fn audit(
-        &mut self,
-        records: &[Record],
-        pools: &[MySqlPool],
-        objects: &std::path::Path,
-        site: &SiteClient,
-    ) -> Result<Vec<Finding>> {
+    /// Compares the history with all nodes, the files, and the responses of the site.
+    pub async fn audit(&mut self, records: &[Record], audited: &Audited<'_>) -> Result<Vec<Finding>> {
         let expected = ExpectedContent::of(records);
         let mut findings = Findings::default();
         let mut nodes: Vec<NodeContent> = Vec::new();
-        for pool in pools {
-            let mut connection = nodes::connection(pool).await?;
+        for pool in &audited.pools {
+            let mut connection = databases::connection(pool).await?;
             nodes.push(NodeContent::read(&mut connection).await?);
         }
         for (slot, found) in (1..).zip(&nodes) {
@@ -88,11 +105,13 @@ impl Auditor {
                 findings.add(DefectKind::Wrong, what, &[]);
             }
         }
-        self.files.judge(&expected, &nodes[0], objects, &mut findings)?;
-        ask_site(&expected, &nodes[0], site, &mut findings).await;
-        self.files
-            .judge_served(&expected, &nodes[0], site, &mut findings)
-            .await;
+        if let (Some(found), Some(files)) = (nodes.first(), &audited.files) {
+            self.files.judge(&expected, found, files, &mut findings)?;
+            self.files
+                .judge_served(&expected, found, audited.site, &mut findings)
+                .await;
+        }
+        served::judge(&expected, nodes.first(), audited, &mut findings).await;
         for record in records.iter().filter(|record| is_lost_session(record)) {
             let what = format!("{} was signed out", record.who);
             findings.add(DefectKind::Lost, what, &[record.number]);
@@ -103,7 +122,7 @@ impl Auditor {
 
 /// Whether a refresh with the last issued token failed, which must always work.
 fn is_lost_session(record: &Record) -> bool {
-    let is_refresh = matches!(record.operation, crate::history::Operation::Refresh { .. });
+    let is_refresh = matches!(record.operation, Operation::Refresh { .. });
     is_refresh && matches!(&record.outcome, Some(Outcome::Failed(why)) if why.starts_with("UNAUTHENTICATED"))
 }
 
@@ -268,41 +287,6 @@ fn judge_tallies(found: &NodeContent, node: &str, findings: &mut Findings) {
                 score.up, score.down, sum.0, sum.1
             );
             findings.add(DefectKind::Wrong, what, &[]);
-        }
-    }
-}
-
-/// Compares the site's responses with the database.
-async fn ask_site(
-    expected: &ExpectedContent<'_>,
-    found: &NodeContent,
-    site: &SiteClient,
-    findings: &mut Findings,
-) {
-    const PHOTO: &str = "query($id: ID!) { photo(id: $id) { title votes { up down } commentCount } }";
-    let mut photos: Vec<_> = expected.photos.iter().collect();
-    photos.sort_by_key(|(_, photo)| std::cmp::Reverse(photo.records[0]));
-    for (id, photo) in photos.into_iter().take(AUDITED_PHOTOS) {
-        let mut answer = site.ask(None, PHOTO, json!({ "id": id.to_string() })).await;
-        for _ in 0..5 {
-            if answer.is_ok() {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-            answer = site.ask(None, PHOTO, json!({ "id": id.to_string() })).await;
-        }
-        let said = answer.value;
-        let right = match (found.photos.get(id), found.scores.get(id)) {
-            (Some(there), Some(score)) => {
-                said["title"] == there.title.as_str()
-                    && said["votes"] == json!({ "up": score.up, "down": score.down })
-                    && said["commentCount"] == found.comments_on(*id)
-            }
-            _ => answer.outcome == Outcome::Ok && said.is_null(),
-        };
-        if !right {
-            let what = format!("the site says of photo {id}: {said} ({:?})", answer.outcome);
-            findings.add(DefectKind::Wrong, what, &photo.records);
         }
     }
 }

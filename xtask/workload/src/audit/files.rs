@@ -5,13 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use harness::api::Site;
 use uuid::Uuid;
 
 use super::expected::ExpectedContent;
 use super::found::NodeContent;
 use super::{DefectKind, Findings};
 use crate::picture;
-use crate::site::SiteClient;
 
 /// Number of photos whose files are also fetched through the site.
 const AUDITED_FILES: usize = 10;
@@ -57,15 +57,13 @@ impl ExpectedFiles {
         }
         Ok(())
     }
-}
 
-impl ExpectedFiles {
     /// Checks that the site serves the files of some photos.
     pub(super) async fn judge_served(
         &self,
         expected: &ExpectedContent<'_>,
         found: &NodeContent,
-        site: &SiteClient,
+        site: &Site,
         findings: &mut Findings,
     ) {
         let there = expected

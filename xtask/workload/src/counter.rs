@@ -11,16 +11,16 @@ use sqlx::{MySqlPool, Row as _};
 use tokio::task::JoinHandle;
 
 use crate::history::{Operation, Outcome};
-use crate::people::SharedState;
+use crate::users::Workload;
 
 /// Number of counters; few, so that writers conflict.
-pub(crate) const COUNTERS: u32 = 3;
+const COUNTERS: u32 = 3;
 const COUNT_PAUSE: Duration = Duration::from_millis(15);
 const COUNT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a writer counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CounterMode {
+pub enum CounterMode {
     InOneStatement,
     ReadThenWrite,
     /// In one statement, each writer with its own counter, so that no conflicts occur. A conflict would flush the logs
@@ -29,7 +29,7 @@ pub(crate) enum CounterMode {
 }
 
 /// Creates the table.
-pub(crate) async fn prepare(pool: &MySqlPool) -> Result<()> {
+pub async fn prepare(pool: &MySqlPool) -> Result<()> {
     for statement in [
         "CREATE DATABASE IF NOT EXISTS fault_audit",
         "CREATE TABLE IF NOT EXISTS fault_audit.counter (id INT UNSIGNED PRIMARY KEY, value BIGINT NOT NULL)",
@@ -48,21 +48,23 @@ pub(crate) async fn prepare(pool: &MySqlPool) -> Result<()> {
     Ok(())
 }
 
-/// Starts a writer at one node, which runs until the load ends.
-pub(crate) fn start(
-    shared: Arc<SharedState>,
-    pool: MySqlPool,
-    node: u32,
-    mode: CounterMode,
-) -> JoinHandle<()> {
+/// Starts a writer at each node, which run until the load ends.
+pub fn start_all(workload: &Arc<Workload>, pools: &[MySqlPool], mode: CounterMode) -> Vec<JoinHandle<()>> {
+    (1..)
+        .zip(pools)
+        .map(|(node, pool)| start(Arc::clone(workload), pool.clone(), node, mode))
+        .collect()
+}
+
+fn start(workload: Arc<Workload>, pool: MySqlPool, node: u32, mode: CounterMode) -> JoinHandle<()> {
     tokio::spawn(async move {
-        while !shared.is_over() {
+        while !workload.is_over() {
             let counter = match mode {
                 CounterMode::Apart => node,
                 _ => rand::rng().random_range(1..=COUNTERS),
             };
             let operation = Operation::Increment { counter, node };
-            let number = shared
+            let number = workload
                 .history
                 .invoke(&format!("counter at db-{node}"), operation.clone());
             let answer = tokio::time::timeout(COUNT_TIMEOUT, count(&pool, counter, mode)).await;
@@ -71,7 +73,7 @@ pub(crate) fn start(
                 Ok(Err(error)) => judge(&error),
                 Err(_) => Outcome::Unknown("timeout".to_owned()),
             };
-            shared.history.complete(number, operation, outcome);
+            workload.history.complete(number, operation, outcome);
             tokio::time::sleep(COUNT_PAUSE).await;
         }
     })

@@ -7,13 +7,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use harness::api::RequestError;
 use serde::Serialize;
 use uuid::Uuid;
 
 /// An operation of a client. Fields from the response are empty until it arrives.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
-pub(crate) enum Operation {
+pub enum Operation {
     Register {
         email: String,
         account: Option<Uuid>,
@@ -25,6 +26,10 @@ pub(crate) enum Operation {
     Refresh {
         account: Uuid,
         token: u32,
+    },
+    /// `picture` is the number from which the picture is generated.
+    Upload {
+        picture: u64,
     },
     /// The key is the folder of the photo's files.
     Publish {
@@ -51,6 +56,10 @@ pub(crate) enum Operation {
         comment: Uuid,
         body: String,
     },
+    /// `what` is a timeline, or a file of a photo.
+    Read {
+        what: String,
+    },
     /// Made by the harness, directly in the database.
     Increment {
         counter: u32,
@@ -58,10 +67,30 @@ pub(crate) enum Operation {
     },
 }
 
+impl Operation {
+    /// The name of the kind in reports.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Register { .. } => "registrations",
+            Self::Login { .. } => "logins",
+            Self::Refresh { .. } => "refreshed sessions",
+            Self::Upload { .. } => "uploads",
+            Self::Publish { .. } => "photos",
+            Self::DeletePhoto { .. } => "deleted photos",
+            Self::Vote { .. } => "votes",
+            Self::Comment { .. } => "comments",
+            Self::DeleteComment { .. } => "deleted comments",
+            Self::Read { what } if what.starts_with('/') => "files",
+            Self::Read { .. } => "timelines",
+            Self::Increment { .. } => "counts",
+        }
+    }
+}
+
 /// The outcome of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// Acknowledged: the operation has taken effect.
     Ok,
     /// Refused: the operation has no effect.
@@ -72,39 +101,52 @@ pub(crate) enum Outcome {
 
 /// One operation. Times are seconds since the history began.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Record {
-    pub(crate) number: usize,
-    pub(crate) run: u32,
-    pub(crate) who: String,
-    pub(crate) begun: f64,
-    pub(crate) ended: Option<f64>,
+pub struct Record {
+    pub number: usize,
+    pub run: u32,
+    pub who: String,
+    pub begun: f64,
+    pub ended: Option<f64>,
     #[serde(flatten)]
-    pub(crate) operation: Operation,
+    pub operation: Operation,
     /// `None` while pending, which counts as unknown.
-    pub(crate) outcome: Option<Outcome>,
+    pub outcome: Option<Outcome>,
+}
+
+impl<T> From<&Result<T, RequestError>> for Outcome {
+    fn from(result: &Result<T, RequestError>) -> Self {
+        match result {
+            Ok(_) => Self::Ok,
+            Err(error) if error.had_no_effect => Self::Failed(error.to_string()),
+            Err(error) => Self::Unknown(error.to_string()),
+        }
+    }
 }
 
 impl Record {
-    pub(crate) fn is_ok(&self) -> bool {
+    pub fn is_ok(&self) -> bool {
         self.outcome == Some(Outcome::Ok)
     }
 
-    pub(crate) fn is_unknown(&self) -> bool {
+    pub fn is_unknown(&self) -> bool {
         matches!(self.outcome, None | Some(Outcome::Unknown(_)))
     }
 
     /// Whether this is a user's write through the site.
-    pub(crate) fn is_site_write(&self) -> bool {
+    pub fn is_site_write(&self) -> bool {
         !matches!(
             self.operation,
-            Operation::Increment { .. } | Operation::Login { .. }
+            Operation::Increment { .. }
+                | Operation::Login { .. }
+                | Operation::Upload { .. }
+                | Operation::Read { .. }
         )
     }
 }
 
 /// The history of one cluster, over all runs with it. It is also written to a file, line by line.
 #[derive(Debug)]
-pub(crate) struct History {
+pub struct History {
     began: Instant,
     inner: Mutex<Inner>,
 }
@@ -117,7 +159,7 @@ struct Inner {
 }
 
 impl History {
-    pub(crate) fn new(file: &Path) -> Result<Self> {
+    pub fn new(file: &Path) -> Result<Self> {
         Ok(Self {
             began: Instant::now(),
             inner: Mutex::new(Inner {
@@ -133,22 +175,22 @@ impl History {
     }
 
     /// Assigns later records to this run.
-    pub(crate) fn begin_run(&self, run: u32) {
+    pub fn begin_run(&self, run: u32) {
         self.inner().run = run;
     }
 
     /// Seconds since the beginning.
-    pub(crate) fn now(&self) -> f64 {
+    pub fn now(&self) -> f64 {
         self.began.elapsed().as_secs_f64()
     }
 
     /// Returns the instant `seconds` after the beginning.
-    pub(crate) fn moment(&self, seconds: f64) -> Instant {
+    pub fn moment(&self, seconds: f64) -> Instant {
         self.began + Duration::from_secs_f64(seconds)
     }
 
     /// Records the start of an operation, and returns its number.
-    pub(crate) fn invoke(&self, who: &str, operation: Operation) -> usize {
+    pub fn invoke(&self, who: &str, operation: Operation) -> usize {
         let begun = self.now();
         let mut inner = self.inner();
         let record = Record {
@@ -166,7 +208,7 @@ impl History {
     }
 
     /// Records the outcome, and the operation with the data of the response.
-    pub(crate) fn complete(&self, number: usize, operation: Operation, outcome: Outcome) {
+    pub fn complete(&self, number: usize, operation: Operation, outcome: Outcome) {
         let ended = self.now();
         let mut inner = self.inner();
         let record = &mut inner.records[number];
@@ -178,13 +220,24 @@ impl History {
     }
 
     /// Records a fault or recovery.
-    pub(crate) fn note(&self, what: &str) {
+    pub fn note(&self, what: &str) {
         let line = serde_json::json!({ "at": self.now(), "nemesis": what });
         self.inner().line(&line.to_string());
     }
 
-    pub(crate) fn records(&self) -> Vec<Record> {
-        self.inner().records.clone()
+    /// Number of operations so far.
+    pub fn count(&self) -> usize {
+        self.inner().records.len()
+    }
+
+    /// The operations from this number on, in the order in which they began.
+    pub fn records_from(&self, number: usize) -> Vec<Record> {
+        self.inner().records[number..].to_vec()
+    }
+
+    /// All operations so far.
+    pub fn records(&self) -> Vec<Record> {
+        self.records_from(0)
     }
 }
 
@@ -198,4 +251,16 @@ impl Inner {
         // The audit reads the records in memory, so errors of the file are ignored.
         let _ = writeln!(self.file, "{line}");
     }
+}
+
+/// Returns the longest time between two acknowledged operations, also at both ends.
+pub fn longest_gap<'a>(records: impl Iterator<Item = &'a Record>, from: f64, until: f64) -> f64 {
+    let mut ends: Vec<f64> = records
+        .filter(|record| record.is_ok())
+        .filter_map(|record| record.ended)
+        .filter(|ended| (from..=until).contains(ended))
+        .collect();
+    ends.extend([from, until]);
+    ends.sort_by(f64::total_cmp);
+    ends.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max)
 }
