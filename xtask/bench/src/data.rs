@@ -6,7 +6,8 @@ use chrono::{DateTime, Duration, Utc};
 use harness::system::{Durability, Options, System};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use sqlx::{Connection, MySqlConnection, QueryBuilder};
+use sqlx::query_builder::Separated;
+use sqlx::{Connection, MySql, MySqlConnection, QueryBuilder};
 use uuid::{Builder, Uuid};
 
 /// Photos per author, about as in a club where everybody posts.
@@ -60,13 +61,11 @@ async fn insert(server: &str, photos: u32) -> Result<()> {
         })
         .collect();
 
-    accounts(server, &authors, start).await.context("accounts")?;
-    profiles(server, &authors, start).await.context("profiles")?;
-    published(server, &photos).await.context("photos")?;
-    votes(server, &photos, &authors).await.context("votes")?;
-    comments(server, &photos, &authors, &mut random)
-        .await
-        .context("comments")
+    accounts(server, &authors, start).await?;
+    profiles(server, &authors, start).await?;
+    published(server, &photos).await?;
+    votes(server, &photos, &authors).await?;
+    comments(server, &photos, &authors, &mut random).await
 }
 
 /// A UUIDv7 of that moment.
@@ -75,149 +74,145 @@ fn id(random: &mut StdRng, at: DateTime<Utc>) -> Uuid {
     Builder::from_unix_timestamp_millis(millis, &random.random()).into_uuid()
 }
 
-async fn connect(server: &str, schema: &str) -> Result<MySqlConnection> {
-    Ok(MySqlConnection::connect(&format!("{server}/{schema}")).await?)
+/// Inserts rows into a schema. `statement` ends before `VALUES`.
+async fn insert_rows<T>(
+    server: &str,
+    schema: &str,
+    statement: &str,
+    rows: impl IntoIterator<Item = T>,
+    mut bind: impl FnMut(&mut Separated<'_, MySql, &'static str>, T),
+) -> Result<()> {
+    let mut connection = MySqlConnection::connect(&format!("{server}/{schema}"))
+        .await
+        .context(schema.to_owned())?;
+    let mut rows = rows.into_iter().peekable();
+    while rows.peek().is_some() {
+        let mut insert = QueryBuilder::new(statement);
+        insert.push_values(rows.by_ref().take(ROWS_PER_INSERT), |mut row, item| {
+            bind(&mut row, item);
+        });
+        insert.build().execute(&mut connection).await?;
+    }
+    Ok(())
 }
 
 /// Accounts without a usable password; without them the reconcilers would remove everything else.
 async fn accounts(server: &str, authors: &[Uuid], created_at: DateTime<Utc>) -> Result<()> {
-    let mut connection = connect(server, "authentication").await?;
-    for (batch, part) in authors.chunks(ROWS_PER_INSERT).enumerate() {
-        let mut insert =
-            QueryBuilder::new("INSERT INTO account (id, email, email_folded, password_hash, created_at) ");
-        insert.push_values(part.iter().enumerate(), |mut row, (number, author)| {
-            let email = format!("author-{}@bench.example", batch * ROWS_PER_INSERT + number);
-            row.push_bind(author)
+    let statement = "INSERT INTO account (id, email, email_folded, password_hash, created_at) ";
+    let rows = authors.iter().enumerate();
+    insert_rows(
+        server,
+        "authentication",
+        statement,
+        rows,
+        |row, (number, author)| {
+            let email = format!("author-{number}@bench.example");
+            row.push_bind(*author)
                 .push_bind(email.clone())
                 .push_bind(email)
                 .push_bind("")
                 .push_bind(created_at);
-        });
-        insert.build().execute(&mut connection).await?;
-    }
-    Ok(())
+        },
+    )
+    .await
 }
 
 async fn profiles(server: &str, authors: &[Uuid], joined_at: DateTime<Utc>) -> Result<()> {
-    let mut connection = connect(server, "profile").await?;
-    for (batch, part) in authors.chunks(ROWS_PER_INSERT).enumerate() {
-        let mut insert =
-            QueryBuilder::new("INSERT INTO profile (id, username, display_name, bio, joined_at) ");
-        insert.push_values(part.iter().enumerate(), |mut row, (number, author)| {
-            let number = batch * ROWS_PER_INSERT + number;
-            row.push_bind(author)
-                .push_bind(format!("author-{number}"))
-                .push_bind(format!("Author {number}"))
-                .push_bind("Takes a camera along.")
-                .push_bind(joined_at);
-        });
-        insert.build().execute(&mut connection).await?;
-    }
-    Ok(())
+    let statement = "INSERT INTO profile (id, username, display_name, bio, joined_at) ";
+    let rows = authors.iter().enumerate();
+    insert_rows(server, "profile", statement, rows, |row, (number, author)| {
+        row.push_bind(*author)
+            .push_bind(format!("author-{number}"))
+            .push_bind(format!("Author {number}"))
+            .push_bind("Takes a camera along.")
+            .push_bind(joined_at);
+    })
+    .await
 }
 
 async fn published(server: &str, photos: &[Photo]) -> Result<()> {
-    let mut connection = connect(server, "photo").await?;
-    for part in photos.chunks(ROWS_PER_INSERT) {
-        let mut insert = QueryBuilder::new(
-            "INSERT INTO photo (id, author_id, file_key, title, alt_text, width, height, placeholder, published_at, hot_day) ",
-        );
-        insert.push_values(part, |mut row, photo| {
-            row.push_bind(photo.id)
-                .push_bind(photo.author)
-                .push_bind(photo.id)
-                .push_bind("A title of the usual length")
-                .push_bind("What the picture shows, in one sentence of the usual length.")
-                .push_bind(3000_u16)
-                .push_bind(2000_u16)
-                .push_bind([0x9A_u8; 24].as_slice())
-                .push_bind(photo.published_at)
-                .push_bind(photo.published_at.date_naive());
-        });
-        insert.build().execute(&mut connection).await?;
-    }
-    Ok(())
+    let statement = "INSERT INTO photo (id, author_id, file_key, title, alt_text, width, height, placeholder, published_at, hot_day) ";
+    insert_rows(server, "photo", statement, photos, |row, photo| {
+        row.push_bind(photo.id)
+            .push_bind(photo.author)
+            .push_bind(photo.id)
+            .push_bind("A title of the usual length")
+            .push_bind("What the picture shows, in one sentence of the usual length.")
+            .push_bind(3000_u16)
+            .push_bind(2000_u16)
+            .push_bind(vec![0x9A_u8; 24])
+            .push_bind(photo.published_at)
+            .push_bind(photo.published_at.date_naive());
+    })
+    .await
 }
 
 async fn votes(server: &str, photos: &[Photo], voters: &[Uuid]) -> Result<()> {
-    let mut connection = connect(server, "vote").await?;
-    for part in photos.chunks(ROWS_PER_INSERT) {
-        let mut insert = QueryBuilder::new(
-            "INSERT INTO photo_score (photo_id, author_id, published_at, hot_day, up, down) ",
-        );
-        insert.push_values(part, |mut row, photo| {
+    let statement = "INSERT INTO photo_score (photo_id, author_id, published_at, hot_day, up, down) ";
+    insert_rows(server, "vote", statement, photos, |row, photo| {
+        row.push_bind(photo.id)
+            .push_bind(photo.author)
+            .push_bind(photo.published_at)
+            .push_bind(photo.published_at.date_naive())
+            .push_bind(photo.up)
+            .push_bind(photo.down);
+    })
+    .await?;
+    // The votes agree with the tallies: the first voters are for it, the next ones against.
+    let choices = photos.iter().flat_map(|photo| {
+        let count = |votes: i32| usize::try_from(votes).unwrap_or_default();
+        let values =
+            std::iter::repeat_n(1_i8, count(photo.up)).chain(std::iter::repeat_n(-1, count(photo.down)));
+        values
+            .zip(voters)
+            .map(move |(value, voter)| (photo, *voter, value))
+    });
+    let statement = "INSERT INTO vote (photo_id, user_id, value, cast_at) ";
+    insert_rows(
+        server,
+        "vote",
+        statement,
+        choices,
+        |row, (photo, voter, value)| {
             row.push_bind(photo.id)
-                .push_bind(photo.author)
-                .push_bind(photo.published_at)
-                .push_bind(photo.published_at.date_naive())
-                .push_bind(photo.up)
-                .push_bind(photo.down);
-        });
-        insert.build().execute(&mut connection).await?;
-
-        // The ledger agrees with the tallies: the first voters are for it, the next ones against.
-        let ledger: Vec<_> = part
-            .iter()
-            .flat_map(|photo| {
-                let values = std::iter::repeat_n(1_i8, usize::try_from(photo.up).unwrap_or_default()).chain(
-                    std::iter::repeat_n(-1, usize::try_from(photo.down).unwrap_or_default()),
-                );
-                values
-                    .zip(voters)
-                    .map(|(value, voter)| (photo.id, *voter, value, photo.published_at))
-            })
-            .collect();
-        for part in ledger.chunks(ROWS_PER_INSERT) {
-            let mut insert = QueryBuilder::new("INSERT INTO vote (photo_id, user_id, value, cast_at) ");
-            insert.push_values(part, |mut row, (photo, voter, value, at)| {
-                row.push_bind(photo)
-                    .push_bind(voter)
-                    .push_bind(value)
-                    .push_bind(at);
-            });
-            insert.build().execute(&mut connection).await?;
-        }
-    }
-    Ok(())
+                .push_bind(voter)
+                .push_bind(value)
+                .push_bind(photo.published_at);
+        },
+    )
+    .await
 }
 
 /// From none to six under each photo.
 async fn comments(server: &str, photos: &[Photo], authors: &[Uuid], random: &mut StdRng) -> Result<()> {
-    let mut connection = connect(server, "comment").await?;
-    for part in photos.chunks(ROWS_PER_INSERT) {
-        let mut insert = QueryBuilder::new("INSERT INTO known_photo (id, author_id, published_at) ");
-        insert.push_values(part, |mut row, photo| {
-            row.push_bind(photo.id)
-                .push_bind(photo.author)
-                .push_bind(photo.published_at);
-        });
-        insert.build().execute(&mut connection).await?;
-
-        let mut remarks = Vec::new();
-        for photo in part {
-            for minute in 0..random.random_range(0..=6) {
-                let at = photo.published_at + Duration::minutes(minute);
-                remarks.push((
-                    id(random, at),
-                    photo.id,
-                    authors[random.random_range(0..authors.len())],
-                    at,
-                ));
-            }
-        }
-        for part in remarks.chunks(ROWS_PER_INSERT) {
-            let mut insert =
-                QueryBuilder::new("INSERT INTO comment (id, photo_id, author_id, body, created_at) ");
-            insert.push_values(part, |mut row, (id, photo, author, at)| {
-                let body = "A remark of the usual length, about the light and what it does.";
-                row.push_bind(id)
-                    .push_bind(photo)
-                    .push_bind(author)
-                    .push_bind(body)
-                    .push_bind(at);
-            });
-            insert.build().execute(&mut connection).await?;
+    let statement = "INSERT INTO known_photo (id, author_id, published_at) ";
+    insert_rows(server, "comment", statement, photos, |row, photo| {
+        row.push_bind(photo.id)
+            .push_bind(photo.author)
+            .push_bind(photo.published_at);
+    })
+    .await?;
+    let mut remarks = Vec::new();
+    for photo in photos {
+        for minute in 0..random.random_range(0..=6) {
+            let at = photo.published_at + Duration::minutes(minute);
+            let author = authors[random.random_range(0..authors.len())];
+            remarks.push((id(random, at), photo.id, author, at));
         }
     }
-    Ok(())
+    let statement = "INSERT INTO comment (id, photo_id, author_id, body, created_at) ";
+    insert_rows(
+        server,
+        "comment",
+        statement,
+        remarks,
+        |row, (id, photo, author, at)| {
+            row.push_bind(id)
+                .push_bind(photo)
+                .push_bind(author)
+                .push_bind("A remark of the usual length, about the light and what it does.")
+                .push_bind(at);
+        },
+    )
+    .await
 }

@@ -56,7 +56,7 @@ pub(crate) async fn flush_lazily(pools: &[MySqlPool]) -> Result<()> {
 /// How long the stale node is down while the others continue.
 const STALE_NODE_ABSENCE: Duration = Duration::from_secs(4);
 const NAIVE_START_TIMEOUT: Duration = Duration::from_secs(90);
-const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
+const SYNC_STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Kills the nodes permanently, the first one earlier, and starts MariaDB without recovering positions, on the first
 /// node first.
@@ -125,7 +125,7 @@ async fn wait_until_synced(cluster: &Cluster, slot: u32, size: u32, limit: Durat
              WHERE VARIABLE_NAME IN ('WSREP_LOCAL_STATE_COMMENT', 'WSREP_CLUSTER_SIZE')",
         )
         .fetch_all(&pool);
-        let rows = tokio::time::timeout(STATUS_TIMEOUT, asked).await??;
+        let rows = tokio::time::timeout(SYNC_STATUS_TIMEOUT, asked).await??;
         let said: Vec<String> = rows.iter().filter_map(|row| row.try_get(1).ok()).collect();
         ensure!(
             said.contains(&"Synced".to_owned()) && said.contains(&size.to_string()),

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,7 @@ pub(crate) async fn drill(arguments: &Arguments) -> Result<()> {
 
 struct Drill {
     cluster: Cluster,
-    backup: Option<Child>,
+    backup: Option<tokio::process::Child>,
     workload: Arc<Workload>,
     users: Vec<tokio::task::JoinHandle<SimulatedUser>>,
     /// A pair of times of the two clocks: the history's and the calendar's.
@@ -137,7 +137,10 @@ impl Drill {
     async fn load(&mut self, arguments: &Arguments) -> Result<()> {
         tokio::time::sleep(Duration::from_secs(10)).await;
         let log = File::create(self.cluster.data_dir().join("logs/backup.log"))?;
-        self.backup = Some(self.program("run")?.stderr(log).spawn()?);
+        let mut backup = self.program("run")?;
+        backup.stderr(log);
+        let mut backup = tokio::process::Command::from(backup);
+        self.backup = Some(backup.kill_on_drop(true).spawn()?);
         let began = Instant::now();
         wait::until_every(
             BACKUP_POLL_INTERVAL,
@@ -157,7 +160,7 @@ impl Drill {
         let half = Duration::from_secs(arguments.seconds) / 2;
         tokio::time::sleep(half).await;
         println!("db-1 is killed and restarts; the logs continue with another node");
-        self.cluster.kill("db-1");
+        self.cluster.kill_part("db-1").await?;
         tokio::time::sleep(half).await;
         Ok(())
     }
@@ -171,8 +174,7 @@ impl Drill {
         let seconds = self.workload.history.now();
         let killed = self.cluster.kill_for_good(&parts).await;
         if let Some(mut backup) = self.backup.take() {
-            backup.kill()?;
-            backup.wait()?;
+            backup.kill().await?;
         }
         killed?;
         self.workload.end();
@@ -307,15 +309,6 @@ impl Drill {
             bail!("the drill failed");
         }
         Ok(())
-    }
-}
-
-impl Drop for Drill {
-    fn drop(&mut self) {
-        if let Some(mut backup) = self.backup.take() {
-            let _ = backup.kill();
-            let _ = backup.wait();
-        }
     }
 }
 

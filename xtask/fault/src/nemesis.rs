@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use harness::cluster::{Cluster, NODES};
+use harness::cluster::Cluster;
+use harness::topology::Topology as _;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use workload::history::History;
@@ -59,21 +60,21 @@ async fn inject_and_end(cluster: &Cluster, plan: &Plan, history: &History) -> Re
     let node = format!("db-{slot}");
     match plan.fault {
         Fault::Nothing => {}
-        Fault::KillOne => cluster.kill(&node),
+        Fault::KillOne => cluster.kill_part(&node).await?,
         Fault::KillServer => {
             kill_server(cluster, slot)?;
             tokio::time::sleep(AGENT_NOTICE_TIME).await;
         }
         Fault::PauseOne => {
-            cluster.pause(&node);
+            cluster.pause_part(&node).await?;
             tokio::time::sleep(hold).await;
-            cluster.resume(&node);
+            cluster.resume_part(&node).await?;
             return Ok(history.now());
         }
         Fault::CutOne => {
-            cluster.cut(slot, true)?;
+            cluster.cut_part(&node, true)?;
             tokio::time::sleep(hold).await;
-            cluster.cut(slot, false)?;
+            cluster.cut_part(&node, false)?;
             return Ok(history.now());
         }
         Fault::SlowOne => {
@@ -90,9 +91,13 @@ async fn inject_and_end(cluster: &Cluster, plan: &Plan, history: &History) -> Re
         }
         Fault::KillAll => cluster.kill_all(&Cluster::databases()),
         Fault::CutAll => {
-            (1..=NODES).try_for_each(|slot| cluster.cut(slot, true))?;
+            Cluster::databases()
+                .iter()
+                .try_for_each(|node| cluster.cut_part(node, true))?;
             tokio::time::sleep(hold).await;
-            (1..=NODES).try_for_each(|slot| cluster.cut(slot, false))?;
+            Cluster::databases()
+                .iter()
+                .try_for_each(|node| cluster.cut_part(node, false))?;
             return Ok(history.now());
         }
         Fault::StopAll => {
@@ -103,14 +108,14 @@ async fn inject_and_end(cluster: &Cluster, plan: &Plan, history: &History) -> Re
         }
         Fault::KillServices => {
             for (part, pause) in &plan.order {
-                cluster.kill(part);
+                cluster.kill_part(part).await?;
                 tokio::time::sleep(*pause).await;
             }
         }
         Fault::KillRouter => {
-            cluster.kill("router");
+            cluster.kill_part("router").await?;
             tokio::time::sleep(hold).await;
-            cluster.kill("router");
+            cluster.kill_part("router").await?;
         }
         Fault::PlainRestart => controls::restart_plainly(cluster).await?,
     }

@@ -1,4 +1,4 @@
-//! What tests can do to a running site, on each topology: [`crate::system::System`] with a single database,
+//! A running site and its parts, on each topology: [`crate::system::System`] with a single database,
 //! [`crate::cluster::Cluster`] with three, and the stack on Docker engines.
 
 use std::path::PathBuf;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use workload::load::Load;
+use workload::load::SiteLoad;
 use xtask::workspace::target_dir;
 
 use crate::STACK;
@@ -44,7 +44,7 @@ impl DockerEngine {
     }
 
     /// Removes the stack with its database and its photos, and restores both, by the commands of docs/backup.md.
-    pub(super) async fn restore(&self, load: &Load) -> Result<String> {
+    pub(super) async fn restore(&self, load: &SiteLoad) -> Result<String> {
         self.shipped().await?;
         let before = self.backup("list").await?.lines().count();
         self.remove().await?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use harness::api::Site;
 use reqwest::{Client, StatusCode, Version, redirect};
-use workload::load::Load;
+use workload::load::SiteLoad;
 
 use crate::STACK;
 use crate::engine::{DockerEngine, has_ipvs, said};
@@ -47,7 +47,7 @@ impl Pair {
 impl DockerEngine {
     /// Deploys compose/tls.yml, continues the load over HTTPS, and deploys the next certificate. Then deploys
     /// compose/tls-folder.yml.
-    pub(super) async fn over_https(&self, load: &Load) -> Result<String> {
+    pub(super) async fn over_https(&self, load: &SiteLoad) -> Result<String> {
         let folder = tempfile::tempdir()?;
         let first = self.make_pair(folder.path(), "1").await?;
         self.deploy_pair(&first).await?;

@@ -24,8 +24,8 @@ use anyhow::Result;
 use clap::{Parser, ValueEnum as _};
 
 use harness::api::Site;
-use workload::load::Load;
 use workload::load::Requests::{NoneFails, SomeMayFail};
+use workload::load::SiteLoad;
 use xtask::tools::say;
 use xtask::workspace::target_dir;
 
@@ -170,7 +170,7 @@ async fn on_one(
     Ok(())
 }
 
-async fn scale_and_update(engine: &DockerEngine, table: &mut Table, load: &Load) {
+async fn scale_and_update(engine: &DockerEngine, table: &mut Table, load: &SiteLoad) {
     table
         .try_step("deploy the same again", engine.deploy_again(1))
         .await;
@@ -194,7 +194,7 @@ async fn scale_and_update(engine: &DockerEngine, table: &mut Table, load: &Load)
         .await;
 }
 
-async fn failed_deploys(engine: &DockerEngine, table: &mut Table, load: &Load) {
+async fn failed_deploys(engine: &DockerEngine, table: &mut Table, load: &SiteLoad) {
     let work = load.during(NoneFails, engine.without_a_secret());
     table.try_step("load: deploy without a secret", work).await;
     let work = load.during(NoneFails, engine.with_a_wrong_password());
@@ -209,7 +209,7 @@ async fn failed_deploys(engine: &DockerEngine, table: &mut Table, load: &Load) {
     table.try_step("load: another stack on the port", work).await;
 }
 
-async fn redeploy(engine: &DockerEngine, table: &mut Table, load: &Load) {
+async fn redeploy(engine: &DockerEngine, table: &mut Table, load: &SiteLoad) {
     table
         .try_step("stack rm and deploy", engine.remove_and_deploy(3))
         .await;
@@ -228,7 +228,7 @@ async fn redeploy(engine: &DockerEngine, table: &mut Table, load: &Load) {
         .await;
 }
 
-async fn upgrade(engine: &DockerEngine, table: &mut Table, load: &Load) {
+async fn upgrade(engine: &DockerEngine, table: &mut Table, load: &SiteLoad) {
     let work = load.during(SomeMayFail, engine.upgrade());
     table
         .try_step("load: migrate, and upgrade everything", work)
@@ -241,7 +241,7 @@ async fn upgrade(engine: &DockerEngine, table: &mut Table, load: &Load) {
         .await;
 }
 
-async fn backup(engine: &DockerEngine, table: &mut Table, load: &Load) {
+async fn backup(engine: &DockerEngine, table: &mut Table, load: &SiteLoad) {
     table
         .try_step("three databases", engine.deploy_with_three())
         .await;
@@ -251,7 +251,7 @@ async fn backup(engine: &DockerEngine, table: &mut Table, load: &Load) {
     table.try_step("load: another backup, and verify", work).await;
 }
 
-async fn alerts(engine: &DockerEngine, table: &mut Table, load: &Load) {
+async fn alerts(engine: &DockerEngine, table: &mut Table, load: &SiteLoad) {
     let work = load.during(SomeMayFail, engine.watch());
     table.try_step("load: Prometheus sees every part", work).await;
     table
@@ -279,7 +279,7 @@ async fn objects(engine: &DockerEngine, table: &mut Table) {
 }
 
 /// Users register at a new site, and begin to use it. `timeout` limits a request.
-async fn begin_load(urls: Vec<String>, timeout: Duration) -> Result<Load> {
+async fn begin_load(urls: Vec<String>, timeout: Duration) -> Result<SiteLoad> {
     let history = target_dir().join(format!("stack-test/history-{}.jsonl", std::process::id()));
-    Load::begin(Site::new(urls, timeout)?, &history, STEP_TIMEOUT).await
+    SiteLoad::begin(Site::new(urls, timeout)?, &history, STEP_TIMEOUT).await
 }

@@ -17,8 +17,8 @@ use crate::engine::{DockerEngine, Stop, has_ipvs, said};
 use crate::steps::in_sync;
 use crate::table::Table;
 use crate::{BEGIN_LOAD, STACK, begin_load};
-use workload::load::Load;
 use workload::load::Requests::{NoneFails, SomeMayFail};
+use workload::load::SiteLoad;
 use xtask::tools::say;
 
 /// The number of the first engine.
@@ -99,7 +99,7 @@ async fn walk(swarm: &mut Swarm, table: &mut Table, binaries: &Path) -> Result<(
 async fn temporary_failures(
     swarm: &mut Swarm,
     table: &mut Table,
-    load: &Load,
+    load: &SiteLoad,
     photos: PhotoStorage,
 ) -> Result<()> {
     let work = load.during(SomeMayFail, swarm.lose_one());
@@ -122,7 +122,7 @@ async fn temporary_failures(
 }
 
 /// Machines are lost with their disks.
-async fn permanent_failures(swarm: &mut Swarm, table: &mut Table, load: &Load) -> Result<()> {
+async fn permanent_failures(swarm: &mut Swarm, table: &mut Table, load: &SiteLoad) -> Result<()> {
     let work = load.during(SomeMayFail, swarm.lose_all_but_one());
     table.step("load: all but one are lost for good", work).await?;
     let work = load.during(SomeMayFail, swarm.replace());

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use harness::topology::Topology as _;
 use serde_json::Value;
-use workload::load::Load;
+use workload::load::SiteLoad;
 use xtask::SERVICES;
 
 use crate::engine::DockerEngine;
@@ -96,7 +96,7 @@ impl DockerEngine {
     }
 
     /// Stops one service after another, and checks that data of the others is still returned.
-    pub(super) async fn stop_each_service(&self, load: &Load) -> Result<String> {
+    pub(super) async fn stop_each_service(&self, load: &SiteLoad) -> Result<String> {
         for service in SERVICES.iter().filter(|service| **service != "photo") {
             self.stop_service_and_check(service, load)
                 .await
@@ -113,7 +113,7 @@ impl DockerEngine {
         )
     }
 
-    async fn stop_service_and_check(&self, service: &str, load: &Load) -> Result<()> {
+    async fn stop_service_and_check(&self, service: &str, load: &SiteLoad) -> Result<()> {
         self.stop_part(service).await?;
         let page = "{ latestPhotos(first: 100) { nodes { title commentCount votes { up down } author { displayName } } } }";
         let answer = self.ask(page).await?;

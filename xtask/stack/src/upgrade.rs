@@ -7,7 +7,7 @@ use harness::api::GraphqlRequest;
 use harness::api::operations;
 use serde_json::{Value, json};
 use uuid::Uuid;
-use workload::load::Load;
+use workload::load::SiteLoad;
 use workload::users::USER_PASSWORD;
 
 use crate::STACK;
@@ -84,7 +84,7 @@ impl DockerEngine {
     }
 
     /// Withdraws all keys but a new one. Tokens become invalid, and sessions continue.
-    pub(super) async fn withdraw_keys(&self, load: &Load) -> Result<String> {
+    pub(super) async fn withdraw_keys(&self, load: &SiteLoad) -> Result<String> {
         let site = self.site()?;
         let (email, photo) = load.voter().await?;
         let login = operations::login(&email, USER_PASSWORD);

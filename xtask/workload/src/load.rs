@@ -48,14 +48,14 @@ pub enum Requests {
 
 /// Users of a site, and all that they have written.
 #[derive(Debug)]
-pub struct Load {
+pub struct SiteLoad {
     workload: Arc<Workload>,
     users: Mutex<Vec<SimulatedUser>>,
     /// How long requests may fail after a change.
     recovery_limit: Duration,
 }
 
-impl Load {
+impl SiteLoad {
     /// Registers users who upload, vote and comment, and checks the result.
     pub async fn begin(site: Site, history: &Path, recovery_limit: Duration) -> Result<Self> {
         let workload = Workload::new(site, History::new(history)?, &LASTING_ACTIONS);
@@ -73,7 +73,7 @@ impl Load {
         let mut users = load.users.lock().await;
         for action in [Action::Register, Action::Publish, Action::Vote, Action::Comment] {
             for user in users.iter_mut() {
-                user.perform(action).await;
+                Box::pin(user.perform(action)).await;
             }
         }
         drop(users);
@@ -89,7 +89,7 @@ impl Load {
         let from = self.workload.history.count();
         for action in [Action::Publish, Action::Vote, Action::Comment] {
             for user in self.users.lock().await.iter_mut() {
-                user.perform(action).await;
+                Box::pin(user.perform(action)).await;
             }
         }
         let summary = self.summary(from, self.workload.history.now());
@@ -124,7 +124,7 @@ impl Load {
             internal.is_empty(),
             "{said}, but there were internal errors: {internal:?}"
         );
-        self.check().await?;
+        Box::pin(self.check()).await?;
         let summary = self.summary(from, began);
         ensure!(
             requests == Requests::SomeMayFail || summary.failed() == 0,
@@ -176,7 +176,7 @@ impl Load {
     pub async fn check(&self) -> Result<String> {
         let mut viewers = Vec::new();
         for user in self.users.lock().await.iter_mut() {
-            user.refresh_if_old().await;
+            Box::pin(user.refresh_if_old()).await;
             viewers.extend(user.account().map(|account| (account, user.access_token.clone())));
         }
         let records = self.workload.history.records();
@@ -187,7 +187,9 @@ impl Load {
             files: None,
             viewers,
         };
-        let findings = Auditor::default().audit(&records, &audited).await?;
+        let mut auditor = Auditor::default();
+        // Boxed, as are the actions, because the futures of steps would be very large.
+        let findings = Box::pin(auditor.audit(&records, &audited)).await?;
         let complaints: Vec<_> = findings.iter().map(|finding| finding.what.as_str()).collect();
         ensure!(complaints.is_empty(), "{}", complaints.join("; "));
         let counts = ["photos", "votes", "comments"].map(|kind| {
@@ -220,7 +222,7 @@ impl Load {
     /// Refreshes all sessions. Each must continue.
     pub async fn refresh_sessions(&self) -> Result<()> {
         for user in self.users.lock().await.iter_mut() {
-            let outcome = user.refresh().await;
+            let outcome = Box::pin(user.refresh()).await;
             ensure!(outcome == Outcome::Ok, "a session does not continue: {outcome:?}");
         }
         Ok(())
@@ -298,7 +300,7 @@ impl Display for Summary {
     }
 }
 
-impl Display for Load {
+impl Display for SiteLoad {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.summary(0, 0.0).fmt(f)
     }

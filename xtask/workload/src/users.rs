@@ -23,7 +23,7 @@ pub const USER_PASSWORD: &str = "a password of the fault test";
 /// Age at which a user refreshes the session. Tokens are valid for ten minutes.
 const SESSION_AGE: Duration = Duration::from_mins(8);
 
-/// What a user does.
+/// An action of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Publish,

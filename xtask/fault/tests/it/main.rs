@@ -1,5 +1,7 @@
 //! Runs the fault test on small clusters.
 
+mod single;
+
 use std::process::Command;
 
 /// Runs the program, and prints its output.

@@ -13,7 +13,7 @@ use crate::network::Network;
 use crate::system::SERVICES;
 use crate::system::database::write_private;
 use crate::system::secret;
-use crate::system::services::ServiceEnv;
+use crate::system::services::{self, ServiceEnv};
 
 /// The port of all services, because each has another address.
 const SERVICE_PORT: u16 = 5000;
@@ -128,14 +128,7 @@ impl Layout {
     }
 
     pub(super) fn program(&self, name: &str) -> Result<PathBuf> {
-        let program = self.binaries.join(name);
-        if !program.is_file() {
-            bail!(
-                "{} is not built: `cargo build --bins` builds it",
-                program.display()
-            );
-        }
-        Ok(program)
+        services::program(&self.binaries, name)
     }
 
     pub(super) fn database_url(&self, service: &str, host: &str) -> String {
@@ -200,7 +193,7 @@ impl Layout {
             secrets: &self.dir.join("secrets"),
             url: &|name| self.url(name),
         };
-        crate::system::services::set_up(&around, service, command);
+        services::set_up(&around, service, command);
         match service {
             "photo" => {
                 command.envs(self.objects_environment());

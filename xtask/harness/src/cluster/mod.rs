@@ -5,9 +5,10 @@
 //! # async fn example() -> anyhow::Result<()> {
 //! use std::time::Duration;
 //! use harness::cluster::{Cluster, Options};
+//! use harness::topology::Topology as _;
 //!
 //! let cluster = Cluster::start(Options::default()).await?;
-//! cluster.kill("db-2");
+//! cluster.kill_part("db-2").await?;
 //! cluster.wait_in_sync(Duration::from_secs(60)).await?;
 //! println!("{}", cluster.base_url());
 //! # Ok(())
@@ -148,11 +149,6 @@ impl Cluster {
         self.supervisor.layout.base_url()
     }
 
-    /// The virtual address of a service.
-    pub fn url(&self, service: &str) -> String {
-        self.supervisor.layout.url(service)
-    }
-
     /// The folder of data, secrets and logs.
     pub fn data_dir(&self) -> &Path {
         &self.supervisor.layout.dir
@@ -176,12 +172,6 @@ impl Cluster {
         }
     }
 
-    /// Returns the database URL of a service for one node.
-    pub fn database_url(&self, slot: u32, service: &str) -> String {
-        let layout = &self.supervisor.layout;
-        layout.database_url(service, &self.network().address(slot))
-    }
-
     /// The folder in which the object store keeps the files of photos.
     pub fn objects(&self) -> PathBuf {
         self.supervisor.layout.dir.join("objects/media/photos")
@@ -197,33 +187,13 @@ impl Cluster {
         &self.supervisor.network
     }
 
-    /// Kills a program and its child processes. It is restarted after a second.
-    pub fn kill(&self, part: &str) {
-        self.supervisor.signal(part, Signal::SIGKILL);
-    }
-
-    /// Kills several programs at the same time, as [`Self::kill`].
+    /// Kills several programs at the same time. They are restarted after a second.
     pub fn kill_all(&self, parts: &[String]) {
         std::thread::scope(|scope| {
             for part in parts {
-                scope.spawn(|| self.kill(part));
+                scope.spawn(|| self.supervisor.signal(part, Signal::SIGKILL));
             }
         });
-    }
-
-    /// Pauses a program (SIGSTOP): its connections stay open, and it does not respond.
-    pub fn pause(&self, part: &str) {
-        self.supervisor.signal(part, Signal::SIGSTOP);
-    }
-
-    /// Resumes a paused program.
-    pub fn resume(&self, part: &str) {
-        self.supervisor.signal(part, Signal::SIGCONT);
-    }
-
-    /// Disconnects a node, or connects it again.
-    pub fn cut(&self, slot: u32, cut: bool) -> Result<()> {
-        self.network().cut(slot, cut)
     }
 
     /// Delays the link of a node until the result is dropped.
@@ -345,7 +315,7 @@ impl Cluster {
     }
 
     /// Returns a command that runs a subcommand of a service in the environment of the service.
-    pub fn command(&self, service: &str, arguments: &[&str]) -> Command {
+    fn command(&self, service: &str, arguments: &[&str]) -> Command {
         let supervisor = &self.supervisor;
         let mut command = Command::new("unshare");
         command
@@ -363,6 +333,10 @@ impl Cluster {
     }
 }
 
+#[expect(
+    clippy::unused_async_trait_impl,
+    reason = "signals are sent at once; docker is not"
+)]
 impl Topology for Cluster {
     fn urls(&self) -> Vec<String> {
         vec![self.base_url()]
@@ -378,7 +352,7 @@ impl Topology for Cluster {
 
     /// The part is restarted after a second.
     async fn kill_part(&self, part: &str) -> Result<()> {
-        self.kill(part);
+        self.supervisor.signal(part, Signal::SIGKILL);
         Ok(())
     }
 
@@ -391,18 +365,18 @@ impl Topology for Cluster {
     }
 
     async fn pause_part(&self, part: &str) -> Result<()> {
-        self.pause(part);
+        self.supervisor.signal(part, Signal::SIGSTOP);
         Ok(())
     }
 
     async fn resume_part(&self, part: &str) -> Result<()> {
-        self.resume(part);
+        self.supervisor.signal(part, Signal::SIGCONT);
         Ok(())
     }
 
     fn cut_part(&self, part: &str, cut: bool) -> Result<()> {
         let slot = slot(part).with_context(|| format!("{part} is not on a network of its own"))?;
-        self.cut(slot, cut)
+        self.network().cut(slot, cut)
     }
 }
 

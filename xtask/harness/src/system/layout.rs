@@ -17,7 +17,6 @@ pub(super) struct Layout {
     pub(super) dir: PathBuf,
     base: u16,
     binaries: PathBuf,
-    pub(super) internal_secret: String,
     pub(super) root_password: String,
     pub(super) passwords: BTreeMap<&'static str, (String, String)>,
 }
@@ -26,7 +25,6 @@ impl Layout {
     pub(super) fn new(dir: &Path, base: u16, binaries: PathBuf) -> Result<Self> {
         let secret = |name: &str| secret(&dir.join("secrets").join(name));
         let layout = Self {
-            internal_secret: secret("internal-secret")?,
             root_password: secret("database-root-password")?,
             passwords: SERVICES
                 .iter()
@@ -40,7 +38,9 @@ impl Layout {
             binaries,
             dir: dir.to_path_buf(),
         };
-        secret("key-secret")?;
+        for name in ["internal-secret", "key-secret"] {
+            secret(name)?;
+        }
         // Write the URLs at each start, because the port may have changed.
         for (service, (_, migrate_password)) in &layout.passwords {
             let address = format!("127.0.0.1:{}/{service}", layout.port("database"));
@@ -72,11 +72,11 @@ impl Layout {
         self.dir.join("logs").join(format!("{name}.log"))
     }
 
-    /// Sets the environment of a program that listens on `port`.
-    pub(super) fn set_up(&self, service: &str, port: u16, command: &mut std::process::Command) {
+    /// Sets the environment of a program.
+    pub(super) fn set_up(&self, service: &str, command: &mut std::process::Command) {
         let url = |name: &str| format!("http://127.0.0.1:{}", self.port(name));
         let around = services::ServiceEnv {
-            listen: format!("127.0.0.1:{port}"),
+            listen: format!("127.0.0.1:{}", self.port(service)),
             internal_listen: format!("127.0.0.1:{}", self.port("router-internal")),
             public_url: format!("http://localhost:{}", self.base),
             media_store: format!("file://{}", self.dir.join("media").display()),
@@ -98,14 +98,7 @@ impl Layout {
     }
 
     pub(super) fn program(&self, service: &str) -> Result<PathBuf> {
-        let program = self.binaries.join(service);
-        if !program.is_file() {
-            bail!(
-                "{} is not built. Run ./dev up or ./dev test, which build it.",
-                program.display()
-            );
-        }
-        Ok(program)
+        services::program(&self.binaries, service)
     }
 }
 

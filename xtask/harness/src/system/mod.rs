@@ -17,7 +17,7 @@ pub(crate) mod services;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -78,7 +78,6 @@ pub struct System {
     _lock: File,
     block: PortBlock,
     processes: Mutex<BTreeMap<String, Arc<Process>>>,
-    replicas: Mutex<u16>,
     /// Declared last, so that all programs have stopped when the folder is deleted.
     temporary: Option<tempfile::TempDir>,
 }
@@ -118,7 +117,6 @@ impl System {
             _lock: lock,
             block,
             processes: Mutex::default(),
-            replicas: Mutex::new(0),
             temporary,
         };
         system.start_database().await?;
@@ -148,11 +146,6 @@ impl System {
         &self.layout.dir
     }
 
-    /// Returns the secret of `/events` and `/internal`.
-    pub fn internal_secret(&self) -> &str {
-        &self.layout.internal_secret
-    }
-
     /// Returns the administrator's database URL, without a schema: append `/photo` for one.
     pub fn admin_database_url(&self) -> String {
         database::admin_url(self.layout.port("database"), &self.layout.root_password)
@@ -169,26 +162,41 @@ impl System {
         String::from_utf8_lossy(&text).into_owned()
     }
 
-    /// Returns the process id of a running program.
-    pub fn process_id(&self, name: &str) -> Option<i32> {
-        self.process(name)
-            .ok()
-            .filter(|process| process.ended().is_none())
-            .map(|process| process.id())
-    }
-
     /// Starts a stopped service (or `"router"`), and waits until it is ready.
     pub async fn start_service(&self, service: &str) -> Result<()> {
-        if self.process_id(service).is_some() {
+        if self
+            .process(service)
+            .is_ok_and(|process| process.ended().is_none())
+        {
             return Ok(());
         }
-        self.launch(service, service, self.layout.port(service)).await
+        let program = self.layout.program(service)?;
+        let log = self.log_to(service, Show::Everything);
+        let set_up = |command: &mut std::process::Command| {
+            command.arg("serve");
+            self.set_up(service, command);
+        };
+        let process = Process::spawn(service, &program, set_up, &log)?;
+        self.processes().insert(service.to_owned(), Arc::new(process));
+        self.wait_until_ready(service).await
+    }
+
+    /// Returns the log of a program. `shown` lines are printed if logs are shown at all.
+    fn log_to(&self, name: &str, shown: Show) -> Log {
+        Log {
+            file: self.layout.log_file(name),
+            show: if self.options.show_logs {
+                shown
+            } else {
+                Show::Nothing
+            },
+        }
     }
 
     /// Stops a service by SIGTERM: it finishes its requests.
     pub async fn stop_service(&self, service: &str) -> Result<()> {
         let process = self.process(service)?;
-        self.remove_process(service);
+        self.processes().remove(service);
         process.stop(SERVICE_STOP_TIMEOUT).await;
         Ok(())
     }
@@ -196,39 +204,10 @@ impl System {
     /// Kills a service by SIGKILL.
     pub async fn kill_service(&self, service: &str) -> Result<()> {
         let process = self.process(service)?;
-        self.remove_process(service);
+        self.processes().remove(service);
         process.signal(Signal::SIGKILL);
         process.ends_within(SERVICE_STOP_TIMEOUT).await;
         Ok(())
-    }
-
-    /// Pauses a program (SIGSTOP): its connections stay open, and it does not respond.
-    pub fn pause(&self, name: &str) -> Result<()> {
-        self.process(name)?.signal(Signal::SIGSTOP);
-        Ok(())
-    }
-
-    /// Resumes a paused program.
-    pub fn resume(&self, name: &str) -> Result<()> {
-        self.process(name)?.signal(Signal::SIGCONT);
-        Ok(())
-    }
-
-    /// Starts another process of a service on the same schema, and returns its URL. The router does not use it. There
-    /// are ports for two replicas.
-    pub async fn start_replica(&self, service: &str) -> Result<String> {
-        let number = {
-            let mut replicas = self.replicas.lock().expect("no thread panics while it counts");
-            *replicas += 1;
-            *replicas
-        };
-        if number > ports::REPLICA_PORTS {
-            bail!("a system has ports for {} replicas", ports::REPLICA_PORTS);
-        }
-        let port = self.block.base + ports::first_replica() + number - 1;
-        self.launch(service, &format!("{service}-{}", number + 1), port)
-            .await?;
-        Ok(format!("http://127.0.0.1:{port}"))
     }
 
     /// Runs a subcommand in the environment of a service: `run("photo", &["reconcile"])`.
@@ -236,9 +215,7 @@ impl System {
         let program = self.layout.program(service)?;
         let mut command = std::process::Command::new(program);
         command.args(arguments);
-        self.layout
-            .set_up(service, self.layout.port(service), &mut command);
-        self.override_environment(service, &mut command);
+        self.set_up(service, &mut command);
         tokio::process::Command::from(command)
             .output()
             .await
@@ -252,11 +229,7 @@ impl System {
 
     /// Returns the programs that ended unexpectedly, with their exit status.
     pub fn exited(&self) -> Vec<(String, std::process::ExitStatus)> {
-        let processes = self
-            .processes
-            .lock()
-            .expect("no thread panics while it looks up a process");
-        processes
+        self.processes()
             .iter()
             .filter_map(|(name, process)| Some((name.clone(), process.ended()?)))
             .collect()
@@ -264,7 +237,7 @@ impl System {
 
     /// Restarts an ended program.
     pub async fn restart(&self, name: &str) -> Result<()> {
-        self.remove_process(name);
+        self.processes().remove(name);
         if name == "database" {
             self.start_database().await
         } else {
@@ -273,7 +246,7 @@ impl System {
     }
 
     async fn stop_all(&self) {
-        let processes = std::mem::take(&mut *self.processes.lock().expect("no thread panics while it stops"));
+        let processes = std::mem::take(&mut *self.processes());
         let (database, rest): (Vec<_>, Vec<_>) = processes.into_values().partition(|p| p.name == "database");
         let (router, services): (Vec<_>, Vec<_>) = rest.into_iter().partition(|p| p.name == "router");
         for group in [router, services] {
@@ -295,17 +268,9 @@ impl System {
                 migrate_password,
             })
             .collect();
-        let show = if self.options.show_logs {
-            Show::Warnings
-        } else {
-            Show::Nothing
-        };
         let process = database::start(&database::Settings {
             dir: &self.layout.dir.join("mariadb"),
-            log: &Log {
-                file: self.layout.log_file("database"),
-                show,
-            },
+            log: &self.log_to("database", Show::Warnings),
             port: self.layout.port("database"),
             root_password: &self.layout.root_password,
             durability: self.options.durability,
@@ -313,7 +278,7 @@ impl System {
         })
         .await
         .context("MariaDB did not start.")?;
-        self.insert_process("database", process);
+        self.processes().insert("database".to_owned(), Arc::new(process));
         Ok(())
     }
 
@@ -322,8 +287,7 @@ impl System {
         let migrations = SERVICES.iter().map(|service| async move {
             let mut command = std::process::Command::new(self.layout.program(service)?);
             command.arg("migrate");
-            self.layout
-                .set_up(service, self.layout.port(service), &mut command);
+            self.layout.set_up(service, &mut command);
             command.env(
                 "DATABASE_URL_FILE",
                 self.layout
@@ -344,33 +308,8 @@ impl System {
         Ok(())
     }
 
-    async fn launch(&self, service: &str, name: &str, port: u16) -> Result<()> {
-        let program = self.layout.program(service)?;
-        let show = if self.options.show_logs {
-            Show::Everything
-        } else {
-            Show::Nothing
-        };
-        let log = Log {
-            file: self.layout.log_file(name),
-            show,
-        };
-        let set_up = |command: &mut std::process::Command| {
-            command.arg("serve");
-            self.layout.set_up(service, port, command);
-            self.override_environment(service, command);
-        };
-        self.insert_process(name, Process::spawn(name, &program, set_up, &log)?);
-        // The router has its health checks on the internal port.
-        let answers = if service == "router" {
-            self.layout.port("router-internal")
-        } else {
-            port
-        };
-        self.wait_until_ready(name, answers).await
-    }
-
-    fn override_environment(&self, service: &str, command: &mut std::process::Command) {
+    fn set_up(&self, service: &str, command: &mut std::process::Command) {
+        self.layout.set_up(service, command);
         for (of, name, value) in &self.options.environment {
             if of == service {
                 command.env(name, value);
@@ -378,8 +317,14 @@ impl System {
         }
     }
 
-    async fn wait_until_ready(&self, name: &str, port: u16) -> Result<()> {
-        let process = self.process(name)?;
+    async fn wait_until_ready(&self, service: &str) -> Result<()> {
+        let process = self.process(service)?;
+        // The router has its health checks on the internal port.
+        let port = self.layout.port(if service == "router" {
+            "router-internal"
+        } else {
+            service
+        });
         let client = reqwest::Client::builder()
             .no_proxy()
             .timeout(Duration::from_secs(2))
@@ -390,34 +335,20 @@ impl System {
         process.unless_it_ends(ready).await.map(drop)
     }
 
+    fn processes(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Process>>> {
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn process(&self, name: &str) -> Result<Arc<Process>> {
-        let processes = self
-            .processes
-            .lock()
-            .expect("no thread panics while it looks up a process");
-        processes
-            .get(name)
-            .cloned()
-            .ok_or_else(|| anyhow!("{name} is not running"))
-    }
-
-    fn insert_process(&self, name: &str, process: Process) {
-        let mut processes = self
-            .processes
-            .lock()
-            .expect("no thread panics while it looks up a process");
-        processes.insert(name.to_owned(), Arc::new(process));
-    }
-
-    fn remove_process(&self, name: &str) {
-        let mut processes = self
-            .processes
-            .lock()
-            .expect("no thread panics while it looks up a process");
-        processes.remove(name);
+        let process = self.processes().get(name).cloned();
+        process.ok_or_else(|| anyhow!("{name} is not running"))
     }
 }
 
+#[expect(
+    clippy::unused_async_trait_impl,
+    reason = "signals are sent at once; docker is not"
+)]
 impl Topology for System {
     fn urls(&self) -> Vec<String> {
         vec![self.base_url()]
@@ -444,11 +375,13 @@ impl Topology for System {
     }
 
     async fn pause_part(&self, part: &str) -> Result<()> {
-        self.pause(part)
+        self.process(part)?.signal(Signal::SIGSTOP);
+        Ok(())
     }
 
     async fn resume_part(&self, part: &str) -> Result<()> {
-        self.resume(part)
+        self.process(part)?.signal(Signal::SIGCONT);
+        Ok(())
     }
 }
 

@@ -11,8 +11,6 @@ use rand::RngExt;
 
 /// The router's default port.
 const ROUTER_PORT: u16 = 4999;
-/// Number of ports for replicas of services.
-pub(super) const REPLICA_PORTS: u16 = 2;
 
 /// A program that listens on a port of the block.
 pub(super) struct PortOwner {
@@ -37,14 +35,10 @@ pub(super) fn owners() -> Vec<PortOwner> {
     owners
 }
 
-/// The distance of the first replica's port from the router's.
-pub(super) fn first_replica() -> u16 {
-    owners().last().map_or(0, |owner| owner.distance + 1)
-}
-
 /// Number of ports of a system: a multiple of ten.
 fn ports_per_system() -> u16 {
-    (first_replica() + REPLICA_PORTS).next_multiple_of(10)
+    let last = owners().last().map_or(0, |owner| owner.distance);
+    (last + 1).next_multiple_of(10)
 }
 
 /// A block of free ports on this machine.

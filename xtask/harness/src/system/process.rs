@@ -93,10 +93,6 @@ impl Process {
         *self.ended.borrow()
     }
 
-    pub(crate) fn id(&self) -> i32 {
-        self.pid.as_raw()
-    }
-
     pub(crate) fn signal(&self, signal: Signal) {
         // Ignore errors, because the process may have ended.
         if self.ended().is_none() {

@@ -1,9 +1,10 @@
 //! The arguments of each program. The programs take the same settings as flags; the environment keeps secrets out of
 //! the list of processes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::{Result, ensure};
 use contracts::services::ServiceEntry;
 pub use xtask::SERVICES;
 
@@ -20,6 +21,17 @@ pub(crate) struct ServiceEnv<'a> {
     pub(crate) secrets: &'a Path,
     /// Returns the URL of a service.
     pub(crate) url: &'a dyn Fn(&str) -> String,
+}
+
+/// Returns the path of a built program.
+pub(crate) fn program(folder: &Path, name: &str) -> Result<PathBuf> {
+    let program = folder.join(name);
+    ensure!(
+        program.is_file(),
+        "{} is not built. ./dev up and ./dev test build it, or cargo build --bins.",
+        program.display()
+    );
+    Ok(program)
 }
 
 /// Sets the environment of a program.

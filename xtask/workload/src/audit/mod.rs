@@ -58,7 +58,7 @@ impl Findings {
     }
 }
 
-/// What is compared with the history.
+/// The places that are compared with the history.
 #[derive(Debug)]
 pub struct Audited<'a> {
     pub site: &'a Site,
