@@ -80,10 +80,10 @@ pub(crate) fn parse(list: &str) -> Result<Vec<ServiceEntry<'_>>> {
 
 /// The text with current sections.
 fn with_sections(text: &str, services: &[ServiceEntry<'_>]) -> Result<String> {
-    let mut written = String::new();
+    let mut written = Vec::new();
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
-        written += &format!("{line}\n");
+        written.push(line.to_owned());
         let Some((chosen, first)) = header(line, services) else {
             continue;
         };
@@ -91,7 +91,7 @@ fn with_sections(text: &str, services: &[ServiceEntry<'_>]) -> Result<String> {
         let mut template: Vec<&str> = first.into_iter().collect();
         if first.is_none() {
             while let Some(comment) = lines.next_if(|line| line.trim() != END && is_comment(line)) {
-                written += &format!("{comment}\n");
+                written.push(comment.to_owned());
                 let comment = comment.trim_start().trim_start_matches('#');
                 template.push(comment.strip_prefix(' ').unwrap_or(comment));
             }
@@ -99,14 +99,15 @@ fn with_sections(text: &str, services: &[ServiceEntry<'_>]) -> Result<String> {
         for service in chosen {
             for line in &template {
                 let line = format!("{indentation}{}", fill(line, service, services));
-                written += &format!("{}\n", line.trim_end());
+                written.push(line.trim_end().to_owned());
             }
         }
         let end = lines.find(|line| line.trim() == END);
         let end = end.with_context(|| format!("the section {:?} has no {END:?}", line.trim()))?;
-        written += &format!("{end}\n");
+        written.push(end.to_owned());
     }
-    Ok(written)
+    written.push(String::new());
+    Ok(written.join("\n"))
 }
 
 fn is_comment(line: &str) -> bool {
