@@ -62,6 +62,9 @@ impl Engine {
     }
 }
 
+/// Added to the log filter: the library logs the values of variables there, passwords and refresh tokens among them.
+const NO_VARIABLES_IN_LOG: &str = "router::coerce_variables=off";
+
 /// `router.yaml` with the values of the command-line flags.
 fn settings(config: &Config) -> anyhow::Result<HiveRouterConfig> {
     let supergraph = std::path::absolute(&config.supergraph)?;
@@ -83,7 +86,10 @@ fn settings(config: &Config) -> anyhow::Result<HiveRouterConfig> {
         .set_override("supergraph.path", supergraph)?
         .set_override("log.format", log_format)?
         .set_override("log.level", "info")?
-        .set_override("log.filter", config.log_filter.as_str())?
+        .set_override(
+            "log.filter",
+            format!("{},{NO_VARIABLES_IN_LOG}", config.log_filter),
+        )?
         .set_override(
             format!("plugins.{}.enabled", AllowlistPlugin::NAME),
             config.operation_allowlist || config.only_known_operations,

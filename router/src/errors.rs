@@ -4,6 +4,8 @@
 //! explained, outages become UNAVAILABLE, and the rest becomes INTERNAL without a cause. The log has the cause with the
 //! request id.
 
+use std::borrow::Cow;
+
 use contracts::Code;
 use hive_router::GraphQLError;
 use hive_router::async_trait;
@@ -15,6 +17,11 @@ use hive_router::telemetry::logging::request_id::REQUEST_IDENTIFIERS;
 
 /// The `extensions` that pass, besides the code.
 const ALLOWED_EXTENSIONS: [&str; 3] = ["field", "requestId", "retryAfterSeconds"];
+
+/// Maximum length of a message of the library and of a field's name in it, in characters. Both may repeat parts of the
+/// request.
+const MAX_MESSAGE_LENGTH: usize = 300;
+const MAX_NAME_LENGTH: usize = 64;
 
 /// Rewrites errors on their way out.
 pub(crate) struct ErrorsPlugin {
@@ -184,9 +191,11 @@ impl ErrorsPlugin {
             Translation::PassThrough => return error.extensions.code = Some(code),
             Translation::Invalid => {
                 if let Some(field) = field_of(&error.message) {
-                    let field = Value::from(field);
+                    let field = Value::from(shortened(field, MAX_NAME_LENGTH).as_ref());
                     error.extensions.set("field".to_owned(), field);
                 }
+                let message = without_value(&error.message);
+                error.message = shortened(&message, MAX_MESSAGE_LENGTH).into_owned();
                 Code::InvalidInput.as_str()
             }
             Translation::InvalidWithMessage(message) => {
@@ -233,6 +242,44 @@ fn field_of(message: &str) -> Option<&str> {
     let (path, _) = problem.strip_prefix(" at ")?.split_once(": ")?;
     path.rsplit('.')
         .find_map(|step| step.split('[').next().filter(|name| !name.is_empty()))
+}
+
+/// The library's message about a variable without the variable's value, which may be a password. Other messages are
+/// unchanged.
+fn without_value(message: &str) -> Cow<'_, str> {
+    let Some((name, problem)) = message
+        .strip_prefix("Variable \"$")
+        .and_then(|rest| rest.split_once("\" has invalid "))
+    else {
+        return message.into();
+    };
+    // The path to the value, with names of the schema only, ends at the colon.
+    let Some((place, reason)) = problem.split_once(": ") else {
+        return message.into();
+    };
+    let reason = match reason.strip_prefix("Value \"") {
+        Some(of_enum) => match of_enum.rsplit_once("\" does not exist in ") {
+            Some((_, name)) => format!("The value does not exist in {}", name.trim_end_matches('.')),
+            None => "The value is not of the expected type".to_owned(),
+        },
+        None => {
+            let end = [", found: ", ": "]
+                .iter()
+                .filter_map(|end| reason.find(end))
+                .min();
+            reason[..end.unwrap_or(reason.len())]
+                .trim_end_matches('.')
+                .to_owned()
+        }
+    };
+    format!("Variable \"${name}\" has invalid {place}: {reason}.").into()
+}
+
+fn shortened(text: &str, max_length: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(max_length) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
 }
 
 /// With exactly one token too many, the library reports a missing end without an unexpected token.
@@ -332,6 +379,73 @@ mod tests {
         );
         assert_eq!(field(": Int cannot represent non-integer value: \"x: y\""), None);
         assert_eq!(field_of("Cannot query field \"at .x: \"."), None);
+    }
+
+    #[test]
+    fn messages_about_variables_have_no_values() {
+        for (reason, expected) in [
+            (
+                "value: Expected value of type \"LoginInput\" to include required field \"email\", found: { password: \"S3CRET\" }.",
+                "value: Expected value of type \"LoginInput\" to include required field \"email\".",
+            ),
+            (
+                "value: Expected value of type \"LoginInput\" not to include unknown field \"x\", found: { x: \"S3CRET\" }.",
+                "value: Expected value of type \"LoginInput\" not to include unknown field \"x\".",
+            ),
+            (
+                "value: Expected value of type \"LoginInput\" to be an object, found: \"S3CRET\".",
+                "value: Expected value of type \"LoginInput\" to be an object.",
+            ),
+            (
+                "value at .password: String cannot represent a non string value: { a: \"S3CRET\" }",
+                "value at .password: String cannot represent a non string value.",
+            ),
+            (
+                "value at .tokens[0]: ID cannot represent value: [\"S3CRET\"]",
+                "value at .tokens[0]: ID cannot represent value.",
+            ),
+            (
+                "value: Value \"S3CRET\" does not exist in \"S3CRET\" does not exist in \"VoteDirection\" enum.",
+                "value: The value does not exist in \"VoteDirection\" enum.",
+            ),
+            (
+                "value: Enum \"VoteDirection\" cannot represent non-string value: [\"S3CRET\"].",
+                "value: Enum \"VoteDirection\" cannot represent non-string value.",
+            ),
+            (
+                "default value at .first: Int cannot represent non-integer value: \"S3CRET: x\"",
+                "default value at .first: Int cannot represent non-integer value.",
+            ),
+            (
+                "value: Expected a value of non-null type \"LoginInput!\" to be provided.",
+                "value: Expected a value of non-null type \"LoginInput!\" to be provided.",
+            ),
+        ] {
+            let error = json!({
+                "message": format!("Variable \"$input\" has invalid {reason}"),
+                "extensions": { "code": "BAD_USER_INPUT" },
+            });
+            let error = rewritten(&error);
+            let expected = format!("Variable \"$input\" has invalid {expected}");
+            assert_eq!(error["message"], expected.as_str());
+            assert!(!error.to_string().contains("S3CRET"), "{error}");
+        }
+    }
+
+    #[test]
+    fn messages_of_the_library_are_short() {
+        let name = "ö".repeat(10_000);
+        let message = format!(
+            "Variable \"$input\" has invalid value: Expected value of type \"A\" not to include unknown field \"{name}\", found: 1."
+        );
+        for (code, message) in [
+            ("BAD_USER_INPUT", message.as_str()),
+            ("GRAPHQL_VALIDATION_FAILED", name.as_str()),
+        ] {
+            let error = rewritten(&json!({ "message": message, "extensions": { "code": code } }));
+            let message = error["message"].as_str().unwrap();
+            assert_eq!(message.chars().count(), MAX_MESSAGE_LENGTH + 1, "{message}");
+        }
     }
 
     #[test]

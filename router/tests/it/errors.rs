@@ -1,5 +1,6 @@
 //! Every failure has one of the error codes, and reveals no internals.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -146,4 +147,78 @@ async fn a_malformed_response_of_a_service_is_an_outage() {
     let answer = gateway.query(TIMELINE).await;
     assert!(["UNAVAILABLE", "INTERNAL"].contains(&code(&answer)), "{answer:#}");
     assert_no_internals(&answer);
+}
+
+/// Passwords and tokens are variables.
+#[tokio::test]
+async fn values_of_variables_are_neither_logged_nor_echoed() {
+    const SECRET: &str = "XYZZY-correct-horse";
+    let fakes = Fakes::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (log, program) = (folder.path().join("log"), folder.path().join("router"));
+    let script = format!(
+        "#!/bin/sh\nexec {} \"$@\" >{} 2>&1\n",
+        env!("CARGO_BIN_EXE_router"),
+        log.display()
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let gateway = Gateway::start_program(&program, &fakes, &[("--log-filter", "debug")]).await;
+    let login = "mutation ($input: LoginInput!) { login(input: $input) { accessToken } }";
+    let refresh = "mutation ($token: String) { refreshSession(refreshToken: $token) { accessToken } }";
+    let vote = "mutation ($photo: ID!, $vote: VoteChoice!) { castVote(photoId: $photo, vote: $vote) { id } }";
+    for (query, variables) in [
+        (login, json!({ "input": { "password": SECRET } })),
+        (
+            login,
+            json!({ "input": { "email": "a@example.org", "password": SECRET, "x": SECRET } }),
+        ),
+        (
+            login,
+            json!({ "input": { "email": { "a": SECRET }, "password": SECRET } }),
+        ),
+        (
+            login,
+            json!({ "input": { "email": [SECRET], "password": [SECRET] } }),
+        ),
+        (login, json!({ "input": SECRET })),
+        (login, json!({ "input": [SECRET, SECRET] })),
+        (login, json!({ "input": { "email": SECRET, "password": SECRET } })),
+        (refresh, json!({ "token": { "a": SECRET } })),
+        (refresh, json!({ "token": SECRET, "unknown": SECRET })),
+        (vote, json!({ "photo": PHOTO, "vote": SECRET })),
+        (vote, json!({ "photo": PHOTO, "vote": [SECRET] })),
+        (
+            "query ($first: Int) { latestPhotos(first: $first) { nodes { id } } }",
+            json!({ "first": SECRET }),
+        ),
+        (
+            "query ($id: ID!) { photo(id: $id) { id } }",
+            json!({ "id": { "a": SECRET } }),
+        ),
+        (
+            "query ($yes: Boolean!) { viewer { email @include(if: $yes) } }",
+            json!({ "yes": SECRET }),
+        ),
+        (
+            "query ($unused: Int) { viewer { email } }",
+            json!({ "unused": SECRET }),
+        ),
+    ] {
+        let body = json!({ "query": query, "variables": variables });
+        let answer = gateway
+            .http
+            .post(gateway.url("/graphql"))
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
+        let answer = answer.text().await.unwrap();
+        assert!(!answer.contains(SECRET), "{query} {variables}: {answer}");
+        assert!(answer.len() < 600, "{answer}");
+    }
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("the router is serving"), "{log}");
+    let line = log.lines().find(|line| line.contains(SECRET));
+    assert_eq!(line, None);
 }
