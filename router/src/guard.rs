@@ -89,6 +89,8 @@ pub enum GuardError {
     DuplicateFragment(String),
     #[error("There is no field \"{0}\": names that begin with two underscores are reserved.")]
     ReservedField(String),
+    #[error("There is no field \"{0}\" here: only queries have it, at their root.")]
+    IntrospectionField(String),
     #[error("The alias \"{0}\" is reserved: choose a name that does not begin with an underscore.")]
     ReservedAlias(String),
     #[error(
@@ -116,6 +118,7 @@ impl GuardError {
             Self::FragmentCycle(_) => "fragment_cycle",
             Self::DuplicateFragment(_) => "duplicate_fragment",
             Self::ReservedField(_) => "reserved_field",
+            Self::IntrospectionField(_) => "introspection_field",
             Self::ReservedAlias(_) => "reserved_alias",
             Self::EntityKeyAlias => "entity_key_alias",
         }

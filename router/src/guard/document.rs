@@ -10,8 +10,12 @@ use super::{
     MAX_NUMBER_LENGTH, MAX_REPEATS, MAX_SELECTIONS, MAX_SELECTIONS_OF_NAME, MAX_TOKENS,
 };
 
-/// Meta fields of the GraphQL specification.
-const META_FIELDS: [&str; 3] = ["__typename", "__schema", "__type"];
+/// The meta field of every type.
+const TYPE_NAME: &str = "__typename";
+/// The meta fields of the query type. The library drops them without an error from other types.
+const INTROSPECTION_FIELDS: [&str; 2] = ["__schema", "__type"];
+/// The name of the query type.
+const QUERY: &str = "Query";
 /// The prefix of aliases that the library generates.
 const LIBRARY_ALIAS: &str = "_internal_qp_alias";
 /// Checks a document: its length, its nesting, its names, and what its fragments expand to.
@@ -64,7 +68,10 @@ struct Definition<'d> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Bracket {
-    Selections,
+    Selections {
+        /// Whether they are selected on the query type.
+        on_query: bool,
+    },
     /// Arguments, variable definitions, and the lists and objects in them.
     Values,
 }
@@ -86,6 +93,8 @@ struct Scan<'d> {
     open: Vec<Bracket>,
     /// Between the name of a definition and its selections.
     is_in_header: bool,
+    /// Whether the next selections are on the query type.
+    next_on_query: bool,
     definitions: Vec<Definition<'d>>,
     aliases: usize,
     selected: HashMap<&'d str, Selected<'d>>,
@@ -99,6 +108,7 @@ impl<'d> Scan<'d> {
             at: 0,
             open: Vec::new(),
             is_in_header: false,
+            next_on_query: true,
             definitions: Vec::new(),
             aliases: 0,
             selected: HashMap::new(),
@@ -110,7 +120,7 @@ impl<'d> Scan<'d> {
             match self.tokens[self.at].0 {
                 TokenKind::Punctuator => self.punctuator(text)?,
                 TokenKind::Name if self.open.is_empty() => self.header(text),
-                TokenKind::Name if self.open.last() == Some(&Bracket::Selections) => self.field(text)?,
+                TokenKind::Name if self.is_in_selections() => self.field(text)?,
                 _ => {}
             }
             self.at += 1;
@@ -128,13 +138,25 @@ impl<'d> Scan<'d> {
         (*kind == TokenKind::Name).then(|| self.text(at)).flatten()
     }
 
+    fn is_in_selections(&self) -> bool {
+        matches!(self.open.last(), Some(Bracket::Selections { .. }))
+    }
+
+    fn is_on_query(&self) -> bool {
+        self.open.last() == Some(&Bracket::Selections { on_query: true })
+    }
+
     fn punctuator(&mut self, text: &str) -> Result<(), GuardError> {
         match text {
             "{" | "(" | "[" => self.open(text)?,
             "}" | ")" | "]" => {
                 self.open.pop();
+                // An operation may begin without a keyword.
+                if self.open.is_empty() && !self.is_in_header {
+                    self.next_on_query = true;
+                }
             }
-            "..." if self.open.last() == Some(&Bracket::Selections) => self.fragment(),
+            "..." if self.is_in_selections() => self.fragment(),
             // The name after it is neither a field nor a definition.
             "@" | "$" if self.name(self.at + 1).is_some() => self.at += 1,
             _ => {}
@@ -153,7 +175,9 @@ impl<'d> Scan<'d> {
         self.open.push(if is_value {
             Bracket::Values
         } else {
-            Bracket::Selections
+            Bracket::Selections {
+                on_query: self.next_on_query,
+            }
         });
         let nesting = self.open.len();
         if nesting > MAX_NESTING {
@@ -172,8 +196,10 @@ impl<'d> Scan<'d> {
             self.at += 1;
         }
         let is_fragment = keyword == "fragment";
+        self.next_on_query = keyword == "query";
         if is_fragment && self.name(self.at + 1) == Some("on") {
             self.at += 2;
+            self.next_on_query = self.name(self.at) == Some(QUERY);
         }
         self.is_in_header = true;
         self.definitions.push(Definition {
@@ -188,13 +214,18 @@ impl<'d> Scan<'d> {
             return;
         };
         definition.selections += 1;
+        // Without a type, it is on the type around it.
+        self.next_on_query = self.is_on_query();
         let Some(name) = self.name(self.at + 1) else {
             return;
         };
         self.at += 1;
         let nesting = self.open.len();
         match self.name(self.at + 1) {
-            Some(_) if name == "on" => self.at += 1,
+            Some(condition) if name == "on" => {
+                self.at += 1;
+                self.next_on_query = condition == QUERY;
+            }
             _ => {
                 if let Some(definition) = self.definitions.last_mut() {
                     definition.spreads.push((name, nesting));
@@ -220,9 +251,15 @@ impl<'d> Scan<'d> {
                 return Err(GuardError::EntityKeyAlias);
             }
         }
-        if field.starts_with("__") && !META_FIELDS.contains(&field) {
+        if INTROSPECTION_FIELDS.contains(&field) {
+            if !self.is_on_query() {
+                return Err(GuardError::IntrospectionField(field.to_owned()));
+            }
+        } else if field.starts_with("__") && field != TYPE_NAME {
             return Err(GuardError::ReservedField(field.to_owned()));
         }
+        // No field of the schema has the query type.
+        self.next_on_query = false;
         let arguments = self.arguments();
         let selected = self.selected.entry(text).or_insert(Selected {
             field,
@@ -451,6 +488,41 @@ mod tests {
             "query ($id: ID!) { a(b: {id: $id}) }",
         ] {
             assert_eq!(refusal(document), None, "{document}");
+        }
+    }
+
+    #[test]
+    fn the_schema_is_described_on_the_query_type_only() {
+        for document in [
+            "{ __schema { types { name } } }",
+            "query { __type(name: \"A\") { name } }",
+            "query A($a: [Int] = [1]) @b(c: {d: 1}) { a { b } __schema { types { name } } }",
+            "mutation { a { b } } { __schema { types { name } } }",
+            "{ ... { __schema { types { name } } } }",
+            "{ ... @include(if: true) { a: __schema { types { name } } } }",
+            "{ ... on Query { __schema { types { name } } } }",
+            "{ ...A } fragment A on Query @b { __schema { types { name } } }",
+            "{ a { __typename } } mutation { __typename }",
+        ] {
+            assert_eq!(refusal(document), None, "{document}");
+        }
+        for document in [
+            "mutation { __schema { types { name } } }",
+            "subscription { __type(name: \"A\") { name } }",
+            "{ a } mutation { __schema { types { name } } }",
+            "mutation A @b(c: {d: 1}) { __schema { types { name } } }",
+            "mutation { a { __schema { types { name } } } }",
+            "mutation { ... { __schema { types { name } } } }",
+            "{ viewer { id __schema { types { name } } } }",
+            "{ viewer { id a: __type(name: \"A\") { name } } }",
+            "{ viewer(a: {b: 1}) @c { __schema { types { name } } } }",
+            "{ __schema { types { __schema { types { name } } } } }",
+            "{ __schema { types { ... { __type(name: \"A\") { name } } } } }",
+            "{ ... on Viewer { __schema { types { name } } } }",
+            "{ viewer { ...A } } fragment A on Viewer { __schema { types { name } } }",
+            "{ ...A } fragment A on Query { viewer { __schema { types { name } } } }",
+        ] {
+            assert_eq!(refusal(document), Some("introspection_field"), "{document}");
         }
     }
 

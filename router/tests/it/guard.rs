@@ -244,3 +244,28 @@ async fn syntax_errors_have_a_message() {
     }
     assert_alive(&mut gateway).await;
 }
+
+#[tokio::test]
+async fn the_schema_is_described_on_the_query_type_only() {
+    let fakes = Fakes::start().await;
+    let gateway = Gateway::start(&fakes).await;
+    for query in [
+        "{ __schema { queryType { name } } }",
+        "{ ... on Query { __type(name: \"Photo\") { name } } }",
+        "{ ...F } fragment F on Query { __schema { queryType { name } } viewer { __typename id } }",
+    ] {
+        let answer = gateway.query(query).await;
+        assert!(answer.get("errors").is_none(), "{query}: {answer}");
+    }
+    for query in [
+        "mutation { __schema { types { name } } }",
+        "mutation { ... on Query { __schema { types { name } } } }",
+        "{ viewer { id __schema { types { name } } } }",
+        "{ viewer { id ... on Query { __schema { types { name } } } } }",
+        "{ viewer { id __type(name: \"Photo\") { name } } }",
+        "{ __schema { types { __schema { types { name } } } } }",
+    ] {
+        let answer = gateway.query(query).await;
+        assert_eq!(code(&answer), "INVALID_INPUT", "{query}: {answer}");
+    }
+}

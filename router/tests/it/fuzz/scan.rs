@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use hive_router::graphql_tools::parser::{TokenKind, spanned_tokens};
 use hive_router::graphql_tools::static_graphql::query::{
-    Definition, Directive, Document, OperationDefinition, Selection, SelectionSet, Type, Value,
-    VariableDefinition,
+    Definition, Directive, Document, OperationDefinition, Selection, SelectionSet, Type, TypeCondition,
+    Value, VariableDefinition,
 };
 use hive_router::query_planner::utils::parsing::safe_parse_operation;
 use rand::rngs::StdRng;
@@ -66,15 +66,21 @@ fn name(reason: &GuardError) -> &'static str {
         GuardError::NameLength | GuardError::Number => "token",
         GuardError::FragmentCycle(_) => "cycle",
         GuardError::DuplicateFragment(_) => "duplicate",
-        GuardError::ReservedField(_) | GuardError::ReservedAlias(_) | GuardError::EntityKeyAlias => {
-            "reserved"
-        }
+        GuardError::ReservedField(_)
+        | GuardError::IntrospectionField(_)
+        | GuardError::ReservedAlias(_)
+        | GuardError::EntityKeyAlias => "reserved",
         GuardError::Syntax(_)
         | GuardError::NotJson
         | GuardError::JsonDepth
         | GuardError::Repeats(_)
         | GuardError::SelectionsOfName(_) => "other",
     }
+}
+
+fn is_query(condition: &TypeCondition) -> bool {
+    let TypeCondition::On(name) = condition;
+    name == "Query"
 }
 
 /// A simple reference implementation of the guard's limits, on the parsed document.
@@ -174,18 +180,27 @@ impl<'d> Tree<'d> {
             let default = variable.default_value.as_ref().map_or(0, depth);
             head = head.max(1 + default.max(list_depth(&variable.var_type)));
         }
-        self.count_aliases(selections);
+        let on_query = match definition {
+            Definition::Fragment(fragment) => is_query(&fragment.type_condition),
+            Definition::Operation(operation) => matches!(
+                operation,
+                OperationDefinition::SelectionSet(_) | OperationDefinition::Query(_)
+            ),
+        };
+        self.count_aliases(selections, on_query);
         (head, self.size(selections, known))
     }
 
-    fn count_aliases(&mut self, selections: &SelectionSet) {
+    /// `on_query` is whether the selections are on the query type.
+    fn count_aliases(&mut self, selections: &SelectionSet, on_query: bool) {
         for selection in &selections.items {
             match selection {
                 Selection::Field(field) => {
                     let (name, alias) = (field.name.as_str(), field.alias.as_deref());
                     self.aliases += usize::from(alias.is_some());
                     let is_reserved = name.starts_with("__")
-                        && !["__typename", "__schema", "__type"].contains(&name)
+                        && name != "__typename"
+                        && !(on_query && ["__schema", "__type"].contains(&name))
                         || alias.is_some_and(|alias| {
                             alias != name
                                 && (alias.starts_with("__")
@@ -195,9 +210,12 @@ impl<'d> Tree<'d> {
                     if is_reserved {
                         self.reasons.insert("reserved");
                     }
-                    self.count_aliases(&field.selection_set);
+                    self.count_aliases(&field.selection_set, false);
                 }
-                Selection::InlineFragment(fragment) => self.count_aliases(&fragment.selection_set),
+                Selection::InlineFragment(fragment) => {
+                    let on_query = fragment.type_condition.as_ref().map_or(on_query, is_query);
+                    self.count_aliases(&fragment.selection_set, on_query);
+                }
                 Selection::FragmentSpread(_) => {}
             }
         }
