@@ -6,26 +6,21 @@ use contracts::{Code, headers};
 use headers_accept::Accept;
 use hive_router::ntex::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use hive_router::ntex::http::{HeaderMap, Method, StatusCode};
-use mediatype::names::{APPLICATION, CHARSET, EVENT_STREAM, JSON, MIXED, MULTIPART, TEXT};
-use mediatype::{MediaType, Name, ReadParams as _};
+use mediatype::names::{APPLICATION, CHARSET, JSON, Q};
+use mediatype::{MediaType, Name, ReadParams as _, WriteParams as _};
 
 use crate::error_response::ErrorResponse;
 
 const JSON_TYPE: MediaType = MediaType::new(APPLICATION, JSON);
-/// The media types of responses, the preferred one first, each with whether the library streams it.
-static OFFERED: [(MediaType, bool); 4] = [
-    (JSON_TYPE, false),
-    (
-        MediaType::from_parts(
-            APPLICATION,
-            Name::new_unchecked("graphql-response"),
-            Some(JSON),
-            &[],
-        ),
-        false,
+/// The media types of responses, the preferred one first. The router has no streamed responses.
+static OFFERED: [MediaType; 2] = [
+    JSON_TYPE,
+    MediaType::from_parts(
+        APPLICATION,
+        Name::new_unchecked("graphql-response"),
+        Some(JSON),
+        &[],
     ),
-    (MediaType::new(MULTIPART, MIXED), true),
-    (MediaType::new(TEXT, EVENT_STREAM), true),
 ];
 
 const CROSS_SITE: ErrorResponse = ErrorResponse::new(
@@ -55,9 +50,8 @@ pub(crate) fn negotiate(method: &Method, headers: &mut HeaderMap) -> Result<(), 
     if method == Method::POST && !is_json {
         return Err(UNSUPPORTED);
     }
-    if let Some(agreed) = agreed(headers)? {
-        headers.insert(ACCEPT, agreed);
-    }
+    let agreed = agreed(headers)?;
+    headers.insert(ACCEPT, agreed);
     Ok(())
 }
 
@@ -77,27 +71,30 @@ fn is_json(headers: &HeaderMap) -> bool {
             .all(|(_, charset)| charset.unquoted_str().eq_ignore_ascii_case("utf-8"))
 }
 
-/// The value that replaces `Accept`; `None` to keep it. A malformed header counts as absent.
-fn agreed(headers: &HeaderMap) -> Result<Option<HeaderValue>, ErrorResponse> {
+/// The value that replaces `Accept`. A malformed header counts as absent.
+fn agreed(headers: &HeaderMap) -> Result<HeaderValue, ErrorResponse> {
     const DEFAULT: HeaderValue = HeaderValue::from_static("application/json");
     let lines: Vec<&str> = all(headers, &ACCEPT).collect();
     let Ok(accept) = Accept::from_str(&lines.join(", ")) else {
-        return Ok(Some(DEFAULT));
+        return Ok(DEFAULT);
     };
     if accept.media_types().next().is_none() {
-        return Ok(Some(DEFAULT));
+        return Ok(DEFAULT);
     }
-    let offered = |streamed: bool| {
-        OFFERED
-            .iter()
-            .filter(move |(_, is_streamed)| *is_streamed == streamed)
-            .map(|(media_type, _)| media_type)
-    };
-    match accept.negotiate(offered(false)) {
-        Some(agreed) => Ok(HeaderValue::from_str(&agreed.to_string()).ok()),
-        None if accept.negotiate(offered(true)).is_some() => Ok(None),
-        None => Err(NOT_ACCEPTABLE),
-    }
+    let accept: Accept = without_parameters(&accept).collect();
+    let agreed = accept.negotiate(&OFFERED).ok_or(NOT_ACCEPTABLE)?;
+    Ok(HeaderValue::from_str(&agreed.to_string()).unwrap_or(DEFAULT))
+}
+
+/// The accepted types with their quality only: JSON has no other parameters, and many clients send `charset=utf-8`.
+fn without_parameters(accept: &Accept) -> impl Iterator<Item = MediaType<'_>> {
+    accept.media_types().map(|accepted| {
+        let mut media_type = MediaType::from_parts(accepted.ty(), accepted.subty(), accepted.suffix(), &[]);
+        if let Some(quality) = accepted.get_param(Q) {
+            media_type.set_param(Q, quality);
+        }
+        media_type
+    })
 }
 
 fn all<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
@@ -200,7 +197,22 @@ mod tests {
                 json,
             ),
             (vec!["text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"], json),
-            (vec!["text/event-stream"], Ok("text/event-stream")),
+            (
+                vec!["application/graphql-response+json; charset=utf-8, application/json; charset=utf-8"],
+                graphql,
+            ),
+            (vec!["application/json; charset=utf-8"], json),
+            (vec!["application/json;charset=\"UTF-8\";q=0.5"], json),
+            (
+                vec!["application/json;charset=utf-8;q=0.5, application/graphql-response+json;charset=utf-8"],
+                graphql,
+            ),
+            (vec!["application/json;charset=utf-8;q=0"], Err(406)),
+            (vec!["text/event-stream"], Err(406)),
+            (vec!["multipart/mixed"], Err(406)),
+            (vec!["text/*"], Err(406)),
+            (vec!["multipart/*"], Err(406)),
+            (vec!["text/event-stream, application/json;q=0.1"], json),
             (vec!["image/png"], Err(406)),
             (vec!["text/html"], Err(406)),
             (vec!["application/json;q=0"], Err(406)),

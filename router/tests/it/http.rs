@@ -418,6 +418,17 @@ async fn the_response_type_is_negotiated() {
         ("image/png", 406, "application/json"),
         ("text/html", 406, "application/json"),
         ("application/json;q=0", 406, "application/json"),
+        ("application/json; charset=utf-8", 200, "application/json"),
+        (
+            "application/graphql-response+json; charset=utf-8, application/json; charset=utf-8",
+            200,
+            "application/graphql-response+json",
+        ),
+        ("text/event-stream", 406, "application/json"),
+        ("multipart/mixed", 406, "application/json"),
+        ("text/*", 406, "application/json"),
+        ("multipart/*", 406, "application/json"),
+        ("text/event-stream, */*;q=0.1", 200, "application/json"),
     ] {
         let request = gateway.operation("{ viewer { email } }").header("accept", accept);
         let answer = request.send().await.unwrap();
