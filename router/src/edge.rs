@@ -4,6 +4,7 @@
 //! Services trust some headers (`x-client-ip`, `x-authorised-by`), so the client's values are dropped here and
 //! replaced.
 
+use std::future::ready;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,13 +12,14 @@ use std::time::{Duration, Instant};
 use chassis::tokens::TokenVerifier;
 use contracts::Code;
 use contracts::headers::{self, BY_COOKIE, TRUSTED as TRUSTED_HEADERS};
+use futures::stream;
+use hive_router::ntex::http::body::{Body, ResponseBody};
 use hive_router::ntex::http::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
     STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
-use hive_router::ntex::http::{HeaderMap, StatusCode};
+use hive_router::ntex::http::{HeaderMap, Payload, StatusCode};
 use hive_router::ntex::service::{Service, ServiceCtx};
-use hive_router::ntex::web::types::Payload;
 use hive_router::ntex::web::{self, DefaultError, HttpResponse, WebRequest, WebResponse};
 use hive_router::ntex::{self, Middleware, SharedCfg};
 use hive_router::telemetry::logging::request_id::REQUEST_IDENTIFIERS;
@@ -29,9 +31,9 @@ use crate::concurrency_limit::{ConcurrencyLimit, Permit};
 use crate::config::Config;
 use crate::error_response::ErrorResponse;
 use crate::identity::{CredentialSource, Identifier};
-use crate::media;
 use crate::negotiation::negotiate;
 use crate::rate_limit::RateLimit;
+use crate::request_body;
 use crate::route::RequestRoute;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static(headers::REQUEST_ID);
@@ -119,11 +121,16 @@ impl Edge {
             }
         })?;
 
-        // Before any costly work, because under overload many requests are refused.
         let permit = match route {
-            RequestRoute::Graphql => Some(self.operations.acquire().await?),
+            RequestRoute::Graphql => {
+                // A client that sends slowly must not hold a permit.
+                receive_operation(request).await?;
+                // Before any costly work, because under overload many requests are refused.
+                Some(self.operations.acquire().await?)
+            }
             _ => None,
         };
+        let headers = request.headers_mut();
         let credential = self.identifier.credential(headers).await;
         headers.remove(AUTHORIZATION);
         if let Some(credential) = credential {
@@ -174,6 +181,24 @@ impl Edge {
         // Responses depend on the viewer, so shared caches must not store them.
         if *route == RequestRoute::Graphql {
             set(headers, CACHE_CONTROL, "no-store");
+        }
+    }
+}
+
+/// Waits for the body of an operation, and replaces the payload by it.
+async fn receive_operation(request: &mut WebRequest<DefaultError>) -> Result<(), ErrorResponse> {
+    let mut payload = request.take_payload();
+    match request_body::read_operation(request.headers(), &mut payload).await {
+        Ok(body) => {
+            request.set_payload(Payload::from_stream(stream::once(ready(Ok(body)))));
+            Ok(())
+        }
+        Err(error) => {
+            // Without its payload, the connection is closed after the response.
+            if error.status != StatusCode::REQUEST_TIMEOUT {
+                request.set_payload(payload);
+            }
+            Err(error)
         }
     }
 }
@@ -249,13 +274,16 @@ where
         let mut response = match self.edge.admit(&mut request, &route, &id).await {
             Ok(Some(permit)) => permit.run(ctx.call(&self.service, request)).await?,
             Ok(None) => ctx.call(&self.service, request).await?,
-            Err(error) if route == RequestRoute::Upload => {
+            Err(error) => {
                 let (request, payload) = request.into_parts();
-                media::discard(&mut Payload(payload)).await;
-                WebResponse::new(error_response(&route, &error), request)
+                let response = request_body::discard(&request, payload, error_response(&route, &error));
+                WebResponse::new(response, request)
             }
-            Err(error) => request.into_response(error_response(&route, &error)),
         };
+        if response.status() == StatusCode::NOT_MODIFIED {
+            // Without a body, ntex writes `content-length: 0`, which is not the length of the document (RFC 9110, 8.6).
+            response = response.map_body(|_, _| ResponseBody::Body(Body::None));
+        }
         self.edge
             .set_response_headers(response.headers_mut(), &route, &id);
         record(&response, &route, &id, started.elapsed());

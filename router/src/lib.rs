@@ -14,6 +14,7 @@ mod engine;
 mod tls;
 mod route;
 mod edge;
+mod request_body;
 mod negotiation;
 mod identity;
 mod client_ip;

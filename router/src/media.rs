@@ -23,10 +23,9 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::error_response::ErrorResponse;
+use crate::request_body::{content_length, discard};
 use crate::traces::TRACEPARENT;
 
-/// How much of a refused upload is read and discarded, so that the client receives the response. In bytes.
-const MAX_DISCARDED_BYTES: u64 = 64 * 1024 * 1024;
 /// Timeouts for the first byte of a photo, at the first and the second attempt. A dead machine does not refuse
 /// connections, and another replica can serve the photo.
 const FIRST_BYTE_TIMEOUTS: [Duration; 2] = [Duration::from_millis(1_500), Duration::from_secs(5)];
@@ -124,14 +123,13 @@ pub(crate) async fn upload(
     photos: &PhotoService,
 ) -> HttpResponse {
     if let Some(error) = check_headers(request.headers()) {
-        discard(&mut payload).await;
-        return error.as_json();
+        return discard(request, payload.into_inner(), error.as_json());
     }
     match timeout(UPLOAD_TIMEOUT, forward(request, &mut payload, photos)).await {
         Ok(outcome) => {
+            let response = outcome.map_or_else(|error| error.as_json(), stream_response);
             // The response may be ready before the client has sent everything.
-            discard(&mut payload).await;
-            outcome.map_or_else(|error| error.as_json(), stream_response)
+            discard(request, payload.into_inner(), response)
         }
         Err(_) => STALLED.as_json(),
     }
@@ -149,10 +147,6 @@ fn check_headers(headers: &HeaderMap) -> Option<ErrorResponse> {
     content_length(headers)
         .filter(|length| *length > MAX_UPLOAD_BYTES)
         .map(|_| TOO_LARGE)
-}
-
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Streams the file to the photo service, which may respond before it has read everything.
@@ -228,17 +222,6 @@ async fn receive(
             .send(Err(std::io::Error::other("the upload broke off")))
             .await;
         return outcome;
-    }
-}
-
-/// Reads the rest of a refused upload: clients do not read the response while they send.
-pub(crate) async fn discard(payload: &mut Payload) {
-    let mut left = MAX_DISCARDED_BYTES;
-    while let Ok(Some(Ok(chunk))) = timeout(UPLOAD_IDLE_TIMEOUT, payload.recv()).await {
-        match left.checked_sub(chunk.len() as u64) {
-            Some(rest) => left = rest,
-            None => return,
-        }
     }
 }
 

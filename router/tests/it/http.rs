@@ -388,6 +388,34 @@ async fn each_coding_has_its_own_tag() {
     assert_eq!(missing.status(), 404);
 }
 
+/// RFC 9110, 8.6: a length would be that of the document.
+#[tokio::test]
+async fn unchanged_documents_have_no_length() {
+    let (fakes, app) = (Fakes::start().await, bundle());
+    let gateway = Gateway::start_with(&fakes, &[("--app-dir", app.path().to_str().unwrap())]).await;
+    for (path, tag) in [
+        ("/", "*"),
+        ("/about/ranking", "*"),
+        ("/feeds/latest.atom", "*"),
+        ("/sitemap.xml", "*"),
+        ("/robots.txt", "*"),
+        ("/media/a", "\"v1\""),
+    ] {
+        for method in ["GET", "HEAD"] {
+            let request = format!(
+                "{method} {path} HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: {tag}\r\nConnection: close\r\n\r\n"
+            );
+            let (status, answer) = raw(gateway.address, &request).await;
+            assert_eq!(status, 304, "{path}: {answer}");
+            assert!(
+                !answer.to_lowercase().contains("content-length"),
+                "{path}: {answer}"
+            );
+            assert!(answer.ends_with("\r\n\r\n"), "{path}: {answer}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_response_type_is_negotiated() {
     let fakes = Fakes::start().await;

@@ -1,10 +1,14 @@
 //! Requests at each limit pass; one more fails with a message that contains the limit.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use crate::fakes::Fakes;
+use crate::fakes::{Fakes, Token};
 use crate::gateway::{Gateway, code, header};
 
 #[track_caller]
@@ -239,4 +243,127 @@ async fn requests_a_minute_from_one_address() {
     assert_eq!(answer.json::<Value>().await.unwrap()["code"], "RATE_LIMITED");
     // Reading the site is not limited.
     assert_eq!(gateway.get("/health").send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn half_sent_requests_hold_no_permit() {
+    let fakes = Fakes::start().await;
+    let gateway = Gateway::start_with(&fakes, &[("--max-concurrent-operations", "2")]).await;
+    let head = "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let mut stalled = Vec::new();
+    for rest in [
+        "Content-Length: 100\r\n\r\n",
+        "Content-Length: 100\r\n\r\n{\"query\":",
+        "Transfer-Encoding: chunked\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\n{\"que",
+    ]
+    .repeat(5)
+    {
+        let mut connection = TcpStream::connect(gateway.address).await.unwrap();
+        connection
+            .write_all(format!("{head}{rest}").as_bytes())
+            .await
+            .unwrap();
+        stalled.push(connection);
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for _ in 0..5 {
+        let answer = timeout(Duration::from_millis(400), gateway.query("{ viewer { email } }"));
+        passes(&answer.await.expect("no wait for a permit"));
+    }
+    let answers = futures::future::join_all(stalled.iter_mut().map(async |connection| {
+        let mut answer = String::new();
+        let read = connection.read_to_string(&mut answer);
+        timeout(Duration::from_secs(12), read).await.unwrap().unwrap();
+        answer
+    }));
+    for answer in answers.await {
+        assert!(
+            answer.starts_with("HTTP/1.1 408 ") && answer.contains("did not arrive in time"),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_oversize_is_refused_when_it_is_announced() {
+    let fakes = Fakes::start().await;
+    let gateway = Gateway::start(&fakes).await;
+    let token = Token::good().signed();
+    let json = "/graphql HTTP/1.1\r\nContent-Type: application/json";
+    let bearer = format!("/media/uploads HTTP/1.1\r\nAuthorization: Bearer {token}");
+    let cases = [
+        (json, "Content-Length: 1000000", 413),
+        (json, "Content-Length: 99999999999", 413),
+        ("/media/uploads HTTP/1.1", "Content-Length: 99999999999", 401),
+        ("/media/uploads HTTP/1.1", "Transfer-Encoding: chunked", 401),
+        (
+            "/media/uploads HTTP/1.1\r\nOrigin: https://evil.example",
+            "Content-Length: 26000000",
+            403,
+        ),
+        (&bearer, "Content-Length: 26214401", 413),
+        (&bearer, "Content-Length: 99999999999", 413),
+    ];
+    let refused = cases.map(async |(head, length, status)| {
+        let mut connection = TcpStream::connect(gateway.address).await.unwrap();
+        let request = format!("POST {head}\r\nHost: localhost\r\n{length}\r\n\r\n");
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = [0; 4096];
+        let read = timeout(Duration::from_secs(1), connection.read(&mut answer)).await;
+        let read = read
+            .unwrap_or_else(|_| panic!("{request}: no answer at once"))
+            .unwrap();
+        let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{request}: {answer}"
+        );
+        assert!(
+            answer.to_lowercase().contains("\r\nconnection: close\r\n"),
+            "{request}: {answer}"
+        );
+        assert!(answer.contains("\"message\":"), "{request}: {answer}");
+        // What follows is the body, not another request.
+        let rest = connection.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        rest.await.unwrap();
+        let mut rest = Vec::new();
+        let read = timeout(Duration::from_secs(8), connection.read_to_end(&mut rest)).await;
+        read.expect("the connection is closed").ok();
+        assert_eq!(String::from_utf8_lossy(&rest), "", "{request}");
+    });
+    futures::future::join_all(refused).await;
+    // A client that reads the response only after its request gets it, too.
+    for size in [64 * 1024 + 1, 3_000_000] {
+        let request = gateway.http.post(gateway.url("/graphql"));
+        let request = request.header("content-type", "application/json");
+        let answer = request.body("x".repeat(size)).send().await.unwrap();
+        assert_eq!(answer.status(), 413);
+        assert_refused_with_limit(&answer.json().await.unwrap(), "64 KiB");
+    }
+}
+
+/// A refused request with a short body leaves the connection usable.
+#[tokio::test]
+async fn a_refusal_keeps_the_connection() {
+    let fakes = Fakes::start().await;
+    let gateway = Gateway::start(&fakes).await;
+    let mut connection = TcpStream::connect(gateway.address).await.unwrap();
+    let head =
+        "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 50\r\n\r\n";
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 4096];
+    let read = connection.read(&mut answer).await.unwrap();
+    assert!(answer[..read].starts_with(b"HTTP/1.1 403 "));
+    connection.write_all(&[b'\n'; 25]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    connection.write_all(&[b'\n'; 25]).await.unwrap();
+    let next = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    connection.write_all(next).await.unwrap();
+    let mut rest = String::new();
+    connection.read_to_string(&mut rest).await.unwrap();
+    assert!(
+        rest.starts_with("HTTP/1.1 200 ") && rest.ends_with("ok\n"),
+        "{rest}"
+    );
 }
