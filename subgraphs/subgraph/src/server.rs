@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_graphql::{ObjectType, Response as GraphqlResponse, Schema, SchemaBuilder, ServerError};
+use async_graphql::{
+    ObjectType, ParseRequestError, Response as GraphqlResponse, Schema, SchemaBuilder, ServerError,
+};
+use async_graphql_axum::{GraphQLRequest, GraphQLResponse};
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
@@ -16,6 +18,7 @@ use chassis::telemetry::{self, traces};
 use chassis::tokens::TokenVerifier;
 use contracts::headers;
 use tokio_util::sync::CancellationToken;
+use tower_http::limit::RequestBodyLimitLayer;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
@@ -92,7 +95,7 @@ where
     let state = Arc::new(Graphql { schema, verifier });
     Router::new()
         .route("/graphql", post(graphql::<Q, M>))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
         .with_state(state)
         .route("/readiness", any(ready).with_state(readiness))
         .route("/health", get(|| async { "alive" }))
@@ -123,23 +126,19 @@ struct Graphql<Q, M> {
     verifier: TokenVerifier,
 }
 
+/// The deadline, the error codes, the span and the metrics are around the execution of the schema and not an `Extension`
+/// of it: with any extension async-graphql resolves each field more slowly.
 async fn graphql<Q, M>(
     State(service): State<Arc<Graphql<Q, M>>>,
     request_headers: HeaderMap,
-    body: Bytes,
-) -> Response
+    request: GraphQLRequest<UnreadableRequest>,
+) -> GraphQLResponse
 where
     Q: ObjectType + 'static,
     M: ObjectType + 'static,
 {
     let started = Instant::now();
-    let Ok(mut request) = serde_json::from_slice::<async_graphql::Request>(&body) else {
-        let error = ServerError::new(
-            "The body must be a JSON object with `query` and perhaps `variables`.",
-            None,
-        );
-        return answer(&coded(GraphqlResponse::from_errors(vec![error])));
-    };
+    let mut request = request.into_inner();
     let caller = service.verifier.caller(&request_headers).await;
     let client_ip = request_headers
         .get(headers::CLIENT_IP)
@@ -173,7 +172,30 @@ where
     metrics::counter!("proofsheet_graphql_requests_total", "kind" => kind).increment(1);
     metrics::histogram!("proofsheet_graphql_request_duration_seconds", "kind" => kind)
         .record(started.elapsed());
-    answer(&response)
+    response.into()
+}
+
+/// A body that is not a GraphQL request.
+struct UnreadableRequest(ParseRequestError);
+
+impl From<ParseRequestError> for UnreadableRequest {
+    fn from(error: ParseRequestError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for UnreadableRequest {
+    fn into_response(self) -> Response {
+        if let ParseRequestError::Io(_) = self.0 {
+            // Longer than the limit, which was not known before it was read.
+            return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+        }
+        let error = ServerError::new(
+            "The body must be a JSON object with `query` and perhaps `variables`.",
+            None,
+        );
+        GraphQLResponse::from(coded(GraphqlResponse::from_errors(vec![error]))).into_response()
+    }
 }
 
 /// The kind of a GraphQL request from the router, by its content.
@@ -216,17 +238,4 @@ fn coded(mut response: GraphqlResponse) -> GraphqlResponse {
         }
     }
     response
-}
-
-fn answer(response: &GraphqlResponse) -> Response {
-    let mut answer = match serde_json::to_vec(response) {
-        Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "an answer could not be written");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    };
-    // Cookies and the like that resolvers have set.
-    answer.headers_mut().extend(response.http_headers.clone());
-    answer
 }

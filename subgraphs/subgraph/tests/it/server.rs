@@ -81,8 +81,32 @@ async fn what_the_library_refuses_is_bad_input() {
             "{query}"
         );
     }
-    let response = client.post("/graphql", "application/json", "not json").await;
-    assert_eq!(response.status(), StatusCode::OK);
+    for body in ["not json", "[{\"query\": \"{ me }\"}]", "[]", "7", ""] {
+        let response = client.post("/graphql", "application/json", body).await;
+        assert_eq!(response.status(), StatusCode::OK, "{body}");
+        let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
+        assert!(
+            String::from_utf8_lossy(&body).contains("INVALID_INPUT"),
+            "{body:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn long_bodies_are_refused() {
+    let database = super::database().await;
+    let client = client(&database, CancellationToken::new());
+    let long = json!({ "query": "{ me }", "operationName": "x".repeat(256 * 1024) }).to_string();
+    let response = client.post("/graphql", "application/json", long.clone()).await;
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let chunks = [Ok::<_, std::io::Error>(long)];
+    let streamed = axum::body::Body::from_stream(futures::stream::iter(chunks));
+    let response = client.post("/graphql", "application/json", streamed).await;
+    assert_eq!(
+        response.status(),
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "of unknown length"
+    );
 }
 
 #[tokio::test]
