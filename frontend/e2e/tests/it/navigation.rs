@@ -125,7 +125,7 @@ async fn invalid_paths_are_not_found(site: &Site) -> Result<()> {
         browser
             .wait_until(
                 &format!("{path} has status 404"),
-                "return  answer.status=>fetch(location.href).then(response => response.status=> answer.status === 404)",
+                "return fetch(location.href).then(response => response.status === 404)",
             )
             .await?;
         // Now the app renders the page instead of the router.
