@@ -18,7 +18,7 @@ use crate::document::{Document, HTML, IMMUTABLE};
 use crate::error_response::ErrorResponse;
 use crate::graph_client::GraphClient;
 use crate::language::Language;
-use crate::pages::{APP_POLICY, Pages};
+use crate::pages::{APP_POLICY, PageCursor, Pages};
 
 /// The playground's editor runs in web workers, and its style sheet contains its icons as `data:` URLs.
 const PLAYGROUND_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -42,12 +42,20 @@ struct App {
 /// Upper bound of a timeline cursor, in bytes.
 const MAX_CURSOR_LENGTH: usize = 512;
 
-/// The cursor in a query string; `None` if it is malformed. Cursors consist of characters that need no escaping.
-fn cursor_in(query: &str) -> Option<String> {
-    let cursor = query.split('&').find_map(|pair| pair.strip_prefix("after="))?;
+/// A cursor that no service has returned.
+struct MalformedCursor;
+
+/// The cursor in a query string. Cursors consist of characters that need no escaping.
+fn cursor_in(query: &str) -> Result<PageCursor, MalformedCursor> {
+    let Some(cursor) = query.split('&').find_map(|pair| pair.strip_prefix("after=")) else {
+        return Ok(None);
+    };
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    let is_cursor = (1..=MAX_CURSOR_LENGTH).contains(&cursor.len()) && cursor.bytes().all(is_plain);
-    is_cursor.then(|| cursor.to_owned())
+    if cursor.len() <= MAX_CURSOR_LENGTH && cursor.bytes().all(is_plain) {
+        Ok(Some(cursor.to_owned()).filter(|cursor| !cursor.is_empty()))
+    } else {
+        Err(MalformedCursor)
+    }
 }
 
 impl Bundles {
@@ -173,7 +181,9 @@ impl Bundles {
             Some(file) if name != "index.html" => file.answer(request),
             None if name.starts_with("assets/") => NOT_FOUND.as_json(),
             _ => {
-                let after = cursor_in(request.query_string());
+                let Ok(after) = cursor_in(request.query_string()) else {
+                    return self.not_found_page(request).await;
+                };
                 pages
                     .page(path, after, Language::of(request))
                     .await

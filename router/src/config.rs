@@ -176,6 +176,9 @@ pub struct LoadLimits {
     /// GraphQL requests per minute from one address; 0 disables the limit.
     #[arg(long, env = "RATE_LIMIT_GRAPHQL", default_value_t = 30_000)]
     pub rate_limit_graphql: u32,
+    /// Page views per minute from one address, with feeds and sitemaps; 0 disables the limit.
+    #[arg(long, env = "RATE_LIMIT_PAGES", default_value_t = 3_000)]
+    pub rate_limit_pages: u32,
     /// Uploads per minute from one address; 0 disables the limit.
     #[arg(long, env = "RATE_LIMIT_UPLOADS", default_value_t = 300)]
     pub rate_limit_uploads: u32,

@@ -30,6 +30,8 @@ pub(crate) struct Document {
     cache_control: &'static str,
     /// The value of `Vary`.
     vary: &'static str,
+    /// The value of `Retry-After`.
+    retry_after_seconds: Option<u32>,
     /// The Content-Security-Policy of a page.
     policy: Option<String>,
     /// Hash of the uncompressed content.
@@ -88,6 +90,7 @@ impl Document {
             content_type,
             cache_control: REVALIDATE,
             vary: "accept-encoding",
+            retry_after_seconds: None,
             policy: None,
             hash: hasher.finish(),
             plain,
@@ -98,6 +101,15 @@ impl Document {
 
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
         Self { status, ..self }
+    }
+
+    /// Makes it the response of an unavailable page.
+    pub(crate) fn with_retry_after(self, seconds: u32) -> Self {
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            retry_after_seconds: Some(seconds),
+            ..self
+        }
     }
 
     pub(crate) fn with_policy(self, policy: String) -> Self {
@@ -154,6 +166,9 @@ impl Document {
                 .header("referrer-policy", "same-origin")
                 .header("cross-origin-opener-policy", "same-origin")
                 .header("permissions-policy", "camera=(), geolocation=(), microphone=()");
+        }
+        if let Some(seconds) = self.retry_after_seconds {
+            response.header("retry-after", seconds.to_string());
         }
         if unchanged {
             return response.finish();

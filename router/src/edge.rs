@@ -50,6 +50,7 @@ pub(crate) struct Edge {
     public_origin: String,
     https: bool,
     graphql: RateLimit,
+    pages: RateLimit,
     uploads: RateLimit,
     operations: ConcurrencyLimit,
 }
@@ -68,6 +69,7 @@ impl Edge {
             public_origin: origin(&config.public_url),
             https: config.public_url.scheme() == "https",
             graphql: RateLimit::new(config.limits.rate_limit_graphql),
+            pages: RateLimit::new(config.limits.rate_limit_pages),
             uploads: RateLimit::new(config.limits.rate_limit_uploads),
             operations: ConcurrencyLimit::new(config.limits.max_concurrent_operations),
         }
@@ -97,6 +99,10 @@ impl Edge {
         let limit = match route {
             RequestRoute::Graphql => &self.graphql,
             RequestRoute::Upload => &self.uploads,
+            _ if route.is_rendered() => {
+                take(&self.pages, address, route)?;
+                return Ok(None);
+            }
             _ => return Ok(None),
         };
         if self.is_foreign(headers) {
@@ -109,17 +115,7 @@ impl Edge {
         if *route == RequestRoute::Graphql {
             negotiate(&method, headers)?;
         }
-        limit.take(address, Instant::now()).map_err(|seconds| {
-            metrics::counter!("proofsheet_router_rate_limited_total", "area" => route.area()).increment(1);
-            ErrorResponse {
-                retry_after_seconds: Some(seconds),
-                ..ErrorResponse::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    Code::RateLimited,
-                    "Too many requests from your address. Please wait a moment.",
-                )
-            }
-        })?;
+        take(limit, address, route)?;
 
         let permit = match route {
             RequestRoute::Graphql => {
@@ -183,6 +179,21 @@ impl Edge {
             set(headers, CACHE_CONTROL, "no-store");
         }
     }
+}
+
+/// Counts a request against a rate limit.
+fn take(limit: &RateLimit, address: IpAddr, route: &RequestRoute) -> Result<(), ErrorResponse> {
+    limit.take(address, Instant::now()).map_err(|seconds| {
+        metrics::counter!("proofsheet_router_rate_limited_total", "area" => route.area()).increment(1);
+        ErrorResponse {
+            retry_after_seconds: Some(seconds),
+            ..ErrorResponse::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                Code::RateLimited,
+                "Too many requests from your address. Please wait a moment.",
+            )
+        }
+    })
 }
 
 /// Waits for the body of an operation, and replaces the payload by it.

@@ -52,7 +52,8 @@ pub(crate) struct AtomFeeds {
     base: String,
     graph: Arc<GraphClient>,
     photos: Arc<PhotoService>,
-    cache: Cache<FeedName, Result<Arc<Document>, QueryError>>,
+    /// `None` for a feed that does not exist.
+    cache: Cache<FeedName, Option<Arc<Document>>>,
     /// File sizes in bytes by path. They never expire, because files are immutable.
     lengths: Cache<String, u64>,
 }
@@ -142,17 +143,23 @@ impl AtomFeeds {
         }
     }
 
+    /// Failures are not cached.
     async fn cached(&self, name: FeedName) -> Result<Arc<Document>, QueryError> {
         let written = async {
-            let channel = self.channel(&name).await?;
+            let permit = self.graph.acquire().await?;
+            let channel = match self.channel(&name).await {
+                Err(QueryError::NotFound) => return Ok(None),
+                channel => channel?,
+            };
+            drop(permit);
             let lengths = timeout(LENGTHS_TIMEOUT, self.lengths(&channel.photos));
             let lengths = lengths.await.unwrap_or_default();
-            Ok(Arc::new(Document::new(
-                ATOM,
-                render_feed(&channel, &self.base, &lengths),
-            )))
+            let feed = Document::new(ATOM, render_feed(&channel, &self.base, &lengths));
+            Ok(Some(Arc::new(feed)))
         };
-        self.cache.get_with(name.clone(), written).await
+        let kept = self.cache.try_get_with(name.clone(), written).await;
+        let kept = kept.map_err(|error: Arc<QueryError>| *error)?;
+        kept.ok_or(QueryError::NotFound)
     }
 
     /// The sizes of the enclosures, in bytes by path. Unavailable ones are missing.

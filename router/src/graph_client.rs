@@ -14,12 +14,15 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use crate::operations::{APP_OPERATIONS, Operations, ROUTER_OPERATIONS};
 
-/// Maximum number of concurrent requests; more fail at once. Page views must not use up the capacity that votes need.
-const MAX_CONCURRENT_REQUESTS: usize = 64;
+/// Maximum number of pages and feeds that query the graph at once. They must not use up the capacity that votes need.
+const MAX_CONCURRENT_PAGES: usize = 32;
+/// The time that a page waits for a permit.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Timeout of a request. Callers may have a shorter one.
 const GRAPH_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -106,22 +109,28 @@ impl GraphClient {
             client,
             url,
             operations: Operations::parse(&[APP_OPERATIONS, ROUTER_OPERATIONS])?,
-            permits: Semaphore::new(MAX_CONCURRENT_REQUESTS),
+            permits: Semaphore::new(MAX_CONCURRENT_PAGES),
         })
     }
 
-    /// Runs one of the operations in `operations.graphql` of the app or the router, by its name.
+    /// Waits up to [`ACQUIRE_TIMEOUT`] for a permit to render one page or feed.
+    pub(crate) async fn acquire(&self) -> Result<SemaphorePermit<'_>, QueryError> {
+        if let Ok(Ok(permit)) = timeout(ACQUIRE_TIMEOUT, self.permits.acquire()).await {
+            return Ok(permit);
+        }
+        metrics::counter!("proofsheet_router_page_queries_failed_total", "reason" => "concurrency_limit")
+            .increment(1);
+        Err(QueryError::Unavailable)
+    }
+
+    /// Runs one of the operations in `operations.graphql` of the app or the router, by its name. The caller holds a
+    /// permit.
     pub(crate) async fn query(
         &self,
         operation: &str,
         variables: &Value,
     ) -> Result<QueryResponse, QueryError> {
         let document = self.operations.text(operation).ok_or(QueryError::Unavailable)?;
-        let Ok(_permit) = self.permits.try_acquire() else {
-            metrics::counter!("proofsheet_router_page_queries_failed_total", "reason" => "concurrency_limit")
-                .increment(1);
-            return Err(QueryError::Unavailable);
-        };
         let body = json!({ "query": document, "operationName": operation, "variables": variables });
         let mut request = self.client.post(&self.url).json(&body);
         // Traces belong to the request for the page.

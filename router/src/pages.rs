@@ -3,7 +3,8 @@
 //!
 //! A page shows the responses to the operations that the app would send first, as an anonymous visitor. So a page is
 //! the same for all readers of a language: it is rendered at most once a second, for any number of requests. When the
-//! graph does not answer in time, the app is served without content.
+//! graph does not answer in time, the app is served without content, with status 503 where only the graph knows whether
+//! the page exists.
 
 mod head;
 mod markup;
@@ -44,6 +45,8 @@ pub(crate) const APP_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm
 
 /// After this time the app is served without content, and queries the photos itself.
 const GRAPH_TIMEOUT: Duration = Duration::from_millis(800);
+/// When a page that could not be rendered can be requested again.
+const RETRY_AFTER_SECONDS: u32 = 2;
 /// Lifetime of a cached page.
 const CACHE_TTL: Duration = Duration::from_secs(1);
 /// Maximum memory of cached pages, in bytes.
@@ -194,12 +197,17 @@ impl Pages {
                 .with_policy(APP_POLICY.to_owned())
                 .with_status(status);
         };
-        let content = timeout(
-            GRAPH_TIMEOUT,
-            self.content(route, after, RenderState::new(language)),
-        )
-        .await;
-        match content.unwrap_or(Err(QueryError::Unavailable)) {
+        let content = async {
+            let _permit = match route {
+                Route::Timeline(_) | Route::Photo(_) => Some(self.graph.acquire().await?),
+                _ => None,
+            };
+            let content = self.content(route, after, RenderState::new(language));
+            timeout(GRAPH_TIMEOUT, content)
+                .await
+                .unwrap_or(Err(QueryError::Unavailable))
+        };
+        match content.await {
             Ok(content) => self.fill_template(template, route, &content),
             Err(QueryError::NotFound) => self.fill_template(
                 template,
@@ -211,7 +219,12 @@ impl Pages {
                     .increment(1);
                 let main = markup::app_only(language).into_string();
                 let page = template.fill(None, highlighted(route), &main, "");
-                Document::new(HTML, page).with_policy(APP_POLICY.to_owned())
+                let page = Document::new(HTML, page).with_policy(APP_POLICY.to_owned());
+                if is_known(route) && after.is_none() {
+                    page
+                } else {
+                    page.with_retry_after(RETRY_AFTER_SECONDS)
+                }
             }
         }
     }
@@ -510,6 +523,11 @@ impl Content {
         self.responses.extend(responses);
         self
     }
+}
+
+/// Whether the route exists without asking the graph. Of others, the response must not claim that they do.
+fn is_known(route: &Route) -> bool {
+    !matches!(route, Route::Photo(_) | Route::Timeline(Timeline::Person(_)))
 }
 
 /// The path of the timeline that the app bar highlights. A day of the archive belongs to Hot.

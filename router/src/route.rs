@@ -108,6 +108,15 @@ impl RequestRoute {
             .unwrap_or(Self::Page(path))
     }
 
+    /// Whether the response is rendered from the graph, other than files of the app.
+    pub(crate) fn is_rendered(&self) -> bool {
+        match self {
+            Self::Page(path) => !path.starts_with("/assets/"),
+            Self::Feed(_) | Self::SitemapIndex | Self::Sitemap(_) => true,
+            _ => false,
+        }
+    }
+
     /// The value of the metrics' label `area`.
     pub(crate) fn area(&self) -> &'static str {
         match self {

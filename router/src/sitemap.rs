@@ -188,7 +188,10 @@ impl Sitemaps {
     ) -> Result<Vec<T>, QueryError> {
         let mut items = Vec::new();
         while items.len() < MAX_URLS {
-            let page = self.graph.query(operation, &variables).await?.read(&root)?;
+            let page = {
+                let _permit = self.graph.acquire().await?;
+                self.graph.query(operation, &variables).await?.read(&root)?
+            };
             let next = page
                 .page_info
                 .end_cursor

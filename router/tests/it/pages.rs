@@ -359,6 +359,9 @@ async fn missing_pages_are_not_found() {
         ("/@nobody", "No user has this name"),
         ("/nowhere", "There is nothing here"),
         ("/hot/2026-02-31", "There is nothing here"),
+        ("/?after=%00", "There is nothing here"),
+        ("/?after=%ff", "There is nothing here"),
+        (&format!("/?after={}", "x".repeat(5_000)), "There is nothing here"),
     ] {
         let answer = gateway.get(path).send().await.unwrap();
         assert_eq!(answer.status(), 404, "{path}");
@@ -382,9 +385,13 @@ async fn without_a_response_the_app_is_served_without_content() {
     let failed = json!({ "message": "away", "extensions": { "code": "UNAVAILABLE" } });
     fakes["photo"].answer_with(json!({ "data": null, "errors": [failed] }));
     let photo = format!("/p/{PHOTO}");
-    for path in ["/", &photo] {
-        let (status, page) = fresh(&gateway, path).await;
-        assert_eq!(status, 200, "{path}");
+    // Whether a photo, a user or a cursor exists is unknown then.
+    for (path, status) in [("/", 200), (&photo, 503), ("/@ada", 503), ("/?after=c", 503)] {
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        let answer = gateway.get(path).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{path}");
+        assert_eq!(header(&answer, "retry-after").is_some(), status == 503, "{path}");
+        let page = answer.text().await.unwrap();
         assert!(
             page.contains("<title>Proofsheet</title>") && page.contains("needs JavaScript"),
             "{page}"
@@ -487,4 +494,55 @@ async fn the_allowlist_executes_only_operations_of_the_app() {
     assert!(page.contains("A heron"), "the router's own questions are known");
     let feed = gateway.get("/feeds/latest.atom").send().await.unwrap();
     assert_eq!(feed.status(), 200);
+}
+
+/// Page views of one address are limited, and do not count as operations.
+#[tokio::test]
+async fn page_views_a_minute_from_one_address() {
+    let (fakes, app) = (Fakes::start().await, bundle());
+    let gateway = gateway(&fakes, &app, &[("--rate-limit-pages", "3")]).await;
+    for path in ["/", "/@ada", "/feeds/latest.atom"] {
+        assert_eq!(gateway.get(path).send().await.unwrap().status(), 200, "{path}");
+    }
+    for path in ["/", "/hot", "/feeds/hot.atom", "/sitemap.xml"] {
+        let answer = gateway.get(path).send().await.unwrap();
+        assert_eq!(answer.status(), 429, "{path}");
+        assert!(header(&answer, "retry-after").is_some(), "{path}");
+    }
+    for (path, status) in [
+        ("/health", 200),
+        ("/robots.txt", 200),
+        ("/media/a", 200),
+        ("/assets/x.js", 404),
+    ] {
+        assert_eq!(gateway.get(path).send().await.unwrap().status(), status, "{path}");
+    }
+    let own = gateway.query("{ viewer { email } }").await;
+    assert!(own.get("errors").is_none(), "{own}");
+}
+
+/// A flood of names and photos that do not exist neither makes them exist nor empties other pages.
+#[tokio::test]
+async fn a_flood_of_missing_pages_leaves_others_intact() {
+    let (fakes, app) = (Fakes::start().await, bundle());
+    let gateway = gateway(&fakes, &app, &[]).await;
+    fakes["profile"].answer_with(json!({ "data": { "user": null } }));
+    fakes["profile"].delay(Duration::from_millis(20));
+    let flood =
+        futures::future::join_all((0..60).map(|number| gateway.get(&format!("/@nobody{number}")).send()));
+    let others = async {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        for (path, content) in [("/trending", "A heron"), ("/feeds/trending.atom", "A heron")] {
+            let answer = gateway.get(path).send().await.unwrap();
+            assert_eq!(answer.status(), 200, "{path}");
+            let page = answer.text().await.unwrap();
+            assert!(page.contains(content), "{path}: {page}");
+        }
+    };
+    let (answers, ()) = futures::future::join(flood, others).await;
+    for answer in answers {
+        let answer = answer.unwrap();
+        let is_busy = answer.status() == 503 && header(&answer, "retry-after").is_some();
+        assert!(is_busy || answer.status() == 404, "{answer:?}");
+    }
 }

@@ -26,7 +26,7 @@ struct Photo {
 /// The running system with so many photos, and a router with these settings.
 pub(crate) async fn start(photos: u32, router: &[(&str, &str)]) -> Result<System> {
     // All clients share one address.
-    let router = [router, &[("RATE_LIMIT_GRAPHQL", "0")]].concat();
+    let router = [router, &[("RATE_LIMIT_GRAPHQL", "0"), ("RATE_LIMIT_PAGES", "0")]].concat();
     let setting = |(name, value): (&str, &str)| ("router".to_owned(), name.to_owned(), value.to_owned());
     eprintln!("bench: starting the system");
     let system = System::start(Options {

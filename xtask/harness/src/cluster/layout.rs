@@ -203,6 +203,7 @@ impl Layout {
                 command.env_remove("APP_DIR").env_remove("PLAYGROUND_DIR");
                 command
                     .env("RATE_LIMIT_GRAPHQL", "0")
+                    .env("RATE_LIMIT_PAGES", "0")
                     .env("RATE_LIMIT_UPLOADS", "0");
             }
             _ => {}
