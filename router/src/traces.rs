@@ -78,7 +78,7 @@ where
             "otel.status_code" = Empty,
         );
         let theirs = theirs.as_ref().and_then(|value| value.to_str().ok());
-        traces::follow_stranger(&span, theirs, ratio);
+        traces::follow_untrusted(&span, theirs, ratio);
         if let Some(Ok(ours)) = traces::header_of(&span).as_deref().map(HeaderValue::from_str) {
             request.headers_mut().insert(TRACEPARENT, ours);
         }

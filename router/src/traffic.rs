@@ -28,7 +28,7 @@ pub(crate) struct TrafficPlugin {
 enum Outcome {
     Ok,
     /// The request was invalid or not allowed.
-    GuardError,
+    Rejected,
     /// A subgraph was unavailable, and a part of the data was returned.
     Partial,
     /// No data was returned.
@@ -43,7 +43,7 @@ impl Outcome {
     fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
-            Self::GuardError => "refused",
+            Self::Rejected => "refused",
             Self::Partial => "partial",
             Self::Unavailable => "unavailable",
             Self::Failed => "failed",
@@ -58,7 +58,7 @@ impl Outcome {
         };
         match kind {
             None => Self::Ok,
-            Some(ErrorKind::Client) => Self::GuardError,
+            Some(ErrorKind::Client) => Self::Rejected,
             Some(ErrorKind::Outage) if is_empty => Self::Unavailable,
             Some(ErrorKind::Outage) => Self::Partial,
             Some(ErrorKind::Defect) => Self::Failed,
@@ -182,10 +182,7 @@ mod tests {
             Outcome::of(Some(ErrorKind::Outage), &Value::Null),
             Outcome::Unavailable
         );
-        assert_eq!(
-            Outcome::of(Some(ErrorKind::Client), &nothing),
-            Outcome::GuardError
-        );
+        assert_eq!(Outcome::of(Some(ErrorKind::Client), &nothing), Outcome::Rejected);
         assert_eq!(Outcome::of(None, &nothing), Outcome::Ok);
     }
 }

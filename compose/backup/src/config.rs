@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use chassis::config::{ConfigError, Secret};
-use chassis::objects::{Given, Place};
+use chassis::objects::{SecretSource, StoreLocation};
 use chrono::NaiveTime;
 use database_agent::config::{AGENT_PORT, ClusterSecret};
 use url::Url;
@@ -45,18 +45,18 @@ pub struct VaultConfig {
 
 impl VaultConfig {
     /// Returns the location of the backup store.
-    pub fn place(&self) -> Place<'_> {
-        Place {
+    pub fn location(&self) -> StoreLocation<'_> {
+        StoreLocation {
             name: "BACKUP_STORE",
             url: &self.backup_store,
             endpoint: self.backup_s3_endpoint.as_ref(),
             region: &self.backup_s3_region,
-            id: Given {
+            id: SecretSource {
                 name: "BACKUP_S3_ACCESS_KEY_ID",
                 value: self.backup_s3_access_key_id.as_ref(),
                 file: self.backup_s3_access_key_id_file.as_ref(),
             },
-            secret: Given {
+            secret: SecretSource {
                 name: "BACKUP_S3_SECRET_ACCESS_KEY",
                 value: self.backup_s3_secret_access_key.as_ref(),
                 file: self.backup_s3_secret_access_key_file.as_ref(),

@@ -73,7 +73,7 @@ pub struct Media {
 impl Media {
     /// Opens the store of photos, and reads the lists of copied files from the vault.
     pub async fn open(config: &StoreConfig, vault: &Vault) -> Result<Self, Error> {
-        let store = Store::open(config.place(), RetryConfig::default())?;
+        let store = Store::open(config.location(), RetryConfig::default())?;
         let mut media = Self {
             store,
             vault: vault.clone(),
@@ -330,7 +330,7 @@ pub async fn restore(
     vault: &Vault,
     files: &BTreeMap<String, BackedUpFile>,
 ) -> Result<u64, Error> {
-    let store = &Store::open(config.place(), RetryConfig::default())?;
+    let store = &Store::open(config.location(), RetryConfig::default())?;
     let there: Vec<ObjectMeta> = store
         .objects
         .list(None)

@@ -40,7 +40,7 @@ impl Vault {
     /// Opens the store.
     pub fn open(config: &VaultConfig) -> Result<Self, Error> {
         Ok(Self {
-            store: Store::open(config.place(), RetryConfig::default())?,
+            store: Store::open(config.location(), RetryConfig::default())?,
             key: config.key()?,
         })
     }

@@ -1,13 +1,13 @@
-//! Passwords that are guessed first, by the estimate of zxcvbn: dictionaries of passwords, names and words, in any case and
-//! with look-alikes (`p@ssw0rd`), keyboard patterns, repetitions, sequences and dates.
+//! Detects common passwords by the estimate of zxcvbn: dictionaries of passwords, names and words, in any case and with
+//! look-alike characters (`p@ssw0rd`), keyboard patterns, repetitions, sequences and dates.
 
 use chassis::text::nfc;
 use zxcvbn::Score;
 
-/// The estimate takes more than linear time. Longer passwords are judged by their beginning.
-const MAX_JUDGED_CHARACTERS: usize = 64;
+/// The estimate takes more than linear time, so only the beginning of longer passwords is checked.
+const MAX_CHECKED_CHARACTERS: usize = 64;
 
-/// What the dictionaries of zxcvbn, which are English, miss: this site, and the first guesses of other languages.
+/// Words that zxcvbn's English dictionaries do not have: this site, and common passwords of other languages.
 const WORDS: [&str; 27] = [
     "proofsheet",
     "photo",
@@ -38,15 +38,15 @@ const WORDS: [&str; 27] = [
     "йцукен",
 ];
 
-/// Whether an attacker would guess `password` early, for the address `email`: in fewer than 10^8 tries.
+/// Whether `password` would be guessed in fewer than 10^8 attempts for the address `email`.
 pub(crate) fn is_common(password: &str, email: &str) -> bool {
-    let judged: String = password.chars().take(MAX_JUDGED_CHARACTERS).collect();
+    let judged: String = password.chars().take(MAX_CHECKED_CHARACTERS).collect();
     let own = own_words(email);
     let words: Vec<&str> = WORDS.into_iter().chain(own.iter().map(String::as_str)).collect();
     zxcvbn::zxcvbn(&judged, &words).score() < Score::Three
 }
 
-/// Words that are common for this one person.
+/// Words that are common for this user.
 fn own_words(email: &str) -> Vec<String> {
     let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
     let address = nfc(email).to_lowercase();
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_everybody_tries_first_is_common() {
+    fn early_guesses_are_common() {
         let guesses = [
             "123456789012",
             "password1234",
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn ones_own_address_is_common() {
+    fn passwords_from_the_address_are_common() {
         for guess in [
             "ada.lovelace@analytical.example",
             "adalovelace1815",
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_would_try_first_is_not() {
+    fn other_passwords_are_not_common() {
         let fine = [
             "correct horse battery staple",
             "plinth-otter-42",

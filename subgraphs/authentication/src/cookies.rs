@@ -1,4 +1,4 @@
-//! The two cookies that a browser holds its tokens in (RFC 6265).
+//! The two cookies with a browser's tokens (RFC 6265).
 
 use async_graphql::Context;
 use axum::http::{HeaderMap, header};
@@ -8,9 +8,9 @@ use contracts::limits::ACCESS_TOKEN_LIFETIME;
 use cookie::{Cookie, SameSite, time::Duration};
 use url::{Host, Url};
 
-use crate::domain::REFRESH_TOKEN_LIVES;
+use crate::domain::REFRESH_TOKEN_LIFETIME;
 
-/// How the cookies are called and marked, which follows from the address of the site.
+/// The names and attributes of the cookies, which depend on the URL of the site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cookies {
     names: Names,
@@ -18,7 +18,7 @@ pub struct Cookies {
 }
 
 impl Cookies {
-    /// Those of the site at this address.
+    /// Returns the cookies of the site with this URL.
     pub fn of(public_url: &Url) -> Self {
         let is_https = public_url.scheme() == "https";
         Self {
@@ -27,15 +27,15 @@ impl Cookies {
         }
     }
 
-    /// Puts both tokens into the answer's cookies.
+    /// Sets both cookies.
     pub fn set(&self, ctx: &Context<'_>, access_token: &str, refresh_token: &str) {
         let access_lives = Duration::seconds(ACCESS_TOKEN_LIFETIME.as_secs().cast_signed());
-        let refresh_lives = Duration::seconds(REFRESH_TOKEN_LIVES.num_seconds());
+        let refresh_lifetime = Duration::seconds(REFRESH_TOKEN_LIFETIME.num_seconds());
         self.write(ctx, self.names.access, access_token, access_lives);
-        self.write(ctx, self.names.refresh, refresh_token, refresh_lives);
+        self.write(ctx, self.names.refresh, refresh_token, refresh_lifetime);
     }
 
-    /// Takes both cookies away.
+    /// Deletes both cookies.
     pub fn clear(&self, ctx: &Context<'_>) {
         self.write(ctx, self.names.access, "", Duration::ZERO);
         self.write(ctx, self.names.refresh, "", Duration::ZERO);
@@ -51,7 +51,7 @@ impl Cookies {
         ctx.append_http_header(header::SET_COOKIE, cookie.to_string());
     }
 
-    /// The refresh token that a browser sent.
+    /// Returns the refresh token of a browser.
     pub fn refresh_token<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
         headers
             .get_all(header::COOKIE)
@@ -70,8 +70,8 @@ pub fn authorised_by_cookie(headers: &HeaderMap) -> bool {
     headers.get(AUTHORISED_BY).is_some_and(|value| value == BY_COOKIE)
 }
 
-/// Whether everything between a browser and this address can read the cookies.
-pub fn travel_in_clear(public_url: &Url) -> bool {
+/// Whether the cookies are sent unencrypted over a network.
+pub fn are_sent_unencrypted(public_url: &Url) -> bool {
     let loopback = match public_url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
@@ -85,7 +85,7 @@ pub fn travel_in_clear(public_url: &Url) -> bool {
 mod tests {
     use axum::http::{HeaderMap, HeaderValue, header};
 
-    use super::{Cookies, travel_in_clear};
+    use super::{Cookies, are_sent_unencrypted};
 
     fn token(cookies: Cookies, headers: &[&str]) -> Option<String> {
         let map: HeaderMap = headers
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn only_http_on_a_network_is_in_clear() {
+    fn only_http_over_a_network_is_unencrypted() {
         for (url, clear) in [
             ("http://localhost:4999", false),
             ("http://127.0.0.1:4999", false),
@@ -132,7 +132,7 @@ mod tests {
             ("http://photos.example", true),
             ("http://192.168.1.5:4999", true),
         ] {
-            assert_eq!(travel_in_clear(&url.parse().unwrap()), clear, "{url}");
+            assert_eq!(are_sent_unencrypted(&url.parse().unwrap()), clear, "{url}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Accounts and sessions, and what an e-mail and a password must be like.
+//! Accounts, sessions, e-mail addresses and passwords.
 
 use std::fmt;
 
@@ -12,9 +12,9 @@ use uuid::Uuid;
 use crate::common_passwords;
 use crate::error::Error;
 
-/// How long a refresh token, and with it an unused session, is good for.
-pub const REFRESH_TOKEN_LIVES: TimeDelta = TimeDelta::days(30);
-/// The most sessions of one account. One more ends the one that was used least recently.
+/// How long a refresh token and an unused session are valid.
+pub const REFRESH_TOKEN_LIFETIME: TimeDelta = TimeDelta::days(30);
+/// The maximum number of sessions of an account. A new one ends the least recently used one.
 pub const MAX_SESSIONS: i64 = 100;
 
 chassis::id_newtype! {
@@ -22,38 +22,36 @@ chassis::id_newtype! {
     SessionId
 }
 
-/// A person, as this service knows them.
+/// An account.
 #[derive(Debug, Clone)]
 pub struct Account {
     /// The `sub` of the account's tokens.
     pub id: UserId,
-    /// As they typed it.
+    /// As typed.
     pub email: String,
-    /// May delete what others wrote.
+    /// May delete photos and comments of other users.
     pub moderator: bool,
-    /// When they registered.
     pub created_at: DateTime<Utc>,
 }
 
-/// A login on one device.
+/// A login session of a device.
 #[derive(Debug, Clone)]
 pub struct LoginSession {
     /// The `sid` of its tokens.
     pub id: SessionId,
     /// The `User-Agent` of the device.
     pub user_agent: Option<String>,
-    /// When they signed in.
     pub created_at: DateTime<Utc>,
     /// When its tokens were last renewed.
     pub last_used_at: DateTime<Utc>,
 }
 
-/// The longest e-mail address, in octets (RFC 5321, 4.5.3.1.3).
-const EMAIL_OCTETS: usize = 254;
-/// The longest part before the @, in octets (RFC 5321, 4.5.3.1.1).
-const LOCAL_OCTETS: usize = 64;
+/// The maximum length of an e-mail address in octets (RFC 5321, 4.5.3.1.3).
+const MAX_EMAIL_OCTETS: usize = 254;
+/// The maximum length of the local part in octets (RFC 5321, 4.5.3.1.1).
+const MAX_LOCAL_PART_OCTETS: usize = 64;
 
-/// An e-mail address that could exist.
+/// A valid e-mail address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Email {
     typed: String,
@@ -62,14 +60,14 @@ pub struct Email {
 }
 
 impl Email {
-    /// Parses the input field `email` of a new account. Any script is welcome (RFC 6531); quoted local parts are not.
+    /// Parses the input field `email` of a new account. Any script is allowed (RFC 6531); quoted local parts are not.
     pub fn parse(raw: &str) -> Result<Self, Error> {
         let email = Self::parse_known(raw)?;
         let (local, domain) = split(&email.typed).ok_or(NOT_AN_ADDRESS)?;
         if local.chars().any(is_ignorable) || dns_name(domain).is_none() {
             return Err(NOT_AN_ADDRESS);
         }
-        if email.folded.len() > EMAIL_OCTETS {
+        if email.folded.len() > MAX_EMAIL_OCTETS {
             return Err(TOO_LONG);
         }
         Ok(email)
@@ -81,7 +79,7 @@ impl Email {
         if typed.is_empty() {
             return Err(invalid_email("Please enter an e-mail address."));
         }
-        if typed.len() > EMAIL_OCTETS {
+        if typed.len() > MAX_EMAIL_OCTETS {
             return Err(TOO_LONG);
         }
         if !looks_like_an_address(typed) {
@@ -94,18 +92,18 @@ impl Email {
         })
     }
 
-    /// As it was typed.
+    /// Returns the address as typed.
     pub fn as_str(&self) -> &str {
         &self.typed
     }
 
-    /// The canonical form, which is compared: the local part in lower case with composed letters (NFC), the domain as
-    /// DNS has it (IDNA).
+    /// Returns the canonical form for comparisons: the local part in lower case and composed (NFC), the domain as in
+    /// DNS (IDNA).
     pub fn folded(&self) -> &str {
         &self.folded
     }
 
-    /// The form that was compared before: the whole in lower case.
+    /// Returns the canonical form of earlier releases: lower case.
     pub fn folded_before(&self) -> &str {
         &self.folded_before
     }
@@ -132,7 +130,7 @@ fn fold(address: &str) -> String {
     format!("{local}@{domain}")
 }
 
-/// The domain in the form that DNS has (`xn--…`); `None` where it cannot be a domain name.
+/// Returns the domain as in DNS (`xn--…`); `None` if it is not a domain name.
 fn dns_name(domain: &str) -> Option<String> {
     let name = Uts46::new()
         .to_ascii(
@@ -149,7 +147,7 @@ fn looks_like_an_address(text: &str) -> bool {
     let Some((local, domain)) = split(text) else {
         return false;
     };
-    (1..=LOCAL_OCTETS).contains(&nfc(local).len())
+    (1..=MAX_LOCAL_PART_OCTETS).contains(&nfc(local).len())
         && local.split('.').all(|atom| !atom.is_empty())
         && local.chars().all(|c| c == '.' || is_atom(c))
         && is_domain(domain)
@@ -160,10 +158,10 @@ fn is_domain(domain: &str) -> bool {
         && domain.split(IDNA_DOTS).all(is_label)
 }
 
-/// The label separators (UTS 46): East Asian keyboards type the other ones.
+/// The label separators (UTS 46), including those of East Asian keyboards.
 const IDNA_DOTS: [char; 4] = ['.', '\u{3002}', '\u{FF0E}', '\u{FF61}'];
 
-/// Whether a character may be in an unquoted local part: printable, and without a meaning in a mail header.
+/// Whether a character is allowed in an unquoted local part: printable, and without a meaning in mail headers.
 fn is_atom(c: char) -> bool {
     let special = "()<>[]:;@\\,\"".contains(c);
     let invisible = matches!(c, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}');
@@ -171,7 +169,7 @@ fn is_atom(c: char) -> bool {
 }
 
 fn is_label(label: &str) -> bool {
-    // Letters of some scripts are written with marks that are not alphanumeric by themselves.
+    // Some scripts need marks that are not alphanumeric.
     !label.is_empty()
         && label
             .chars()
@@ -180,12 +178,12 @@ fn is_label(label: &str) -> bool {
         && !label.ends_with('-')
 }
 
-/// The fewest characters of a new password. There are no rules about which (NIST SP 800-63B, 3.1.1.2).
-const PASSWORD_MIN: usize = 12;
-/// The most characters of a new password.
-const PASSWORD_MAX: usize = 256;
+/// The minimum number of characters of a new password. There are no rules of composition (NIST SP 800-63B, 3.1.1.2).
+const MIN_PASSWORD_LENGTH: usize = 12;
+/// The maximum number of characters of a new password.
+const MAX_PASSWORD_LENGTH: usize = 256;
 
-/// A password that may be set. Characters are Unicode scalar values.
+/// A valid new password. Characters are Unicode scalar values.
 pub struct NewPassword(String);
 
 impl NewPassword {
@@ -194,13 +192,13 @@ impl NewPassword {
         let invalid = |message| Error::Invalid { field, message };
         let raw = nfc(raw);
         let length = raw.chars().count();
-        if length < PASSWORD_MIN {
+        if length < MIN_PASSWORD_LENGTH {
             return Err(invalid("A password needs at least 12 characters."));
         }
-        if length > PASSWORD_MAX {
+        if length > MAX_PASSWORD_LENGTH {
             return Err(invalid("A password has at most 256 characters."));
         }
-        // Most often a line end that came with a paste, and then could never be typed.
+        // Mostly pasted line breaks, which could not be typed later.
         if raw.chars().any(char::is_control) {
             return Err(invalid(
                 "A password must not contain line breaks or control characters.",
@@ -212,7 +210,7 @@ impl NewPassword {
         Ok(Self(raw.into_owned()))
     }
 
-    /// The password itself, normalised (NFC), for hashing.
+    /// Returns the normalised password (NFC) for hashing.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -224,7 +222,7 @@ impl fmt::Debug for NewPassword {
     }
 }
 
-/// A stored hash: a PHC string. Not a secret like a password, but nothing for a log either.
+/// A password hash: a PHC string. Its `Debug` output is redacted.
 #[derive(Clone, PartialEq, Eq, sqlx::Type)]
 #[sqlx(transparent)]
 pub struct PasswordHash(pub String);
@@ -236,8 +234,8 @@ impl fmt::Debug for PasswordHash {
 }
 
 impl Account {
-    /// The account as other services receive it.
-    pub fn announced(&self) -> contracts::accounts::KnownAccount {
+    /// Returns the account as sent to other services.
+    pub fn to_known_account(&self) -> contracts::accounts::KnownAccount {
         contracts::accounts::KnownAccount {
             account_id: self.id.0,
             created_at: self.created_at,
@@ -245,21 +243,20 @@ impl Account {
     }
 }
 
-/// A key as its row holds it.
+/// An encrypted signing key, as stored.
 #[derive(Debug, Clone)]
 pub struct SealedKey {
-    /// Counts up; there is never a second key with the same number.
+    /// Increases with each key, and is unique.
     pub number: u32,
     /// The `kid`.
     pub id: Uuid,
     pub nonce: Vec<u8>,
     /// The encrypted private key.
     pub sealed: Vec<u8>,
-    /// When it takes over.
     pub signs_from: DateTime<Utc>,
 }
 
-/// A user agent as it is kept: printable, and short enough for a list.
+/// Returns a printable user agent, shortened for lists.
 pub fn shorten_user_agent(raw: &str) -> Option<String> {
     let text: String = raw.chars().filter(|c| !c.is_control()).take(255).collect();
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
@@ -270,7 +267,7 @@ mod tests {
     use super::{Email, NewPassword, shorten_user_agent};
 
     #[test]
-    fn an_address_is_trimmed_kept_and_folded() {
+    fn an_address_is_trimmed_and_folded() {
         let email = Email::parse("  Ada.Lovelace+site@Example.ORG \n").unwrap();
         assert_eq!(email.as_str(), "Ada.Lovelace+site@Example.ORG");
         assert_eq!(email.folded(), "ada.lovelace+site@example.org");
@@ -281,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn spellings_of_one_address_are_one_address() {
+    fn spellings_of_an_address_are_equal() {
         for spellings in [
             &[
                 "jos\u{e9}@example.org",
@@ -330,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_an_address_is_refused() {
+    fn invalid_addresses_are_refused() {
         let long = format!("{}@example.org", "a".repeat(65));
         let longer = format!("a@{}.org", "b.".repeat(130));
         let faults = [
@@ -372,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_long_and_not_among_the_first_guesses() {
+    fn passwords_are_long_and_not_common() {
         let email = Email::parse("ada@example.org").unwrap();
         let parse = |text: &str| NewPassword::parse(text, &email, "password");
         assert!(parse("elevenchars").is_err());
@@ -385,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_agent_is_cut_to_what_a_list_can_show() {
+    fn a_user_agent_is_shortened() {
         assert_eq!(shorten_user_agent(" curl/8\u{7}\n"), Some("curl/8".to_owned()));
         assert_eq!(shorten_user_agent("\t"), None);
         assert_eq!(shorten_user_agent(&"é".repeat(300)).unwrap().chars().count(), 255);
@@ -393,7 +390,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn the_folded_form_folds_to_itself_and_fits_its_column(text in "\\PC{1,40}@\\PC{1,40}\\.\\PC{1,9}") {
+        fn folding_is_idempotent_and_fits_the_column(text in "\\PC{1,40}@\\PC{1,40}\\.\\PC{1,9}") {
             if let Ok(email) = Email::parse(&text) {
                 let again = Email::parse_known(email.folded()).unwrap();
                 proptest::prop_assert_eq!(again.folded(), email.folded());

@@ -1,52 +1,50 @@
-//! Errors of this service, and the codes and messages that clients get.
+//! Errors of this service, with their codes and messages for clients.
 
 use std::time::Duration;
 
 use chassis::{Classify, Code};
 use subgraph::error::Common;
 
-/// Every failure of this service.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An error that every service has.
     #[error(transparent)]
     Common(#[from] Common),
-    /// The token is valid, but its session was ended: signed out, replaced, or the account is gone.
+    /// The session of a valid token has ended: signed out, replaced, or the account was deleted.
     #[error("This session has ended. Please sign in again.")]
     SessionEnded,
-    /// The same error for an unknown e-mail and a wrong password, so that it does not reveal which accounts exist.
+    /// The same for an unknown e-mail and a wrong password, so that it does not reveal which accounts exist.
     #[error("This e-mail and password do not belong together.")]
     WrongCredentials,
     /// The password that confirms a change is wrong.
     #[error("The password is wrong.")]
     WrongPassword {
-        /// The input that held it.
+        /// The input field.
         field: &'static str,
     },
-    /// No refresh token, an unknown one, or one that was replayed.
+    /// The refresh token is missing, unknown, or was replayed.
     #[error("This login has ended. Please sign in again.")]
     RefreshRefused,
-    /// Input that breaks a rule.
+    /// The input is invalid.
     #[error("{message}")]
     Invalid {
-        /// The input that is at fault.
+        /// The input field.
         field: &'static str,
-        /// The rule.
+        /// The violated rule.
         message: &'static str,
     },
-    /// The e-mail belongs to an existing account.
     #[error("There is already an account with this e-mail.")]
     EmailTaken,
-    /// Too many tries from one address, or on one account.
+    /// Too many attempts from one address, or for one account.
     #[error("Too many attempts. Wait a few minutes, then try again.")]
     TooManyTries {
-        /// When the next one may be made.
+        /// When the next attempt is allowed.
         retry_after: Duration,
     },
-    /// More passwords wait to be hashed than can be hashed in time.
+    /// Too many passwords wait to be hashed.
     #[error("Sign-in is busy right now. Try again in a moment.")]
     Busy,
-    /// Hashing failed: a damaged row, or a thread that could not run.
+    /// Hashing failed: a damaged row, or a failed thread.
     #[error("a password could not be hashed: {0}")]
     Hashing(String),
     /// The signing keys cannot be used.
@@ -98,21 +96,20 @@ impl Classify for Error {
     }
 }
 
-/// Why the keys cannot be used.
+/// Why the signing keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The rows were sealed under another secret, or changed.
+    /// The rows were encrypted with another secret, or modified.
     #[error(
         "the signing keys in the database cannot be opened with this KEY_SECRET: give the secret that they were made under"
     )]
     Sealed,
-    /// The decrypted value is no Ed25519 key.
+    /// The decrypted value is not an Ed25519 key.
     #[error("a signing key cannot be used")]
     Unusable(#[from] jsonwebtoken::errors::Error),
-    /// The table is empty: it was emptied by hand while this process ran.
+    /// The table is empty, because it was emptied by hand.
     #[error("there is no signing key")]
     None,
-    /// The database failed.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
 }

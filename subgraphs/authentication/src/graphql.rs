@@ -1,4 +1,4 @@
-//! The part of the graph that this service owns.
+//! The GraphQL types of this service.
 
 mod mutation;
 mod query;
@@ -44,8 +44,8 @@ fn origin(ctx: &Context<'_>) -> Origin {
     }
 }
 
-/// The caller's account and session, if the session has not ended. An access token outlives its session by up to ten
-/// minutes; this service knows the sessions, so it checks.
+/// Returns the caller's account and session, if the session has not ended. Access tokens are valid up to ten minutes
+/// longer than their session, so this checks the session.
 async fn active_account(ctx: &Context<'_>) -> Result<Option<(Account, SessionId)>, Error> {
     let Some(viewer) = viewer(ctx) else {
         return Ok(None);
@@ -60,7 +60,7 @@ async fn active_account(ctx: &Context<'_>) -> Result<Option<(Account, SessionId)
         if account.is_some() {
             return Ok(account);
         }
-        // The session may have begun a moment ago, on another node of the database.
+        // The session may have just begun on another database node.
         let mut latest = database::read_latest(&state.pool).await?;
         accounts::of_session(&mut *latest, viewer.id, session, now).await
     });
@@ -70,7 +70,7 @@ async fn active_account(ctx: &Context<'_>) -> Result<Option<(Account, SessionId)
         .map(|account| (account, session)))
 }
 
-/// The caller's account and session, or `UNAUTHENTICATED`.
+/// Returns the caller's account and session, or `UNAUTHENTICATED`.
 async fn require_active_account(ctx: &Context<'_>) -> Result<(Account, SessionId), Error> {
     require_viewer(ctx)?;
     active_account(ctx).await?.ok_or(Error::SessionEnded)

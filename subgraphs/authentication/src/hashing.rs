@@ -1,4 +1,4 @@
-//! Password hashing: argon2id, a few at a time.
+//! Hashes passwords with argon2id, with limited concurrency.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,15 +12,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::domain::PasswordHash;
 use crate::error::Error;
 
-/// How many passwords are hashed at once. Each takes 19 MiB and one core.
+/// The number of passwords that are hashed concurrently. Each needs 19 MiB and one core.
 const MAX_CONCURRENT_HASHES: usize = 2;
-/// How long a request waits for its turn, out of the two seconds that it may take in all.
+/// The maximum time that a request waits for a permit, of the two seconds for the whole request.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How many requests may wait. More could not be served within their patience anyhow.
+/// The maximum number of waiting requests. More could not be served in time.
 const MAX_WAITING: usize = 64;
 
 /// A hash that no password matches, so that an unknown e-mail takes as long as a wrong password.
-const UNMATCHED: &str =
+const DUMMY_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$dW5tYXRjaGVkIHNhbHQgIQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Hashes passwords. Cheap to clone.
@@ -33,14 +33,14 @@ struct Inner {
     hashed: AtomicU64,
 }
 
-/// The right to wait for a turn.
-pub struct Place {
+/// A slot in the queue.
+pub struct QueueSlot {
     hasher: Hasher,
     permit: OwnedSemaphorePermit,
 }
 
-/// The right to hash now.
-pub struct Turn {
+/// The permit to hash a password.
+pub struct HashPermit {
     hasher: Hasher,
     permit: Arc<OwnedSemaphorePermit>,
 }
@@ -48,11 +48,11 @@ pub struct Turn {
 /// The result of comparing a password with a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verified {
-    /// It is another password.
+    /// The password is wrong.
     Wrong,
-    /// It is the password.
+    /// The password is right.
     Right,
-    /// It is the password, and its hash is of the text as it was typed: from before passwords were normalised.
+    /// The password is right, but the hash is from before passwords were normalised.
     RightAsTyped,
 }
 
@@ -67,42 +67,42 @@ impl Default for Hasher {
 }
 
 impl Hasher {
-    /// A place in the queue, or an error at once if the queue is full. Taken first, so that a request that cannot be
+    /// Returns a slot in the queue, or an error if the queue is full. Called first, so that a request that cannot be
     /// served in time costs nothing.
-    pub fn queue(&self) -> Result<Place, Error> {
+    pub fn queue(&self) -> Result<QueueSlot, Error> {
         let permit = Arc::clone(&self.0.waiting).try_acquire_owned();
         let permit = permit.map_err(|_| Error::Busy)?;
-        Ok(Place {
+        Ok(QueueSlot {
             hasher: self.clone(),
             permit,
         })
     }
 
-    /// How many hashes were computed since the start.
+    /// Returns the number of computed hashes.
     pub fn hashed(&self) -> u64 {
         self.0.hashed.load(Ordering::Relaxed)
     }
 }
 
-impl Place {
-    /// Waits until a password may be hashed, for as long as a request can afford.
-    pub async fn turn(self) -> Result<Turn, Error> {
+impl QueueSlot {
+    /// Waits for a permit until [`QUEUE_TIMEOUT`].
+    pub async fn acquire(self) -> Result<HashPermit, Error> {
         let Self {
             hasher,
-            permit: _place,
+            permit: _slot,
         } = self;
-        let turn = Arc::clone(&hasher.0.permits).acquire_owned();
-        let permit = tokio::time::timeout(QUEUE_TIMEOUT, turn)
+        let acquire = Arc::clone(&hasher.0.permits).acquire_owned();
+        let permit = tokio::time::timeout(QUEUE_TIMEOUT, acquire)
             .await
             .map_err(|_| Error::Busy)?;
         let permit = permit.map_err(|closed| Error::Hashing(closed.to_string()))?;
         let permit = Arc::new(permit);
-        Ok(Turn { hasher, permit })
+        Ok(HashPermit { hasher, permit })
     }
 }
 
-impl Turn {
-    /// A new hash of `password`, normalised (NFC), with its own salt.
+impl HashPermit {
+    /// Hashes the normalised `password` (NFC) with a random salt.
     pub async fn hash(&self, password: &str) -> Result<PasswordHash, Error> {
         let password = nfc(password).into_owned();
         let hash = self
@@ -112,8 +112,8 @@ impl Turn {
             .map_err(|error| Error::Hashing(error.to_string()))
     }
 
-    /// Whether `password` is the one of `hash`; never, and just as slowly, where there is no hash. Keyboards differ in
-    /// how they compose letters, so it is compared normalised, and then as it was typed.
+    /// Compares `password` with `hash`. Without a hash it takes as long, and is wrong. Keyboards compose letters
+    /// differently, so the normalised password is compared first, and then the password as typed.
     pub async fn verify(&self, password: &str, hash: Option<&PasswordHash>) -> Result<Verified, Error> {
         let normalised = nfc(password);
         if self.matches(&normalised, hash).await? {
@@ -127,7 +127,7 @@ impl Turn {
 
     async fn matches(&self, password: &str, hash: Option<&PasswordHash>) -> Result<bool, Error> {
         let password = password.to_owned();
-        let expected = hash.map_or(UNMATCHED, |hash| &hash.0).to_owned();
+        let expected = hash.map_or(DUMMY_HASH, |hash| &hash.0).to_owned();
         let verified = self
             .compute(move |argon2| argon2.verify_password(password.as_bytes(), expected.as_str()))
             .await?;
@@ -138,8 +138,8 @@ impl Turn {
         }
     }
 
-    /// Runs one hash with the default parameters: 19 MiB, two passes, one lane (RFC 9106; the first choice of OWASP's
-    /// password storage cheat sheet). Stored hashes name theirs.
+    /// Computes a hash with the default parameters: 19 MiB, two passes, one lane (RFC 9106; the first choice of OWASP's
+    /// password storage cheat sheet). Stored hashes contain theirs.
     async fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce(Argon2<'_>) -> T + Send + 'static,
@@ -149,7 +149,7 @@ impl Turn {
             let outcome = work(Argon2::default());
             hasher.0.hashed.fetch_add(1, Ordering::Relaxed);
             metrics::counter!("proofsheet_password_hashes_total").increment(1);
-            // Held until here even if the request has been given up: that is what bounds the memory.
+            // Held until here even if the request was cancelled, so that the memory is limited.
             drop(permit);
             outcome
         };
@@ -170,12 +170,12 @@ mod tests {
     use crate::domain::PasswordHash;
 
     #[tokio::test]
-    async fn a_hash_is_of_one_password_and_says_how_it_was_made() {
+    async fn a_hash_matches_one_password_and_contains_its_parameters() {
         let hasher = Hasher::default();
         let hash = hasher
             .queue()
             .unwrap()
-            .turn()
+            .acquire()
             .await
             .unwrap()
             .hash("plinth-otter-42")
@@ -190,7 +190,7 @@ mod tests {
             hasher
                 .queue()
                 .unwrap()
-                .turn()
+                .acquire()
                 .await
                 .unwrap()
                 .verify(password, hash)
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(verify("plinth-otter-43", Some(&hash)).await, Verified::Wrong);
         assert_eq!(verify("plinth-otter-42", None).await, Verified::Wrong);
         assert_eq!(hasher.hashed(), 4);
-        // Composed and decomposed letters: as slow with an account as without.
+        // Composed and decomposed letters. Takes as long with an account as without.
         assert_eq!(
             verify("plinth-e\u{301}tre-42", Some(&hash)).await,
             Verified::Wrong
@@ -212,13 +212,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_known_hash_of_the_reference_implementation_verifies() {
-        // Of the test vectors of the reference implementation: 64 MiB.
+        // A test vector of the reference implementation: 64 MiB.
         let hash = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
         let hash = PasswordHash(hash.to_owned());
         let verified = Hasher::default()
             .queue()
             .unwrap()
-            .turn()
+            .acquire()
             .await
             .unwrap()
             .verify("password", Some(&hash))
@@ -227,20 +227,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_hash_of_no_account_is_of_the_current_parameters() {
-        let hash = Hasher::default().queue().unwrap().turn().await.unwrap();
+    async fn the_dummy_hash_has_the_current_parameters() {
+        let hash = Hasher::default().queue().unwrap().acquire().await.unwrap();
         let hash = hash.hash("plinth-otter-42").await.unwrap().0;
         let parameters = |hash: &str| hash.split('$').take(4).collect::<Vec<_>>().join("$");
-        assert_eq!(parameters(super::UNMATCHED), parameters(&hash));
-        assert_eq!(super::UNMATCHED.len(), hash.len());
+        assert_eq!(parameters(super::DUMMY_HASH), parameters(&hash));
+        assert_eq!(super::DUMMY_HASH.len(), hash.len());
     }
 
     #[tokio::test]
     async fn a_damaged_hash_is_an_error() {
         let hasher = Hasher::default();
         for damaged in ["", "x", "$argon2id$v=19$m=19456,t=x$AAAA$AAAA", "$md5$AAAA$AAAA"] {
-            let turn = hasher.queue().unwrap().turn().await.unwrap();
-            let verified = turn
+            let acquire = hasher.queue().unwrap().acquire().await.unwrap();
+            let verified = acquire
                 .verify("password", Some(&PasswordHash(damaged.to_owned())))
                 .await;
             assert!(verified.is_err(), "{damaged}");
@@ -248,22 +248,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn two_hundred_at_once_use_the_memory_of_two() {
+    async fn concurrent_hashes_share_the_memory() {
         let hasher = Hasher::default();
         let (running, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let tasks: Vec<_> = (0..200)
             .map(|number| {
                 let (hasher, running, peak) = (hasher.clone(), Arc::clone(&running), Arc::clone(&peak));
                 let task = tokio::spawn(async move {
-                    let turn = hasher.queue()?.turn().await?;
-                    turn.compute(move |argon2| {
-                        peak.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                        let _ = argon2.verify_password(b"plinth-otter-42", super::UNMATCHED);
-                        running.fetch_sub(1, Ordering::SeqCst);
-                    })
-                    .await
+                    let acquire = hasher.queue()?.acquire().await?;
+                    acquire
+                        .compute(move |argon2| {
+                            peak.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                            let _ = argon2.verify_password(b"plinth-otter-42", super::DUMMY_HASH);
+                            running.fetch_sub(1, Ordering::SeqCst);
+                        })
+                        .await
                 });
-                // Requests that are given up.
+                // Cancelled requests.
                 if number % 10 == 1 {
                     task.abort();
                 }

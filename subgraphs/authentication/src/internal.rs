@@ -16,11 +16,10 @@ use crate::error::Error;
 use crate::state::State;
 use crate::store::accounts;
 
-/// An id that was never heard of is called gone only when it is older than this: a younger account may be on its way
-/// here from another node of the database.
+/// Unknown ids are reported as deleted only if they are older than this: a younger account may not be replicated to
+/// this database node yet.
 const SETTLE_TIME: TimeDelta = TimeDelta::minutes(15);
 
-/// The internal API.
 pub fn routes(state: State) -> Router {
     Router::new()
         .route(KnownAccount::LIST, get(list))
@@ -29,14 +28,14 @@ pub fn routes(state: State) -> Router {
         .with_state(state)
 }
 
-/// The routes that everybody may use.
+/// The routes without the secret.
 pub fn public_routes(state: State) -> Router {
     Router::new()
         .route("/.well-known/jwks.json", get(jwks))
         .with_state(state)
 }
 
-/// The public keys (RFC 7517). Copies of them may be five minutes old: a new key signs nothing before that.
+/// The public keys (RFC 7517). May be cached for five minutes: a new key is published earlier than it signs.
 async fn jwks(Extract(state): Extract<State>) -> Response {
     (
         [(header::CACHE_CONTROL, "public, max-age=300")],
@@ -71,7 +70,7 @@ async fn look_up(
         .await
         .map_err(failed)?
     {
-        return Ok(Json(account.announced()));
+        return Ok(Json(account.to_known_account()));
     }
     let deleted = database::read(&state.pool, || deleted_accounts::is_deleted(&state.pool, id))
         .await
@@ -83,7 +82,7 @@ async fn look_up(
     })
 }
 
-/// Those of the ids that are no accounts: deleted, or never heard of for long enough.
+/// Returns those of the ids that are not accounts: deleted, or unknown and old enough.
 async fn gone(
     Extract(state): Extract<State>,
     Json(asked): Json<Ids<UserId>>,
@@ -91,7 +90,7 @@ async fn gone(
     if asked.ids.len() > MAX_PAGE_SIZE as usize {
         return Err(StatusCode::BAD_REQUEST);
     }
-    let present = database::read(&state.pool, || accounts::present(&state.pool, &asked.ids))
+    let present = database::read(&state.pool, || accounts::existing(&state.pool, &asked.ids))
         .await
         .map_err(failed)?;
     let deleted = database::read(&state.pool, || {
@@ -104,14 +103,14 @@ async fn gone(
         .ids
         .into_iter()
         .filter(|id| {
-            deleted.contains(id) || (!present.contains(id) && made_at(*id).is_none_or(|at| at < settled))
+            deleted.contains(id) || (!present.contains(id) && created_at(*id).is_none_or(|at| at < settled))
         })
         .collect();
     Ok(Json(Ids { ids }))
 }
 
-/// When an id of ours was made; nothing for ids that we cannot have made.
-fn made_at(id: UserId) -> Option<DateTime<Utc>> {
+/// Returns when an id was created; `None` for ids that this service cannot have created.
+fn created_at(id: UserId) -> Option<DateTime<Utc>> {
     let (seconds, nanoseconds) =
         id.0.get_timestamp()
             .filter(|_| id.0.get_version_num() == 7)?

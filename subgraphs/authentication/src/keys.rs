@@ -1,4 +1,5 @@
-//! The keys that sign access tokens: made here, sealed in the database, shared by all replicas, rotated with overlap.
+//! The keys that sign access tokens: generated here, encrypted in the database, shared by all replicas, rotated with
+//! overlap.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -23,23 +24,24 @@ use crate::domain::{Account, SealedKey, SessionId};
 use crate::error::KeyError;
 use crate::store;
 
-/// How often each replica reads the keys again: soon enough for a key that was made elsewhere ten minutes before it signs.
+/// The interval in which replicas reload the keys: shorter than the ten minutes between creation and first use of a
+/// key.
 const KEY_RELOAD_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a key signs.
 const SIGNS_FOR: TimeDelta = TimeDelta::days(30);
-/// How long before its first use the next key is published, where there is time.
+/// How long before its first use the next key is published, if possible.
 const PUBLISHED_BEFORE: TimeDelta = TimeDelta::days(1);
-/// The least of it: longer than anybody keeps a copy of the published keys.
-const PUBLISHED_AT_LEAST_BEFORE: TimeDelta = TimeDelta::minutes(10);
-/// How long a key stays after another took over: much longer than the last token that it signed.
-const KEPT_AFTER: TimeDelta = TimeDelta::hours(1);
+/// The minimum of [`PUBLISHED_BEFORE`]: longer than published keys are cached.
+const MIN_PUBLISHED_BEFORE: TimeDelta = TimeDelta::minutes(10);
+/// How long a key is kept after its successor signs: much longer than the lifetime of its tokens.
+const KEY_RETENTION: TimeDelta = TimeDelta::hours(1);
 
-/// Seals private keys under a separate key derived from `KEY_SECRET`.
+/// Encrypts private keys with a key derived from `KEY_SECRET`.
 #[derive(Clone)]
 pub struct Sealer(XChaCha20Poly1305);
 
 impl Sealer {
-    /// A sealer for this secret. A guessable secret would make the sealing worthless.
+    /// The secret must not be guessable.
     pub fn new(secret: &Secret) -> Self {
         let key = Sha256::new()
             .chain_update(b"proofsheet signing keys v1\0")
@@ -94,7 +96,7 @@ impl Sealer {
     }
 }
 
-/// A row that was moved under another number or id does not open.
+/// The associated data: an encrypted key cannot be moved to another row.
 fn aad(number: u32, id: Uuid) -> [u8; 20] {
     let mut aad = [0; 20];
     aad[..4].copy_from_slice(&number.to_be_bytes());
@@ -102,7 +104,7 @@ fn aad(number: u32, id: Uuid) -> [u8; 20] {
     aad
 }
 
-/// The PKCS#8 form of an Ed25519 private key: a fixed frame around its 32 bytes (RFC 8410, 7).
+/// Returns the PKCS#8 form of an Ed25519 private key (RFC 8410, 7).
 fn pkcs8(seed: &[u8]) -> Vec<u8> {
     let frame = [
         0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
@@ -130,11 +132,10 @@ struct Claims<'a> {
     roles: &'a [&'static str],
 }
 
-/// An access token and its end.
+/// An access token with its expiry.
 pub struct AccessToken {
     /// The JWT.
     pub token: String,
-    /// When it stops being good.
     pub expires_at: DateTime<Utc>,
 }
 
@@ -144,7 +145,7 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// This process's copy of the keys. Cheap to clone.
+/// The keys of this process. Cheap to clone.
 #[derive(Clone)]
 pub struct KeyRing(Arc<Ring>);
 
@@ -157,7 +158,7 @@ struct Ring {
 }
 
 impl KeyRing {
-    /// Reads the keys; makes the first one where there is none yet.
+    /// Loads the keys. Creates the first one if there is none.
     pub async fn open(
         pool: Pool,
         secret: &Secret,
@@ -178,12 +179,12 @@ impl KeyRing {
         Ok(ring)
     }
 
-    /// Believes the tokens of these keys, also after a reload.
+    /// Returns a verifier for tokens of these keys, including later ones.
     pub fn verifier(&self) -> TokenVerifier {
         self.0.verifier.clone()
     }
 
-    /// Reads the keys again. Every replica does so often, because any of them may have made one.
+    /// Reloads the keys. Every replica does so regularly, because any replica may create one.
     pub async fn reload(&self) -> Result<(), KeyError> {
         let rows = store::keys::all(&self.0.pool).await?;
         let keys: Arc<[SigningKey]> = rows
@@ -201,7 +202,7 @@ impl KeyRing {
         Ok(())
     }
 
-    /// The public keys, also the one that does not sign yet and those that sign no more.
+    /// Returns the public keys, including those that do not sign yet or not any more.
     pub fn published(&self) -> JwkSet {
         JwkSet {
             keys: self.keys().iter().map(|key| key.public.clone()).collect(),
@@ -241,7 +242,7 @@ impl KeyRing {
         })
     }
 
-    /// Reads the keys again and again. Not a job under a lease, because every replica needs them.
+    /// Reloads the keys regularly. Not a job with a lease, because every replica needs them.
     pub fn spawn_reload(self, stop: CancellationToken) -> JoinHandle<()> {
         tokio::spawn(async move {
             while stop
@@ -250,17 +251,17 @@ impl KeyRing {
                 .is_some()
             {
                 if let Err(error) = self.reload().await {
-                    // The keys that are known go on working.
+                    // The loaded keys stay in use.
                     tracing::warn!(
                         error = chassis::error::chain(&error),
-                        "the signing keys could not be read again"
+                        "the signing keys could not be reloaded"
                     );
                 }
             }
         })
     }
 
-    /// Makes the next key when it is due, and removes expired ones.
+    /// Creates the next key when it is due, and deletes expired ones.
     pub async fn rotate_when_due(&self, now: DateTime<Utc>) -> Result<(), KeyError> {
         rotate_when_due(&self.0.pool, &self.0.sealer, now).await?;
         self.reload().await
@@ -271,8 +272,8 @@ impl KeyRing {
     }
 }
 
-/// The newest key whose time has come. At a first start the clock of another replica may be a little ahead: then
-/// the oldest.
+/// Returns the newest key whose time has come; otherwise the oldest, because at a first start the clock of another
+/// replica may be ahead.
 fn signing(keys: &[SigningKey], now: DateTime<Utc>) -> Option<&SigningKey> {
     let started = keys
         .iter()
@@ -283,7 +284,7 @@ fn signing(keys: &[SigningKey], now: DateTime<Utc>) -> Option<&SigningKey> {
 
 async fn rotate_when_due(pool: &Pool, sealer: &Sealer, now: DateTime<Utc>) -> Result<(), KeyError> {
     let rows = store::keys::all(pool).await?;
-    // A wrong secret must be noticed before a key is made under it that no other replica can open.
+    // Before a key is created with a wrong secret, which no other replica could decrypt.
     for row in &rows {
         sealer.open(row)?;
     }
@@ -292,12 +293,12 @@ async fn rotate_when_due(pool: &Pool, sealer: &Sealer, now: DateTime<Utc>) -> Re
             add(pool, sealer, 1, now, now).await?;
         }
         Some(newest) if now >= newest.signs_from + SIGNS_FOR - PUBLISHED_BEFORE => {
-            let signs_from = (newest.signs_from + SIGNS_FOR).max(now + PUBLISHED_AT_LEAST_BEFORE);
+            let signs_from = (newest.signs_from + SIGNS_FOR).max(now + MIN_PUBLISHED_BEFORE);
             add(pool, sealer, newest.number + 1, signs_from, now).await?;
         }
         Some(_) => {}
     }
-    let long_since = now - KEPT_AFTER;
+    let long_since = now - KEY_RETENTION;
     if let Some(current) = rows.iter().rev().find(|key| key.signs_from <= long_since) {
         store::keys::remove_before(pool, current.number).await?;
     }
@@ -313,21 +314,21 @@ async fn add(
 ) -> Result<(), KeyError> {
     let key = sealer.generate(number, signs_from)?;
     if store::keys::insert(pool, &key, now).await? {
-        tracing::info!(kid = %key.id, %signs_from, "made a signing key");
+        tracing::info!(kid = %key.id, %signs_from, "created a signing key");
     }
     Ok(())
 }
 
-/// When a key that an operator asks for takes over.
+/// When the new key of `rotate-keys` signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TakeOver {
-    /// After everybody has had time to read it: no token is refused.
+    /// After the new key was published long enough: no token becomes invalid.
     WithOverlap,
-    /// Now, and all other keys are withdrawn: for a leaked key. Signed-in clients renew their tokens.
-    AtOnce,
+    /// Immediately, and all other keys are deleted: for a leaked key. Clients get new tokens.
+    Immediately,
 }
 
-/// Makes the next key on demand.
+/// Creates the next key on demand.
 pub async fn rotate(
     pool: &Pool,
     sealer: &Sealer,
@@ -342,16 +343,9 @@ pub async fn rotate(
     match take_over {
         TakeOver::WithOverlap => {
             let newest = rows.last().map_or(now, |newest| newest.signs_from);
-            add(
-                pool,
-                sealer,
-                number,
-                newest.max(now + PUBLISHED_AT_LEAST_BEFORE),
-                now,
-            )
-            .await
+            add(pool, sealer, number, newest.max(now + MIN_PUBLISHED_BEFORE), now).await
         }
-        TakeOver::AtOnce => {
+        TakeOver::Immediately => {
             add(pool, sealer, number, now, now).await?;
             store::keys::remove_before(pool, number).await?;
             Ok(())
@@ -375,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_key_opens_only_under_its_own_secret_and_as_it_was() {
+    fn an_encrypted_key_needs_its_secret_and_cannot_be_modified() {
         let sealed = key(1, Utc::now());
         assert!(sealer().open(&sealed).is_ok());
         assert!(
@@ -397,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_key_whose_time_has_come_signs() {
+    fn the_newest_due_key_signs() {
         let now = Utc::now();
         let keys: Vec<SigningKey> = [-60, -30, 1]
             .map(|days| sealer().open(&key(1, now + TimeDelta::days(days))).unwrap())

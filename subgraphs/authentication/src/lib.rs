@@ -1,7 +1,7 @@
 //! Accounts, passwords and login sessions, and the keys that sign access tokens.
 //!
-//! The other services know only the public keys, the `sub` of a token, and which accounts were created and deleted, so
-//! any other issuer of such tokens can replace this one.
+//! Other services only need the public keys, the `sub` of a token, and created and deleted accounts, so any other
+//! issuer of such tokens can replace this service.
 
 mod common_passwords;
 pub mod config;
@@ -29,7 +29,7 @@ use subgraph::{Base, Program, Service, server};
 use graphql::{Mutation, Query};
 use state::State;
 
-/// The tables of this service's own.
+/// The migrations of this service's tables.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
 pub static PROGRAM: Program = Program {
@@ -44,17 +44,17 @@ const RECONCILE_INTERVAL: Duration = Duration::from_secs(600);
 const METRICS: [Metric; 2] = [
     Metric::Counter(
         "proofsheet_password_hashes_total",
-        "Passwords that were hashed, to be kept or to be compared.",
+        "Hashed passwords, to be stored or compared.",
     ),
     Metric::Counter(
         "proofsheet_refresh_token_replays_total",
-        "Sessions that ended because an old refresh token was used again.",
+        "Sessions that were ended because an old refresh token was used again.",
     ),
 ];
 
 pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
 
-/// The executable schema; without a state it only describes itself.
+/// Builds the schema. Without a state it can only be printed.
 pub fn schema(state: Option<&State>) -> Schema {
     let mut builder = Schema::build(Query, Mutation, EmptySubscription);
     if let Some(state) = state {
@@ -63,7 +63,7 @@ pub fn schema(state: Option<&State>) -> Schema {
     server::finish_schema(builder)
 }
 
-/// Everything that this service answers and does.
+/// The routes and the background jobs of this service.
 pub fn service(state: &State, base: &Base) -> Service {
     describe(&METRICS);
     let base = Base {
@@ -71,7 +71,7 @@ pub fn service(state: &State, base: &Base) -> Service {
         ..base.clone()
     };
     let reconcile = Job::new("reconcile", RECONCILE_INTERVAL);
-    // A new release may have something to convert.
+    // A new release may have rows to convert.
     reconcile.wake.notify_one();
     let keys = state.keys.clone();
     Service::new(&base, schema(Some(state)))

@@ -1,9 +1,8 @@
-//! The login throttle: limits attempts from one address and on one account.
+//! The login throttle: limits attempts from an address and for an account.
 //!
 //! It counts in the database, so that all replicas count together, and once per GraphQL field, so that aliases do not
-//! multiply attempts. A window does not move when it is full: during an attack the next window still begins. An address
-//! from which the account has signed in before has its own bucket, so that attempts from other addresses do not
-//! lock the owner out.
+//! multiply attempts. A full window still ends: during an attack the next window begins. An address from which the
+//! account has signed in before has a separate bucket, so that attempts from other addresses do not lock the owner out.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -40,7 +39,7 @@ pub struct LoginThrottle {
 }
 
 impl LoginThrottle {
-    /// Uses this database. The secret makes the rows' keys unreadable.
+    /// Creates a throttle. The secret hashes the keys of the rows.
     pub fn new(pool: Pool, clock: Clock, limits: LimitConfig, secret: &Secret) -> Self {
         let pepper = Sha256::new()
             .chain_update(b"proofsheet attempts v1\0")
@@ -54,7 +53,7 @@ impl LoginThrottle {
         }
     }
 
-    /// Wrong passwords from one address, over all accounts.
+    /// Wrong passwords from one address, for all accounts.
     pub fn logins_from(&self, address: &Address) -> Bucket {
         self.bucket(
             &["login from", &address.0],
@@ -63,7 +62,7 @@ impl LoginThrottle {
         )
     }
 
-    /// Wrong passwords for one account from addresses that have not signed in to it before.
+    /// Wrong passwords for one account from addresses that have not signed in to it.
     pub fn logins_from_unknown_addresses(&self, email: &Email) -> Bucket {
         self.bucket(
             &["login by strangers", email.folded()],
@@ -72,8 +71,8 @@ impl LoginThrottle {
         )
     }
 
-    /// Wrong passwords for one account from addresses that have signed in to it before. It has no limit: it only makes
-    /// such a login take as many steps, and as long, as any other.
+    /// Wrong passwords for one account from addresses that have signed in to it. Without a limit: it makes such a login
+    /// take the same steps and the same time as others.
     pub fn logins_from_known_addresses(&self, email: &Email) -> Bucket {
         self.bucket(&["login by acquaintances", email.folded()], u32::MAX, QUARTER)
     }
@@ -87,7 +86,7 @@ impl LoginThrottle {
         )
     }
 
-    /// Wrong passwords when a signed-in user confirms a change: only a session of the account can use it up.
+    /// Wrong passwords when a signed-in user confirms a change, so only the account's sessions can exceed it.
     pub fn confirmations(&self, account: UserId) -> Bucket {
         self.bucket(
             &["confirm", &account.to_string()],
@@ -96,7 +95,7 @@ impl LoginThrottle {
         )
     }
 
-    /// Registrations from one address, also those that fail.
+    /// Registrations from one address, including failed ones.
     pub fn registrations_from(&self, address: &Address) -> Bucket {
         self.bucket(
             &["register from", &address.0],
@@ -105,7 +104,7 @@ impl LoginThrottle {
         )
     }
 
-    /// The stored form of an address.
+    /// Returns the stored form of an address.
     pub fn address_key(&self, address: &Address) -> [u8; 32] {
         self.key(&["address", &address.0])
     }
@@ -122,14 +121,14 @@ impl LoginThrottle {
         let mut hash = Sha256::new().chain_update(self.pepper);
         for part in parts {
             hash.update(part.as_bytes());
-            // No part holds a zero, so no two lists of parts run together.
+            // Parts contain no zero byte, so different lists have different keys.
             hash.update([0]);
         }
         hash.finalize().into()
     }
 
-    /// Refuses, without counting, attempts that [`LoginThrottle::count`] would refuse: cheaply, before the request
-    /// queues.
+    /// Returns an error for attempts that [`LoginThrottle::count`] would refuse, without counting, before the request
+    /// is queued.
     pub async fn refuse_early(&self, buckets: &[Bucket]) -> Result<(), Error> {
         let now = self.clock.now();
         for bucket in buckets {
@@ -143,11 +142,12 @@ impl LoginThrottle {
         Ok(())
     }
 
-    /// Counts an attempt before it is made, so that concurrent attempts cannot all pass. A success is refunded.
+    /// Counts an attempt before it is made, so that concurrent attempts cannot exceed the limit. Successful attempts
+    /// are refunded.
     pub async fn count(&self, buckets: &[Bucket]) -> Result<(), Error> {
         let now = self.clock.now();
         let full = chassis::transaction!(self.pool, Error, |tx, _| {
-            // Every login locks its rows in the same order (address, both, account), so no deadlock occurs.
+            // Every login locks its rows in the same order (address, both, account), which avoids deadlocks.
             for bucket in buckets {
                 let tries = attempts::count(&mut *tx, &bucket.key, now, now + bucket.window).await?;
                 if tries > u64::from(bucket.max) {
@@ -179,7 +179,7 @@ fn too_many(wait: TimeDelta) -> Error {
     }
 }
 
-/// The client address, as the throttle counts it.
+/// The client address as counted by the throttle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address(String);
 

@@ -18,26 +18,26 @@ use subgraph::{Base, Service};
 enum Arguments {
     #[command(flatten)]
     Common(ServiceCommand<Config, NoArgs>),
-    /// Make the next signing key now instead of when it is due.
+    /// Create the next signing key now instead of when it is due
     RotateKeys {
         #[command(flatten)]
         database: DatabaseArgs,
         #[command(flatten)]
         key: KeyConfig,
-        /// For a leaked key: withdraw all others. Every access token stops working within five minutes; signed-in
-        /// clients get a new one.
+        /// For a leaked key: delete all other keys. Access tokens become invalid within five minutes; clients get new
+        /// ones
         #[arg(long)]
         at_once: bool,
     },
-    /// Let an account delete what others wrote, from its next token on.
-    GrantModerator(Person),
-    /// Take that away again; tokens that say otherwise expire within ten minutes.
-    RevokeModerator(Person),
+    /// Let an account delete photos and comments of other users, from its next token on
+    GrantModerator(AccountArgs),
+    /// Revoke this permission. Existing tokens expire within ten minutes
+    RevokeModerator(AccountArgs),
 }
 
 #[derive(Args)]
-struct Person {
-    /// The e-mail of the account.
+struct AccountArgs {
+    /// E-mail address of the account
     email: String,
     #[command(flatten)]
     database: DatabaseArgs,
@@ -60,7 +60,7 @@ async fn main() -> anyhow::Result<()> {
             at_once,
         } => {
             let take_over = if at_once {
-                TakeOver::AtOnce
+                TakeOver::Immediately
             } else {
                 TakeOver::WithOverlap
             };
@@ -80,11 +80,11 @@ async fn main() -> anyhow::Result<()> {
 
 async fn serve(context: program::Context, base: Base, config: Config) -> anyhow::Result<Service> {
     config.warn_of_plain_http();
-    let state = State::open_when_there(&config, &context, base.verifier.config()).await?;
+    let state = State::open_with_retries(&config, &context, base.verifier.config()).await?;
     Ok(service(&state, &base))
 }
 
-impl Person {
+impl AccountArgs {
     async fn set_moderator(&self, moderator: bool) -> anyhow::Result<()> {
         let email = Email::parse_known(&self.email).context("the e-mail")?;
         let known = store::accounts::set_moderator(&self.database.pool(&PROGRAM)?, &email, moderator).await?;

@@ -1,4 +1,4 @@
-//! Deletes expired rows, and repairs what only changes by hand can have broken.
+//! Deletes expired rows, and repairs manual changes of the database.
 
 use chassis::database::Pool;
 use chassis::{Clock, transaction};
@@ -9,28 +9,28 @@ use crate::domain::{Email, SessionId};
 use crate::error::Error;
 use crate::store::{accounts, attempts, sessions};
 
-/// How long an address is remembered that an account is no longer signed in to from.
-const ADDRESS_KEPT: TimeDelta = TimeDelta::days(90);
+/// How long the addresses of an account are kept after its last session from there.
+const ADDRESS_RETENTION: TimeDelta = TimeDelta::days(90);
 
-/// The repairs of one run of the reconciler.
+/// The numbers of repairs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Repaired {
-    /// Sessions without an account.
+    /// Deleted sessions without an account.
     pub sessions: u64,
 }
 
-/// Removes what has run out, and repairs what only a hand in the database can have broken. That other services miss an
-/// account, or still have one that is gone, their own reconcilers find out by asking here.
+/// Deletes expired rows, and repairs manual changes of the database. Other services find differences to their data by
+/// their own reconciliation.
 pub async fn run(pool: &Pool, clock: &Clock) -> Result<Repaired, Error> {
     let now = clock.now();
-    prune(pool, now).await?;
+    delete_expired(pool, now).await?;
     canonicalise_emails(pool).await?;
     let sessions = remove_orphans(pool).await?;
     metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "sessions").increment(sessions);
     Ok(Repaired { sessions })
 }
 
-/// Brings e-mails from before into the canonical form, so that every spelling of them finds their account.
+/// Converts e-mails of earlier releases to the canonical form, so that every spelling finds the account.
 async fn canonicalise_emails(pool: &Pool) -> Result<(), Error> {
     loop {
         let page = transaction!(pool, Error, |tx, _| {
@@ -40,7 +40,7 @@ async fn canonicalise_emails(pool: &Pool) -> Result<(), Error> {
                     Ok(parsed) if parsed.folded() != parsed.folded_before() => {
                         accounts::set_canonical(&mut *tx, *id, email, parsed.folded()).await?;
                     }
-                    // It is in that form, or a hand in the database has made it.
+                    // Already canonical, or written manually.
                     _ => {}
                 }
             }
@@ -55,11 +55,11 @@ async fn canonicalise_emails(pool: &Pool) -> Result<(), Error> {
     }
 }
 
-async fn prune(pool: &Pool, now: DateTime<Utc>) -> Result<(), Error> {
-    while sessions::prune(pool, now).await? == 1000 {}
-    while sessions::prune_tokens(pool, now).await? == 1000 {}
-    while attempts::prune(pool, now).await? == 1000 {}
-    while attempts::prune_addresses(pool, now - ADDRESS_KEPT).await? == 1000 {}
+async fn delete_expired(pool: &Pool, now: DateTime<Utc>) -> Result<(), Error> {
+    while sessions::delete_expired(pool, now).await? == 1000 {}
+    while sessions::delete_expired_tokens(pool, now).await? == 1000 {}
+    while attempts::delete_expired(pool, now).await? == 1000 {}
+    while attempts::delete_unused_addresses(pool, now - ADDRESS_RETENTION).await? == 1000 {}
     Ok(())
 }
 

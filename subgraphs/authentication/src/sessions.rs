@@ -1,14 +1,14 @@
-//! Starting, renewing and ending login sessions.
+//! Starts, renews and ends login sessions.
 //!
-//! The refresh tokens of a session form generations. Using a token of generation n returns one of n + 1. While no token
-//! of n + 1 has been used, n may be used again (a second tab, a lost response) and returns another one of n + 1. After
-//! that, a use of n proves that a copy exists: the session ends.
+//! The refresh tokens of a session form generations. Using a token of generation n returns one of n + 1. Until a token
+//! of n + 1 is used, n may be used again (a second tab, a lost response) and returns another one of n + 1. After that,
+//! a use of n proves that a copy exists, and ends the session.
 
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chassis::database::{self, View};
+use chassis::database::{self, Consistency};
 use chassis::events::new_event;
 use chassis::{UserId, deleted_accounts};
 use chrono::{DateTime, Utc};
@@ -16,7 +16,7 @@ use contracts::accounts::{AccountDeleted, SessionsEnded};
 use sha2::{Digest as _, Sha256};
 use sqlx::MySqlConnection;
 
-use crate::domain::{Account, Email, MAX_SESSIONS, PasswordHash, REFRESH_TOKEN_LIVES, SessionId};
+use crate::domain::{Account, Email, MAX_SESSIONS, PasswordHash, REFRESH_TOKEN_LIFETIME, SessionId};
 use crate::error::Error;
 use crate::keys::AccessToken;
 use crate::state::State;
@@ -31,7 +31,7 @@ impl RefreshToken {
         Self(URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()))
     }
 
-    /// As it travels.
+    /// Returns the token as sent to clients.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -54,24 +54,22 @@ fn hash(token: &str) -> [u8; 32] {
 /// A session's new tokens.
 #[derive(Debug)]
 pub struct Tokens {
-    /// Whose.
     pub account: Account,
-    /// The session.
     pub session: SessionId,
-    /// Good for ten minutes.
+    /// Valid for ten minutes.
     pub access: AccessToken,
-    /// Trades for the next ones.
+    /// Can be exchanged for the next tokens.
     pub refresh: RefreshToken,
 }
 
-/// Where a session is started from.
+/// The client that starts a session.
 #[derive(Debug, Clone)]
 pub struct Origin {
     /// The `User-Agent` of the device.
     pub user_agent: Option<String>,
-    /// The address, hashed.
+    /// The hashed address.
     pub address: [u8; 32],
-    /// The refresh token that the browser held so far: its session ends, because the new cookies replace it.
+    /// The previous refresh token of the browser. Its session ends, because the new cookies replace it.
     pub replaces: Option<String>,
 }
 
@@ -81,7 +79,7 @@ impl Origin {
     }
 }
 
-/// Makes an account and its first session.
+/// Creates an account and its first session.
 pub async fn register(
     state: &State,
     email: &Email,
@@ -95,11 +93,11 @@ pub async fn register(
         moderator: false,
         created_at: now,
     };
-    let event = new_event(&account.announced(), now);
+    let event = new_event(&account.to_known_account(), now);
     let (session, refresh) = (SessionId::new(now), RefreshToken::random());
     chassis::transaction!(state.pool, Error, |tx, attempt| {
         if attempt.ambiguous && accounts::by_id(&mut *tx, account.id).await?.is_some() {
-            // The commit whose answer was lost did happen.
+            // An earlier attempt was committed although its response was lost.
             return Ok(());
         }
         match accounts::insert(&mut *tx, account.id, email, password_hash, now).await {
@@ -114,8 +112,7 @@ pub async fn register(
     issue(state, account, session, refresh, now)
 }
 
-/// Tells the other services, in the transaction that ends these sessions, to refuse their access tokens. Wake the outbox
-/// after the commit.
+/// Publishes the event that sessions have ended, in the transaction that ends them. Wake the outbox after the commit.
 async fn announce_ended(
     state: &State,
     tx: &mut MySqlConnection,
@@ -130,7 +127,7 @@ async fn announce_ended(
     state.outbox.publish(tx, &event).await
 }
 
-/// Starts a session of `account`, whose password was just compared with `verified`.
+/// Starts a session of `account`, whose password matched `verified`.
 pub async fn start(
     state: &State,
     account: Account,
@@ -139,8 +136,8 @@ pub async fn start(
 ) -> Result<Tokens, Error> {
     let now = state.clock.now();
     let (session, refresh) = (SessionId::new(now), RefreshToken::random());
-    chassis::transaction!(state.pool, Error, View::Latest, |tx, _| {
-        // The password may have been changed, or the account deleted, while the old one was being hashed.
+    chassis::transaction!(state.pool, Error, Consistency::Latest, |tx, _| {
+        // The password may have been changed, or the account deleted, while the password was being hashed.
         if accounts::lock(&mut *tx, account.id).await?.as_ref() != Some(verified) {
             return Err(Error::WrongCredentials);
         }
@@ -162,7 +159,7 @@ async fn open(
     origin: &Origin,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let expires_at = now + REFRESH_TOKEN_LIVES;
+    let expires_at = now + REFRESH_TOKEN_LIFETIME;
     if let Some(replaced) = origin.replaced_hash()
         && let Some(replaced) = sessions::token(&mut *tx, &replaced, now).await?
     {
@@ -194,13 +191,13 @@ enum Renewal {
     Replayed(Account, SessionId),
 }
 
-/// Trades a refresh token for the next one.
+/// Exchanges a refresh token for the next tokens.
 pub async fn renew(state: &State, presented: &str) -> Result<Tokens, Error> {
     let now = state.clock.now();
-    let expires_at = now + REFRESH_TOKEN_LIVES;
+    let expires_at = now + REFRESH_TOKEN_LIFETIME;
     let (presented, successor) = (hash(presented), RefreshToken::random());
-    // Another node may have issued the token a moment ago: not finding it would sign the user out.
-    let renewal = chassis::transaction!(state.pool, Error, View::Latest, |tx, _| {
+    // Another node may have just issued the token. If it were not found, the user would be signed out.
+    let renewal = chassis::transaction!(state.pool, Error, Consistency::Latest, |tx, _| {
         let Some(known) = sessions::token(&mut *tx, &presented, now).await? else {
             return Ok(Renewal::Refused);
         };
@@ -228,7 +225,7 @@ pub async fn renew(state: &State, presented: &str) -> Result<Tokens, Error> {
         Renewal::Refused => Err(Error::RefreshRefused),
         Renewal::Replayed(account, session) => {
             state.outbox.wake();
-            // A copy of this session's tokens exists or existed.
+            // A copy of this session's tokens exists.
             tracing::warn!(account = %account.id, %session, "a refresh token was replayed; its session was ended");
             metrics::counter!("proofsheet_refresh_token_replays_total").increment(1);
             Err(Error::RefreshRefused)
@@ -236,7 +233,7 @@ pub async fn renew(state: &State, presented: &str) -> Result<Tokens, Error> {
     }
 }
 
-/// Sets a new password, ends the account's other sessions, and gives this one new tokens in place of all it had.
+/// Sets a new password, ends the account's other sessions, and replaces all tokens of this one.
 pub async fn change_password(
     state: &State,
     account: Account,
@@ -245,7 +242,7 @@ pub async fn change_password(
     new: &PasswordHash,
 ) -> Result<Tokens, Error> {
     let now = state.clock.now();
-    let expires_at = now + REFRESH_TOKEN_LIVES;
+    let expires_at = now + REFRESH_TOKEN_LIFETIME;
     let refresh = RefreshToken::random();
     chassis::transaction!(state.pool, Error, |tx, attempt| {
         match accounts::lock(&mut *tx, account.id).await? {
@@ -277,7 +274,7 @@ pub async fn change_password(
     issue(state, account, session, refresh, now)
 }
 
-/// Ends the session that a refresh token belongs to, and tells whose it was. None when there is no such session.
+/// Ends the session of a refresh token, and returns its account. `None` if there is no such session.
 pub async fn end_by_token(state: &State, presented: &str) -> Result<Option<UserId>, Error> {
     let now = state.clock.now();
     let hash = hash(presented);
@@ -288,7 +285,7 @@ pub async fn end_by_token(state: &State, presented: &str) -> Result<Option<UserI
     Ok(ended.then_some(known.account.id))
 }
 
-/// Ends a session of the account. False when it had ended before.
+/// Ends a session of the account. Returns false if it had ended before.
 pub async fn end(state: &State, account: UserId, session: SessionId) -> Result<bool, Error> {
     let now = state.clock.now();
     let ended = chassis::transaction!(state.pool, Error, |tx, attempt| {
@@ -296,7 +293,7 @@ pub async fn end(state: &State, account: UserId, session: SessionId) -> Result<b
         if ended {
             announce_ended(state, tx, &[session], now).await?;
         }
-        // The commit whose answer was lost may have ended it.
+        // An earlier attempt may have ended it although its response was lost.
         Ok(ended || attempt.ambiguous)
     })?;
     state.outbox.wake();
@@ -315,7 +312,7 @@ pub async fn end_all(state: &State, account: UserId) -> Result<(), Error> {
     Ok(())
 }
 
-/// Deletes the account: its rows here now, everything elsewhere by the event. Only its id is remembered.
+/// Deletes the account: its rows in this service, and everything else by the event. Only its id is kept.
 pub async fn delete_account(state: &State, account: &Account, verified: &PasswordHash) -> Result<(), Error> {
     let now = state.clock.now();
     let deleted = AccountDeleted {
@@ -331,7 +328,7 @@ pub async fn delete_account(state: &State, account: &Account, verified: &Passwor
         }
         let ended = sessions::end_all(&mut *tx, account.id).await?;
         announce_ended(state, &mut *tx, &ended, now).await?;
-        attempts::forget_addresses(&mut *tx, account.id).await?;
+        attempts::delete_addresses(&mut *tx, account.id).await?;
         accounts::delete(&mut *tx, account.id).await?;
         deleted_accounts::record(&mut *tx, account.id, now).await?;
         deleted_accounts::mark_swept(&mut *tx, account.id, now).await?;

@@ -1,4 +1,4 @@
-//! State that requests and jobs share.
+//! The state shared by requests and jobs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,30 +16,26 @@ use crate::hashing::Hasher;
 use crate::keys::KeyRing;
 use crate::login_throttle::LoginThrottle;
 
-/// The service's parts. Cheap to clone.
+/// The resources of requests and jobs. Cheap to clone.
 #[derive(Clone)]
-pub struct State(Arc<Parts>);
+pub struct State(Arc<Fields>);
 
-/// The parts of a [`State`].
-pub struct Parts {
-    /// The schema of this service.
+/// The fields of a [`State`].
+pub struct Fields {
     pub pool: Pool,
-    /// Tells the time.
     pub clock: Clock,
     /// Signs and verifies access tokens.
     pub keys: KeyRing,
-    /// Hashes passwords.
     pub hasher: Hasher,
-    /// Counts wrong guesses.
+    /// Limits wrong passwords.
     pub login_throttle: LoginThrottle,
-    /// Writes and reads cookies.
     pub cookies: Cookies,
-    /// Tells the others of accounts.
+    /// Publishes events about accounts.
     pub outbox: Outbox,
 }
 
 impl State {
-    /// Reads the signing keys, makes the first one where there is none, and puts the parts together.
+    /// Loads the signing keys, creates the first one if there is none, and builds the state.
     pub async fn open(
         config: &Config,
         tokens: &TokenConfig,
@@ -48,7 +44,7 @@ impl State {
         clock: Clock,
     ) -> Result<Self, KeyError> {
         let keys = KeyRing::open(pool.clone(), key_secret, tokens.clone(), clock.now()).await?;
-        Ok(Self(Arc::new(Parts {
+        Ok(Self(Arc::new(Fields {
             login_throttle: LoginThrottle::new(pool.clone(), clock.clone(), config.limits, key_secret),
             keys,
             hasher: Hasher::default(),
@@ -59,8 +55,8 @@ impl State {
         })))
     }
 
-    /// The same, once the database is there: it may start at the same moment and take longer.
-    pub async fn open_when_there(
+    /// Retries [`State::open`] for a minute, because the database may be starting at the same time.
+    pub async fn open_with_retries(
         config: &Config,
         context: &Context,
         tokens: &TokenConfig,
@@ -76,14 +72,14 @@ impl State {
                 opened => return Ok(opened?),
             }
         }
-        anyhow::bail!("the database did not answer for a minute")
+        anyhow::bail!("the database did not respond within a minute")
     }
 }
 
 impl std::ops::Deref for State {
-    type Target = Parts;
+    type Target = Fields;
 
-    fn deref(&self) -> &Parts {
+    fn deref(&self) -> &Fields {
         &self.0
     }
 }

@@ -1,26 +1,26 @@
-//! The time as an argument, so that a test can set it.
+//! The current time as an argument, so that tests can set it.
 
 use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, SubsecRound, Utc};
 
-/// Tells the time in whole microseconds, which is what the database keeps.
+/// A clock with microsecond precision, like the database's timestamps.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
 
 impl Clock {
-    /// The machine's clock.
+    /// The system clock.
     pub fn system() -> Self {
         Self::from_fn(Utc::now)
     }
 
-    /// A clock that tells what `now` returns.
+    /// A clock that returns the results of `now`.
     pub fn from_fn(now: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// The time now.
+    /// Returns the current time.
     pub fn now(&self) -> DateTime<Utc> {
         (self.0)().trunc_subsecs(6)
     }

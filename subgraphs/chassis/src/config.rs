@@ -1,4 +1,4 @@
-//! The flags that every service has. Nothing else reads the environment.
+//! The flags of every service. Only flags read the environment.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,10 +8,10 @@ use url::Url;
 
 use crate::telemetry::LogFormat;
 
-/// A configuration that cannot work, in a sentence that says what to do.
+/// An invalid configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Neither the value nor its file was given.
+    /// Neither the value nor its file is set.
     #[error("{0} is missing: set it, or set {0}_FILE to a file that holds it")]
     Missing(&'static str),
     /// The file cannot be read.
@@ -19,12 +19,12 @@ pub enum ConfigError {
     Unreadable {
         /// The setting.
         name: &'static str,
-        /// Where it should have been.
+        /// The configured path.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The value has no sense.
+    /// The value is invalid.
     #[error("{name}: {reason}")]
     Invalid {
         /// The setting.
@@ -33,22 +33,21 @@ pub enum ConfigError {
     },
 }
 
-/// A value that must not be printed.
+/// A secret value. Its `Debug` output is redacted.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps a value.
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
     }
 
-    /// The value itself, for the one place that needs it.
+    /// Returns the value.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Takes the value, else the contents of the file without the final line end.
+    /// Returns the value, or else the contents of the file without the final line break.
     pub fn read(
         name: &'static str,
         value: Option<&Self>,
@@ -68,7 +67,7 @@ impl Secret {
         }
     }
 
-    /// The secret, unless it is so short that it could be found by trying.
+    /// Returns an error if the secret is shorter than `characters`.
     pub fn of_at_least(self, characters: usize, name: &'static str) -> Result<Self, ConfigError> {
         if self.0.len() < characters {
             return Err(ConfigError::Invalid {
@@ -94,7 +93,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Whose access tokens are believed.
+/// The accepted access tokens.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TokenConfig {
     /// Where the issuer publishes its keys.
@@ -115,7 +114,7 @@ pub struct TokenConfig {
     pub token_type: String,
 }
 
-/// The secret between services.
+/// The secret shared by all services.
 #[derive(Debug, Clone, clap::Args)]
 pub struct InternalConfig {
     /// The secret that guards `/events` and `/internal`. Prefer the file.
@@ -127,7 +126,7 @@ pub struct InternalConfig {
 }
 
 impl InternalConfig {
-    /// The secret, from the flag or its file; an empty one would guard nothing.
+    /// Returns the secret of the flag or of its file. Short secrets are an error.
     pub fn secret(&self) -> Result<Secret, ConfigError> {
         const NAME: &str = "INTERNAL_SECRET";
         let (value, file) = (self.internal_secret.as_ref(), self.internal_secret_file.as_ref());

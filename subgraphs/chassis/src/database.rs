@@ -1,4 +1,4 @@
-//! The connection pool, and transactions and reads that are tried again.
+//! The connection pool, and transactions and reads with retries.
 
 mod config;
 mod errors;
@@ -20,55 +20,58 @@ use crate::Classify;
 
 pub use config::DatabaseConfig;
 pub use errors::code;
-use errors::{LOST, RetryDecision, is_of_the_node, number, reason, retry_decision};
+use errors::{LOST, RetryDecision, is_node_failure, number, reason, retry_decision};
 pub use migrating::{MigrationError, migrate, migrate_with};
 pub use pool::Pool;
 pub use schema::{SchemaState, schema_state};
 
-/// The migrations of the tables that every subgraph's schema has.
+/// The migrations of the tables that every service's schema has.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
-/// The most times that one transaction is tried.
-const ATTEMPTS: u32 = 5;
-/// No try begins when the first one is longer ago: a request must be answered within two seconds.
+/// The maximum number of attempts of a transaction or read.
+const MAX_ATTEMPTS: u32 = 5;
+/// The maximum time between the first attempt and the start of the last one: requests must be answered within two
+/// seconds.
 const RETRY_WINDOW: Duration = Duration::from_millis(1_500);
 
-/// Which try of a transaction this is.
+/// The state of an attempt of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
-    /// An earlier try may have been committed although its answer was lost. Only then may "duplicate" mean success.
+    /// An earlier attempt may have been committed, because its response was lost. Only then may a duplicate key mean
+    /// success.
     pub ambiguous: bool,
 }
 
-/// Runs a block in a transaction and commits it; runs the whole of it again, with full jitter, where the database
-/// says that this may help: `transaction!(pool, Error, |tx, attempt| { …; Ok(value) })`.
+/// Runs a block in a transaction and commits it. Retries the transaction with backoff and full jitter if the error is
+/// retryable: `transaction!(pool, Error, |tx, attempt| { …; Ok(value) })`.
 ///
-/// The block must be safe to repeat: absolute values, natural keys, ids made before. `tx` is a `&mut MySqlConnection`,
-/// `attempt` an [`Attempt`]. With a [`View`] before the block, that is what the block reads from. A macro and not a function, because the futures of async closures cannot be named `Send`.
+/// The block must be idempotent: absolute values, natural keys, ids generated before. `tx` is a `&mut MySqlConnection`,
+/// `attempt` an [`Attempt`]. An optional [`Consistency`] precedes the block. It is a macro because the futures of async
+/// closures cannot be required to be `Send`.
 #[macro_export]
 macro_rules! transaction {
     ($pool:expr, $error:ty, |$tx:ident, $attempt:pat_param| $work:expr) => {{
         $crate::transaction!(
             $pool,
             $error,
-            $crate::database::View::OfTheNode,
+            $crate::database::Consistency::Local,
             |$tx, $attempt| $work
         )
     }};
-    ($pool:expr, $error:ty, $view:expr, |$tx:ident, $attempt:pat_param| $work:expr) => {{
+    ($pool:expr, $error:ty, $consistency:expr, |$tx:ident, $attempt:pat_param| $work:expr) => {{
         let mut retry = $crate::database::Retry::new(&$pool);
         loop {
             let outcome: ::std::result::Result<_, ($error, bool)> =
-                match $crate::database::begin(&$pool, $view).await {
+                match $crate::database::begin(&$pool, $consistency).await {
                     Err(error) => Err((<$error>::from(error), false)),
                     Ok(mut open) => {
                         let $attempt = retry.attempt();
-                        let worked: ::std::result::Result<_, $error> = async {
+                        let result: ::std::result::Result<_, $error> = async {
                             let $tx: &mut $crate::reexport::sqlx::MySqlConnection = &mut open;
                             $work
                         }
                         .await;
-                        $crate::database::finish(open, worked).await
+                        $crate::database::finish(open, result).await
                     }
                 };
             match outcome {
@@ -83,29 +86,28 @@ macro_rules! transaction {
     }};
 }
 
-/// The consistency of a transaction's reads.
+/// The read consistency of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum View {
-    /// The state of the connection's node. It may be some milliseconds behind another one.
-    OfTheNode,
-    /// All that was acknowledged before on any node. The node waits until it has got that, so this is for those who
-    /// read what the same person has just written, perhaps by way of another node.
+pub enum Consistency {
+    /// The state of the connection's node, which may be some milliseconds behind other nodes.
+    Local,
+    /// All writes that were acknowledged before, by any node. The node waits until it has applied them. For reads of a
+    /// user's own writes, perhaps on another node.
     Latest,
 }
 
-/// A transaction that is open; a connection of which it is not known how it ended is closed.
+/// An open transaction. If its end is unknown, the connection is closed.
 ///
-/// While it is open the session may only read outside it. A node of a cluster may take a transaction back at any time,
-/// when another node's is in its way. MariaDB forgets to say so (10.11) where that happens while a statement is
-/// prepared; the statements that follow would then be transactions of their own, and a half of the whole would be there
-/// for good.
+/// Outside of the transaction, the session is read-only. A cluster may roll back a transaction at any time because of a
+/// conflict. MariaDB 10.11 does not report this while a statement is prepared, and the following statements would be
+/// committed one by one.
 #[derive(Debug)]
-pub struct Open {
+pub struct Tx {
     connection: PoolConnection<MySql>,
     ended: bool,
 }
 
-impl Deref for Open {
+impl Deref for Tx {
     type Target = MySqlConnection;
 
     fn deref(&self) -> &Self::Target {
@@ -113,13 +115,13 @@ impl Deref for Open {
     }
 }
 
-impl DerefMut for Open {
+impl DerefMut for Tx {
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.connection
     }
 }
 
-impl Drop for Open {
+impl Drop for Tx {
     fn drop(&mut self) {
         if !self.ended {
             self.connection.close_on_drop();
@@ -127,16 +129,16 @@ impl Drop for Open {
     }
 }
 
-/// Begins a transaction that sees `view`.
-pub async fn begin(pool: &Pool, view: View) -> Result<Open, sqlx::Error> {
+/// Begins a transaction with this consistency.
+pub async fn begin(pool: &Pool, consistency: Consistency) -> Result<Tx, sqlx::Error> {
     const BEGIN: &str = "SET SESSION TRANSACTION READ ONLY; START TRANSACTION READ WRITE";
-    /// Galera waits at the start; what is read afterwards need not wait again.
+    /// Galera waits at the start of the transaction only.
     const LATEST: &str = "SET SESSION TRANSACTION READ ONLY; SET SESSION wsrep_sync_wait = 1; \
                           START TRANSACTION READ WRITE; SET SESSION wsrep_sync_wait = 0";
-    if view == View::OfTheNode {
+    if consistency == Consistency::Local {
         return begin_with(pool, BEGIN).await;
     }
-    or_without_cluster(
+    with_galera_or_without(
         pool,
         Box::pin(begin_with(pool, LATEST)),
         Box::pin(begin_with(pool, BEGIN)),
@@ -144,25 +146,25 @@ pub async fn begin(pool: &Pool, view: View) -> Result<Open, sqlx::Error> {
     .await
 }
 
-/// A connection whose reads see what [`View::Latest`] gives.
+/// Returns a connection whose reads have [`Consistency::Latest`].
 pub async fn read_latest(pool: &Pool) -> Result<PoolConnection<MySql>, sqlx::Error> {
-    or_without_cluster(pool, Box::pin(caught_up(pool)), Box::pin(pool.acquire())).await
+    with_galera_or_without(pool, Box::pin(synced_connection(pool)), Box::pin(pool.acquire())).await
 }
 
-/// Waits on one connection until its node has everything. Where that fails or is cancelled the connection is closed: its
-/// later reads would wait as well.
-async fn caught_up(pool: &Pool) -> Result<PoolConnection<MySql>, sqlx::Error> {
-    /// Galera waits where a transaction starts.
-    const CATCH_UP: &str = "SET SESSION wsrep_sync_wait = 1; START TRANSACTION READ ONLY; COMMIT; \
+/// Waits until the node of a connection has applied all writes. If this fails or is cancelled, the connection is
+/// closed, because its later reads would wait too.
+async fn synced_connection(pool: &Pool) -> Result<PoolConnection<MySql>, sqlx::Error> {
+    /// Galera waits at the start of a transaction.
+    const WAIT_FOR_SYNC: &str = "SET SESSION wsrep_sync_wait = 1; START TRANSACTION READ ONLY; COMMIT; \
                             SET SESSION wsrep_sync_wait = 0; SELECT 1";
     let mut connection = CloseOnDrop(Some(pool.acquire().await?));
     if let Some(connection) = &mut connection.0 {
-        last_answer(connection, CATCH_UP).await?;
+        last_result(connection, WAIT_FOR_SYNC).await?;
     }
     connection.0.take().ok_or(sqlx::Error::PoolClosed)
 }
 
-/// Closes its connection, unless that is taken out before.
+/// Closes its connection on drop, unless it was taken.
 struct CloseOnDrop(Option<PoolConnection<MySql>>);
 
 impl Drop for CloseOnDrop {
@@ -173,7 +175,7 @@ impl Drop for CloseOnDrop {
     }
 }
 
-/// Runs a read, and runs it again on another connection where the database node or the connection fails.
+/// Runs a read. Retries it on another connection if the node or the connection fails.
 pub async fn read<T, E, F>(pool: &Pool, read: impl Fn() -> F) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,
@@ -188,9 +190,8 @@ where
     }
 }
 
-/// Servers that were built without Galera do not have the variable; one without a cluster accepts it and does nothing
-/// about it.
-async fn or_without_cluster<T>(
+/// Runs `with`, or `without` if the server does not have the variable because it was built without Galera.
+async fn with_galera_or_without<T>(
     pool: &Pool,
     with: impl Future<Output = Result<T, sqlx::Error>>,
     without: impl Future<Output = Result<T, sqlx::Error>>,
@@ -204,15 +205,15 @@ async fn or_without_cluster<T>(
     }
     match with.await {
         Err(error) if number(&error) == Some(UNKNOWN_VARIABLE) => {
-            pool.nodes.note_without_galera(server);
+            pool.nodes.record_without_galera(server);
             without.await
         }
-        begun => begun,
+        started => started,
     }
 }
 
-async fn begin_with(pool: &Pool, statements: &'static str) -> Result<Open, sqlx::Error> {
-    let mut open = Open {
+async fn begin_with(pool: &Pool, statements: &'static str) -> Result<Tx, sqlx::Error> {
+    let mut open = Tx {
         connection: pool.acquire().await?,
         ended: false,
     };
@@ -220,115 +221,119 @@ async fn begin_with(pool: &Pool, statements: &'static str) -> Result<Open, sqlx:
     Ok(open)
 }
 
-/// Single statements may write again.
-const WRITABLE: &str = "SET SESSION TRANSACTION READ WRITE; SELECT 1";
+/// Makes the session writable again.
+const MAKE_WRITABLE: &str = "SET SESSION TRANSACTION READ WRITE; SELECT 1";
 
-/// The state of one [`transaction!`](crate::transaction) or [`read`].
+/// The retries of a [`transaction!`](crate::transaction) or [`read`].
 #[derive(Debug)]
 pub struct Retry<'p> {
     pool: &'p Pool,
-    begun: Instant,
-    tries: u32,
+    started: Instant,
+    attempts: u32,
     ambiguous: bool,
 }
 
 impl<'p> Retry<'p> {
-    /// The state before the first attempt.
+    /// Returns the state before the first attempt.
     pub fn new(pool: &'p Pool) -> Self {
         Self {
             pool,
-            begun: Instant::now(),
-            tries: 0,
+            started: Instant::now(),
+            attempts: 0,
             ambiguous: false,
         }
     }
 
-    /// The state for the next attempt.
+    /// Returns the state of the next attempt.
     pub fn attempt(&self) -> Attempt {
         Attempt {
             ambiguous: self.ambiguous,
         }
     }
 
-    /// Waits before the next try, or gives the error back where another try would not help.
+    /// Waits before the next attempt, or returns the error if it is not retryable.
     pub async fn after<E: Classify>(&mut self, error: E, at_commit: bool) -> Result<(), E> {
-        self.tries += 1;
+        self.attempts += 1;
         let nodes = &self.pool.nodes;
         let decision = error.database().map_or(RetryDecision::Fail, |error| {
-            retry_decision(error, at_commit, nodes.are_suspect())
+            retry_decision(error, at_commit, nodes.have_failed_recently())
         });
-        if error.database().is_some_and(is_of_the_node) {
-            nodes.suspect();
+        if error.database().is_some_and(is_node_failure) {
+            nodes.report_failure();
         }
-        if decision == RetryDecision::Fail || self.tries >= ATTEMPTS || self.begun.elapsed() > RETRY_WINDOW {
+        if decision == RetryDecision::Fail
+            || self.attempts >= MAX_ATTEMPTS
+            || self.started.elapsed() > RETRY_WINDOW
+        {
             return Err(error);
         }
         self.ambiguous |= decision == RetryDecision::RetryAfterAmbiguousCommit;
         let reason = error.database().map_or("other", reason);
         metrics::counter!("proofsheet_database_retries_total", "reason" => reason).increment(1);
-        tokio::time::sleep(backoff(self.tries)).await;
+        tokio::time::sleep(backoff(self.attempts)).await;
         Ok(())
     }
 }
 
-/// Commits what worked, and takes back what did not. The error comes with whether it was the commit that failed.
-pub async fn finish<T, E>(mut open: Open, worked: Result<T, E>) -> Result<T, (E, bool)>
+/// Commits after success, and rolls back after an error. The boolean tells whether the commit failed.
+pub async fn finish<T, E>(mut open: Tx, result: Result<T, E>) -> Result<T, (E, bool)>
 where
     E: From<sqlx::Error>,
 {
-    let failure = match worked {
+    let failure = match result {
         Err(error) => (error, false),
         Ok(value) => match commit(&mut open).await {
             Ok(()) => {
-                // It is committed, even if the connection fails now.
-                open.ended = last_answer(&mut open, WRITABLE).await.is_ok();
+                // Committed, even if the connection fails now.
+                open.ended = last_result(&mut open, MAKE_WRITABLE).await.is_ok();
                 return Ok(value);
             }
             Err(error) => (error.into(), true),
         },
     };
-    open.ended = take_back(&mut open).await.is_ok();
+    open.ended = rollback(&mut open).await.is_ok();
     Err(failure)
 }
 
-/// Two messages: where a transaction is taken back in the middle of a message of several statements, MariaDB reports no
-/// error, and carries out the rest of it or leaves it out.
+/// Two messages, because MariaDB reports no error for a rollback in the middle of a message with several statements,
+/// and may execute or skip the rest.
 async fn commit(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
-    if !last_answer(connection, "SELECT @@in_transaction = 1").await? {
+    if !last_result(connection, "SELECT @@in_transaction = 1").await? {
         return Err(sqlx::Error::Protocol(LOST.to_owned()));
     }
     connection.execute("COMMIT").await.map(drop)
 }
 
-async fn take_back(connection: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
-    last_answer(
+async fn rollback(connection: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
+    last_result(
         connection,
         "ROLLBACK; SET SESSION TRANSACTION READ WRITE; SELECT 1",
     )
     .await
 }
 
-/// The result of the last statement. Without one, the number of executed statements is unknown.
-async fn last_answer(
+/// Returns the result of the last statement, or an error if it is missing: then the number of executed statements is
+/// unknown.
+async fn last_result(
     connection: &mut MySqlConnection,
     statements: &'static str,
 ) -> Result<bool, sqlx::Error> {
     let rows = connection.fetch_all(statements).await?;
     let last = rows.last().ok_or_else(|| {
-        let cut_short = "the database left the end of a message out";
+        let cut_short = "the database did not execute all statements of a message";
         io::Error::new(io::ErrorKind::UnexpectedEof, cut_short)
     })?;
     last.try_get(0)
 }
 
-/// Full jitter: anything up to 10, 20, 40, 80 ms.
-fn backoff(tries: u32) -> Duration {
-    Duration::from_millis(rand::rng().random_range(0..=10 << (tries - 1)))
+/// Full jitter: a random delay of up to 10, 20, 40, 80 ms.
+fn backoff(attempts: u32) -> Duration {
+    Duration::from_millis(rand::rng().random_range(0..=10 << (attempts - 1)))
 }
 
 /// Appends `(?, ?, …)` with `ids` to a query that ends in `IN `.
 ///
-/// The list is padded to a few lengths by repeating its last id, so that the statement cache of the connection hits.
+/// The list is padded to a few lengths with its last id, for hits in the statement cache.
 pub fn push_ids(query: &mut QueryBuilder<MySql>, ids: impl IntoIterator<Item = impl Into<Uuid>>) {
     let mut ids: Vec<Uuid> = ids.into_iter().map(Into::into).collect();
     let length = match ids.len() {
@@ -337,7 +342,7 @@ pub fn push_ids(query: &mut QueryBuilder<MySql>, ids: impl IntoIterator<Item = i
         9..=24 => 24,
         more => more.next_multiple_of(50),
     };
-    // `IN ()` is not SQL; no row has the nil id.
+    // `IN ()` is a syntax error. No row has the nil id.
     ids.resize(length, ids.last().copied().unwrap_or_default());
     query.push("(");
     let mut list = query.separated(", ");

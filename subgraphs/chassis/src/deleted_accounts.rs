@@ -1,4 +1,4 @@
-//! Accounts that were deleted: their tokens are refused, and what they left behind is swept away.
+//! Deleted accounts: their tokens are refused, and their rows are deleted.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::accounts::KnownAccount;
@@ -10,16 +10,15 @@ use crate::internal::{InternalClient, InternalError};
 use crate::viewer::{NoViewer, UserId, Viewer};
 use crate::{Classify, Code, database};
 
-/// How long a write that began before a deletion was recorded may take at most, with a wide margin.
+/// The maximum duration of a write that began before a deletion was recorded, with a wide margin.
 pub const GRACE: TimeDelta = TimeDelta::seconds(60);
 
-/// Why a write is refused, or could not be decided.
+/// Why a write was refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// The account was deleted, or the login session has ended.
     #[error(transparent)]
     Refused(#[from] NoViewer),
-    /// The database failed.
     #[error("cannot look up whether the account is still there")]
     Database(#[from] sqlx::Error),
 }
@@ -40,7 +39,7 @@ impl Classify for AccountError {
     }
 }
 
-/// Refuses a viewer whose account was deleted or whose login session has ended. Mutations check this by `require_writer`.
+/// Returns an error if the viewer's account was deleted or the login session has ended. Mutations use `require_writer`.
 pub async fn require_active_account(pool: &Pool, viewer: &Viewer) -> Result<(), AccountError> {
     let (deleted, ended) = database::read(pool, || refusals(pool, viewer)).await?;
     if deleted {
@@ -52,8 +51,8 @@ pub async fn require_active_account(pool: &Pool, viewer: &Viewer) -> Result<(), 
     Ok(())
 }
 
-/// The same inside the transaction of a write: until it ends, the account's deletion cannot be recorded, so recording
-/// it later finds the write. On one database node; the sweep covers several.
+/// The same as [`require_active_account`], and prevents that the deletion is recorded before the transaction ends. So
+/// the deletion finds the written rows. Only within one database node; [`sweep`] covers clusters.
 pub async fn require_active_account_until_commit(
     tx: &mut MySqlConnection,
     viewer: &Viewer,
@@ -70,7 +69,7 @@ pub async fn require_active_account_until_commit(
     Ok(())
 }
 
-/// Whether the viewer's account was deleted, and whether the session has ended.
+/// Returns whether the account was deleted, and whether the session has ended.
 async fn refusals(executor: impl MySqlExecutor<'_>, viewer: &Viewer) -> Result<(bool, bool), sqlx::Error> {
     let row = sqlx::query!(
         r#"SELECT EXISTS (SELECT 1 FROM departed_account WHERE user_id = ?) AS "deleted!: bool",
@@ -91,7 +90,7 @@ pub async fn is_deleted(executor: impl MySqlExecutor<'_>, user: UserId) -> Resul
     Ok(row.is_some())
 }
 
-/// Records that the account is gone. True when this is news.
+/// Records a deleted account. Returns false if it was recorded before.
 pub async fn record(
     executor: impl MySqlExecutor<'_>,
     user: UserId,
@@ -107,7 +106,7 @@ pub async fn record(
     Ok(done.rows_affected() == 1)
 }
 
-/// Those of `users` whose account was deleted.
+/// Returns the deleted accounts among `users`.
 pub async fn deleted_among(
     executor: impl MySqlExecutor<'_>,
     users: &[UserId],
@@ -117,7 +116,7 @@ pub async fn deleted_among(
     query.build_query_scalar().fetch_all(executor).await
 }
 
-/// Deleted accounts after `after` of which rows may still be here, in the order of their ids; at most a hundred.
+/// Returns at most a hundred deleted accounts after `after` that may still have rows, ordered by id.
 pub async fn unswept(executor: impl MySqlExecutor<'_>, after: UserId) -> Result<Vec<UserId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT user_id AS "user_id: UserId" FROM departed_account
@@ -128,7 +127,7 @@ pub async fn unswept(executor: impl MySqlExecutor<'_>, after: UserId) -> Result<
     .await
 }
 
-/// Notes that nothing of the account is here any more.
+/// Records that all rows of the account were deleted.
 pub async fn mark_swept(
     executor: impl MySqlExecutor<'_>,
     user: UserId,
@@ -161,10 +160,10 @@ async fn mark_swept_if_recorded_before(
     .map(drop)
 }
 
-/// Removes what deleted accounts left here: `remove` removes everything of one account, in batches.
+/// Deletes the rows of deleted accounts. `remove` deletes all rows of an account, in batches.
 ///
-/// An account counts as swept only [`GRACE`] after it was recorded: on several database nodes a row may have been
-/// written at that very moment, and a later sweep has to find it.
+/// An account counts as swept only [`GRACE`] after it was recorded: on another database node a row may have been
+/// written at the same time, and a later sweep deletes it.
 pub async fn sweep<E, F>(pool: &Pool, now: DateTime<Utc>, remove: impl Fn(UserId) -> F) -> Result<(), E>
 where
     E: From<sqlx::Error>,
@@ -184,14 +183,14 @@ where
     }
 }
 
-/// Asks the issuer's service which accounts are gone, and records those that were not known to be. Returns how many.
-/// `people_after` returns people with rows here, in the order of their ids, at most a thousand at a time, until there are
-/// no more. For reconcilers: it repairs a lost event. Without `accounts`, another issuer's, there is nothing to compare.
+/// Asks the issuer's service which accounts do not exist any more, and records those that are new. Returns their
+/// number. Repairs lost events. `users_after` returns at most a thousand users with rows in this service, ordered by
+/// id. `accounts` is `None` for an external issuer, which cannot be asked.
 pub async fn reconcile<F>(
     pool: &Pool,
     accounts: Option<&InternalClient>,
     now: DateTime<Utc>,
-    people_after: impl Fn(UserId) -> F,
+    users_after: impl Fn(UserId) -> F,
 ) -> Result<u64, ReconcileError>
 where
     F: Future<Output = Result<Vec<UserId>, sqlx::Error>>,
@@ -202,7 +201,7 @@ where
     let mut repaired = 0;
     let mut after = UserId(Uuid::nil());
     loop {
-        let people = people_after(after).await?;
+        let people = users_after(after).await?;
         let Some(&last) = people.last() else {
             return Ok(repaired);
         };
@@ -213,13 +212,12 @@ where
     }
 }
 
-/// Why a comparison with another service did not finish.
+/// Why a comparison with another service failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
-    /// The other service did not answer.
+    /// The other service did not respond.
     #[error(transparent)]
     Internal(#[from] InternalError),
-    /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }

@@ -1,9 +1,9 @@
-//! Login sessions that have ended. An access token outlives its session by up to ten minutes, and is refused meanwhile.
+//! Ended login sessions. An access token is valid for up to ten minutes after its session has ended, and is refused
+//! then.
 //!
 //! The issuer's event `session.ended` reaches one replica of each service, which records the ids in a table. Every
-//! replica reloads that table several times a second, so that a read costs no statement and no replica has to be told.
-//! Writes check the table itself, in the statement that also checks for a deleted account
-//! ([`crate::deleted_accounts::require_active_account`]).
+//! replica reloads the table several times a second, so that reads need no query. Writes check the table itself, in the
+//! same statement as deleted accounts ([`crate::deleted_accounts::require_active_account`]).
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -20,14 +20,14 @@ use crate::database::Pool;
 use crate::worker::Job;
 use crate::{Clock, error};
 
-/// How often a replica reloads the table.
+/// The interval between reloads of the table.
 const RELOAD_INTERVAL: Duration = Duration::from_millis(250);
-/// How often rows that are not needed any more are deleted.
+/// The interval between deletions of old rows.
 const DELETE_INTERVAL: Duration = Duration::from_secs(60);
-/// How long a row is kept beyond the lifetime of access tokens, because clocks differ.
+/// How long rows are kept beyond the lifetime of access tokens, because clocks differ.
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
 
-/// This replica's copy of the table. Cheap to clone.
+/// A replica's copy of the table. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct EndedSessions(Arc<RwLock<Option<HashSet<Uuid>>>>);
 
@@ -38,7 +38,7 @@ impl EndedSessions {
         ids.as_ref().map(|ids| ids.contains(&session))
     }
 
-    /// Replaces the copy by what the table holds now.
+    /// Loads the table.
     pub async fn reload(&self, pool: &Pool) -> Result<(), sqlx::Error> {
         let ids = sqlx::query_scalar!(r#"SELECT session_id AS "session_id: Uuid" FROM ended_session"#)
             .fetch_all(pool)
@@ -47,7 +47,7 @@ impl EndedSessions {
         Ok(())
     }
 
-    /// Loads the table, then keeps the copy up to date until `stop`. The other task deletes old rows.
+    /// Loads the table, and starts two tasks that reload it and delete old rows until `stop`.
     pub async fn watch(&self, pool: &Pool, clock: &Clock, stop: &CancellationToken) -> [JoinHandle<()>; 2] {
         if let Err(error) = self.reload(pool).await {
             tracing::warn!(
@@ -66,7 +66,7 @@ impl EndedSessions {
     }
 }
 
-/// Not a job under a lease, because every replica needs its own copy.
+/// Not a job with a lease, because every replica needs its own copy.
 async fn reload_until(ended: EndedSessions, pool: Pool, stop: CancellationToken) {
     let mut failing = false;
     while stop
@@ -85,7 +85,7 @@ async fn reload_until(ended: EndedSessions, pool: Pool, stop: CancellationToken)
     }
 }
 
-/// Records that these sessions have ended. Recording one again changes nothing.
+/// Records ended sessions. Idempotent.
 pub async fn record(
     executor: impl MySqlExecutor<'_>,
     sessions: &[Uuid],
@@ -102,19 +102,19 @@ pub async fn record(
     insert.build().execute(executor).await.map(drop)
 }
 
-/// Deletes the rows of sessions whose tokens have all expired.
+/// Deletes sessions whose tokens have all expired.
 pub async fn delete_old(pool: &Pool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    const BATCH: u64 = 1000;
+    const DELETE_BATCH_SIZE: u64 = 1000;
     let before = now - ACCESS_TOKEN_LIFETIME - CLOCK_SKEW;
     loop {
         let done = sqlx::query!(
             "DELETE FROM ended_session WHERE recorded_at < ? LIMIT ?",
             before,
-            BATCH
+            DELETE_BATCH_SIZE
         )
         .execute(pool)
         .await?;
-        if done.rows_affected() < BATCH {
+        if done.rows_affected() < DELETE_BATCH_SIZE {
             return Ok(());
         }
     }

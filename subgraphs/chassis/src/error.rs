@@ -7,26 +7,26 @@ use contracts::Code;
 
 /// The classification of an error.
 pub trait Classify: StdError + Send + Sync + 'static {
-    /// The code that the client gets.
+    /// Returns the code for the client.
     fn code(&self) -> Code;
 
-    /// The innermost argument or input field that is at fault.
+    /// Returns the innermost invalid argument or input field.
     fn field(&self) -> Option<&'static str> {
         None
     }
 
-    /// When to try again.
+    /// Returns when the client may try again.
     fn retry_after(&self) -> Option<Duration> {
         None
     }
 
-    /// The database error inside, if there is one: it decides whether a transaction is tried again.
+    /// Returns the contained database error, which decides about retries.
     fn database(&self) -> Option<&sqlx::Error> {
         None
     }
 }
 
-/// Logs an error that the client is not told of, once.
+/// Logs an error whose cause is not sent to the client.
 pub fn log(code: Code, error: &(dyn StdError + 'static)) {
     let causes = chain(error);
     match code {
@@ -36,13 +36,13 @@ pub fn log(code: Code, error: &(dyn StdError + 'static)) {
     }
 }
 
-/// The error and its sources in one line.
+/// Returns the error and its sources in one line.
 pub fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
         let text = cause.to_string();
-        // `#[error(transparent)]` and wrapped database errors repeat their source's words.
+        // `#[error(transparent)]` and wrapped database errors repeat the text of their source.
         if !line.ends_with(&text) {
             line.push_str(": ");
             line.push_str(&text);

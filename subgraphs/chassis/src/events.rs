@@ -1,8 +1,8 @@
-//! Events between services: an outbox on the side of the change, an inbox on the side of the effect.
+//! Events between services: an outbox at the publisher, an inbox at the subscriber.
 //!
-//! A change writes its event in its own transaction. A relay delivers it to each subscriber until that one
-//! acknowledges. The subscriber notes the event's id in the transaction of the effect, so a repeat does nothing.
-//! Nothing promises an order: effects must commute.
+//! The transaction of a change also writes its event. A relay delivers it to each subscriber until it is acknowledged.
+//! The subscriber records the event's id in the transaction of the effect, so repeated deliveries have no effect.
+//! Events may arrive in any order: effects must commute.
 
 pub mod inbox;
 pub mod outbox;
@@ -16,7 +16,7 @@ pub use contracts::events::{Event, MalformedEvent, Payload};
 
 use crate::{Classify, Code, id};
 
-/// An event that happens now.
+/// Returns an event with the current time.
 pub fn new_event<P: Payload>(payload: &P, now: DateTime<Utc>) -> Event {
     Event::new(id::new_uuid(now), payload, now)
 }

@@ -1,10 +1,10 @@
-//! Typed ids over `UUIDv7`: they sort by the time of their making, and a photo's id is not a comment's.
+//! Typed `UUIDv7` ids. They sort by creation time, and ids of different types cannot be confused.
 
-/// An id that is not a UUID. Answered as `INVALID_INPUT` on the argument that held it.
+/// An id that is not a UUID. The client gets `INVALID_INPUT` for the argument.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("This is not an id: it must be a UUID of 36 characters.")]
 pub struct InvalidId {
-    /// The argument or input field that held it.
+    /// The argument or input field.
     pub field: &'static str,
 }
 
@@ -18,16 +18,16 @@ impl crate::Classify for InvalidId {
     }
 }
 
-/// Parses any well-formed, hyphenated UUID, in lower or upper case.
+/// Parses a hyphenated UUID in lower or upper case.
 pub fn parse_uuid(text: &str, field: &'static str) -> Result<uuid::Uuid, InvalidId> {
-    // `Uuid::parse_str` also takes braces, URNs and 32 bare digits; one form is enough.
+    // `Uuid::parse_str` also accepts braces, URNs and 32 digits without hyphens.
     if text.len() != 36 {
         return Err(InvalidId { field });
     }
     uuid::Uuid::parse_str(text).map_err(|_| InvalidId { field })
 }
 
-/// A `UUIDv7` made at `now`.
+/// Returns a `UUIDv7` with the timestamp `now`.
 pub fn new_uuid(now: chrono::DateTime<chrono::Utc>) -> uuid::Uuid {
     let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
     uuid::Uuid::new_v7(uuid::Timestamp::from_unix(
@@ -52,12 +52,12 @@ macro_rules! id_newtype {
         pub struct $name(pub $crate::reexport::uuid::Uuid);
 
         impl $name {
-            /// A new id that sorts after those made before `now`.
+            /// Returns a new id that sorts after those created before `now`.
             pub fn new(now: $crate::reexport::chrono::DateTime<$crate::reexport::chrono::Utc>) -> Self {
                 Self($crate::id::new_uuid(now))
             }
 
-            /// Parses a GraphQL `ID`; the error names `field`.
+            /// Parses a GraphQL `ID`. Errors name `field`.
             pub fn parse(text: &str, field: &'static str) -> Result<Self, $crate::InvalidId> {
                 $crate::id::parse_uuid(text, field).map(Self)
             }

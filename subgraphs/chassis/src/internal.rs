@@ -1,4 +1,4 @@
-//! The internal API between services, behind a shared secret: `/internal/…` and `/events`.
+//! The internal API between services, protected by a shared secret: `/internal/…` and `/events`.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -19,12 +19,12 @@ use crate::config::Secret;
 use crate::telemetry::traces;
 use crate::{Classify, Code};
 
-/// How long one service waits for another: less than a request may take in all.
+/// The timeout of a request to another service: less than the time for a whole request.
 const TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// Puts `routes` behind the secret: 403 without it.
-pub fn guarded(routes: Router, secret: Secret) -> Router {
-    // Only around these routes: a layer would also return 403 for unknown paths.
+/// Requires the secret for `routes`: 403 without it.
+pub fn with_secret(routes: Router, secret: Secret) -> Router {
+    // Only for these routes: a layer would return 403 for unknown paths too.
     routes.route_layer(middleware::from_fn_with_state(secret, require_secret))
 }
 
@@ -40,7 +40,7 @@ async fn require_secret(State(secret): State<Secret>, request: Request, next: Ne
     }
 }
 
-/// Asks one other service.
+/// A client of another service's internal API.
 #[derive(Debug, Clone)]
 pub struct InternalClient {
     http: reqwest::Client,
@@ -48,17 +48,17 @@ pub struct InternalClient {
     secret: Secret,
 }
 
-/// Why the other service gave no answer.
+/// Why a request to another service failed.
 #[derive(Debug, thiserror::Error)]
 pub enum InternalError {
-    /// It could not be reached in time, or its answer has no sense.
+    /// The service could not be reached in time, or its response is invalid.
     #[error("{url}: {source}")]
     Unreachable {
         url: Url,
-        /// Why there is no answer.
+        /// The cause.
         source: reqwest::Error,
     },
-    /// It answered with an unexpected status.
+    /// The service returned an unexpected status.
     #[error("{url} answered {status}")]
     Status { url: Url, status: reqwest::StatusCode },
 }
@@ -69,47 +69,47 @@ impl Classify for InternalError {
     }
 }
 
-/// The response of another service about one item.
+/// The result of looking up an item in another service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Known<T> {
-    /// It is there.
+pub enum Lookup<T> {
+    /// The item exists.
     Present(T),
-    /// It was never heard of.
+    /// The item never existed.
     Unknown,
-    /// It was deleted.
+    /// The item was deleted.
     Deleted,
 }
 
-impl<T> Known<T> {
-    /// Whether it is there.
+impl<T> Lookup<T> {
+    /// Whether the item exists.
     pub fn is_present(&self) -> bool {
         matches!(self, Self::Present(_))
     }
 
-    /// Whether it was deleted.
+    /// Whether the item was deleted.
     pub fn is_deleted(&self) -> bool {
         matches!(self, Self::Deleted)
     }
 }
 
 impl InternalClient {
-    /// A client of the service at `base`.
+    /// Creates a client of the service at `base`.
     pub fn new(http: reqwest::Client, base: Url, secret: Secret) -> Self {
         Self { http, base, secret }
     }
 
-    /// Asks for one thing: 200 is it, 404 unknown, 410 deleted.
-    pub async fn look_up<R: Resource>(&self, id: impl Display) -> Result<Known<R>, InternalError> {
+    /// Looks up an item by id: status 200 is present, 404 unknown, 410 deleted.
+    pub async fn look_up<R: Resource>(&self, id: impl Display) -> Result<Lookup<R>, InternalError> {
         let url = self.url(&R::path(id));
         let response = self.send(self.http.get(url.clone()), &url).await?;
         match response.status() {
-            reqwest::StatusCode::NOT_FOUND => Ok(Known::Unknown),
-            reqwest::StatusCode::GONE => Ok(Known::Deleted),
-            _ => Self::body(response, url).await.map(Known::Present),
+            reqwest::StatusCode::NOT_FOUND => Ok(Lookup::Unknown),
+            reqwest::StatusCode::GONE => Ok(Lookup::Deleted),
+            _ => Self::body(response, url).await.map(Lookup::Present),
         }
     }
 
-    /// Asks for the page of a listing after `after`.
+    /// Returns the page of a list after the id `after`.
     pub async fn list<R, I>(&self, after: Option<&I>) -> Result<Listing<R, I>, InternalError>
     where
         R: Resource,
@@ -125,7 +125,7 @@ impl InternalClient {
         Self::body(response, url).await
     }
 
-    /// Asks which of `ids` the other service does not have (any more).
+    /// Returns those of `ids` that do not exist in the other service.
     pub async fn gone<R, I>(&self, ids: &[I]) -> Result<Vec<I>, InternalError>
     where
         R: Resource,
@@ -139,7 +139,7 @@ impl InternalClient {
         Ok(gone.ids)
     }
 
-    /// Posts `body`; anything but success is an error.
+    /// Posts `body`. Other statuses than success are errors.
     pub async fn post<B: Serialize + Sync>(&self, path: &str, body: &B) -> Result<(), InternalError> {
         let url = self.url(path);
         let response = self.send(self.http.post(url.clone()).json(body), &url).await?;

@@ -1,8 +1,7 @@
 //! Shared code of programs: telemetry, configuration, the HTTP server, the database, storage, and events between
 //! services. Modules depend on each other in one direction; `./dev check` tests that.
 //!
-//! The test for adding a module: two programs contain it already, it needs no GraphQL, and its name is no noun of the
-//! domain.
+//! A module belongs here if two programs need it, it needs no GraphQL, and it is independent of the domain.
 
 #![forbid(unsafe_code)]
 
@@ -34,7 +33,7 @@ pub use error::Classify;
 pub use id::InvalidId;
 pub use viewer::{UserId, Viewer};
 
-// `id_newtype!` names these through `$crate`; the derives need `serde` and `sqlx` in the crate that calls it.
+// Used by `id_newtype!`. The derives need `serde` and `sqlx` in the calling crate.
 #[doc(hidden)]
 pub mod reexport {
     pub use {chrono, sqlx, uuid};

@@ -1,7 +1,7 @@
-//! A service's own copy of another service's collection.
+//! A copy of another service's collection.
 //!
-//! Events keep it up to date. An item whose event has not arrived is looked up once, and a reconciler repairs the effects
-//! of lost events.
+//! Events keep it up to date. Items whose events have not arrived are looked up on demand, and reconciliation repairs
+//! lost events.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -13,36 +13,35 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::internal::{InternalClient, InternalError, Known};
+use crate::internal::{InternalClient, InternalError, Lookup};
 
-/// Rows younger than this may not have reached the other service's answers yet.
+/// Younger rows may be missing in lists of the other service.
 const SETTLE_TIME: TimeDelta = TimeDelta::minutes(15);
 
-/// The copy.
 pub trait Mirror: Sync {
     type Item: Resource + Send;
     type Id: Copy + Eq + Hash + Display + From<Uuid> + Serialize + DeserializeOwned + Send + Sync;
     type Error: Send + From<sqlx::Error> + From<InternalError>;
-    /// The state of an item after it was added; a deletion may have been faster.
+    /// The state of an item after it was added. It may have been deleted meanwhile.
     type State: Send;
 
     /// Adds an item, unless it was deleted.
     fn adopt(&self, item: Self::Item) -> impl Future<Output = Result<Self::State, Self::Error>> + Send;
 
-    /// Notes that an item was deleted. True when it is news.
+    /// Records the deletion of an item. Returns whether it is new.
     fn delete(&self, id: Self::Id) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// The id of an item.
+    /// Returns the id of an item.
     fn id(item: &Self::Item) -> Self::Id;
 
-    /// Those of `ids` that are here, or known to be deleted.
+    /// Returns those of `ids` that exist in the copy or are recorded as deleted.
     fn known_among(
         &self,
         ids: &[Self::Id],
     ) -> impl Future<Output = Result<HashSet<Self::Id>, Self::Error>> + Send;
 
-    /// Items after `after` in the order of their ids, at most a thousand, each with whether it is from before
-    /// `settled_before`. Younger ones may be left out.
+    /// Returns at most a thousand items after `after`, ordered by id, each with whether it was created before
+    /// `settled_before`. Younger items may be left out.
     fn page_after(
         &self,
         after: Self::Id,
@@ -50,23 +49,23 @@ pub trait Mirror: Sync {
     ) -> impl Future<Output = Result<Vec<(Self::Id, bool)>, Self::Error>> + Send;
 }
 
-/// Looks up an item that is not here, and notes the answer.
+/// Looks up a missing item, and stores the result.
 pub async fn look_up<M: Mirror>(
     mirror: &M,
     service: &InternalClient,
     id: M::Id,
-) -> Result<Known<M::State>, M::Error> {
+) -> Result<Lookup<M::State>, M::Error> {
     Ok(match service.look_up::<M::Item>(id).await? {
-        Known::Present(item) => Known::Present(mirror.adopt(item).await?),
-        Known::Unknown => Known::Unknown,
-        Known::Deleted => {
+        Lookup::Present(item) => Lookup::Present(mirror.adopt(item).await?),
+        Lookup::Unknown => Lookup::Unknown,
+        Lookup::Deleted => {
             mirror.delete(id).await?;
-            Known::Deleted
+            Lookup::Deleted
         }
     })
 }
 
-/// Adds the items that are missing here. Returns how many.
+/// Adds missing items, and returns their number.
 pub async fn adopt_missing<M: Mirror>(mirror: &M, service: &InternalClient) -> Result<u64, M::Error> {
     let mut adopted = 0;
     let mut after: Option<Uuid> = None;
@@ -87,7 +86,7 @@ pub async fn adopt_missing<M: Mirror>(mirror: &M, service: &InternalClient) -> R
     }
 }
 
-/// Deletes the items that the other service does not have any more. Returns how many that was news of.
+/// Deletes the items that the other service has deleted, and returns their number.
 pub async fn delete_gone<M: Mirror>(
     mirror: &M,
     service: &InternalClient,
@@ -108,7 +107,7 @@ pub async fn delete_gone<M: Mirror>(
             .collect();
         let ids: Vec<_> = page.into_iter().map(|(id, _)| id).collect();
         for id in service.gone::<M::Item, _>(&ids).await? {
-            // Of a young item only a plain "deleted" counts.
+            // Young items need an explicit "deleted".
             if settled.contains(&id) || service.look_up::<M::Item>(id).await?.is_deleted() {
                 deleted += u64::from(mirror.delete(id).await?);
             }

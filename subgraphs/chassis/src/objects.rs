@@ -1,4 +1,4 @@
-//! Where files are kept: a folder, or a bucket of any S3 service.
+//! Object storage: a folder, or a bucket of an S3 service.
 
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::config::{ConfigError, Secret};
 
-/// Where the files of pictures are kept.
+/// The storage of photo files.
 #[derive(Debug, Clone, clap::Args)]
 pub struct StoreConfig {
     /// `file:///folder` or `s3://bucket/prefix`.
@@ -39,19 +39,19 @@ pub struct StoreConfig {
 }
 
 impl StoreConfig {
-    /// Where that is.
-    pub fn place(&self) -> Place<'_> {
-        Place {
+    /// Returns the location of the store with its flags.
+    pub fn location(&self) -> StoreLocation<'_> {
+        StoreLocation {
             name: "MEDIA_STORE",
             url: &self.media_store,
             endpoint: self.s3_endpoint.as_ref(),
             region: &self.s3_region,
-            id: Given {
+            id: SecretSource {
                 name: "S3_ACCESS_KEY_ID",
                 value: self.s3_access_key_id.as_ref(),
                 file: self.s3_access_key_id_file.as_ref(),
             },
-            secret: Given {
+            secret: SecretSource {
                 name: "S3_SECRET_ACCESS_KEY",
                 value: self.s3_secret_access_key.as_ref(),
                 file: self.s3_secret_access_key_file.as_ref(),
@@ -60,27 +60,27 @@ impl StoreConfig {
     }
 }
 
-/// Where a store is, as some flags say: the same thing has other flags where a process has two stores.
+/// The location of a store, and the names of its flags. A process may have two stores with different flags.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
-    /// The flag, for messages.
+pub struct StoreLocation<'a> {
+    /// The flag, for error messages.
     pub name: &'static str,
     /// `file:///folder` or `s3://bucket/prefix`.
     pub url: &'a Url,
-    /// The address of the S3 service; that of AWS where there is none.
+    /// The endpoint of the S3 service; `None` for AWS.
     pub endpoint: Option<&'a Url>,
     /// The region of the bucket.
     pub region: &'a str,
     /// The access key id at the S3 service.
-    pub id: Given<'a>,
+    pub id: SecretSource<'a>,
     /// The secret access key.
-    pub secret: Given<'a>,
+    pub secret: SecretSource<'a>,
 }
 
-/// A secret, or a file that holds it, and the flag that says so.
+/// A secret or a file that contains it, and the name of its flag.
 #[derive(Debug, Clone, Copy)]
-pub struct Given<'a> {
-    /// The flag, for messages.
+pub struct SecretSource<'a> {
+    /// The flag, for error messages.
     pub name: &'static str,
     /// The secret.
     pub value: Option<&'a Secret>,
@@ -88,42 +88,42 @@ pub struct Given<'a> {
     pub file: Option<&'a PathBuf>,
 }
 
-impl Given<'_> {
+impl SecretSource<'_> {
     fn read(self) -> Result<Secret, ConfigError> {
         Secret::read(self.name, self.value, self.file)
     }
 }
 
-/// A store. Cheap to clone.
+/// An object store. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     /// The store's client.
     pub objects: Arc<dyn ObjectStore>,
-    /// The folder that it is, if it is one.
+    /// The folder, if the store is a folder.
     pub folder: Option<Arc<FsPath>>,
 }
 
 impl Store {
-    /// Opens a store; makes the folder where it is missing. `retry` is for a bucket that stumbles.
-    pub fn open(place: Place<'_>, retry: RetryConfig) -> Result<Self, ConfigError> {
+    /// Opens a store. Creates a missing folder. `retry` configures retries of S3 requests.
+    pub fn open(location: StoreLocation<'_>, retry: RetryConfig) -> Result<Self, ConfigError> {
         let invalid = |reason: String| ConfigError::Invalid {
-            name: place.name,
+            name: location.name,
             reason,
         };
-        match place.url.scheme() {
+        match location.url.scheme() {
             "file" => {
-                let path = place.url.to_file_path();
+                let path = location.url.to_file_path();
                 let path = path.map_err(|()| invalid("expected file:///folder".to_owned()))?;
                 Self::in_folder(&path).map_err(|error| invalid(format!("{}: {error}", path.display())))
             }
-            "s3" => Self::in_bucket(place, retry, invalid),
+            "s3" => Self::in_bucket(location, retry, invalid),
             other => Err(invalid(format!(
                 "expected file:///folder or s3://bucket/prefix, not {other}:"
             ))),
         }
     }
 
-    /// A store in a local folder. Every write is synced, the file and its directory, before it counts as done.
+    /// Returns a store in a local folder. Writes sync the file and its directory.
     pub fn in_folder(folder: &FsPath) -> std::io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let folder = folder.canonicalize()?;
@@ -137,27 +137,27 @@ impl Store {
     }
 
     fn in_bucket(
-        place: Place<'_>,
+        location: StoreLocation<'_>,
         retry: RetryConfig,
         invalid: impl Fn(String) -> ConfigError,
     ) -> Result<Self, ConfigError> {
-        let bucket = place.url.host_str().filter(|host| !host.is_empty());
+        let bucket = location.url.host_str().filter(|host| !host.is_empty());
         let bucket = bucket.ok_or_else(|| invalid("expected s3://bucket/prefix".to_owned()))?;
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
-            .with_region(place.region)
-            .with_access_key_id(place.id.read()?.expose())
-            .with_secret_access_key(place.secret.read()?.expose())
+            .with_region(location.region)
+            .with_access_key_id(location.id.read()?.expose())
+            .with_secret_access_key(location.secret.read()?.expose())
             .with_retry(retry);
-        if let Some(endpoint) = place.endpoint {
-            // A self-hosted store on a private network may have no certificate.
+        if let Some(endpoint) = location.endpoint {
+            // Self-hosted stores on a private network may have no certificate.
             builder = builder
                 .with_endpoint(endpoint.as_str().trim_end_matches('/'))
                 .with_allow_http(endpoint.scheme() == "http");
         }
         let bucket = builder.build().map_err(|error| invalid(error.to_string()))?;
         let prefix =
-            Path::parse(place.url.path().trim_matches('/')).map_err(|error| invalid(error.to_string()))?;
+            Path::parse(location.url.path().trim_matches('/')).map_err(|error| invalid(error.to_string()))?;
         let objects: Arc<dyn ObjectStore> = if prefix.as_ref().is_empty() {
             Arc::new(bucket)
         } else {

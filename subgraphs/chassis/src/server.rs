@@ -1,4 +1,4 @@
-//! The HTTP server of a program: request ids, traces, metrics, and an orderly end.
+//! The HTTP server: request ids, traces, metrics, and graceful shutdown.
 
 use std::future::IntoFuture as _;
 use std::net::SocketAddr;
@@ -22,12 +22,11 @@ use uuid::Uuid;
 use crate::Code;
 use crate::telemetry::{self, traces};
 
-/// How long a healthcheck may take.
 const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long requests that run may go on after SIGTERM.
-const DRAIN: Duration = Duration::from_secs(25);
+/// The maximum time for running requests after SIGTERM.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// Takes the address. Connections wait until the server accepts them.
+/// Binds the address. Connections wait until the server accepts them.
 pub fn bind(listen: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     let listener = std::net::TcpListener::bind(listen)
         .map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}")))?;
@@ -43,7 +42,7 @@ pub fn stop_at_signal(stop: CancellationToken) {
     });
 }
 
-/// Serves `routes` until `stop` is cancelled, then drains.
+/// Serves `routes` until `stop` is cancelled, then waits for running requests.
 pub async fn serve(
     listener: std::net::TcpListener,
     routes: Router,
@@ -52,10 +51,10 @@ pub async fn serve(
     let listener = TcpListener::from_std(listener)?;
     tracing::info!(listen = %listener.local_addr()?, "ready for requests");
     let routes = routes
-        .layer(CatchPanicLayer::custom(panicked))
+        .layer(CatchPanicLayer::custom(internal_error))
         .layer(middleware::from_fn(with_request_id));
     let listener = listener.tap_io(|stream| {
-        // Small answers must not wait for the acknowledgement of earlier ones.
+        // Small responses must not wait for the acknowledgement of earlier ones.
         let _ = stream.set_nodelay(true);
     });
     let draining = stop.clone();
@@ -64,14 +63,14 @@ pub async fn serve(
         .into_future();
     tokio::select! {
         result = server => result,
-        () = async { draining.cancelled().await; tokio::time::sleep(DRAIN).await } => {
-            tracing::warn!("requests that still ran after {DRAIN:?} were cut off");
+        () = async { draining.cancelled().await; tokio::time::sleep(DRAIN_TIMEOUT).await } => {
+            tracing::warn!("aborted the requests that were still running {DRAIN_TIMEOUT:?} after the stop");
             Ok(())
         }
     }
 }
 
-/// Asks `/health` of the service at `listen`, for the `healthcheck` subcommand.
+/// Requests `/health` from the service at `listen`, for the `healthcheck` subcommand.
 pub async fn healthcheck(listen: SocketAddr) -> Result<(), reqwest::Error> {
     let host = if listen.ip().is_unspecified() {
         "127.0.0.1".to_owned()
@@ -98,7 +97,7 @@ async fn wait_for_signal() {
     }
 }
 
-/// Takes the router's request id, or makes one, for the log and for the answer.
+/// Uses the router's request id or a new one, for logs and for the response.
 async fn with_request_id(request: Request, next: Next) -> Response {
     let id = request
         .headers()
@@ -109,11 +108,11 @@ async fn with_request_id(request: Request, next: Next) -> Response {
         })
         .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
     let line = tracing::info_span!("request", request = %id);
-    telemetry::with_request_id(id, observed(request, next).instrument(line)).await
+    telemetry::with_request_id(id, with_telemetry(request, next).instrument(line)).await
 }
 
-/// Counts and times what is not a probe, as part of the trace that the request names.
-async fn observed(request: Request, next: Next) -> Response {
+/// Records metrics and a span for requests that are not probes.
+async fn with_telemetry(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
@@ -140,7 +139,7 @@ async fn observed(request: Request, next: Next) -> Response {
     }
     metrics::counter!(
         "proofsheet_http_requests_total",
-        "route" => route.to_owned(), "method" => known(&method), "status" => status.as_str().to_owned()
+        "route" => route.to_owned(), "method" => method_label(&method), "status" => status.as_str().to_owned()
     )
     .increment(1);
     metrics::histogram!("proofsheet_http_request_duration_seconds", "route" => route.to_owned())
@@ -148,11 +147,11 @@ async fn observed(request: Request, next: Next) -> Response {
     response
 }
 
-/// Monitoring requests these every few seconds; counting them would hide real requests.
+/// Paths of monitoring. Their frequent requests would hide the others in the metrics.
 const PROBES: [&str; 3] = ["/health", "/readiness", "/metrics"];
 
-/// A client may make up methods, so only those that we know get their own line.
-fn known(method: &Method) -> &'static str {
+/// Clients may send any method, so unknown ones share a label.
+fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
@@ -161,8 +160,8 @@ fn known(method: &Method) -> &'static str {
     }
 }
 
-fn panicked(_cause: Box<dyn std::any::Any + Send>) -> Response {
-    // The panic hook has already logged where; the client learns nothing of it.
+fn internal_error(_cause: Box<dyn std::any::Any + Send>) -> Response {
+    // The panic hook has logged the cause. The client does not get it.
     let error = json!({
         "message": "Something went wrong on our side.",
         "extensions": { "code": Code::Internal.as_str() },

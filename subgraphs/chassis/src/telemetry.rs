@@ -1,5 +1,5 @@
-//! Logs, metrics and traces of one process, and the two ids that join what it writes to what the others write: the
-//! request id, which is always there, and the trace id, where traces are collected.
+//! Logs, metrics and traces. Two ids connect the records of all programs: the request id, and the trace id if traces
+//! are collected.
 
 mod json;
 pub mod measure;
@@ -17,21 +17,21 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 pub use measure::render_metrics;
 use traces::TraceConfig;
 
-/// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// One readable line each.
+    /// Readable lines
     Human,
-    /// One JSON object a line.
+    /// JSON lines
     Json,
 }
 
-/// Starts logging of `program` to standard error. `RUST_LOG` chooses what; by default our own `info` and others' `warn`.
+/// Starts logging of `program` to standard error. The default of `RUST_LOG` is `info` for our crates, and `warn` for
+/// others.
 pub fn init(format: LogFormat, program: &str) {
     start(format, program, None);
 }
 
-/// The same with traces, where a collector is configured.
+/// Starts logging, and tracing if a collector is configured.
 pub fn init_traced(format: LogFormat, program: &'static str, config: &TraceConfig) -> anyhow::Result<()> {
     let provider = config
         .endpoint()
@@ -52,7 +52,7 @@ fn start(format: LogFormat, program: &str, traced: Option<&opentelemetry_sdk::tr
         LogFormat::Human => lines.with_target(false).compact().boxed(),
         LogFormat::Json => lines.event_format(json::JsonLines).boxed(),
     };
-    // A second call (tests in one process) keeps the first subscriber.
+    // In tests, the first subscriber of a process stays.
     let _ = tracing_subscriber::registry()
         .with(lines.with_filter(filter))
         .with(traced.map(traces::layer))
@@ -70,12 +70,12 @@ pub async fn with_request_id<T>(id: String, work: impl Future<Output = T>) -> T 
     REQUEST_ID.scope(id, work).await
 }
 
-/// The id of the request that this task serves.
+/// Returns the id of the current request.
 pub fn request_id() -> Option<String> {
     REQUEST_ID.try_with(Clone::clone).ok()
 }
 
-/// Runs `work` as a separate task that still belongs to the request of this one, in the log and in traces.
+/// Spawns a task that belongs to the current request in logs and traces.
 pub fn spawn<F>(work: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Texts that people write: trimmed, within a length, and free of what would break a page or a log.
+//! Validates user text: trimmed, limited in length, and without characters that would break a page or a log.
 
 use std::borrow::Cow;
 
@@ -10,22 +10,22 @@ use icu_properties::{CodePointMapData, CodePointSetData};
 
 use crate::{Classify, Code};
 
-/// The rules for a text. Lengths count Unicode scalar values, as the columns of the database do.
+/// The rules for a text. Lengths count Unicode scalar values, like the database's columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
-    /// The argument or input field that holds it.
+    /// The argument or input field.
     pub field: &'static str,
-    /// How messages call it: `a title`.
+    /// The name in messages: `a title`.
     pub name: &'static str,
-    /// The fewest characters after trimming.
+    /// The minimum number of characters after trimming.
     pub min: usize,
-    /// The most characters after trimming.
+    /// The maximum number of characters after trimming.
     pub max: usize,
-    /// Whether it may have several lines.
+    /// Whether line breaks are allowed.
     pub lines: bool,
 }
 
-/// A text that breaks its [`Rule`].
+/// A text that violates its [`Rule`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct InvalidText {
@@ -44,11 +44,11 @@ impl Classify for InvalidText {
 }
 
 impl Rule {
-    /// Parses a text into the form that is stored: composed (NFC), trimmed, with line feeds as the only line ends.
+    /// Parses a text into the stored form: composed (NFC), trimmed, with line feeds as line breaks.
     ///
-    /// Control characters and noncharacters are refused; in a text of several lines tabs are kept. Emoji with their
-    /// joiners and right-to-left text with its marks are kept as well, because removing such a character changes
-    /// the meaning. A text without any visible character is empty.
+    /// Control characters and noncharacters are errors; tabs are allowed if line breaks are. Emoji joiners and marks of
+    /// right-to-left text are kept, because removing them changes the meaning. A text without visible characters is
+    /// empty.
     pub fn parse(&self, raw: &str) -> Result<String, InvalidText> {
         let text = nfc(raw);
         let text = if self.lines {
@@ -57,24 +57,24 @@ impl Rule {
             text.into_owned()
         };
         let text = text.trim();
-        if text.chars().any(|c| self.refuses(c)) {
+        if text.chars().any(|c| self.is_forbidden(c)) {
             let what = if self.lines {
                 "control characters"
             } else {
                 "line breaks or control characters"
             };
-            return Err(self.broken(&format!("{} must not contain {what}.", self.name)));
+            return Err(self.invalid(&format!("{} must not contain {what}.", self.name)));
         }
         let text = if text.chars().any(is_visible) { text } else { "" };
         let length = text.chars().count();
         if length < self.min {
-            return Err(self.broken(&match self.min {
+            return Err(self.invalid(&match self.min {
                 1 => format!("{} must not be empty.", self.name),
                 min => format!("{} must have at least {min} characters.", self.name),
             }));
         }
         if length > self.max {
-            return Err(self.broken(&format!(
+            return Err(self.invalid(&format!(
                 "{} must have at most {} characters.",
                 self.name, self.max
             )));
@@ -82,14 +82,14 @@ impl Rule {
         Ok(text.to_owned())
     }
 
-    fn refuses(&self, c: char) -> bool {
+    fn is_forbidden(&self, c: char) -> bool {
         match c {
             '\n' | '\t' | '\u{2028}' | '\u{2029}' => !self.lines,
             _ => c.is_control() || CodePointSetData::new::<NoncharacterCodePoint>().contains(c),
         }
     }
 
-    fn broken(&self, message: &str) -> InvalidText {
+    fn invalid(&self, message: &str) -> InvalidText {
         let mut letters = message.chars();
         let message = letters
             .next()
@@ -102,22 +102,22 @@ impl Rule {
     }
 }
 
-/// `text` in Unicode normalisation form C: one spelling of characters that look the same.
+/// Returns `text` in Unicode normalisation form C.
 pub fn nfc(text: &str) -> Cow<'_, str> {
     ComposingNormalizer::new_nfc().normalize(text)
 }
 
-/// Whether the character is invisible by definition (`Default_Ignorable_Code_Point`), so that two texts that differ in
-/// it look the same.
+/// Whether the character is invisible by definition (`Default_Ignorable_Code_Point`), so that texts that differ in it
+/// look the same.
 pub fn is_ignorable(c: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 
-/// Characters of visible categories whose glyphs are blank: braille blank, object replacement character,
-/// Egyptian full and half blank, null notehead.
+/// Characters of visible categories with blank glyphs: braille blank, object replacement character, Egyptian full and
+/// half blank, null notehead.
 const BLANK_GLYPHS: [char; 5] = ['\u{2800}', '\u{FFFC}', '\u{13441}', '\u{13442}', '\u{1D159}'];
 
-/// Whether the character can be seen where it stands alone. Marks cannot: they need a letter to sit on.
+/// Whether the character is visible alone. Combining marks need a letter.
 fn is_visible(c: char) -> bool {
     let is_blank_category = match CodePointMapData::<GeneralCategory>::new().get(c) {
         GeneralCategory::Control
@@ -126,7 +126,7 @@ fn is_visible(c: char) -> bool {
         | GeneralCategory::ParagraphSeparator
         | GeneralCategory::NonspacingMark
         | GeneralCategory::EnclosingMark => true,
-        // Arabic and Kaithi number signs and the like are format characters with glyphs.
+        // Format characters with glyphs, such as Arabic and Kaithi number signs.
         GeneralCategory::Format => !CodePointSetData::new::<PrependedConcatenationMark>().contains(c),
         _ => false,
     };
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_trimmed_and_kept_as_it_is() {
+    fn texts_are_trimmed() {
         assert_eq!(LINE.parse("  a b \n").unwrap(), "a b");
         assert_eq!(LINE.parse("👩‍👩‍👧").unwrap(), "👩‍👩‍👧");
         assert_eq!(LINE.parse("\u{202B}שלום").unwrap(), "\u{202B}שלום");
@@ -166,10 +166,10 @@ mod tests {
     }
 
     #[test]
-    fn characters_have_one_spelling() {
+    fn texts_are_normalised() {
         assert_eq!(LINE.parse("Cafe\u{301}").unwrap(), "Café");
         assert_eq!(LINE.parse("\u{212B}").unwrap(), "Å");
-        // Length counts what is stored.
+        // The length counts stored characters.
         assert_eq!(LINE.parse(&"e\u{301}".repeat(5)).unwrap(), "ééééé");
         assert_eq!(
             message(LINE, &"\u{1D15E}".repeat(5)),
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_is_named() {
+    fn errors_name_the_violated_rule() {
         assert_eq!(message(LINE, "   "), "A title must not be empty.");
         assert_eq!(message(LINE, "\u{200B}\u{200D}"), "A title must not be empty.");
         assert_eq!(message(LINE, "123456"), "A title must have at most 5 characters.");
@@ -267,7 +267,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_was_parsed_parses_to_itself(text: String) {
+        fn parsing_is_idempotent(text: String) {
             if let Ok(once) = LINES.parse(&text) {
                 proptest::prop_assert_eq!(LINES.parse(&once), Ok(once.clone()));
                 proptest::prop_assert!(once.chars().count() <= 5);

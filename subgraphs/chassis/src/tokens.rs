@@ -1,4 +1,4 @@
-//! Verifies access tokens against their issuer's published keys (RFC 7519, RFC 7517, RFC 9068).
+//! Verifies access tokens with the issuer's published keys (RFC 7519, RFC 7517, RFC 9068).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,18 +15,18 @@ use crate::config::TokenConfig;
 use crate::ended_sessions::EndedSessions;
 use crate::viewer::{Caller, UserId, Viewer};
 
-/// Asymmetric only: with a shared secret every verifier could also sign.
+/// Only asymmetric algorithms: with a shared secret every verifier could also sign.
 const ALGORITHMS: [Algorithm; 4] = [
     Algorithm::EdDSA,
     Algorithm::ES256,
     Algorithm::RS256,
     Algorithm::PS256,
 ];
-/// Keys are read again after this long, so that a withdrawn key stops working.
-const KEYS_LIVE: Duration = Duration::from_secs(300);
-/// An unknown key id makes us ask the issuer again, but not more often than this.
-const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
-/// How far clocks may differ, in seconds.
+/// The keys are fetched again after this time, so that withdrawn keys stop working.
+const KEY_SET_LIFETIME: Duration = Duration::from_secs(300);
+/// The minimum time between two fetches because of unknown key ids.
+const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(5);
+/// The accepted difference of clocks, in seconds.
 const LEEWAY: u64 = 5;
 
 /// Verifies access tokens. Cheap to clone.
@@ -50,7 +50,7 @@ enum KeySource {
 #[derive(Default)]
 struct Keys {
     set: Option<Arc<JwkSet>>,
-    read_at: Option<Instant>,
+    fetched_at: Option<Instant>,
     asked_at: Option<Instant>,
 }
 
@@ -65,13 +65,13 @@ struct Claims {
 }
 
 impl TokenVerifier {
-    /// A verifier that reads the keys from `config.jwks_url` when it first needs them.
+    /// Creates a verifier that fetches the keys from `config.jwks_url` on first use.
     pub fn new(config: &TokenConfig, client: reqwest::Client) -> Self {
         let url = config.jwks_url.clone();
         Self::build(config, KeySource::Url { client, url }, Keys::default())
     }
 
-    /// A verifier with these keys and no others: of the issuer itself, and of tests.
+    /// Creates a verifier with fixed keys, for the issuer itself and for tests.
     pub fn with_keys(config: &TokenConfig, set: JwkSet) -> Self {
         let keys = Keys {
             set: Some(Arc::new(set)),
@@ -91,26 +91,26 @@ impl TokenVerifier {
         }
     }
 
-    /// The requirements on tokens.
+    /// Returns the requirements on tokens.
     pub fn config(&self) -> &TokenConfig {
         &self.inner.config
     }
 
-    /// The same verifier, which also refuses the tokens of these sessions.
+    /// Returns the same verifier, which also refuses tokens of these sessions.
     #[must_use]
-    pub fn without_sessions(self, ended: EndedSessions) -> Self {
+    pub fn refusing_sessions(self, ended: EndedSessions) -> Self {
         Self {
             ended: Some(ended),
             ..self
         }
     }
 
-    /// Replaces the keys of a verifier made by [`TokenVerifier::with_keys`], after a rotation.
+    /// Replaces the keys of a verifier created by [`TokenVerifier::with_keys`].
     pub async fn set_keys(&self, set: JwkSet) {
         self.inner.keys.lock().await.set = Some(Arc::new(set));
     }
 
-    /// The sender of a request with these headers. A bad token makes it anonymous.
+    /// Returns the sender of a request. An invalid token makes the request anonymous.
     pub async fn caller(&self, headers: &HeaderMap) -> Caller {
         let Some(token) = headers
             .get(header::AUTHORIZATION)
@@ -124,7 +124,7 @@ impl TokenVerifier {
         self.verify(token).await
     }
 
-    /// Verifies a token and returns its subject.
+    /// Verifies a token, and returns the sender.
     pub async fn verify(&self, token: &str) -> Caller {
         let Ok(token_header) = jsonwebtoken::decode_header(token) else {
             return Caller::Anonymous;
@@ -149,7 +149,7 @@ impl TokenVerifier {
     fn unless_ended(&self, viewer: Viewer) -> Caller {
         let ended = self.ended.as_ref().zip(viewer.session);
         match ended.map(|(ended, session)| ended.contains(session)) {
-            // A token without a session cannot be withdrawn.
+            // A token without a session cannot be revoked.
             None | Some(Some(false)) => Caller::Viewer(viewer),
             Some(Some(true)) => Caller::SessionEnded,
             Some(None) => Caller::Unverified,
@@ -157,7 +157,7 @@ impl TokenVerifier {
     }
 
     fn check(&self, token: &str, algorithm: Algorithm, key: &Jwk) -> Option<Viewer> {
-        // The key decides which algorithm it is for; the token only repeats it.
+        // The key decides about the algorithm; the token must have the same.
         if let Some(of_key) = key.common.key_algorithm
             && of_key.to_string() != format!("{algorithm:?}")
         {
@@ -183,26 +183,26 @@ impl TokenVerifier {
         let mut keys = self.inner.keys.lock().await;
         let fresh = match &self.inner.source {
             KeySource::Fixed => true,
-            KeySource::Url { .. } => keys.read_at.is_some_and(|at| at.elapsed() < KEYS_LIVE),
+            KeySource::Url { .. } => keys.fetched_at.is_some_and(|at| at.elapsed() < KEY_SET_LIFETIME),
         };
         let known = keys.set.as_ref().and_then(|set| set.find(kid).cloned());
         if fresh && (known.is_some() || matches!(self.inner.source, KeySource::Fixed)) {
             return Ok(known);
         }
-        let asked_lately = keys.asked_at.is_some_and(|at| at.elapsed() < ASK_AGAIN_AFTER);
+        let asked_lately = keys.asked_at.is_some_and(|at| at.elapsed() < MIN_FETCH_INTERVAL);
         if let (false, KeySource::Url { client, url }) = (asked_lately, &self.inner.source) {
             keys.asked_at = Some(Instant::now());
             match fetch(client, url).await {
                 Ok(set) => {
                     keys.set = Some(Arc::new(set));
-                    keys.read_at = Some(Instant::now());
+                    keys.fetched_at = Some(Instant::now());
                 }
                 Err(error) => {
-                    tracing::warn!(%url, error = crate::error::chain(&error), "cannot read the issuer's keys");
+                    tracing::warn!(%url, error = crate::error::chain(&error), "cannot fetch the issuer's keys");
                 }
             }
         }
-        // Keys that could not be read again are better than none: the issuer may be down for a while.
+        // Old keys are used if fetching fails, because the issuer may be down.
         match &keys.set {
             Some(set) => Ok(set.find(kid).cloned()),
             None => Err(KeysUnavailable),

@@ -13,9 +13,9 @@ crate::id_newtype! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Viewer {
     pub id: UserId,
-    /// The login session that the token belongs to, where the issuer names it.
+    /// The login session of the token, if the issuer names it.
     pub session: Option<Uuid>,
-    /// May delete what others wrote.
+    /// May delete photos and comments of other users.
     pub moderator: bool,
 }
 
@@ -28,23 +28,23 @@ pub enum Caller {
     Viewer(Viewer),
     /// A token that was valid until its login session ended.
     SessionEnded,
-    /// There is a token, and the issuer's keys or the ended sessions cannot be had now.
+    /// A token that cannot be verified now, because the issuer's keys or the ended sessions are unavailable.
     Unverified,
 }
 
-/// Why a resolver that needs a viewer has none.
+/// Why a request has no viewer.
 #[derive(Debug, thiserror::Error)]
 pub enum NoViewer {
     /// The request is anonymous.
     #[error("Sign in to do this.")]
     SignedOut,
-    /// The account was deleted; its token has not expired yet.
+    /// The account was deleted, and the token has not expired yet.
     #[error("This account was deleted.")]
     AccountDeleted,
-    /// The login session has ended; its token has not expired yet.
+    /// The login session has ended, and the token has not expired yet.
     #[error("This session has ended. Please sign in again.")]
     SessionEnded,
-    /// The issuer's keys cannot be had.
+    /// The token cannot be verified now.
     #[error("cannot get the issuer's keys")]
     Unverified,
 }

@@ -1,4 +1,4 @@
-//! Background jobs: one replica at a time does each, again and again, until the process stops.
+//! Background jobs: each runs repeatedly on one replica at a time until the process stops.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,14 +12,14 @@ use crate::database::Pool;
 use crate::lease::Held;
 use crate::{Classify, error};
 
-/// A job that runs under a lease of the same name.
+/// A job with a lease of the same name.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Of the job and of its lease.
+    /// The name of the job and of its lease.
     pub name: &'static str,
-    /// How long from one run to the next.
+    /// The interval between runs.
     pub every: Duration,
-    /// Runs the job at once when something is known to be there for it.
+    /// Notified when there is work, to run the job immediately.
     pub wake: Arc<Notify>,
 }
 
@@ -33,8 +33,8 @@ impl Job {
         }
     }
 
-    /// Runs `work` until `stop`. A run that fails is logged, and the next one is tried as usual. The lease is renewed
-    /// while it runs; a run that has lost its lease is given up.
+    /// Runs `work` until `stop`. Failed runs are logged, and the next run follows as usual. The lease is renewed during
+    /// a run, and a run whose lease is lost is aborted.
     pub fn spawn<E, W>(
         self,
         pool: Pool,
@@ -46,7 +46,8 @@ impl Job {
         W: Future<Output = Result<(), E>> + Send,
     {
         tokio::spawn(async move {
-            // Longer than the time between two runs, so that the holder keeps it; short, so that its death is soon noticed.
+            // Longer than the interval, so that the holder keeps the lease; short, so that other replicas soon take
+            // over.
             let term = self.every * 2 + Duration::from_secs(5);
             let lease = Held::new(self.name, Uuid::new_v4(), term);
             loop {
@@ -55,7 +56,7 @@ impl Job {
                     () = self.wake.notified() => {}
                     () = tokio::time::sleep(self.every) => {}
                 }
-                if let Err(failure) = run_once(&pool, lease, RENEW, &mut work).await {
+                if let Err(failure) = run_once(&pool, lease, RENEW_INTERVAL, &mut work).await {
                     tracing::warn!(
                         job = self.name,
                         error = error::chain(&failure),
@@ -63,14 +64,14 @@ impl Job {
                     );
                 }
             }
-            // Without this another replica waits until the lease ends by itself.
+            // Without it another replica waits until the lease expires.
             let _ = lease.release(&pool).await;
         })
     }
 }
 
-/// How often a lease is renewed while its job runs: more than twice in the shortest term.
-const RENEW: Duration = Duration::from_secs(2);
+/// The interval of renewals during a run: less than half of the shortest term.
+const RENEW_INTERVAL: Duration = Duration::from_secs(2);
 
 async fn run_once<E, W>(
     pool: &Pool,
@@ -82,8 +83,11 @@ where
     E: Classify + From<sqlx::Error>,
     W: Future<Output = Result<(), E>>,
 {
-    let held = lease.renew(pool).await.inspect_err(|_| tell_of(lease, false))?;
-    tell_of(lease, held);
+    let held = lease
+        .renew(pool)
+        .await
+        .inspect_err(|_| record_lease(lease, false))?;
+    record_lease(lease, held);
     if !held {
         return Ok(());
     }
@@ -93,9 +97,9 @@ where
             let name = if outcome.is_ok() { "done" } else { "failed" };
             (outcome, name)
         }
-        () = lost(pool, lease, renew) => {
-            tracing::warn!(?lease, "a background job was given up: another replica has taken its lease");
-            tell_of(lease, false);
+        () = wait_until_lost(pool, lease, renew) => {
+            tracing::warn!(?lease, "a background job was aborted, because another replica has taken its lease");
+            record_lease(lease, false);
             (Ok(()), "lost")
         }
     };
@@ -104,15 +108,15 @@ where
     outcome
 }
 
-fn tell_of(lease: Held, held: bool) {
+fn record_lease(lease: Held, held: bool) {
     metrics::gauge!("proofsheet_lease_held", "task" => lease.name()).set(f64::from(u8::from(held)));
 }
 
-/// Returns when the lease was lost.
-async fn lost(pool: &Pool, lease: Held, renew: Duration) {
+/// Returns when the lease is lost.
+async fn wait_until_lost(pool: &Pool, lease: Held, renew: Duration) {
     loop {
         tokio::time::sleep(renew).await;
-        // Where the database does not answer, the job's own statements fail as well.
+        // If the database is unavailable, the statements of the job fail too.
         if let Ok(false) = lease.extend(pool).await {
             return;
         }

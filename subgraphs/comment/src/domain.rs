@@ -1,4 +1,4 @@
-//! Comments, where they are listed, and what may be written.
+//! Comments and lists of comments.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ chassis::id_newtype! {
     PhotoId
 }
 
-/// Characters are Unicode scalar values.
+/// The length counts Unicode scalar values.
 const BODY: Rule = Rule {
     field: "body",
     name: "a comment",
@@ -28,67 +28,61 @@ const BODY: Rule = Rule {
     max: MAX_COMMENT_LENGTH,
     lines: true,
 };
-/// Bytes; a UUID has 36.
-const LONGEST_KEY: usize = 64;
+/// In bytes; a UUID has 36.
+const MAX_KEY_BYTES: usize = 64;
 
 /// The text of a comment: 1 to 2000 characters of plain text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body(String);
 
 impl Body {
-    /// Reads and trims a text.
+    /// Parses and trims a text.
     pub fn parse(raw: &str) -> Result<Self, InvalidText> {
         BODY.parse(raw).map(Self)
     }
 
-    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The client's idempotency key of one comment.
+/// The idempotency key of a comment, from the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientKey(String);
 
 /// The key is empty or too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("An idempotency key has 1 to {LONGEST_KEY} bytes.")]
+#[error("An idempotency key has 1 to {MAX_KEY_BYTES} bytes.")]
 pub struct InvalidKey;
 
 impl ClientKey {
-    /// Reads a key; its bytes count, and nothing of it is folded.
+    /// Parses a key. Keys are compared byte by byte.
     pub fn parse(raw: &str) -> Result<Self, InvalidKey> {
-        if raw.is_empty() || raw.len() > LONGEST_KEY {
+        if raw.is_empty() || raw.len() > MAX_KEY_BYTES {
             return Err(InvalidKey);
         }
         Ok(Self(raw.to_owned()))
     }
 
-    /// The bytes that are compared.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 }
 
-/// A comment, or the tombstone of one.
+/// A comment or a tombstone.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Comment {
-    /// Of this comment.
     pub id: CommentId,
-    /// The photo that it is about.
     pub photo_id: PhotoId,
-    /// The top-level comment that it answers.
+    /// The top-level comment of a reply.
     pub reply_to: Option<CommentId>,
-    /// The author; `None` once the comment is deleted.
+    /// The author; `None` for a tombstone.
     pub author_id: Option<UserId>,
-    /// The text; empty once it is deleted.
+    /// The text; empty for a tombstone.
     pub body: String,
-    /// When it was written.
     pub created_at: DateTime<Utc>,
-    /// When its text was last changed.
+    /// When the text was last changed.
     pub edited_at: Option<DateTime<Utc>>,
-    /// When it was deleted.
     pub deleted_at: Option<DateTime<Utc>>,
 }
 
@@ -105,22 +99,19 @@ pub enum List {
 
 /// The kinds of [`List`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Of a photo.
+pub enum ListKind {
     Photo,
-    /// Of a comment.
     Comment,
-    /// Of a user.
     User,
 }
 
 impl List {
-    /// Its kind.
-    pub fn kind(&self) -> Kind {
+    /// Returns the kind of the list.
+    pub fn kind(&self) -> ListKind {
         match self {
-            Self::OfPhoto(_) => Kind::Photo,
-            Self::OfComment(_) => Kind::Comment,
-            Self::OfUser(_) => Kind::User,
+            Self::OfPhoto(_) => ListKind::Photo,
+            Self::OfComment(_) => ListKind::Comment,
+            Self::OfUser(_) => ListKind::User,
         }
     }
 }
@@ -136,41 +127,40 @@ impl fmt::Display for List {
     }
 }
 
-/// A place in a list: they are all ordered by id.
+/// A position in a list. All lists are ordered by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place(pub CommentId);
+pub struct CommentCursor(pub CommentId);
 
-impl Cursor for Place {
+impl Cursor for CommentCursor {
     const KIND: &'static str = "comment";
 }
 
-/// One page of one list. The key of its loader, too.
+/// A page of a list, and the key of its loader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ListPage {
-    /// The list.
     pub list: List,
-    /// How many rows to fetch.
+    /// The number of rows to fetch.
     pub rows: u32,
-    /// The last comment of the page before.
+    /// The last comment of the previous page.
     pub after: Option<CommentId>,
 }
 
 impl ListPage {
-    /// The rows that `page` of `list` needs.
-    pub fn new(list: List, page: &Page<Place>) -> Self {
+    /// Returns the rows that `page` of `list` needs.
+    pub fn new(list: List, page: &Page<CommentCursor>) -> Self {
         Self {
             list,
             rows: page.rows(),
-            after: page.after.map(|Place(id)| id),
+            after: page.after.map(|CommentCursor(id)| id),
         }
     }
 }
 
-/// A photo, as this service knows it.
+/// A photo in this service's copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownPhoto {
     pub photo_id: PhotoId,
-    /// May delete the photo's comments.
+    /// The author, who may delete comments on the photo.
     pub author_id: UserId,
     pub published_at: DateTime<Utc>,
 }
@@ -187,14 +177,14 @@ impl From<PublishedPhoto> for KnownPhoto {
 
 #[cfg(test)]
 mod tests {
-    use super::{Body, ClientKey, CommentId, List, PhotoId, Place};
+    use super::{Body, ClientKey, CommentCursor, CommentId, List, PhotoId};
     use chassis::UserId;
     use chassis::config::Secret;
     use subgraph::pagination::{Cursor as _, CursorKey};
     use uuid::Uuid;
 
     #[test]
-    fn a_body_keeps_its_lines_and_its_script() {
+    fn line_breaks_and_scripts_are_kept() {
         assert_eq!(Body::parse("\n a\r\n\r\nb \n").unwrap().as_str(), "a\n\nb");
         assert_eq!(Body::parse("مرحبا 👨‍👩‍👧‍👦").unwrap().as_str(), "مرحبا 👨‍👩‍👧‍👦");
         assert_eq!(Body::parse("a\tb").unwrap().as_str(), "a\tb");
@@ -206,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_any_short_text() {
+    fn keys_are_short_texts() {
         assert!(ClientKey::parse("0199a3c8-7a10-7cc3-98c4-dc0c0c07398f").is_ok());
         assert!(ClientKey::parse("").is_err());
         assert!(ClientKey::parse(&"x".repeat(65)).is_err());
@@ -214,7 +204,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_cursor_is_valid_in_its_own_list_only(bits: u128, other: u128) {
+        fn a_cursor_is_valid_for_one_list(bits: u128, other: u128) {
             proptest::prop_assume!(bits != other);
             let key = CursorKey::new(&Secret::new("secret"));
             let (id, other) = (Uuid::from_u128(bits), Uuid::from_u128(other));
@@ -227,16 +217,16 @@ mod tests {
                 List::OfUser(UserId(other)),
             ];
             for issuer in lists {
-                let cursor = Place(CommentId(id)).encode(&key.list(issuer));
+                let cursor = CommentCursor(CommentId(id)).encode(&key.list(issuer));
                 for reader in lists {
-                    let place = Place::decode(&cursor, &key.list(reader));
+                    let place = CommentCursor::decode(&cursor, &key.list(reader));
                     proptest::prop_assert_eq!(place.is_some(), issuer == reader);
                 }
             }
         }
 
         #[test]
-        fn a_body_that_was_parsed_parses_to_itself(text: String) {
+        fn parsing_is_idempotent(text: String) {
             if let Ok(body) = Body::parse(&text) {
                 proptest::prop_assert_eq!(Body::parse(body.as_str()), Ok(body));
             }

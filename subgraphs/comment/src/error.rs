@@ -1,41 +1,40 @@
-//! Errors of this service, and the codes and messages that clients get.
+//! Errors of this service, with their codes and messages for clients.
 
 use chassis::{Classify, Code};
 use subgraph::error::Common;
 
 use crate::domain::InvalidKey;
 
-/// Every failure of this service.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An error that every service has.
     #[error(transparent)]
     Common(#[from] Common),
-    /// The idempotency key breaks its rule.
+    /// The idempotency key is malformed.
     #[error(transparent)]
     Key(#[from] InvalidKey),
-    /// The idempotency key was used before with another input.
+    /// The idempotency key was used with another input.
     #[error("This idempotency key was used for another comment. Send this one with a new key.")]
     KeyUsed,
-    /// There is no such photo (any more).
+    /// The photo does not exist or was deleted.
     #[error("This photo does not exist.")]
     NoSuchPhoto,
-    /// There is no such comment (any more).
+    /// The comment does not exist or was deleted.
     #[error("This comment does not exist.")]
     NoSuchComment,
-    /// The comment that is answered does not exist (any more).
+    /// The parent of the reply does not exist or was deleted.
     #[error("The comment that you reply to does not exist.")]
     NoSuchParent,
-    /// The comment that is answered is a reply itself.
+    /// The parent of the reply is a reply.
     #[error("A reply cannot be replied to. Reply to the comment above it.")]
     ReplyToReply,
-    /// The comment that is answered is about another photo.
+    /// The parent of the reply belongs to another photo.
     #[error("The comment that you reply to belongs to another photo.")]
     OtherPhoto,
-    /// The comment has another author.
+    /// The viewer is not the author.
     #[error("Only its author may change a comment.")]
     NotTheAuthor,
-    /// Neither the author, nor the photo's, nor a moderator.
+    /// The viewer is not the author, the photo's author, or a moderator.
     #[error("Only its author, the photo's author or a moderator may delete a comment.")]
     MayNotDelete,
 }

@@ -1,4 +1,4 @@
-//! Handles events of photo and authentication.
+//! Handles events of the photo and the authentication service.
 
 use chassis::UserId;
 use chassis::events::{self, Event};
@@ -11,14 +11,13 @@ use crate::domain::PhotoId;
 use crate::error::Error;
 use crate::store;
 
-/// Applies events in any order and any number of times.
+/// Idempotent, and in any order.
 pub struct EventHandler;
 
 impl events::EventHandler for EventHandler {
     type Error = Error;
 
-    /// The first thousand comments go in the event's own transaction, which is all of them but for the busiest; the
-    /// sweep removes the rest in batches of that size.
+    /// Deletes the first thousand comments in the event's transaction; the sweep deletes the rest in batches.
     async fn apply(&self, tx: &mut MySqlConnection, event: &Event, now: DateTime<Utc>) -> Result<(), Error> {
         if let Some(photo) = event.payload::<PublishedPhoto>()? {
             store::adopt(tx, &photo.into()).await?;

@@ -1,4 +1,4 @@
-//! The part of the graph that this service answers.
+//! The GraphQL types of this service.
 
 pub mod query;
 pub mod mutation;

@@ -28,7 +28,7 @@ use url::Url;
 use graphql::mutation::Mutation;
 use graphql::query::Query;
 
-/// The tables of this service's own.
+/// The migrations of this service's tables.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
 pub static PROGRAM: Program = Program {
@@ -39,10 +39,10 @@ pub static PROGRAM: Program = Program {
 
 #[derive(Debug, clap::Args)]
 pub struct Settings {
-    /// The photo service, asked about photos that no event has told of yet.
+    /// URL of the photo service, for photos whose events have not arrived
     #[arg(long, env = "PHOTO_URL", default_value = "http://127.0.0.1:5002")]
     photo_url: Url,
-    /// Our own authentication service. Without it (another issuer) accounts are not compared.
+    /// URL of the authentication service. Without it (external issuer) accounts are not compared
     #[arg(long, env = "AUTHENTICATION_URL")]
     authentication_url: Option<Url>,
 }
@@ -54,7 +54,7 @@ pub struct State {
     pub clock: Clock,
     /// The photo service.
     pub photos: InternalClient,
-    /// Our own authentication service.
+    /// The site's authentication service, if it is the issuer.
     pub accounts: Option<InternalClient>,
 }
 
@@ -72,7 +72,7 @@ impl State {
 
 pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
 
-/// The executable schema; without a state it only describes itself.
+/// Builds the schema. Without a state it can only be printed.
 pub fn schema(state: Option<(&State, CursorKey)>) -> Schema {
     let mut builder = Schema::build(Query, Mutation, EmptySubscription);
     if let Some((state, cursors)) = state {
@@ -84,7 +84,7 @@ pub fn schema(state: Option<(&State, CursorKey)>) -> Schema {
     server::finish_schema(builder)
 }
 
-/// Everything that this service answers and does.
+/// The routes and the background jobs of this service.
 pub fn service(state: &State, base: &Base) -> Service {
     Service::new(base, schema(Some((state, CursorKey::new(&base.secret)))))
         .events(events::EventHandler)
@@ -95,6 +95,6 @@ pub fn service(state: &State, base: &Base) -> Service {
         .job(
             Job::new("forget-keys", Duration::from_secs(3600)),
             state,
-            async |state, _| sweep::forget_keys(&state).await,
+            async |state, _| sweep::delete_old_keys(&state).await,
         )
 }

@@ -1,4 +1,4 @@
-//! Loads comments, pages of them and their numbers, each kind by one statement.
+//! Loads comments, pages and counts, each with one statement.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,17 +11,16 @@ use chassis::{database, telemetry};
 use crate::domain::{Comment, CommentId, List, ListPage, PhotoId};
 use crate::store;
 
-/// Everything that is loaded by a key.
+/// The loaders of this service.
 pub struct Comments {
     pool: Pool,
 }
 
-/// A loader over `pool`.
 pub fn comments(pool: Pool) -> DataLoader<Comments> {
     DataLoader::new(Comments { pool }, telemetry::spawn).delay(Duration::ZERO)
 }
 
-/// A comment, or its tombstone.
+/// Comments and tombstones by id.
 impl Loader<CommentId> for Comments {
     type Value = Comment;
     type Error = Arc<sqlx::Error>;
@@ -33,7 +32,7 @@ impl Loader<CommentId> for Comments {
     }
 }
 
-/// The rows of a page.
+/// The rows of pages.
 impl Loader<ListPage> for Comments {
     type Value = Vec<Comment>;
     type Error = Arc<sqlx::Error>;
@@ -45,7 +44,7 @@ impl Loader<ListPage> for Comments {
     }
 }
 
-/// How many comments a list has.
+/// The lengths of lists.
 impl Loader<List> for Comments {
     type Value = i64;
     type Error = Arc<sqlx::Error>;
@@ -57,7 +56,7 @@ impl Loader<List> for Comments {
     }
 }
 
-/// How many comments and replies that are not deleted a photo has.
+/// The numbers of comments and replies of photos that are not deleted.
 impl Loader<PhotoId> for Comments {
     type Value = i64;
     type Error = Arc<sqlx::Error>;

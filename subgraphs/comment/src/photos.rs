@@ -1,8 +1,8 @@
-//! This service's copy of the photos: whether a photo may be commented on.
+//! A copy of the photo service's photos, for permissions to comment.
 
 use std::collections::HashSet;
 
-use chassis::internal::Known;
+use chassis::internal::Lookup;
 use chassis::mirror::{self, Mirror};
 use chassis::{database, transaction};
 use chrono::{DateTime, Utc};
@@ -13,10 +13,10 @@ use crate::domain::PhotoId;
 use crate::error::Error;
 use crate::store;
 
-/// Refuses a photo that does not exist. One that this service has not heard of yet is looked up.
+/// Returns an error if the photo does not exist. Unknown photos are looked up in the photo service.
 pub async fn require(state: &State, id: PhotoId) -> Result<(), Error> {
     let known = match database::read(&state.pool, || store::photo_author(&state.pool, id)).await? {
-        Known::Unknown => mirror::look_up(state, &state.photos, id).await?.is_present(),
+        Lookup::Unknown => mirror::look_up(state, &state.photos, id).await?.is_present(),
         known => known.is_present(),
     };
     if known { Ok(()) } else { Err(Error::NoSuchPhoto) }
@@ -45,7 +45,7 @@ impl Mirror for State {
     }
 
     async fn known_among(&self, ids: &[PhotoId]) -> Result<HashSet<PhotoId>, Error> {
-        let known = store::heard_of_among(&self.pool, ids).await?;
+        let known = store::known_among(&self.pool, ids).await?;
         Ok(known.into_iter().collect())
     }
 

@@ -1,4 +1,4 @@
-//! Compares what this service knows with photo and authentication, and repairs what a lost event left behind.
+//! Compares this service with the photo and the authentication service, and repairs the effects of lost events.
 
 use chassis::{deleted_accounts, mirror};
 use chrono::TimeDelta;
@@ -7,18 +7,18 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::{State, store, sweep};
 
-/// Rows younger than this are skipped: they may not have reached the other service yet.
+/// Younger rows are skipped, because they may be missing in the other service.
 const SETTLE_TIME: TimeDelta = TimeDelta::minutes(15);
 
-/// How much was repaired.
+/// The numbers of repairs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Repaired {
-    /// Photos that this service had not heard of.
+    /// Added photos.
     pub photos: u64,
-    /// Deleted photos that were not known to be.
+    /// Newly found deleted photos.
     pub deleted_photos: u64,
-    /// Deleted accounts that were not known to be.
-    pub departed: u64,
+    /// Newly found deleted accounts.
+    pub deleted_accounts: u64,
 }
 
 /// Compares everything once.
@@ -28,13 +28,13 @@ pub async fn run(state: &State) -> Result<Repaired, Error> {
     let repaired = Repaired {
         photos: mirror::adopt_missing(state, &state.photos).await?,
         deleted_photos: mirror::delete_gone(state, &state.photos, now).await?,
-        departed: deleted_accounts::reconcile(pool, state.accounts.as_ref(), now, authors).await?,
+        deleted_accounts: deleted_accounts::reconcile(pool, state.accounts.as_ref(), now, authors).await?,
     };
     sweep::run(state).await?;
     metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "photos").increment(repaired.photos);
     metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "deleted_photos")
         .increment(repaired.deleted_photos);
     metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "departed")
-        .increment(repaired.departed);
+        .increment(repaired.deleted_accounts);
     Ok(repaired)
 }

@@ -8,5 +8,5 @@ pub use comments::*;
 pub use lists::*;
 pub use photos::*;
 
-/// The most rows that one statement deletes.
-pub const BATCH: u64 = 1000;
+/// The maximum number of rows that a statement deletes.
+pub const DELETE_BATCH_SIZE: u64 = 1000;

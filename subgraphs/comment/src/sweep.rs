@@ -1,4 +1,4 @@
-//! Removes what deletions left behind, and rows that are no longer needed.
+//! Deletes comments of deleted photos and accounts, and old rows.
 
 use chassis::deleted_accounts::GRACE;
 use chassis::{deleted_accounts, transaction};
@@ -8,14 +8,14 @@ use crate::State;
 use crate::error::Error;
 use crate::store;
 
-/// A client that repeats a call does so much sooner.
-const KEYS_LIVE: TimeDelta = TimeDelta::days(7);
+/// How long idempotency keys are kept. Clients repeat calls much sooner.
+const IDEMPOTENCY_KEY_LIFETIME: TimeDelta = TimeDelta::days(7);
 
 /// Deletes the comments of deleted photos and accounts, and tombstones without replies. Each batch is a separate
-/// transaction, so a kill between two of them loses nothing.
+/// transaction, so it may be stopped at any time.
 ///
-/// A deletion counts as swept only some time after it was recorded, because on several database nodes a comment
-/// may have been written at that very moment.
+/// A deletion counts as swept only some time after it was recorded, because on another database node a comment may have
+/// been written at the same time.
 pub async fn run(state: &State) -> Result<(), Error> {
     let (pool, now) = (&state.pool, state.clock.now());
     for photo in store::unswept_photos(pool).await? {
@@ -29,12 +29,12 @@ pub async fn run(state: &State) -> Result<(), Error> {
         Ok::<_, Error>(())
     })
     .await?;
-    while !store::remove_bare_tombstones(pool, now - GRACE).await? {}
+    while !store::delete_tombstones_without_replies(pool, now - GRACE).await? {}
     Ok(())
 }
 
 /// Deletes old idempotency keys.
-pub async fn forget_keys(state: &State) -> Result<(), Error> {
-    while !store::forget_keys(&state.pool, state.clock.now() - KEYS_LIVE).await? {}
+pub async fn delete_old_keys(state: &State) -> Result<(), Error> {
+    while !store::delete_old_keys(&state.pool, state.clock.now() - IDEMPOTENCY_KEY_LIFETIME).await? {}
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The data of authentication that other services receive.
+//! Data of the authentication service for other services.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ impl Payload for AccountDeleted {
     const KIND: &'static str = "account.deleted";
 }
 
-/// Login sessions have ended: tokens with these `sid`s are to be refused.
+/// Login sessions have ended: tokens with these `sid`s must be refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionsEnded {

@@ -1,26 +1,25 @@
-/// The error codes that clients act on; sent as `extensions.code`.
+/// The error codes that clients act on, in `extensions.code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
     /// The request is not signed in, or the password is wrong.
     Unauthenticated,
     /// The viewer may not do this.
     Forbidden,
-    /// There is no such thing.
+    /// The item does not exist.
     NotFound,
-    /// The input breaks a rule; `extensions.field` says which input.
+    /// The input is invalid; `extensions.field` names the input.
     InvalidInput,
-    /// The value is taken or has changed; `extensions.field` says which.
+    /// The value is taken or has changed; `extensions.field` names the input.
     Conflict,
-    /// Too many of these; `extensions.retryAfterSeconds` says when to come back.
+    /// Too many requests; `extensions.retryAfterSeconds` says when to try again.
     RateLimited,
-    /// A part that this needs is not there now; the same request may succeed later.
+    /// A needed service is unavailable; the same request may succeed later.
     Unavailable,
-    /// Our fault. The cause is in the log under the request id, and nowhere else.
+    /// An error of the site. Only the log has the cause, with the request id.
     Internal,
 }
 
 impl Code {
-    /// All of them.
     pub const ALL: [Self; 8] = [
         Self::Unauthenticated,
         Self::Forbidden,
@@ -32,7 +31,7 @@ impl Code {
         Self::Internal,
     ];
 
-    /// The code as clients see it.
+    /// Returns the code as sent to clients.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unauthenticated => "UNAUTHENTICATED",
@@ -46,7 +45,7 @@ impl Code {
         }
     }
 
-    /// The code with this text.
+    /// Returns the code with this text.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|code| code.as_str() == text)
     }
@@ -57,7 +56,7 @@ mod tests {
     use super::Code;
 
     #[test]
-    fn every_code_is_read_as_it_is_written() {
+    fn codes_can_be_parsed() {
         for code in Code::ALL {
             assert_eq!(Code::parse(code.as_str()), Some(code));
         }

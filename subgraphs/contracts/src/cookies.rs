@@ -1,17 +1,17 @@
-//! The two cookies that hold a browser's tokens: authentication sets them, the router reads the access token.
+//! The two cookies with a browser's tokens: authentication sets them, the router reads the access token.
 
 /// Names of the cookies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Names {
-    /// Holds the access token.
+    /// The cookie of the access token.
     pub access: &'static str,
-    /// Holds the refresh token.
+    /// The cookie of the refresh token.
     pub refresh: &'static str,
 }
 
 impl Names {
-    /// The names on a site that is served over https, or over http. The `__Host-` prefix makes browsers insist on
-    /// `Secure`, and on no other host having set the cookie.
+    /// Returns the names for a site with https or http. With the prefix `__Host-` browsers require `Secure`, and accept
+    /// the cookie only from this host.
     pub const fn new(is_https: bool) -> Self {
         if is_https {
             Self {

@@ -10,25 +10,24 @@ use uuid::Uuid;
 
 /// The data of one kind of event.
 pub trait Payload: Serialize + DeserializeOwned {
-    /// `photo.published` and the like.
+    /// The kind, such as `photo.published`.
     const KIND: &'static str;
 }
 
-/// Something that happened, as it travels.
+/// An event as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
-    /// The same in every delivery of this event.
+    /// The same in all deliveries of the event.
     pub id: Uuid,
     /// The [`Payload::KIND`] of its data.
     pub kind: String,
-    /// When it happened.
     pub occurred_at: DateTime<Utc>,
     pub data: Value,
 }
 
 impl Event {
-    /// An event with this payload.
+    /// Creates an event.
     pub fn new<P: Payload>(id: Uuid, payload: &P, occurred_at: DateTime<Utc>) -> Self {
         Self {
             id,
@@ -38,7 +37,7 @@ impl Event {
         }
     }
 
-    /// The payload, if the event is of this kind.
+    /// Returns the payload, or `None` for other kinds.
     pub fn payload<P: Payload>(&self) -> Result<Option<P>, MalformedEvent> {
         if self.kind != P::KIND {
             return Ok(None);
@@ -52,7 +51,7 @@ impl Event {
     }
 }
 
-/// An event whose data is not that of its kind: a fault of the sender's release.
+/// The data of an event does not match its kind: the sender's release has a defect.
 #[derive(Debug)]
 pub struct MalformedEvent {
     kind: &'static str,
@@ -88,9 +87,9 @@ mod tests {
 
     const TEXT: &str = "0199a3c8-7a10-7cc3-98c4-dc0c0c07398f";
 
-    /// Pins the JSON of a kind, and reads it with a field that only a later release knows.
+    /// Checks the JSON of a kind, and that a field of a later release is ignored.
     #[track_caller]
-    fn pin<P: Payload + PartialEq + fmt::Debug>(payload: &P, kind: &str, data: &Value) {
+    fn check_json<P: Payload + PartialEq + fmt::Debug>(payload: &P, kind: &str, data: &Value) {
         let mut sent = serde_json::to_value(Event::new(ID, payload, time())).unwrap();
         let event =
             json!({ "id": TEXT, "kind": kind, "occurredAt": "2026-11-22T12:00:00.000001Z", "data": data });
@@ -102,14 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_pinned() {
+    fn the_json_of_every_kind_is_stable() {
         let photo = PublishedPhoto {
             photo_id: ID,
             author_id: ID,
             published_at: time(),
             hot_day: time().date_naive(),
         };
-        pin(
+        check_json(
             &photo,
             "photo.published",
             &json!({ "photoId": TEXT, "authorId": TEXT, "publishedAt": "2026-11-22T12:00:00.000001Z", "hotDay": "2026-11-22" }),
@@ -118,7 +117,7 @@ mod tests {
             photo_id: ID,
             author_id: Some(ID),
         };
-        pin(
+        check_json(
             &photo,
             "photo.deleted",
             &json!({ "photoId": TEXT, "authorId": TEXT }),
@@ -127,17 +126,17 @@ mod tests {
             account_id: ID,
             created_at: time(),
         };
-        pin(
+        check_json(
             &account,
             "account.created",
             &json!({ "accountId": TEXT, "createdAt": "2026-11-22T12:00:00.000001Z" }),
         );
         let account = AccountDeleted { account_id: ID };
-        pin(&account, "account.deleted", &json!({ "accountId": TEXT }));
+        check_json(&account, "account.deleted", &json!({ "accountId": TEXT }));
         let sessions = SessionsEnded {
             session_ids: vec![ID],
         };
-        pin(&sessions, "session.ended", &json!({ "sessionIds": [TEXT] }));
+        check_json(&sessions, "session.ended", &json!({ "sessionIds": [TEXT] }));
     }
 
     #[test]

@@ -1,21 +1,21 @@
 //! Names of headers, in lower case.
 
-/// Identifies a request in the log of every program. Set by the router, or by a client that has one.
+/// Identifies a request in all logs. Set by the router or the client.
 pub const REQUEST_ID: &str = "x-request-id";
 /// The address of the client. Set by the router.
 pub const CLIENT_IP: &str = "x-client-ip";
-/// How a request was authorised; absent for a bearer token of the client's own. Set by the router.
+/// How a request was authorised; absent for a bearer token of the client. Set by the router.
 pub const AUTHORISED_BY: &str = "x-authorised-by";
-/// The value of [`AUTHORISED_BY`] where the router took the token from the access cookie.
+/// The value of [`AUTHORISED_BY`] if the router took the token from the access cookie.
 pub const BY_COOKIE: &str = "cookie";
-/// The secret between services.
+/// The secret shared by all services.
 pub const SECRET: &str = "x-internal-secret";
-/// Proves that a request does not come from a form of another site.
+/// Proves that a request was not sent by a form of another site.
 pub const CSRF: &str = "x-proofsheet";
-/// Carries a trace from one process to the next (W3C Trace Context).
+/// The trace of a request (W3C Trace Context).
 pub const TRACE_CONTEXT: &str = "traceparent";
 
-/// Headers that services trust. The router drops them from what clients send.
+/// Headers that services trust. The router removes them from requests of clients.
 pub const TRUSTED: [&str; 3] = [CLIENT_IP, AUTHORISED_BY, SECRET];
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The internal API: `/events`, and collections that other services may list and look up. Behind
+//! The internal API: `/events`, and collections that other services list and look up. Requires
 //! [`headers::SECRET`](crate::headers::SECRET).
 
 use std::fmt::Display;
@@ -7,48 +7,46 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// `POST` an [`Event`](crate::events::Event): 204 once it is applied.
+/// `POST` an [`Event`](crate::events::Event). Returns 204 when it is applied.
 pub const EVENTS: &str = "/events";
 
-/// The most items on one page of a listing, and ids in one question.
+/// The maximum number of items on a page, and of ids in a request.
 pub const MAX_PAGE_SIZE: u32 = 1000;
 
 /// An item of a collection of the internal API.
 pub trait Resource: Serialize + DeserializeOwned {
-    /// `GET` with [`ListQuery`] answers a [`Listing`].
+    /// `GET` with [`ListQuery`] returns a [`Listing`].
     const LIST: &'static str;
-    /// `GET` answers one item; 404 if it never existed, 410 if it was deleted.
+    /// `GET` returns one item; 404 if it never existed, 410 if it was deleted.
     const ONE: &'static str;
-    /// `POST` some [`Ids`] answers those that do not exist (any more).
+    /// `POST` [`Ids`] returns those that do not exist.
     const GONE: &'static str;
 
-    /// [`Self::ONE`] for this id.
+    /// Returns [`Self::ONE`] for this id.
     fn path(id: impl Display) -> String {
         Self::ONE.replace("{id}", &id.to_string())
     }
 }
 
-/// The query of a listing.
+/// The query of a list.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct ListQuery {
-    /// Answer items with larger ids.
+    /// Returns items with larger ids.
     pub after: Option<Uuid>,
-    /// At most so many; [`MAX_PAGE_SIZE`] by default.
+    /// The maximum number of items; [`MAX_PAGE_SIZE`] by default.
     pub limit: Option<u32>,
 }
 
-/// One page of a listing, ordered by id.
+/// A page of a list, ordered by id.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Listing<T, I = Uuid> {
-    /// The items.
     pub items: Vec<T>,
-    /// The `after` of the next page; null on the last.
+    /// The `after` of the next page; null on the last page.
     pub next: Option<I>,
 }
 
 /// Ids of one collection.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ids<I = Uuid> {
-    /// The ids.
     pub ids: Vec<I>,
 }

@@ -1,8 +1,8 @@
 //! The contracts between programs: error codes, names of headers and cookies, limits, the list of services, events and the
 //! internal API.
 //!
-//! An upgrade runs two releases side by side. A release may add a field or an event kind; receivers ignore those that
-//! they do not know. It never renames one, and never changes what one means.
+//! During an upgrade two releases run side by side. A release may add a field or an event kind; receivers ignore
+//! unknown ones. It never renames one, and never changes its meaning.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! The data of photo that other services receive.
+//! Data of the photo service for other services.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ pub struct PublishedPhoto {
     pub photo_id: Uuid,
     pub author_id: Uuid,
     pub published_at: DateTime<Utc>,
-    /// The day on which it competes, in the site's time zone.
+    /// The day on which the photo is ranked in Hot, in the site's time zone.
     pub hot_day: NaiveDate,
 }
 
@@ -33,7 +33,7 @@ impl Resource for PublishedPhoto {
 #[serde(rename_all = "camelCase")]
 pub struct PhotoDeleted {
     pub photo_id: Uuid,
-    /// Always sent; receivers do without.
+    /// Always sent, but receivers do not require it.
     pub author_id: Option<Uuid>,
 }
 

@@ -9,7 +9,7 @@ pub use imaging::{FileName, Format, Ladder, Rendition, Size};
 use uuid::Uuid;
 
 chassis::id_newtype! {
-    /// A photo, and before it is published the upload that it is made of.
+    /// A photo, or its upload before it is published.
     PhotoId
 }
 
@@ -26,18 +26,17 @@ impl Title {
         lines: false,
     };
 
-    /// Reads what a person wrote.
+    /// Parses user input.
     pub fn parse(raw: &str) -> Result<Self, InvalidText> {
         Self::RULE.parse(raw).map(Self)
     }
 
-    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A description of the picture for people who cannot see it: up to 1000 characters, on one or more lines.
+/// A text alternative: up to 1000 characters, on one or more lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AltText(String);
 
@@ -50,13 +49,12 @@ impl AltText {
         lines: true,
     };
 
-    /// Reads what a person wrote; an empty text is none.
+    /// Parses user input; `None` if it is empty.
     pub fn parse(raw: &str) -> Result<Option<Self>, InvalidText> {
         let text = Self::RULE.parse(raw)?;
         Ok((!text.is_empty()).then_some(Self(text)))
     }
 
-    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -75,14 +73,14 @@ pub struct Photo {
     /// `ThumbHash`.
     pub placeholder: Vec<u8>,
     pub published_at: DateTime<Utc>,
-    /// When the author last changed the texts.
+    /// When the author last changed title or description.
     pub edited_at: Option<DateTime<Utc>>,
-    /// The day in the site's time zone on which it was published.
+    /// The day of the publication in the site's time zone.
     pub hot_day: NaiveDate,
 }
 
 impl Photo {
-    /// Its pixels, after the camera's orientation has been applied.
+    /// The size in pixels, upright.
     pub fn size(&self) -> Size {
         Size {
             width: self.width,
@@ -91,7 +89,7 @@ impl Photo {
     }
 }
 
-/// A picture that was uploaded and is not published yet.
+/// An uploaded picture that is not published yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
     pub id: PhotoId,
@@ -103,21 +101,21 @@ pub struct Upload {
     pub placeholder: Vec<u8>,
 }
 
-/// The folder of one picture's files. Random, so that unpublished pictures cannot be found. Its UUID version says which
-/// sizes are stored there.
+/// The key of a photo's folder. Random, so that unpublished photos cannot be found. Its UUID version determines the
+/// stored sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
 #[sqlx(transparent)]
 pub struct FileKey(pub Uuid);
 
 impl FileKey {
-    /// A key that cannot be guessed, for sizes of [`Ladder::LongerSide`]: 122 random bits, marked as version 8.
+    /// Returns a random key for [`Ladder::LongerSide`]: 122 random bits, version 8.
     pub fn random() -> Self {
         let mut bytes = Uuid::new_v4().into_bytes();
         bytes[6] = 0x80 | (bytes[6] & 0x0F);
         Self(Uuid::from_bytes(bytes))
     }
 
-    /// Which sizes are stored under this key. Early releases made keys of version 4.
+    /// Returns the choice of stored sizes. Early releases created keys of version 4.
     pub fn ladder(self) -> Ladder {
         if self.0.get_version_num() == 8 {
             Ladder::LongerSide
@@ -126,18 +124,18 @@ impl FileKey {
         }
     }
 
-    /// Reads the form that [`fmt::Display`] writes, and no other.
+    /// Parses the form that [`fmt::Display`] writes, and no other.
     pub fn parse(text: &str) -> Option<Self> {
         let key = Self(Uuid::try_parse(text).ok()?);
         (key.to_string() == text).then_some(key)
     }
 
-    /// Where a file is found on this origin.
+    /// Returns the path of a file on this origin.
     pub fn url(self, file: FileName) -> String {
         format!("/media/{self}/{file}")
     }
 
-    /// The value of a `srcset` attribute with the renditions of one format.
+    /// Returns the value of a `srcset` attribute with the renditions of one format.
     pub fn srcset(self, size: Size, format: Format) -> String {
         use fmt::Write as _;
         let mut srcset = String::with_capacity(256);
@@ -160,7 +158,7 @@ impl fmt::Display for FileKey {
     }
 }
 
-/// The day on which a photo that is published `now` competes.
+/// Returns the day on which a photo that is published `now` is ranked in Hot.
 pub fn hot_day(now: DateTime<Utc>, zone: chrono_tz::Tz) -> NaiveDate {
     now.with_timezone(&zone).date_naive()
 }
@@ -170,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_our_spelling_names_a_folder() {
+    fn other_spellings_are_not_keys() {
         let key = FileKey(Uuid::from_u128(0x00ab_cdef));
         assert_eq!(FileKey::parse(&key.to_string()), Some(key));
         for text in ["", "..", "0", &key.0.to_string(), &key.to_string().to_uppercase()] {
@@ -179,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_tells_the_stored_sizes() {
+    fn the_version_of_a_key_determines_the_sizes() {
         let size = Size {
             width: 500,
             height: 1000,
@@ -195,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn titles() {
+    fn titles_are_validated() {
         let longest = "🌅".repeat(120);
         assert_eq!(Title::parse(&longest).unwrap().as_str(), longest);
         assert_eq!(Title::parse("  Am Meer\t").unwrap().as_str(), "Am Meer");
@@ -209,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_day_is_that_of_the_site() {
+    fn the_day_is_in_the_time_zone_of_the_site() {
         let late: DateTime<Utc> = "2026-11-22T23:30:00Z".parse().unwrap();
         assert_eq!(hot_day(late, chrono_tz::UTC).to_string(), "2026-11-22");
         assert_eq!(hot_day(late, chrono_tz::Europe::Berlin).to_string(), "2026-11-23");

@@ -1,20 +1,19 @@
 use chassis::{Classify, Code};
 use subgraph::error::Common;
 
-/// Everything that can go wrong here.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An error that every service has.
     #[error(transparent)]
     Common(#[from] Common),
-    /// The same error for another user's upload: an upload is private, and so is its existence.
+    /// Also for another user's upload, whose existence is private.
     #[error("There is no such upload. Uploads that are not published disappear after a day.")]
     NoSuchUpload,
     #[error(
         "This upload was already published with another title or description. Change them on the photo's page."
     )]
     PublishedDifferently,
-    #[error("There is no such photo.")]
+    #[error("This photo does not exist.")]
     NoSuchPhoto,
     #[error("Only its author may change a photo.")]
     NotTheAuthor,

@@ -7,12 +7,12 @@ use contracts::photos::{PhotoDeleted, PublishedPhoto};
 use crate::domain::Photo;
 use crate::error::Error;
 
-/// A photo was published.
+/// Returns the event of a published photo.
 pub fn published(photo: &Photo, now: DateTime<Utc>) -> Event {
     new_event(&PublishedPhoto::from(photo), now)
 }
 
-/// A photo was deleted.
+/// Returns the event of a deleted photo.
 pub fn deleted(photo: &Photo, now: DateTime<Utc>) -> Event {
     let deleted = PhotoDeleted {
         photo_id: photo.id.0,
@@ -32,8 +32,8 @@ impl From<&Photo> for PublishedPhoto {
     }
 }
 
-/// Only `account.deleted` comes here, which is recorded for every service: from then on that person's photos are hidden,
-/// and the sweep removes them, however many they are.
+/// Handles only `account.deleted`, which is recorded for every service. From then on the photos of the account are
+/// hidden, and the sweep deletes them.
 pub struct EventHandler;
 
 impl events::EventHandler for EventHandler {

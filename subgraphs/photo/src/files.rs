@@ -1,7 +1,7 @@
-//! Where the files of pictures are: a folder, or a bucket of any S3 service.
+//! The storage of photo files: a folder, or a bucket of an S3 service.
 //!
-//! A picture's files share a folder that is named by its key, and those folders are spread over 256 shards by the
-//! key's first two digits, so that the reconciler can compare files and rows a shard at a time.
+//! The files of a photo share a folder that is named by its key. The folders are distributed over 256 shards by the
+//! first two digits of the key, so that reconciliation can compare files and rows shard by shard.
 
 use std::collections::HashMap;
 use std::path::Path as FsPath;
@@ -19,47 +19,46 @@ use object_store::{BackoffConfig, GetOptions, GetResult, ObjectStoreExt as _, Re
 use crate::domain::{FileKey, FileName};
 use crate::error::Error;
 
-/// How many files are written at once for one picture.
-const WRITES: usize = 4;
+/// The number of concurrent writes for a photo.
+const MAX_CONCURRENT_WRITES: usize = 4;
 
-/// How long a bucket that does not answer is asked again, while a request waits: a short failure passes, an outage is
-/// reported.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// The total time of retries if the bucket does not respond, while a request waits.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The store. Cheap to clone. Listing and removing go past `object_store` where it is a folder: that hides what a write
-/// leaves behind that was killed half-way, and this must be swept too.
+/// The store. Cheap to clone. Folders are listed and deleted without `object_store`, which hides incomplete writes, and
+/// these must be deleted too.
 #[derive(Debug, Clone)]
 pub struct Files(Store);
 
-/// The files in the store under one key.
+/// The stored files of a key.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// The files that we know the names of.
+    /// Files with known names.
     pub names: Vec<FileName>,
-    /// When something was last written there.
+    /// The last modification.
     pub changed_at: DateTime<Utc>,
 }
 
 impl Files {
-    /// Opens the store; makes the folder where it is missing.
+    /// Opens the store. Creates a missing folder.
     pub fn open(config: &StoreConfig) -> Result<Self, ConfigError> {
         let retry = RetryConfig {
             backoff: BackoffConfig {
                 max_backoff: Duration::from_secs(1),
                 ..BackoffConfig::default()
             },
-            retry_timeout: PATIENCE,
+            retry_timeout: RETRY_TIMEOUT,
             ..RetryConfig::default()
         };
-        Store::open(config.place(), retry).map(Self)
+        Store::open(config.location(), retry).map(Self)
     }
 
-    /// A store in a local folder.
+    /// Returns a store in a local folder.
     pub fn in_folder(folder: &FsPath) -> Result<Self, Error> {
         Ok(Self(Store::in_folder(folder)?))
     }
 
-    /// Writes files under `key`; when this returns they are safe.
+    /// Writes and syncs files under `key`.
     pub async fn write(&self, key: FileKey, files: Vec<File>) -> Result<(), Error> {
         futures::stream::iter(files)
             .map(|file| async move {
@@ -68,13 +67,13 @@ impl Files {
                     .put(&path(key, file.name), Bytes::from(file.bytes).into())
                     .await
             })
-            .buffer_unordered(WRITES)
+            .buffer_unordered(MAX_CONCURRENT_WRITES)
             .try_for_each(|_| async { Ok(()) })
             .await?;
         Ok(())
     }
 
-    /// Opens a file; `None` where there is none.
+    /// Opens a file; `None` if it does not exist.
     pub async fn open_file(
         &self,
         key: FileKey,
@@ -88,7 +87,7 @@ impl Files {
         }
     }
 
-    /// Reads a file; `None` where there is none.
+    /// Reads a file; `None` if it does not exist.
     pub async fn read(&self, key: FileKey, name: FileName) -> Result<Option<Bytes>, Error> {
         match self.open_file(key, name, GetOptions::default()).await? {
             Some(found) => Ok(Some(found.bytes().await?)),
@@ -96,7 +95,7 @@ impl Files {
         }
     }
 
-    /// Removes everything under `key`. Nothing there is well too.
+    /// Deletes everything under `key`. Idempotent.
     pub async fn remove(&self, key: FileKey) -> Result<(), Error> {
         if let Some(folder) = &self.0.folder {
             let place = folder.join(shard_of(key)).join(key.to_string());
@@ -120,7 +119,7 @@ impl Files {
         Ok(())
     }
 
-    /// The names of the files under `key`.
+    /// Returns the names of the files under `key`.
     pub async fn names(&self, key: FileKey) -> Result<Vec<FileName>, Error> {
         let mut found = self
             .found_under(Path::from_iter([shard_of(key), key.to_string()]))
@@ -128,7 +127,7 @@ impl Files {
         Ok(found.remove(&key).map(|found| found.names).unwrap_or_default())
     }
 
-    /// Everything in one of the 256 shards.
+    /// Returns everything in one of the 256 shards.
     pub async fn shard(&self, shard: u8) -> Result<HashMap<FileKey, Found>, Error> {
         let shard = format!("{shard:02x}");
         let Some(folder) = self.0.folder.clone() else {
@@ -145,26 +144,26 @@ impl Files {
             let (key, name) = (parts.next(), parts.next());
             if let Some(key) = key.and_then(|key| FileKey::parse(key.as_ref())) {
                 let name = name.and_then(|name| FileName::parse(name.as_ref()));
-                note(&mut found, key, name, object.last_modified);
+                add_file(&mut found, key, name, object.last_modified);
             }
         }
         Ok(found)
     }
 }
 
-/// The folders of one shard of a local store, with what is in them.
+/// Returns the folders of a shard of a local store with their files.
 fn folders_in(shard: &FsPath) -> std::io::Result<HashMap<FileKey, Found>> {
     let mut found = HashMap::new();
     for folder in entries(shard)? {
         let Some(key) = folder.file_name().to_str().and_then(FileKey::parse) else {
             continue;
         };
-        note(&mut found, key, None, folder.metadata()?.modified()?.into());
+        add_file(&mut found, key, None, folder.metadata()?.modified()?.into());
         for file in entries(&folder.path())? {
-            // A file that is removed meanwhile is not there.
+            // The file may have been deleted meanwhile.
             let Ok(metadata) = file.metadata() else { continue };
             let name = file.file_name().to_str().and_then(FileName::parse);
-            note(&mut found, key, name, metadata.modified()?.into());
+            add_file(&mut found, key, name, metadata.modified()?.into());
         }
     }
     Ok(found)
@@ -178,7 +177,7 @@ fn entries(folder: &FsPath) -> std::io::Result<Vec<std::fs::DirEntry>> {
     }
 }
 
-fn note(
+fn add_file(
     found: &mut HashMap<FileKey, Found>,
     key: FileKey,
     name: Option<FileName>,

@@ -1,50 +1,50 @@
 //! Detects the format of a file by its first bytes: an accepted picture, or a known format that is refused.
 //!
-//! Names and media types are ignored: phones, browsers and mail programs make them up.
+//! File names and media types are ignored, because they are often wrong.
 
-use imaging::Kind;
+use imaging::PictureFormat;
 
-/// How many first bytes tell what a file is.
-pub const HEAD: usize = 1024;
-/// A file with fewer bytes than this cannot be a picture.
-const SHORTEST_PICTURE: usize = 12;
+/// The number of first bytes that determine the format.
+pub const HEAD_BYTES: usize = 1024;
+/// The minimum size of a picture in bytes.
+const MIN_PICTURE_BYTES: usize = 12;
 
 /// The format that the first bytes of a file indicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sniffed {
-    Picture(Kind),
-    /// A format that people have photos in, or send instead of one.
+    Picture(PictureFormat),
+    /// A known format that is not accepted.
     Foreign(Foreign),
-    /// The beginning of a picture, or what a transfer has changed of it.
+    /// The beginning of a picture, or a picture that was modified by a transfer.
     Damaged,
     Unknown,
 }
 
-/// A format that is not taken.
+/// A format that is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Foreign {
     pub name: &'static str,
-    pub way_out: WayOut,
+    pub advice: Advice,
 }
 
 /// The advice for a file in a refused format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WayOut {
-    /// Any program that opens it saves it in another format.
+pub enum Advice {
+    /// Programs that open it can save it in another format.
     Export,
     /// The format of iPhones.
     Heic,
-    /// The formats of cameras.
+    /// Raw formats of cameras.
     Raw,
-    /// It has no pixels yet.
+    /// A vector format.
     Draw,
-    /// It is no picture.
-    TakePicture,
+    /// Not a picture.
+    ExportStill,
 }
 
-impl WayOut {
-    /// The advice, as a sentence.
-    pub const fn advice(self) -> &'static str {
+impl Advice {
+    /// Returns the advice as a sentence.
+    pub const fn text(self) -> &'static str {
         match self {
             Self::Export => "Save or export it as JPEG, PNG or WebP, then upload that.",
             Self::Heic => {
@@ -54,30 +54,30 @@ impl WayOut {
                 "Develop it in your camera or in a RAW program, export it as JPEG, then upload that."
             }
             Self::Draw => "Export it as PNG, then upload that.",
-            Self::TakePicture => "Export a still picture as JPEG, PNG or WebP, then upload that.",
+            Self::ExportStill => "Export a still picture as JPEG, PNG or WebP, then upload that.",
         }
     }
 }
 
-/// Names the format of a file with these first bytes: [`HEAD`] of them, or all where it has fewer.
+/// Detects the format of a file by its first [`HEAD_BYTES`] bytes, or all bytes of a smaller file.
 pub fn sniff(head: &[u8]) -> Sniffed {
     if let Some(foreign) = foreign(head) {
         return Sniffed::Foreign(foreign);
     }
-    if head.len() < SHORTEST_PICTURE {
+    if head.len() < MIN_PICTURE_BYTES {
         return Sniffed::Damaged;
     }
-    match Kind::sniff(head) {
+    match PictureFormat::sniff(head) {
         Some(kind) => Sniffed::Picture(kind),
-        // A transfer that takes it for text changes the line ends behind these.
+        // Transfers in text mode change the line breaks after these bytes.
         None if head.starts_with(b"\x89PNG") || head.starts_with(b"\xFF\xD8") => Sniffed::Damaged,
         None => Sniffed::Unknown,
     }
 }
 
 fn foreign(head: &[u8]) -> Option<Foreign> {
-    use WayOut::{Draw, Export, Raw, TakePicture};
-    let (name, way_out) = match head {
+    use Advice::{Draw, Export, ExportStill, Raw};
+    let (name, advice) = match head {
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => return Some(iso_media(head)),
         [0xFF, 0x0A, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] => ("JPEG XL", Export),
         [0xFF, 0x4F, 0xFF, 0x51, ..] | [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] => ("JPEG 2000", Export),
@@ -114,18 +114,18 @@ fn foreign(head: &[u8]) -> Option<Foreign> {
         [b'I', b'I', 0x1A, 0, _, _, b'H', b'E', b'A', b'P', ..] => ("Canon RAW (CRW)", Raw),
         [b'I', b'I', 42, 0, _, _, _, _, b'C', b'R', ..] => ("Canon RAW (CR2)", Raw),
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => tiff(head),
-        [b'%', b'P', b'D', b'F', ..] => ("PDF", TakePicture),
+        [b'%', b'P', b'D', b'F', ..] => ("PDF", ExportStill),
         [b'%', b'!', b'P', b'S', ..] | [0xC5, 0xD0, 0xD3, 0xC6, ..] => ("PostScript", Draw),
-        [0x1A, 0x45, 0xDF, 0xA3, ..] => ("video (Matroska or WebM)", TakePicture),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', b' ', ..] => ("video (AVI)", TakePicture),
-        [b'P', b'K', 3, 4, ..] => ("archive (ZIP)", TakePicture),
-        [0x1F, 0x8B, ..] => ("compressed file (gzip)", TakePicture),
+        [0x1A, 0x45, 0xDF, 0xA3, ..] => ("video (Matroska or WebM)", ExportStill),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', b' ', ..] => ("video (AVI)", ExportStill),
+        [b'P', b'K', 3, 4, ..] => ("archive (ZIP)", ExportStill),
+        [0x1F, 0x8B, ..] => ("compressed file (gzip)", ExportStill),
         _ => return markup(head),
     };
-    Some(Foreign { name, way_out })
+    Some(Foreign { name, advice })
 }
 
-/// ISO base media (ISO/IEC 14496-12, section 4.3): the brands in the box `ftyp` tell the format.
+/// ISO base media (ISO/IEC 14496-12, section 4.3): the brands in the box `ftyp` determine the format.
 fn iso_media(head: &[u8]) -> Foreign {
     let end = head
         .first_chunk()
@@ -139,22 +139,22 @@ fn iso_media(head: &[u8]) -> Foreign {
         let is_one = |brand: &[u8]| brands.iter().any(|wanted| brand == *wanted);
         is_one(major) || compatible.as_chunks::<4>().0.iter().any(|brand| is_one(brand))
     };
-    let (name, way_out) = if major == b"crx " {
-        ("Canon RAW (CR3)", WayOut::Raw)
+    let (name, advice) = if major == b"crx " {
+        ("Canon RAW (CR3)", Advice::Raw)
     } else if has(&[b"avif", b"avis"]) {
-        ("AVIF", WayOut::Export)
+        ("AVIF", Advice::Export)
     } else if has(&[
         b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"mif2", b"msf1",
     ]) {
-        ("HEIC", WayOut::Heic)
+        ("HEIC", Advice::Heic)
     } else {
-        ("video (MP4 or QuickTime)", WayOut::TakePicture)
+        ("video (MP4 or QuickTime)", Advice::ExportStill)
     };
-    Foreign { name, way_out }
+    Foreign { name, advice }
 }
 
-/// RAW formats of many cameras are TIFF (revision 6.0, section 2) with tags of their own in the first directory.
-fn tiff(head: &[u8]) -> (&'static str, WayOut) {
+/// Raw formats of many cameras are TIFF (revision 6.0, section 2) with additional tags in the first directory.
+fn tiff(head: &[u8]) -> (&'static str, Advice) {
     const SUB_IFDS: u16 = 0x014A;
     const DNG_VERSION: u16 = 0xC612;
     let is_little = head.starts_with(b"II");
@@ -183,11 +183,11 @@ fn tiff(head: &[u8]) -> (&'static str, WayOut) {
             .any(|tag| tag == wanted)
     };
     if has(DNG_VERSION) {
-        ("RAW (DNG)", WayOut::Raw)
+        ("RAW (DNG)", Advice::Raw)
     } else if has(SUB_IFDS) {
-        ("RAW", WayOut::Raw)
+        ("RAW", Advice::Raw)
     } else {
-        ("TIFF", WayOut::Export)
+        ("TIFF", Advice::Export)
     }
 }
 
@@ -201,18 +201,18 @@ fn markup(head: &[u8]) -> Option<Foreign> {
         text.windows(wanted.len())
             .any(|window| window.eq_ignore_ascii_case(wanted))
     };
-    let (name, way_out) = if contains(b"<html") || contains(b"<!doctype html") {
-        ("web page (HTML)", WayOut::TakePicture)
+    let (name, advice) = if contains(b"<html") || contains(b"<!doctype html") {
+        ("web page (HTML)", Advice::ExportStill)
     } else if contains(b"<svg") || contains(b"<!doctype svg") {
-        ("SVG", WayOut::Draw)
+        ("SVG", Advice::Draw)
     } else {
         return None;
     };
-    Some(Foreign { name, way_out })
+    Some(Foreign { name, advice })
 }
 
 fn is_bmp(head: &[u8]) -> bool {
-    // The sizes of the header that has followed in the format's versions.
+    // The header sizes of the format's versions.
     matches!(
         head.get(14..18),
         Some([12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0])
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn iso_media_is_told_by_its_brands() {
+    fn iso_media_is_detected_by_its_brands() {
         assert_eq!(name(&ftyp(&["heic", "mif1", "heic"])), "HEIC");
         assert_eq!(name(&ftyp(&["mif1", "heic"])), "HEIC");
         assert_eq!(name(&ftyp(&["avif", "mif1", "miaf"])), "AVIF");
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn raw_is_told_from_tiff() {
+    fn raw_is_distinguished_from_tiff() {
         assert_eq!(name(&tiff_with(0xC612)), "RAW (DNG)");
         assert_eq!(name(&tiff_with(0x014A)), "RAW");
         assert_eq!(name(&tiff_with(0x0101)), "TIFF");
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn markup_is_told_from_text() {
+    fn markup_is_distinguished_from_text() {
         assert_eq!(
             name(b"\xEF\xBB\xBF <?xml version='1.0'?><!-- drawn --><svg/>"),
             "SVG"
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn short_and_mangled_files_are_damaged() {
+    fn short_and_modified_files_are_damaged() {
         for head in [
             &b"\xFF"[..],
             b"a",
@@ -302,7 +302,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+        fn sniffing_never_panics(bytes: Vec<u8>) {
             for start in [&b""[..], b"II\x2A\0", b"MM\0\x2A", b"\0\0\0\x18ftyp", b"<"] {
                 sniff(&[start, &bytes].concat());
             }

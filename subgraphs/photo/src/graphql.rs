@@ -1,6 +1,6 @@
-//! The subgraph's schema: authorise, parse, call, wrap.
+//! The schema of this subgraph.
 
-mod leaves;
+mod image_lists;
 mod mutation;
 mod query;
 mod types;

@@ -1,10 +1,10 @@
-//! Pictures are decoded and encoded in a separate process for each picture, inside a sandbox.
+//! Decodes and encodes each picture in a separate, sandboxed process.
 //!
-//! If a picture crashes a decoder, only that process ends. It is this program again, with the subcommand
-//! `imaging-worker`: [`child`] is its side, `protocol` what both say, `sandbox` what it gives up first.
+//! If a picture crashes a decoder, only that process ends. It runs this program with the subcommand `imaging-worker`:
+//! [`child`] is its code, `protocol` the communication, `sandbox` its restrictions.
 //!
-//! Memory is the budget: [`MAX_CONCURRENT_DECODES`] workers run at once, each with its share. A worker that its share
-//! is too little for is started again with all shares, while no other one runs.
+//! Memory is the budget: [`MAX_CONCURRENT_DECODES`] workers run concurrently, each with an equal share. A worker that
+//! runs out of memory is repeated with all shares, while no other one runs.
 
 pub mod child;
 mod protocol;
@@ -31,37 +31,37 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use self::protocol::{Output, Response};
 use crate::error::Error;
 
-/// How many pictures are decoded and encoded at once.
+/// The number of pictures that are decoded and encoded concurrently.
 pub const MAX_CONCURRENT_DECODES: u32 = 2;
 
-/// The limit of a worker's kept error output, in bytes.
+/// The maximum size of a worker's stored error output, in bytes.
 const MAX_DIAGNOSTICS: u64 = 4096;
 
 /// The metrics of the workers.
 pub(crate) const METRICS: [Metric; 2] = [
     Metric::Counter(
         "proofsheet_imaging_workers_total",
-        "Processes that decoded a picture, by how they ended.",
+        "Processes that decoded a picture, by outcome.",
     ),
     Metric::Gauge(
         "proofsheet_uploads_waiting",
-        "Uploads that have arrived and wait for their turn to be decoded.",
+        "Received uploads that wait for decoding.",
     ),
 ];
 
 /// The limits of a worker.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// The share of each of [`MAX_CONCURRENT_DECODES`] workers, in bytes.
+    /// The memory of each of [`MAX_CONCURRENT_DECODES`] workers, in bytes.
     pub memory: u64,
-    /// Processor time.
+    /// CPU time.
     pub cpu: Duration,
-    /// From start to end.
+    /// Wall-clock time.
     pub time: Duration,
 }
 
 impl Limits {
-    /// Chosen by measuring: `docs/failures.md` has the figures.
+    /// Measured: see `docs/failures.md`.
     pub const DEFAULT: Self = Self {
         memory: 224 * 1024 * 1024,
         cpu: Duration::from_secs(60),
@@ -69,7 +69,7 @@ impl Limits {
     };
 }
 
-/// Starts workers. Cheap to clone: the clones share their concurrency limit.
+/// Starts workers. Cheap to clone; clones share the concurrency limit.
 #[derive(Debug, Clone)]
 pub struct ImagingWorkers {
     program: PathBuf,
@@ -77,25 +77,25 @@ pub struct ImagingWorkers {
     permits: Arc<Semaphore>,
 }
 
-/// Why there is no result.
+/// Why processing failed.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// The picture cannot be taken.
+    /// The picture was refused.
     #[error(transparent)]
     Picture(#[from] PictureError),
-    /// It needs more time than a picture may.
+    /// The picture needs more time than the limit.
     #[error("This picture takes too long to process. Save it again as a JPEG, then upload that.")]
     TooSlow,
-    /// The service is to blame.
+    /// An error of the service.
     #[error(transparent)]
     Failed(#[from] Error),
 }
 
-/// How a worker ended that gave no result.
+/// How a worker without a result ended.
 enum Ended {
     Refused(PictureError),
     OutOfTime,
-    /// Without a valid response. Short of memory, libraries end in all manner of ways.
+    /// Without a valid response. Libraries that run out of memory may end in any way.
     Crashed {
         status: ExitStatus,
         reason: String,
@@ -116,7 +116,7 @@ impl Ended {
 }
 
 impl ImagingWorkers {
-    /// Workers of this program: [`Self::THIS_PROGRAM`] but in tests.
+    /// Creates workers that run `program`: [`Self::THIS_PROGRAM`] except in tests.
     pub fn new(program: impl Into<PathBuf>, limits: Limits) -> Self {
         Self {
             program: program.into(),
@@ -125,7 +125,7 @@ impl ImagingWorkers {
         }
     }
 
-    /// The program that runs, also while its file is replaced.
+    /// The running program, even if its file is replaced.
     pub const THIS_PROGRAM: &'static str = "/proc/self/exe";
 
     /// Waits for a share of the memory, in the order of the calls.
@@ -136,7 +136,7 @@ impl ImagingWorkers {
         }
     }
 
-    /// Makes renditions of a master.
+    /// Encodes renditions from a master.
     pub async fn reencode(
         &self,
         master: Bytes,
@@ -189,7 +189,7 @@ impl ImagingWorkers {
         let mut worker = Command::new(&self.program)
             .arg("imaging-worker")
             .arg(serde_json::to_string(&request).map_err(failed)?)
-            // Nothing of ours, secrets above all. One arena, because every further one reserves memory.
+            // No variables of the service, which contain secrets. One arena, because each arena reserves memory.
             .env_clear()
             .env("MALLOC_ARENA_MAX", "1")
             .current_dir("/")
@@ -205,7 +205,7 @@ impl ImagingWorkers {
         let conversation = async {
             let (response, diagnostics) =
                 tokio::join!(protocol::read(&mut stdout, task), read_diagnostics(stderr));
-            // After a response that cannot be read, there is nothing to wait for.
+            // After an invalid response, do not wait for more.
             drop(stdout);
             if response.is_err() {
                 let _ = tokio::time::timeout(Duration::from_secs(1), worker.wait()).await;
@@ -226,7 +226,7 @@ impl ImagingWorkers {
                 result.map_err(Ended::Refused)
             }
             _ if status.signal() == Some(Signal::XCPU.as_raw()) => Err(Ended::OutOfTime),
-            // By the kernel, which ran out of memory; or by an allocation that failed, and says so.
+            // Killed by the kernel, which ran out of memory, or after a failed allocation.
             _ if status.signal() == Some(Signal::KILL.as_raw())
                 || diagnostics.contains("memory allocation of")
                 || diagnostics.contains("TryReserveError") =>
@@ -244,7 +244,7 @@ impl ImagingWorkers {
     }
 }
 
-/// The memory for one worker. Given back when dropped.
+/// The memory for one worker. Released when dropped.
 #[derive(Debug)]
 pub struct Share<'w> {
     workers: &'w ImagingWorkers,
@@ -252,7 +252,7 @@ pub struct Share<'w> {
 }
 
 impl Share<'_> {
-    /// Makes every file of a picture.
+    /// Encodes all files of a photo.
     pub async fn process(self, picture: &File) -> Result<Processed, WorkerError> {
         match self.run(picture, &Task::Process).await? {
             Output::Processed(processed) => Ok(processed),
@@ -274,7 +274,7 @@ impl Share<'_> {
             Ended::Refused(error) => error.into(),
             Ended::OutOfTime => WorkerError::TooSlow,
             Ended::Crashed { status, reason } => {
-                tracing::error!(%status, reason, "an imaging worker crashed; its picture was refused");
+                tracing::error!(%status, reason, "an imaging worker crashed; the picture was refused");
                 PictureError::Unreadable.into()
             }
             Ended::Failed(error) => error.into(),
@@ -282,7 +282,7 @@ impl Share<'_> {
     }
 }
 
-/// Counts how a worker ended, also where its caller is gone and drops it.
+/// Counts how a worker ended, also if it is dropped because its client is gone.
 struct Outcome(&'static str);
 
 impl Drop for Outcome {
@@ -291,7 +291,7 @@ impl Drop for Outcome {
     }
 }
 
-/// One that waits for its share, in the gauge.
+/// A waiting upload in the gauge.
 struct Waiting(metrics::Gauge);
 
 impl Waiting {
@@ -324,7 +324,7 @@ fn warn_once(missing_layers: &[String]) {
         WARNED.call_once(|| {
             tracing::warn!(
                 missing = missing_layers.join(", "),
-                "this kernel lacks a layer of the sandbox that pictures are decoded in"
+                "this kernel does not support a layer of the sandbox for decoding pictures"
             );
         });
     }

@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use chassis::Code;
 use chassis::database;
-use chassis::internal::Known;
+use chassis::internal::Lookup;
 use contracts::internal::{Ids, ListQuery, Listing, MAX_PAGE_SIZE, Resource as _};
 use contracts::photos::PublishedPhoto;
 use subgraph::Failure;
@@ -17,7 +17,6 @@ use crate::domain::PhotoId;
 use crate::error::Error;
 use crate::store;
 
-/// The routes.
 pub fn routes(state: State) -> Router {
     Router::new()
         .route(PublishedPhoto::LIST, get(list))
@@ -26,7 +25,10 @@ pub fn routes(state: State) -> Router {
         .with_state(state)
 }
 
-async fn list(Shared(state): Shared<State>, Query(query): Query<ListQuery>) -> Result<Response, Refused> {
+async fn list(
+    Shared(state): Shared<State>,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, ErrorResponse> {
     let limit = query.limit.unwrap_or(MAX_PAGE_SIZE).clamp(1, MAX_PAGE_SIZE);
     let photos = database::read(&state.pool, || {
         store::listing(&state.pool, query.after.map(PhotoId), limit)
@@ -38,25 +40,28 @@ async fn list(Shared(state): Shared<State>, Query(query): Query<ListQuery>) -> R
     Ok(Json(Listing { items, next }).into_response())
 }
 
-async fn look_up(Shared(state): Shared<State>, Path(id): Path<PhotoId>) -> Result<Response, Refused> {
-    // The latest, because others ask about photos that are so new that no event has told of them.
+async fn look_up(Shared(state): Shared<State>, Path(id): Path<PhotoId>) -> Result<Response, ErrorResponse> {
+    // The latest state, because other services ask for new photos before their events arrive.
     let known = database::read(&state.pool, || async {
         let mut latest = database::read_latest(&state.pool).await?;
         if let Some(photo) = store::by_ids(&mut *latest, &[id]).await?.pop() {
-            return Ok::<_, sqlx::Error>(Known::Present(photo));
+            return Ok::<_, sqlx::Error>(Lookup::Present(photo));
         }
-        // A row that is there and hidden belongs to a deleted account.
+        // An existing but hidden row belongs to a deleted account.
         let deleted = store::is_deleted(&mut *latest, id).await? || store::exists(&mut *latest, id).await?;
-        Ok(if deleted { Known::Deleted } else { Known::Unknown })
+        Ok(if deleted { Lookup::Deleted } else { Lookup::Unknown })
     });
     Ok(match known.await? {
-        Known::Present(photo) => Json(PublishedPhoto::from(&photo)).into_response(),
-        Known::Deleted => StatusCode::GONE.into_response(),
-        Known::Unknown => StatusCode::NOT_FOUND.into_response(),
+        Lookup::Present(photo) => Json(PublishedPhoto::from(&photo)).into_response(),
+        Lookup::Deleted => StatusCode::GONE.into_response(),
+        Lookup::Unknown => StatusCode::NOT_FOUND.into_response(),
     })
 }
 
-async fn gone(Shared(state): Shared<State>, Json(asked): Json<Ids<PhotoId>>) -> Result<Response, Refused> {
+async fn gone(
+    Shared(state): Shared<State>,
+    Json(asked): Json<Ids<PhotoId>>,
+) -> Result<Response, ErrorResponse> {
     let mut gone = asked.ids;
     for batch in gone.clone().chunks(MAX_PAGE_SIZE as usize) {
         let there: std::collections::HashSet<_> =
@@ -70,16 +75,16 @@ async fn gone(Shared(state): Shared<State>, Json(asked): Json<Ids<PhotoId>>) -> 
     Ok(Json(Ids { ids: gone }).into_response())
 }
 
-/// An answer that only tells services whether to come again.
-struct Refused(Failure);
+/// An error response that only tells services whether to retry.
+struct ErrorResponse(Failure);
 
-impl From<sqlx::Error> for Refused {
+impl From<sqlx::Error> for ErrorResponse {
     fn from(error: sqlx::Error) -> Self {
         Self(Error::from(error).into())
     }
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
         self.0.log();
         match self.0.code() {

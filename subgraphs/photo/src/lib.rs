@@ -1,10 +1,10 @@
 //! Photos: uploads, files and renditions, and the entity `Photo`.
 //!
-//! The way of a picture: `POST /media/uploads` ([`uploads`]) has it processed ([`imaging_worker`]) and keeps its files
-//! ([`files`]); the mutation `publishPhoto` ([`graphql`]) makes the upload a photo of the same id; [`media`] serves the
-//! files. The sweeper ([`sweep`]) removes deleted photos' files, and the reconciler ([`reconcile`]) repairs lost ones.
+//! `POST /media/uploads` ([`uploads`]) processes a picture ([`imaging_worker`]) and stores its files ([`files`]). The
+//! mutation `publishPhoto` ([`graphql`]) turns the upload into a photo with the same id. [`media`] serves the files.
+//! The sweep ([`sweep`]) deletes files of deleted photos, and reconciliation ([`reconcile`]) restores lost files.
 //!
-//! A photo has the id of its upload, so publishing is idempotent: if the upload is gone, the photo is in its place.
+//! A photo has the id of its upload, so publishing is idempotent.
 
 #![forbid(unsafe_code)]
 
@@ -47,7 +47,7 @@ use crate::files::Files;
 use crate::graphql::{Mutation, Query};
 use crate::imaging_worker::{ImagingWorkers, Limits};
 
-/// The tables of this service's own.
+/// The migrations of this service's tables.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
 pub static PROGRAM: Program = Program {
@@ -56,7 +56,7 @@ pub static PROGRAM: Program = Program {
     sdl: || server::sdl(&schema(None)),
 };
 
-/// How long a deletion waits for the sweep where another replica holds its lease.
+/// The maximum delay of a deletion if another replica holds the lease of the sweep.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 const RECONCILE_INTERVAL: Duration = Duration::from_secs(600);
 
@@ -64,13 +64,13 @@ const RECONCILE_INTERVAL: Duration = Duration::from_secs(600);
 pub struct Settings {
     #[command(flatten)]
     store: StoreConfig,
-    /// The site's time zone, by its name in the IANA database: when a day ends.
+    /// Time zone of the site (IANA name), which determines when a day ends
     #[arg(long, env = "TIME_ZONE", default_value = "UTC")]
     time_zone: chrono_tz::Tz,
-    /// Subscribers to this service's events: `name=http://host:port`, separated by commas.
+    /// Subscribers to events of this service: `name=http://host:port`, separated by commas
     #[arg(long, env = "EVENT_SUBSCRIBERS", value_delimiter = ',')]
     subscribers: Vec<Subscriber>,
-    /// Our own authentication service. Without it (another issuer) accounts are not compared.
+    /// URL of the authentication service. Without it (external issuer) accounts are not compared
     #[arg(long, env = "AUTHENTICATION_URL")]
     authentication_url: Option<Url>,
 }
@@ -80,12 +80,12 @@ pub struct Settings {
 pub struct State {
     pub pool: Pool,
     pub clock: Clock,
-    /// A day begins at midnight there.
+    /// The time zone in which a day begins at midnight.
     pub time_zone: chrono_tz::Tz,
     pub files: Files,
     pub imaging: ImagingWorkers,
     pub outbox: Outbox,
-    /// Our own authentication service.
+    /// The site's authentication service, if it is the issuer.
     pub accounts: Option<InternalClient>,
     /// Wakes the sweep.
     pub wake: Arc<Notify>,
@@ -109,7 +109,7 @@ impl State {
 
 pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
 
-/// The executable schema; without a state it only describes itself.
+/// Builds the schema. Without a state it can only be printed.
 pub fn schema(state: Option<(&State, CursorKey)>) -> Schema {
     let mut builder = Schema::build(Query, Mutation, EmptySubscription);
     if let Some((state, cursors)) = state {
@@ -121,7 +121,7 @@ pub fn schema(state: Option<(&State, CursorKey)>) -> Schema {
     server::finish_schema(builder)
 }
 
-/// Everything that this service answers and does.
+/// The routes and the background jobs of this service.
 pub fn service(state: &State, base: &Base) -> Service {
     let base = Base {
         wake: Arc::clone(&state.wake),
@@ -136,7 +136,7 @@ pub fn service(state: &State, base: &Base) -> Service {
         .sweep(SWEEP_INTERVAL, state, async |state| {
             sweep::run(&state).await.map(drop)
         })
-        // Logs what it repairs by itself: it also discards expired uploads, which is no repair.
+        // Logs its repairs itself, because it also deletes expired uploads, which is not a repair.
         .job(
             Job::new("reconcile", RECONCILE_INTERVAL),
             state,

@@ -1,4 +1,4 @@
-//! Many by-id fields of one request become one statement each.
+//! Loads many photos with one statement.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use chassis::{database, telemetry};
 use subgraph::pagination::Page;
 
 use crate::domain::{Photo, PhotoId};
-use crate::store::{self, Place};
+use crate::store::{self, PhotoCursor};
 
 /// Photos by id.
 pub struct Photos(Pool);
 
-/// A loader that asks as soon as every resolver of this moment has named its id.
+/// Returns a loader that collects the ids of all resolvers that are ready.
 pub fn photos(pool: Pool) -> DataLoader<Photos> {
     DataLoader::new(Photos(pool), telemetry::spawn).delay(Duration::ZERO)
 }
@@ -31,11 +31,11 @@ impl Loader<PhotoId> for Photos {
     }
 }
 
-/// A page of one author's photos.
+/// A page of an author's photos.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AuthorPage {
     pub author: UserId,
-    pub page: Page<Place>,
+    pub page: Page<PhotoCursor>,
 }
 
 impl Loader<AuthorPage> for Photos {
@@ -44,7 +44,7 @@ impl Loader<AuthorPage> for Photos {
 
     async fn load(&self, keys: &[AuthorPage]) -> Result<HashMap<AuthorPage, Vec<Photo>>, Self::Error> {
         let mut loaded: HashMap<AuthorPage, Vec<Photo>> = keys.iter().map(|&key| (key, Vec::new())).collect();
-        // One author may be asked for twice, with different arguments; the rows of a statement do not say for which.
+        // One request may have several pages of an author, and the rows do not tell to which page they belong.
         let mut rounds: BTreeMap<usize, Vec<AuthorPage>> = BTreeMap::new();
         let mut seen: HashMap<UserId, usize> = HashMap::new();
         for &key in keys {
@@ -55,7 +55,7 @@ impl Loader<AuthorPage> for Photos {
         for round in rounds.into_values() {
             let arms: Vec<_> = round.iter().map(|key| (key.author, key.page)).collect();
             let mut photos = database::read(&self.0, || store::by_authors(&self.0, &arms)).await?;
-            // SQL promises an order to each arm of a union, but none to the whole.
+            // SQL orders each part of a union, but not the whole.
             photos.sort_by_key(|photo| std::cmp::Reverse((photo.published_at, photo.id)));
             for photo in photos {
                 if let Some(key) = round.iter().find(|key| key.author == photo.author_id) {

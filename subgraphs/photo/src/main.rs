@@ -19,14 +19,14 @@ struct Arguments {
 enum Command {
     #[command(flatten)]
     Common(ServiceCommand<Settings>),
-    /// Decode the picture on standard input, in a sandbox. `serve` starts this.
+    /// Decode the picture on standard input, in a sandbox. Started by `serve`
     #[command(hide = true)]
     ImagingWorker { request: imaging_worker::Request },
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
-        // Before there is a second thread: the sandbox holds for those that come after it.
+        // Before a second thread exists, because the sandbox only applies to later threads.
         Command::ImagingWorker { request } => Ok(imaging_worker::child::run(&request)),
         Command::Common(command) => run(command),
     }

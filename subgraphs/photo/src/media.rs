@@ -1,4 +1,4 @@
-//! `GET /media/{key}/{file}`: renditions, whose bytes never change.
+//! `GET /media/{key}/{file}`: serves renditions, which never change.
 
 use axum::Router;
 use axum::body::Body;
@@ -14,10 +14,9 @@ use crate::domain::{FileKey, FileName, Format};
 use crate::error::Error;
 use crate::files::Files;
 
-/// Files up to this size are read in one go.
+/// The maximum size of files that are not streamed, in bytes.
 const MAX_UNSTREAMED_SIZE: u64 = 512 * 1024;
 
-/// The route.
 pub fn routes(files: Files) -> Router {
     Router::new()
         .route("/media/{key}/{file}", get(serve))
@@ -34,9 +33,9 @@ async fn serve(
     let (Some(key), Some(name @ FileName::Rendition { format, .. })) = (FileKey::parse(&key), name) else {
         return missing();
     };
-    match answer(
+    match respond(
         &files,
-        Asked {
+        MediaRequest {
             key,
             name,
             format,
@@ -58,7 +57,7 @@ async fn serve(
     }
 }
 
-struct Asked {
+struct MediaRequest {
     key: FileKey,
     name: FileName,
     format: Format,
@@ -66,20 +65,20 @@ struct Asked {
     headers: HeaderMap,
 }
 
-async fn answer(files: &Files, asked: Asked) -> Result<Response, object_store::Error> {
-    let etag = format!("\"{}-{}\"", asked.key, asked.name);
+async fn respond(files: &Files, request: MediaRequest) -> Result<Response, object_store::Error> {
+    let etag = format!("\"{}-{}\"", request.key, request.name);
     let etag: ETag = etag.parse().expect("keys and names are letters and digits");
-    // A file that was deleted is not "not modified", so the store is asked in any case.
-    let known = asked
+    // Deleted files must not be "not modified", so the store is always asked.
+    let known = request
         .headers
         .typed_get::<IfNoneMatch>()
         .is_some_and(|tags| !tags.precondition_passes(&etag));
-    let head = known || asked.method == Method::HEAD;
-    let requested = asked
+    let head = known || request.method == Method::HEAD;
+    let requested = request
         .headers
         .get(header::RANGE)
         .and_then(|range| range.to_str().ok());
-    let whole = asked.headers.contains_key(header::IF_RANGE)
+    let whole = request.headers.contains_key(header::IF_RANGE)
         && asked
             .headers
             .typed_get::<IfRange>()
@@ -96,16 +95,16 @@ async fn answer(files: &Files, asked: Asked) -> Result<Response, object_store::E
             head: true,
             ..GetOptions::default()
         };
-        let Some(found) = files.open_file(asked.key, asked.name, head).await? else {
+        let Some(found) = files.open_file(request.key, request.name, head).await? else {
             return Ok(missing());
         };
         match byte_range(requested, found.meta.size) {
-            Wanted::Whole => {}
-            Wanted::Part(range) => {
+            ByteRange::Whole => {}
+            ByteRange::Part(range) => {
                 options.range = Some(GetRange::Bounded(range));
                 status = StatusCode::PARTIAL_CONTENT;
             }
-            Wanted::Nothing => {
+            ByteRange::Nothing => {
                 let refused = [(header::CACHE_CONTROL, "no-store")];
                 let mut response = (StatusCode::RANGE_NOT_SATISFIABLE, refused).into_response();
                 let headers = response.headers_mut();
@@ -115,7 +114,7 @@ async fn answer(files: &Files, asked: Asked) -> Result<Response, object_store::E
             }
         }
     }
-    let Some(found) = files.open_file(asked.key, asked.name, options).await? else {
+    let Some(found) = files.open_file(request.key, request.name, options).await? else {
         return Ok(missing());
     };
 
@@ -140,7 +139,7 @@ async fn answer(files: &Files, asked: Asked) -> Result<Response, object_store::E
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
-        HeaderValue::from_static(asked.format.media_type()),
+        HeaderValue::from_static(request.format.media_type()),
     );
     headers.typed_insert(etag);
     headers.insert(
@@ -161,13 +160,13 @@ async fn body(found: GetResult, length: u64) -> Result<Body, object_store::Error
 }
 
 fn missing() -> Response {
-    // Not for long: a picture may be on its way from another replica of the store.
+    // Not cached: the file may be on its way from another replica of the store.
     let mut response = (StatusCode::NOT_FOUND, [(header::CACHE_CONTROL, "no-store")]).into_response();
     protect(response.headers_mut());
     response
 }
 
-/// Makes browsers show a stored file as a picture or not at all.
+/// Sets headers so that browsers show the file only as a picture.
 fn protect(headers: &mut HeaderMap) {
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
@@ -180,37 +179,37 @@ fn protect(headers: &mut HeaderMap) {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Wanted {
+enum ByteRange {
     Whole,
     Part(std::ops::Range<u64>),
     Nothing,
 }
 
-/// Reads a `Range` header (RFC 9110, section 14.1.2) of one range; anything else is answered with the whole. `headers::Range`
-/// takes neither `Bytes=` nor numbers beyond 2^64, which the RFC allows.
-fn byte_range(header: &str, size: u64) -> Wanted {
+/// Parses a `Range` header (RFC 9110, section 14.1.2) with one range. Anything else returns the whole file.
+/// `headers::Range` accepts neither `Bytes=` nor numbers beyond 2^64, which the RFC allows.
+fn byte_range(header: &str, size: u64) -> ByteRange {
     let range = header
         .split_once('=')
         .filter(|(unit, _)| unit.eq_ignore_ascii_case("bytes"))
         .and_then(|(_, range)| range.split_once('-'));
     let Some((first, last)) = range else {
-        return Wanted::Whole;
+        return ByteRange::Whole;
     };
     let (first, last) = (first.trim(), last.trim());
     let range = match (number(first), number(last)) {
         (Some(first), Some(last)) if first <= last => first..last.saturating_add(1).min(size),
         (Some(first), None) if last.is_empty() => first..size,
         (None, Some(count)) if first.is_empty() => size.saturating_sub(count)..size,
-        _ => return Wanted::Whole,
+        _ => return ByteRange::Whole,
     };
     if range.start < range.end {
-        Wanted::Part(range)
+        ByteRange::Part(range)
     } else {
-        Wanted::Nothing
+        ByteRange::Nothing
     }
 }
 
-/// Digits alone; one that is larger than any file counts as the largest.
+/// Digits only; a number that is too large counts as the maximum.
 fn number(text: &str) -> Option<u64> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().unwrap_or(u64::MAX))
@@ -218,26 +217,26 @@ fn number(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Wanted, byte_range};
+    use super::{ByteRange, byte_range};
 
     #[test]
-    fn ranges() {
-        assert_eq!(byte_range("bytes=0-9", 100), Wanted::Part(0..10));
-        assert_eq!(byte_range("bytes=90-", 100), Wanted::Part(90..100));
-        assert_eq!(byte_range("bytes=-10", 100), Wanted::Part(90..100));
-        assert_eq!(byte_range("bytes=-1000", 100), Wanted::Part(0..100));
+    fn ranges_are_parsed() {
+        assert_eq!(byte_range("bytes=0-9", 100), ByteRange::Part(0..10));
+        assert_eq!(byte_range("bytes=90-", 100), ByteRange::Part(90..100));
+        assert_eq!(byte_range("bytes=-10", 100), ByteRange::Part(90..100));
+        assert_eq!(byte_range("bytes=-1000", 100), ByteRange::Part(0..100));
         assert_eq!(
             byte_range("bytes=0-18446744073709551615", 100),
-            Wanted::Part(0..100)
+            ByteRange::Part(0..100)
         );
         assert_eq!(
             byte_range("bytes=0-99999999999999999999", 100),
-            Wanted::Part(0..100)
+            ByteRange::Part(0..100)
         );
-        assert_eq!(byte_range("Bytes=0-9", 100), Wanted::Part(0..10));
-        assert_eq!(byte_range("bytes=100-", 100), Wanted::Nothing);
-        assert_eq!(byte_range("bytes=99999999999999999999-", 100), Wanted::Nothing);
-        assert_eq!(byte_range("bytes=-0", 100), Wanted::Nothing);
+        assert_eq!(byte_range("Bytes=0-9", 100), ByteRange::Part(0..10));
+        assert_eq!(byte_range("bytes=100-", 100), ByteRange::Nothing);
+        assert_eq!(byte_range("bytes=99999999999999999999-", 100), ByteRange::Nothing);
+        assert_eq!(byte_range("bytes=-0", 100), ByteRange::Nothing);
         for whole in [
             "",
             "bytes",
@@ -250,7 +249,7 @@ mod tests {
             "bytes=+1-5",
             "bytes=-+5",
         ] {
-            assert_eq!(byte_range(whole, 100), Wanted::Whole, "{whole}");
+            assert_eq!(byte_range(whole, 100), ByteRange::Whole, "{whole}");
         }
     }
 }

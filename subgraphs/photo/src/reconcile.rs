@@ -1,4 +1,4 @@
-//! Compares rows, files and accounts, repairs what does not agree, and says how much that was.
+//! Compares rows, files and accounts, repairs differences, and reports their number.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,35 +14,35 @@ use crate::domain::{FileKey, FileName, Format, PhotoId, Rendition};
 use crate::error::Error;
 use crate::files::Found;
 use crate::imaging_worker::WorkerError;
-use crate::store::sweeping::{self, Owned};
+use crate::store::sweeping::{self, FilesOwner};
 use crate::sweep;
 
-/// Files without a row may belong to an upload whose row is about to be written.
-const YOUNG_FILES: TimeDelta = TimeDelta::minutes(10);
-/// An account that authentication has never heard of may be news that has not got there yet.
-const YOUNG_PHOTOS: TimeDelta = TimeDelta::minutes(15);
+/// Younger files without a row are kept, because their row may be about to be written.
+const FILE_SETTLE_TIME: TimeDelta = TimeDelta::minutes(10);
+/// Photos of accounts that authentication does not know yet may be younger than this.
+const ACCOUNT_SETTLE_TIME: TimeDelta = TimeDelta::minutes(15);
 
-/// How much was repaired, and what could not be.
+/// The numbers of repairs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Repaired {
-    /// Folders of files to which no row belonged: removed.
+    /// Deleted folders without a row.
     pub orphaned_folders: u64,
-    /// Files that a row should have had: made again from the master.
+    /// Files that were missing and were encoded again from the master.
     pub missing_files: u64,
-    /// Uploads that were not published in time: removed.
+    /// Deleted uploads that were not published in time.
     pub expired_uploads: u64,
-    /// Authors whose account is gone without our having heard of it.
+    /// Newly found deleted accounts.
     pub departed_authors: u64,
-    /// Photos of accounts that had been swept: removed.
+    /// Deleted photos of accounts that had already been swept.
     pub returned_photos: u64,
-    /// Photos and uploads that miss files and have nothing left to make them from. An operator has to restore a backup.
+    /// Photos and uploads with missing files that cannot be encoded again. An operator has to restore a backup.
     #[serde(skip)]
     pub beyond_repair: Vec<PhotoId>,
 }
 
 impl Repaired {
-    /// As the subcommand prints it.
+    /// Returns the report of the subcommand.
     pub fn to_json(&self) -> Value {
         json!({ "repaired": self, "beyondRepair": self.beyond_repair })
     }
@@ -60,20 +60,20 @@ impl Repaired {
         }
         #[expect(
             clippy::cast_precision_loss,
-            reason = "a gauge is a float; nobody loses 2^52 photos"
+            reason = "a gauge is a float, and the number is small"
         )]
         metrics::gauge!("proofsheet_photos_beyond_repair").set(self.beyond_repair.len() as f64);
     }
 }
 
-/// Compares everything once. Without our own authentication service, deleted accounts are unknown, and that part is skipped.
+/// Compares everything once. Skips accounts if the issuer is external.
 pub async fn run(state: &State) -> Result<Repaired, Error> {
     let mut report = Repaired::default();
     let now = state.clock.now();
-    let authors = |after| sweeping::authors_after(&state.pool, after, now - YOUNG_PHOTOS);
+    let authors = |after| sweeping::authors_after(&state.pool, after, now - ACCOUNT_SETTLE_TIME);
     match deleted_accounts::reconcile(&state.pool, state.accounts.as_ref(), now, authors).await {
-        Ok(departed) => report.departed_authors = departed,
-        // The parts that do not need accounts are still compared.
+        Ok(deleted_accounts) => report.departed_authors = deleted_accounts,
+        // The comparison of files does not need accounts.
         Err(failure) => {
             tracing::warn!(
                 error = error::chain(&failure),
@@ -95,12 +95,12 @@ pub async fn run(state: &State) -> Result<Repaired, Error> {
 
 struct Shard {
     number: u8,
-    /// The database has never held anything. Then it may be the wrong one, and no file is removed on its word.
+    /// The database has never had photos. It may be the wrong one, so no files are deleted.
     blank: bool,
 }
 
 impl Shard {
-    /// The key before the first of the shard, and its last.
+    /// Returns the key before the first of the shard, and its last.
     fn bounds(&self) -> (FileKey, FileKey) {
         let edge = |number: u8| u128::from(number) << 120;
         let before = edge(self.number).saturating_sub(1);
@@ -112,12 +112,12 @@ impl Shard {
 }
 
 async fn compare_shard(state: &State, shard: Shard, report: &mut Repaired) -> Result<(), Error> {
-    // The files first: rows are written after their files, so a row that is there has its files in this list,
-    // or is younger than it, and then they are looked at once more.
+    // The files are listed first: a row is written after its files, so a listed row either has its files in this list
+    // or is newer, and its files are checked again.
     let mut found = state.files.shard(shard.number).await?;
     let (mut after, last) = shard.bounds();
     loop {
-        let rows = sweeping::owned_after(&state.pool, after, last).await?;
+        let rows = sweeping::owners_after(&state.pool, after, last).await?;
         let Some(row) = rows.last() else { break };
         after = row.file_key;
         for row in rows {
@@ -135,7 +135,7 @@ async fn compare_shard(state: &State, shard: Shard, report: &mut Repaired) -> Re
             tracing::warn!(
                 shard = shard.number,
                 folders = found.len(),
-                "files in the store and an empty database: nothing is removed"
+                "the store has files but the database is empty; nothing is deleted"
             );
         }
         return Ok(());
@@ -143,15 +143,15 @@ async fn compare_shard(state: &State, shard: Shard, report: &mut Repaired) -> Re
     remove_orphans(state, found, report).await
 }
 
-fn missing(row: &Owned, there: &[FileName]) -> Vec<FileName> {
+fn missing(row: &FilesOwner, there: &[FileName]) -> Vec<FileName> {
     let there: HashSet<_> = there.iter().copied().collect();
     FileName::all(row.size(), row.file_key.ladder())
         .filter(|name| !there.contains(name))
         .collect()
 }
 
-/// Makes the files of a row that are not there.
-async fn restore(state: &State, row: &Owned, report: &mut Repaired) -> Result<(), Error> {
+/// Encodes missing files again.
+async fn restore(state: &State, row: &FilesOwner, report: &mut Repaired) -> Result<(), Error> {
     let lost = missing(row, &state.files.names(row.file_key).await?);
     if lost.is_empty() {
         return Ok(());
@@ -187,34 +187,34 @@ async fn restore(state: &State, row: &Owned, report: &mut Repaired) -> Result<()
         }
     };
     if lost.contains(&FileName::Master) {
-        // Encoding the rendition once more would only lose more of it.
+        // The copied rendition becomes the master, because encoding it again would lose quality.
         files.push(File {
             name: FileName::Master,
             bytes: master.to_vec(),
         });
     }
-    tracing::warn!(photo = %row.id, key = %row.file_key, files = files.len(), "files were missing and were made again");
+    tracing::warn!(photo = %row.id, key = %row.file_key, files = files.len(), "restored missing files");
     report.missing_files += files.len() as u64;
     state.files.write(row.file_key, files).await?;
-    // Deleted meanwhile: its files must not come back.
+    // Deleted meanwhile: its files must not be restored.
     if crate::store::is_deleted(&state.pool, row.id).await? {
         state.files.remove(row.file_key).await?;
     }
     Ok(())
 }
 
-fn give_up(row: &Owned, report: &mut Repaired) {
-    tracing::error!(photo = %row.id, key = %row.file_key, "files are missing and nothing is left to make them from; restore them from a backup");
+fn give_up(row: &FilesOwner, report: &mut Repaired) {
+    tracing::error!(photo = %row.id, key = %row.file_key, "files are missing and cannot be encoded again; restore them from a backup");
     report.beyond_repair.push(row.id);
 }
 
-/// Removes folders that no row answers for.
+/// Deletes folders without a row.
 async fn remove_orphans(
     state: &State,
     found: HashMap<FileKey, Found>,
     report: &mut Repaired,
 ) -> Result<(), Error> {
-    let young = state.clock.now() - YOUNG_FILES;
+    let young = state.clock.now() - FILE_SETTLE_TIME;
     let old: Vec<_> = found
         .into_iter()
         .filter(|(_, found)| found.changed_at < young)
@@ -222,12 +222,12 @@ async fn remove_orphans(
         .collect();
     for keys in old.chunks(1000) {
         let mut connection = state.pool.acquire().await?;
-        let known: HashSet<_> = sweeping::answered_for(&mut connection, keys)
+        let known: HashSet<_> = sweeping::keys_in_use(&mut connection, keys)
             .await?
             .into_iter()
             .collect();
         for key in keys.iter().filter(|key| !known.contains(key)) {
-            tracing::warn!(%key, "files without a photo or an upload were removed");
+            tracing::warn!(%key, "deleted files without a photo or an upload");
             state.files.remove(*key).await?;
             report.orphaned_folders += 1;
         }

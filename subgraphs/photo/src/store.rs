@@ -1,6 +1,6 @@
-//! All SQL about photos. Uploads and the sweep have separate files.
+//! All SQL about photos. Uploads and the sweep have separate modules.
 //!
-//! A photo whose author was deleted counts as gone from that moment, before the sweeper comes by.
+//! Photos of deleted accounts are hidden before the sweep deletes them.
 
 pub mod sweeping;
 pub mod uploads;
@@ -16,20 +16,20 @@ use uuid::Uuid;
 
 use crate::domain::{FileKey, Photo, PhotoId};
 
-/// A place in a list that has the newest photo first.
+/// The cursor of lists with the newest photo first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Place {
+pub struct PhotoCursor {
     /// Microseconds since 1970.
     at: i64,
     id: PhotoId,
 }
 
-impl Cursor for Place {
+impl Cursor for PhotoCursor {
     const KIND: &'static str = "latest";
 }
 
-impl Place {
-    /// Where this photo is.
+impl PhotoCursor {
+    /// Returns the cursor of a photo.
     pub fn of(photo: &Photo) -> Self {
         Self {
             at: photo.published_at.timestamp_micros(),
@@ -44,7 +44,7 @@ impl Place {
             .unwrap_or_else(end_of_time)
     }
 
-    /// Where a page begins: after its cursor, or before all that there is.
+    /// Returns the sort key before the first photo of a page.
     fn start(page: &Page<Self>) -> (NaiveDateTime, PhotoId) {
         page.after.map_or((end_of_time(), PhotoId(Uuid::max())), |place| {
             (place.published_at(), place.id)
@@ -52,18 +52,21 @@ impl Place {
     }
 }
 
-/// The last time that the database can hold. Without a zone, because sqlx sends times with one as a `TIMESTAMP`,
-/// and those end in 2038.
+/// The maximum time of the database. Without a time zone, because sqlx sends times with a zone as `TIMESTAMP`, which
+/// ends in 2038.
 fn end_of_time() -> NaiveDateTime {
     NaiveDate::from_ymd_opt(9999, 12, 31)
         .and_then(|day| day.and_hms_opt(23, 59, 59))
         .unwrap_or_default()
 }
 
-/// The newest photos, up to one more than the page shows.
-pub async fn latest(executor: impl MySqlExecutor<'_>, page: &Page<Place>) -> Result<Vec<Photo>, sqlx::Error> {
-    let (at, id) = Place::start(page);
-    // MariaDB seeks in the index with this form of the condition, and not with a comparison of rows.
+/// Returns the newest photos: one more than the page shows.
+pub async fn latest(
+    executor: impl MySqlExecutor<'_>,
+    page: &Page<PhotoCursor>,
+) -> Result<Vec<Photo>, sqlx::Error> {
+    let (at, id) = PhotoCursor::start(page);
+    // MariaDB uses the index for this condition, but not for a comparison of tuples.
     sqlx::query_as!(
         Photo,
         r#"SELECT id AS "id: PhotoId", author_id AS "author_id: UserId", file_key AS "file_key: FileKey", title, alt_text,
@@ -82,28 +85,28 @@ pub async fn latest(executor: impl MySqlExecutor<'_>, page: &Page<Place>) -> Res
     .await
 }
 
-const COLUMNS: &str = "id, author_id, file_key, title, alt_text, width, height, placeholder, published_at, edited_at, hot_day FROM photo";
-const AUTHOR_PRESENT: &str =
+const PHOTO_COLUMNS: &str = "id, author_id, file_key, title, alt_text, width, height, placeholder, published_at, edited_at, hot_day FROM photo";
+const AUTHOR_NOT_DELETED: &str =
     " AND NOT EXISTS (SELECT 1 FROM departed_account d WHERE d.user_id = photo.author_id)";
 
-/// The newest photos of each of some authors, for pages of one length, up to one more than it shows.
+/// Returns the newest photos of each author, for pages of one length: one more than the page shows.
 pub async fn by_authors(
     executor: impl MySqlExecutor<'_>,
-    authors: &[(UserId, Page<Place>)],
+    authors: &[(UserId, Page<PhotoCursor>)],
 ) -> Result<Vec<Photo>, sqlx::Error> {
     if authors.is_empty() {
         return Ok(Vec::new());
     }
     let mut query = QueryBuilder::<MySql>::new("");
     for (index, (author, page)) in authors.iter().enumerate() {
-        let (at, id) = Place::start(page);
+        let (at, id) = PhotoCursor::start(page);
         query.push(if index == 0 {
             "(SELECT "
         } else {
             " UNION ALL (SELECT "
         });
         query
-            .push(COLUMNS)
+            .push(PHOTO_COLUMNS)
             .push(" WHERE author_id = ")
             .push_bind(author.0);
         query
@@ -115,7 +118,7 @@ pub async fn by_authors(
             .push(" AND id < ")
             .push_bind(id.0)
             .push("))")
-            .push(AUTHOR_PRESENT);
+            .push(AUTHOR_NOT_DELETED);
         query
             .push(" ORDER BY published_at DESC, id DESC LIMIT ")
             .push_bind(page.rows())
@@ -124,16 +127,16 @@ pub async fn by_authors(
     query.build_query_as().fetch_all(executor).await
 }
 
-/// Photos by id, in no order.
+/// Returns photos by id, unordered.
 pub async fn by_ids(executor: impl MySqlExecutor<'_>, ids: &[PhotoId]) -> Result<Vec<Photo>, sqlx::Error> {
     let mut query = QueryBuilder::<MySql>::new("SELECT ");
-    query.push(COLUMNS).push(" WHERE id IN ");
+    query.push(PHOTO_COLUMNS).push(" WHERE id IN ");
     push_ids(&mut query, ids.iter().copied());
-    query.push(AUTHOR_PRESENT);
+    query.push(AUTHOR_NOT_DELETED);
     query.build_query_as().fetch_all(executor).await
 }
 
-/// Photos in the order of their ids, for those who compare everything.
+/// Returns photos ordered by id, for comparisons.
 pub async fn listing(
     executor: impl MySqlExecutor<'_>,
     after: Option<PhotoId>,
@@ -155,7 +158,7 @@ pub async fn listing(
     .await
 }
 
-/// A photo, locked until the transaction ends.
+/// Returns a photo, and locks it until the transaction ends.
 pub async fn lock(executor: impl MySqlExecutor<'_>, id: PhotoId) -> Result<Option<Photo>, sqlx::Error> {
     sqlx::query_as!(
         Photo,
@@ -171,7 +174,7 @@ pub async fn lock(executor: impl MySqlExecutor<'_>, id: PhotoId) -> Result<Optio
     .await
 }
 
-/// Adds a photo as it was published.
+/// Inserts a published photo.
 pub async fn insert(executor: impl MySqlExecutor<'_>, photo: &Photo) -> Result<(), sqlx::Error> {
     let input = input_hash(&photo.title, photo.alt_text.as_deref());
     sqlx::query!(
@@ -194,7 +197,7 @@ pub async fn insert(executor: impl MySqlExecutor<'_>, photo: &Photo) -> Result<(
     .map(drop)
 }
 
-/// Whether the photo was published with these texts. The release before did not record them: any match then.
+/// Whether the photo was published with these texts. The previous release did not record them; then any text matches.
 pub async fn was_published_with(
     executor: impl MySqlExecutor<'_>,
     id: PhotoId,
@@ -213,7 +216,7 @@ pub async fn was_published_with(
 }
 
 fn input_hash(title: &str, alt_text: Option<&str>) -> [u8; 32] {
-    // No title holds a zero, so the two texts do not run together.
+    // Titles cannot contain a zero byte, so the two texts are separated.
     Sha256::new()
         .chain_update(title)
         .chain_update([0])
@@ -222,7 +225,7 @@ fn input_hash(title: &str, alt_text: Option<&str>) -> [u8; 32] {
         .into()
 }
 
-/// Writes what an author may change.
+/// Updates the title and the description.
 pub async fn update_texts(executor: impl MySqlExecutor<'_>, photo: &Photo) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE photo SET title = ?, alt_text = ?, edited_at = ? WHERE id = ?",
@@ -236,7 +239,6 @@ pub async fn update_texts(executor: impl MySqlExecutor<'_>, photo: &Photo) -> Re
     .map(drop)
 }
 
-/// Whether a photo was deleted.
 pub async fn is_deleted(executor: impl MySqlExecutor<'_>, id: PhotoId) -> Result<bool, sqlx::Error> {
     let row = sqlx::query!("SELECT 1 AS one FROM deleted_photo WHERE id = ?", id.0)
         .fetch_optional(executor)
@@ -244,7 +246,7 @@ pub async fn is_deleted(executor: impl MySqlExecutor<'_>, id: PhotoId) -> Result
     Ok(row.is_some())
 }
 
-/// Whether there is a row for a photo, be its author deleted or not.
+/// Whether a photo has a row, even if its author was deleted.
 pub async fn exists(executor: impl MySqlExecutor<'_>, id: PhotoId) -> Result<bool, sqlx::Error> {
     let row = sqlx::query!("SELECT 1 AS one FROM photo WHERE id = ?", id.0)
         .fetch_optional(executor)

@@ -1,7 +1,7 @@
-//! Removes what was hidden before: photos of deleted accounts, expired uploads, and files of both and of deleted photos.
+//! Deletes hidden data: photos of deleted accounts, expired uploads, and the files of deleted photos and uploads.
 //!
-//! Every step can be killed and begun again: rows go in the transaction that notes their files as garbage, and a
-//! garbage row goes after its files.
+//! Every step can be repeated after a kill: the transaction that deletes rows records their folders as garbage, and a
+//! garbage row is deleted after its files.
 
 use chassis::{UserId, deleted_accounts, transaction};
 
@@ -10,12 +10,13 @@ use crate::error::Error;
 use crate::events;
 use crate::store::sweeping;
 
-/// How many photos of a deleted account go in one transaction: each tells every subscriber.
-const PHOTOS: u32 = 100;
-/// How many folders are listed at a time.
-const FOLDERS: u32 = 100;
+/// The number of photos of a deleted account that are deleted in one transaction. Each sends an event to every
+/// subscriber.
+const PHOTO_BATCH_SIZE: u32 = 100;
+/// The number of folders that are listed at a time.
+const FOLDER_BATCH_SIZE: u32 = 100;
 
-/// Sweeps until nothing is left to sweep. Returns how many uploads were discarded.
+/// Sweeps until nothing is left. Returns the number of deleted uploads.
 pub async fn run(state: &State) -> Result<u64, Error> {
     let uploads = discard_uploads(state).await?;
     deleted_accounts::sweep(&state.pool, state.clock.now(), |author| async move {
@@ -26,13 +27,13 @@ pub async fn run(state: &State) -> Result<u64, Error> {
     Ok(uploads)
 }
 
-/// Deletes every photo of an account that is gone.
+/// Deletes all photos of a deleted account.
 pub async fn delete_photos_of(state: &State, author: UserId) -> Result<u64, Error> {
     let mut swept = 0;
     loop {
         let now = state.clock.now();
         let deleted = transaction!(state.pool, Error, |tx, _| {
-            let photos = sweeping::lock_photos_of(&mut *tx, author, PHOTOS).await?;
+            let photos = sweeping::lock_photos_of(&mut *tx, author, PHOTO_BATCH_SIZE).await?;
             for photo in &photos {
                 sweeping::delete_photo(tx, photo, now).await?;
                 state.outbox.publish(tx, &events::deleted(photo, now)).await?;
@@ -63,13 +64,13 @@ async fn discard_uploads(state: &State) -> Result<u64, Error> {
 
 async fn empty_garbage(state: &State) -> Result<(), Error> {
     loop {
-        let keys = sweeping::garbage(&state.pool, FOLDERS).await?;
+        let keys = sweeping::garbage(&state.pool, FOLDER_BATCH_SIZE).await?;
         if keys.is_empty() {
             return Ok(());
         }
         for key in keys {
             state.files.remove(key).await?;
-            sweeping::forget_garbage(&state.pool, key).await?;
+            sweeping::delete_garbage_row(&state.pool, key).await?;
         }
     }
 }

@@ -1,8 +1,8 @@
-//! `POST /media/uploads`: takes the bytes of a picture and answers once all of its files are stored.
+//! `POST /media/uploads`: receives a picture, and responds when all of its files are stored.
 //!
-//! The bytes go to a file without a name that ends with the request, and they alone decide what it is. Decoding is
-//! what costs memory and time, so it happens in a separate process ([`crate::imaging_worker`]); uploads beyond its
-//! limits wait in order, and one that comes when too many wait is refused.
+//! The bytes are written to an unnamed temporary file, and only they determine the format. Decoding needs memory and
+//! time, so it happens in a separate process ([`crate::imaging_worker`]). Uploads wait for a worker in order; if too
+//! many wait, new ones are refused.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -36,40 +36,39 @@ use tracing::Instrument as _;
 use crate::State;
 use crate::domain::{FileKey, PhotoId, Upload};
 use crate::error::Error;
-use crate::formats::{self, Foreign, HEAD, Sniffed};
+use crate::formats::{self, Foreign, HEAD_BYTES, Sniffed};
 use crate::imaging_worker::{self, WorkerError};
 use crate::store::uploads::{self as store, Digest};
 
-/// Uploads in progress at once, those that wait to be decoded included.
+/// The maximum number of uploads in progress, including those that wait for a worker.
 const MAX_UPLOADS: usize = 32;
-/// Of these, the uploads of one account.
+/// The maximum number of uploads in progress of one account.
 const MAX_UPLOADS_PER_ACCOUNT: usize = 8;
-/// How long the rest of a refused upload is read, so that its sender gets to see the answer.
+/// How long the rest of a refused upload is read, so that the client reads the response.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// In seconds.
-const RETRY_AFTER: &str = "5";
+const RETRY_AFTER_SECONDS: &str = "5";
 
 const METRICS: [Metric; 5] = [
-    Metric::Counter("proofsheet_uploads_total", "Uploads that were kept."),
+    Metric::Counter("proofsheet_uploads_total", "Stored uploads."),
     Metric::Counter(
         "proofsheet_uploads_refused_total",
-        "Uploads that were refused, by the status of the answer.",
+        "Refused uploads, by status of the response.",
     ),
     Metric::Gauge(
         "proofsheet_uploads_in_progress",
-        "Uploads that are taken in now; 32 are taken at once.",
+        "Uploads in progress; the maximum is 32.",
     ),
     Metric::Histogram(
         "proofsheet_upload_processing_seconds",
-        "From an upload's turn to its stored sizes.",
+        "Duration of decoding, encoding and storing an upload.",
     ),
     Metric::Gauge(
         "proofsheet_photos_beyond_repair",
-        "Photos whose files are missing and cannot be made again.",
+        "Photos with missing files that cannot be restored.",
     ),
 ];
 
-/// The route.
 pub fn routes(state: State, verifier: TokenVerifier) -> Router {
     describe(&METRICS);
     describe(&imaging_worker::METRICS);
@@ -83,7 +82,7 @@ pub fn routes(state: State, verifier: TokenVerifier) -> Router {
     };
     Router::new()
         .route("/media/uploads", post(upload))
-        // Bytes are counted as they come.
+        // Bytes are counted while they are received.
         .layer(DefaultBodyLimit::disable())
         .with_state(Arc::new(endpoint))
 }
@@ -94,14 +93,14 @@ struct Endpoint {
     slots: UploadSlots,
 }
 
-/// Why an upload is not taken.
+/// Why an upload is refused.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error("The file is empty.")]
     Empty,
     #[error("This file is not a picture that can be uploaded. Upload JPEG, PNG or WebP.")]
     NotAPicture,
-    #[error("This is a {} file, and only JPEG, PNG and WebP can be uploaded. {}", .0.name, .0.way_out.advice())]
+    #[error("This is a {} file, and only JPEG, PNG and WebP can be uploaded. {}", .0.name, .0.advice.text())]
     Foreign(Foreign),
     #[error("Send the bytes of the picture as the body of the request, not a form.")]
     Form,
@@ -150,7 +149,7 @@ impl Refusal {
         }
     }
 
-    /// The reason by which the app chooses its text, where `code` is too coarse.
+    /// Returns the reason that determines the app's text, if the code is not specific enough.
     fn reason(&self) -> Option<Value> {
         let reason = match self {
             Self::Picture(error) => return serde_json::to_value(error).ok(),
@@ -180,7 +179,7 @@ struct ErrorBody {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Value>,
-    /// The name of the foreign format.
+    /// The name of the refused format.
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<&'static str>,
 }
@@ -206,15 +205,16 @@ impl IntoResponse for Refusal {
         };
         let mut response = (status, Json(body)).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER));
+            response.headers_mut().insert(
+                header::RETRY_AFTER,
+                header::HeaderValue::from_static(RETRY_AFTER_SECONDS),
+            );
         }
         response
     }
 }
 
-/// The answer to an upload.
+/// The response to an upload.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Accepted {
@@ -242,7 +242,7 @@ async fn upload(Shared(endpoint): Shared<Arc<Endpoint>>, headers: HeaderMap, bod
         Err(refusal) => {
             metrics::counter!("proofsheet_uploads_refused_total", "status" => refusal.status().as_str().to_owned())
                 .increment(1);
-            // A sender that is cut off while it sends often does not read the answer.
+            // Clients often do not read the response if the connection is closed while they send.
             let _ = tokio::time::timeout(DRAIN_TIMEOUT, drain(&mut body)).await;
             refusal.into_response()
         }
@@ -278,7 +278,7 @@ async fn accept(
     deleted_accounts::require_active_account(&state.pool, &viewer)
         .await
         .map_err(Error::from)?;
-    if text(headers, &header::CONTENT_TYPE).is_some_and(is_form) {
+    if text(headers, &header::CONTENT_TYPE).is_some_and(is_form_data) {
         return Err(Refusal::Form);
     }
     let announced = text(headers, &header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
@@ -294,10 +294,10 @@ async fn accept(
     }
     let share = state.imaging.share().await;
     let started = Instant::now();
-    // A client that goes away drops this, and with it the worker.
+    // If the client disconnects, this is dropped, and the worker ends.
     let processed = share.process(&file).await?;
-    // In a separate task: files are stored with their row, or not at all.
-    let storing = store_processed(Job {
+    // In a separate task, so that files and row are both stored or neither.
+    let storing = store_processed(StoreJob {
         state: state.clone(),
         owner: viewer.id,
         digest,
@@ -311,7 +311,7 @@ async fn accept(
     Ok(upload)
 }
 
-fn is_form(media_type: &str) -> bool {
+fn is_form_data(media_type: &str) -> bool {
     media_type
         .trim_start()
         .get(.."multipart/".len())
@@ -322,13 +322,13 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Bounds the uploads in progress.
+/// Limits the uploads in progress.
 struct UploadSlots {
     all: Arc<Semaphore>,
     per_account: Arc<Mutex<HashMap<UserId, usize>>>,
 }
 
-/// One upload in progress. Released when dropped.
+/// An upload in progress. Released when dropped.
 struct UploadSlot {
     _permit: OwnedSemaphorePermit,
     account: UserId,
@@ -366,7 +366,7 @@ impl Drop for UploadSlot {
     }
 }
 
-/// All bytes of an upload that begins like a picture.
+/// A received file that begins like a picture.
 struct Received {
     file: File,
     digest: Digest,
@@ -379,7 +379,7 @@ async fn receive(body: &mut BodyDataStream) -> Result<Received, Refusal> {
         .map_err(Error::from)?;
     let mut file = tokio::fs::File::from_std(file);
     let mut hash = Sha256::new();
-    let mut head = Vec::with_capacity(HEAD);
+    let mut head = Vec::with_capacity(HEAD_BYTES);
     let mut length = 0;
     while let Some(chunk) = tokio::time::timeout(UPLOAD_IDLE_TIMEOUT, body.next())
         .await
@@ -390,10 +390,10 @@ async fn receive(body: &mut BodyDataStream) -> Result<Received, Refusal> {
         if length > MAX_UPLOAD_BYTES {
             return Err(Refusal::TooManyBytes);
         }
-        if head.len() < HEAD {
-            head.extend(chunk.iter().take(HEAD - head.len()));
-            // The rest of what is refused anyway need not be sent.
-            if head.len() == HEAD {
+        if head.len() < HEAD_BYTES {
+            head.extend(chunk.iter().take(HEAD_BYTES - head.len()));
+            // Stop receiving if the format is refused.
+            if head.len() == HEAD_BYTES {
                 require_picture(&head)?;
             }
         }
@@ -429,7 +429,7 @@ async fn renew(state: &State, owner: UserId, digest: &Digest) -> Result<Option<U
 }
 
 /// A processed picture to be stored.
-struct Job {
+struct StoreJob {
     state: State,
     owner: UserId,
     digest: Digest,
@@ -437,8 +437,8 @@ struct Job {
     slot: UploadSlot,
 }
 
-async fn store_processed(job: Job) -> Result<Upload, Error> {
-    let Job {
+async fn store_processed(job: StoreJob) -> Result<Upload, Error> {
+    let StoreJob {
         state,
         owner,
         digest,
@@ -454,12 +454,12 @@ async fn store_processed(job: Job) -> Result<Upload, Error> {
         height: processed.size.height,
         placeholder: processed.placeholder,
     };
-    // The files first: a row without files would show a broken photo; files without a row are swept.
+    // The files are written first: a row without files would show a broken photo, and files without a row are deleted.
     if let Err(error) = state.files.write(upload.file_key, processed.files).await {
         discard(&state, upload.file_key).await;
         return Err(error);
     }
-    // Where this fails the row may be there all the same, because the answer to its commit was lost. So the files stay.
+    // If this fails, the row may exist, because the response to the commit may be lost. So the files are kept.
     let kept = insert(&state, &upload, &digest).await?;
     if kept.id != upload.id {
         discard(&state, upload.file_key).await;
@@ -469,17 +469,17 @@ async fn store_processed(job: Job) -> Result<Upload, Error> {
     Ok(kept)
 }
 
-/// Removes files that no row tells of. The reconciler does it where this fails.
+/// Deletes files without a row. If this fails, reconciliation deletes them.
 async fn discard(state: &State, key: FileKey) {
     if let Err(error) = state.files.remove(key).await {
-        tracing::warn!(%key, error = chassis::error::chain(&error), "files of an upload that was not kept are still there");
+        tracing::warn!(%key, error = chassis::error::chain(&error), "could not delete the files of an upload that was not stored");
     }
 }
 
-/// Adds the upload, or answers the one that this person has made of the same bytes meanwhile.
+/// Inserts the upload, or returns the concurrently inserted upload of the same bytes by this user.
 async fn insert(state: &State, upload: &Upload, digest: &Digest) -> Result<Upload, Error> {
     let now = state.clock.now();
-    let mut tries = 0;
+    let mut attempts = 0;
     loop {
         let outcome = transaction!(state.pool, Error, |tx, _| {
             if let Some(earlier) = store::renew(tx, upload.owner_id, digest, now).await? {
@@ -489,8 +489,8 @@ async fn insert(state: &State, upload: &Upload, digest: &Digest) -> Result<Uploa
             Ok(upload.clone())
         });
         match outcome {
-            // The other one was committed between our look and our insert; the next look finds it.
-            Err(error) if error.database().is_some_and(is_duplicate) && tries < 3 => tries += 1,
+            // The other upload was committed between the read and the insert; the next read finds it.
+            Err(error) if error.database().is_some_and(is_duplicate) && attempts < 3 => attempts += 1,
             outcome => return outcome,
         }
     }

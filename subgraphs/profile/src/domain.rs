@@ -7,16 +7,16 @@ use uuid::Uuid;
 
 use crate::reserved::is_reserved;
 
-/// How stand-in names begin.
-const GUEST: &str = "guest-";
-/// The digits of a stand-in name: Crockford's base 32, which has no letters that are taken for digits.
+/// The prefix of default usernames.
+const GUEST_PREFIX: &str = "guest-";
+/// The digits of default usernames: Crockford's base 32, without letters that look like digits.
 const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-/// So many digits of five bits hold an id of 128.
+/// The number of 5-bit digits for an id of 128 bits.
 const GUEST_DIGITS: usize = 26;
 
-/// How long a username that was given up is kept from others.
+/// How long a released username is reserved for its previous owner.
 pub const QUARANTINE: TimeDelta = TimeDelta::days(90);
-/// The most usernames that one person keeps from others in this way.
+/// The maximum number of released usernames that are reserved for a user.
 pub const MAX_RELEASED: i64 = 10;
 
 const DISPLAY_NAME: Rule = Rule {
@@ -34,25 +34,25 @@ const BIO: Rule = Rule {
     lines: true,
 };
 
-/// A name as people have it: 3 to 30 of a-z 0-9 _ -, starting with a letter. Whether it may be claimed is another
-/// question ([`Username::is_reserved`]): people keep names that were reserved after they had claimed them.
+/// A username: 3 to 30 of a-z 0-9 _ -, starting with a letter. Reserved names ([`Username::is_reserved`]) are valid,
+/// because users keep names that were reserved after they had claimed them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, sqlx::Type)]
 #[sqlx(transparent)]
 pub struct Username(String);
 
-/// Why a name cannot be claimed.
+/// Why a username cannot be claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UsernameError {
-    /// It breaks the rule of how names look.
+    /// The name is not of the required form.
     #[error("A username has 3 to 30 of the letters a to z, digits, _ and -, and starts with a letter.")]
     Malformed,
-    /// It is one of the site's own.
+    /// The name is reserved for the site.
     #[error("This username is reserved.")]
     Reserved,
 }
 
 impl Username {
-    /// Reads a name and folds its capitals.
+    /// Parses a username, and converts it to lower case.
     pub fn parse(raw: &str) -> Result<Self, UsernameError> {
         let name = raw.to_ascii_lowercase();
         let shaped = (3..=30).contains(&name.len())
@@ -63,29 +63,29 @@ impl Username {
         if !shaped {
             return Err(UsernameError::Malformed);
         }
-        if name.starts_with(GUEST) {
+        if name.starts_with(GUEST_PREFIX) {
             return Err(UsernameError::Reserved);
         }
         Ok(Self(name))
     }
 
-    /// Whether it is one of the site's own names, or looks like one.
+    /// Whether the name is reserved for the site, or looks like a reserved name.
     pub fn is_reserved(&self) -> bool {
         is_reserved(&self.0)
     }
 
-    /// The name in lower case.
+    /// Returns the name in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The user that a name in an address refers to.
+/// The user that a name in a URL refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Handle {
-    /// The user who has claimed it.
+    /// A claimed username.
     Claimed(Username),
-    /// The person from whose id it was made.
+    /// The default username of this user.
     Guest(UserId),
 }
 
@@ -93,31 +93,29 @@ impl Handle {
     /// Parses a name; `None` if it cannot be a username.
     pub fn parse(raw: &str) -> Option<Self> {
         let name = raw.to_ascii_lowercase();
-        match name.strip_prefix(GUEST) {
+        match name.strip_prefix(GUEST_PREFIX) {
             Some(digits) => decode(digits).map(Self::Guest),
             None => Username::parse(&name).ok().map(Self::Claimed),
         }
     }
 }
 
-/// How a person appears to others.
+/// A user's public profile.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Profile {
-    /// The account's id.
     pub id: UserId,
-    /// The claimed name.
+    /// The claimed username.
     pub username: Option<Username>,
     /// The chosen display name.
     pub display_name: Option<String>,
-    /// The user's text about themself.
     pub bio: Option<String>,
-    /// When the account was made, or first seen.
+    /// When the account was created, or first seen.
     pub joined_at: DateTime<Utc>,
 }
 
 impl Profile {
-    /// The profile of a user without a row.
-    pub fn stand_in(id: UserId) -> Self {
+    /// Returns the profile of a user without a row.
+    pub fn default_for(id: UserId) -> Self {
         Self {
             id,
             username: None,
@@ -127,16 +125,16 @@ impl Profile {
         }
     }
 
-    /// The claimed name, else the stand-in. That is longer than a claimed name can be, and holds the whole id: a link
-    /// to a user without a name needs no row.
+    /// Returns the claimed or the default username. The default name contains the whole id, so that links work without
+    /// a row, and is longer than any claimed name.
     pub fn username(&self) -> String {
         match &self.username {
             Some(name) => name.0.clone(),
-            None => format!("{GUEST}{}", encode(self.id)),
+            None => format!("{GUEST_PREFIX}{}", encode(self.id)),
         }
     }
 
-    /// The chosen display name, else the username; a guest's is shortened to what tells guests apart.
+    /// Returns the chosen display name, or else the username. That of a guest is shortened to the random digits.
     pub fn display_name(&self) -> String {
         match (&self.display_name, &self.username) {
             (Some(chosen), _) => chosen.clone(),
@@ -146,7 +144,7 @@ impl Profile {
     }
 }
 
-/// When the account of this id was made, where the id tells.
+/// Returns when the account was created, if the id is a `UUIDv7`.
 pub fn joined_at(id: UserId) -> Option<DateTime<Utc>> {
     if id.0.get_version_num() != 7 {
         return None;
@@ -155,21 +153,19 @@ pub fn joined_at(id: UserId) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanoseconds)
 }
 
-/// The changes of `updateProfile`: `None` leaves a value as it is.
+/// The changes of `updateProfile`: `None` keeps a value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// The new display name.
     pub display_name: Option<String>,
-    /// The new bio; `Some(None)` takes it away.
+    /// The new bio; `Some(None)` removes it.
     pub bio: Option<Option<String>>,
 }
 
-/// Reads a display name.
 pub fn parse_display_name(raw: &str) -> Result<String, InvalidText> {
     DISPLAY_NAME.parse(raw)
 }
 
-/// Reads a bio; an empty one is none.
+/// Parses a bio; `None` if it is empty.
 pub fn parse_bio(raw: &str) -> Result<Option<String>, InvalidText> {
     Ok(Some(BIO.parse(raw)?).filter(|bio| !bio.is_empty()))
 }
@@ -189,7 +185,7 @@ fn decode(digits: &str) -> Option<UserId> {
     let mut bits: u128 = 0;
     for digit in digits.bytes() {
         let value = DIGITS.iter().position(|known| *known == digit)?;
-        // The first digit has two bits more than an id: a name that uses them has no owner.
+        // The first digit has two more bits than an id. Names that use them are invalid.
         bits = bits.checked_mul(32)? | value as u128;
     }
     Some(UserId(Uuid::from_u128(bits)))
@@ -235,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_display_name_can_be_seen() {
+    fn a_display_name_is_visible() {
         for blank in [
             "\u{34F}",
             "\u{61C}",
@@ -261,14 +257,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stand_in_tells_when_the_account_was_made() {
+    fn a_default_profile_has_the_creation_time() {
         let id = UserId("019aab2f-1400-7abc-8def-0123456789ab".parse().unwrap());
-        let guest = Profile::stand_in(id);
+        let guest = Profile::default_for(id);
         assert_eq!(guest.username(), "guest-01kanjy500fay8vvr14d2pf2db");
         assert_eq!(guest.display_name(), "Guest pf2db");
         assert_eq!(guest.joined_at.to_rfc3339(), "2025-11-22T10:49:40.608+00:00");
         assert_eq!(
-            Profile::stand_in(UserId(Uuid::from_u128(7)))
+            Profile::default_for(UserId(Uuid::from_u128(7)))
                 .joined_at
                 .timestamp(),
             0
@@ -276,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_nobody_is_none() {
+    fn invalid_guest_names_are_none() {
         for nobody in [
             "guest-",
             "guest-1",
@@ -300,9 +296,9 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn every_guest_is_found_by_name(bits: u128) {
+        fn guest_names_contain_the_id(bits: u128) {
             let id = UserId(Uuid::from_u128(bits));
-            let name = Profile::stand_in(id).username();
+            let name = Profile::default_for(id).username();
             proptest::prop_assert_eq!(Handle::parse(&name.to_uppercase()), Some(Handle::Guest(id)));
             proptest::prop_assert!(Username::parse(&name).is_err());
         }

@@ -1,11 +1,10 @@
-//! Errors of this service, and the codes and messages that clients get.
+//! Errors of this service, with their codes and messages for clients.
 
 use chassis::{Classify, Code};
 use subgraph::error::Common;
 
 use crate::domain::UsernameError;
 
-/// Every failure of this service.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An error that every service has.
@@ -14,13 +13,12 @@ pub enum Error {
     /// The username is malformed or reserved.
     #[error(transparent)]
     Username(#[from] UsernameError),
-    /// Another user has this username.
     #[error("This username is taken.")]
     Taken,
-    /// Another user gave this username up recently.
+    /// Another user released this username recently.
     #[error("This username was in use until a short time ago and cannot be claimed yet. Choose another one.")]
     Quarantined,
-    /// The person has given up too many names.
+    /// The user has released too many usernames.
     #[error(
         "You have changed your username too often. Keep this one for a while, or take back one that you had."
     )]

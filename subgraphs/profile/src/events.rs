@@ -9,7 +9,7 @@ use sqlx::MySqlConnection;
 use crate::error::Error;
 use crate::store;
 
-/// Applies `account.created` and `account.deleted`, in any order and any number of times.
+/// Applies `account.created` and `account.deleted`. Idempotent, and in any order.
 pub struct EventHandler;
 
 impl events::EventHandler for EventHandler {
@@ -19,7 +19,7 @@ impl events::EventHandler for EventHandler {
         if let Some(created) = event.payload::<KnownAccount>()? {
             store::ensure(tx, UserId(created.account_id), created.created_at).await?;
         } else if let Some(deleted) = event.payload::<AccountDeleted>()? {
-            // One row, so it goes at once; its name is free in 90 days.
+            // Only one row, so it is deleted immediately. The name is free after 90 days.
             store::remove(tx, UserId(deleted.account_id), now).await?;
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! The profile service: usernames, display names and bios; the entity `User`, and `Viewer.user`.
 //!
-//! It knows nothing of passwords and works with any issuer of tokens. A user without a row gets a default profile
-//! derived from their id.
+//! It needs no passwords and works with any issuer of tokens. A user without a row gets a default profile derived from
+//! the id.
 
 #![forbid(unsafe_code)]
 
@@ -29,7 +29,7 @@ use url::Url;
 use graphql::mutation::Mutation;
 use graphql::query::Query;
 
-/// The tables of this service's own.
+/// The migrations of this service's tables.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
 pub static PROGRAM: Program = Program {
@@ -40,7 +40,7 @@ pub static PROGRAM: Program = Program {
 
 #[derive(Debug, clap::Args)]
 pub struct Settings {
-    /// Our own authentication service. Without it (another issuer) accounts are not compared.
+    /// URL of the authentication service. Without it (external issuer) accounts are not compared
     #[arg(long, env = "AUTHENTICATION_URL")]
     authentication_url: Option<Url>,
 }
@@ -50,7 +50,7 @@ pub struct Settings {
 pub struct State {
     pub pool: Pool,
     pub clock: Clock,
-    /// Our own authentication service.
+    /// The site's authentication service, if it is the issuer.
     pub accounts: Option<InternalClient>,
 }
 
@@ -67,7 +67,7 @@ impl State {
 
 pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
 
-/// The executable schema; without a state it only describes itself.
+/// Builds the schema. Without a state it can only be printed.
 pub fn schema(state: Option<&State>) -> Schema {
     let mut builder = Schema::build(Query, Mutation, EmptySubscription);
     if let Some(state) = state {
@@ -78,7 +78,7 @@ pub fn schema(state: Option<&State>) -> Schema {
     server::finish_schema(builder)
 }
 
-/// Everything that this service answers and does.
+/// The routes and the background jobs of this service.
 pub fn service(state: &State, base: &Base) -> Service {
     Service::new(base, schema(Some(state)))
         .events(events::EventHandler)

@@ -1,4 +1,4 @@
-//! Loads many profiles by one statement.
+//! Loads many profiles with one statement.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,12 +11,11 @@ use chassis::{UserId, database, telemetry};
 use crate::domain::Profile;
 use crate::store;
 
-/// Profiles by the person's id.
+/// Profiles by user id.
 pub struct Profiles {
     pool: Pool,
 }
 
-/// A loader of profiles over `pool`.
 pub fn profiles(pool: Pool) -> DataLoader<Profiles> {
     DataLoader::new(Profiles { pool }, telemetry::spawn).delay(Duration::ZERO)
 }

@@ -1,4 +1,4 @@
-//! Compares the profiles with the accounts, and repairs what an event that was lost left behind.
+//! Compares the profiles with the accounts, and repairs the effects of lost events.
 
 use chassis::database::Pool;
 use chassis::internal::InternalClient;
@@ -10,24 +10,24 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::{State, store, sweep};
 
-/// Rows younger than this are skipped: they may not have reached the other service yet.
+/// Younger rows are skipped, because they may be missing in the other service.
 const SETTLE_TIME: TimeDelta = TimeDelta::minutes(15);
 
-/// How much was repaired.
+/// The numbers of repairs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Repaired {
-    /// Profiles made for accounts that had none.
+    /// Created profiles of accounts without one.
     pub profiles: u64,
-    /// Deleted accounts that were not known to be.
-    pub departed: u64,
+    /// Newly found deleted accounts.
+    pub deleted_accounts: u64,
 }
 
-/// Compares everything once. Without our own authentication service there is nothing to compare with.
+/// Compares everything once. Does nothing if the issuer is external.
 pub async fn run(state: &State) -> Result<Repaired, Error> {
     let (pool, accounts, now) = (&state.pool, state.accounts.as_ref(), state.clock.now());
     let people = |after| store::ids_after(pool, after, now - SETTLE_TIME);
     let repaired = Repaired {
-        departed: deleted_accounts::reconcile(pool, accounts, now, people).await?,
+        deleted_accounts: deleted_accounts::reconcile(pool, accounts, now, people).await?,
         profiles: match accounts {
             Some(accounts) => adopt(pool, accounts).await?,
             None => 0,
@@ -37,7 +37,7 @@ pub async fn run(state: &State) -> Result<Repaired, Error> {
     metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "profiles")
         .increment(repaired.profiles);
     metrics::counter!("proofsheet_reconcile_repairs_total", "what" => "departed")
-        .increment(repaired.departed);
+        .increment(repaired.deleted_accounts);
     Ok(repaired)
 }
 
@@ -54,7 +54,7 @@ async fn adopt(pool: &Pool, accounts: &InternalClient) -> Result<u64, Error> {
             .iter()
             .map(|account| UserId(account.account_id))
             .collect();
-        let present = store::present_among(pool, &ids).await?;
+        let present = store::existing_among(pool, &ids).await?;
         for (id, account) in ids.iter().zip(&page.items) {
             if !present.contains(id) {
                 adopted += u64::from(store::ensure(pool, *id, account.created_at).await?);

@@ -1,6 +1,6 @@
-//! Usernames that cannot be claimed: paths and addresses of the site, and names that would speak for it.
+//! Usernames that cannot be claimed: paths and addresses of the site, and names that seem official.
 
-/// By kind. Look-alikes of these are reserved as well (see [`looks_like`]), and everything that begins with `guest-`.
+/// Similar names (see [`looks_like`]) and all names with the prefix `guest-` are reserved too.
 const RESERVED: &str = "
     about account accounts api app archive assets auth blog callback cdn comment comments contact contribute dashboard
     developer developers docs download downloads email error errors everyone explore faq favicon feed feeds forum
@@ -26,11 +26,11 @@ const RESERVED: &str = "
     yourself
 ";
 
-/// The site's own name is reserved as a part of other names too.
+/// Reserved in any part of a name.
 const SITE: &str = "proofsheet";
 
-/// In shorter words i and l are told apart, because people have names like Ali and Lila.
-const LONG_WORD: usize = 5;
+/// In shorter words i and l are distinguished, because of names like Ali and Lila.
+const MIN_LONG_WORD_LENGTH: usize = 5;
 
 /// Whether the name cannot be claimed. Names consist of a-z, 0-9, _ and -.
 pub(crate) fn is_reserved(name: &str) -> bool {
@@ -45,15 +45,16 @@ pub(crate) fn is_reserved(name: &str) -> bool {
             .any(|word| looks_like(name.as_bytes(), skeleton(word).as_bytes()))
 }
 
-/// Whether two skeletons look alike: 1 passes for i and for l, and in long words these pass for each other.
+/// Whether two skeletons look alike: 1 matches i and l, and in long words i matches l.
 fn looks_like(name: &[u8], word: &[u8]) -> bool {
     let is_stroke = |letter| matches!(letter, b'i' | b'l');
-    let passes_for =
-        |a, b| a == b || (is_stroke(b) && (a == b'1' || (word.len() >= LONG_WORD && is_stroke(a))));
+    let passes_for = |a, b| {
+        a == b || (is_stroke(b) && (a == b'1' || (word.len() >= MIN_LONG_WORD_LENGTH && is_stroke(a))))
+    };
     name.len() == word.len() && name.iter().zip(word).all(|(&a, &b)| passes_for(a, b))
 }
 
-/// The name without separators, with digits and letter pairs replaced by the letter that they pass for.
+/// Returns the name without separators, with digits and letter pairs replaced by the letter that they look like.
 fn skeleton(name: &str) -> String {
     name.chars()
         .filter(|c| !matches!(c, '_' | '-'))
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_people_are_not() {
+    fn names_of_people_are_not_reserved() {
         for name in [
             "ada",
             "bert",
@@ -138,7 +139,7 @@ mod tests {
         }
     }
 
-    /// Paths of the site are free for it: router, feeds and app use these.
+    /// The paths that the router, the feeds and the app use.
     #[test]
     fn every_path_of_the_site_is_reserved() {
         let paths = include_str!("../../../frontend/ui/src/route.rs")

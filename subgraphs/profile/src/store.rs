@@ -10,7 +10,7 @@ use sqlx::{MySqlConnection, MySqlExecutor, QueryBuilder};
 use crate::domain::{Changes, MAX_RELEASED, Profile, QUARANTINE, Username};
 use crate::error::Error;
 
-/// The profiles of these users, with default profiles for those without a row. Deleted accounts are left out.
+/// Returns the profiles of these users, with default profiles for those without a row. Deleted accounts are left out.
 pub async fn profiles_by_ids(pool: &Pool, ids: &[UserId]) -> Result<HashMap<UserId, Profile>, sqlx::Error> {
     let mut query =
         QueryBuilder::new("SELECT id, username, display_name, bio, joined_at FROM profile WHERE id IN ");
@@ -25,13 +25,13 @@ pub async fn profiles_by_ids(pool: &Pool, ids: &[UserId]) -> Result<HashMap<User
     if !missing.is_empty() {
         let departed = deleted_accounts::deleted_among(pool, &missing).await?;
         let guests = missing.into_iter().filter(|id| !departed.contains(id));
-        found.extend(guests.map(|id| (id, Profile::stand_in(id))));
+        found.extend(guests.map(|id| (id, Profile::default_for(id))));
     }
     Ok(found)
 }
 
-/// Which of these people have a profile.
-pub async fn present_among(
+/// Returns those of `ids` that have a profile.
+pub async fn existing_among(
     executor: impl MySqlExecutor<'_>,
     ids: &[UserId],
 ) -> Result<Vec<UserId>, sqlx::Error> {
@@ -40,7 +40,7 @@ pub async fn present_among(
     query.build_query_scalar().fetch_all(executor).await
 }
 
-/// The user who has claimed the name.
+/// Returns the user who has claimed the name.
 pub async fn owner_of(
     executor: impl MySqlExecutor<'_>,
     username: &Username,
@@ -53,7 +53,7 @@ pub async fn owner_of(
     .await
 }
 
-/// One profile, as it is in this transaction.
+/// Returns a profile as it is in this transaction.
 pub async fn profile(executor: impl MySqlExecutor<'_>, id: UserId) -> Result<Option<Profile>, sqlx::Error> {
     sqlx::query_as!(
         Profile,
@@ -67,7 +67,7 @@ pub async fn profile(executor: impl MySqlExecutor<'_>, id: UserId) -> Result<Opt
 }
 
 /// Creates a profile for a user who has none and whose account is not deleted; otherwise keeps the earlier time of
-/// joining. True when the profile is new.
+/// joining. Returns whether the profile is new.
 pub async fn ensure(
     executor: impl MySqlExecutor<'_>,
     id: UserId,
@@ -86,7 +86,7 @@ pub async fn ensure(
     Ok(done.rows_affected() == 1)
 }
 
-/// Gives the name to `id`, who then has given up the one before. The unique key decides between two who claim it at once.
+/// Gives the name to `id`, and releases the previous one. The unique key decides between concurrent claims.
 pub async fn set_username(
     tx: &mut MySqlConnection,
     id: UserId,
@@ -105,8 +105,8 @@ pub async fn set_username(
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => return Err(Error::Taken),
         claimed => claimed?,
     };
-    // Only now, and with a lock: a holder who gave the name up at this moment has committed before the UPDATE went on,
-    // and a plain SELECT would not see that.
+    // Read after the UPDATE and with a lock: a concurrent release was committed before the UPDATE continued, and a
+    // plain SELECT would not see it.
     let row = sqlx::query!(
         r#"SELECT owner_id AS "owner_id: UserId", released_at AS "released_at: DateTime<Utc>"
            FROM released_username WHERE username = ? FOR UPDATE"#,
@@ -138,7 +138,7 @@ pub async fn set_username(
     Ok(())
 }
 
-/// Records that `id` gives its username up, unless that is the one to keep.
+/// Records that `id` releases its username, unless it is `keep`.
 async fn release_username(
     tx: &mut MySqlConnection,
     id: UserId,
@@ -158,7 +158,7 @@ async fn release_username(
     .map(drop)
 }
 
-/// Whether another user than `viewer` gave the name up and it cannot be claimed yet.
+/// Whether another user than `viewer` has released the name recently.
 pub async fn is_quarantined(
     executor: impl MySqlExecutor<'_>,
     username: &Username,
@@ -176,7 +176,7 @@ pub async fn is_quarantined(
     Ok(row.is_some())
 }
 
-/// Deletes usernames that were given up before `before`; at most a thousand.
+/// Deletes usernames that were released before `before`; at most a thousand.
 pub async fn delete_released_before(
     executor: impl MySqlExecutor<'_>,
     before: DateTime<Utc>,
@@ -190,7 +190,7 @@ pub async fn delete_released_before(
     Ok(done.rows_affected())
 }
 
-/// Changes what `changes` names.
+/// Applies `changes`.
 pub async fn update(
     executor: impl MySqlExecutor<'_>,
     id: UserId,
@@ -208,7 +208,7 @@ pub async fn update(
     .map(drop)
 }
 
-/// Removes a profile; its name is given up.
+/// Deletes a profile and releases its name.
 pub async fn remove(tx: &mut MySqlConnection, id: UserId, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     release_username(tx, id, None, now).await?;
     sqlx::query!("DELETE FROM profile WHERE id = ?", id.0)
@@ -217,7 +217,7 @@ pub async fn remove(tx: &mut MySqlConnection, id: UserId, now: DateTime<Utc>) ->
         .map(drop)
 }
 
-/// The ids of profiles after `after` of people who joined before `joined_before`, at most a thousand.
+/// Returns the ids of at most a thousand profiles after `after` of users who joined before `joined_before`.
 pub async fn ids_after(
     executor: impl MySqlExecutor<'_>,
     after: UserId,

@@ -1,4 +1,4 @@
-//! Removes what deletions left behind, and usernames that are free again.
+//! Deletes profiles of deleted accounts, and released usernames that are free again.
 
 use chassis::{deleted_accounts, transaction};
 
@@ -7,7 +7,7 @@ use crate::domain::QUARANTINE;
 use crate::error::Error;
 use crate::store;
 
-/// Sweeps until nothing is left. May be stopped anywhere.
+/// Sweeps until nothing is left. May be stopped at any time.
 pub async fn run(state: &State) -> Result<(), Error> {
     let (pool, now) = (&state.pool, state.clock.now());
     deleted_accounts::sweep(pool, now, |user| async move {

@@ -1,4 +1,4 @@
-//! Corrects operations where async-graphql departs from the specification (`docs/upstream.md`).
+//! Corrects operations where async-graphql deviates from the specification (`docs/upstream.md`).
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,16 +9,15 @@ use async_graphql::parser::types::{
 use async_graphql::{Name, Positioned, Request, Variables};
 use async_graphql_value::{ConstValue, Value};
 
-/// Corrects a request that can be parsed.
-///
-/// - async-graphql treats an absent variable as null. The argument or field that names one is removed, so that the default
-///   of an argument applies, and an input field stays absent.
-/// - It returns null for an object whose selections are all skipped, or whose only field failed. Where the first may happen,
-///   or every field has arguments that can be wrong, `__typename` is selected too.
-/// - Its validation ignores that a nullable variable may stand where an argument has a default (specification, 5.8.5).
-///   A variable with a value is declared as non-null.
+/// Corrects a parsed request.
+/// - async-graphql treats an absent variable as null. Arguments and fields with an absent variable are removed, so that
+/// defaults apply, and input fields stay absent.
+/// - It returns null for an object whose selections are all skipped, or whose only field failed. If the first may
+/// happen, or every field has arguments that may be invalid, `__typename` is selected too.
+/// - Its validation ignores that a nullable variable is allowed for an argument with a default (specification, 5.8.5).
+/// A variable with a value is declared as non-null.
 /// - The router declares variables of selections that it does not send. Those declarations are removed.
-/// - Its validation does not see uses in the conditions of `__typename`. Their values stand there instead.
+/// - Its validation does not see variables in the conditions of `__typename`. They are replaced by their values.
 pub(crate) fn correct(request: &mut Request) {
     let Ok(mut document) = parse_query(&request.query) else {
         return;
@@ -38,7 +37,7 @@ pub(crate) fn correct(request: &mut Request) {
         operation
             .variable_definitions
             .retain(|definition| correction.used.contains(&definition.node.name.node));
-        require_given(operation, &request.variables);
+        declare_given_non_null(operation, &request.variables);
     }
     request.set_parsed_query(document);
 }
@@ -53,7 +52,7 @@ fn operations(document: &mut ExecutableDocument) -> Vec<&mut OperationDefinition
     }
 }
 
-/// The variables that are declared, and have neither a value nor a default.
+/// Returns the declared variables without a value and a default.
 fn absent(document: &mut ExecutableDocument, variables: &Variables) -> HashSet<Name> {
     operations(document)
         .into_iter()
@@ -64,7 +63,7 @@ fn absent(document: &mut ExecutableDocument, variables: &Variables) -> HashSet<N
         .collect()
 }
 
-/// The values of the variables.
+/// Returns the values of the variables.
 fn values(document: &mut ExecutableDocument, variables: &Variables) -> HashMap<Name, ConstValue> {
     let definitions = operations(document)
         .into_iter()
@@ -78,7 +77,7 @@ fn values(document: &mut ExecutableDocument, variables: &Variables) -> HashMap<N
         .collect()
 }
 
-fn require_given(operation: &mut OperationDefinition, variables: &Variables) {
+fn declare_given_non_null(operation: &mut OperationDefinition, variables: &Variables) {
     for definition in &mut operation.variable_definitions {
         let value = variables.get(&definition.node.name.node);
         if value.is_some_and(|value| *value != ConstValue::Null) {
@@ -103,7 +102,7 @@ impl Correction {
             }
             for directive in selection.node.directives() {
                 for (_, value) in &directive.node.arguments {
-                    self.note_use(&value.node);
+                    self.record_use(&value.node);
                 }
             }
             match &mut selection.node {
@@ -123,8 +122,8 @@ impl Correction {
     fn arguments(&mut self, field: &mut Field) {
         field.arguments.retain(|(_, value)| !self.is_absent(&value.node));
         for (_, value) in &mut field.arguments {
-            self.leave_out_absent(&mut value.node);
-            self.note_use(&value.node);
+            self.remove_absent(&mut value.node);
+            self.record_use(&value.node);
         }
     }
 
@@ -145,30 +144,30 @@ impl Correction {
         matches!(value, Value::Variable(name) if self.absent.contains(name))
     }
 
-    fn leave_out_absent(&self, value: &mut Value) {
+    fn remove_absent(&self, value: &mut Value) {
         match value {
             Value::Object(fields) => {
                 fields.retain(|_, value| !self.is_absent(value));
-                fields.values_mut().for_each(|value| self.leave_out_absent(value));
+                fields.values_mut().for_each(|value| self.remove_absent(value));
             }
-            Value::List(items) => items.iter_mut().for_each(|item| self.leave_out_absent(item)),
+            Value::List(items) => items.iter_mut().for_each(|item| self.remove_absent(item)),
             _ => {}
         }
     }
 
-    fn note_use(&mut self, value: &Value) {
+    fn record_use(&mut self, value: &Value) {
         match value {
             Value::Variable(name) => {
                 self.used.insert(name.clone());
             }
-            Value::Object(fields) => fields.values().for_each(|value| self.note_use(value)),
-            Value::List(items) => items.iter().for_each(|item| self.note_use(item)),
+            Value::Object(fields) => fields.values().for_each(|value| self.record_use(value)),
+            Value::List(items) => items.iter().for_each(|item| self.record_use(item)),
             _ => {}
         }
     }
 }
 
-/// Whether each selection may be skipped, or is a field whose arguments can be wrong.
+/// Whether each selection may be skipped, or is a field whose arguments may be invalid.
 fn may_be_empty(selections: &SelectionSet) -> bool {
     !selections.items.is_empty()
         && selections.items.iter().all(|selection| {
@@ -255,7 +254,7 @@ mod tests {
     const UNUSED: &str = "query ($yes: Boolean!) { page }";
 
     #[tokio::test]
-    async fn operations_do_what_the_specification_says() {
+    async fn operations_follow_the_specification() {
         for (query, variables, expected) in [
             (PAGE, json!({}), json!({ "page": 24 })),
             (PAGE, json!({ "first": 3 }), json!({ "page": 3 })),
@@ -303,7 +302,7 @@ mod tests {
         }
     }
 
-    /// Fails when async-graphql has been mended: then the correction of that kind can go.
+    /// Fails when async-graphql is fixed: then the correction can be removed.
     #[tokio::test]
     async fn async_graphql_still_needs_the_correction() {
         assert_ne!(run(PAGE, json!({}), false).await.errors, []);

@@ -1,4 +1,4 @@
-//! The errors that every service has, and the one place where a failure becomes a GraphQL error.
+//! The errors that every service has, and their conversion to GraphQL errors.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -13,37 +13,36 @@ use chassis::{Classify, Code, InvalidId, error, telemetry};
 
 use crate::pagination::PageError;
 
-/// Errors that every service has. A service's own error has them as the variant `Common`.
+/// Errors that every service has. A service's error type has them as the variant `Common`.
 #[derive(Debug, thiserror::Error)]
 pub enum Common {
     /// The request is not signed in.
     #[error(transparent)]
     NoViewer(#[from] NoViewer),
-    /// The account was deleted, or that could not be looked up.
+    /// The account was deleted, or the check failed.
     #[error(transparent)]
     Account(#[from] AccountError),
     /// An id is malformed.
     #[error(transparent)]
     Id(#[from] InvalidId),
-    /// A text breaks its rule.
+    /// A text violates its rule.
     #[error(transparent)]
     Text(#[from] InvalidText),
-    /// A page cannot be had.
+    /// The arguments of a page are invalid.
     #[error(transparent)]
     Page(#[from] PageError),
-    /// Another service did not answer.
+    /// Another service did not respond.
     #[error(transparent)]
     Internal(#[from] InternalError),
-    /// The comparison with another service did not finish.
+    /// The comparison with another service failed.
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),
-    /// An event makes no sense.
+    /// The data of an event is invalid.
     #[error(transparent)]
     Event(#[from] MalformedEvent),
-    /// The database failed.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
-    /// The database failed for many keys at once.
+    /// The database failed in a loader.
     #[error("the database failed")]
     Loader(#[from] Arc<sqlx::Error>),
 }
@@ -84,7 +83,7 @@ impl Classify for Common {
     }
 }
 
-/// Lets `?` make a service's error of everything that is [`Common`].
+/// Lets `?` convert everything that is [`Common`] to a service's error.
 #[macro_export]
 macro_rules! common_errors {
     ($error:ty) => {
@@ -111,10 +110,10 @@ macro_rules! common_errors {
     };
 }
 
-/// A classified error on its way to a client.
+/// A classified error for a client.
 ///
-/// It deliberately has no `Display`: async-graphql turns every displayable error into an answer, and that would
-/// send causes to clients. The only way out is the conversion below.
+/// It deliberately has no `Display`: async-graphql sends the text of every displayable error to clients, which would
+/// expose causes. The only conversion is below.
 #[derive(Debug)]
 pub struct Failure {
     code: Code,
@@ -124,23 +123,21 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// The code that the client gets.
+    /// Returns the code for the client.
     pub fn code(&self) -> Code {
         self.code
     }
 
-    /// The message for people; causes of `INTERNAL` and `UNAVAILABLE` stay inside.
+    /// Returns the message for the client. It does not contain causes of `INTERNAL` and `UNAVAILABLE`.
     pub fn message(&self) -> String {
         match self.code {
             Code::Internal => "Something went wrong on our side.".to_owned(),
-            Code::Unavailable => {
-                "A part of the site cannot be reached right now. Please try again.".to_owned()
-            }
+            Code::Unavailable => "This is unavailable right now. Try again in a minute.".to_owned(),
             _ => self.source.to_string(),
         }
     }
 
-    /// Logs what the client is not told, once.
+    /// Logs the cause if it is not sent to the client.
     pub fn log(&self) {
         error::log(self.code, &*self.source);
     }

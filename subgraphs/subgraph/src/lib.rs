@@ -20,7 +20,7 @@ pub use service::{Base, Service};
 /// The result type of resolvers.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
-// `common_errors!` names these through `$crate`.
+// Used by `common_errors!`.
 #[doc(hidden)]
 pub mod reexport {
     pub use {chassis, sqlx};

@@ -1,6 +1,6 @@
-//! Relay connections over keyset cursors.
+//! Relay connections with keyset cursors.
 //!
-//! Cursors are signed: a cursor is valid in the list, and with the arguments, that it was issued for.
+//! Cursors are signed: a cursor is only valid for the list and the arguments that it was issued for.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,12 +16,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::Sha256;
 
-/// The most items that one page may have.
-pub const MAX_PAGE: usize = 100;
+/// The maximum number of items on a page.
+pub const MAX_PAGE_SIZE: usize = 100;
 
-/// A connection whose nodes may be missing, as the public schema has them. Made by [`Page::connection`].
+/// A connection whose nodes may be null. Created by [`Page::connection`].
 ///
-/// async-graphql's own declares its `nodes` as never null, so that one missing node would take the list with it.
+/// In async-graphql's connection `nodes` are non-null, so a missing node would turn the list into null.
 pub struct NodeConnection<N, Extra = EmptyFields> {
     edges: Vec<NodeEdge<N>>,
     has_previous_page: bool,
@@ -29,7 +29,7 @@ pub struct NodeConnection<N, Extra = EmptyFields> {
     extra: Extra,
 }
 
-/// One item of a [`NodeConnection`].
+/// An item of a [`NodeConnection`].
 pub struct NodeEdge<N> {
     cursor: String,
     node: Option<N>,
@@ -68,12 +68,12 @@ impl<N: OutputType, Extra: ObjectType> NodeConnection<N, Extra> {
 
 #[Object(name_type, shareable)]
 impl<N: OutputType> NodeEdge<N> {
-    /// Where the page after this item starts.
+    /// The start of the page after this item.
     async fn cursor(&self) -> &str {
         &self.cursor
     }
 
-    /// The item; null where it is missing.
+    /// The item; null if it is missing.
     async fn node(&self) -> Option<&N> {
         self.node.as_ref()
     }
@@ -91,18 +91,18 @@ impl<N: OutputType> TypeName for NodeEdge<N> {
     }
 }
 
-/// Signs the cursors of a service. All replicas derive it from the secret that they share.
+/// Signs the cursors of a service. All replicas derive it from the shared secret.
 #[derive(Clone)]
 pub struct CursorKey([u8; 32]);
 
 impl CursorKey {
-    /// The key that belongs to the services' common secret.
+    /// Derives the key from the shared secret.
     pub fn new(secret: &Secret) -> Self {
         Self(mac(secret.expose().as_bytes(), &[b"cursors"]))
     }
 
-    /// The key of one list. `scope` tells it from the other lists of the same kind of cursor: whose list it is, and
-    /// the arguments that choose its items.
+    /// Returns the key of a list. `scope` distinguishes lists with the same kind of cursor: the owner and the
+    /// arguments.
     pub fn list(&self, scope: impl fmt::Display) -> ListKey {
         ListKey(mac(&self.0, &[scope.to_string().as_bytes()]))
     }
@@ -123,7 +123,7 @@ fn mac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
 }
 
 fn hasher(key: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
-    // HMAC takes keys of any length.
+    // HMAC accepts keys of any length.
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&[0; 64].into()));
     for part in parts {
         mac.update(&(part.len() as u64).to_be_bytes());
@@ -132,26 +132,26 @@ fn hasher(key: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
     mac
 }
 
-/// Bytes of a signature in a cursor.
-const SIGNATURE: usize = 16;
+/// The length of a cursor's signature in bytes.
+const SIGNATURE_LENGTH: usize = 16;
 
-/// A place in an ordered list: the values of the sort key of one item.
+/// A position in an ordered list: the values of an item's sort key.
 pub trait Cursor: Serialize + DeserializeOwned {
-    /// Which kind of list this is a place in. A cursor of another kind is refused.
+    /// The kind of list. A cursor of another kind is invalid.
     const KIND: &'static str;
 
-    /// Encodes the cursor: opaque text, the signature before the values.
+    /// Encodes the cursor as opaque text: the signature and the values.
     fn encode(&self, list: &ListKey) -> String {
-        // A struct of numbers, ids and times always serialises.
+        // A struct of numbers, ids and times can always be serialised.
         let json = serde_json::to_vec(self).unwrap_or_default();
         let signature = mac(&list.0, &[Self::KIND.as_bytes(), &json]);
-        URL_SAFE_NO_PAD.encode([&signature[..SIGNATURE], &json].concat())
+        URL_SAFE_NO_PAD.encode([&signature[..SIGNATURE_LENGTH], &json].concat())
     }
 
-    /// Reads back what [`Cursor::encode`] wrote with the same key; `None` for anything else.
+    /// Decodes a cursor; `None` if it is invalid or was encoded with another key.
     fn decode(text: &str, list: &ListKey) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (signature, json) = bytes.split_at_checked(SIGNATURE)?;
+        let (signature, json) = bytes.split_at_checked(SIGNATURE_LENGTH)?;
         hasher(&list.0, &[Self::KIND.as_bytes(), json])
             .verify_truncated_left(signature)
             .ok()?;
@@ -159,11 +159,11 @@ pub trait Cursor: Serialize + DeserializeOwned {
     }
 }
 
-/// Why a page cannot be had.
+/// An invalid argument of a page.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PageError {
     /// `first` is out of range.
-    #[error("`first` must be between 1 and {MAX_PAGE}.")]
+    #[error("`first` must be between 1 and {MAX_PAGE_SIZE}.")]
     First,
     /// `after` is not a cursor of this list.
     #[error("`after` is not a cursor of this list. Start again without it.")]
@@ -183,23 +183,23 @@ impl Classify for PageError {
     }
 }
 
-/// Which page is asked for.
+/// The requested page of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Page<C> {
-    /// How many items at the most, 1 to 100.
+    /// The maximum number of items, 1 to 100.
     pub limit: usize,
-    /// The last item of the page before.
+    /// The last item of the previous page.
     pub after: Option<C>,
-    /// Signs the cursors of the list.
+    /// The key of the list's cursors.
     list: ListKey,
 }
 
 impl<C: Cursor> Page<C> {
-    /// Reads the arguments `first` and `after` of a list.
+    /// Parses the arguments `first` and `after` of a list.
     pub fn parse(first: i32, after: Option<&str>, list: ListKey) -> Result<Self, PageError> {
         let limit = usize::try_from(first)
             .ok()
-            .filter(|limit| (1..=MAX_PAGE).contains(limit))
+            .filter(|limit| (1..=MAX_PAGE_SIZE).contains(limit))
             .ok_or(PageError::First)?;
         let after = after
             .map(|text| C::decode(text, &list).ok_or(PageError::After))
@@ -207,7 +207,7 @@ impl<C: Cursor> Page<C> {
         Ok(Self { limit, after, list })
     }
 
-    /// How many rows to fetch: one more than shown, to know whether there is a next page.
+    /// Returns the number of rows to fetch: one more, to know whether there is a next page.
     pub fn rows(&self) -> u32 {
         u32::try_from(self.limit).unwrap_or(u32::MAX) + 1
     }
@@ -248,14 +248,14 @@ mod tests {
     use serde::{Deserialize, Serialize};
 
     #[derive(Debug, PartialEq, Clone, Serialize, Deserialize)]
-    struct Place(i64, u8);
-    impl Cursor for Place {
+    struct TestCursor(i64, u8);
+    impl Cursor for TestCursor {
         const KIND: &'static str = "place";
     }
 
     #[derive(Debug, PartialEq, Clone, Serialize, Deserialize)]
-    struct Other(i64, u8);
-    impl Cursor for Other {
+    struct OtherCursor(i64, u8);
+    impl Cursor for OtherCursor {
         const KIND: &'static str = "other";
     }
 
@@ -265,39 +265,39 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_cursor_reads_back(a: i64, b: u8) {
+        fn a_cursor_can_be_decoded(a: i64, b: u8) {
             let list = list("secret", "list");
-            proptest::prop_assert_eq!(Place::decode(&Place(a, b).encode(&list), &list), Some(Place(a, b)));
+            proptest::prop_assert_eq!(TestCursor::decode(&TestCursor(a, b).encode(&list), &list), Some(TestCursor(a, b)));
         }
 
         #[test]
-        fn no_text_makes_it_panic(text: String) {
-            proptest::prop_assert_eq!(Place::decode(&text, &list("secret", "list")), None);
+        fn decoding_never_panics(text: String) {
+            proptest::prop_assert_eq!(TestCursor::decode(&text, &list("secret", "list")), None);
         }
 
         #[test]
         fn a_changed_cursor_is_refused(a: i64, b: u8, at: proptest::sample::Index, letter in "[A-Za-z0-9_-]") {
             let list = list("secret", "list");
-            let mut text = Place(a, b).encode(&list);
+            let mut text = TestCursor(a, b).encode(&list);
             let at = at.index(text.len());
             let changed = text[at..=at] != letter;
             text.replace_range(at..=at, &letter);
-            proptest::prop_assert_eq!(Place::decode(&text, &list).is_none(), changed);
+            proptest::prop_assert_eq!(TestCursor::decode(&text, &list).is_none(), changed);
         }
     }
 
     #[test]
-    fn a_cursor_is_of_one_kind_one_list_and_one_site() {
+    fn a_cursor_is_valid_for_one_kind_one_list_and_one_site() {
         let own = list("secret", "list");
-        let after = |list: &ListKey| Place(1, 2).encode(list);
-        assert!(Page::<Place>::parse(10, Some(&after(&own)), own).is_ok());
+        let after = |list: &ListKey| TestCursor(1, 2).encode(list);
+        assert!(Page::<TestCursor>::parse(10, Some(&after(&own)), own).is_ok());
         for foreign in [
-            Other(1, 2).encode(&own),
+            OtherCursor(1, 2).encode(&own),
             after(&list("secret", "other list")),
             after(&list("other secret", "list")),
         ] {
             assert_eq!(
-                Page::<Place>::parse(10, Some(&foreign), own),
+                Page::<TestCursor>::parse(10, Some(&foreign), own),
                 Err(PageError::After)
             );
         }
@@ -308,11 +308,11 @@ mod tests {
         let list = list("secret", "list");
         for first in [i32::MIN, -1, 0, 101, i32::MAX] {
             assert_eq!(
-                Page::<Place>::parse(first, None, list),
+                Page::<TestCursor>::parse(first, None, list),
                 Err(PageError::First),
                 "{first}"
             );
         }
-        assert_eq!(Page::<Place>::parse(100, None, list).unwrap().limit, 100);
+        assert_eq!(Page::<TestCursor>::parse(100, None, list).unwrap().limit, 100);
     }
 }

@@ -22,37 +22,36 @@ use crate::startup;
 
 /// The program of a service.
 pub struct Program {
-    /// The name in the list of services, in the log and in traces.
+    /// The name in the list of services, in logs and in traces.
     pub name: &'static str,
-    /// The migrations of the service's own tables.
+    /// The migrations of the service's tables.
     pub migrations: &'static Migrator,
-    /// The schema definition that composition reads.
+    /// Returns the schema definition for composition.
     pub sdl: fn() -> String,
 }
 
-/// The commands of every service. `S` are the settings of `serve` that only this service has, `R` those of `reconcile`.
+/// The commands of every service. `S` are the additional settings of `serve`, `R` those of `reconcile`.
 #[derive(Debug, Subcommand)]
 pub enum ServiceCommand<S: Args, R: Args = S> {
-    /// Answer requests until SIGTERM.
+    /// Serve requests until SIGTERM
     Serve(Box<ServeArgs<S>>),
-    /// Bring the schema up to date. Run it once, before the replicas of a new release start.
+    /// Migrate the database schema. Run it once, before the replicas of a new release start
     Migrate(DatabaseArgs),
-    /// Print the GraphQL schema definition.
+    /// Print the GraphQL schema definition
     Schema,
-    /// Ask a running service whether it is alive.
+    /// Check the health of a running service
     Healthcheck {
-        /// The address that it listens on.
+        /// Address of the service
         #[arg(long, env = "LISTEN")]
         listen: Option<SocketAddr>,
     },
-    /// Look once for what is broken or left over, repair it, and print how much that was.
+    /// Compare with other services once, repair differences, and print their numbers
     Reconcile(Box<ReconcileArgs<R>>),
 }
 
-/// The settings of `serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs<S: Args> {
-    /// The address to listen on. Of an internal network: the router is the only public door.
+    /// Address to listen on, in an internal network. Only the router is public
     #[arg(long, env = "LISTEN")]
     listen: Option<SocketAddr>,
     #[command(flatten)]
@@ -69,7 +68,6 @@ pub struct ServeArgs<S: Args> {
     own: S,
 }
 
-/// The settings of `reconcile`.
 #[derive(Debug, Args)]
 pub struct ReconcileArgs<R: Args> {
     #[command(flatten)]
@@ -80,7 +78,7 @@ pub struct ReconcileArgs<R: Args> {
     own: R,
 }
 
-/// The settings of a command that only uses the database.
+/// The settings of a command that needs only the database.
 #[derive(Debug, Args)]
 pub struct DatabaseArgs {
     #[command(flatten)]
@@ -90,20 +88,18 @@ pub struct DatabaseArgs {
 }
 
 impl DatabaseArgs {
-    /// Starts the log of `program`, and returns a pool that opens no connection yet.
+    /// Starts logging of `program`, and returns a pool that opens no connection yet.
     pub fn pool(&self, program: &Program) -> anyhow::Result<Pool> {
         telemetry::init(self.log.log_format, program.name);
         Ok(self.database.pool()?)
     }
 }
 
-/// No settings.
 #[derive(Debug, Args)]
 pub struct NoArgs {}
 
-/// The resources from which the state of a service is made.
+/// The resources for the state of a service.
 pub struct Context {
-    /// Connections to the service's schema.
     pub pool: Pool,
     pub clock: Clock,
     http: reqwest::Client,
@@ -120,7 +116,7 @@ impl Context {
         }
     }
 
-    /// A client of the service at this address.
+    /// Returns a client of the service at this URL.
     pub fn peer(&self, url: Url) -> Result<InternalClient, ConfigError> {
         Ok(InternalClient::new(self.http.clone(), url, self.secret()?))
     }
@@ -131,7 +127,7 @@ impl Context {
 }
 
 impl Program {
-    /// Runs a command. `serve` makes the service, `reconcile` repairs once and returns its report.
+    /// Runs a command. `serve` builds the service, `reconcile` repairs once and returns its report.
     pub async fn run<S: Args, R: Args>(
         &self,
         command: ServiceCommand<S, R>,
@@ -193,7 +189,7 @@ impl Program {
             pool: context.pool.clone(),
             clock: context.clock.clone(),
             verifier: TokenVerifier::new(&settings.tokens, context.http.clone())
-                .without_sessions(ended_sessions),
+                .refusing_sessions(ended_sessions),
             http: context.http.clone(),
             secret,
             wake: std::sync::Arc::default(),

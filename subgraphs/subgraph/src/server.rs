@@ -24,12 +24,13 @@ use tracing::{Instrument as _, Span};
 
 use crate::document;
 
-/// How long one GraphQL request may take: less than the router waits.
-const DEADLINE: Duration = Duration::from_secs(2);
-/// More than the router accepts from a client, because `_entities` carries ids of its own.
-const BODY_LIMIT: usize = 256 * 1024;
+/// The timeout of a GraphQL request: less than the router's timeout.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+/// The maximum size of a request body in bytes. More than the router accepts from clients, because `_entities` contains
+/// additional ids.
+const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// Where a request came from, as the router says.
+/// The address of the client, from the router.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientIp(pub String);
 
@@ -37,7 +38,7 @@ pub struct ClientIp(pub String);
 #[derive(Debug, Clone)]
 pub struct RequestHeaders(pub HeaderMap);
 
-/// Finishes a schema with limits behind the router's own, for requests that reach a subgraph directly.
+/// Finishes a schema with limits for requests that reach a subgraph directly, in addition to the router's.
 pub fn finish_schema<Q, M>(
     builder: SchemaBuilder<Q, M, async_graphql::EmptySubscription>,
 ) -> Schema<Q, M, async_graphql::EmptySubscription>
@@ -54,7 +55,7 @@ where
         .finish()
 }
 
-/// The schema definition that composition reads.
+/// Returns the schema definition for composition.
 pub fn sdl<Q, M>(schema: &Schema<Q, M, async_graphql::EmptySubscription>) -> String
 where
     Q: ObjectType + 'static,
@@ -68,7 +69,7 @@ where
     )
 }
 
-/// Whether new requests are welcome.
+/// Whether the service accepts new requests.
 #[derive(Clone)]
 pub struct Readiness {
     pool: Pool,
@@ -76,7 +77,7 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Ready while the database answers and `stop` has not come.
+    /// Ready while the database responds and `stop` is not cancelled.
     pub fn new(pool: Pool, stop: CancellationToken) -> Self {
         Self { pool, stop }
     }
@@ -95,7 +96,7 @@ where
     let state = Arc::new(Graphql { schema, verifier });
     Router::new()
         .route("/graphql", post(graphql::<Q, M>))
-        .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
+        .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
         .with_state(state)
         .route("/readiness", any(ready).with_state(readiness))
         .route("/health", get(|| async { "alive" }))
@@ -116,7 +117,7 @@ async fn ready(State(readiness): State<Readiness>, method: Method) -> Response {
     );
     match asked.await {
         Ok(Ok(_)) => (StatusCode::OK, "ready"),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "the database does not respond"),
     }
     .into_response()
 }
@@ -144,10 +145,10 @@ where
         .get(headers::CLIENT_IP)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let kind = kind(&request.query);
+    let request_kind = request_kind(&request.query);
     let span = tracing::info_span!(
         target: traces::TARGET, "graphql",
-        "graphql.operation.type" = kind,
+        "graphql.operation.type" = request_kind,
         "graphql.operation.name" = request.operation_name,
         "otel.status_code" = Empty,
     );
@@ -157,9 +158,9 @@ where
         .data(ClientIp(client_ip.to_owned()))
         .data(RequestHeaders(request_headers));
     let executed = service.schema.execute(request).instrument(span.clone());
-    let executed = tokio::time::timeout(DEADLINE, executed).await;
+    let executed = tokio::time::timeout(REQUEST_TIMEOUT, executed).await;
     let response = executed.unwrap_or_else(|_| {
-        tracing::warn!("a request took longer than {DEADLINE:?} and was given up");
+        tracing::warn!("aborted a request after {REQUEST_TIMEOUT:?}");
         let mut error = ServerError::new("This took too long. Please try again.", None);
         error
             .extensions
@@ -167,10 +168,10 @@ where
             .set("code", Code::Unavailable.as_str());
         GraphqlResponse::from_errors(vec![error])
     });
-    let response = coded(response);
+    let response = with_codes(response);
     count_errors(&response, &span);
-    metrics::counter!("proofsheet_graphql_requests_total", "kind" => kind).increment(1);
-    metrics::histogram!("proofsheet_graphql_request_duration_seconds", "kind" => kind)
+    metrics::counter!("proofsheet_graphql_requests_total", "kind" => request_kind).increment(1);
+    metrics::histogram!("proofsheet_graphql_request_duration_seconds", "kind" => request_kind)
         .record(started.elapsed());
     response.into()
 }
@@ -198,8 +199,8 @@ impl IntoResponse for UnreadableRequest {
     }
 }
 
-/// The kind of a GraphQL request from the router, by its content.
-fn kind(query: &str) -> &'static str {
+/// Returns the kind of a GraphQL request from the router.
+fn request_kind(query: &str) -> &'static str {
     if query.trim_start().starts_with("mutation") {
         "mutation"
     } else if query.contains("_entities") {
@@ -218,7 +219,7 @@ fn count_errors(response: &GraphqlResponse, span: &Span) {
         let Some(async_graphql::Value::String(code)) = code else {
             continue;
         };
-        // Every code is one of `Code`'s.
+        // Codes are those of `Code`.
         metrics::counter!("proofsheet_graphql_errors_total", "code" => code.clone()).increment(1);
         if [Code::Internal, Code::Unavailable]
             .iter()
@@ -229,8 +230,8 @@ fn count_errors(response: &GraphqlResponse, span: &Span) {
     }
 }
 
-/// Adds a code to errors of async-graphql itself (parsing, validation, limits): the input is always the cause.
-fn coded(mut response: GraphqlResponse) -> GraphqlResponse {
+/// Adds a code to errors of async-graphql (parsing, validation, limits), which are caused by the input.
+fn with_codes(mut response: GraphqlResponse) -> GraphqlResponse {
     for error in &mut response.errors {
         let extensions = error.extensions.get_or_insert_default();
         if extensions.get("code").is_none() {

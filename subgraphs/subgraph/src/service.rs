@@ -22,14 +22,13 @@ use tokio_util::sync::CancellationToken;
 use crate::server::Readiness;
 
 const RECONCILE_INTERVAL: Duration = Duration::from_secs(600);
-const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
-/// How long the process waits for its jobs at the end. The lease of one that takes longer expires by itself.
+const DELETE_EVENT_IDS_INTERVAL: Duration = Duration::from_secs(3600);
+/// How long the process waits for its jobs at the end. The lease of a longer job expires.
 const JOBS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The resources of the routes and jobs of every service. Cheap to clone.
 #[derive(Clone)]
 pub struct Base {
-    /// Connections to the service's schema.
     pub pool: Pool,
     pub clock: Clock,
     /// Shared by all clients of this process.
@@ -51,7 +50,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service that answers GraphQL and the probes.
+    /// Creates a service with GraphQL and the probes.
     pub fn new<Q, M>(base: &Base, schema: Schema<Q, M, EmptySubscription>) -> Self
     where
         Q: ObjectType + 'static,
@@ -65,21 +64,20 @@ impl Service {
         }
     }
 
-    /// Adds routes.
     #[must_use]
     pub fn routes(mut self, routes: Router) -> Self {
         self.routes = self.routes.merge(routes);
         self
     }
 
-    /// Adds routes of the internal API, behind the secret.
+    /// Adds routes of the internal API, which require the secret.
     #[must_use]
     pub fn internal(self, routes: Router) -> Self {
         let secret = self.base.secret.clone();
-        self.routes(internal::guarded(routes, secret))
+        self.routes(internal::with_secret(routes, secret))
     }
 
-    /// Receives events, wakes the sweep after each, and forgets the ids of old ones.
+    /// Receives events, wakes the sweep after each, and deletes old event ids.
     #[must_use]
     pub fn events<H: EventHandler>(self, handler: H) -> Self {
         let Base {
@@ -89,11 +87,16 @@ impl Service {
             wake,
             ..
         } = self.base.clone();
-        let routes = inbox::routes(pool.clone(), clock.clone(), secret, Waking { handler, wake });
+        let routes = inbox::routes(
+            pool.clone(),
+            clock.clone(),
+            secret,
+            WakeAfterEvents { handler, wake },
+        );
         self.routes(routes).job(
-            Job::new("forget-events", FORGET_INTERVAL),
+            Job::new("forget-events", DELETE_EVENT_IDS_INTERVAL),
             &(pool, clock),
-            |(pool, clock), _| async move { inbox::forget_old(&pool, clock.now()).await },
+            |(pool, clock), _| async move { inbox::delete_old(&pool, clock.now()).await },
         )
     }
 
@@ -116,7 +119,7 @@ impl Service {
         self.task(move |stop| job.spawn(pool, stop, move |lease| work(state.clone(), lease)))
     }
 
-    /// Removes what deletions left, every so often and after each event.
+    /// Deletes what is left of deleted items, at this interval and after each event.
     #[must_use]
     pub fn sweep<S, E, W>(self, every: Duration, state: &S, work: impl Fn(S) -> W + Send + 'static) -> Self
     where
@@ -132,7 +135,7 @@ impl Service {
         self.job(job, state, move |state, _| work(state))
     }
 
-    /// Repairs the effects of missed events, and logs what was repaired.
+    /// Repairs the effects of lost events, and logs the repairs.
     #[must_use]
     pub fn reconcile<S, R, E, W>(self, state: &S, work: impl Fn(S) -> W + Send + 'static) -> Self
     where
@@ -149,7 +152,7 @@ impl Service {
                 async move {
                     let repaired = repairing.await?;
                     if repaired != R::default() {
-                        tracing::warn!(?repaired, "the reconciler repaired the effects of missed events");
+                        tracing::warn!(?repaired, "repaired the effects of lost events");
                     }
                     Ok::<_, E>(())
                 }
@@ -165,12 +168,12 @@ impl Service {
         self
     }
 
-    /// The routes without the jobs, for tests.
+    /// Returns the routes without the jobs, for tests.
     pub fn into_routes(self) -> Router {
         self.routes
     }
 
-    /// Starts the jobs, answers requests until the stop, and waits for the jobs, `running` ones included.
+    /// Starts the jobs, serves requests until the stop, and waits for all jobs, including `running`.
     pub(crate) async fn run(
         self,
         listener: std::net::TcpListener,
@@ -178,7 +181,7 @@ impl Service {
     ) -> anyhow::Result<()> {
         running.extend(self.jobs.into_iter().map(|start| start()));
         server::serve(listener, self.routes, self.base.stop).await?;
-        // A job that releases its lease saves another replica the wait for its expiry.
+        // A job that releases its lease lets another replica start immediately.
         let _ = tokio::time::timeout(JOBS_TIMEOUT, futures::future::join_all(running)).await;
         telemetry::traces::finish().await;
         Ok(())
@@ -186,12 +189,12 @@ impl Service {
 }
 
 /// Wakes the sweep after each event.
-struct Waking<H> {
+struct WakeAfterEvents<H> {
     handler: H,
     wake: Arc<Notify>,
 }
 
-impl<H: EventHandler> events::EventHandler for Waking<H> {
+impl<H: EventHandler> events::EventHandler for WakeAfterEvents<H> {
     type Error = H::Error;
 
     async fn apply(

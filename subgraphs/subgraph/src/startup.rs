@@ -1,9 +1,9 @@
-//! The start of a service before its schema is ready.
+//! Waits for the migrations of the schema at the start of a service.
 //!
-//! A new release and its migrations are deployed at the same time. Until the migrations are done the new program is not
-//! healthy, so that the orchestrator does not replace the old one yet. On a new site, or while the database is down,
-//! there is nothing to take over from: the program is then alive, and not ready. With a password that the database
-//! refuses it is not healthy either: the old program still has the right one.
+//! A new release and its migrations are deployed at the same time. Until the migrations are complete the new program is
+//! unhealthy, so that the orchestrator does not replace the old one. On a new site, or while the database is down, no
+//! old program serves requests: the new one is healthy but not ready. If the database rejects the password, it is
+//! unhealthy: the old program still has the right one.
 
 use std::future::IntoFuture as _;
 use std::net::TcpListener;
@@ -21,20 +21,20 @@ use serde_json::json;
 use sqlx::migrate::Migrator;
 use tokio_util::sync::CancellationToken;
 
-/// How often the schema is looked at again.
-const PAUSE: Duration = Duration::from_millis(250);
+/// The interval of checks of the schema.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Returns when the schema has the migrations of chassis and of `subgraph`, or when `stop` has come. Meanwhile it answers
-/// at `listener` that the service is not ready.
+/// Returns when all migrations are applied, or when `stop` is cancelled. Meanwhile `listener` serves the probes, and is
+/// not ready.
 pub(crate) async fn wait_for_schema(
     pool: &Pool,
     subgraph: &Migrator,
     listener: &TcpListener,
     stop: &CancellationToken,
 ) -> std::io::Result<()> {
-    // With a healthy database the service serves only its own routes at once.
-    let looked = tokio::time::timeout(PAUSE, database::schema_state(pool, subgraph)).await;
-    if matches!(looked, Ok(Ok(SchemaState::Current))) {
+    // With a migrated database, the service starts immediately.
+    let checked = tokio::time::timeout(POLL_INTERVAL, database::schema_state(pool, subgraph)).await;
+    if matches!(checked, Ok(Ok(SchemaState::Current))) {
         return Ok(());
     }
     let may_not_replace = Arc::new(AtomicBool::new(false));
@@ -51,12 +51,12 @@ pub(crate) async fn wait_for_schema(
     answered
 }
 
-/// Looks until the schema is current, and logs what it waits for, once each.
+/// Checks until the schema is current, and logs each reason for waiting once.
 async fn watch(pool: &Pool, subgraph: &Migrator, may_not_replace: &AtomicBool, stop: &CancellationToken) {
     let mut told = String::new();
     while !stop.is_cancelled() {
         let state = database::schema_state(pool, subgraph).await;
-        // Without an answer it stays as it was: a wrong password is not right because a look took too long.
+        // Without a result the state is kept: a timeout does not make a wrong password right.
         if let Ok(state) = &state {
             let unfit = matches!(state, SchemaState::Older | SchemaState::Refused);
             may_not_replace.store(unfit, Ordering::Relaxed);
@@ -64,22 +64,22 @@ async fn watch(pool: &Pool, subgraph: &Migrator, may_not_replace: &AtomicBool, s
         let waits = match state {
             Ok(SchemaState::Current) => return,
             Ok(SchemaState::Empty) => {
-                "the schema has no tables yet; `migrate` makes them; waiting".to_owned()
+                "the schema has no tables; waiting for `migrate`".to_owned()
             }
             Ok(SchemaState::Older) => {
-                "the schema is older than this program; `migrate` of this release brings it up to date; waiting".to_owned()
+                "the schema is older than this program; waiting for `migrate` of this release".to_owned()
             }
             Ok(SchemaState::Refused) => {
-                "the database refuses this user with this password: DATABASE_URL, or the file that DATABASE_URL_FILE names, must have the one that the database has; trying again".to_owned()
+                "the database rejects the user or the password; correct DATABASE_URL, or the file that DATABASE_URL_FILE names; trying again".to_owned()
             }
-            Err(error) => format!("the database does not let this service in ({error}); trying again"),
+            Err(error) => format!("cannot connect to the database ({error}); trying again"),
         };
         if waits != told {
             tracing::warn!("{waits}");
             told = waits;
         }
         tokio::select! {
-            () = tokio::time::sleep(PAUSE) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
             () = stop.cancelled() => {}
         }
     }
@@ -88,7 +88,7 @@ async fn watch(pool: &Pool, subgraph: &Migrator, may_not_replace: &AtomicBool, s
 fn routes(may_not_replace: Arc<AtomicBool>) -> Router {
     let health = move || async move {
         if may_not_replace.load(Ordering::Relaxed) {
-            (StatusCode::SERVICE_UNAVAILABLE, "waiting: the log says for what")
+            (StatusCode::SERVICE_UNAVAILABLE, "waiting; the log has the reason")
         } else {
             (StatusCode::OK, "alive")
         }
@@ -98,10 +98,10 @@ fn routes(may_not_replace: Arc<AtomicBool>) -> Router {
         .fallback(async || not_ready())
 }
 
-/// The response that clients of the graph read as "try again".
+/// A response that clients of the graph treat as retryable.
 fn not_ready() -> Response {
     let error = json!({
-        "message": "This part of the site is starting. Please try again.",
+        "message": "This is unavailable right now. Try again in a minute.",
         "extensions": { "code": Code::Unavailable.as_str() },
     });
     (

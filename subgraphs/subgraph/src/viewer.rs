@@ -6,7 +6,7 @@ use chassis::database::Pool;
 use chassis::deleted_accounts::{AccountError, require_active_account};
 use chassis::viewer::{Caller, NoViewer};
 
-/// The viewer, if the request is signed in.
+/// Returns the viewer, if the request is signed in.
 pub fn viewer<'c>(ctx: &Context<'c>) -> Option<&'c Viewer> {
     match ctx.data_opt::<Caller>() {
         Some(Caller::Viewer(viewer)) => Some(viewer),
@@ -14,7 +14,7 @@ pub fn viewer<'c>(ctx: &Context<'c>) -> Option<&'c Viewer> {
     }
 }
 
-/// The viewer, or [`NoViewer`].
+/// Returns the viewer, or [`NoViewer`].
 pub fn require_viewer<'c>(ctx: &Context<'c>) -> Result<&'c Viewer, NoViewer> {
     match ctx.data_opt::<Caller>() {
         Some(Caller::Viewer(viewer)) => Ok(viewer),
@@ -24,7 +24,8 @@ pub fn require_viewer<'c>(ctx: &Context<'c>) -> Result<&'c Viewer, NoViewer> {
     }
 }
 
-/// The viewer, whose account and session must exist, because a token may outlive them. Every mutation begins with this.
+/// Returns the viewer after checking that account and session exist, because a token may outlive them. Every mutation
+/// calls this first.
 pub async fn require_writer<'c>(ctx: &Context<'c>, pool: &Pool) -> Result<&'c Viewer, AccountError> {
     let viewer = require_viewer(ctx)?;
     require_active_account(pool, viewer).await?;

@@ -10,7 +10,7 @@ use tower::ServiceExt as _;
 
 use crate::{INTERNAL_SECRET, Issuer};
 
-/// Speaks to a service through its routes, without a network.
+/// Sends requests to a service's routes, without a network.
 #[derive(Debug, Clone)]
 pub struct Client {
     routes: Router,
@@ -19,7 +19,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// An anonymous client of the service with these routes.
+    /// Creates an anonymous client.
     pub fn new(routes: Router) -> Self {
         Self {
             routes,
@@ -28,19 +28,19 @@ impl Client {
         }
     }
 
-    /// The same, signed in as `user`.
+    /// Returns a client signed in as `user`.
     #[must_use]
     pub fn of(&self, user: UserId) -> Self {
         self.with_token(Issuer::token(user))
     }
 
-    /// The same, signed in as a moderator.
+    /// Returns a client signed in as a moderator.
     #[must_use]
     pub fn moderator(&self, user: UserId) -> Self {
         self.with_token(Issuer::moderator_token(user))
     }
 
-    /// The same with any token.
+    /// Returns a client with this token.
     #[must_use]
     pub fn with_token(&self, token: String) -> Self {
         Self {
@@ -49,7 +49,7 @@ impl Client {
         }
     }
 
-    /// The same with another header on every request.
+    /// Returns a client that sends another header too.
     #[must_use]
     pub fn with_header(&self, name: &str, value: &str) -> Self {
         let mut client = self.clone();
@@ -64,7 +64,7 @@ impl Client {
         Answer(json_of(response).await)
     }
 
-    /// Resolves entities of one type as the router does, and selects `selection` of each.
+    /// Resolves entities of one type like the router, with `selection` of each.
     pub async fn entities(&self, typename: &str, ids: &[impl ToString], selection: &str) -> Answer {
         let representations: Vec<_> = ids
             .iter()
@@ -76,14 +76,13 @@ impl Client {
         self.graphql(&query, json!({ "r": representations })).await
     }
 
-    /// Delivers an event as another service's relay does.
+    /// Delivers an event like another service's relay.
     pub async fn deliver(&self, event: &Event) -> StatusCode {
         let body = serde_json::to_string(event).expect("events serialise");
         let client = self.with_header(headers::SECRET, INTERNAL_SECRET);
         client.post("/events", "application/json", body).await.status()
     }
 
-    /// Posts a body.
     pub async fn post(&self, path: &str, content_type: &str, body: impl Into<Body>) -> Response<Body> {
         let request = self
             .request("POST", path)
@@ -92,7 +91,6 @@ impl Client {
             .await
     }
 
-    /// Gets a path.
     pub async fn get(&self, path: &str) -> Response<Body> {
         self.send(
             self.request("GET", path)
@@ -102,7 +100,6 @@ impl Client {
         .await
     }
 
-    /// Sends any request, as it is.
     pub async fn send(&self, request: Request<Body>) -> Response<Body> {
         self.routes
             .clone()
@@ -123,7 +120,7 @@ impl Client {
     }
 }
 
-/// The JSON body of a response.
+/// Parses the JSON body of a response.
 pub(crate) async fn json_of(response: Response<Body>) -> Value {
     let bytes = response.into_body().collect().await.expect("a body").to_bytes();
     serde_json::from_slice(&bytes).expect("a JSON body")
@@ -134,7 +131,7 @@ pub(crate) async fn json_of(response: Response<Body>) -> Value {
 pub struct Answer(pub Value);
 
 impl Answer {
-    /// The data of an operation that must have worked.
+    /// Returns the data. Panics if there are errors.
     #[track_caller]
     pub fn data(&self) -> &Value {
         assert!(
@@ -145,12 +142,12 @@ impl Answer {
         &self.0["data"]
     }
 
-    /// The data beside errors.
+    /// Returns the data of a response that may have errors.
     pub fn partial(&self) -> &Value {
         &self.0["data"]
     }
 
-    /// The first error's code, and its field where it has one: `INVALID_INPUT title`.
+    /// Returns the first error's code and field: `INVALID_INPUT title`.
     #[track_caller]
     pub fn error(&self) -> String {
         let extensions = &self.0["errors"][0]["extensions"];

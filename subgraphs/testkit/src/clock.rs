@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use chassis::Clock;
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// A clock that stands still until it is moved. Starts at noon of 22 November 2026.
+/// A clock that only moves when set. Starts at noon of 22 November 2026.
 #[derive(Debug, Clone)]
 pub struct TestClock(Arc<Mutex<DateTime<Utc>>>);
 
@@ -16,7 +16,7 @@ impl Default for TestClock {
 }
 
 impl TestClock {
-    /// The clock to give to the service.
+    /// Returns the clock for the service.
     pub fn clock(&self) -> Clock {
         let now = Arc::clone(&self.0);
         Clock::from_fn(move || *now.lock().expect("no test panics while it holds the lock"))
@@ -26,12 +26,10 @@ impl TestClock {
         self.clock().now()
     }
 
-    /// Moves it on.
     pub fn advance(&self, by: TimeDelta) {
         *self.0.lock().expect("no test panics while it holds the lock") += by;
     }
 
-    /// Sets it.
     pub fn set(&self, now: DateTime<Utc>) {
         *self.0.lock().expect("no test panics while it holds the lock") = now;
     }

@@ -6,7 +6,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::json;
 use uuid::Uuid;
 
-/// An Ed25519 private key for tests only: PKCS#8 with 32 known bytes.
+/// An Ed25519 private key for tests: PKCS#8 with 32 known bytes.
 const KEY: [u8; 48] = {
     let mut der = [7; 48];
     let prefix = [
@@ -20,12 +20,12 @@ const KEY: [u8; 48] = {
     der
 };
 
-/// Signs access tokens as the authentication service does.
+/// Signs access tokens like the authentication service.
 #[derive(Debug, Clone, Default)]
 pub struct Issuer;
 
 impl Issuer {
-    /// The configuration of a service that trusts this issuer.
+    /// Returns the configuration of a service that trusts this issuer.
     pub fn config() -> TokenConfig {
         TokenConfig {
             jwks_url: "http://127.0.0.1:9/jwks.json".parse().expect("a valid URL"),
@@ -35,29 +35,29 @@ impl Issuer {
         }
     }
 
-    /// A verifier that believes this issuer.
+    /// Returns a verifier that trusts this issuer.
     pub fn verifier() -> TokenVerifier {
         TokenVerifier::with_keys(&Self::config(), Self::key_set())
     }
 
-    /// The public half of its key, as an issuer publishes it.
+    /// Returns the public key.
     pub fn key_set() -> JwkSet {
         let mut key = Jwk::from_encoding_key(&Self::key(), Algorithm::EdDSA).expect("an Ed25519 key");
         key.common.key_id = Some("test".to_owned());
         JwkSet { keys: vec![key] }
     }
 
-    /// A valid access token of `user`.
+    /// Returns a valid access token of `user`.
     pub fn token(user: UserId) -> String {
         Self::sign(user, Uuid::new_v4(), &[])
     }
 
-    /// A valid access token of `user` that belongs to this login session.
+    /// Returns a valid access token of `user` with this login session.
     pub fn session_token(user: UserId, session: Uuid) -> String {
         Self::sign(user, session, &[])
     }
 
-    /// A valid access token of a moderator.
+    /// Returns a valid access token of a moderator.
     pub fn moderator_token(user: UserId) -> String {
         Self::sign(user, Uuid::new_v4(), &["moderator"])
     }
@@ -76,7 +76,7 @@ impl Issuer {
         jsonwebtoken::encode(&header, &claims, &Self::key()).expect("claims that serialise")
     }
 
-    /// Its private key, for tokens that are wrong in some way.
+    /// Returns the private key, for invalid tokens.
     pub fn key() -> EncodingKey {
         EncodingKey::from_ed_der(&KEY)
     }

@@ -22,14 +22,14 @@ pub use client::{Answer, Client};
 pub use clock::TestClock;
 pub use database::TestDatabase;
 pub use issuer::Issuer;
-pub use neighbours::{Neighbours, Truth};
+pub use neighbours::{FakeData, Neighbours};
 pub use peer::{absent_peer, peer};
 pub use proxy::{Loss, Proxy};
 
-/// The secret that services show each other in tests.
+/// The secret between services in tests.
 pub const INTERNAL_SECRET: &str = "internal secret of the tests";
 
-/// The resources of routes and jobs, for a service under test.
+/// Returns the resources for a service under test.
 pub fn base(pool: &Pool, clock: &TestClock) -> Base {
     Base {
         pool: pool.clone(),
@@ -42,7 +42,7 @@ pub fn base(pool: &Pool, clock: &TestClock) -> Base {
     }
 }
 
-/// An event as a test makes it up.
+/// Creates an event.
 pub fn event(kind: &str, data: serde_json::Value, occurred_at: chrono::DateTime<chrono::Utc>) -> Event {
     Event {
         id: chassis::id::new_uuid(occurred_at),

@@ -13,34 +13,34 @@ use contracts::internal::{Ids, ListQuery, Listing, Resource as _};
 use contracts::photos::PublishedPhoto;
 use uuid::Uuid;
 
-/// Items on one page of a listing, so that small tests turn pages.
+/// Items on a page of a list; small, so that tests have several pages.
 const ITEMS_PER_PAGE: usize = 3;
 
-/// Stands in for the photo and the authentication service: their internal API over what a test says.
+/// Fakes the photo and the authentication service: their internal API with the data of a test.
 #[derive(Debug, Clone)]
 pub struct Neighbours {
     client: InternalClient,
-    state: Arc<Mutex<Truth>>,
+    state: Arc<Mutex<FakeData>>,
 }
 
-/// The data of the stand-ins.
+/// The data of the fakes.
 #[derive(Debug, Default)]
-pub struct Truth {
+pub struct FakeData {
     /// `None` is a deleted photo.
     pub photos: BTreeMap<Uuid, Option<PublishedPhoto>>,
-    /// Accounts and when they were created. Where there are some, all others are gone.
+    /// Accounts with their creation times. If there are any, all others count as deleted.
     pub accounts: BTreeMap<Uuid, DateTime<Utc>>,
     pub gone_accounts: HashSet<Uuid>,
-    /// Photos cannot be looked up.
+    /// Whether looking up photos fails.
     pub down: bool,
-    /// How often a photo was looked up.
+    /// The number of look-ups of photos.
     pub look_ups: u32,
 }
 
 impl Neighbours {
-    /// Starts them on a loopback port.
+    /// Starts the fakes on a loopback port.
     pub async fn start() -> Self {
-        let state = Arc::<Mutex<Truth>>::default();
+        let state = Arc::<Mutex<FakeData>>::default();
         let routes = Router::new()
             .route(PublishedPhoto::LIST, get(list_photos))
             .route(PublishedPhoto::ONE, get(look_up_photo))
@@ -52,25 +52,24 @@ impl Neighbours {
         Self { client, state }
     }
 
-    /// A client of both.
+    /// Returns a client of both.
     pub fn client(&self) -> InternalClient {
         self.client.clone()
     }
 
-    /// The data, to look at or to change.
-    pub fn truth(&self) -> MutexGuard<'_, Truth> {
+    /// Returns the data, to read or change it.
+    pub fn truth(&self) -> MutexGuard<'_, FakeData> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a photo.
     pub fn publish(&self, photo: PublishedPhoto) {
         self.truth().photos.insert(photo.photo_id, Some(photo));
     }
 }
 
-type Shared = State<Arc<Mutex<Truth>>>;
+type Shared = State<Arc<Mutex<FakeData>>>;
 
-fn truth(state: &Mutex<Truth>) -> MutexGuard<'_, Truth> {
+fn truth(state: &Mutex<FakeData>) -> MutexGuard<'_, FakeData> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,22 +1,22 @@
-//! Another service, as far as a test makes it up.
+//! Fakes of other services.
 
 use axum::Router;
 use chassis::config::Secret;
-use chassis::internal::{InternalClient, guarded};
+use chassis::internal::{InternalClient, with_secret};
 use tokio::net::TcpListener;
 
 use crate::INTERNAL_SECRET;
 
-/// Answers on a loopback port what another service would answer. The client has the secret that it asks for.
+/// Serves `routes` on a loopback port, and returns a client with the secret.
 pub async fn peer(routes: Router) -> InternalClient {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
-    let routes = guarded(routes, Secret::new(INTERNAL_SECRET));
+    let routes = with_secret(routes, Secret::new(INTERNAL_SECRET));
     tokio::spawn(async move { axum::serve(listener, routes).await });
     client(port)
 }
 
-/// The client of a service that is not there: nothing listens on the port that it asks.
+/// Returns a client of a service that is down: nothing listens on its port.
 pub fn absent_peer() -> InternalClient {
     client(9)
 }

@@ -9,19 +9,19 @@ use url::Url;
 
 use crate::server::{is_without_galera, server_url};
 
-/// The message that is lost, together with its connection.
+/// The message that is lost together with its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
-    /// The statement: the database never hears of it.
+    /// The statement: the database does not receive it.
     Statement,
-    /// Its answer: the database has done what was asked.
-    Answer,
+    /// The response: the database has executed the statement.
+    Response,
 }
 
-/// Galera's variable that the services set, and a name of the same length that no server knows.
+/// Galera's variable that services set, and an unknown name of the same length.
 const SYNC_WAIT: (&[u8], &[u8]) = (b"wsrep_sync_wait", b"absent_variable");
 
-/// A way to the test server on which things go missing when a test says so. It lasts as long as the test's runtime.
+/// A proxy of the test server that can lose messages. Ends with the runtime of the test.
 #[derive(Debug, Clone)]
 pub struct Proxy {
     address: SocketAddr,
@@ -45,13 +45,13 @@ struct Plan {
 }
 
 impl Proxy {
-    /// A proxy at a free port of an address of this machine.
+    /// Starts a proxy on a free port of an address of this machine.
     pub async fn new(ip: &str) -> Self {
         Self::start(ip, is_without_galera()).await
     }
 
-    /// The same, on which the server is one that was built without Galera: it answers that it does not know the
-    /// variables, because their names are changed on the way.
+    /// Starts a proxy that imitates a server without Galera: it replaces the names of Galera's variables by unknown
+    /// ones.
     pub async fn without_galera() -> Self {
         Self::start("127.0.0.1", true).await
     }
@@ -76,8 +76,8 @@ impl Proxy {
                 let (server, state) = (server.clone(), Arc::clone(&accepting));
                 tokio::spawn(async move {
                     if let Ok(server) = TcpStream::connect(server).await {
-                        // It ends with an error where either side is gone, which is what this is for.
-                        let _ = carry(client, server, &state).await;
+                        // Ends with an error if either side closes the connection.
+                        let _ = forward(client, server, &state).await;
                     }
                 });
             }
@@ -85,12 +85,12 @@ impl Proxy {
         Self { address, state }
     }
 
-    /// Where it listens.
+    /// Returns the address that the proxy listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Lets `pass` statements that contain `statement` through, and loses the next one, or its answer. Once.
+    /// Forwards `pass` statements that contain `statement`, and loses the next one or its response, once.
     pub fn lose(&self, loss: Loss, statement: &str, pass: usize) {
         self.state.lost.store(0, Ordering::Relaxed);
         *self.state.plan.lock().expect("no test panics here") = Some(Plan {
@@ -100,24 +100,24 @@ impl Proxy {
         });
     }
 
-    /// Whether something went missing since [`Proxy::lose`].
+    /// Whether a message was lost since [`Proxy::lose`].
     pub fn has_lost(&self) -> bool {
         self.state.lost.load(Ordering::Relaxed) > 0
     }
 
-    /// How many connections were opened.
+    /// Returns the number of opened connections.
     pub fn opened(&self) -> usize {
         self.state.opened.load(Ordering::Relaxed)
     }
 
-    /// Says nothing any more, on no connection, like a server that was stopped.
+    /// Stops or resumes forwarding on all connections, like a paused server.
     pub fn freeze(&self, frozen: bool) {
         self.state.frozen.store(frozen, Ordering::Relaxed);
     }
 }
 
 impl State {
-    /// Changes the names of Galera's variables where the server shall not know them.
+    /// Replaces the names of Galera's variables, if configured.
     fn rename(&self, sent: &mut [u8]) {
         let (name, unknown) = SYNC_WAIT;
         let mut at = 0;
@@ -129,7 +129,7 @@ impl State {
         }
     }
 
-    /// The loss that these bytes of a client trigger.
+    /// Returns the loss that these bytes of a client trigger.
     fn loss(&self, sent: &[u8]) -> Option<Loss> {
         let mut plan = self.plan.lock().expect("no test panics here");
         let waiting = plan.as_mut()?;
@@ -147,14 +147,14 @@ impl State {
         Some(loss)
     }
 
-    async fn thawed(&self) {
+    async fn wait_while_frozen(&self) {
         while self.frozen.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 }
 
-async fn carry(mut client: TcpStream, mut server: TcpStream, state: &State) -> std::io::Result<()> {
+async fn forward(mut client: TcpStream, mut server: TcpStream, state: &State) -> std::io::Result<()> {
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (mut sent, mut answered) = (vec![0; 256 * 1024], vec![0; 256 * 1024]);
@@ -166,13 +166,13 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, state: &State) -> s
                 if bytes.is_empty() {
                     return Ok(());
                 }
-                state.thawed().await;
+                state.wait_while_frozen().await;
                 match state.loss(bytes) {
                     None => server.write_all(bytes).await?,
                     Some(Loss::Statement) => return Ok(()),
-                    Some(Loss::Answer) => {
+                    Some(Loss::Response) => {
                         server.write_all(bytes).await?;
-                        // It comes when the database has done it.
+                        // Received after the database has executed the statement.
                         return server.read(&mut answered).await.map(drop);
                     }
                 }
@@ -182,7 +182,7 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, state: &State) -> s
                 if bytes.is_empty() {
                     return Ok(());
                 }
-                state.thawed().await;
+                state.wait_while_frozen().await;
                 client.write_all(bytes).await?;
             }
         }

@@ -7,10 +7,10 @@ const URL_FILE: &str = "test-database-url";
 pub(crate) const START_ONE: &str =
     "Start one in another terminal with `./dev db`, or run these tests with `./dev test`.";
 
-/// Where this is set, tests reach the server as [`crate::Proxy::without_galera`] shows it.
+/// If set, tests reach the server as [`crate::Proxy::without_galera`] shows it.
 const WITHOUT_GALERA: &str = "TEST_DATABASE_WITHOUT_GALERA";
 
-/// The administrator's URL of the test database: `TEST_DATABASE_URL`, or what `./dev db` wrote into the target folder.
+/// Returns the administrator's URL of the test database: `TEST_DATABASE_URL`, or the file that `./dev db` writes.
 pub(crate) fn server_url() -> String {
     std::env::var("TEST_DATABASE_URL").unwrap_or_else(|_| {
         let program = std::env::current_exe().expect("a running program has a path");
@@ -21,7 +21,7 @@ pub(crate) fn server_url() -> String {
     })
 }
 
-/// Whether this run of the tests is on a server without Galera.
+/// Whether the tests run with a server without Galera.
 pub(crate) fn is_without_galera() -> bool {
     std::env::var_os(WITHOUT_GALERA).is_some()
 }

@@ -7,16 +7,16 @@ use crate::error::Error;
 use crate::store::days;
 use crate::{State, domain, fold};
 
-/// Records the winners of the days that are over and have none yet; with a lease only while it is held, so
-/// that a process that was stopped for a while does not record an old ranking.
+/// Records the winners of past days without one. With a lease, only while it is held, so that a paused process does not
+/// record an old ranking.
 pub async fn close_days(state: &State, lease: Option<Held>) -> Result<(), Error> {
     let (pool, now) = (&state.pool, state.clock.now());
     let today = domain::day_at(now, state.time_zone);
     if days::unclosed(pool, today).await?.is_empty() {
         return Ok(());
     }
-    // The last votes of the day count, whether or not the fold had its turn. It may also name new days, so they are
-    // read again.
+    // The last votes of the day count even if they were not folded yet. Folding may add days, so the days are read
+    // again.
     fold::run(pool).await?;
     for day in days::unclosed(pool, today).await? {
         transaction!(pool, Error, |tx, _| {

@@ -24,7 +24,7 @@ pub async fn cast_vote(state: &State, user: UserId, photo: PhotoId, choice: Choi
     };
     transaction!(state.pool, Error, |tx, _| {
         votes::cast(tx, &ballot).await?;
-        // Read before the commit: another connection of the pool may lead to a node that has not got it yet.
+        // Read before the commit: another connection may lead to a node that has not replicated the vote yet.
         let tallies = votes::tallies(&mut *tx, &[photo]).await?;
         Ok(tallies.get(&photo).map(|(tally, _)| *tally).unwrap_or_default())
     })

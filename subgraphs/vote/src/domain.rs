@@ -10,23 +10,21 @@ use subgraph::pagination::Cursor;
 use uuid::Uuid;
 
 chassis::id_newtype! {
-    /// A photo. The photo service makes these.
+    /// A photo of the photo service.
     PhotoId
 }
 
 /// A vote on a photo: up, down or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// For the photo.
     Up,
-    /// Against it.
     Down,
-    /// Neither: an earlier vote is taken back.
+    /// Removes an earlier vote.
     None,
 }
 
 impl Choice {
-    /// How the ledger writes it.
+    /// Returns the value in the database.
     pub fn value(self) -> i8 {
         match self {
             Self::Up => 1,
@@ -35,7 +33,7 @@ impl Choice {
         }
     }
 
-    /// Reads what the ledger wrote.
+    /// Parses a value of the database.
     pub fn from_value(value: i8) -> Self {
         match value.signum() {
             1 => Self::Up,
@@ -45,17 +43,15 @@ impl Choice {
     }
 }
 
-/// How many votes a photo has.
+/// The numbers of votes on a photo.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// For it.
     pub up: i64,
-    /// Against it.
     pub down: i64,
 }
 
 impl Tally {
-    /// The score that timelines rank by.
+    /// Returns the score that timelines are ranked by.
     pub fn score(self) -> i64 {
         self.up - self.down
     }
@@ -67,7 +63,7 @@ pub struct KnownPhoto {
     pub photo_id: PhotoId,
     pub author_id: UserId,
     pub published_at: DateTime<Utc>,
-    /// The day on which it competes; set once, in the site's time zone.
+    /// The day on which the photo is ranked in Hot, in the site's time zone. Never changes.
     pub hot_day: NaiveDate,
 }
 
@@ -82,19 +78,17 @@ impl From<contracts::photos::PublishedPhoto> for KnownPhoto {
     }
 }
 
-/// A photo, as this service knows it.
+/// The state of a photo in this service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// It can be voted on, by anybody but its author.
+    /// Can be voted on by everybody but its author.
     Listed {
-        /// The author, who may not vote on it.
         author: UserId,
     },
-    /// It was deleted.
     Deleted,
 }
 
-/// A timeline in which the best votes come first.
+/// A ranked timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Timeline {
     /// The photos of one day.
@@ -104,8 +98,8 @@ pub enum Timeline {
 }
 
 impl Timeline {
-    /// How many places a snapshot of it has; none for all.
-    pub fn places(self) -> Option<u32> {
+    /// Returns the maximum length of a snapshot; `None` is unlimited.
+    pub fn max_length(self) -> Option<u32> {
         match self {
             Self::Hot(_) => None,
             Self::Trending => Some(5_000),
@@ -113,7 +107,7 @@ impl Timeline {
     }
 }
 
-/// Its name in the database.
+/// The name in the database.
 impl fmt::Display for Timeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -123,46 +117,48 @@ impl fmt::Display for Timeline {
     }
 }
 
-/// The sort key of a ranked timeline, best first when it is read downwards.
+/// The sort key of a ranked timeline, in descending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Rank {
     /// Up − down.
     pub score: i32,
-    /// The Wilson lower bound, in units of 1e-12; breaks ties of the score.
+    /// The lower bound of the Wilson interval in units of 1e-12, for equal scores.
     pub wilson: i64,
-    /// The newer photo comes first where both are equal.
+    /// For equal bounds, newer photos come first.
     pub published_at: DateTime<Utc>,
-    /// Nothing is equal to the end.
+    /// Makes the order unique.
     pub photo_id: PhotoId,
 }
 
-/// A place in a ranked timeline, pinned to the snapshot in which its reader began.
+/// A position in a ranked timeline, within the snapshot of the reader's first page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RankedCursor {
-    /// Which timeline.
     pub timeline: Timeline,
-    /// Which version of its order.
+    /// The version of the order.
     pub version: u64,
-    /// Which snapshot of that version.
+    /// The snapshot of that version.
     pub snapshot: Uuid,
-    /// Where in it.
-    pub place: Place,
+    /// The position in the snapshot or after it.
+    #[serde(rename = "place")]
+    pub position: Position,
 }
 
-/// Where in a ranked timeline.
+/// A position in a ranked timeline. The serialised names are those in cursors of earlier releases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Place {
-    /// The position in the snapshot, from 0.
-    At(u32),
-    /// Beyond its end, where only the order is promised.
-    Beyond(Rank),
+pub enum Position {
+    /// The index in the snapshot, from 0.
+    #[serde(rename = "At")]
+    Index(u32),
+    /// After the end of the snapshot, where pages follow the current order.
+    #[serde(rename = "Beyond")]
+    AfterSnapshot(Rank),
 }
 
 impl Cursor for RankedCursor {
     const KIND: &'static str = "ranked";
 }
 
-/// A place in the archive.
+/// A position in the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DayCursor(pub NaiveDate);
 
@@ -173,23 +169,22 @@ impl Cursor for DayCursor {
 /// A day of the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HotDay {
-    /// Which.
     pub day: NaiveDate,
-    /// How many photos of it there are.
+    /// The number of photos.
     pub photo_count: i64,
-    /// The best of them, once the day is over.
+    /// The best photo, when the day is over.
     pub winner: Option<PhotoId>,
 }
 
-/// A text that is no day.
+/// A text that is not a day.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("A day is written as YYYY-MM-DD.")]
 pub struct InvalidDay;
 
-/// Reads `YYYY-MM-DD` and nothing else.
+/// Parses `YYYY-MM-DD`.
 pub fn parse_day(text: &str) -> Result<NaiveDate, InvalidDay> {
     let day: NaiveDate = text.parse().map_err(|_| InvalidDay)?;
-    // chrono also takes spaces, signs, single digits and years that no DATE can hold; there is one spelling of a day.
+    // chrono also accepts spaces, signs, single digits and years outside of the range of DATE.
     if text.len() == 10 && day.to_string() == text {
         Ok(day)
     } else {
@@ -197,7 +192,7 @@ pub fn parse_day(text: &str) -> Result<NaiveDate, InvalidDay> {
     }
 }
 
-/// The day that it is at `now` where the site is.
+/// Returns the day at `now` in the time zone of the site.
 pub fn day_at(now: DateTime<Utc>, time_zone: Tz) -> NaiveDate {
     now.with_timezone(&time_zone).date_naive()
 }
@@ -208,10 +203,10 @@ mod tests {
     use chrono::NaiveDate;
     use subgraph::pagination::{Cursor as _, CursorKey};
 
-    use super::{Choice, PhotoId, Place, Rank, RankedCursor, Timeline, day_at, parse_day};
+    use super::{Choice, PhotoId, Position, Rank, RankedCursor, Timeline, day_at, parse_day};
 
     #[test]
-    fn a_day_has_one_spelling() {
+    fn other_spellings_are_not_days() {
         assert_eq!(
             parse_day("2026-11-22"),
             Ok(NaiveDate::from_ymd_opt(2026, 11, 22).unwrap())
@@ -241,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_day_is_that_of_the_time_zone() {
+    fn the_day_depends_on_the_time_zone() {
         let now = "2026-11-22T10:30:00Z".parse().unwrap();
         assert_eq!(day_at(now, chrono_tz::UTC).to_string(), "2026-11-22");
         assert_eq!(
@@ -255,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ledger_reads_back_what_it_wrote() {
+    fn choices_can_be_stored() {
         for choice in [Choice::Up, Choice::Down, Choice::None] {
             assert_eq!(Choice::from_value(choice.value()), choice);
         }
@@ -263,7 +258,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_cursor_reads_back(version: u64, snapshot: u128, score: i32, wilson: i64, micros in 0_i64..4_000_000_000_000_000, photo: u128) {
+        fn a_cursor_can_be_decoded(version: u64, snapshot: u128, score: i32, wilson: i64, micros in 0_i64..4_000_000_000_000_000, photo: u128) {
             let rank = Rank {
                 score,
                 wilson,
@@ -271,14 +266,14 @@ mod tests {
                 photo_id: PhotoId(uuid::Uuid::from_u128(photo)),
             };
             let list = CursorKey::new(&Secret::new("secret")).list("");
-            for place in [Place::At(7), Place::Beyond(rank)] {
-                let cursor = RankedCursor { timeline: Timeline::Trending, version, snapshot: uuid::Uuid::from_u128(snapshot), place };
+            for position in [Position::Index(7), Position::AfterSnapshot(rank)] {
+                let cursor = RankedCursor { timeline: Timeline::Trending, version, snapshot: uuid::Uuid::from_u128(snapshot), position };
                 proptest::prop_assert_eq!(RankedCursor::decode(&cursor.encode(&list), &list), Some(cursor));
             }
         }
 
         #[test]
-        fn no_text_of_a_day_makes_it_panic(text: String) {
+        fn parsing_a_day_never_panics(text: String) {
             if let Ok(day) = parse_day(&text) {
                 proptest::prop_assert_eq!(day.to_string(), text);
             }

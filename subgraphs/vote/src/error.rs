@@ -1,29 +1,27 @@
-//! Errors of this service, and the codes and messages that clients get.
+//! Errors of this service, with their codes and messages for clients.
 
 use chassis::{Classify, Code};
 use subgraph::error::Common;
 
 use crate::domain::InvalidDay;
 
-/// Every failure of this service.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An error that every service has.
     #[error(transparent)]
     Common(#[from] Common),
-    /// The day is malformed.
     #[error(transparent)]
     Day(#[from] InvalidDay),
-    /// The photo does not exist, or not any more.
+    /// The photo does not exist or was deleted.
     #[error("There is no such photo.")]
     NoSuchPhoto,
     /// The photo is the viewer's.
     #[error("You cannot vote on your own photo.")]
     OwnPhoto,
-    /// Another worker folded the same deltas first.
+    /// Another worker has folded the same deltas.
     #[error("another worker folds as well")]
     FoldedElsewhere,
-    /// Another replica does this job now.
+    /// Another replica runs this job now.
     #[error("another replica has taken the lease of this job")]
     LeaseLost,
 }

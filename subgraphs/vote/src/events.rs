@@ -10,7 +10,7 @@ use crate::domain::PhotoId;
 use crate::error::Error;
 use crate::store::photos::{self, Removal};
 
-/// Applies `photo.published` and `photo.deleted`, in any order and any number of times.
+/// Applies `photo.published` and `photo.deleted`. Idempotent, and in any order.
 pub struct EventHandler;
 
 impl events::EventHandler for EventHandler {

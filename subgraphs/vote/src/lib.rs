@@ -1,7 +1,7 @@
-//! The vote service: the ledger of votes, tallies, the ranked timelines and the archive of days.
+//! The vote service: votes, tallies, the ranked timelines and the archive of days.
 //!
-//! A vote writes a row of the ledger and what it has changed; the fold adds the changes to the scores; the timelines
-//! are read from snapshots of the order that the scores make.
+//! A vote updates a row of `vote` and appends a delta. The fold adds deltas to the scores. Timelines are read from
+//! snapshots of the order of the scores.
 
 #![forbid(unsafe_code)]
 
@@ -42,7 +42,7 @@ use graphql::query::Query;
 use store::{deltas, snapshots};
 use timelines::Timelines;
 
-/// The tables of this service's own.
+/// The migrations of this service's tables.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
 pub static PROGRAM: Program = Program {
@@ -53,13 +53,13 @@ pub static PROGRAM: Program = Program {
 
 #[derive(Debug, clap::Args)]
 pub struct Settings {
-    /// The photo service, asked about photos that no event has told of yet.
+    /// URL of the photo service, for photos whose events have not arrived
     #[arg(long, env = "PHOTO_URL", default_value = "http://127.0.0.1:5002")]
     photo_url: Url,
-    /// Our own authentication service. Without it (another issuer) accounts are not compared.
+    /// URL of the authentication service. Without it (external issuer) accounts are not compared
     #[arg(long, env = "AUTHENTICATION_URL")]
     authentication_url: Option<Url>,
-    /// Where the site is (IANA name): a day begins at midnight there. The same as photo's.
+    /// Time zone of the site (IANA name), which determines when a day ends. The same as of the photo service
     #[arg(long, env = "TIME_ZONE", default_value = "UTC")]
     time_zone: Tz,
 }
@@ -69,11 +69,11 @@ pub struct Settings {
 pub struct State {
     pub pool: Pool,
     pub clock: Clock,
-    /// A day begins at midnight there.
+    /// The time zone in which a day begins at midnight.
     pub time_zone: Tz,
     /// The photo service.
     pub photos: InternalClient,
-    /// Our own authentication service.
+    /// The site's authentication service, if it is the issuer.
     pub accounts: Option<InternalClient>,
 }
 
@@ -92,7 +92,7 @@ impl State {
 
 pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
 
-/// The executable schema; without a state it only describes itself.
+/// Builds the schema. Without a state it can only be printed.
 pub fn schema(state: Option<(&State, CursorKey)>) -> Schema {
     let mut builder = Schema::build(Query, Mutation, EmptySubscription);
     if let Some((state, cursors)) = state {
@@ -106,9 +106,9 @@ pub fn schema(state: Option<(&State, CursorKey)>) -> Schema {
     server::finish_schema(builder)
 }
 
-/// Everything that this service answers and does.
+/// The routes and the background jobs of this service.
 pub fn service(state: &State, base: &Base) -> Service {
-    // A timeline may lag behind its votes by a second; half of it is left for the way there and back.
+    // Timelines may be a second behind. Half of it is for the fold, half for requests.
     let fold = Job::new("fold", Duration::from_millis(500));
     let close_days = Job::new("close-days", Duration::from_secs(2));
     let prune = Job::new("prune-snapshots", Duration::from_secs(30));
@@ -128,16 +128,16 @@ pub fn service(state: &State, base: &Base) -> Service {
         })
         .job(prune, state, async |state, _| {
             let mut connection = state.pool.acquire().await?;
-            while snapshots::prune(&mut connection, state.clock.now()).await? > 0 {}
+            while snapshots::delete_expired(&mut connection, state.clock.now()).await? > 0 {}
             Ok::<_, error::Error>(())
         })
 }
 
-/// Measures how far the fold is behind: the age of the oldest change that it has not added.
+/// Records the age of the oldest delta that is not folded.
 fn watch_fold(pool: Pool, stop: CancellationToken) -> JoinHandle<()> {
     describe(&[Metric::Gauge(
         "proofsheet_vote_fold_lag_seconds",
-        "The age of the oldest vote that is not in its photo's score yet; 0 without one.",
+        "Age of the oldest vote that is not in the score of its photo yet; 0 without one.",
     )]);
     measure::watch(stop, move || {
         let pool = pool.clone();

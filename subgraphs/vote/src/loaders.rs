@@ -1,4 +1,4 @@
-//! Loads many tallies, or many of a viewer's votes, by one statement.
+//! Loads many tallies, or many votes of a viewer, with one statement.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,12 +11,11 @@ use chassis::{UserId, database, telemetry};
 use crate::domain::{Choice, PhotoId, Tally};
 use crate::store::votes;
 
-/// Exact tallies by the photo's id. A photo that is not known here has none; its votes are then 0.
+/// Exact tallies by photo id. Photos that are unknown here have none.
 pub struct Tallies {
     pool: Pool,
 }
 
-/// A loader of tallies over `pool`.
 pub fn tallies(pool: Pool) -> DataLoader<Tallies> {
     DataLoader::new(Tallies { pool }, telemetry::spawn).delay(Duration::ZERO)
 }
@@ -36,12 +35,11 @@ impl Loader<PhotoId> for Tallies {
     }
 }
 
-/// Votes by who cast them and on what.
+/// Votes by user and photo.
 pub struct Votes {
     pool: Pool,
 }
 
-/// A loader of votes over `pool`.
 pub fn votes(pool: Pool) -> DataLoader<Votes> {
     DataLoader::new(Votes { pool }, telemetry::spawn).delay(Duration::ZERO)
 }
@@ -54,7 +52,7 @@ impl Loader<(UserId, PhotoId)> for Votes {
         &self,
         keys: &[(UserId, PhotoId)],
     ) -> Result<HashMap<(UserId, PhotoId), Choice>, Self::Error> {
-        // Requests of several people may meet in one batch; each of them is one statement.
+        // A batch may have requests of several users; each needs a statement.
         let mut by_user: HashMap<UserId, Vec<PhotoId>> = HashMap::new();
         for (user, photo) in keys {
             by_user.entry(*user).or_default().push(*photo);

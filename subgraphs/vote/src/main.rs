@@ -12,7 +12,7 @@ use vote::{PROGRAM, Settings, State, reconcile, recount, service};
 enum Arguments {
     #[command(flatten)]
     Common(ServiceCommand<Settings>),
-    /// Recount all votes, correct the tallies that differ, and print how many did.
+    /// Recount all votes, correct wrong tallies, and print their number
     Recount(DatabaseArgs),
 }
 

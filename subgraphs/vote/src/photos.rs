@@ -1,8 +1,8 @@
-//! This service's copy of the photos: whether a photo may be voted on.
+//! A copy of the photo service's photos, for permissions to vote.
 
 use std::collections::HashSet;
 
-use chassis::internal::Known;
+use chassis::internal::Lookup;
 use chassis::mirror::{self, Mirror};
 use chassis::{database, transaction};
 use chrono::{DateTime, Utc};
@@ -13,15 +13,15 @@ use crate::domain::{PhotoId, Standing};
 use crate::error::Error;
 use crate::store::photos::{self, Removal};
 
-/// The state of a photo. One that this service has not heard of yet is looked up.
+/// Returns the state of a photo. Unknown photos are looked up in the photo service.
 pub async fn standing(state: &State, id: PhotoId) -> Result<Standing, Error> {
     if let Some(standing) = database::read(&state.pool, || photos::standing(&state.pool, id)).await? {
         return Ok(standing);
     }
     match mirror::look_up(state, &state.photos, id).await? {
-        Known::Present(standing) => standing.ok_or(Error::NoSuchPhoto),
-        Known::Unknown => Err(Error::NoSuchPhoto),
-        Known::Deleted => Ok(Standing::Deleted),
+        Lookup::Present(standing) => standing.ok_or(Error::NoSuchPhoto),
+        Lookup::Unknown => Err(Error::NoSuchPhoto),
+        Lookup::Deleted => Ok(Standing::Deleted),
     }
 }
 
@@ -31,8 +31,8 @@ impl Mirror for State {
     type Error = Error;
     type State = Option<Standing>;
 
-    /// Reads the photo back, because a deletion may have arrived meanwhile; in the transaction, because another connection
-    /// of the pool may lead to a node that has not got it yet.
+    /// Reads the photo again, because it may have been deleted meanwhile. In the same transaction, because another
+    /// connection may lead to a node that has not replicated the row yet.
     async fn adopt(&self, photo: PublishedPhoto) -> Result<Option<Standing>, Error> {
         let (photo, delta) = (photo.into(), chassis::id::new_uuid(self.clock.now()));
         transaction!(self.pool, Error, |tx, _| {

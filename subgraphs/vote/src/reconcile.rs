@@ -1,5 +1,4 @@
-//! Compares what is here with the photo and the authentication service, and repairs what an event that was lost
-//! left behind.
+//! Compares this service with the photo and the authentication service, and repairs the effects of lost events.
 
 use chassis::{deleted_accounts, mirror};
 use serde::Serialize;
@@ -8,16 +7,16 @@ use crate::error::Error;
 use crate::store::votes;
 use crate::{State, recount, sweep};
 
-/// How much was repaired.
+/// The numbers of repairs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Repaired {
-    /// Photos that had not been heard of.
+    /// Added photos.
     pub published: u64,
-    /// Photos that are gone.
+    /// Newly found deleted photos.
     pub deleted: u64,
-    /// Accounts that are gone.
-    pub departed: u64,
-    /// Tallies that were not the sum of their votes.
+    /// Newly found deleted accounts.
+    pub deleted_accounts: u64,
+    /// Corrected tallies.
     pub tallies: u64,
 }
 
@@ -28,7 +27,7 @@ pub async fn run(state: &State) -> Result<Repaired, Error> {
     let mut repaired = Repaired {
         published: mirror::adopt_missing(state, &state.photos).await?,
         deleted: mirror::delete_gone(state, &state.photos, now).await?,
-        departed: deleted_accounts::reconcile(pool, state.accounts.as_ref(), now, voters).await?,
+        deleted_accounts: deleted_accounts::reconcile(pool, state.accounts.as_ref(), now, voters).await?,
         tallies: 0,
     };
     sweep::run(state).await?;
@@ -36,7 +35,7 @@ pub async fn run(state: &State) -> Result<Repaired, Error> {
     for (what, how_many) in [
         ("published", repaired.published),
         ("deleted", repaired.deleted),
-        ("departed", repaired.departed),
+        ("departed", repaired.deleted_accounts),
         ("tallies", repaired.tallies),
     ] {
         metrics::counter!("proofsheet_reconcile_repairs_total", "what" => what).increment(how_many);

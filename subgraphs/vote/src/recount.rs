@@ -1,4 +1,4 @@
-//! Proves the fold: counts every vote in the ledger anew, compares, and repairs.
+//! Verifies the fold: counts all votes again, compares, and repairs.
 
 use chassis::database::Pool;
 use chassis::{Clock, transaction};
@@ -14,13 +14,13 @@ use crate::store::{photos, votes};
 /// The result of a recount.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Recount {
-    /// Photos that were compared.
+    /// The number of compared photos.
     pub photos: u64,
-    /// Those of them whose tally was wrong and has been repaired.
+    /// The number of wrong tallies, which were corrected.
     pub differed: u64,
 }
 
-/// Recounts every photo. Votes may arrive meanwhile: a repair is one more delta, and commutes with theirs.
+/// Recounts every photo. Votes may arrive meanwhile, because repairs are deltas too.
 pub async fn run(pool: &Pool, clock: &Clock) -> Result<Recount, Error> {
     let mut recount = Recount::default();
     let mut after = PhotoId(Uuid::nil());
@@ -34,7 +34,7 @@ pub async fn run(pool: &Pool, clock: &Clock) -> Result<Recount, Error> {
         for (photo, _, _) in votes::differences(pool, &photos).await? {
             if repair(pool, photo, clock).await? {
                 recount.differed += 1;
-                tracing::warn!(%photo, "a tally was not the sum of its votes and has been repaired");
+                tracing::warn!(%photo, "corrected a tally that was not the sum of its votes");
             }
         }
     }
@@ -42,12 +42,12 @@ pub async fn run(pool: &Pool, clock: &Clock) -> Result<Recount, Error> {
     Ok(recount)
 }
 
-/// Appends what is missing from the photo's tally. False where another recount was faster.
+/// Appends the difference to the photo's tally. Returns false if another recount was faster.
 async fn repair(pool: &Pool, photo: PhotoId, clock: &Clock) -> Result<bool, Error> {
     let now = clock.now();
     let id = chassis::id::new_uuid(now);
     transaction!(pool, Error, |tx, _| {
-        // The comparison below then sees what another recount has appended.
+        // So that the comparison below includes the deltas of another recount.
         votes::claim_recount(&mut *tx, photo, now).await?;
         let differences = votes::differences(&mut *tx, &[photo]).await?;
         let repairs: Vec<Delta> = differences

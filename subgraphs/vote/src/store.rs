@@ -1,4 +1,4 @@
-//! All SQL.
+//! All SQL of this service.
 
 pub mod photos;
 pub mod votes;

@@ -1,4 +1,4 @@
-//! Removes what deletions left behind.
+//! Deletes votes on deleted photos and of deleted accounts.
 
 use chassis::database::Pool;
 use chassis::deleted_accounts::GRACE;
@@ -9,8 +9,7 @@ use crate::State;
 use crate::error::Error;
 use crate::store::{days, photos, votes};
 
-/// Removes the votes on deleted photos and the votes of deleted accounts, in batches. It may be stopped anywhere and
-/// goes on where it was.
+/// Sweeps in batches until nothing is left. May be stopped at any time.
 pub async fn run(state: &State) -> Result<(), Error> {
     let (pool, now) = (&state.pool, state.clock.now());
     sweep_photos(pool, now).await?;
@@ -32,7 +31,7 @@ async fn sweep_photos(pool: &Pool, now: DateTime<Utc>) -> Result<(), Error> {
         }
         for (photo, deleted_at) in due {
             while votes::remove_on_photo(pool, photo).await? > 0 {}
-            // A photo that was made the winner in the moment of its deletion is noticed here.
+            // Repairs a photo that became the winner while it was being deleted.
             transaction!(pool, Error, |tx, _| Ok(days::promote(tx, photo).await?))?;
             if deleted_at + GRACE <= now {
                 photos::mark_swept(pool, photo).await?;

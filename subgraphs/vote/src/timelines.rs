@@ -1,7 +1,7 @@
 //! Pages of the ranked timelines, stable while votes and photos arrive.
 //!
-//! The first page belongs to a snapshot of the order: the one of the current version, or a new one if that version has
-//! none. Cursors name the snapshot, so the pages after it come from the same order, on any replica.
+//! The first page is read from a snapshot of the order: that of the current version, or a new one. Cursors contain the
+//! snapshot, so later pages have the same order, on any replica.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -12,28 +12,27 @@ use chrono::TimeDelta;
 use subgraph::pagination::{Page, PageError};
 use tokio::sync::Mutex;
 
-use crate::domain::{PhotoId, Place, Rank, RankedCursor, Tally, Timeline};
+use crate::domain::{PhotoId, Position, Rank, RankedCursor, Tally, Timeline};
 use crate::error::Error;
-use crate::store::snapshots::{self, CHUNK, Current, Snapshot};
+use crate::store::snapshots::{self, Current, IDS_PER_CHUNK, Snapshot};
 use crate::store::votes;
 
 /// How long a reader may page through a snapshot.
-const LIFE: TimeDelta = TimeDelta::hours(1);
-/// How long a snapshot is given to new readers while the order stays as it is. After that it lives on for [`LIFE`].
-const REUSE: TimeDelta = TimeDelta::minutes(5);
-/// The longest time from a first page until its cursors expire.
+const SNAPSHOT_LIFETIME: TimeDelta = TimeDelta::hours(1);
+/// How long a snapshot is used for new readers while the order is unchanged. After that it is kept for
+/// [`SNAPSHOT_LIFETIME`].
+const SNAPSHOT_REUSE: TimeDelta = TimeDelta::minutes(5);
+/// The maximum time from a first page until its cursors expire.
 pub const MAX_CURSOR_AGE: TimeDelta = TimeDelta::minutes(65);
-/// The most ids that are looked at together for a page of which many photos are gone.
-const REACH: u32 = 960;
+/// The maximum number of ids that are read at once if many photos of a page were deleted.
+const MAX_STEP: u32 = 960;
 
-/// A photo in its place.
+/// A photo and its position.
 #[derive(Debug, Clone, Copy)]
 pub struct Ranked {
-    /// The place.
     pub cursor: RankedCursor,
-    /// The photo.
     pub photo: PhotoId,
-    /// Its exact tally.
+    /// The exact tally.
     pub tally: Tally,
 }
 
@@ -42,95 +41,94 @@ pub struct Ranked {
 pub struct Timelines {
     pool: Pool,
     clock: Clock,
-    /// Held while a snapshot is made, so that a thousand readers of a new version make one.
-    making: Arc<Mutex<()>>,
+    /// Locked while a snapshot is created, so that many concurrent readers of a new version create one.
+    creating: Arc<Mutex<()>>,
 }
 
 impl Timelines {
-    /// Reads them from `pool`.
     pub fn new(pool: Pool, clock: Clock) -> Self {
         Self {
             pool,
             clock,
-            making: Arc::default(),
+            creating: Arc::default(),
         }
     }
 
-    /// Up to [`Page::rows`] photos of the page, without those that have been deleted meanwhile.
+    /// Returns up to [`Page::rows`] photos of the page. Deleted photos are skipped.
     pub async fn page(&self, timeline: Timeline, page: &Page<RankedCursor>) -> Result<Vec<Ranked>, Error> {
-        let (snapshot, place) = match page.after {
-            Some(cursor) => (self.pinned(&cursor, page.rows()).await?, Some(cursor.place)),
-            None => match self.newest(timeline).await? {
+        let (snapshot, position) = match page.after {
+            Some(cursor) => (self.pinned(&cursor, page.rows()).await?, Some(cursor.position)),
+            None => match self.snapshot_for_first_page(timeline).await? {
                 Some(snapshot) => (snapshot, None),
                 None => return Ok(Vec::new()),
             },
         };
-        let mut walk = Walk {
+        let mut walk = PageReader {
             pool: &self.pool,
             timeline,
             snapshot,
             wanted: page.rows() as usize,
             found: Vec::new(),
         };
-        let below = match place {
+        let below = match position {
             None => walk.read_snapshot(0).await?,
-            Some(Place::At(position)) => walk.read_snapshot(position + 1).await?,
-            Some(Place::Beyond(rank)) => Some(rank),
+            Some(Position::Index(position)) => walk.read_snapshot(position + 1).await?,
+            Some(Position::AfterSnapshot(rank)) => Some(rank),
         };
         if let Some(rank) = below {
-            walk.read_beyond(rank).await?;
+            walk.read_after_snapshot(rank).await?;
         }
         Ok(walk.found)
     }
 
-    /// The snapshot that a reader of the first page begins with. `None` where there never was a photo.
-    async fn newest(&self, timeline: Timeline) -> Result<Option<Snapshot>, Error> {
+    /// Returns the snapshot for a first page. `None` if there never was a photo.
+    async fn snapshot_for_first_page(&self, timeline: Timeline) -> Result<Option<Snapshot>, Error> {
         match self.current(timeline).await? {
             Current::Empty => return Ok(None),
             Current::Snapshot(snapshot) => return Ok(Some(snapshot)),
-            Current::Unread => {}
+            Current::Missing => {}
         }
-        let _alone = self.making.lock().await;
+        let _alone = self.creating.lock().await;
         match self.current(timeline).await? {
             Current::Empty => Ok(None),
             Current::Snapshot(snapshot) => Ok(Some(snapshot)),
-            Current::Unread => {
+            Current::Missing => {
                 let now = self.clock.now();
-                let expires_at = now + REUSE + LIFE;
-                // A new id for each try: the first may have been committed although its answer was lost. Its snapshot
-                // then expires unread.
+                let expires_at = now + SNAPSHOT_REUSE + SNAPSHOT_LIFETIME;
+                // A new id for each attempt: the first one may have been committed although its response was lost. Its
+                // snapshot expires unused.
                 transaction!(self.pool, Error, |tx, _| {
                     let id = chassis::id::new_uuid(now);
-                    Ok(snapshots::make(tx, timeline, id, expires_at).await?)
+                    Ok(snapshots::create(tx, timeline, id, expires_at).await?)
                 })
             }
         }
     }
 
     async fn current(&self, timeline: Timeline) -> Result<Current, Error> {
-        Ok(snapshots::current(&self.pool, timeline, self.clock.now() + LIFE).await?)
+        Ok(snapshots::current(&self.pool, timeline, self.clock.now() + SNAPSHOT_LIFETIME).await?)
     }
 
-    /// The snapshot of a cursor; one that has expired, or that never was, makes the cursor invalid.
+    /// Returns the snapshot of a cursor. If it has expired or never existed, the cursor is invalid.
     async fn pinned(&self, cursor: &RankedCursor, rows: u32) -> Result<Snapshot, Error> {
-        let positions = match cursor.place {
-            Place::At(position) => {
+        let positions = match cursor.position {
+            Position::Index(position) => {
                 let start = position.checked_add(1).ok_or(PageError::After)?;
                 start..start.saturating_add(rows)
             }
-            Place::Beyond(_) => 0..1,
+            Position::AfterSnapshot(_) => 0..1,
         };
         let now = self.clock.now();
         let mut found = snapshots::pinned(&self.pool, cursor, positions.clone(), now).await?;
         if found.is_none() {
-            // Another node may have it already.
+            // Another node may have created it already.
             let mut latest = database::read_latest(&self.pool).await?;
             found = snapshots::pinned(&mut *latest, cursor, positions, now).await?;
         }
         let snapshot = found.ok_or(PageError::After)?;
-        let issued = match cursor.place {
-            Place::At(position) => position < snapshot.length,
-            Place::Beyond(_) => snapshot.tail.is_some(),
+        let issued = match cursor.position {
+            Position::Index(position) => position < snapshot.length,
+            Position::AfterSnapshot(_) => snapshot.tail.is_some(),
         };
         if issued {
             Ok(snapshot)
@@ -140,8 +138,8 @@ impl Timelines {
     }
 }
 
-/// One page being read.
-struct Walk<'a> {
+/// The state of reading a page.
+struct PageReader<'a> {
     pool: &'a Pool,
     timeline: Timeline,
     snapshot: Snapshot,
@@ -149,23 +147,22 @@ struct Walk<'a> {
     found: Vec<Ranked>,
 }
 
-impl Walk<'_> {
-    /// Reads on from `position`. Returns the rank from which the timeline goes on beyond the snapshot, if that is
-    /// still needed.
+impl PageReader<'_> {
+    /// Reads from `position`. Returns the rank at which the page continues after the snapshot, if it is not full.
     async fn read_snapshot(&mut self, mut position: u32) -> Result<Option<Rank>, Error> {
-        let mut reach = u32::try_from(self.wanted).unwrap_or(REACH);
+        let mut step = u32::try_from(self.wanted).unwrap_or(MAX_STEP);
         while self.found.len() < self.wanted && position < self.snapshot.length {
-            let end = position.saturating_add(reach).min(self.snapshot.length);
+            let end = position.saturating_add(step).min(self.snapshot.length);
             let ids = self.ids(position, end).await?;
             let tallies = votes::tallies(self.pool, &ids).await?;
             for (at, id) in (position..).zip(ids) {
                 if let Some((tally, true)) = tallies.get(&id) {
-                    self.push(Place::At(at), id, *tally);
+                    self.push(Position::Index(at), id, *tally);
                 }
             }
             position = end;
-            // Where many photos in a row are gone, longer strides find the next one sooner.
-            reach = (reach * 2).min(REACH);
+            // After many deleted photos, larger steps find the next one sooner.
+            step = (step * 2).min(MAX_STEP);
         }
         if self.found.len() >= self.wanted {
             return Ok(None);
@@ -182,14 +179,14 @@ impl Walk<'_> {
         }))
     }
 
-    /// Reads on below `rank` in the order as it is now, without what the snapshot has shown already.
-    async fn read_beyond(&mut self, mut rank: Rank) -> Result<(), Error> {
-        let shown: HashSet<PhotoId> = self.ids(0, self.snapshot.length).await?.into_iter().collect();
+    /// Reads below `rank` in the current order, without photos of the snapshot.
+    async fn read_after_snapshot(&mut self, mut rank: Rank) -> Result<(), Error> {
+        let format_votes: HashSet<PhotoId> = self.ids(0, self.snapshot.length).await?.into_iter().collect();
         while self.found.len() < self.wanted {
-            let below = snapshots::trending_below(self.pool, &rank, REACH).await?;
+            let below = snapshots::trending_below(self.pool, &rank, MAX_STEP).await?;
             let fresh: Vec<Rank> = below
                 .iter()
-                .filter(|rank| !shown.contains(&rank.photo_id))
+                .filter(|rank| !format_votes.contains(&rank.photo_id))
                 .take(self.wanted - self.found.len())
                 .copied()
                 .collect();
@@ -197,39 +194,39 @@ impl Walk<'_> {
             let tallies = votes::tallies(self.pool, &ids).await?;
             for rank in fresh {
                 if let Some((tally, true)) = tallies.get(&rank.photo_id) {
-                    self.push(Place::Beyond(rank), rank.photo_id, *tally);
+                    self.push(Position::AfterSnapshot(rank), rank.photo_id, *tally);
                 }
             }
             match below.last() {
-                Some(last) if below.len() == REACH as usize => rank = *last,
+                Some(last) if below.len() == MAX_STEP as usize => rank = *last,
                 _ => break,
             }
         }
         Ok(())
     }
 
-    fn push(&mut self, place: Place, photo: PhotoId, tally: Tally) {
+    fn push(&mut self, position: Position, photo: PhotoId, tally: Tally) {
         if self.found.len() < self.wanted {
             let cursor = RankedCursor {
                 timeline: self.timeline,
                 version: self.snapshot.version,
                 snapshot: self.snapshot.id,
-                place,
+                position,
             };
             self.found.push(Ranked { cursor, photo, tally });
         }
     }
 
-    /// The ids at the positions from `start` up to `end`.
+    /// Returns the ids at the positions from `start` to `end`.
     async fn ids(&mut self, start: u32, end: u32) -> Result<Vec<PhotoId>, Error> {
-        let (first, last) = (start / CHUNK, end.saturating_sub(1) / CHUNK);
+        let (first, last) = (start / IDS_PER_CHUNK, end.saturating_sub(1) / IDS_PER_CHUNK);
         let chunks: &mut BTreeMap<_, _> = &mut self.snapshot.chunks;
         if (first..=last).any(|ordinal| !chunks.contains_key(&ordinal)) {
             chunks.extend(snapshots::chunks(self.pool, self.snapshot.id, first, last).await?);
         }
         let from_first = chunks.range(first..=last).flat_map(|(_, ids)| ids).copied();
         Ok(from_first
-            .skip((start % CHUNK) as usize)
+            .skip((start % IDS_PER_CHUNK) as usize)
             .take((end - start) as usize)
             .collect())
     }

@@ -28,7 +28,7 @@ pub(crate) fn jpeg(number: u64) -> Vec<u8> {
 
 /// The expected stored files by name, with their SHA-256. Processing is deterministic.
 pub(crate) fn files(number: u64) -> Result<BTreeMap<String, [u8; 32]>> {
-    let processed = imaging::process(imaging::Kind::Jpeg, &jpeg(number))
+    let processed = imaging::process(imaging::PictureFormat::Jpeg, &jpeg(number))
         .map_err(|error| anyhow!("a generated picture cannot be processed: {error}"))?;
     let files = processed.files.into_iter();
     Ok(files

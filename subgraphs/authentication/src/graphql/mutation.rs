@@ -9,28 +9,28 @@ use super::{active_account, address, headers, origin, require_active_account, st
 use crate::cookies::authorised_by_cookie;
 use crate::domain::{Account, Email, NewPassword, PasswordHash};
 use crate::error::Error;
-use crate::hashing::{Turn, Verified};
+use crate::hashing::{HashPermit, Verified};
 use crate::sessions::{self, Tokens};
 use crate::state::State;
 use crate::store::accounts;
 
-/// The root of all writing.
+/// The root of mutations.
 pub struct Mutation;
 
 #[Object]
 impl Mutation {
-    /// Creates an account and signs in. CONFLICT on field email when it is taken; e-mail compares without case.
+    /// Creates an account and signs in. CONFLICT on field email if it is taken; e-mail compares without case.
     async fn register(&self, ctx: &Context<'_>, input: RegisterInput) -> Result<Session> {
         let state = state(ctx);
         let email = Email::parse(&input.email)?;
         let password = NewPassword::parse(&input.password, &email, "password")?;
         let origin = origin(ctx);
-        let place = state.hasher.queue()?;
+        let slot = state.hasher.queue()?;
         state
             .login_throttle
             .count(&[state.login_throttle.registrations_from(&address(ctx))])
             .await?;
-        // The unique key decides; asking first only saves the hashing.
+        // The unique key decides. This check only saves the hashing.
         let taken = database::read(&state.pool, || {
             accounts::by_email(&state.pool, &email, &origin.address)
         })
@@ -39,23 +39,23 @@ impl Mutation {
         if taken.is_some() {
             return Err(Error::EmailTaken.into());
         }
-        let hash = place.turn().await?.hash(password.as_str()).await?;
+        let hash = slot.acquire().await?.hash(password.as_str()).await?;
         let tokens = sessions::register(state, &email, &hash, &origin).await?;
-        Ok(answer(ctx, tokens))
+        Ok(session_for(ctx, tokens))
     }
 
-    /// UNAUTHENTICATED for a wrong e-mail or password alike.
+    /// UNAUTHENTICATED for a wrong e-mail or password.
     async fn login(&self, ctx: &Context<'_>, input: LoginInput) -> Result<Session> {
         let state = state(ctx);
         let email = Email::parse_known(&input.email)?;
         let (account, hash) = check_credentials(ctx, &email, input.password).await?;
         let tokens = sessions::start(state, account, &hash, &origin(ctx)).await?;
-        Ok(answer(ctx, tokens))
+        Ok(session_for(ctx, tokens))
     }
 
-    /// Trades the refresh token (cookie, or argument for clients without cookies) for new tokens. Replayed after its
-    /// successor was used, it is UNAUTHENTICATED and ends that login; before that (two tabs, a lost answer) it gets
-    /// another successor.
+    /// Exchanges the refresh token (cookie, or argument for clients without cookies) for new tokens. If its successor
+    /// was used, it is UNAUTHENTICATED and ends the session; before that (two tabs, a lost response) it gets another
+    /// successor.
     async fn refresh_session(&self, ctx: &Context<'_>, refresh_token: Option<String>) -> Result<Session> {
         let state = state(ctx);
         let from_cookie = state.cookies.refresh_token(headers(ctx));
@@ -71,16 +71,16 @@ impl Mutation {
         Ok(deliver(ctx, tokens, delivery))
     }
 
-    /// Ends this session, or all of the account's.
+    /// Ends this session, or all sessions of the account.
     async fn logout(&self, ctx: &Context<'_>, #[graphql(default = false)] everywhere: bool) -> Result<bool> {
         let state = state(ctx);
-        // This browser is signed out in any case.
+        // The cookies are deleted in any case.
         state.cookies.clear(ctx);
         let account = if let Some((account, session)) = active_account(ctx).await? {
             sessions::end(state, account.id, session).await?;
             account.id
         } else {
-            // The access token has expired, or was not sent: the refresh token says as well whose login this is.
+            // Without a valid access token, the refresh token determines the session.
             let Some(token) = state.cookies.refresh_token(headers(ctx)) else {
                 require_viewer(ctx).map_err(Error::from)?;
                 return Err(Error::SessionEnded.into());
@@ -102,12 +102,12 @@ impl Mutation {
         let email = Email::parse_known(&account.email)?;
         let new = NewPassword::parse(&input.new_password, &email, "newPassword")?;
         let verified = confirm(state, &account, input.current_password, "currentPassword").await?;
-        let new = state.hasher.queue()?.turn().await?.hash(new.as_str()).await?;
+        let new = state.hasher.queue()?.acquire().await?.hash(new.as_str()).await?;
         let tokens = sessions::change_password(state, account, session, &verified, &new).await?;
-        Ok(answer(ctx, tokens))
+        Ok(session_for(ctx, tokens))
     }
 
-    /// Deletes the account, its profile, photos, votes and comments, everywhere.
+    /// Deletes the account, its profile, photos, votes and comments.
     async fn delete_account(&self, ctx: &Context<'_>, password: String) -> Result<bool> {
         let state = state(ctx);
         let (account, _) = require_active_account(ctx).await?;
@@ -118,7 +118,7 @@ impl Mutation {
     }
 }
 
-/// The account with this e-mail and password. Takes the same steps, and hashes once, whether there is such an account
+/// Returns the account with this e-mail and password. Runs the same steps and hashes once, whether the account exists
 /// or not.
 async fn check_credentials(
     ctx: &Context<'_>,
@@ -127,7 +127,7 @@ async fn check_credentials(
 ) -> Result<(Account, PasswordHash), Failure> {
     let state = state(ctx);
     let login_throttle = &state.login_throttle;
-    let place = state.hasher.queue()?;
+    let slot = state.hasher.queue()?;
     let address = address(ctx);
     let address_key = login_throttle.address_key(&address);
     let found = latest_by_email(state, email, &address_key).await?;
@@ -143,25 +143,25 @@ async fn check_credentials(
         all_together,
     ];
     login_throttle.refuse_early(&buckets).await?;
-    let turn = place.turn().await?;
+    let permit = slot.acquire().await?;
     login_throttle.count(&buckets).await?;
     let hash = found.as_ref().map(|found| &found.password_hash);
-    let verified = turn.verify(&password, hash).await?;
+    let verified = permit.verify(&password, hash).await?;
     match found {
         Some(found) if verified != Verified::Wrong => {
             login_throttle.refund(&buckets).await?;
             let id = found.account.id;
-            let hash = normalise(state, &turn, (id, found.password_hash), &password, verified).await?;
+            let hash = normalise(state, &permit, (id, found.password_hash), &password, verified).await?;
             Ok((found.account, hash))
         }
         _ => Err(Error::WrongCredentials.into()),
     }
 }
 
-/// The hash of the account's password, replaced where it is from before passwords were normalised.
+/// Returns the hash of the account's password. Replaces hashes from before passwords were normalised.
 async fn normalise(
     state: &State,
-    turn: &Turn,
+    permit: &HashPermit,
     (account, old): (UserId, PasswordHash),
     password: &str,
     verified: Verified,
@@ -169,7 +169,7 @@ async fn normalise(
     if verified != Verified::RightAsTyped {
         return Ok(old);
     }
-    let new = turn.hash(password).await?;
+    let new = permit.hash(password).await?;
     let replaced = chassis::transaction!(state.pool, Error, |connection, attempt| {
         let replaced = accounts::replace_password_hash(connection, account, &old, &new).await?;
         Ok(replaced || attempt.ambiguous)
@@ -177,7 +177,7 @@ async fn normalise(
     Ok(if replaced { new } else { old })
 }
 
-/// As any node knows it: who has just registered signs in perhaps by way of another one.
+/// Reads the latest state, because a new account may have been created on another node.
 async fn latest_by_email(
     state: &State,
     email: &Email,
@@ -190,38 +190,38 @@ async fn latest_by_email(
     .await?)
 }
 
-/// Compares the password that confirms a change of the account itself.
+/// Checks the password that confirms a change of the account.
 async fn confirm(
     state: &State,
     account: &Account,
     password: String,
     field: &'static str,
 ) -> Result<PasswordHash, Error> {
-    let place = state.hasher.queue()?;
+    let slot = state.hasher.queue()?;
     let buckets = [state.login_throttle.confirmations(account.id)];
     state.login_throttle.refuse_early(&buckets).await?;
-    let turn = place.turn().await?;
+    let permit = slot.acquire().await?;
     state.login_throttle.count(&buckets).await?;
     let hash = database::read(&state.pool, || accounts::password_hash(&state.pool, account.id))
         .await?
         .ok_or(Error::SessionEnded)?;
-    let verified = turn.verify(&password, Some(&hash)).await?;
+    let verified = permit.verify(&password, Some(&hash)).await?;
     if verified == Verified::Wrong {
         return Err(Error::WrongPassword { field });
     }
     state.login_throttle.refund(&buckets).await?;
-    normalise(state, &turn, (account.id, hash), &password, verified).await
+    normalise(state, &permit, (account.id, hash), &password, verified).await
 }
 
 fn delivery(ctx: &Context<'_>) -> Delivery {
     if authorised_by_cookie(headers(ctx)) {
         Delivery::Cookie
     } else {
-        Delivery::CookieAndAnswer
+        Delivery::CookieAndResponse
     }
 }
 
-fn answer(ctx: &Context<'_>, tokens: Tokens) -> Session {
+fn session_for(ctx: &Context<'_>, tokens: Tokens) -> Session {
     deliver(ctx, tokens, delivery(ctx))
 }
 

@@ -5,7 +5,7 @@ use subgraph::Result;
 use super::active_account;
 use super::types::Viewer;
 
-/// The root of all reading.
+/// The root of queries.
 pub struct Query;
 
 #[Object]
@@ -17,7 +17,7 @@ impl Query {
             .map(|(account, session)| Viewer { account, session }))
     }
 
-    /// An account's private view of itself: null for everybody else.
+    /// The account of the viewer; null for all others.
     #[graphql(entity)]
     async fn find_viewer_by_id(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Viewer>> {
         let Ok(id) = UserId::parse(&id, "id") else {

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::sessions::Tokens;
 use crate::store::sessions;
 
-/// The signed-in account's private view of itself.
+/// The account of the viewer.
 pub(super) struct Viewer {
     pub(super) account: Account,
     pub(super) session: SessionId,
@@ -29,7 +29,7 @@ impl Viewer {
         self.account.created_at
     }
 
-    /// Where this account is signed in, the login that was used last first.
+    /// The sessions of this account, most recently used first.
     async fn sessions(&self, ctx: &Context<'_>) -> Result<Option<Vec<LoginSession>>> {
         let state = state(ctx);
         let now = state.clock.now();
@@ -46,7 +46,7 @@ impl Viewer {
     }
 }
 
-/// A login on one device.
+/// A login session of a device.
 #[derive(SimpleObject)]
 pub(super) struct LoginSession {
     id: ID,
@@ -54,7 +54,7 @@ pub(super) struct LoginSession {
     /// When its tokens were last renewed, which an open page does every few minutes.
     last_used_at: DateTime<Utc>,
     user_agent: Option<String>,
-    /// Whether it is the one that asks.
+    /// Whether it is the session of this request.
     current: bool,
 }
 
@@ -70,8 +70,8 @@ impl LoginSession {
     }
 }
 
-/// Browsers get both tokens as `HttpOnly` cookies; other clients use these. The tokens are null when the request was
-/// authorised by a cookie, so that no script can read them out.
+/// Browsers get both tokens as `HttpOnly` cookies; other clients use these. The tokens are null if the request was
+/// authorised by a cookie, so that scripts cannot read them.
 #[derive(SimpleObject)]
 pub(super) struct Session {
     access_token: Option<String>,
@@ -83,15 +83,15 @@ pub(super) struct Session {
 /// Whether scripts of the page may read the tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Delivery {
-    /// By cookie and in the answer.
-    CookieAndAnswer,
-    /// By cookie only.
+    /// In cookies and in the response.
+    CookieAndResponse,
+    /// In cookies only.
     Cookie,
 }
 
 impl Session {
     pub(super) fn new(tokens: Tokens, delivery: Delivery) -> Self {
-        let shown = |token: &str| (delivery == Delivery::CookieAndAnswer).then(|| token.to_owned());
+        let shown = |token: &str| (delivery == Delivery::CookieAndResponse).then(|| token.to_owned());
         Self {
             access_token: shown(&tokens.access.token),
             access_token_expires_at: tokens.access.expires_at,
@@ -109,7 +109,7 @@ impl Session {
 pub(super) struct RegisterInput {
     /// Compares without case.
     pub(super) email: String,
-    /// At least 12 characters, and not one that is guessed first.
+    /// At least 12 characters, and not a common password.
     pub(super) password: String,
 }
 
@@ -124,6 +124,6 @@ pub(super) struct LoginInput {
 #[derive(InputObject)]
 pub(super) struct ChangePasswordInput {
     pub(super) current_password: String,
-    /// At least 12 characters, and not one that is guessed first.
+    /// At least 12 characters, and not a common password.
     pub(super) new_password: String,
 }

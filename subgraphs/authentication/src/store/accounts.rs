@@ -5,18 +5,16 @@ use uuid::Uuid;
 
 use crate::domain::{Account, Email, PasswordHash, SessionId};
 
-/// The columns that sign-in needs.
+/// The columns for signing in.
 pub struct Credentials {
-    /// The account.
     pub account: Account,
-    /// The hash of its password.
     pub password_hash: PasswordHash,
-    /// Whether it has been signed in to from this address before.
+    /// Whether the account has been signed in to from this address.
     pub address_is_known: bool,
 }
 
-/// The account with this e-mail, for a client at `address` (a hash). If several spellings of one address have accounts,
-/// the one with the typed spelling.
+/// Returns the account with this e-mail, for a client at `address` (a hash). If several spellings have accounts,
+/// returns the one with the typed spelling.
 pub async fn by_email(
     executor: impl MySqlExecutor<'_>,
     email: &Email,
@@ -46,7 +44,7 @@ pub async fn by_email(
     }))
 }
 
-/// The account of a session that has not ended.
+/// Returns the account of a session that has not ended.
 pub async fn of_session(
     executor: impl MySqlExecutor<'_>,
     id: UserId,
@@ -66,7 +64,6 @@ pub async fn of_session(
     .await
 }
 
-/// The account with this id.
 pub async fn by_id(executor: impl MySqlExecutor<'_>, id: UserId) -> Result<Option<Account>, sqlx::Error> {
     sqlx::query_as!(
         Account,
@@ -78,7 +75,7 @@ pub async fn by_id(executor: impl MySqlExecutor<'_>, id: UserId) -> Result<Optio
     .await
 }
 
-/// The hash of the account's password.
+/// Returns the password hash of the account.
 pub async fn password_hash(
     executor: impl MySqlExecutor<'_>,
     id: UserId,
@@ -91,8 +88,8 @@ pub async fn password_hash(
     .await
 }
 
-/// The hash of the account's password, with a lock on the account until the transaction ends: sessions of one account
-/// start, renew and end one after another.
+/// Returns the password hash, and locks the account until the transaction ends: sessions of an account are started,
+/// renewed and ended one after another.
 pub async fn lock(executor: impl MySqlExecutor<'_>, id: UserId) -> Result<Option<PasswordHash>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT password_hash AS "password_hash: PasswordHash" FROM account WHERE id = ? FOR UPDATE"#,
@@ -102,7 +99,7 @@ pub async fn lock(executor: impl MySqlExecutor<'_>, id: UserId) -> Result<Option
     .await
 }
 
-/// Inserts an account. A unique violation means that its e-mail is taken (or, after a lost answer, that it is there).
+/// Inserts an account. A unique violation means that the e-mail is taken, or that an earlier attempt was committed.
 pub async fn insert(
     executor: impl MySqlExecutor<'_>,
     id: UserId,
@@ -124,7 +121,7 @@ pub async fn insert(
     .map(drop)
 }
 
-/// Replaces the password's hash.
+/// Replaces the password hash.
 pub async fn set_password_hash(
     executor: impl MySqlExecutor<'_>,
     id: UserId,
@@ -136,7 +133,7 @@ pub async fn set_password_hash(
         .map(drop)
 }
 
-/// Replaces the password's hash, unless another one has taken the place of `old`. False in that case.
+/// Replaces the password hash if it is still `old`. Returns false otherwise.
 pub async fn replace_password_hash(
     executor: impl MySqlExecutor<'_>,
     id: UserId,
@@ -154,7 +151,7 @@ pub async fn replace_password_hash(
     Ok(done.rows_affected() == 1)
 }
 
-/// Makes the account a moderator, or not. False when there is no such account.
+/// Grants or revokes the moderator role. Returns false if there is no such account.
 pub async fn set_moderator(
     executor: impl MySqlExecutor<'_>,
     email: &Email,
@@ -169,11 +166,11 @@ pub async fn set_moderator(
     )
     .execute(executor)
     .await?;
-    // sqlx counts the rows that were found, also where nothing changed.
+    // sqlx counts matched rows, even if nothing changed.
     Ok(done.rows_affected() == 1)
 }
 
-/// Accounts whose e-mail may not be in the canonical form, with that e-mail; at most a thousand.
+/// Returns at most a thousand accounts whose e-mail may not be canonical.
 pub async fn not_canonical(executor: impl MySqlExecutor<'_>) -> Result<Vec<(UserId, String)>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT id AS "id: UserId", email FROM account WHERE email_is_canonical = FALSE ORDER BY id LIMIT 1000"#
@@ -183,7 +180,7 @@ pub async fn not_canonical(executor: impl MySqlExecutor<'_>) -> Result<Vec<(User
     Ok(rows.into_iter().map(|row| (row.id, row.email)).collect())
 }
 
-/// Brings the account's e-mail into the canonical form. One that another account has keeps its own.
+/// Sets the canonical form of the account's e-mail. If another account has it, keeps the old form.
 pub async fn set_canonical(
     executor: impl MySqlExecutor<'_>,
     id: UserId,
@@ -201,7 +198,7 @@ pub async fn set_canonical(
     .map(drop)
 }
 
-/// Notes that the e-mails of the accounts up to `last` need not be looked at again.
+/// Records that the e-mails of accounts up to `last` were checked.
 pub async fn mark_canonical(executor: impl MySqlExecutor<'_>, last: UserId) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE account SET email_is_canonical = TRUE WHERE email_is_canonical = FALSE AND id <= ?",
@@ -220,7 +217,7 @@ pub async fn delete(executor: impl MySqlExecutor<'_>, id: UserId) -> Result<(), 
         .map(drop)
 }
 
-/// The accounts after `after` in the order of their ids.
+/// Returns the accounts after `after`, ordered by id.
 pub async fn list(
     executor: impl MySqlExecutor<'_>,
     after: Uuid,
@@ -241,8 +238,8 @@ pub async fn list(
     Ok(announced.collect())
 }
 
-/// Those of `ids` that are accounts.
-pub async fn present(executor: impl MySqlExecutor<'_>, ids: &[UserId]) -> Result<Vec<UserId>, sqlx::Error> {
+/// Returns those of `ids` that are accounts.
+pub async fn existing(executor: impl MySqlExecutor<'_>, ids: &[UserId]) -> Result<Vec<UserId>, sqlx::Error> {
     ids_in(executor, "SELECT id FROM account WHERE id IN ", ids).await
 }
 

@@ -2,15 +2,14 @@ use chassis::UserId;
 use chrono::{DateTime, Utc};
 use sqlx::MySqlExecutor;
 
-/// The tries counted in a window that has not ended.
+/// The counted attempts of a running window.
 pub struct Window {
-    /// How many.
+    /// The number of attempts.
     pub tries: u32,
-    /// When they are forgotten.
     pub ends_at: DateTime<Utc>,
 }
 
-/// The window of a subject, if one runs.
+/// Returns the running window of a subject.
 pub async fn window(
     executor: impl MySqlExecutor<'_>,
     subject: &[u8],
@@ -26,15 +25,15 @@ pub async fn window(
     .await
 }
 
-/// Counts one more try, in the window that runs or in a new one until `ends_at`. Returns how many there are now.
+/// Counts an attempt in the running window, or in a new one until `ends_at`. Returns the number of attempts.
 pub async fn count(
     executor: impl MySqlExecutor<'_>,
     subject: &[u8],
     now: DateTime<Utc>,
     ends_at: DateTime<Utc>,
 ) -> Result<u64, sqlx::Error> {
-    // One statement counts and tells, so that tries at the same moment get different numbers: the value goes through
-    // LAST_INSERT_ID(…) into the answer. The assignments run in this order; the first still sees the old ends_at.
+    // One statement counts and returns, so that concurrent attempts get different numbers: the value is returned by
+    // LAST_INSERT_ID(…). The assignments run in this order; the first one uses the old ends_at.
     let done = sqlx::query!(
         "INSERT INTO attempt (subject, tries, ends_at) VALUES (?, LAST_INSERT_ID(1), ?)
          ON DUPLICATE KEY UPDATE
@@ -50,7 +49,7 @@ pub async fn count(
     Ok(done.last_insert_id())
 }
 
-/// Takes one try back.
+/// Subtracts an attempt.
 pub async fn refund(executor: impl MySqlExecutor<'_>, subject: &[u8]) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE attempt SET tries = tries - 1 WHERE subject = ? AND tries > 0",
@@ -61,15 +60,18 @@ pub async fn refund(executor: impl MySqlExecutor<'_>, subject: &[u8]) -> Result<
     .map(drop)
 }
 
-/// Forgets windows that ended; at most a thousand a call.
-pub async fn prune(executor: impl MySqlExecutor<'_>, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+/// Deletes at most a thousand windows that have ended.
+pub async fn delete_expired(
+    executor: impl MySqlExecutor<'_>,
+    now: DateTime<Utc>,
+) -> Result<u64, sqlx::Error> {
     let done = sqlx::query!("DELETE FROM attempt WHERE ends_at <= ? LIMIT 1000", now)
         .execute(executor)
         .await?;
     Ok(done.rows_affected())
 }
 
-/// Notes that the account was signed in to from `address` (a hash).
+/// Records that the account was signed in to from `address` (a hash).
 pub async fn remember_address(
     executor: impl MySqlExecutor<'_>,
     account: UserId,
@@ -88,8 +90,8 @@ pub async fn remember_address(
     .map(drop)
 }
 
-/// Forgets from where an account was signed in to; at most a thousand addresses a call.
-pub async fn forget_addresses(executor: impl MySqlExecutor<'_>, account: UserId) -> Result<u64, sqlx::Error> {
+/// Deletes at most a thousand addresses of an account.
+pub async fn delete_addresses(executor: impl MySqlExecutor<'_>, account: UserId) -> Result<u64, sqlx::Error> {
     let done = sqlx::query!(
         "DELETE FROM known_address WHERE account_id = ? LIMIT 1000",
         account.0
@@ -99,8 +101,8 @@ pub async fn forget_addresses(executor: impl MySqlExecutor<'_>, account: UserId)
     Ok(done.rows_affected())
 }
 
-/// Forgets addresses that were not used since `before`; at most a thousand a call.
-pub async fn prune_addresses(
+/// Deletes at most a thousand addresses that were not used since `before`.
+pub async fn delete_unused_addresses(
     executor: impl MySqlExecutor<'_>,
     before: DateTime<Utc>,
 ) -> Result<u64, sqlx::Error> {

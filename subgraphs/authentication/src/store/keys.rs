@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::domain::SealedKey;
 
-/// All keys, oldest first.
+/// Returns all keys, oldest first.
 pub async fn all(executor: impl MySqlExecutor<'_>) -> Result<Vec<SealedKey>, sqlx::Error> {
     sqlx::query_as!(
         SealedKey,
@@ -15,7 +15,7 @@ pub async fn all(executor: impl MySqlExecutor<'_>) -> Result<Vec<SealedKey>, sql
     .await
 }
 
-/// Inserts a key. False when another replica was faster with this number: then its key counts.
+/// Inserts a key. Returns false if another replica has inserted this number.
 pub async fn insert(
     executor: impl MySqlExecutor<'_>,
     key: &SealedKey,
@@ -35,7 +35,7 @@ pub async fn insert(
     Ok(done.rows_affected() == 1)
 }
 
-/// Removes the keys before `number`.
+/// Deletes the keys before `number`.
 pub async fn remove_before(executor: impl MySqlExecutor<'_>, number: u32) -> Result<(), sqlx::Error> {
     sqlx::query!("DELETE FROM signing_key WHERE number < ?", number)
         .execute(executor)

@@ -4,21 +4,18 @@ use sqlx::MySqlExecutor;
 
 use crate::domain::{Account, LoginSession, SessionId};
 
-/// A session to start.
+/// A new session.
 pub struct NewSession<'a> {
-    /// Its id.
     pub id: SessionId,
-    /// Whose.
     pub account: UserId,
     /// The `User-Agent` of the device.
     pub user_agent: Option<&'a str>,
-    /// Now.
     pub now: DateTime<Utc>,
     /// When it ends unless it is used.
     pub expires_at: DateTime<Utc>,
 }
 
-/// Inserts a session; doing so again changes nothing.
+/// Inserts a session. Idempotent.
 pub async fn insert(executor: impl MySqlExecutor<'_>, session: &NewSession<'_>) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO session (id, account_id, user_agent, created_at, last_used_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)
@@ -35,19 +32,17 @@ pub async fn insert(executor: impl MySqlExecutor<'_>, session: &NewSession<'_>) 
     .map(drop)
 }
 
-/// A refresh token to hand out.
+/// A new refresh token.
 pub struct NewToken<'a> {
-    /// Its SHA-256.
+    /// Its SHA-256 hash.
     pub hash: &'a [u8],
-    /// Of which family.
     pub session: SessionId,
-    /// One more than that of the token that it answers.
+    /// One more than that of the used token.
     pub generation: u32,
-    /// When it stops being good.
     pub expires_at: DateTime<Utc>,
 }
 
-/// Remembers a refresh token; doing so again changes nothing.
+/// Inserts a refresh token. Idempotent.
 pub async fn insert_token(executor: impl MySqlExecutor<'_>, token: &NewToken<'_>) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO refresh_token (token_hash, session_id, generation, expires_at) VALUES (?, ?, ?, ?)
@@ -62,17 +57,14 @@ pub async fn insert_token(executor: impl MySqlExecutor<'_>, token: &NewToken<'_>
     .map(drop)
 }
 
-/// A refresh token that was handed out for a session that has not ended.
+/// A refresh token of a session that has not ended.
 pub struct KnownToken {
-    /// Its place in the family.
     pub generation: u32,
-    /// The family.
     pub session: SessionId,
-    /// Whose.
     pub account: Account,
 }
 
-/// Looks a refresh token up.
+/// Looks up a refresh token.
 pub async fn token(
     executor: impl MySqlExecutor<'_>,
     hash: &[u8],
@@ -103,8 +95,8 @@ pub async fn token(
     }))
 }
 
-/// Uses a token of `generation`: one compare-and-swap. False when a token of a later generation was used before, when
-/// the tokens were withdrawn, or when the session has ended.
+/// Uses a token of `generation` (compare-and-swap). Returns false if a token of a later generation was used, the tokens
+/// were withdrawn, or the session has ended.
 pub async fn advance(
     executor: impl MySqlExecutor<'_>,
     session: SessionId,
@@ -127,8 +119,8 @@ pub async fn advance(
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends a session in which a token of `generation` was replayed, unless that token was withdrawn meanwhile. True when
-/// it ended.
+/// Ends a session in which a token of `generation` was replayed, unless the token was withdrawn meanwhile. Returns true
+/// if it was ended.
 pub async fn end_replayed(
     executor: impl MySqlExecutor<'_>,
     session: SessionId,
@@ -145,15 +137,15 @@ pub async fn end_replayed(
     Ok(done.rows_affected() == 1)
 }
 
-/// Withdraws all refresh tokens of a session that goes on, and gives the generation of the next one. None when the
-/// session has ended.
+/// Withdraws all refresh tokens of a session, and returns the generation of the next one. `None` if the session has
+/// ended.
 pub async fn withdraw_tokens(
     connection: &mut sqlx::MySqlConnection,
     session: SessionId,
     now: DateTime<Utc>,
     expires_at: DateTime<Utc>,
 ) -> Result<Option<u32>, sqlx::Error> {
-    // Handed out so far are generations up to used_generation + 1.
+    // Generations up to used_generation + 1 were issued.
     sqlx::query!(
         "UPDATE session SET first_generation = used_generation + 2, used_generation = used_generation + 1,
                             last_used_at = ?, expires_at = ? WHERE id = ?",
@@ -168,7 +160,7 @@ pub async fn withdraw_tokens(
         .await
 }
 
-/// The sessions of an account that have not ended, the one that was used last first.
+/// Returns the active sessions of an account, most recently used first.
 pub async fn of_account(
     executor: impl MySqlExecutor<'_>,
     account: UserId,
@@ -187,11 +179,11 @@ pub async fn of_account(
     .await
 }
 
-// These statements are not checked when the service is compiled: the database describes what RETURNING gives only when it
-// runs them.
+// The following statements are not checked at compile time, because MariaDB only describes the columns of RETURNING when it
+// executes them.
 
 /// Ends the least recently used sessions of an account until `keep` are left, and returns their ids. `new` is not among
-/// them, independent of the replicas' clocks. Call it with the account locked.
+/// them, independent of the replicas' clocks. The account must be locked.
 pub async fn end_oldest(
     connection: &mut sqlx::MySqlConnection,
     account: UserId,
@@ -214,7 +206,7 @@ pub async fn end_oldest(
     .await
 }
 
-/// Ends one session of an account. False when it had ended.
+/// Ends one session of an account. Returns false if it had ended.
 pub async fn end(
     executor: impl MySqlExecutor<'_>,
     account: UserId,
@@ -243,7 +235,7 @@ pub async fn end_others(
         .await
 }
 
-/// Ends all sessions of an account, and returns their ids. There are never more than a hundred and a few.
+/// Ends all sessions of an account, and returns their ids. There are little more than a hundred.
 pub async fn end_all(
     executor: impl MySqlExecutor<'_>,
     account: UserId,
@@ -254,23 +246,29 @@ pub async fn end_all(
         .await
 }
 
-/// Removes sessions that ended by themselves; at most a thousand a call.
-pub async fn prune(executor: impl MySqlExecutor<'_>, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+/// Deletes at most a thousand expired sessions.
+pub async fn delete_expired(
+    executor: impl MySqlExecutor<'_>,
+    now: DateTime<Utc>,
+) -> Result<u64, sqlx::Error> {
     let done = sqlx::query!("DELETE FROM session WHERE expires_at <= ? LIMIT 1000", now)
         .execute(executor)
         .await?;
     Ok(done.rows_affected())
 }
 
-/// Forgets refresh tokens that expired; at most a thousand a call.
-pub async fn prune_tokens(executor: impl MySqlExecutor<'_>, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+/// Deletes at most a thousand expired refresh tokens.
+pub async fn delete_expired_tokens(
+    executor: impl MySqlExecutor<'_>,
+    now: DateTime<Utc>,
+) -> Result<u64, sqlx::Error> {
     let done = sqlx::query!("DELETE FROM refresh_token WHERE expires_at <= ? LIMIT 1000", now)
         .execute(executor)
         .await?;
     Ok(done.rows_affected())
 }
 
-/// The last of the next thousand session ids after `after`; None when there are no more.
+/// Returns the last of the next thousand session ids after `after`; `None` if there are no more.
 pub async fn end_of_page(
     executor: impl MySqlExecutor<'_>,
     after: SessionId,
@@ -284,7 +282,7 @@ pub async fn end_of_page(
     Ok(ids.last().copied())
 }
 
-/// Removes sessions without an account among those after `after` up to `last`. Only a hand in the database makes any.
+/// Deletes sessions without an account after `after` and up to `last`. They only exist after manual changes.
 pub async fn remove_orphans(
     executor: impl MySqlExecutor<'_>,
     after: SessionId,

@@ -75,7 +75,7 @@ async fn a_new_password_ends_the_other_sessions() {
             .error(),
         "UNAUTHENTICATED"
     );
-    // The refresh token from before may have been copied: it is worth nothing, and it ends nothing.
+    // The previous refresh token may have been copied: it is invalid, and ends nothing.
     assert_eq!(
         refresh(&service.client, &text(&mine["refreshToken"]))
             .await
@@ -98,7 +98,7 @@ async fn a_new_password_ends_the_other_sessions() {
 }
 
 #[tokio::test]
-async fn a_new_password_needs_the_current_one_and_the_same_rules() {
+async fn changing_the_password_needs_the_current_one() {
     let service = TestService::new().await;
     let session = service.register("ada@example.org").await;
     let client = signed_in(&service.client, &session);
@@ -120,7 +120,7 @@ async fn a_new_password_needs_the_current_one_and_the_same_rules() {
 }
 
 #[tokio::test]
-async fn two_password_changes_at_once_leave_one_password() {
+async fn one_of_two_concurrent_password_changes_wins() {
     let service = TestService::new().await;
     let session = service.register("ada@example.org").await;
     let client = signed_in(&service.client, &session);
@@ -140,7 +140,7 @@ async fn two_password_changes_at_once_leave_one_password() {
 }
 
 #[tokio::test]
-async fn a_deleted_account_is_gone_with_all_that_it_can_do() {
+async fn a_deleted_account_cannot_do_anything() {
     let service = TestService::new().await;
     let session = service.register("ada@example.org").await;
     let other = login(&service.client, "ada@example.org", PASSWORD).await.data()["login"].clone();
@@ -199,7 +199,7 @@ async fn a_deleted_account_is_gone_with_all_that_it_can_do() {
 }
 
 #[tokio::test]
-async fn the_events_wait_for_every_subscriber() {
+async fn events_are_stored_for_every_subscriber() {
     let service = TestService::new().await;
     let session = service.register("ada@example.org").await;
     delete_account(&signed_in(&service.client, &session), PASSWORD)
@@ -238,7 +238,7 @@ async fn the_events_wait_for_every_subscriber() {
 }
 
 #[tokio::test]
-async fn a_failed_registration_tells_nobody() {
+async fn a_failed_registration_publishes_no_event() {
     let service = TestService::new().await;
     service.register("ada@example.org").await;
     register(&service.client, "ada@example.org", PASSWORD)

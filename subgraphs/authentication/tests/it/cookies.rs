@@ -6,15 +6,15 @@ const REGISTER: &str = r#"mutation { register(input: { email: "ada@example.org",
 const LOGIN: &str = r#"mutation { login(input: { email: "ada@example.org", password: "plinth-otter-42" }) { accessToken refreshToken viewer { id } } }"#;
 const REFRESH: &str = "mutation { refreshSession { accessToken refreshToken viewer { email } } }";
 
-/// A cookie's value, and what follows it.
+/// Returns a cookie's name, value and attributes.
 fn parts(cookie: &str) -> (String, String, String) {
     let (name, rest) = cookie.split_once('=').unwrap();
     let (value, attributes) = rest.split_once("; ").unwrap();
     (name.to_owned(), value.to_owned(), attributes.to_owned())
 }
 
-/// The `Cookie` header of a browser that got these.
-fn jar(cookies: &[String]) -> String {
+/// Returns the `Cookie` header of a browser with these cookies.
+fn cookie_header(cookies: &[String]) -> String {
     let pairs: Vec<_> = cookies
         .iter()
         .map(|cookie| cookie.split(';').next().unwrap())
@@ -43,30 +43,30 @@ async fn signing_in_sets_both_cookies() {
 }
 
 #[tokio::test]
-async fn over_https_the_cookies_are_of_this_host_only() {
+async fn cookies_over_https_have_the_host_prefix() {
     let service = TestService::with(&["--public-url", "https://photos.example"]).await;
     let (cookies, _) = with_cookies(&service.client, REGISTER).await;
     let (name, _, attributes) = parts(&cookies[0]);
     assert_eq!(name, "__Host-proofsheet_access");
     assert_eq!(attributes, "HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=600");
     assert_eq!(parts(&cookies[1]).0, "__Host-proofsheet_refresh");
-    let browser = service.client.with_header("cookie", &jar(&cookies));
+    let browser = service.client.with_header("cookie", &cookie_header(&cookies));
     let (renewed, answer) = with_cookies(&browser, REFRESH).await;
     answer.data();
     assert_eq!(renewed.len(), 2);
-    // A cookie without the prefix may come from another host: it is not ours.
+    // A cookie without the prefix may have been set by another host.
     let plain = service
         .client
-        .with_header("cookie", &jar(&renewed).replace("__Host-", ""));
+        .with_header("cookie", &cookie_header(&renewed).replace("__Host-", ""));
     assert_eq!(with_cookies(&plain, REFRESH).await.1.error(), "UNAUTHENTICATED");
 }
 
 #[tokio::test]
-async fn a_script_cannot_read_tokens_out() {
+async fn scripts_cannot_read_tokens() {
     let service = TestService::new().await;
     let (cookies, answer) = with_cookies(&service.client, REGISTER).await;
     assert!(answer.data()["register"]["accessToken"].is_string());
-    let browser = service.client.with_header("cookie", &jar(&cookies));
+    let browser = service.client.with_header("cookie", &cookie_header(&cookies));
     let (renewed, answer) = with_cookies(&browser, REFRESH).await;
     let session = &answer.data()["refreshSession"];
     assert_eq!(
@@ -75,7 +75,7 @@ async fn a_script_cannot_read_tokens_out() {
     );
     assert_eq!(session["viewer"]["email"], "ada@example.org");
     assert_ne!(renewed[1], cookies[1]);
-    // Nor by naming the token, or by signing in, while the router authorises by the cookie.
+    // Neither by sending the refresh token as an argument, nor by signing in, if the router authorises by the cookie.
     let browser = browser.with_header("x-authorised-by", "cookie");
     let named = REFRESH.replace(
         "refreshSession",
@@ -88,18 +88,18 @@ async fn a_script_cannot_read_tokens_out() {
 }
 
 #[tokio::test]
-async fn signing_in_again_replaces_the_browsers_login() {
+async fn signing_in_again_ends_the_previous_session() {
     let service = TestService::new().await;
     let (cookies, answer) = with_cookies(&service.client, REGISTER).await;
     let first = answer.data()["register"].clone();
     let browser = service
         .client
-        .with_header("cookie", &jar(&cookies))
+        .with_header("cookie", &cookie_header(&cookies))
         .with_header("x-authorised-by", "cookie");
     let (replaced, answer) = with_cookies(&browser, LOGIN).await;
     answer.data();
     assert_ne!(cookies, replaced);
-    // The old cookies are overwritten, so their session must end here.
+    // The old cookies are overwritten, so their session must end.
     assert_eq!(service.count("SELECT COUNT(*) FROM session").await, 1);
     assert_eq!(viewer(&signed_in(&service.client, &first)).await, Value::Null);
 }
@@ -108,8 +108,8 @@ async fn signing_in_again_replaces_the_browsers_login() {
 async fn signing_out_clears_both_cookies() {
     let service = TestService::new().await;
     let (cookies, answer) = with_cookies(&service.client, REGISTER).await;
-    let browser =
-        signed_in(&service.client, &answer.data()["register"]).with_header("cookie", &jar(&cookies));
+    let browser = signed_in(&service.client, &answer.data()["register"])
+        .with_header("cookie", &cookie_header(&cookies));
     let (cleared, answer) = with_cookies(&browser, "mutation { logout }").await;
     assert_eq!(answer.data()["logout"], true);
     assert_eq!(
@@ -120,13 +120,13 @@ async fn signing_out_clears_both_cookies() {
         ]
     );
     assert_eq!(with_cookies(&browser, REFRESH).await.1.error(), "UNAUTHENTICATED");
-    // Again: it is too late, and the cookies go all the same.
+    // Signing out again fails, and deletes the cookies too.
     let (cleared, answer) = with_cookies(&browser, "mutation { logout }").await;
     assert_eq!((cleared.len(), answer.error().as_str()), (2, "UNAUTHENTICATED"));
 }
 
 #[tokio::test]
-async fn signing_out_works_when_only_the_refresh_cookie_is_left() {
+async fn signing_out_needs_only_the_refresh_cookie() {
     let service = TestService::new().await;
     let (cookies, _) = with_cookies(&service.client, REGISTER).await;
     let (others, _) = with_cookies(&service.client, LOGIN).await;
@@ -179,7 +179,7 @@ async fn deleting_the_account_clears_both_cookies() {
 }
 
 #[tokio::test]
-async fn what_fails_sets_no_cookie() {
+async fn failures_set_no_cookies() {
     let service = TestService::new().await;
     register(&service.client, "ada@example.org", crate::PASSWORD)
         .await

@@ -21,8 +21,8 @@ fn id_of(session: &Value) -> Uuid {
     text(&current["id"]).parse().unwrap()
 }
 
-/// The sessions that the events so far name.
-async fn announced(service: &TestService) -> BTreeSet<Uuid> {
+/// Returns the sessions in the published events.
+async fn sessions_in_events(service: &TestService) -> BTreeSet<Uuid> {
     let data: Vec<String> =
         sqlx::query_scalar("SELECT CAST(data AS CHAR) FROM outbox WHERE kind = 'session.ended'")
             .fetch_all(&service.database.pool)
@@ -35,7 +35,7 @@ async fn announced(service: &TestService) -> BTreeSet<Uuid> {
 
 async fn expect(service: &TestService, sessions: &[&Value]) {
     let expected: BTreeSet<Uuid> = sessions.iter().map(|session| id_of(session)).collect();
-    assert_eq!(announced(service).await, expected);
+    assert_eq!(sessions_in_events(service).await, expected);
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn by_signing_out_with_the_refresh_token_alone() {
 }
 
 #[tokio::test]
-async fn by_a_new_password_elsewhere() {
+async fn by_a_new_password() {
     let service = TestService::new().await;
     let mine = service.register("ada@example.org").await;
     let others = [sign_in(&service).await, sign_in(&service).await];
@@ -89,7 +89,7 @@ async fn by_a_replayed_refresh_token() {
     expect(&service, &[]).await;
     assert_eq!(renew(&first).await.error(), "UNAUTHENTICATED");
     expect(&service, &[&first]).await;
-    // Ended once is ended: another replay has nothing to tell.
+    // A session ends once: another replay publishes no event.
     renew(&first).await.error();
     let events = "SELECT COUNT(*) FROM outbox WHERE kind = 'session.ended'";
     assert_eq!(service.count(events).await, 1);
@@ -106,7 +106,7 @@ async fn by_another_login_of_the_same_browser() {
 }
 
 #[tokio::test]
-async fn by_one_session_too_many() {
+async fn by_exceeding_the_number_of_sessions() {
     let service = TestService::new().await;
     let first = service.register("ada@example.org").await;
     service

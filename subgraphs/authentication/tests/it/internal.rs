@@ -24,7 +24,7 @@ async fn gone(service: &TestService, ids: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn strangers_learn_nothing() {
+async fn requests_without_the_secret_are_refused() {
     let service = TestService::new().await;
     for client in [
         service.client.clone(),
@@ -82,7 +82,7 @@ async fn accounts_are_listed_page_by_page() {
 }
 
 #[tokio::test]
-async fn an_account_is_there_unknown_or_deleted() {
+async fn accounts_are_present_unknown_or_deleted() {
     let service = TestService::new().await;
     let ada = service.register("ada@example.org").await;
     let eve = service.register("eve@example.org").await;
@@ -104,7 +104,7 @@ async fn an_account_is_there_unknown_or_deleted() {
     );
     assert_eq!(status("x").await, StatusCode::BAD_REQUEST);
 
-    // Deleted, and never heard of; but not what is so young that it may still be on its way here.
+    // Deleted and unknown ids, but not young ones, which may not be replicated yet.
     let old = "0199a3c8-7a10-7cc3-98c4-dc0c0c07398f";
     let young = chassis::id::new_uuid(service.clock.now()).to_string();
     let foreign = Uuid::new_v4().to_string();
@@ -137,7 +137,7 @@ async fn the_reconciler_ends_sessions_without_an_account() {
 }
 
 #[tokio::test]
-async fn it_is_alive_and_ready_and_prints_its_schema() {
+async fn the_service_is_healthy_and_ready_and_prints_its_schema() {
     let service = TestService::new().await;
     for path in ["/health", "/readiness", "/metrics"] {
         assert_eq!(service.client.get(path).await.status(), StatusCode::OK, "{path}");

@@ -25,7 +25,7 @@ fn kid_of(session: &Value) -> String {
 }
 
 #[tokio::test]
-async fn replicas_that_start_at_once_make_one_key() {
+async fn concurrently_started_replicas_create_one_key() {
     let database = TestDatabase::new(&authentication::MIGRATOR).await;
     let clock = TestClock::default();
     let (one, two, three) = tokio::join!(
@@ -39,7 +39,7 @@ async fn replicas_that_start_at_once_make_one_key() {
 }
 
 #[tokio::test]
-async fn another_secret_does_not_open_the_keys() {
+async fn keys_cannot_be_decrypted_with_another_secret() {
     let service = TestService::new().await;
     let secret = Secret::new("another secret, which is long enough");
     let flags = config(&[]);
@@ -69,7 +69,8 @@ async fn keys_rotate_with_overlap_on_every_replica() {
     one.state.keys.rotate_when_due(service.clock.now()).await.unwrap();
     assert_eq!(kids(&one).await, std::slice::from_ref(&first));
 
-    // A day ahead the next key is published and does not sign yet. Another replica that tries as well makes no third.
+    // A day earlier the next key is published, but does not sign. A concurrent attempt of another replica creates no
+    // third key.
     service
         .clock
         .set(start + TimeDelta::days(29) + TimeDelta::minutes(1));
@@ -81,7 +82,7 @@ async fn keys_rotate_with_overlap_on_every_replica() {
     let session = login(&one.client, "ada@example.org", PASSWORD).await.data()["login"].clone();
     assert_eq!(kid_of(&session), first);
 
-    // It takes over on all replicas at the same time, and what the old one signed goes on.
+    // It signs on all replicas at the same time, and tokens of the old key stay valid.
     service
         .clock
         .set(start + TimeDelta::days(30) + TimeDelta::minutes(1));
@@ -99,7 +100,7 @@ async fn keys_rotate_with_overlap_on_every_replica() {
     one.state.keys.rotate_when_due(service.clock.now()).await.unwrap();
     assert_eq!(kids(&one).await, both);
 
-    // Long after its last token the old key is removed, and its signatures are refused.
+    // Long after its last token the old key is deleted, and its signatures are refused.
     service
         .clock
         .set(start + TimeDelta::days(30) + TimeDelta::hours(2));
@@ -114,7 +115,7 @@ async fn keys_rotate_with_overlap_on_every_replica() {
 }
 
 #[tokio::test]
-async fn a_service_that_was_off_for_long_still_publishes_before_it_signs() {
+async fn a_key_is_published_before_it_signs_even_after_long_downtime() {
     let service = TestService::new().await;
     service.clock.advance(TimeDelta::days(300));
     let replica = service.replica(&[]).await;
@@ -127,7 +128,7 @@ async fn a_service_that_was_off_for_long_still_publishes_before_it_signs() {
 }
 
 #[tokio::test]
-async fn an_operator_rotates_with_overlap_or_at_once() {
+async fn operators_rotate_keys_with_overlap_or_immediately() {
     let service = TestService::new().await;
     let (pool, sealer) = (&service.database.pool, Sealer::new(&Secret::new(KEY_SECRET)));
     let session = service.register("ada@example.org").await;
@@ -143,13 +144,13 @@ async fn an_operator_rotates_with_overlap_or_at_once() {
         "ada@example.org"
     );
 
-    rotate(pool, &sealer, TakeOver::AtOnce, service.clock.now())
+    rotate(pool, &sealer, TakeOver::Immediately, service.clock.now())
         .await
         .unwrap();
     replica.state.keys.reload().await.unwrap();
     assert_eq!(kids(&replica).await.len(), 1);
     assert_eq!(viewer(&signed_in(&replica.client, &session)).await, Value::Null);
-    // The login itself goes on.
+    // The session continues.
     let renewed = refresh(&replica.client, &text(&session["refreshToken"]))
         .await
         .data()["refreshSession"]
@@ -161,7 +162,7 @@ async fn an_operator_rotates_with_overlap_or_at_once() {
 }
 
 #[tokio::test]
-async fn private_keys_are_not_in_the_database_in_clear() {
+async fn private_keys_are_encrypted_in_the_database() {
     let service = TestService::new().await;
     let keys = service.state.keys.published();
     let public = serde_json::to_value(&keys).unwrap();
@@ -170,6 +171,6 @@ async fn private_keys_are_not_in_the_database_in_clear() {
         .fetch_one(&service.database.pool)
         .await
         .unwrap();
-    // 32 bytes and the tag that authenticates them.
+    // 32 bytes and the authentication tag.
     assert_eq!(sealed.len(), 48);
 }

@@ -14,7 +14,7 @@ async fn a_hundred_aliased_logins_count_as_a_hundred() {
         .map(|n| format!("a{n}: login(input: {{ email: \"ada@example.org\", password: \"guess-number-{n}\" }}) {{ refreshToken }}"))
         .collect();
     let mutation = format!("mutation {{ {} }}", fields.join(" "));
-    // A field that must not be null ends the operation with its first error, so this takes a few requests.
+    // An error of a non-null field ends the operation, so several requests are needed.
     for _ in 0..20 {
         service.client.graphql(&mutation, json!({})).await.error();
     }
@@ -28,7 +28,7 @@ async fn a_hundred_aliased_logins_count_as_a_hundred() {
 }
 
 #[tokio::test]
-async fn guesses_at_the_same_moment_are_counted_each() {
+async fn concurrent_attempts_are_all_counted() {
     let service = TestService::new().await;
     let other = service.replica(&[]).await;
     service.register("ada@example.org").await;
@@ -59,7 +59,7 @@ async fn guesses_at_the_same_moment_are_counted_each() {
 }
 
 #[tokio::test]
-async fn the_window_ends_however_often_one_tries() {
+async fn a_window_ends_despite_further_attempts() {
     let service = TestService::with(&["--login-failures-per-account", "2"]).await;
     service.register("ada@example.org").await;
     for _ in 0..2 {
@@ -80,7 +80,7 @@ async fn the_window_ends_however_often_one_tries() {
 }
 
 #[tokio::test]
-async fn what_succeeds_does_not_count() {
+async fn successful_logins_are_not_counted() {
     let service = TestService::with(&[
         "--login-failures-per-account",
         "2",
@@ -99,7 +99,7 @@ async fn what_succeeds_does_not_count() {
 }
 
 #[tokio::test]
-async fn strangers_do_not_lock_the_owner_out() {
+async fn attempts_from_other_addresses_do_not_lock_the_owner_out() {
     let service = TestService::with(&["--login-failures-by-strangers", "3"]).await;
     service.register("ada@example.org").await;
     let stranger = |n: u8| service.at(&format!("198.51.100.{n}"));
@@ -121,7 +121,7 @@ async fn strangers_do_not_lock_the_owner_out() {
 }
 
 #[tokio::test]
-async fn an_address_is_limited_whatever_the_account() {
+async fn attempts_from_an_address_are_limited_for_all_accounts() {
     let service = TestService::with(&["--login-failures-per-address", "3"]).await;
     service.register("ada@example.org").await;
     for n in 0..3 {
@@ -161,7 +161,7 @@ async fn registrations_are_limited_by_address() {
 }
 
 #[tokio::test]
-async fn the_confirming_password_cannot_be_compared_either() {
+async fn confirmations_are_limited_too() {
     let service = TestService::with(&["--login-failures-per-account", "2"]).await;
     let session = service.register("ada@example.org").await;
     let client = signed_in(&service.client, &session);

@@ -1,17 +1,17 @@
-//! Connections that break at a commit.
+//! Lost responses of commits.
 
 use testkit::{Loss, Proxy, TestDatabase};
 
 use crate::{PASSWORD, TestService, delete_account, login, refresh, register, signed_in, text, viewer};
 
 #[tokio::test]
-async fn accounts_and_sessions_survive_whatever_commit_is_lost() {
+async fn accounts_and_sessions_survive_lost_commits() {
     let database = TestDatabase::new(&authentication::MIGRATOR).await;
     let proxy = Proxy::new("127.0.0.1").await;
     let pool = database.pool_through(&proxy);
     let service = TestService::on(database, pool, &[]).await;
     let mut people = 0;
-    for loss in [Loss::Statement, Loss::Answer] {
+    for loss in [Loss::Statement, Loss::Response] {
         for pass in 0.. {
             people += 1;
             let email = format!("person{people}@example.org");
@@ -34,7 +34,7 @@ async fn accounts_and_sessions_survive_whatever_commit_is_lost() {
                 viewer(&signed_in(&service.client, &renewed)).await["email"],
                 email.as_str()
             );
-            // The next one works too: no replay was detected.
+            // The next renewal works too: no replay was detected.
             refresh(&service.client, &text(&renewed["refreshToken"]))
                 .await
                 .data();
@@ -51,7 +51,7 @@ async fn accounts_and_sessions_survive_whatever_commit_is_lost() {
         .await
         .data()["login"]
         .clone();
-    proxy.lose(Loss::Answer, "COMMIT", 1);
+    proxy.lose(Loss::Response, "COMMIT", 1);
     delete_account(&signed_in(&service.client, &last), PASSWORD)
         .await
         .data();

@@ -1,6 +1,6 @@
-//! Through the routes of the service, on a real MariaDB.
+//! Tests of the authentication service through its routes, with a real MariaDB.
 
-/// A JSON snapshot with its keys in order, independent of how this build of serde orders them.
+/// A JSON snapshot with sorted keys.
 macro_rules! assert_sorted_snapshot {
     ($($argument:tt)*) => {
         insta::with_settings!({ sort_maps => true }, { insta::assert_json_snapshot!($($argument)*) })
@@ -45,7 +45,7 @@ pub(crate) struct Flags {
     pub(crate) tokens: TokenConfig,
 }
 
-/// The configuration that these flags give.
+/// Parses flags.
 pub(crate) fn config(flags: &[&str]) -> Flags {
     let first = [
         "authentication",
@@ -55,7 +55,7 @@ pub(crate) fn config(flags: &[&str]) -> Flags {
     Flags::parse_from(first.iter().chain(flags))
 }
 
-/// One replica of the service.
+/// A replica of the service.
 pub(crate) struct Replica {
     pub(crate) state: State,
     pub(crate) client: Client,
@@ -84,13 +84,13 @@ impl Replica {
     }
 }
 
-/// The service on its own database.
+/// The service with a separate database.
 pub(crate) struct TestService {
     pub(crate) clock: TestClock,
     pub(crate) state: State,
     pub(crate) client: Client,
     anywhere: Client,
-    // Dropped last: it takes the database away.
+    // Dropped last, because it drops the database.
     pub(crate) database: TestDatabase,
 }
 
@@ -105,10 +105,10 @@ impl TestService {
         Self::on(database, pool, flags).await
     }
 
-    /// On this database by way of these connections.
+    /// Creates a service with these connections to a database.
     pub(crate) async fn on(database: TestDatabase, pool: Pool, flags: &[&str]) -> Self {
         let clock = TestClock::default();
-        // Tokens are verified by the machine's clock, so the service's must not be far from it.
+        // Tokens are verified with the machine's clock, so the service's clock must be similar.
         clock.set(Utc::now());
         let Replica {
             state,
@@ -124,17 +124,17 @@ impl TestService {
         }
     }
 
-    /// Another replica on the same database.
+    /// Starts another replica on the same database.
     pub(crate) async fn replica(&self, flags: &[&str]) -> Replica {
         Replica::new(&self.database.pool, &self.clock, flags).await
     }
 
-    /// A client at another address.
+    /// Returns a client at another address.
     pub(crate) fn at(&self, address: &str) -> Client {
         self.anywhere.with_header("x-client-ip", address)
     }
 
-    /// Registers an account and answers its session.
+    /// Registers an account, and returns its session.
     pub(crate) async fn register(&self, email: &str) -> Value {
         register(&self.client, email, PASSWORD).await.data()["register"].clone()
     }
@@ -206,7 +206,7 @@ pub(crate) async fn viewer(client: &Client) -> Value {
     client.graphql(query, json!({})).await.data()["viewer"].clone()
 }
 
-/// A client with a session's access token.
+/// Returns a client with a session's access token.
 pub(crate) fn signed_in(client: &Client, session: &Value) -> Client {
     client.with_token(text(&session["accessToken"]))
 }
@@ -218,7 +218,7 @@ pub(crate) fn text(value: &Value) -> String {
         .to_owned()
 }
 
-/// Runs an operation and answers its cookies beside its JSON.
+/// Runs an operation, and returns the set cookies too.
 pub(crate) async fn with_cookies(client: &Client, query: &str) -> (Vec<String>, Answer) {
     let response = client
         .post(

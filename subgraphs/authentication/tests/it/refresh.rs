@@ -17,7 +17,7 @@ async fn refused(service: &TestService, session: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_refresh_token_is_traded_for_another() {
+async fn a_refresh_token_is_exchanged() {
     let service = TestService::new().await;
     let first = service.register("ada@example.org").await;
     service.clock.advance(TimeDelta::minutes(1));
@@ -29,7 +29,7 @@ async fn a_refresh_token_is_traded_for_another() {
         viewer(&signed_in(&service.client, &second)).await["email"],
         "ada@example.org"
     );
-    // Neither is kept as it is.
+    // Only hashes are stored.
     let stored: Vec<Vec<u8>> = sqlx::query_scalar("SELECT token_hash FROM refresh_token")
         .fetch_all(&service.database.pool)
         .await
@@ -39,27 +39,27 @@ async fn a_refresh_token_is_traded_for_another() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_costs_nothing() {
+async fn a_refresh_can_be_repeated_after_a_lost_response() {
     let service = TestService::new().await;
     let first = service.register("ada@example.org").await;
     let lost = renew(&service, &first).await;
     let again = renew(&service, &first).await;
     assert_ne!(lost["refreshToken"], again["refreshToken"]);
     let third = renew(&service, &again).await;
-    // The answer that was thought lost arrives after all: it is of the generation in use.
+    // The lost response arrives late: its token is of the current generation.
     renew(&service, &lost).await;
     renew(&service, &third).await;
 }
 
 #[tokio::test]
-async fn a_replay_after_the_successor_was_used_ends_the_login() {
+async fn a_replay_ends_the_session() {
     let service = TestService::new().await;
     let other_login = service.register("ada@example.org").await;
     let first = login(&service.client, "ada@example.org", PASSWORD).await.data()["login"].clone();
     let second = renew(&service, &first).await;
     let third = renew(&service, &second).await;
     assert_eq!(refused(&service, &first).await, "UNAUTHENTICATED");
-    // For everybody who holds a token of this login, and for no other login.
+    // All tokens of this session are refused; other sessions continue.
     for session in [&first, &second, &third] {
         assert_eq!(refused(&service, session).await, "UNAUTHENTICATED");
         assert_eq!(viewer(&signed_in(&service.client, session)).await, Value::Null);
@@ -68,7 +68,7 @@ async fn a_replay_after_the_successor_was_used_ends_the_login() {
 }
 
 #[tokio::test]
-async fn two_tabs_at_once_both_go_on() {
+async fn two_tabs_can_refresh_concurrently() {
     let service = TestService::new().await;
     let other = service.replica(&[]).await;
     let first = service.register("ada@example.org").await;
@@ -80,7 +80,7 @@ async fn two_tabs_at_once_both_go_on() {
     }
     let token = text(&first["refreshToken"]);
     let last = refresh(&service.client, &token).await.data()["refreshSession"].clone();
-    // Once a successor was used, a use of the old token is a replay.
+    // After a successor was used, a use of the old token is a replay.
     renew(&service, &last).await;
     let (left, right) = tokio::join!(refresh(&service.client, &token), refresh(&other.client, &token));
     assert_eq!(
@@ -91,7 +91,7 @@ async fn two_tabs_at_once_both_go_on() {
 }
 
 #[tokio::test]
-async fn a_login_lives_thirty_days_from_its_last_use() {
+async fn a_session_expires_thirty_days_after_its_last_use() {
     let service = TestService::new().await;
     let first = service.register("ada@example.org").await;
     service.clock.advance(TimeDelta::days(29));
@@ -110,7 +110,7 @@ async fn a_login_lives_thirty_days_from_its_last_use() {
 }
 
 #[tokio::test]
-async fn what_we_did_not_issue_is_refused() {
+async fn unknown_refresh_tokens_are_refused() {
     let service = TestService::new().await;
     let session = service.register("ada@example.org").await;
     let access = text(&session["accessToken"]);

@@ -41,7 +41,7 @@ async fn registering_signs_in() {
 }
 
 #[tokio::test]
-async fn signed_out_the_viewer_is_null() {
+async fn the_viewer_is_null_when_signed_out() {
     let service = TestService::new().await;
     assert_eq!(viewer(&service.client).await, Value::Null);
     assert_eq!(
@@ -51,7 +51,7 @@ async fn signed_out_the_viewer_is_null() {
 }
 
 #[tokio::test]
-async fn an_email_is_taken_in_any_case() {
+async fn emails_are_compared_without_case() {
     let service = TestService::new().await;
     service.register("Ünal@Example.org").await;
     for email in ["Ünal@Example.org", "üNAL@example.ORG", " ünal@example.org"] {
@@ -67,7 +67,7 @@ async fn an_email_is_taken_in_any_case() {
 }
 
 #[tokio::test]
-async fn of_two_who_register_one_email_at_once_one_wins() {
+async fn one_of_two_concurrent_registrations_wins() {
     let service = TestService::new().await;
     let other = service.replica(&[]).await;
     let (first, second) = tokio::join!(
@@ -86,7 +86,7 @@ async fn of_two_who_register_one_email_at_once_one_wins() {
 }
 
 #[tokio::test]
-async fn bad_input_is_refused_by_field() {
+async fn errors_name_the_invalid_field() {
     let service = TestService::new().await;
     let long_email = format!("{}@example.org", "a".repeat(300));
     let long_password = "ab".repeat(129);
@@ -132,7 +132,7 @@ async fn bad_input_is_refused_by_field() {
 }
 
 #[tokio::test]
-async fn every_script_and_emoji_is_kept() {
+async fn all_scripts_and_emoji_are_accepted() {
     let service = TestService::new().await;
     for (email, password) in [
         ("דוגמה@דוגמה.example", "סיסמה ארוכה מאוד"),
@@ -152,7 +152,7 @@ async fn every_script_and_emoji_is_kept() {
 }
 
 #[tokio::test]
-async fn unknown_email_and_wrong_password_are_alike() {
+async fn unknown_emails_and_wrong_passwords_cannot_be_distinguished() {
     let service = TestService::new().await;
     service.register("ada@example.org").await;
     let before = service.state.hasher.hashed();
@@ -162,7 +162,7 @@ async fn unknown_email_and_wrong_password_are_alike() {
     assert_eq!(service.state.hasher.hashed(), before + 2);
     assert_eq!(wrong.error(), "UNAUTHENTICATED");
     assert_eq!(wrong.0, unknown.0);
-    // And both leave the same traces: each counts the address, the account, and the account at the address.
+    // Both are counted in the same way: for the address, the account, and the account at the address.
     let tries = "SELECT CAST(SUM(tries) AS SIGNED) FROM attempt";
     assert_eq!(service.count(tries).await, 1 + 2 * 3);
     let over_long = "x".repeat(10_000);
@@ -175,7 +175,7 @@ async fn unknown_email_and_wrong_password_are_alike() {
 }
 
 #[tokio::test]
-async fn two_hundred_logins_at_once_are_served_or_refused_quickly() {
+async fn two_hundred_concurrent_logins_are_served_or_refused_quickly() {
     let service = TestService::new().await;
     service.register("ada@example.org").await;
     let answers = join_all((0..200).map(|_| login(&service.client, "ada@example.org", PASSWORD))).await;
@@ -197,7 +197,7 @@ async fn two_hundred_logins_at_once_are_served_or_refused_quickly() {
 }
 
 #[tokio::test]
-async fn sessions_are_listed_newest_use_first_and_the_oldest_make_room() {
+async fn sessions_are_ordered_by_use_and_their_number_is_limited() {
     let service = TestService::new().await;
     let first = service.register("ada@example.org").await;
     service.clock.advance(TimeDelta::minutes(1));
@@ -212,7 +212,7 @@ async fn sessions_are_listed_newest_use_first_and_the_oldest_make_room() {
         .collect();
     assert_eq!(seen, [(false, json!("Other")), (true, Value::Null)]);
 
-    // A hundred more, by hand: hashing a hundred passwords takes too long for a test.
+    // A hundred more sessions are inserted directly, because hashing a hundred passwords takes too long.
     service
         .execute(
             "INSERT INTO session (id, account_id, created_at, last_used_at, expires_at)
@@ -227,7 +227,7 @@ async fn sessions_are_listed_newest_use_first_and_the_oldest_make_room() {
 }
 
 #[tokio::test]
-async fn a_moderator_is_named_in_the_next_token() {
+async fn the_moderator_role_is_in_the_next_token() {
     let service = TestService::new().await;
     let session = service.register("ada@example.org").await;
     let email = authentication::domain::Email::parse("ADA@example.org").unwrap();
@@ -266,7 +266,7 @@ async fn a_moderator_is_named_in_the_next_token() {
 }
 
 #[tokio::test]
-async fn a_viewer_is_an_entity_for_itself_only() {
+async fn a_viewer_can_only_load_itself() {
     let service = TestService::new().await;
     let ada = service.register("ada@example.org").await;
     let eve = service.register("eve@example.org").await;

@@ -20,7 +20,7 @@ async fn published(service: &TestService) -> Value {
 }
 
 #[tokio::test]
-async fn an_access_token_says_who_for_whom_and_how_long() {
+async fn an_access_token_has_the_standard_claims() {
     let service = TestService::new().await;
     let session = service.register("ada@example.org").await;
     let token = text(&session["accessToken"]);
@@ -168,7 +168,7 @@ async fn forged_tokens_are_anonymous() {
 }
 
 #[tokio::test]
-async fn tokens_for_others_are_anonymous_though_the_key_is_right() {
+async fn tokens_with_wrong_claims_are_anonymous() {
     let service = TestService::new().await;
     service.register("ada@example.org").await;
     for flags in [
@@ -203,7 +203,7 @@ async fn an_expired_token_is_anonymous() {
 }
 
 #[tokio::test]
-async fn what_needs_a_viewer_is_refused_without_one() {
+async fn fields_of_the_viewer_need_a_viewer() {
     let service = TestService::new().await;
     for client in [
         service.client.clone(),
@@ -214,7 +214,7 @@ async fn what_needs_a_viewer_is_refused_without_one() {
             "UNAUTHENTICATED"
         );
         assert_eq!(delete_account(&client, "").await.error(), "UNAUTHENTICATED");
-        // Whether one is signed in is checked before the input.
+        // Signing in is checked before the input.
         assert_eq!(
             change_password(&client, "", "short").await.error(),
             "UNAUTHENTICATED"

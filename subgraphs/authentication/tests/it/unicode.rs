@@ -1,4 +1,4 @@
-//! Composed and decomposed letters, and both forms of a domain, are the same person.
+//! Different Unicode forms of e-mail addresses and passwords are equal.
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::{PASSWORD, TestService, change_password, login, register, signed_in, 
 const COMPOSED: &str = "plinth-\u{e9}tre-42";
 const DECOMPOSED: &str = "plinth-e\u{301}tre-42";
 
-/// A hash of the text as it was typed, as releases before normalisation made them.
+/// Returns a hash of the password as typed, as in releases before normalisation.
 fn hash_as_typed(password: &str) -> String {
     use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
     use argon2::{Algorithm, Argon2, Params, Version};
@@ -27,7 +27,7 @@ fn hash_as_typed(password: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_password_is_the_same_however_it_is_composed() {
+async fn composed_and_decomposed_passwords_are_equal() {
     let service = TestService::new().await;
     register(&service.client, "ada@example.org", DECOMPOSED)
         .await
@@ -40,7 +40,7 @@ async fn a_password_is_the_same_however_it_is_composed() {
 }
 
 #[tokio::test]
-async fn a_hash_from_before_still_verifies_and_is_replaced() {
+async fn old_hashes_are_accepted_and_replaced() {
     let service = TestService::new().await;
     let session = service.register("ada@example.org").await;
     sqlx::query("UPDATE account SET password_hash = ?")
@@ -54,7 +54,7 @@ async fn a_hash_from_before_still_verifies_and_is_replaced() {
     for typed in [COMPOSED, DECOMPOSED] {
         login(&service.client, "ada@example.org", typed).await.data();
     }
-    // Also where the password confirms a change.
+    // Confirmations of changes replace the hash too.
     sqlx::query("UPDATE account SET password_hash = ?")
         .bind(hash_as_typed(DECOMPOSED))
         .execute(&service.database.pool)
@@ -67,7 +67,7 @@ async fn a_hash_from_before_still_verifies_and_is_replaced() {
 }
 
 #[tokio::test]
-async fn every_spelling_of_an_address_is_one_account() {
+async fn spellings_of_an_address_find_one_account() {
     let service = TestService::new().await;
     let spellings = [
         "jos\u{e9}@b\u{fc}cher.example",
@@ -80,13 +80,13 @@ async fn every_spelling_of_an_address_is_one_account() {
         assert_eq!(again.error(), "CONFLICT email", "{spelling}");
         let session = login(&service.client, spelling, PASSWORD).await.data()["login"].clone();
         let shown = viewer(&signed_in(&service.client, &session)).await;
-        assert_eq!(shown["email"], spellings[1], "as it was typed first");
+        assert_eq!(shown["email"], spellings[1], "as typed first");
     }
     assert_eq!(service.count("SELECT COUNT(*) FROM account").await, 1);
 }
 
 #[tokio::test]
-async fn guesses_count_together_for_every_spelling() {
+async fn attempts_are_counted_together_for_all_spellings() {
     let service = TestService::with(&["--login-failures-per-account", "2"]).await;
     service.register("jos\u{e9}@b\u{fc}cher.example").await;
     for spelling in [
@@ -101,7 +101,7 @@ async fn guesses_count_together_for_every_spelling() {
 }
 
 #[tokio::test]
-async fn accounts_from_before_stay_reachable() {
+async fn accounts_of_earlier_releases_can_sign_in() {
     let service = TestService::new().await;
     for email in [
         "jos\u{e9}@b\u{fc}cher.example",
@@ -111,7 +111,7 @@ async fn accounts_from_before_stay_reachable() {
         service.register(email).await;
         service.clock.advance(TimeDelta::milliseconds(1));
     }
-    // As the release before stored them: the text in lower case, and two accounts of one address.
+    // As stored by the previous release: lower case, and two accounts with the same address.
     let before = "UPDATE account SET email = ?, email_folded = ?, email_is_canonical = FALSE WHERE email = ?";
     for (email, was) in [
         ("jose\u{301}@b\u{fc}cher.example", "jos\u{e9}@b\u{fc}cher.example"),
@@ -142,7 +142,7 @@ async fn accounts_from_before_stay_reachable() {
             .await
             .unwrap();
     }
-    // From now on every other spelling finds the first.
+    // All other spellings find the first account.
     assert_eq!(email_of("jos\u{e9}@xn--bcher-kva.example").await, json!(first));
     let left = "SELECT COUNT(*) FROM account WHERE email_is_canonical = FALSE";
     assert_eq!(service.count(left).await, 0);

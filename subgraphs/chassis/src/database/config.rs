@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use super::Pool;
 use crate::config::{ConfigError, Secret};
 
-/// Where the database is.
+/// The database connection.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DatabaseConfig {
     /// `mysql://user:password@host:port/schema`. Prefer the file.
@@ -12,13 +12,13 @@ pub struct DatabaseConfig {
     /// A file that holds the database URL.
     #[arg(long, env = "DATABASE_URL_FILE")]
     pub database_url_file: Option<PathBuf>,
-    /// The most connections that this process opens.
+    /// Maximum number of connections of this process
     #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub database_connections: u32,
 }
 
 impl DatabaseConfig {
-    /// The URL, from the flag or its file.
+    /// Returns the URL of the flag or of its file.
     pub fn url(&self) -> Result<Secret, ConfigError> {
         Secret::read(
             "DATABASE_URL",
@@ -27,7 +27,7 @@ impl DatabaseConfig {
         )
     }
 
-    /// A pool over it. Opens no connection yet.
+    /// Returns a connection pool. Opens no connection yet.
     pub fn pool(&self) -> Result<Pool, ConfigError> {
         Pool::new(&self.url()?, self.database_connections).map_err(|error| ConfigError::Invalid {
             name: "DATABASE_URL",

@@ -11,23 +11,23 @@ pub(super) const LOST: &str = "the transaction was gone before its commit";
 
 /// Kinds of database errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// The transaction was rolled back in favour of another one, or of a change of a table. Nothing was committed.
+enum ErrorKind {
+    /// Rolled back because of a conflict with another transaction or a schema change. Nothing was committed.
     Conflict,
-    /// The node failed, or the way there. Another connection leads to another node.
+    /// The node or the connection failed. Another connection may lead to another node.
     Node,
-    /// The database has no capacity left for this request.
+    /// The database has no capacity for this request.
     Busy,
-    /// The statement is wrong, or its result is not what the code expects.
+    /// The statement or the expected result is wrong.
     Defect,
 }
 
-impl Kind {
+impl ErrorKind {
     fn of(error: &sqlx::Error) -> Self {
         match error {
             sqlx::Error::Protocol(message) if message == LOST => Self::Conflict,
-            // A connection that breaks may also end in the middle of a packet, which is a protocol error, or before
-            // the transaction has begun.
+            // A broken connection may also end in the middle of a packet, which is a protocol error, or before the
+            // transaction has begun.
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_)
@@ -39,11 +39,11 @@ impl Kind {
 
     fn of_number(number: u16) -> Self {
         match number {
-            // Changed since last read, lock wait, deadlock or certification failure, table changed, statement to be
-            // prepared again, write in a read-only transaction (see `Open`).
+            // Changed since last read, lock wait, deadlock or certification failure, table changed, statement needs to
+            // be prepared again, write in a read-only transaction (see `Tx`).
             1020 | 1205 | 1213 | 1412 | 1615 | 1792 => Self::Conflict,
-            // Not Synced, shutdown, host blocked after broken connections, aborted connection, network errors,
-            // commit failed, read-only server, query interrupted by a shutdown, connection killed or gone.
+            // Not synced, shutdown, host blocked after broken connections, aborted connection, network errors, commit
+            // failed, read-only server, query interrupted by a shutdown, connection killed or gone.
             1047
             | 1053
             | 1077
@@ -67,11 +67,11 @@ impl Kind {
     }
 }
 
-/// The client's error code for a database error.
+/// Returns the client's error code for a database error.
 pub fn code(error: &sqlx::Error) -> Code {
-    match Kind::of(error) {
-        Kind::Defect => Code::Internal,
-        Kind::Node | Kind::Conflict | Kind::Busy => Code::Unavailable,
+    match ErrorKind::of(error) {
+        ErrorKind::Defect => Code::Internal,
+        ErrorKind::Node | ErrorKind::Conflict | ErrorKind::Busy => Code::Unavailable,
     }
 }
 
@@ -85,7 +85,7 @@ impl Classify for sqlx::Error {
     }
 }
 
-/// Loaders share one error among many keys.
+/// Loaders share one error between many keys.
 impl Classify for Arc<sqlx::Error> {
     fn code(&self) -> Code {
         code(self)
@@ -99,38 +99,43 @@ impl Classify for Arc<sqlx::Error> {
 /// The retry decision for a failed transaction or read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RetryDecision {
-    /// The whole may succeed if it is run again.
+    /// The attempt can be repeated.
     Retry,
-    /// Again, but the commit may have happened: its answer was lost.
+    /// The attempt can be repeated, but it may have been committed, because the response was lost.
     RetryAfterAmbiguousCommit,
-    /// It would fail again.
+    /// Another attempt would fail too.
     Fail,
 }
 
-/// Decides by the kind of the error. After a failure of the node at the commit, it is unknown whether the commit
-/// happened, and another connection may reach another node. Without a connection nothing was begun: shortly after a
-/// node has failed, the time may have gone into finding out which of them still work.
-pub(super) fn retry_decision(error: &sqlx::Error, at_commit: bool, nodes_are_suspect: bool) -> RetryDecision {
-    match Kind::of(error) {
-        Kind::Node if at_commit => RetryDecision::RetryAfterAmbiguousCommit,
-        Kind::Conflict | Kind::Node => RetryDecision::Retry,
-        Kind::Busy if matches!(error, sqlx::Error::PoolTimedOut) && nodes_are_suspect => RetryDecision::Retry,
-        Kind::Busy | Kind::Defect => RetryDecision::Fail,
+/// Decides by the kind of the error. If the node failed during the commit, it is unknown whether the commit happened.
+/// If no connection could be opened, nothing was begun, and the pool may know the working nodes by now.
+pub(super) fn retry_decision(
+    error: &sqlx::Error,
+    at_commit: bool,
+    node_has_failed_recently: bool,
+) -> RetryDecision {
+    match ErrorKind::of(error) {
+        ErrorKind::Node if at_commit => RetryDecision::RetryAfterAmbiguousCommit,
+        ErrorKind::Conflict | ErrorKind::Node => RetryDecision::Retry,
+        ErrorKind::Busy if matches!(error, sqlx::Error::PoolTimedOut) && node_has_failed_recently => {
+            RetryDecision::Retry
+        }
+        ErrorKind::Busy | ErrorKind::Defect => RetryDecision::Fail,
     }
 }
 
-/// Whether the node has failed, or the way there.
-pub(super) fn is_of_the_node(error: &sqlx::Error) -> bool {
-    Kind::of(error) == Kind::Node
+/// Whether the node or the connection failed.
+pub(super) fn is_node_failure(error: &sqlx::Error) -> bool {
+    ErrorKind::of(error) == ErrorKind::Node
 }
 
-/// The label of `proofsheet_database_retries_total`.
+/// Returns the reason for the label of `proofsheet_database_retries_total`.
 pub(super) fn reason(error: &sqlx::Error) -> &'static str {
-    match (Kind::of(error), number(error)) {
+    match (ErrorKind::of(error), number(error)) {
         (_, Some(1213)) => "deadlock",
         (_, Some(1205)) => "lock_wait",
         (_, Some(1020 | 1412 | 1615)) => "changed",
-        (Kind::Conflict, _) => "lost",
+        (ErrorKind::Conflict, _) => "lost",
         _ => "node",
     }
 }

@@ -1,8 +1,8 @@
-//! Bringing a schema up to date: by one process at a time, and so that it can be killed anywhere.
+//! Migrates a schema: one process at a time, and resumable after a kill.
 //!
-//! A statement that changes tables commits by itself, so a migration is no transaction. The number of executed
-//! statements is recorded after each one; the next process continues there after a kill. Only the statement at the kill
-//! may or may not have run: an error that says that its effect exists already counts as success.
+//! MariaDB commits each schema change separately, so a migration is no transaction. The number of executed statements
+//! is recorded after each one, and the next process continues there. Only the statement at the kill may or may not have
+//! run, so an error that says that its effect exists already counts as success.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use uuid::Uuid;
 use super::{MIGRATOR, number};
 use crate::config::Secret;
 
-/// How long the lease is held without being renewed: as long as a process that was killed makes others wait.
-const TERM: Duration = Duration::from_secs(30);
-/// How long to wait for another process that migrates.
+/// The duration of the lease, and so how long others wait for a killed process.
+const LEASE_TERM: Duration = Duration::from_secs(30);
+/// The maximum time to wait for another migrating process.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Not `GET_LOCK`, which Galera does not replicate; and not the table of the other leases, which migrations make.
+/// `GET_LOCK` is not replicated by Galera. The table of the other leases is created by migrations.
 const TABLES: [&str; 2] = [
     "CREATE TABLE IF NOT EXISTS _migration_lease (
         name       VARCHAR(64) NOT NULL,
@@ -35,16 +35,15 @@ const TABLES: [&str; 2] = [
     ) ENGINE = InnoDB",
 ];
 
-/// Why a schema is not up to date.
+/// Why a migration failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
-    /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
-    /// The migrations of the program and those that the schema has had do not belong together.
+    /// The migrations of the program do not match those of the schema.
     #[error(transparent)]
     Mismatch(#[from] MigrateError),
-    /// A statement cannot be run.
+    /// A statement failed.
     #[error(
         "statement {statement} of migration {version} failed: {source}. Those before it are done. Remove what is in its \
          way and run this again: it goes on with this statement"
@@ -52,28 +51,28 @@ pub enum MigrationError {
     Statement {
         /// The migration.
         version: i64,
-        /// Which of its statements, counted from one.
+        /// The number of the statement, counted from one.
         statement: usize,
-        /// Why.
+        /// The cause.
         source: sqlx::Error,
     },
-    /// Another process migrates and does not finish.
+    /// Another process is migrating, and has not finished in time.
     #[error("another process has been migrating this schema for more than {LOCK_TIMEOUT:?}")]
     Busy,
-    /// This process was held up for so long that another one has begun.
+    /// This process was paused for so long that another one has taken its lease.
     #[error("the lease of this migration was lost to another process: run it again")]
     LeaseLost,
 }
 
-/// Runs the chassis' migrations and then the subgraph's, without the time limits of requests.
+/// Runs the migrations of the chassis and then those of the service, without the time limits of requests.
 ///
-/// A schema with later migrations is left as it is: migrations expand first and contract a release later, so each
-/// program works on its own schema and on the next release's.
+/// Later migrations in the schema are accepted: migrations expand first and contract one release later, so a program
+/// works on its own schema and on that of the next release.
 pub async fn migrate(url: &Secret, subgraph: &Migrator) -> Result<(), MigrationError> {
-    migrate_with(url, subgraph, TERM).await
+    migrate_with(url, subgraph, LEASE_TERM).await
 }
 
-/// The same with another term of the lease.
+/// The same as [`migrate`] with another duration of the lease.
 pub async fn migrate_with(url: &Secret, subgraph: &Migrator, term: Duration) -> Result<(), MigrationError> {
     let options: MySqlConnectOptions = url.expose().parse()?;
     let mut connection = MySqlConnection::connect_with(&options).await?;
@@ -87,7 +86,7 @@ pub async fn migrate_with(url: &Secret, subgraph: &Migrator, term: Duration) -> 
         lost = keep_lease(&options, holder, term) => Err(lost),
     };
     if !matches!(outcome, Err(MigrationError::LeaseLost)) {
-        // Where the connection is lost the lease ends by itself.
+        // If the connection is lost, the lease expires.
         let released = sqlx::query("DELETE FROM _migration_lease WHERE holder = ?")
             .bind(holder)
             .execute(&mut connection)
@@ -120,9 +119,9 @@ async fn wait_for_lease(
         .map_err(|_| MigrationError::Busy)?
 }
 
-/// Takes or renews the lease. The times are the database's.
+/// Takes or renews the lease. Uses the clock of the database.
 async fn hold(connection: &mut MySqlConnection, holder: Uuid, term: Duration) -> Result<bool, sqlx::Error> {
-    // `holder` is assigned first; the second assignment sees the new value.
+    // `holder` is assigned first; the second assignment uses the new value.
     sqlx::query(
         "INSERT INTO _migration_lease (name, holder, expires_at)
          VALUES ('migrate', ?, UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND)
@@ -140,7 +139,7 @@ async fn hold(connection: &mut MySqlConnection, holder: Uuid, term: Duration) ->
     Ok(held == Some(holder))
 }
 
-/// Renews the lease, and returns when it was lost. On a separate connection: the other one may be busy for long.
+/// Renews the lease, and returns when it is lost. Uses a separate connection, because the other one may be busy.
 async fn keep_lease(options: &MySqlConnectOptions, holder: Uuid, term: Duration) -> MigrationError {
     loop {
         tokio::time::sleep(term / 3).await;
@@ -176,7 +175,7 @@ async fn run(connection: &mut MySqlConnection, migrator: &Migrator) -> Result<()
         if newest.is_some_and(|newest| unknown.version < newest) {
             return Err(MigrateError::VersionMissing(unknown.version).into());
         }
-        // An upgrade is being taken back: what it has added stays, and does not disturb this program.
+        // During a rollback of an upgrade, the newer changes stay and do not disturb this program.
         tracing::info!(
             table,
             version = unknown.version,
@@ -192,10 +191,7 @@ async fn run(connection: &mut MySqlConnection, migrator: &Migrator) -> Result<()
                 return Err(MigrateError::VersionMismatch(migration.version).into());
             }
             Some(_) if dirty == Some(migration.version) => {
-                tracing::warn!(
-                    version = migration.version,
-                    "going on with a migration that was not finished"
-                );
+                tracing::warn!(version = migration.version, "continuing an unfinished migration");
                 apply(connection, table, migration).await?;
             }
             Some(_) => {}
@@ -205,7 +201,7 @@ async fn run(connection: &mut MySqlConnection, migrator: &Migrator) -> Result<()
     Ok(())
 }
 
-/// Runs what is not done yet of `migration`. Its row in sqlx's table says `success` at the end.
+/// Runs the remaining statements of `migration`. At the end its row in sqlx's table gets `success`.
 async fn apply(
     connection: &mut MySqlConnection,
     table: &str,
@@ -226,7 +222,7 @@ async fn apply(
             .bind(migration.version)
             .fetch_optional(&mut *connection)
             .await?;
-    note_progress(connection, table, migration.version, begun.unwrap_or(0)).await?;
+    record_progress(connection, table, migration.version, begun.unwrap_or(0)).await?;
     let done = usize::try_from(begun.unwrap_or(0)).unwrap_or(usize::MAX);
     for (index, statement) in statements(migration.sql.as_str())
         .into_iter()
@@ -235,7 +231,7 @@ async fn apply(
     {
         match connection.execute(AssertSqlSafe(statement.to_owned())).await {
             Ok(_) => {}
-            Err(error) if begun.is_some() && index == done && is_done_already(&error) => {}
+            Err(error) if begun.is_some() && index == done && is_already_applied(&error) => {}
             Err(source) => {
                 return Err(MigrationError::Statement {
                     version: migration.version,
@@ -245,7 +241,7 @@ async fn apply(
             }
         }
         let done = u32::try_from(index + 1).unwrap_or(u32::MAX);
-        note_progress(connection, table, migration.version, done).await?;
+        record_progress(connection, table, migration.version, done).await?;
     }
     sqlx::query(AssertSqlSafe(format!(
         "UPDATE {table} SET success = TRUE WHERE version = ?"
@@ -256,7 +252,7 @@ async fn apply(
     Ok(())
 }
 
-async fn note_progress(
+async fn record_progress(
     connection: &mut MySqlConnection,
     table: &str,
     version: i64,
@@ -271,15 +267,15 @@ async fn note_progress(
         .map(drop)
 }
 
-/// Table, column, key or constraint exists; table, column or key does not exist any more; the row is there.
-fn is_done_already(error: &sqlx::Error) -> bool {
+/// Table, column, key or constraint exists; table, column or key does not exist; row exists.
+fn is_already_applied(error: &sqlx::Error) -> bool {
     matches!(
         number(error),
         Some(1050 | 1060 | 1061 | 1826 | 1051 | 1091 | 1062)
     )
 }
 
-/// The statements of a script: what semicolons separate that stand neither in quotes nor in comments.
+/// Splits a script into statements: at semicolons outside of quotes and comments.
 fn statements(script: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let (mut start, mut has_code) = (0, false);

@@ -1,8 +1,8 @@
-//! Which node of the database a connection leads to.
+//! Selects the database nodes to which a pool connects.
 //!
-//! The name of the database stands for all its nodes. Connections go to them in turn, and to none that is not Synced:
-//! a watcher asks every node how it is, and the pool asks again where a connection is opened, where it sat idle, and
-//! for a while after a node has failed. A plain MariaDB server is always good.
+//! The host name of the database resolves to all nodes. Connections are distributed over the synced nodes in turn: a
+//! watcher probes all nodes, and the pool checks connections when they are opened, after they were idle, and for some
+//! seconds after a node has failed. A MariaDB server without a cluster counts as synced.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -18,32 +18,32 @@ use sqlx::pool::PoolConnectionMetadata;
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, MySqlConnection, MySqlPool, Row as _};
 use tokio::sync::Notify;
 
-/// A connection that sat idle for longer is asked whether it still works before it is used.
-const TRUST_IDLE: Duration = Duration::from_secs(5);
-/// For how long every connection is asked after a node has failed.
-const SUSPICION: Duration = Duration::from_secs(5);
-/// How long a connection may take to say how its node is: a part of the time that a request waits for one.
-const ANSWER: Duration = Duration::from_millis(100);
-/// How often the watcher looks.
+/// Connections that were idle for longer are checked before they are used.
+const MAX_UNCHECKED_IDLE: Duration = Duration::from_secs(5);
+/// The time after a failure of a node in which all connections are checked.
+const CHECK_AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// The timeout of a check: a part of the time that a request waits for a connection.
+const CHECK_TIMEOUT: Duration = Duration::from_millis(100);
+/// The interval of the watcher.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// How long it waits for a node, and for the name service.
-const LOOKING: Duration = Duration::from_millis(500);
+/// The timeout of the watcher for a node and for name resolution.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How a node is.
+/// The health of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Health {
-    /// A member that has everything, or a server without a cluster.
+    /// A synced cluster member, or a server without a cluster.
     Synced,
-    /// It answers, but lags behind because another node copies from it. Only for want of a better one.
+    /// Responds, but lags behind because it sends a state transfer. Used if no node is synced.
     Lagging,
-    /// It is joining, or cut off from the others.
-    Away,
+    /// Joining, or without a quorum.
+    Unavailable,
 }
 
-/// In text, because a node that is cut off refuses almost everything else.
+/// With the text protocol, because a node without a quorum refuses almost all other statements.
 const HEALTH: &str =
     "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_provider_name', 'wsrep_ready', 'wsrep_local_state')";
-/// Galera's number for Synced.
+/// The value of `wsrep_local_state` for Synced.
 const SYNCED: &str = "4";
 
 async fn health(connection: &mut MySqlConnection) -> Result<Health, sqlx::Error> {
@@ -64,7 +64,7 @@ impl Health {
         match (value("wsrep_ready"), value("wsrep_local_state")) {
             ("ON", SYNCED) => Self::Synced,
             ("ON", _) => Self::Lagging,
-            _ => Self::Away,
+            _ => Self::Unavailable,
         }
     }
 }
@@ -72,40 +72,40 @@ impl Health {
 /// State shared by the hooks of a pool and the watcher of its nodes.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
-    /// A connection is being opened: the next one goes elsewhere.
+    /// Notified when a connection is being opened: the next one goes to another node.
     opened: Notify,
-    /// Whether one of the nodes is Synced, as far as the watcher knows.
-    one_is_synced: AtomicBool,
-    /// Where connections may go.
-    good: Mutex<Vec<SocketAddr>>,
-    turn: AtomicUsize,
-    /// When a node failed last.
+    /// Whether the watcher has seen a synced node.
+    has_synced_node: AtomicBool,
+    /// The nodes for new connections.
+    usable: Mutex<Vec<SocketAddr>>,
+    next_index: AtomicUsize,
+    /// The last known failure of a node.
     failed_at: Mutex<Option<Instant>>,
-    /// Addresses of servers that were built without Galera.
+    /// The addresses of servers that were built without Galera.
     without_galera: Mutex<BTreeSet<(String, u16)>>,
 }
 
 impl Nodes {
-    /// Notes that a node has failed: for a while, connections are tested before they are used.
-    pub(super) fn suspect(&self) {
+    /// Records a failure of a node, so that connections are checked for some seconds.
+    pub(super) fn report_failure(&self) {
         *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// Whether a node has failed a short time ago.
-    pub(super) fn are_suspect(&self) -> bool {
+    /// Whether a node has failed in the last seconds.
+    pub(super) fn have_failed_recently(&self) -> bool {
         let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
-        failed_at.is_some_and(|at| at.elapsed() < SUSPICION)
+        failed_at.is_some_and(|at| at.elapsed() < CHECK_AFTER_FAILURE)
     }
 
-    /// Notes that this server has no variables of Galera.
-    pub(super) fn note_without_galera(&self, server: (String, u16)) {
+    /// Records a server without the variables of Galera.
+    pub(super) fn record_without_galera(&self, server: (String, u16)) {
         self.without_galera
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(server);
     }
 
-    /// Whether this server is known to have no variables of Galera.
+    /// Whether this server has no variables of Galera.
     pub(super) fn is_without_galera(&self, server: &(String, u16)) -> bool {
         self.without_galera
             .lock()
@@ -116,19 +116,19 @@ impl Nodes {
     fn accepts(&self, health: Health) -> bool {
         match health {
             Health::Synced => true,
-            Health::Lagging => !self.one_is_synced.load(Ordering::Relaxed),
-            Health::Away => false,
+            Health::Lagging => !self.has_synced_node.load(Ordering::Relaxed),
+            Health::Unavailable => false,
         }
     }
 
     fn next(&self) -> Option<SocketAddr> {
-        let good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        good.get(turn.checked_rem(good.len())?).copied()
+        let usable = self.usable.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = self.next_index.fetch_add(1, Ordering::Relaxed);
+        usable.get(index.checked_rem(usable.len())?).copied()
     }
 }
 
-/// Has a pool ask its connections how their nodes are. `session` is what every connection begins with.
+/// Adds checks of the nodes to a pool. `session` is executed on every new connection.
 pub(super) fn guard(
     options: MySqlPoolOptions,
     nodes: &Arc<Nodes>,
@@ -147,7 +147,7 @@ pub(super) fn guard(
                 } else {
                     Err(io::Error::new(
                         io::ErrorKind::ConnectionRefused,
-                        "the database node is not Synced",
+                        "the database node is not synced",
                     )
                     .into())
                 }
@@ -155,32 +155,32 @@ pub(super) fn guard(
         })
         .before_acquire(move |connection, meta| {
             let nodes = Arc::clone(&using);
-            Box::pin(async move { still_good(connection, &meta, &nodes).await })
+            Box::pin(async move { is_usable(connection, &meta, &nodes).await })
         })
         .after_release(move |connection, _| {
             let nodes = Arc::clone(&releasing);
             Box::pin(async move {
-                // The pool itself asks as well, but without an end: a node that hangs would keep the place.
-                if nodes.are_suspect() {
-                    in_time(LOOKING, connection.ping()).await?;
+                // The ping of the pool has no timeout, so a hanging node would block the slot.
+                if nodes.have_failed_recently() {
+                    with_timeout(PROBE_TIMEOUT, connection.ping()).await?;
                 }
                 Ok(true)
             })
         })
 }
 
-async fn still_good(
+async fn is_usable(
     connection: &mut MySqlConnection,
     meta: &PoolConnectionMetadata,
     nodes: &Nodes,
 ) -> Result<bool, sqlx::Error> {
-    if meta.idle_for <= TRUST_IDLE && !nodes.are_suspect() {
+    if meta.idle_for <= MAX_UNCHECKED_IDLE && !nodes.have_failed_recently() {
         return Ok(true);
     }
-    Ok(nodes.accepts(in_time(ANSWER, health(connection)).await?))
+    Ok(nodes.accepts(with_timeout(CHECK_TIMEOUT, health(connection)).await?))
 }
 
-async fn in_time<T>(
+async fn with_timeout<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
@@ -189,7 +189,7 @@ async fn in_time<T>(
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
-/// Keeps `pool` pointed at the good ones of the nodes that `resolve` names, until the pool is closed.
+/// Sets the node for new connections until the pool is closed. `resolve` returns the addresses of all nodes.
 pub(super) async fn watch<R>(
     pool: MySqlPool,
     options: MySqlConnectOptions,
@@ -198,24 +198,24 @@ pub(super) async fn watch<R>(
 ) where
     R: Future<Output = io::Result<Vec<SocketAddr>>> + Send,
 {
-    // Replicas that start together should not all begin with the same node.
+    // Start at a random node, so that replicas are distributed.
     nodes
-        .turn
+        .next_index
         .store(rand::rng().random_range(0..1024), Ordering::Relaxed);
-    let looking = look_again_and_again(&pool, &options, &nodes, resolve);
-    let turning = async {
+    let probing = probe_repeatedly(&pool, &options, &nodes, resolve);
+    let changing = async {
         loop {
             nodes.opened.notified().await;
-            turn(&pool, &options, &nodes);
+            set_next_node(&pool, &options, &nodes);
         }
     };
     let _ = pool
         .close_event()
-        .do_until(async { tokio::join!(looking, turning) })
+        .do_until(async { tokio::join!(probing, changing) })
         .await;
 }
 
-fn turn(pool: &MySqlPool, options: &MySqlConnectOptions, nodes: &Nodes) {
+fn set_next_node(pool: &MySqlPool, options: &MySqlConnectOptions, nodes: &Nodes) {
     if let Some(next) = nodes.next() {
         pool.set_connect_options(at(options, next));
     }
@@ -225,7 +225,7 @@ fn at(options: &MySqlConnectOptions, node: SocketAddr) -> MySqlConnectOptions {
     options.clone().host(&node.ip().to_string()).port(node.port())
 }
 
-async fn look_again_and_again<R>(
+async fn probe_repeatedly<R>(
     pool: &MySqlPool,
     options: &MySqlConnectOptions,
     nodes: &Nodes,
@@ -239,27 +239,27 @@ async fn look_again_and_again<R>(
     let mut probes = HashMap::new();
     loop {
         every.tick().await;
-        // A name service that does not answer has not taken any node away.
-        match tokio::time::timeout(LOOKING, resolve()).await {
+        // A failed name resolution keeps the known nodes.
+        match tokio::time::timeout(PROBE_TIMEOUT, resolve()).await {
             Ok(Ok(named)) if !named.is_empty() => known = named.into_iter().collect(),
             _ => tracing::debug!(
-                "the name of the database could not be looked up; its nodes stay as they were known"
+                "the host name of the database could not be resolved; keeping the known nodes"
             ),
         }
         probes = probe(options, &known, probes).await;
-        note(nodes, &known, &probes);
-        turn(pool, options, nodes);
+        update_usable(nodes, &known, &probes);
+        set_next_node(pool, options, nodes);
     }
 }
 
-/// The connections by which the watcher asks, and what was answered last.
+/// The watcher's connections, and the last results.
 type Probes = HashMap<SocketAddr, (MySqlConnection, Health)>;
 
 async fn probe(options: &MySqlConnectOptions, known: &BTreeSet<SocketAddr>, mut before: Probes) -> Probes {
     let asked = known.iter().map(|&node| {
         let connection = before.remove(&node).map(|(connection, _)| connection);
         async move {
-            let answered = in_time(LOOKING, async {
+            let answered = with_timeout(PROBE_TIMEOUT, async {
                 let mut connection = match connection {
                     Some(connection) => connection,
                     None => at(options, node).connect().await?,
@@ -273,27 +273,27 @@ async fn probe(options: &MySqlConnectOptions, known: &BTreeSet<SocketAddr>, mut 
     join_all(asked).await.into_iter().flatten().collect()
 }
 
-/// Notes where connections may go from now on.
-fn note(nodes: &Nodes, known: &BTreeSet<SocketAddr>, probes: &Probes) {
+/// Updates the nodes for new connections.
+fn update_usable(nodes: &Nodes, known: &BTreeSet<SocketAddr>, probes: &Probes) {
     let of = |wanted: Health| -> Vec<SocketAddr> {
         let with = |node: &&SocketAddr| probes.get(node).is_some_and(|(_, health)| *health == wanted);
         known.iter().filter(with).copied().collect()
     };
     let synced = of(Health::Synced);
-    nodes.one_is_synced.store(!synced.is_empty(), Ordering::Relaxed);
+    nodes.has_synced_node.store(!synced.is_empty(), Ordering::Relaxed);
     let now = [synced, of(Health::Lagging), known.iter().copied().collect()]
         .into_iter()
         .find(|nodes| !nodes.is_empty())
         .unwrap_or_default();
-    let mut good = nodes.good.lock().unwrap_or_else(PoisonError::into_inner);
-    if *good == now {
+    let mut usable = nodes.usable.lock().unwrap_or_else(PoisonError::into_inner);
+    if *usable == now {
         return;
     }
-    tracing::info!(nodes = ?now, "the database is reached at");
-    if good.iter().any(|node| !now.contains(node)) {
-        nodes.suspect();
+    tracing::info!(nodes = ?now, "nodes for new database connections");
+    if usable.iter().any(|node| !now.contains(node)) {
+        nodes.report_failure();
     }
-    *good = now;
+    *usable = now;
 }
 
 #[cfg(test)]
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_server_is_good() {
+    fn a_server_without_a_cluster_counts_as_synced() {
         assert_eq!(read(&[]), Health::Synced);
         assert_eq!(
             read(&[("wsrep_provider_name", ""), ("wsrep_ready", "OFF")]),
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_is_what_it_says() {
+    fn health_follows_the_state_of_the_member() {
         let galera = |ready, state| {
             read(&[
                 ("wsrep_provider_name", "Galera"),
@@ -328,27 +328,27 @@ mod tests {
         };
         assert_eq!(galera("ON", "4"), Health::Synced);
         assert_eq!(galera("ON", "2"), Health::Lagging, "a donor");
-        assert_eq!(galera("OFF", "1"), Health::Away, "joining");
-        assert_eq!(galera("OFF", "4"), Health::Away, "cut off from the others");
+        assert_eq!(galera("OFF", "1"), Health::Unavailable, "joining");
+        assert_eq!(galera("OFF", "4"), Health::Unavailable, "without a quorum");
     }
 
     #[test]
-    fn pools_do_not_share_what_they_know() {
+    fn pools_do_not_share_state() {
         let (one, other) = (Nodes::default(), Nodes::default());
-        one.suspect();
-        assert!(one.are_suspect() && !other.are_suspect());
+        one.report_failure();
+        assert!(one.have_failed_recently() && !other.have_failed_recently());
         let server = ("db".to_owned(), 3306);
-        one.note_without_galera(server.clone());
+        one.record_without_galera(server.clone());
         assert!(one.is_without_galera(&server) && !other.is_without_galera(&server));
     }
 
     #[test]
-    fn a_lagging_node_is_used_where_none_is_synced() {
+    fn a_lagging_node_is_used_if_no_node_is_synced() {
         let nodes = Nodes::default();
         assert!(nodes.accepts(Health::Lagging));
-        nodes.one_is_synced.store(true, Ordering::Relaxed);
+        nodes.has_synced_node.store(true, Ordering::Relaxed);
         assert!(!nodes.accepts(Health::Lagging));
-        assert!(!nodes.accepts(Health::Away));
+        assert!(!nodes.accepts(Health::Unavailable));
         assert!(nodes.accepts(Health::Synced));
     }
 }

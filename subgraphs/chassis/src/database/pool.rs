@@ -17,14 +17,14 @@ use sqlx::{Describe, Either, Execute, Executor, MySql, MySqlPool, SqlStr};
 use super::nodes::{self, Nodes};
 use crate::config::Secret;
 
-/// How long a request waits for a connection.
+/// The maximum time that a request waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(250);
-/// Connections end after this long, so that they spread again when a database node joins.
+/// The maximum age of a connection, so that connections are rebalanced when a database node joins.
 const MAX_LIFETIME: Duration = Duration::from_secs(300);
 
-/// Every connection's session: strict about values, and no statement of a request runs for much more than a second.
-/// Lock waits time out first, because they can be retried.
-const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', \
+/// Settings of every session: strict SQL mode, and a limit of about a second for a statement. Lock waits time out
+/// earlier, because they can be retried.
+const SESSION_SETTINGS: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', \
                        max_statement_time = 1.2, innodb_lock_wait_timeout = 1";
 
 /// A connection pool with the state of the database's nodes. Cheap to clone.
@@ -35,9 +35,9 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool over `url` with at most `connections` connections. Opens none yet.
+    /// Returns a pool with at most `connections` connections to `url`. Opens no connection yet.
     ///
-    /// The host name of the database may stand for several nodes. The connections go to the Synced ones in turn.
+    /// If the host name has several addresses, connections are distributed over the synced nodes.
     pub fn new(url: &Secret, connections: u32) -> Result<Self, sqlx::Error> {
         let options: MySqlConnectOptions = url.expose().parse()?;
         let (host, port) = (options.get_host().to_owned(), options.get_port());
@@ -51,7 +51,7 @@ impl Pool {
         Self::over_nodes(url, connections, resolve)
     }
 
-    /// A pool over the nodes that `resolve` returns. `url` has the other settings.
+    /// Returns a pool for the nodes that `resolve` returns. All other options are those of `url`.
     pub fn over_nodes<R>(
         url: &Secret,
         connections: u32,
@@ -67,7 +67,7 @@ impl Pool {
         Ok(pool)
     }
 
-    /// A pool over the one server of `url`, whose requests wait for a connection for up to `acquire_timeout`.
+    /// Returns a pool for the single server of `url`, with this timeout.
     pub fn with_acquire_timeout(
         url: &Secret,
         connections: u32,
@@ -78,7 +78,7 @@ impl Pool {
             .max_connections(connections)
             .acquire_timeout(acquire_timeout)
             .max_lifetime(MAX_LIFETIME);
-        let connections = nodes::guard(options, &nodes, SESSION).connect_lazy(url.expose())?;
+        let connections = nodes::guard(options, &nodes, SESSION_SETTINGS).connect_lazy(url.expose())?;
         Ok(Self { connections, nodes })
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a schema is the one that a program was written for.
+//! Compares a schema with the migrations of a program.
 
 use std::collections::BTreeSet;
 
@@ -7,29 +7,29 @@ use sqlx::migrate::Migrator;
 
 use super::{MIGRATOR, Pool, number};
 
-/// How far the migrations of a schema have come.
+/// The state of a schema's migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SchemaState {
-    /// The database is there, and does not take this user with this password.
+    /// The database rejects the user or the password.
     Refused,
-    /// Nothing has been migrated yet: a new site.
+    /// No migrations: a new site.
     Empty,
     /// Some of the program's migrations are missing: the site is being upgraded.
     Older,
-    /// All of the program's migrations are there. Later ones may be too: they only add ("expand"), until no program that
-    /// could miss what they take away ("contract") is left.
+    /// All migrations of the program are applied. Later ones may be too: they only add until no program needs what a
+    /// later migration removes.
     Current,
 }
 
-/// Access denied: no such user, or another password.
-const REFUSED: u16 = 1045;
+/// Access denied: unknown user or wrong password.
+const ACCESS_DENIED: u16 = 1045;
 
-/// Compares what `pool`'s schema has had with the migrations of chassis and of `subgraph`.
+/// Returns the state of `pool`'s schema for the migrations of chassis and of `subgraph`.
 pub async fn schema_state(pool: &Pool, subgraph: &Migrator) -> Result<SchemaState, sqlx::Error> {
     let (mut some, mut all) = (false, true);
     for migrator in [&MIGRATOR, subgraph] {
         let applied = match applied(pool, &migrator.table_name).await {
-            Err(error) if matches!(number(&error), Some(REFUSED)) => return Ok(SchemaState::Refused),
+            Err(error) if matches!(number(&error), Some(ACCESS_DENIED)) => return Ok(SchemaState::Refused),
             applied => applied?,
         };
         some |= !applied.is_empty();
@@ -44,7 +44,7 @@ pub async fn schema_state(pool: &Pool, subgraph: &Migrator) -> Result<SchemaStat
     })
 }
 
-/// The versions that came to their end.
+/// Returns the versions of completed migrations.
 async fn applied(pool: &Pool, table: &str) -> Result<BTreeSet<i64>, sqlx::Error> {
     const NO_SUCH_TABLE: u16 = 1146;
     let versions = sqlx::query_scalar(AssertSqlSafe(format!(

@@ -1,4 +1,4 @@
-//! The receiving side: `POST /events`.
+//! The inbox: `POST /events`.
 
 use std::sync::Arc;
 
@@ -18,10 +18,9 @@ use crate::{Classify as _, Clock, UserId, deleted_accounts, ended_sessions, erro
 
 /// Handles the events that a service receives.
 pub trait EventHandler: Send + Sync + 'static {
-    /// The service's error type.
     type Error: crate::Classify + From<sqlx::Error>;
 
-    /// Applies `event` in the transaction `tx`. A kind that means nothing here is `Ok` as well.
+    /// Applies `event` in the transaction `tx`. Returns `Ok` for unknown kinds too.
     fn apply(
         &self,
         _tx: &mut MySqlConnection,
@@ -31,12 +30,12 @@ pub trait EventHandler: Send + Sync + 'static {
         std::future::ready(Ok(()))
     }
 
-    /// Called after the commit: wakes the jobs that have work now.
+    /// Called after the commit, to wake background jobs.
     fn applied(&self) {}
 }
 
-/// Applies `event` unless it was applied before. True when it was news. Ended sessions and deleted accounts mean the same
-/// in every service, so they are recorded here; the former do not reach the handler.
+/// Applies `event` unless it was applied before. Returns whether it was new. Ended sessions and deleted accounts are
+/// recorded here for every service; handlers do not get `session.ended`.
 pub async fn receive<H: EventHandler>(
     pool: &Pool,
     clock: &Clock,
@@ -73,13 +72,13 @@ pub async fn receive<H: EventHandler>(
     Ok(news)
 }
 
-/// The route `POST /events`: 204 when the event is applied, now or before.
+/// The route `POST /events`. Status 204 means that the event is applied, now or before.
 pub fn routes<H: EventHandler>(pool: Pool, clock: Clock, secret: Secret, handler: H) -> Router {
     let state = Arc::new(Inbox { pool, clock, handler });
     let routes = Router::new()
         .route(EVENTS, post(post_event::<H>))
         .with_state(state);
-    internal::guarded(routes, secret)
+    internal::with_secret(routes, secret)
 }
 
 struct Inbox<H> {
@@ -95,24 +94,24 @@ async fn post_event<H: EventHandler>(
     match receive(&inbox.pool, &inbox.clock, &inbox.handler, &event).await {
         Ok(_) => StatusCode::NO_CONTENT,
         Err(error) => {
-            tracing::warn!(event = %event.id, kind = event.kind, "an event could not be applied; its sender will repeat it");
+            tracing::warn!(event = %event.id, kind = event.kind, "an event could not be applied; the sender will retry");
             error::log(error.code(), &error);
             StatusCode::SERVICE_UNAVAILABLE
         }
     }
 }
 
-/// The most rows that one statement removes.
-const BATCH: u64 = 1000;
+/// The maximum number of rows that a statement deletes.
+const DELETE_BATCH_SIZE: u64 = 1000;
 
-/// Forgets the ids of events that are older than anything that is still repeated.
-pub async fn forget_old(pool: &Pool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+/// Deletes the ids of events that are too old to be delivered again.
+pub async fn delete_old(pool: &Pool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     let before = now - chrono::TimeDelta::days(30);
     loop {
         let done = sqlx::query!("DELETE FROM inbox WHERE received_at < ? LIMIT 1000", before)
             .execute(pool)
             .await?;
-        if done.rows_affected() < BATCH {
+        if done.rows_affected() < DELETE_BATCH_SIZE {
             return Ok(());
         }
     }

@@ -1,4 +1,4 @@
-//! The sending side: events wait here until every subscriber has acknowledged them.
+//! The outbox: stores events until every subscriber has acknowledged them.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -20,9 +20,9 @@ use crate::worker::Job;
 /// A subscriber to this service's events: `name=http://host:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscriber {
-    /// Of its deliveries in the database; it must not change with the address.
+    /// The key of its deliveries in the database. Must not change with the address.
     pub name: String,
-    /// Its base URL on the internal network.
+    /// The base URL on the internal network.
     pub url: Url,
 }
 
@@ -47,7 +47,6 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// An outbox with these subscribers.
     pub fn new(subscribers: Vec<Subscriber>) -> Self {
         Self {
             subscribers: subscribers.into(),
@@ -55,7 +54,7 @@ impl Outbox {
         }
     }
 
-    /// Writes `event` in the transaction of the change that it tells of. Call [`Outbox::wake`] after the commit.
+    /// Writes `event` in the transaction of the change. Call [`Outbox::wake`] after the commit.
     pub async fn publish(&self, connection: &mut MySqlConnection, event: &Event) -> Result<(), sqlx::Error> {
         if self.subscribers.is_empty() {
             return Ok(());
@@ -83,12 +82,12 @@ impl Outbox {
         Ok(())
     }
 
-    /// Lets the relay deliver at once instead of at its next turn.
+    /// Wakes the relay.
     pub fn wake(&self) {
         self.wake.notify_one();
     }
 
-    /// Starts the relay: every quarter of a second, or when woken, the holder of its lease delivers what is due.
+    /// Starts the relay. The holder of its lease delivers due events every 250 ms, and when woken.
     pub fn spawn_relay(
         &self,
         pool: Pool,

@@ -1,4 +1,4 @@
-//! Delivers what waits in the outbox.
+//! Delivers the events of the outbox.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,19 +15,19 @@ use crate::database::Pool;
 use crate::error;
 use crate::internal::InternalClient;
 
-/// The most deliveries to one subscriber in one turn.
-const BATCH: u32 = 100;
-/// The longest time between two tries.
-const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// The maximum number of deliveries to a subscriber in one run.
+const MAX_DELIVERIES_PER_RUN: u32 = 100;
+/// The maximum delay between two attempts.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(15);
 
-/// How long one run waits for a subscriber that does not answer. It goes on with that one in the background.
+/// How long one run waits for a subscriber. Its deliveries continue in the background.
 const RUN_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// A subscriber as the relay sees it.
+/// The delivery state of a subscriber.
 pub(super) struct Receiver {
     name: String,
     client: InternalClient,
-    /// Held while deliveries to it run.
+    /// Locked while deliveries are running.
     busy: Arc<Mutex<()>>,
 }
 
@@ -38,7 +38,8 @@ impl Receiver {
     }
 }
 
-/// Delivers what is due, to all subscribers side by side. One that hangs does not delay the next run for the others.
+/// Delivers due events to all subscribers concurrently. A hanging subscriber does not delay the next run for the
+/// others.
 pub(super) async fn deliver_due(pool: &Pool, receivers: &[Arc<Receiver>]) -> Result<(), sqlx::Error> {
     let deliveries = receivers.iter().filter_map(|receiver| {
         let busy = Arc::clone(&receiver.busy).try_lock_owned().ok()?;
@@ -52,7 +53,7 @@ pub(super) async fn deliver_due(pool: &Pool, receivers: &[Arc<Receiver>]) -> Res
     let Ok(finished) = timeout(RUN_TIMEOUT, join_all(deliveries)).await else {
         return Ok(());
     };
-    // A task that panicked has been logged; its events are sent again.
+    // A panicked task was logged; its events are sent again.
     finished.into_iter().filter_map(Result::ok).collect()
 }
 
@@ -78,8 +79,8 @@ async fn deliver_to(pool: &Pool, subscriber: &str, client: &InternalClient) -> R
                 count_failure(subscriber);
                 tracing::warn!(subscriber, event = %event.id, kind = event.kind, attempts = delivery.attempts, error = error::chain(&failure), "an event was not delivered; it will be sent again");
                 postpone(pool, subscriber, &delivery).await?;
-                // One event that the subscriber cannot apply must not hold up the others, and one that
-                // cannot be reached need not be asked a hundred times.
+                // A rejected event must not block the others. If the subscriber is unreachable, the remaining
+                // deliveries would fail too.
                 if matches!(failure, crate::internal::InternalError::Unreachable { .. }) {
                     break;
                 }
@@ -94,7 +95,7 @@ fn count_failure(subscriber: &str) {
         .increment(1);
 }
 
-/// A row of the outbox that is due.
+/// A due delivery.
 struct Delivery {
     attempts: u32,
     id: Uuid,
@@ -104,8 +105,8 @@ struct Delivery {
 }
 
 impl Delivery {
-    /// Fails where the data is no JSON that can be read: the column's check accepts more than the parser, such as a
-    /// number that is too large.
+    /// Fails if the data is not valid JSON: the column's check accepts more than the parser, such as numbers that are
+    /// too large.
     fn event(&self) -> Result<Event, serde_json::Error> {
         Ok(Event {
             id: self.id,
@@ -124,14 +125,14 @@ async fn due(pool: &Pool, subscriber: &str) -> Result<Vec<Delivery>, sqlx::Error
            WHERE d.subscriber = ? AND d.due_at <= UTC_TIMESTAMP(6)
            ORDER BY o.id LIMIT ?"#,
         subscriber,
-        BATCH,
+        MAX_DELIVERIES_PER_RUN,
     )
     .fetch_all(pool)
     .await
 }
 
-/// Removes the delivery, and the event with its last one. Deleting what is gone does nothing, so two relays may do it. In one
-/// transaction, because the last two deliveries of an event are in each other's way when they end at the same time.
+/// Deletes the delivery, and the event after its last delivery. Idempotent, so that two relays may do it. Two
+/// transactions that acknowledge the last two deliveries at the same time conflict, and one is retried.
 async fn acknowledge(pool: &Pool, subscriber: &str, event: Uuid) -> Result<(), sqlx::Error> {
     crate::transaction!(pool, sqlx::Error, |tx, _| {
         sqlx::query!(
@@ -152,9 +153,9 @@ async fn acknowledge(pool: &Pool, subscriber: &str, event: Uuid) -> Result<(), s
     })
 }
 
-/// Half a second, one, two, four … up to [`LONGEST_WAIT`].
+/// Delays the next attempt: half a second, one, two, four … up to [`MAX_RETRY_DELAY`].
 async fn postpone(pool: &Pool, subscriber: &str, delivery: &Delivery) -> Result<(), sqlx::Error> {
-    let wait = (Duration::from_millis(500) * 2_u32.pow(delivery.attempts.min(6))).min(LONGEST_WAIT);
+    let wait = (Duration::from_millis(500) * 2_u32.pow(delivery.attempts.min(6))).min(MAX_RETRY_DELAY);
     let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
     sqlx::query!(
         "UPDATE outbox_delivery SET attempts = attempts + 1, due_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND

@@ -1,4 +1,4 @@
-//! Log lines as JSON objects: the same names for the same things as in the router's lines.
+//! JSON log lines, with the same field names as the router's.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::{request_id, traces};
 
-/// Writes a line per event, with the ids of the request and of the trace that it belongs to.
+/// Writes a line for each event, with the ids of the request and the trace.
 pub(super) struct JsonLines;
 
 impl<S, N> FormatEvent<S, N> for JsonLines
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_says_which_request_it_belongs_to() {
+    async fn a_line_contains_the_request_id() {
         let lines = Lines::default();
         let writer = lines.clone();
         let layer = tracing_subscriber::fmt::layer()

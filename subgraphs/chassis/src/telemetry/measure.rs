@@ -1,7 +1,6 @@
-//! Metrics of one process, in Prometheus' text format.
+//! Metrics in Prometheus' text format.
 //!
-//! Names say their unit, and counters end in `_total`. Labels take few values, all of them ours: nothing that a client
-//! sends becomes one.
+//! Names contain the unit, and counters end in `_total`. Labels have few values, none of which comes from clients.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -11,42 +10,33 @@ use sqlx::MySqlPool;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// A metric: its name, and what it says.
+/// A metric: its name and its help text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metric {
-    /// Only ever goes up.
+    /// A counter, which only increases.
     Counter(&'static str, &'static str),
     /// A current value.
     Gauge(&'static str, &'static str),
-    /// How often which durations came.
+    /// A histogram of durations.
     Histogram(&'static str, &'static str),
 }
 
-/// The limits of durations, in seconds: from an answer out of memory to the most that anybody waits.
-const SECONDS: [f64; 12] = [
+/// The buckets of durations in seconds, from responses of a cache to the maximum waiting time.
+const DURATION_BUCKETS: [f64; 12] = [
     0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
-/// How often the state of the database's pool and of the outbox is looked at.
-const EVERY: Duration = Duration::from_secs(5);
+/// The interval between samples of the database pool and the outbox.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Metrics of every process.
 const PROCESS: [Metric; 5] = [
     Metric::Gauge(
         "process_start_time_seconds",
-        "When the process started, in seconds since 1970.",
+        "Start time of the process, in seconds since 1970.",
     ),
-    Metric::Counter(
-        "process_cpu_seconds_total",
-        "Processor time that the process has used.",
-    ),
-    Metric::Gauge(
-        "process_resident_memory_bytes",
-        "Memory that the process has now.",
-    ),
-    Metric::Gauge(
-        "process_open_fds",
-        "Files and connections that the process has open.",
-    ),
+    Metric::Counter("process_cpu_seconds_total", "CPU time of the process."),
+    Metric::Gauge("process_resident_memory_bytes", "Resident memory of the process."),
+    Metric::Gauge("process_open_fds", "Open files and connections of the process."),
     Metric::Gauge(
         "proofsheet_build_info",
         "1, with the version of the program as a label.",
@@ -61,7 +51,7 @@ const SERVICE: [Metric; 18] = [
     ),
     Metric::Histogram(
         "proofsheet_http_request_duration_seconds",
-        "How long requests took, by route.",
+        "Duration of requests, by route.",
     ),
     Metric::Counter(
         "proofsheet_graphql_requests_total",
@@ -69,11 +59,11 @@ const SERVICE: [Metric; 18] = [
     ),
     Metric::Histogram(
         "proofsheet_graphql_request_duration_seconds",
-        "How long GraphQL requests took, by kind.",
+        "Duration of GraphQL requests, by kind.",
     ),
     Metric::Counter(
         "proofsheet_graphql_errors_total",
-        "Errors in GraphQL answers, by code.",
+        "Errors in GraphQL responses, by code.",
     ),
     Metric::Gauge(
         "proofsheet_database_connections",
@@ -81,11 +71,11 @@ const SERVICE: [Metric; 18] = [
     ),
     Metric::Gauge(
         "proofsheet_database_connections_max",
-        "The most connections that the pool opens.",
+        "Maximum number of connections of the pool.",
     ),
     Metric::Histogram(
         "proofsheet_database_connection_wait_seconds",
-        "How long a probe, every five seconds, waited for a connection of the pool.",
+        "Time that a probe waited for a connection of the pool; every five seconds.",
     ),
     Metric::Counter(
         "proofsheet_database_connection_failures_total",
@@ -93,7 +83,7 @@ const SERVICE: [Metric; 18] = [
     ),
     Metric::Counter(
         "proofsheet_database_retries_total",
-        "Transactions and reads that were run again, by reason: another one was in the way (`deadlock`, `lock_wait`, `changed`), the node failed (`node`), or took it back without saying so (`lost`).",
+        "Retried transactions and reads, by reason: a conflict (`deadlock`, `lock_wait`, `changed`), a failed node (`node`), or a rollback that the node did not report (`lost`).",
     ),
     Metric::Gauge(
         "proofsheet_outbox_events",
@@ -101,31 +91,31 @@ const SERVICE: [Metric; 18] = [
     ),
     Metric::Gauge(
         "proofsheet_outbox_oldest_age_seconds",
-        "The age of the oldest event that some subscriber has not acknowledged; 0 without one.",
+        "Age of the oldest event that is not acknowledged by all subscribers; 0 without one.",
     ),
     Metric::Histogram(
         "proofsheet_event_delivery_seconds",
-        "From an event to its acknowledgement, by subscriber.",
+        "Time from an event to its acknowledgement, by subscriber.",
     ),
     Metric::Counter(
         "proofsheet_event_delivery_failures_total",
-        "Deliveries that have to be tried again, by subscriber.",
+        "Failed deliveries, by subscriber. They are retried.",
     ),
     Metric::Gauge(
         "proofsheet_lease_held",
-        "Whether this process has the lease of a task: one process of each service does.",
+        "Whether this process has the lease of a job. One process of each service has it.",
     ),
     Metric::Counter(
         "proofsheet_job_runs_total",
-        "Runs of background jobs, by task and outcome.",
+        "Runs of background jobs, by job and outcome.",
     ),
     Metric::Histogram(
         "proofsheet_job_duration_seconds",
-        "How long runs of background jobs took, by task.",
+        "Duration of runs of background jobs, by job.",
     ),
     Metric::Counter(
         "proofsheet_reconcile_repairs_total",
-        "What a comparison with another service, or with the files, had to repair.",
+        "Differences to another service or to the files that were repaired.",
     ),
 ];
 
@@ -140,7 +130,7 @@ pub fn describe(metrics: &[Metric]) {
     }
 }
 
-/// The process's metrics, in Prometheus' text format.
+/// Returns the metrics in Prometheus' text format.
 pub fn render_metrics() -> String {
     let handle = handle();
     record_process();
@@ -151,18 +141,18 @@ fn handle() -> &'static PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE.get_or_init(|| {
         let recorder = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &DURATION_BUCKETS)
             .expect("there are limits")
             .build_recorder();
         let handle = recorder.handle();
-        // Only this function sets a recorder. If another one exists, ours stays empty.
+        // Only this function installs a recorder. If another one exists, this one stays empty.
         let _ = metrics::set_global_recorder(recorder);
         describe(&PROCESS);
         handle
     })
 }
 
-/// Reads what Linux says of this process. Elsewhere there is nothing to read, and nothing is told.
+/// Records the metrics of the process, which only Linux provides.
 #[expect(clippy::cast_precision_loss, reason = "these numbers are far from 2^53")]
 fn record_process() {
     metrics::gauge!("process_start_time_seconds").set(started());
@@ -183,12 +173,12 @@ fn record_process() {
         .as_deref()
         .and_then(processor_ticks)
     {
-        // Linux reports hundredths of a second here, independent of the kernel's tick.
+        // Linux reports hundredths of a second, independent of the kernel's tick.
         metrics::counter!("process_cpu_seconds_total").absolute(ticks / 100);
     }
 }
 
-/// The time in user and in system mode: the 14th and 15th field; the second may contain spaces, in parentheses.
+/// Returns the time in user and system mode: fields 14 and 15. Field 2 may contain spaces, in parentheses.
 fn processor_ticks(stat: &str) -> Option<u64> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;
@@ -206,16 +196,16 @@ fn started() -> f64 {
     })
 }
 
-/// Runs `look` every five seconds until `stop`: for what is so now, rather than what has happened.
-pub fn watch<W>(stop: CancellationToken, mut look: impl FnMut() -> W + Send + 'static) -> JoinHandle<()>
+/// Runs `sample` every five seconds until `stop`, to record gauges.
+pub fn watch<W>(stop: CancellationToken, mut sample: impl FnMut() -> W + Send + 'static) -> JoinHandle<()>
 where
     W: Future<Output = ()> + Send,
 {
     tokio::spawn(async move {
         let looking = async {
             loop {
-                look().await;
-                tokio::time::sleep(EVERY).await;
+                sample().await;
+                tokio::time::sleep(SAMPLE_INTERVAL).await;
             }
         };
         tokio::select! {
@@ -225,18 +215,18 @@ where
     })
 }
 
-/// Watches the pool and the outbox of a service.
+/// Records metrics of the pool and the outbox of a service.
 pub fn watch_database(pool: MySqlPool, stop: CancellationToken) -> JoinHandle<()> {
     describe(&SERVICE);
     watch(stop, move || {
         let pool = pool.clone();
         async move {
-            look_at_pool(&pool).await;
+            sample_pool(&pool).await;
         }
     })
 }
 
-async fn look_at_pool(pool: &MySqlPool) {
+async fn sample_pool(pool: &MySqlPool) {
     let (all, idle) = (f64::from(pool.size()), pool.num_idle());
     let idle = f64::from(u32::try_from(idle).unwrap_or(u32::MAX));
     metrics::gauge!("proofsheet_database_connections", "state" => "idle").set(idle);
@@ -256,8 +246,8 @@ async fn look_at_pool(pool: &MySqlPool) {
     }
 }
 
-/// How many deliveries wait, and for how many seconds the first of them has. Ids of events begin with their time. An
-/// event whose last delivery is gone may stay for a while: it has no pending delivery.
+/// Returns the number of pending deliveries, and the age of the oldest one in seconds. Ids of events begin with their
+/// time. Events without pending deliveries are ignored.
 #[expect(clippy::cast_precision_loss, reason = "these numbers are far from 2^53")]
 async fn outbox(connection: &mut sqlx::MySqlConnection) -> Result<(f64, f64), sqlx::Error> {
     let waiting: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM outbox_delivery")
@@ -277,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_tells_of_itself() {
+    fn process_metrics_are_exported() {
         let text = render_metrics();
         for metric in PROCESS {
             let (Metric::Counter(name, help) | Metric::Gauge(name, help) | Metric::Histogram(name, help)) =

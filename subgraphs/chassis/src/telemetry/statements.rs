@@ -1,7 +1,7 @@
 //! SQL statements as spans.
 //!
-//! The database library says after each statement what it was and how long it took. That is a span whose end is now. A
-//! statement has `?` where it has values, so nothing of what people wrote gets into a trace.
+//! sqlx logs each statement with its duration. It becomes a span that ends now. Statements contain `?` instead of
+//! values, so traces contain no user data.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -18,15 +18,15 @@ use tracing_subscriber::filter::dynamic_filter_fn;
 use tracing_subscriber::layer;
 use tracing_subscriber::registry::LookupSpan;
 
-/// The log target of the library's statements.
-const STATEMENTS: &str = "sqlx::query";
+/// The log target of sqlx's statements.
+const STATEMENT_TARGET: &str = "sqlx::query";
 
-/// Makes spans of the statements of requests that are traced. The library does not even describe the others.
+/// Creates spans for the statements of traced requests. sqlx does not describe other statements.
 pub(super) fn layer<S>(provider: &SdkTracerProvider) -> impl Layer<S> + use<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    let is_statement = |metadata: &Metadata<'_>| metadata.target() == STATEMENTS;
+    let is_statement = |metadata: &Metadata<'_>| metadata.target() == STATEMENT_TARGET;
     let traced = dynamic_filter_fn(move |metadata, _: &layer::Context<'_, S>| {
         is_statement(metadata) && Context::current().span().span_context().is_sampled()
     });
@@ -66,11 +66,11 @@ impl<S: Subscriber> Layer<S> for Statements {
     }
 }
 
-/// The fields of the library's log event.
+/// The fields of sqlx's log event.
 #[derive(Default)]
 struct Statement {
     summary: String,
-    /// Empty where the summary is the whole of it.
+    /// Empty if the summary is the complete statement.
     full: String,
     seconds: f64,
     rows: i64,
@@ -109,7 +109,7 @@ impl Visit for Statement {
     fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
 }
 
-/// The first word: what a statement does.
+/// Returns the first word.
 fn name(text: &str) -> &str {
     text.split(|c: char| !c.is_ascii_alphabetic())
         .find(|word| !word.is_empty())
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_statement_is_called_by_what_it_does() {
+    fn the_name_of_a_statement_is_its_first_word() {
         assert_eq!(name("SELECT id FROM photo WHERE id = ?"), "SELECT");
         assert_eq!(name("(SELECT 1) UNION (SELECT 2)"), "SELECT");
         assert_eq!(name("COMMIT"), "COMMIT");

@@ -1,7 +1,7 @@
-//! Traces: what one request did, in the router and in every service that it reached, down to the SQL statements.
+//! Traces of requests through the router and the services, down to SQL statements.
 //!
-//! The router decides whether a request is traced. Services follow what it says in the header `traceparent`, and begin
-//! no trace by themselves. Without a collector no span is made at all.
+//! The router decides whether a request is traced. Services follow its header `traceparent`, and start no traces.
+//! Without a collector no spans are created.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -22,15 +22,14 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 
-/// The target of the spans that are meant for traces; by it the log does without them.
+/// The target of spans for traces, which the log ignores.
 pub const TARGET: &str = "traces";
 
-/// The collector has so long to take a batch; then the batch is lost, and no request waits for it.
-const EXPORT: Duration = Duration::from_secs(5);
-/// At its end the process waits so long for what is not sent yet.
-const LAST_EXPORT: Duration = Duration::from_secs(3);
+/// The timeout of sending a batch to the collector. Then the batch is lost. Requests do not wait for it.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The maximum time to send the remaining spans at the end of the process.
+const FINAL_EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Where traces go.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct TraceConfig {
     /// A collector that takes OTLP over HTTP, without `/v1/traces`: `http://tempo:4318`. Without it there are no traces.
@@ -39,20 +38,20 @@ pub struct TraceConfig {
 }
 
 impl TraceConfig {
-    /// The full address for spans. An empty one is none: a stack file has no other way to leave it out.
+    /// Returns the full URL for spans. An empty URL counts as none, because stack files cannot omit it.
     pub fn endpoint(&self) -> Option<String> {
         let base = self.otlp_endpoint.as_deref()?.trim_end_matches('/');
         (!base.is_empty()).then(|| format!("{base}/v1/traces"))
     }
 }
 
-/// Sends the spans of the process that goes by the name `service`, in batches, from its own thread.
+/// Sends the spans of the process in batches from a separate thread. `service` is the name of the process.
 pub(super) fn provider(service: &'static str, endpoint: String) -> anyhow::Result<SdkTracerProvider> {
     let exporter = SpanExporter::builder()
         .with_http()
         .with_endpoint(endpoint)
         .with_protocol(Protocol::HttpBinary)
-        .with_timeout(EXPORT)
+        .with_timeout(EXPORT_TIMEOUT)
         .build()?;
     let processor = BatchSpanProcessor::builder(exporter, runtime::TokioCurrentThread).build();
     Ok(SdkTracerProvider::builder()
@@ -62,7 +61,7 @@ pub(super) fn provider(service: &'static str, endpoint: String) -> anyhow::Resul
         .build())
 }
 
-/// Makes spans of the process's own spans with [`TARGET`].
+/// Creates spans for the process's spans with [`TARGET`].
 pub(super) fn layer<S>(provider: &SdkTracerProvider) -> impl Layer<S> + use<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
@@ -80,30 +79,33 @@ where
 static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
 
 pub(super) fn keep(provider: SdkTracerProvider) {
-    // A second one (tests in one process) has no subscriber.
+    // In tests, a second provider has no subscriber.
     let _ = PROVIDER.set(provider);
 }
 
-/// Sends what is not sent yet. For the end of the process.
+/// Sends the remaining spans, at the end of the process.
 pub async fn finish() {
     let Some(provider) = PROVIDER.get() else { return };
     let sending = tokio::task::spawn_blocking(|| provider.shutdown());
-    if !matches!(tokio::time::timeout(LAST_EXPORT, sending).await, Ok(Ok(Ok(())))) {
+    if !matches!(
+        tokio::time::timeout(FINAL_EXPORT_TIMEOUT, sending).await,
+        Ok(Ok(Ok(())))
+    ) {
         tracing::warn!("the last spans did not reach the collector");
     }
 }
 
-/// Makes `span` part of the trace that a request's header names, if it names one.
+/// Makes `span` part of the trace in a request's header, if there is one.
 pub fn follow(span: &Span, traceparent: Option<&str>) {
     if let Some(context) = traceparent.and_then(parse) {
-        // It fails only without a collector.
+        // Fails only without a collector.
         let _ = span.set_parent(Context::new().with_remote_span_context(context));
     }
 }
 
-/// The same for a request of a stranger: the trace is theirs, but whether it is collected is decided here, so that
-/// clients cannot force sampling. One in `1 / ratio` is.
-pub fn follow_stranger(span: &Span, traceparent: Option<&str>, ratio: f64) {
+/// The same as [`follow`] for external requests: the trace id is the client's, but `ratio` of them are sampled, so that
+/// clients cannot force sampling.
+pub fn follow_untrusted(span: &Span, traceparent: Option<&str>, ratio: f64) {
     let Some(theirs) = traceparent.and_then(parse) else {
         return;
     };
@@ -119,17 +121,17 @@ pub fn follow_stranger(span: &Span, traceparent: Option<&str>, ratio: f64) {
     let _ = span.set_parent(Context::new().with_remote_span_context(ours));
 }
 
-/// The value of [`TRACE_CONTEXT`] for `span`.
+/// Returns the value of [`TRACE_CONTEXT`] for `span`.
 pub fn header_of(span: &Span) -> Option<String> {
     header(span.context().span().span_context())
 }
 
-/// The value of [`TRACE_CONTEXT`] for the current span.
+/// Returns the value of [`TRACE_CONTEXT`] for the current span.
 pub fn current_header() -> Option<String> {
     header(Context::current().span().span_context())
 }
 
-/// The id of the current trace.
+/// Returns the id of the current trace.
 pub fn trace_id() -> Option<String> {
     let context = Context::current();
     let span = context.span();
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_chooses_the_trace_but_not_its_collection() {
+    fn clients_choose_the_trace_but_not_the_sampling() {
         use tracing_subscriber::layer::SubscriberExt as _;
 
         let provider = SdkTracerProvider::builder()
@@ -196,7 +198,7 @@ mod tests {
             for (theirs, ratio, ours) in [("01", 0.0, "00"), ("00", 1.0, "01"), ("01", 1.0, "01")] {
                 let span = tracing::info_span!(target: TARGET, "request");
                 let theirs = format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{theirs}");
-                follow_stranger(&span, Some(&theirs), ratio);
+                follow_untrusted(&span, Some(&theirs), ratio);
                 let header = header_of(&span).unwrap();
                 assert!(header.starts_with("00-0af7651916cd43dd8448eb211c80319c-") && header.ends_with(ours));
             }

@@ -16,10 +16,10 @@ use testkit::{Client, INTERNAL_SECRET, Issuer, TestClock, TestDatabase};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// A service that no other event means anything to.
-struct Indifferent;
+/// A service that ignores all other events.
+struct IgnoresEvents;
 
-impl EventHandler for Indifferent {
+impl EventHandler for IgnoresEvents {
     type Error = sqlx::Error;
 
     async fn apply(
@@ -35,7 +35,7 @@ impl EventHandler for Indifferent {
 
 async fn deliver(database: &TestDatabase, clock: &TestClock, data: Value) -> StatusCode {
     let secret = Secret::new(INTERNAL_SECRET);
-    let inbox = inbox::routes(database.pool.clone(), clock.clock(), secret, Indifferent);
+    let inbox = inbox::routes(database.pool.clone(), clock.clock(), secret, IgnoresEvents);
     let event = testkit::event(SessionsEnded::KIND, data, clock.now());
     Client::new(inbox).deliver(&event).await
 }
@@ -45,11 +45,11 @@ fn ended(sessions: &[Uuid]) -> Value {
     json!(SessionsEnded { session_ids })
 }
 
-/// A replica: its own copy of the ended sessions.
+/// A replica with its own copy of the ended sessions.
 async fn replica(database: &TestDatabase, clock: &TestClock, stop: &CancellationToken) -> TokenVerifier {
     let ended = EndedSessions::default();
     ended.watch(&database.pool, &clock.clock(), stop).await;
-    Issuer::verifier().without_sessions(ended)
+    Issuer::verifier().refusing_sessions(ended)
 }
 
 async fn is_refused(verifier: &TokenVerifier, session: Uuid) -> bool {
@@ -93,13 +93,13 @@ async fn every_replica_refuses_an_ended_session_within_a_second() {
         }
         assert!(!is_refused(verifier, other).await);
     }
-    // One that starts later refuses it from the beginning.
+    // A replica that starts later refuses the session immediately.
     assert!(is_refused(&replica(&database, &clock, &stop).await, session).await);
     stop.cancel();
 }
 
 #[tokio::test]
-async fn a_write_is_refused_without_waiting_for_the_copy() {
+async fn writes_check_the_table_itself() {
     let (database, clock) = (super::database().await, TestClock::default());
     let session = Uuid::new_v4();
     for viewer in [viewer(Some(session)), viewer(None)] {
@@ -113,22 +113,22 @@ async fn a_write_is_refused_without_waiting_for_the_copy() {
         refused,
         Err(deleted_accounts::AccountError::Refused(NoViewer::SessionEnded))
     ));
-    // Another issuer's tokens may name no session.
+    // Tokens of other issuers may have no session.
     deleted_accounts::require_active_account(&database.pool, &viewer(None))
         .await
         .unwrap();
 }
 
 #[tokio::test]
-async fn before_the_first_load_only_tokens_with_a_session_wait() {
-    let verifier = Issuer::verifier().without_sessions(EndedSessions::default());
+async fn tokens_with_a_session_are_unverified_before_the_first_load() {
+    let verifier = Issuer::verifier().refusing_sessions(EndedSessions::default());
     let token = Issuer::session_token(UserId(Uuid::nil()), Uuid::new_v4());
     assert_eq!(verifier.verify(&token).await, Caller::Unverified);
     assert_eq!(verifier.verify("forged").await, Caller::Anonymous);
 }
 
 #[tokio::test]
-async fn rows_are_deleted_once_no_token_can_be_valid() {
+async fn rows_are_deleted_after_their_tokens_have_expired() {
     let (database, clock) = (super::database().await, TestClock::default());
     let old: Vec<Uuid> = (0..2500).map(|_| Uuid::new_v4()).collect();
     ended_sessions::record(&database.pool, &old, clock.now())

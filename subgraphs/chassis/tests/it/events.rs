@@ -19,9 +19,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Counts in a table how often each event was applied.
-struct Counting;
+struct CountsEvents;
 
-impl EventHandler for Counting {
+impl EventHandler for CountsEvents {
     type Error = sqlx::Error;
 
     async fn apply(
@@ -55,7 +55,7 @@ fn inbox_of(database: &TestDatabase) -> axum::Router {
         database.pool.clone(),
         TestClock::default().clock(),
         Secret::new(INTERNAL_SECRET),
-        Counting,
+        CountsEvents,
     )
 }
 
@@ -71,7 +71,7 @@ fn event(kind: &str) -> Event {
 }
 
 #[tokio::test]
-async fn a_repeat_does_nothing() {
+async fn a_repeated_event_has_no_effect() {
     let database = subscriber_database().await;
     let client = Client::new(inbox_of(&database));
     let event = event("happened");
@@ -82,12 +82,12 @@ async fn a_repeat_does_nothing() {
 }
 
 #[tokio::test]
-async fn two_deliveries_at_once_apply_once() {
+async fn concurrent_deliveries_are_applied_once() {
     let database = subscriber_database().await;
     let client = Client::new(inbox_of(&database));
     let event = event("happened");
     let (first, second) = tokio::join!(client.deliver(&event), client.deliver(&event));
-    // One may be told to come again, but none of them is lost or doubled.
+    // One delivery may have to be retried, but none is lost or applied twice.
     assert!(first.is_success() || second.is_success());
     assert_eq!(client.deliver(&event).await, StatusCode::NO_CONTENT);
     assert_eq!(applied(&database.pool).await, [(event.id, 1)]);
@@ -109,7 +109,7 @@ async fn a_failed_effect_is_not_acknowledged() {
 }
 
 #[tokio::test]
-async fn the_inbox_is_guarded() {
+async fn the_inbox_requires_the_secret() {
     let database = subscriber_database().await;
     let client = Client::new(inbox_of(&database));
     let body = serde_json::to_string(&event("happened")).unwrap();
@@ -124,12 +124,12 @@ async fn the_inbox_is_guarded() {
 }
 
 /// A subscriber on a loopback port that can be switched off and on.
-struct Consumer {
+struct TestSubscriber {
     url: url::Url,
     up: Arc<AtomicBool>,
 }
 
-async fn consumer(database: &TestDatabase) -> Consumer {
+async fn subscriber(database: &TestDatabase) -> TestSubscriber {
     let up = Arc::new(AtomicBool::new(true));
     let switch = Arc::clone(&up);
     let routes = inbox_of(database).layer(middleware::from_fn(move |request: Request, next: Next| {
@@ -147,7 +147,7 @@ async fn consumer(database: &TestDatabase) -> Consumer {
         .parse()
         .unwrap();
     tokio::spawn(async move { axum::serve(listener, routes).await });
-    Consumer { url, up }
+    TestSubscriber { url, up }
 }
 
 async fn publish(pool: &Pool, outbox: &Outbox, event: &Event) {
@@ -155,7 +155,7 @@ async fn publish(pool: &Pool, outbox: &Outbox, event: &Event) {
     outbox.wake();
 }
 
-/// Waits for a condition with a deadline that a slow machine does not reach.
+/// Waits for a condition.
 async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
     for _ in 0..600 {
         if condition().await {
@@ -163,7 +163,7 @@ async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("{what} did not come about");
+    panic!("{what} did not happen");
 }
 
 async fn waiting(pool: &Pool) -> (i64, i64) {
@@ -174,10 +174,10 @@ async fn waiting(pool: &Pool) -> (i64, i64) {
 }
 
 #[tokio::test]
-async fn an_event_reaches_every_subscriber_also_one_that_was_down() {
+async fn events_reach_all_subscribers_even_after_downtime() {
     let sender = super::database().await;
     let (one, two) = (subscriber_database().await, subscriber_database().await);
-    let (up, down) = (consumer(&one).await, consumer(&two).await);
+    let (up, down) = (subscriber(&one).await, subscriber(&two).await);
     down.up.store(false, Ordering::SeqCst);
     let outbox = Outbox::new(vec![
         Subscriber {
@@ -201,7 +201,7 @@ async fn an_event_reaches_every_subscriber_also_one_that_was_down() {
     for event in &events {
         publish(&sender.pool, &outbox, event).await;
     }
-    eventually("delivery to who is up", async || {
+    eventually("delivery to the running subscriber", async || {
         applied(&one.pool).await.len() == 3
     })
     .await;
@@ -209,11 +209,11 @@ async fn an_event_reaches_every_subscriber_also_one_that_was_down() {
     assert_eq!(
         waiting(&sender.pool).await.0,
         3,
-        "an event stays until everybody has it"
+        "an event is kept until all subscribers have acknowledged it"
     );
 
     down.up.store(true, Ordering::SeqCst);
-    eventually("delivery to who was down", async || {
+    eventually("delivery to the restarted subscriber", async || {
         applied(&two.pool).await.len() == 3
     })
     .await;
@@ -224,15 +224,15 @@ async fn an_event_reaches_every_subscriber_also_one_that_was_down() {
 }
 
 #[tokio::test]
-async fn an_event_that_cannot_be_read_is_never_delivered_and_holds_up_no_other() {
+async fn an_invalid_event_is_not_delivered_and_does_not_delay_others() {
     let sender = super::database().await;
     let subscriber = subscriber_database().await;
-    let consumer = consumer(&subscriber).await;
+    let subscriber = subscriber(&subscriber).await;
     let outbox = Outbox::new(vec![Subscriber {
         name: "one".to_owned(),
-        url: consumer.url,
+        url: subscriber.url,
     }]);
-    // More than the relay takes at once, and older than the good one. The first kind passes the column's check.
+    // More events than one run delivers, and older than the valid one. The first kind passes the column's check.
     let mut broken = Vec::new();
     for n in 0..130 {
         let event = event("happened");
@@ -264,7 +264,7 @@ async fn an_event_that_cannot_be_read_is_never_delivered_and_holds_up_no_other()
         applied(&subscriber.pool).await == [(good.id, 1)]
     })
     .await;
-    // They wait, counted, for an operator.
+    // They are kept for an operator, with the number of attempts.
     eventually("a later try of each", async || {
         let untried: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM outbox_delivery WHERE attempts = 0")
             .fetch_one(&sender.pool)
@@ -274,7 +274,7 @@ async fn an_event_that_cannot_be_read_is_never_delivered_and_holds_up_no_other()
     })
     .await;
     assert_eq!(waiting(&sender.pool).await, (130, 130));
-    // A row that was repaired is delivered at its next try, which may be 15 s away by now.
+    // A repaired row is delivered at its next attempt, which may be up to 15 s later.
     for repair in [
         "UPDATE outbox SET data = '{}' WHERE id = ?",
         "UPDATE outbox_delivery SET due_at = UTC_TIMESTAMP(6) WHERE event_id = ?",
@@ -299,7 +299,7 @@ async fn an_event_that_cannot_be_read_is_never_delivered_and_holds_up_no_other()
 }
 
 #[tokio::test]
-async fn all_old_event_ids_are_forgotten() {
+async fn all_old_event_ids_are_deleted() {
     let database = super::database().await;
     let now = TestClock::default().now();
     sqlx::query(
@@ -310,7 +310,7 @@ async fn all_old_event_ids_are_forgotten() {
     .execute(&database.pool)
     .await
     .unwrap();
-    inbox::forget_old(&database.pool, now).await.unwrap();
+    inbox::delete_old(&database.pool, now).await.unwrap();
     let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM inbox")
         .fetch_one(&database.pool)
         .await
@@ -319,10 +319,10 @@ async fn all_old_event_ids_are_forgotten() {
 }
 
 #[tokio::test]
-async fn a_subscriber_that_hangs_delays_no_other() {
+async fn a_hanging_subscriber_does_not_delay_others() {
     let (sender, receiver) = (super::database().await, subscriber_database().await);
-    let up = consumer(&receiver).await;
-    // Takes connections, and never answers.
+    let up = subscriber(&receiver).await;
+    // Accepts connections, and never responds.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent_url = format!("http://{}", silent.local_addr().unwrap());
     let outbox = Outbox::new(vec![
@@ -341,7 +341,7 @@ async fn a_subscriber_that_hangs_delays_no_other() {
         publish(&sender.pool, &outbox, &event("happened")).await;
         eventually("delivery", async || applied(&receiver.pool).await.len() == number).await;
     }
-    // Each event is sent to the silent one too. If the next run waited 1.5 s for its answer, this would take 28 s.
+    // Each event is sent to the hanging subscriber too. If every run waited 1.5 s for it, this would take 28 s.
     assert!(
         started.elapsed() < Duration::from_secs(20),
         "{:?}",
@@ -352,7 +352,7 @@ async fn a_subscriber_that_hangs_delays_no_other() {
 }
 
 #[tokio::test]
-async fn a_rolled_back_change_tells_nobody() {
+async fn a_rolled_back_change_publishes_no_event() {
     let sender = super::database().await;
     let outbox = Outbox::new(vec![Subscriber {
         name: "one".to_owned(),
@@ -368,7 +368,7 @@ async fn a_rolled_back_change_tells_nobody() {
 }
 
 #[tokio::test]
-async fn a_departed_account_stays_departed() {
+async fn a_deleted_account_stays_deleted() {
     let database = super::database().await;
     let now = TestClock::default().now();
     let user = chassis::UserId::new(now);
@@ -381,7 +381,7 @@ async fn a_departed_account_stays_departed() {
     assert!(deleted_accounts::record(&database.pool, user, now).await.unwrap());
     assert!(
         !deleted_accounts::record(&database.pool, user, now).await.unwrap(),
-        "no news the second time"
+        "not new the second time"
     );
     assert!(deleted_accounts::is_deleted(&database.pool, user).await.unwrap());
     assert_eq!(unswept().await, [user]);

@@ -14,7 +14,7 @@ async fn one_holder_at_a_time() {
     assert!(!lease::hold(&database.pool, "job", second, TERM).await.unwrap());
     assert!(
         lease::hold(&database.pool, "job", first, TERM).await.unwrap(),
-        "its holder renews it"
+        "the holder can renew it"
     );
     assert!(
         lease::hold(&database.pool, "other job", second, TERM)
@@ -25,14 +25,14 @@ async fn one_holder_at_a_time() {
     lease::release(&database.pool, "job", second).await.unwrap();
     assert!(
         !lease::hold(&database.pool, "job", second, TERM).await.unwrap(),
-        "only its holder gives it up"
+        "only the holder can release it"
     );
     lease::release(&database.pool, "job", first).await.unwrap();
     assert!(lease::hold(&database.pool, "job", second, TERM).await.unwrap());
 }
 
 #[tokio::test]
-async fn a_lease_that_ended_is_free() {
+async fn an_expired_lease_is_free() {
     let database = super::database().await;
     let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
     assert!(
@@ -45,7 +45,7 @@ async fn a_lease_that_ended_is_free() {
 }
 
 #[tokio::test]
-async fn of_many_who_want_it_one_gets_it() {
+async fn one_of_many_concurrent_holders_gets_the_lease() {
     let database = super::database().await;
     let tries = (0..8).map(|_| {
         let pool = database.pool.clone();
@@ -59,7 +59,7 @@ async fn of_many_who_want_it_one_gets_it() {
     assert_eq!(got.into_iter().filter(|got| *got.as_ref().unwrap()).count(), 1);
 }
 
-/// Adds one to the value, if the lease is held still.
+/// Adds one to the value, if the lease is still held.
 async fn add(pool: &Pool, lease: lease::Held, pause: Duration) -> bool {
     chassis::transaction!(pool, sqlx::Error, |tx, _| {
         tokio::time::sleep(pause).await;
@@ -76,7 +76,7 @@ async fn add(pool: &Pool, lease: lease::Held, pause: Duration) -> bool {
 }
 
 #[tokio::test]
-async fn who_slept_past_its_lease_writes_nothing() {
+async fn a_holder_whose_lease_expired_cannot_commit() {
     let database = super::database().await;
     let pool = &database.pool;
     sqlx::raw_sql("CREATE TABLE counter (value INT PRIMARY KEY); INSERT INTO counter VALUES (0)")
@@ -98,13 +98,13 @@ async fn who_slept_past_its_lease_writes_nothing() {
         .await
         .unwrap();
     assert_eq!(value, 1);
-    // A late holder whose lease was not taken continues.
+    // A late holder whose lease was not taken can continue.
     tokio::time::sleep(term * 2).await;
     assert!(add(pool, holders[1], Duration::ZERO).await);
 }
 
 #[tokio::test]
-async fn a_job_keeps_its_lease_while_it_runs_and_stops_when_it_has_lost_it() {
+async fn a_running_job_renews_its_lease_and_is_aborted_when_it_is_lost() {
     let database = super::database().await;
     let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
     let stop = tokio_util::sync::CancellationToken::new();
@@ -123,14 +123,14 @@ async fn a_job_keeps_its_lease_while_it_runs_and_stops_when_it_has_lost_it() {
         !other.renew(&database.pool).await.unwrap(),
         "longer than its term, and still held"
     );
-    // Another holder has had it in the meantime.
+    // Another holder has had the lease in the meantime.
     sqlx::query("DELETE FROM lease")
         .execute(&database.pool)
         .await
         .unwrap();
     tokio::time::timeout(Duration::from_secs(20), starts.recv())
         .await
-        .expect("the run was given up, although the lease is free again, and there is another")
+        .expect("the run was aborted although the lease is free again, and another run followed")
         .unwrap();
     stop.cancel();
 }

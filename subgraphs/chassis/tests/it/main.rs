@@ -1,4 +1,4 @@
-//! The chassis on a real MariaDB: leases, migrations, nodes, the way of an event, tokens, transactions.
+//! Tests of the chassis with a real MariaDB.
 
 mod ended_sessions;
 mod events;

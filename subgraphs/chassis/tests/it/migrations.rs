@@ -38,7 +38,7 @@ async fn rows(database: &TestDatabase, from: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn many_at_once_migrate_once() {
+async fn concurrent_migrations_run_once() {
     let database = super::database().await;
     let url = database.url();
     let runs = (0..5).map(|_| {
@@ -60,7 +60,7 @@ async fn many_at_once_migrate_once() {
 }
 
 #[tokio::test]
-async fn what_was_killed_anywhere_is_taken_up() {
+async fn a_migration_killed_at_any_statement_is_continued() {
     let statements = [
         "CREATE TABLE first",
         "CREATE TABLE second",
@@ -69,7 +69,7 @@ async fn what_was_killed_anywhere_is_taken_up() {
         "SET success",
     ];
     for statement in statements {
-        for loss in [Loss::Statement, Loss::Answer] {
+        for loss in [Loss::Statement, Loss::Response] {
             let database = super::database().await;
             let proxy = Proxy::new("127.0.0.1").await;
             proxy.lose(loss, statement, 0);
@@ -86,7 +86,7 @@ async fn what_was_killed_anywhere_is_taken_up() {
 }
 
 #[tokio::test]
-async fn a_statement_that_cannot_be_run_says_what_to_do() {
+async fn the_error_of_a_failed_statement_says_what_to_do() {
     let database = super::database().await;
     let script = "CREATE TABLE first (id INT PRIMARY KEY); CREATE TABLE second (id INT PRIMARY KEY)";
     sqlx::query("CREATE TABLE second (other INT PRIMARY KEY)")
@@ -118,7 +118,7 @@ async fn a_schema_of_another_program_is_left_alone() {
     )
     .await;
     assert!(matches!(changed, Err(MigrationError::Mismatch(_))), "{changed:?}");
-    // Version 1 is not known to a program that begins with version 2.
+    // Version 1 is unknown to a program that begins with version 2.
     let mut another = migrator(&["", "CREATE TABLE third (id INT PRIMARY KEY)"]);
     another.migrations.to_mut().remove(0);
     let unknown = migrate(&database.url(), &another).await;
@@ -126,12 +126,12 @@ async fn a_schema_of_another_program_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_schema_of_the_next_release_is_good_enough() {
+async fn a_schema_of_the_next_release_is_current() {
     let database = super::database().await;
     let state = async |migrator: &Migrator| schema_state(&database.pool, migrator).await.unwrap();
     let old = migrator(&[TABLES]);
     let new = migrator(&[TABLES, "CREATE TABLE third (id INT PRIMARY KEY)"]);
-    // The test database has the tables of chassis.
+    // The test database has the tables of the chassis.
     assert_eq!(state(&old).await, SchemaState::Older);
 
     migrate(&database.url(), &old).await.unwrap();
@@ -152,7 +152,7 @@ async fn a_schema_of_the_next_release_is_good_enough() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_told_from_a_database_that_is_away() {
+async fn a_wrong_password_is_distinguished_from_an_unavailable_database() {
     let database = super::database().await;
     let mut url: url::Url = database.url().expose().parse().unwrap();
     url.set_username("nobody").unwrap();
@@ -167,7 +167,7 @@ async fn a_wrong_password_is_told_from_a_database_that_is_away() {
 }
 
 #[tokio::test]
-async fn who_is_slow_keeps_the_lease() {
+async fn a_slow_migration_keeps_its_lease() {
     let database = super::database().await;
     let url = database.url();
     let slow =

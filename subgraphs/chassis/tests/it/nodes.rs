@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use chassis::database::{self, Pool};
 use testkit::{Proxy, TestDatabase};
 
-/// Three ways to one server stand for three nodes of a database.
+/// Three proxies of one server, as three nodes of a database.
 struct Nodes {
     proxies: Vec<Proxy>,
     named: Arc<Mutex<Vec<SocketAddr>>>,
@@ -43,7 +43,7 @@ impl Nodes {
         self.proxies.iter().map(Proxy::opened).collect()
     }
 
-    /// The watcher looks once in a second.
+    /// The watcher probes once a second.
     async fn wait_for(&self, reached: impl Fn(&[usize]) -> bool) {
         let begun = Instant::now();
         while !reached(&self.opened()) {
@@ -52,12 +52,12 @@ impl Nodes {
         }
     }
 
-    /// How many new connections lead to each node when all are in use.
+    /// Opens all connections, and returns the number of new ones for each node.
     async fn spread(&self) -> Vec<usize> {
         let before = self.opened();
         let mut held = Vec::new();
         while held.len() < 12 {
-            // A machine that is busy may take longer than a request may wait.
+            // A busy machine may need longer than a request may wait.
             if let Ok(connection) = self.pool.acquire().await {
                 held.push(connection);
             }
@@ -84,11 +84,11 @@ async fn connections_go_to_all_nodes_in_turn() {
 }
 
 #[tokio::test]
-async fn a_node_that_hangs_is_avoided_until_it_answers_again() {
+async fn a_hanging_node_is_avoided_until_it_responds_again() {
     let nodes = Nodes::new().await;
     nodes.proxies[1].freeze(true);
     tokio::time::sleep(Duration::from_secs(3)).await;
-    // Its open connections do not make requests wait: they are closed when they do not answer.
+    // Idle connections to the hanging node do not make requests wait: their check times out.
     let spread = nodes.spread().await;
     assert!(spread[0] > 0 && spread[2] > 0, "{spread:?}");
     let begun = Instant::now();
@@ -105,13 +105,13 @@ async fn a_node_that_hangs_is_avoided_until_it_answers_again() {
 }
 
 #[tokio::test]
-async fn a_node_that_joins_is_used_and_one_that_leaves_is_not() {
+async fn nodes_are_added_and_removed() {
     let nodes = Nodes::new().await;
     let all = nodes.named.lock().unwrap().clone();
     nodes.named.lock().unwrap().truncate(2);
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(nodes.spread().await[2], 0);
-    // A name service that knows nothing for a while has not taken any node away.
+    // An empty result of the name resolution keeps the known nodes.
     nodes.named.lock().unwrap().clear();
     tokio::time::sleep(Duration::from_secs(2)).await;
     let spread = nodes.spread().await;

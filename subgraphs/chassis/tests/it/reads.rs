@@ -1,11 +1,11 @@
-//! Reads and their connections while the database or the way there fails.
+//! Reads and connections while the database or the connection fails.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chassis::config::Secret;
-use chassis::database::{self, Pool, View};
+use chassis::database::{self, Consistency, Pool};
 use chassis::{Classify as _, Code, transaction};
 use sqlx::Executor as _;
 use testkit::{Loss, Proxy};
@@ -15,11 +15,11 @@ async fn number(pool: &Pool) -> Result<i64, sqlx::Error> {
 }
 
 #[tokio::test]
-async fn a_read_that_loses_its_connection_is_repeated_on_another() {
+async fn a_read_is_retried_on_another_connection() {
     let database = super::database().await;
     let proxy = Proxy::new("127.0.0.1").await;
     let pool = database.pool_through(&proxy);
-    for loss in [Loss::Statement, Loss::Answer] {
+    for loss in [Loss::Statement, Loss::Response] {
         proxy.lose(loss, "6 * 7", 0);
         assert_eq!(
             database::read(&pool, || number(&pool)).await.unwrap(),
@@ -28,14 +28,15 @@ async fn a_read_that_loses_its_connection_is_repeated_on_another() {
         );
         assert!(proxy.has_lost());
     }
-    // Without the repetition, the client is told to come again.
-    proxy.lose(Loss::Answer, "6 * 7", 0);
+    // Without a retry the client would get an error.
+    proxy.lose(Loss::Response, "6 * 7", 0);
     assert_eq!(number(&pool).await.unwrap_err().code(), Code::Unavailable);
 }
 
-/// Errors of a server that shuts down, is cut off or out of resources, and errors that are defects of the program.
+/// Errors of a server that is shutting down, without a quorum or out of resources, and errors that are defects of the
+/// program.
 #[tokio::test]
-async fn every_error_of_a_failing_node_is_unavailable_and_a_defect_is_internal() {
+async fn errors_of_a_node_are_unavailable_and_defects_are_internal() {
     let database = super::database().await;
     let repeated = [
         1020, 1047, 1053, 1129, 1152, 1158, 1159, 1160, 1161, 1180, 1205, 1213, 1290, 1317, 1412, 1615, 1792,
@@ -88,9 +89,9 @@ async fn every_error_of_a_failing_node_is_unavailable_and_a_defect_is_internal()
     }
 }
 
-/// A killed connection, a killed query and a server that goes down, all under load.
+/// Killed connections, killed queries and a stopped server, under load.
 #[tokio::test]
-async fn nothing_that_kills_a_connection_is_internal() {
+async fn killed_connections_are_not_internal_errors() {
     let database = super::database().await;
     let pool = database::Pool::with_acquire_timeout(&database.url(), 8, Duration::from_secs(5)).unwrap();
     let until = Instant::now() + Duration::from_secs(3);
@@ -134,7 +135,7 @@ async fn nothing_that_kills_a_connection_is_internal() {
         for id in ids {
             let kind = ["QUERY", "CONNECTION", "HARD CONNECTION"][round % 3];
             round += 1;
-            // It may have ended by itself meanwhile.
+            // It may have ended meanwhile.
             let _ = database
                 .pool
                 .execute(sqlx::AssertSqlSafe(format!("KILL {kind} {id}")))
@@ -167,7 +168,7 @@ fn one_connection(url: &Secret) -> Pool {
 }
 
 #[tokio::test]
-async fn no_connection_goes_on_waiting_after_a_latest_read() {
+async fn later_reads_do_not_wait_for_the_cluster() {
     let database = super::database().await;
     if std::env::var_os("TEST_DATABASE_WITHOUT_GALERA").is_some() {
         return;
@@ -178,7 +179,7 @@ async fn no_connection_goes_on_waiting_after_a_latest_read() {
     drop(latest);
     assert_eq!(waits(&mut pool.acquire().await.unwrap()).await, 0);
 
-    // Given up while it waits, with the answer on its way.
+    // Cancelled while it waits for the response.
     let proxy = Proxy::new("127.0.0.1").await;
     let pool = one_connection(&database.url_through(&proxy));
     drop(pool.acquire().await.unwrap());
@@ -190,7 +191,7 @@ async fn no_connection_goes_on_waiting_after_a_latest_read() {
 }
 
 #[tokio::test]
-async fn a_server_without_galera_is_read_and_written() {
+async fn a_server_without_galera_works() {
     let database = super::database().await;
     let proxy = Proxy::without_galera().await;
     let pool = database.pool_through(&proxy);
@@ -204,7 +205,7 @@ async fn a_server_without_galera_is_read_and_written() {
             .unwrap();
         assert_eq!(read, 7);
         drop(latest);
-        transaction!(pool, sqlx::Error, View::Latest, |tx, _| {
+        transaction!(pool, sqlx::Error, Consistency::Latest, |tx, _| {
             sqlx::query("INSERT INTO inbox VALUES (UNHEX(MD5(RAND())), NOW(6))")
                 .execute(tx)
                 .await

@@ -33,20 +33,20 @@ fn changed(name: &str, value: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_token_of_the_issuer_is_believed() {
+async fn a_valid_token_is_accepted() {
     let Caller::Viewer(viewer) = caller_of(&header(), &claims()).await else {
-        panic!("not believed");
+        panic!("the token is refused");
     };
     assert_eq!(viewer.id, UserId(Uuid::nil()));
     assert!(!viewer.moderator);
     let Caller::Viewer(viewer) = caller_of(&header(), &changed("roles", json!(["moderator"]))).await else {
-        panic!("not believed");
+        panic!("the token is refused");
     };
     assert!(viewer.moderator);
 }
 
 #[tokio::test]
-async fn a_subject_that_is_no_uuid_gets_one_that_stays() {
+async fn other_subjects_get_a_stable_uuid() {
     let claims = changed("sub", json!("auth0|1234"));
     let first = caller_of(&header(), &claims).await;
     assert!(matches!(first, Caller::Viewer(_)));
@@ -58,10 +58,10 @@ async fn a_subject_that_is_no_uuid_gets_one_that_stays() {
 }
 
 #[tokio::test]
-async fn wrong_claims_make_it_anonymous() {
+async fn wrong_claims_make_a_request_anonymous() {
     let now = chrono::Utc::now().timestamp();
     for (name, value) in [
-        ("iss", json!("somebody else")),
+        ("iss", json!("another issuer")),
         ("aud", json!("another site")),
         ("exp", json!(now - 60)),
         ("exp", Value::Null),
@@ -77,7 +77,7 @@ async fn wrong_claims_make_it_anonymous() {
 }
 
 #[tokio::test]
-async fn a_wrong_header_makes_it_anonymous() {
+async fn a_wrong_header_makes_a_request_anonymous() {
     for wrong in [
         Header {
             typ: Some("JWT".to_owned()),
@@ -109,7 +109,7 @@ async fn a_token_without_a_signature_is_anonymous() {
 }
 
 #[tokio::test]
-async fn the_public_key_is_no_shared_secret() {
+async fn the_public_key_is_not_accepted_as_a_shared_secret() {
     let public = Issuer::key_set().keys.remove(0);
     let secret = EncodingKey::from_secret(serde_json::to_string(&public).unwrap().as_bytes());
     let head = Header {
@@ -137,7 +137,7 @@ async fn a_changed_token_is_anonymous() {
 }
 
 #[tokio::test]
-async fn without_the_issuers_keys_nobody_is_called_anonymous() {
+async fn tokens_are_unverified_without_the_issuers_keys() {
     let verifier = TokenVerifier::new(&Issuer::config(), reqwest::Client::new());
     let token = Issuer::token(UserId(Uuid::nil()));
     assert_eq!(verifier.verify(&token).await, Caller::Unverified);

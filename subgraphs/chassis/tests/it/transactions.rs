@@ -3,7 +3,7 @@ use std::time::Duration;
 use chassis::database::Pool;
 use chassis::transaction;
 
-/// Takes two rows in opposite orders again and again: `InnoDB` answers some of these transactions with error 1213.
+/// Updates two rows in opposite orders: `InnoDB` rolls back some of these transactions with error 1213.
 async fn add_in_order(pool: Pool, names: [&'static str; 2]) -> Result<(), sqlx::Error> {
     for _ in 0..5 {
         transaction!(pool, sqlx::Error, |tx, _| {
@@ -21,7 +21,7 @@ async fn add_in_order(pool: Pool, names: [&'static str; 2]) -> Result<(), sqlx::
 }
 
 #[tokio::test]
-async fn a_deadlock_is_tried_again_and_loses_nothing() {
+async fn a_deadlock_is_retried() {
     let database = super::database().await;
     sqlx::raw_sql("CREATE TABLE counter (name VARCHAR(8) PRIMARY KEY, value INT NOT NULL); INSERT INTO counter VALUES ('a', 0), ('b', 0)")
         .execute(&database.pool)
@@ -39,7 +39,7 @@ async fn a_deadlock_is_tried_again_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_failure_that_would_fail_again_is_not_repeated() {
+async fn permanent_errors_are_not_retried() {
     let database = super::database().await;
     let mut tries = 0;
     let result = transaction!(database.pool, sqlx::Error, |tx, _| {
@@ -53,7 +53,7 @@ async fn a_failure_that_would_fail_again_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn what_fails_leaves_nothing_behind() {
+async fn a_failed_transaction_is_rolled_back() {
     let database = super::database().await;
     let result = transaction!(database.pool, sqlx::Error, |tx, _| {
         sqlx::query("INSERT INTO inbox VALUES (REPEAT('x', 16), NOW(6))")
@@ -70,7 +70,7 @@ async fn what_fails_leaves_nothing_behind() {
 }
 
 /// A database with one counter at 0.
-async fn counting() -> testkit::TestDatabase {
+async fn counter_database() -> testkit::TestDatabase {
     let database = super::database().await;
     sqlx::raw_sql("CREATE TABLE counter (name VARCHAR(8) PRIMARY KEY, value INT NOT NULL); INSERT INTO counter VALUES ('a', 0)")
         .execute(&database.pool)
@@ -94,13 +94,13 @@ async fn add_one(tx: &mut sqlx::MySqlConnection) -> Result<(), sqlx::Error> {
 }
 
 #[tokio::test]
-async fn what_has_changed_since_it_was_read_is_tried_again() {
-    let database = counting().await;
+async fn a_changed_row_is_retried() {
+    let database = counter_database().await;
     let mut tries = 0;
     transaction!(database.pool, sqlx::Error, |tx, _| {
         tries += 1;
         if tries == 1 {
-            // Error 1020: another connection changes what this one has read.
+            // Error 1020: another connection changes a row that this one has read.
             sqlx::query("SET SESSION innodb_snapshot_isolation = ON")
                 .execute(&mut *tx)
                 .await?;
@@ -121,21 +121,21 @@ async fn what_has_changed_since_it_was_read_is_tried_again() {
 }
 
 /// Simulates a cluster node that rolls back a conflicting transaction while a statement is prepared.
-async fn take_back(tx: &mut sqlx::MySqlConnection) -> Result<(), sqlx::Error> {
+async fn rollback_by_server(tx: &mut sqlx::MySqlConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql("ROLLBACK").execute(tx).await.map(drop)
 }
 
 #[tokio::test]
-async fn no_half_of_a_transaction_is_left_that_the_server_has_taken_back() {
+async fn an_unreported_rollback_leaves_no_partial_transaction() {
     for lost_at in [1, 2] {
-        let database = counting().await;
+        let database = counter_database().await;
         let mut tries = 0;
         transaction!(database.pool, sqlx::Error, |tx, _| {
             tries += 1;
             for step in 1..=2 {
                 add_one(tx).await?;
                 if (tries, step) == (1, lost_at) {
-                    take_back(tx).await?;
+                    rollback_by_server(tx).await?;
                 }
             }
             Ok(())
@@ -146,9 +146,9 @@ async fn no_half_of_a_transaction_is_left_that_the_server_has_taken_back() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_in_a_transaction_may_write_again() {
-    let database = counting().await;
-    // One connection, and time to open it on a busy machine.
+async fn a_connection_is_writable_after_a_transaction() {
+    let database = counter_database().await;
+    // One connection, with a timeout for a busy machine.
     let pool =
         chassis::database::Pool::with_acquire_timeout(&database.url(), 1, Duration::from_secs(30)).unwrap();
     for outcome in [Ok(()), Err(sqlx::Error::RowNotFound)] {
@@ -161,7 +161,7 @@ async fn a_connection_that_was_in_a_transaction_may_write_again() {
         });
         add_one(&mut pool.acquire().await.unwrap()).await.unwrap();
     }
-    // One that was given up half-way.
+    // A cancelled transaction.
     let half_way = tokio::sync::Notify::new();
     let working = async {
         transaction!(pool, sqlx::Error, |tx, _| {
@@ -171,7 +171,7 @@ async fn a_connection_that_was_in_a_transaction_may_write_again() {
         })
     };
     tokio::select! {
-        done = working => panic!("it cannot have ended: {done:?}"),
+        done = working => panic!("the transaction has ended: {done:?}"),
         () = half_way.notified() => {}
     }
     add_one(&mut pool.acquire().await.unwrap()).await.unwrap();
@@ -179,8 +179,8 @@ async fn a_connection_that_was_in_a_transaction_may_write_again() {
 }
 
 #[tokio::test]
-async fn who_waits_too_long_for_a_lock_tries_again() {
-    let database = counting().await;
+async fn a_lock_timeout_is_retried() {
+    let database = counter_database().await;
     let mut other = database.pool.begin().await.unwrap();
     add_one(&mut other).await.unwrap();
     let second_try = tokio::sync::Notify::new();
@@ -203,12 +203,12 @@ async fn who_waits_too_long_for_a_lock_tries_again() {
 }
 
 #[tokio::test]
-async fn a_lock_that_stays_is_waited_for_twice_at_most() {
-    let database = counting().await;
+async fn a_permanent_lock_is_waited_for_at_most_twice() {
+    let database = counter_database().await;
     let mut other = database.pool.begin().await.unwrap();
     add_one(&mut other).await.unwrap();
-    // A service's pool, whose sessions wait a second for a lock: a second try begins within the time for retries and
-    // a third does not. Counted and not timed, for a busy machine adds seconds of its own.
+    // A service's pool, with a lock timeout of one second: a second attempt starts within the retry window, a third
+    // does not. Attempts are counted, because durations vary on a busy machine.
     let pool = chassis::database::Pool::new(&database.url(), 1).unwrap();
     let mut tries = 0;
     let waited = transaction!(pool, sqlx::Error, |tx, _| {
@@ -220,16 +220,16 @@ async fn a_lock_that_stays_is_waited_for_twice_at_most() {
 }
 
 #[tokio::test]
-async fn a_commit_whose_answer_is_lost_is_repeated_as_ambiguous() {
-    let database = counting().await;
+async fn a_commit_without_a_response_is_retried_as_ambiguous() {
+    let database = counter_database().await;
     let proxy = testkit::Proxy::new("127.0.0.1").await;
     let pool = database.pool_through(&proxy);
-    for (loss, expected) in [(testkit::Loss::Statement, 1), (testkit::Loss::Answer, 2)] {
+    for (loss, expected) in [(testkit::Loss::Statement, 1), (testkit::Loss::Response, 2)] {
         proxy.lose(loss, "COMMIT", 0);
         let mut seen = Vec::new();
         transaction!(pool, sqlx::Error, |tx, attempt| {
             seen.push(attempt.ambiguous);
-            // Safe to repeat: it sets an absolute value.
+            // Idempotent: it sets an absolute value.
             sqlx::query("UPDATE counter SET value = ? WHERE name = 'a'")
                 .bind(expected)
                 .execute(tx)
@@ -240,8 +240,8 @@ async fn a_commit_whose_answer_is_lost_is_repeated_as_ambiguous() {
         assert_eq!(seen, [false, true], "{loss:?}");
         assert_eq!(value(&database).await, expected);
     }
-    // A loss before the commit is retried too, and is not ambiguous.
-    proxy.lose(testkit::Loss::Answer, "SELECT 42", 0);
+    // A failure before the commit is retried too, and is not ambiguous.
+    proxy.lose(testkit::Loss::Response, "SELECT 42", 0);
     let mut seen = Vec::new();
     transaction!(pool, sqlx::Error, |tx, attempt| {
         seen.push(attempt.ambiguous);
@@ -253,12 +253,12 @@ async fn a_commit_whose_answer_is_lost_is_repeated_as_ambiguous() {
 }
 
 #[tokio::test]
-async fn the_latest_view_works_without_a_cluster() {
-    let database = counting().await;
+async fn the_latest_consistency_works_without_a_cluster() {
+    let database = counter_database().await;
     let read = transaction!(
         database.pool,
         sqlx::Error,
-        chassis::database::View::Latest,
+        chassis::database::Consistency::Latest,
         |tx, _| {
             add_one(&mut *tx).await?;
             let waits: (String, String) = sqlx::query_as("SHOW SESSION VARIABLES LIKE 'wsrep_sync%'")

@@ -1,6 +1,6 @@
 use async_graphql::{Context, ID, Object};
-use chassis::database::{self, Pool, View};
-use chassis::internal::Known;
+use chassis::database::{self, Consistency, Pool};
+use chassis::internal::Lookup;
 use chassis::{Viewer, deleted_accounts, transaction};
 use sqlx::MySqlConnection;
 use subgraph::viewer::require_writer;
@@ -10,15 +10,15 @@ use crate::error::Error;
 use crate::graphql::types::{AddCommentInput, Comment};
 use crate::{State, photos, store};
 
-/// The root of writes. Each of these needs what the same person has written just before, perhaps by way of another node
-/// of the database: so they read the latest.
+/// The root of mutations. They read the latest state, because a previous change of the user may have used another
+/// database node.
 pub struct Mutation;
 
 #[Object]
 impl Mutation {
-    /// `NOT_FOUND` for a photo, or a comment to reply to, that does not exist or was deleted. `INVALID_INPUT` on field
-    /// replyToId for a reply to a reply, or to a comment of another photo. `CONFLICT` on field idempotencyKey for a
-    /// key that was used before with another input.
+    /// `NOT_FOUND` for a missing or deleted photo or parent comment. `INVALID_INPUT` on field replyToId for a reply to
+    /// a reply, or to a comment of another photo. `CONFLICT` on field idempotencyKey for a key that was used with
+    /// another input.
     async fn add_comment(&self, ctx: &Context<'_>, input: AddCommentInput) -> subgraph::Result<Comment> {
         let state = ctx.data_unchecked::<State>();
         let (viewer, pool) = (require_writer(ctx, &state.pool).await?, &state.pool);
@@ -36,12 +36,12 @@ impl Mutation {
             edited_at: None,
             deleted_at: None,
         };
-        let written = transaction!(pool, Error, View::Latest, |tx, attempt| {
+        let written = transaction!(pool, Error, Consistency::Latest, |tx, attempt| {
             if attempt.ambiguous && store::comment(&mut *tx, comment.id).await?.is_some() {
-                // The commit whose answer was lost had happened.
+                // An earlier attempt was committed although its response was lost.
                 return Ok(comment.id);
             }
-            write(tx, viewer, &comment, draft.key.as_ref()).await
+            insert_once(tx, viewer, &comment, draft.key.as_ref()).await
         })?;
         if written == comment.id {
             return Ok(Comment(comment));
@@ -54,7 +54,7 @@ impl Mutation {
         Ok(Comment(first.ok_or(Error::NoSuchComment)?))
     }
 
-    /// The author only.
+    /// Only for the author.
     async fn edit_comment(&self, ctx: &Context<'_>, id: ID, body: String) -> subgraph::Result<Comment> {
         let state = ctx.data_unchecked::<State>();
         let (viewer, pool) = (require_writer(ctx, &state.pool).await?, &state.pool);
@@ -65,7 +65,7 @@ impl Mutation {
             return Err(Error::NotTheAuthor.into());
         }
         let now = state.clock.now();
-        let edited = transaction!(pool, Error, View::Latest, |tx, _| {
+        let edited = transaction!(pool, Error, Consistency::Latest, |tx, _| {
             deleted_accounts::require_active_account_until_commit(tx, viewer).await?;
             store::edit(&mut *tx, id, &body, now).await?;
             existing(tx, id).await
@@ -73,7 +73,7 @@ impl Mutation {
         Ok(Comment(edited))
     }
 
-    /// The author, the photo's author, or a moderator.
+    /// Only for the author, the photo's author, and moderators.
     async fn delete_comment(&self, ctx: &Context<'_>, id: ID) -> subgraph::Result<ID> {
         let state = ctx.data_unchecked::<State>();
         let (viewer, pool) = (require_writer(ctx, &state.pool).await?, &state.pool);
@@ -82,12 +82,12 @@ impl Mutation {
         let may = viewer.moderator
             || comment.author_id == Some(viewer.id)
             || database::read(pool, || store::photo_author(pool, comment.photo_id)).await?
-                == Known::Present(viewer.id);
+                == Lookup::Present(viewer.id);
         if !may {
             return Err(Error::MayNotDelete.into());
         }
         let now = state.clock.now();
-        transaction!(pool, Error, View::Latest, |tx, attempt| {
+        transaction!(pool, Error, Consistency::Latest, |tx, attempt| {
             if store::delete(tx, id, now).await? || attempt.ambiguous {
                 Ok(())
             } else {
@@ -98,7 +98,7 @@ impl Mutation {
     }
 }
 
-/// A comment that was not deleted, as any node of the database knows it.
+/// Returns a comment that is not deleted, with the latest state.
 async fn latest(pool: &Pool, id: CommentId) -> Result<domain::Comment, Error> {
     database::read(pool, || async {
         let mut latest = database::read_latest(pool).await?;
@@ -107,7 +107,7 @@ async fn latest(pool: &Pool, id: CommentId) -> Result<domain::Comment, Error> {
     .await
 }
 
-/// A comment that was not deleted.
+/// Returns a comment that is not deleted.
 async fn existing(executor: impl sqlx::MySqlExecutor<'_>, id: CommentId) -> Result<domain::Comment, Error> {
     let comment = store::comment(executor, id).await?;
     comment
@@ -115,10 +115,10 @@ async fn existing(executor: impl sqlx::MySqlExecutor<'_>, id: CommentId) -> Resu
         .ok_or(Error::NoSuchComment)
 }
 
-/// Writes the comment and gives its id; that of the first one where `key` was used before with the same input.
+/// Inserts the comment and returns its id, or that of the first comment with the same `key` and input.
 ///
-/// The photo and the comment that is answered are held until the commit, so that neither goes in between.
-async fn write(
+/// The photo and the parent comment are locked until the commit, so that neither is deleted meanwhile.
+async fn insert_once(
     tx: &mut MySqlConnection,
     viewer: &Viewer,
     comment: &domain::Comment,
@@ -126,7 +126,7 @@ async fn write(
 ) -> Result<CommentId, Error> {
     deleted_accounts::require_active_account_until_commit(tx, viewer).await?;
     if let Some(key) = key
-        && let Some(owner) = store::take_key(tx, viewer.id, key, comment).await?
+        && let Some(owner) = store::claim_key(tx, viewer.id, key, comment).await?
     {
         return if owner.same_input {
             Ok(owner.comment)
@@ -134,11 +134,11 @@ async fn write(
             Err(Error::KeyUsed)
         };
     }
-    if !store::hold_photo(tx, comment.photo_id).await? {
+    if !store::lock_photo(tx, comment.photo_id).await? {
         return Err(Error::NoSuchPhoto);
     }
     if let Some(parent) = comment.reply_to {
-        let parent = store::hold_parent(tx, parent).await?.ok_or(Error::NoSuchParent)?;
+        let parent = store::lock_parent(tx, parent).await?.ok_or(Error::NoSuchParent)?;
         if parent.photo_id != comment.photo_id {
             return Err(Error::OtherPhoto);
         }

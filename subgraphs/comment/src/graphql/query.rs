@@ -4,7 +4,7 @@ use chassis::UserId;
 use crate::domain::PhotoId;
 use crate::graphql::types::{Photo, User};
 
-/// The root of reads: this service only adds to the entities of others.
+/// The root of queries: this service only adds fields to entities of others.
 pub struct Query;
 
 #[Object]

@@ -4,7 +4,7 @@ use chassis::UserId;
 use chrono::{DateTime, Utc};
 use subgraph::pagination::{CursorKey, NodeConnection, Page};
 
-use crate::domain::{self, Body, ClientKey, CommentId, List, ListPage, PhotoId, Place};
+use crate::domain::{self, Body, ClientKey, CommentCursor, CommentId, List, ListPage, PhotoId};
 use crate::error::Error;
 use crate::loaders::Comments;
 
@@ -20,7 +20,7 @@ impl Photo {
         self.0.into()
     }
 
-    /// Comments and replies that are not deleted.
+    /// The number of comments and replies that are not deleted.
     async fn comment_count(&self, ctx: &Context<'_>) -> subgraph::Result<Option<i64>> {
         let count = ctx
             .data_unchecked::<DataLoader<Comments>>()
@@ -49,7 +49,7 @@ impl User {
         self.0.into()
     }
 
-    /// Comments and replies by this person, newest first.
+    /// Comments and replies by this user, newest first.
     async fn comments(
         &self,
         ctx: &Context<'_>,
@@ -60,7 +60,7 @@ impl User {
     }
 }
 
-/// A comment under a photo, or a reply.
+/// A comment on a photo, or a reply.
 pub struct Comment(pub domain::Comment);
 
 #[Object]
@@ -69,7 +69,8 @@ impl Comment {
         self.0.id.into()
     }
 
-    /// Plain text, 1..2000 characters after trimming. A deleted comment that has replies stays as a tombstone: empty, no author.
+    /// Plain text, 1..2000 characters after trimming. A deleted comment with replies stays as a tombstone: empty, no
+    /// author.
     async fn body(&self) -> &str {
         &self.0.body
     }
@@ -94,7 +95,7 @@ impl Comment {
         Some(Photo(self.0.photo_id))
     }
 
-    /// The comment that this one answers; null at the top level.
+    /// The comment that this one replies to; null at the top level.
     async fn reply_to(&self, ctx: &Context<'_>) -> subgraph::Result<Option<Comment>> {
         let Some(id) = self.0.reply_to else {
             return Ok(None);
@@ -103,7 +104,7 @@ impl Comment {
         Ok(comment.map(Comment))
     }
 
-    /// Oldest first. A reply has no replies of its own.
+    /// Oldest first. Replies have no replies.
     async fn replies(
         &self,
         ctx: &Context<'_>,
@@ -116,13 +117,13 @@ impl Comment {
     }
 }
 
-/// How long the whole list is.
+/// The length of a list.
 pub struct Total(List);
 
 #[Object]
 impl Total {
-    /// How many comments a walk through all pages meets: top-level comments of a photo and replies to a comment,
-    /// with the tombstones that are shown; comments and replies of a person.
+    /// The number of items on all pages: top-level comments of a photo or replies to a comment, including visible
+    /// tombstones; or comments and replies of a user.
     async fn total_count(&self, ctx: &Context<'_>) -> subgraph::Result<i64> {
         let total = ctx
             .data_unchecked::<DataLoader<Comments>>()
@@ -139,16 +140,19 @@ async fn page(
     after: Option<String>,
 ) -> subgraph::Result<CommentConnection> {
     let key = ctx.data_unchecked::<CursorKey>().list(list);
-    let page = Page::<Place>::parse(first, after.as_deref(), key)?;
+    let page = Page::<CommentCursor>::parse(first, after.as_deref(), key)?;
     let rows = ctx
         .data_unchecked::<DataLoader<Comments>>()
         .load_one(ListPage::new(list, &page))
         .await?;
     let rows = rows.unwrap_or_default().into_iter();
-    Ok(page.connection(rows.map(|row| (Place(row.id), Some(Comment(row)))), Total(list)))
+    Ok(page.connection(
+        rows.map(|row| (CommentCursor(row.id), Some(Comment(row)))),
+        Total(list),
+    ))
 }
 
-/// idempotencyKey: made by the client; repeating a call with the same key and input answers the first comment.
+/// idempotencyKey: chosen by the client; repeating a call with the same key and input returns the first comment.
 #[derive(InputObject)]
 pub struct AddCommentInput {
     photo_id: ID,
@@ -158,20 +162,18 @@ pub struct AddCommentInput {
     idempotency_key: Option<ID>,
 }
 
-/// A comment that is about to be written.
+/// A validated input.
 pub struct Draft {
-    /// The photo that it is about.
     pub photo_id: PhotoId,
-    /// The text.
     pub body: Body,
-    /// The comment that it answers.
+    /// The parent comment of a reply.
     pub reply_to: Option<CommentId>,
-    /// The client's name for this attempt.
+    /// The idempotency key.
     pub key: Option<ClientKey>,
 }
 
 impl AddCommentInput {
-    /// Checks what can be checked without looking anything up.
+    /// Validates the input without look-ups.
     pub fn parse(&self) -> Result<Draft, Error> {
         Ok(Draft {
             photo_id: PhotoId::parse(&self.photo_id, "photoId")?,

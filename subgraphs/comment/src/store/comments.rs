@@ -1,4 +1,4 @@
-//! Writing, changing and removing comments.
+//! Inserts, changes and deletes comments.
 
 use chassis::UserId;
 use chassis::database::{Pool, push_ids};
@@ -7,10 +7,10 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{MySqlConnection, MySqlExecutor, QueryBuilder};
 use uuid::Uuid;
 
-use super::BATCH;
+use super::DELETE_BATCH_SIZE;
 use crate::domain::{Body, ClientKey, Comment, CommentId, PhotoId};
 
-/// One comment, or its tombstone.
+/// Returns a comment or a tombstone.
 pub async fn comment(
     executor: impl MySqlExecutor<'_>,
     id: CommentId,
@@ -27,19 +27,17 @@ pub async fn comment(
     .await
 }
 
-/// The comment that a reply answers.
+/// The parent comment of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parent {
-    /// The photo that it is about.
     pub photo_id: PhotoId,
-    /// The comment that it replies to.
+    /// Set if the parent is a reply itself.
     pub reply_to: Option<CommentId>,
-    /// Whether it is a tombstone.
     pub deleted: bool,
 }
 
-/// The comment that a reply answers, kept as it is until the transaction ends.
-pub async fn hold_parent(
+/// Returns the parent comment of a reply, and locks it until the transaction ends.
+pub async fn lock_parent(
     connection: &mut MySqlConnection,
     id: CommentId,
 ) -> Result<Option<Parent>, sqlx::Error> {
@@ -54,18 +52,18 @@ pub async fn hold_parent(
     .await
 }
 
-/// The comment that a key stands for.
+/// The comment of an idempotency key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyOwner {
     /// The comment, which may be deleted.
     pub comment: CommentId,
-    /// Whether the key came with the same input then. A key of the release before matches any.
+    /// Whether the input was the same. Keys of the previous release match any input.
     pub same_input: bool,
 }
 
-/// Takes `key` for `comment`, or tells which comment had it first. Waits for another transaction
-/// that takes it right now.
-pub async fn take_key(
+/// Inserts `key` for `comment`, or returns the comment that has it already. Waits for concurrent transactions with the
+/// same key.
+pub async fn claim_key(
     connection: &mut MySqlConnection,
     author: UserId,
     key: &ClientKey,
@@ -85,7 +83,7 @@ pub async fn take_key(
     if done.rows_affected() == 1 {
         return Ok(None);
     }
-    // With a lock, because the transaction's own view may be older than the row that was in the way.
+    // With a lock, because the snapshot of the transaction may be older than the conflicting row.
     sqlx::query_as!(
         KeyOwner,
         r#"SELECT comment_id AS "comment: CommentId", COALESCE(input_hash = ?, TRUE) AS "same_input!: bool"
@@ -98,7 +96,7 @@ pub async fn take_key(
     .await
 }
 
-/// The input that an idempotency key is bound to: the photo, the parent comment, and the text.
+/// Returns the hash of the input of an idempotency key: the photo, the parent comment, and the text.
 fn input_hash(comment: &Comment) -> [u8; 32] {
     Sha256::new()
         .chain_update(comment.photo_id.0)
@@ -108,7 +106,6 @@ fn input_hash(comment: &Comment) -> [u8; 32] {
         .into()
 }
 
-/// Writes a comment.
 pub async fn insert(executor: impl MySqlExecutor<'_>, comment: &Comment) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO comment (id, photo_id, reply_to, author_id, body, created_at) VALUES (?, ?, ?, ?, ?, ?)",
@@ -124,14 +121,14 @@ pub async fn insert(executor: impl MySqlExecutor<'_>, comment: &Comment) -> Resu
     .map(drop)
 }
 
-/// Replaces the text of a comment that is not deleted. The same text again is no edit.
+/// Replaces the text of a comment that is not deleted. The same text does not count as an edit.
 pub async fn edit(
     executor: impl MySqlExecutor<'_>,
     id: CommentId,
     body: &Body,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    // `edited_at` first: it compares with the text before.
+    // `edited_at` first, because it compares the previous text.
     sqlx::query!(
         "UPDATE comment SET edited_at = IF(body = ?, edited_at, ?), body = ? WHERE id = ? AND deleted_at IS NULL",
         body.as_str(),
@@ -144,7 +141,8 @@ pub async fn edit(
     .map(drop)
 }
 
-/// Deletes a comment: a reply loses its row, a top-level comment becomes a tombstone. False where it was gone before.
+/// Deletes a comment: deletes the row of a reply, and turns a top-level comment into a tombstone. Returns false if it
+/// was deleted before.
 pub async fn delete(
     connection: &mut MySqlConnection,
     id: CommentId,
@@ -164,7 +162,8 @@ pub async fn delete(
     Ok(reply.rows_affected() + top.rows_affected() > 0)
 }
 
-/// Deletes what a person wrote, as [`delete`] does, up to [`BATCH`] replies and as many comments. True when all is gone.
+/// Deletes the comments of an author like [`delete`], up to [`DELETE_BATCH_SIZE`] replies and as many comments. Returns
+/// true when all are deleted.
 pub async fn delete_of_author(
     connection: &mut MySqlConnection,
     author: UserId,
@@ -189,21 +188,25 @@ pub async fn delete_of_author(
         .await?;
     Ok([replies, tops, keys]
         .iter()
-        .all(|done| done.rows_affected() < BATCH))
+        .all(|done| done.rows_affected() < DELETE_BATCH_SIZE))
 }
 
-/// Removes what was written under a photo, up to [`BATCH`] comments. True when all is gone.
+/// Deletes up to [`DELETE_BATCH_SIZE`] comments of a photo. Returns true when all are deleted.
 pub async fn remove_of_photo(connection: &mut MySqlConnection, photo: PhotoId) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!("DELETE FROM comment WHERE photo_id = ? LIMIT 1000", photo.0)
         .execute(connection)
         .await?;
-    Ok(done.rows_affected() < BATCH)
+    Ok(done.rows_affected() < DELETE_BATCH_SIZE)
 }
 
-/// Removes tombstones without replies that are older than `before`, up to [`BATCH`]. True when all are gone.
+/// Deletes up to [`DELETE_BATCH_SIZE`] tombstones without replies that are older than `before`. Returns true when all
+/// are deleted.
 ///
-/// A tombstone accepts no replies, so one that has been bare for longer than any request lasts stays bare.
-pub async fn remove_bare_tombstones(pool: &Pool, before: DateTime<Utc>) -> Result<bool, sqlx::Error> {
+/// Tombstones accept no replies, so one without replies that is older than any running request stays without.
+pub async fn delete_tombstones_without_replies(
+    pool: &Pool,
+    before: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
     let bare = sqlx::query_scalar!(
         r#"SELECT t.id AS "id: CommentId" FROM comment t
            WHERE t.deleted_at < ? AND (SELECT r.id FROM comment r WHERE r.reply_to = t.id LIMIT 1) IS NULL LIMIT 1000"#,
@@ -216,21 +219,21 @@ pub async fn remove_bare_tombstones(pool: &Pool, before: DateTime<Utc>) -> Resul
         push_ids(&mut query, bare.iter().copied());
         query.build().execute(pool).await?;
     }
-    Ok((bare.len() as u64) < BATCH)
+    Ok((bare.len() as u64) < DELETE_BATCH_SIZE)
 }
 
-/// Forgets keys that are older than `before`, up to [`BATCH`]. True when all are gone.
-pub async fn forget_keys(
+/// Deletes up to [`DELETE_BATCH_SIZE`] keys that are older than `before`. Returns true when all are deleted.
+pub async fn delete_old_keys(
     executor: impl MySqlExecutor<'_>,
     before: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!("DELETE FROM comment_key WHERE created_at < ? LIMIT 1000", before)
         .execute(executor)
         .await?;
-    Ok(done.rows_affected() < BATCH)
+    Ok(done.rows_affected() < DELETE_BATCH_SIZE)
 }
 
-/// People after `after` who wrote something before `before` that is not deleted, at most a thousand, by id.
+/// Returns at most a thousand authors after `after` with comments from before `before`, ordered by id.
 pub async fn authors_after(
     executor: impl MySqlExecutor<'_>,
     after: UserId,

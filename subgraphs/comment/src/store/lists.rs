@@ -1,4 +1,4 @@
-//! Pages of comments and their numbers, for many lists by one statement.
+//! Pages and lengths of many lists with one statement.
 
 use std::collections::HashMap;
 
@@ -8,21 +8,21 @@ use sqlx::mysql::MySqlRow;
 use sqlx::{FromRow as _, MySql, QueryBuilder, Row as _};
 use uuid::Uuid;
 
-use crate::domain::{Comment, CommentId, Kind, List, ListPage, PhotoId};
+use crate::domain::{Comment, CommentId, List, ListKind, ListPage, PhotoId};
 
-const COLUMNS: &str =
+const COMMENT_COLUMNS: &str =
     "c.id, c.photo_id, c.reply_to, c.author_id, c.body, c.created_at, c.edited_at, c.deleted_at";
-/// A tombstone is there for its replies only. Not `EXISTS`: for that the server first collects the replies of all
-/// comments, while this looks into an index once for each tombstone that it meets.
-const SHOWN: &str =
+/// Tombstones are only shown if they have replies. Not `EXISTS`, for which the server would collect the replies of all
+/// comments first, instead of looking into an index for each tombstone.
+const VISIBLE: &str =
     "(c.deleted_at IS NULL OR (SELECT r.id FROM comment r WHERE r.reply_to = c.id LIMIT 1) IS NOT NULL)";
 
-/// The comments with these ids; tombstones are among them.
+/// Returns comments and tombstones by id.
 pub async fn comments_by_ids(
     pool: &Pool,
     ids: &[CommentId],
 ) -> Result<HashMap<CommentId, Comment>, sqlx::Error> {
-    let mut query = QueryBuilder::new(format!("SELECT {COLUMNS} FROM comment c WHERE c.id IN "));
+    let mut query = QueryBuilder::new(format!("SELECT {COMMENT_COLUMNS} FROM comment c WHERE c.id IN "));
     push_ids(&mut query, ids.iter().copied());
     let comments: Vec<Comment> = query.build_query_as().fetch_all(pool).await?;
     Ok(comments
@@ -31,13 +31,13 @@ pub async fn comments_by_ids(
         .collect())
 }
 
-/// The rows of these pages, each in its list's order.
+/// Returns the rows of pages, in the order of their lists.
 ///
-/// One branch of a `UNION ALL` per page: each seeks its place in an index and reads no more rows than it shows. A
-/// window function over all the lists would read every comment of each.
+/// A `UNION ALL` with one branch per page: each uses an index and reads only its rows. A window function would read
+/// every comment of each list.
 pub async fn pages(pool: &Pool, pages: &[ListPage]) -> Result<HashMap<ListPage, Vec<Comment>>, sqlx::Error> {
     let mut pages = pages.to_vec();
-    // Lists of one kind side by side, so that the same mixture makes the same statement, which is prepared once.
+    // Grouped by kind, so that the same mixture gives the same statement for the cache.
     pages.sort_by_key(|page| page.list.kind() as u8);
     let mut query = QueryBuilder::new("");
     for (branch, page) in pages.iter().enumerate() {
@@ -45,7 +45,7 @@ pub async fn pages(pool: &Pool, pages: &[ListPage]) -> Result<HashMap<ListPage, 
     }
     if let Some(last) = pages.last() {
         for branch in pages.len()..padded(pages.len()) {
-            push_branch(&mut query, branch, &nobodys(last.list.kind()));
+            push_branch(&mut query, branch, &padding_page(last.list.kind()));
         }
     }
     let mut found: HashMap<ListPage, Vec<Comment>> = HashMap::new();
@@ -53,10 +53,10 @@ pub async fn pages(pool: &Pool, pages: &[ListPage]) -> Result<HashMap<ListPage, 
         let (page, comment) = branch_row(&pages, &row)?;
         found.entry(page).or_default().push(comment);
     }
-    // Nothing promises in which order a union gives its rows.
+    // The order of a union is not guaranteed.
     for (page, comments) in &mut found {
         comments.sort_unstable_by_key(|comment| comment.id);
-        if page.list.kind() != Kind::Comment {
+        if page.list.kind() != ListKind::Comment {
             comments.reverse();
         }
     }
@@ -75,13 +75,13 @@ fn branch_row(pages: &[ListPage], row: &MySqlRow) -> Result<(ListPage, Comment),
 fn push_branch(query: &mut QueryBuilder<MySql>, branch: usize, page: &ListPage) {
     query.push(if branch == 0 { "(" } else { " UNION ALL (" });
     query.push(format!(
-        "SELECT {branch} AS branch, {COLUMNS} FROM comment c WHERE "
+        "SELECT {branch} AS branch, {COMMENT_COLUMNS} FROM comment c WHERE "
     ));
     let newest = page.after.map_or(Uuid::max(), Uuid::from);
     match page.list {
         List::OfPhoto(photo) => {
             query.push("c.photo_id = ").push_bind(photo.0);
-            query.push(format!(" AND c.reply_to IS NULL AND {SHOWN} AND c.id < "));
+            query.push(format!(" AND c.reply_to IS NULL AND {VISIBLE} AND c.id < "));
             query.push_bind(newest).push(" ORDER BY c.id DESC");
         }
         List::OfComment(comment) => {
@@ -103,7 +103,7 @@ fn push_branch(query: &mut QueryBuilder<MySql>, branch: usize, page: &ListPage) 
     query.push(" LIMIT ").push_bind(page.rows).push(")");
 }
 
-/// A few lengths, so that the statement cache of the connection hits.
+/// Only a few lengths, for hits in the statement cache.
 fn padded(branches: usize) -> usize {
     match branches {
         0..=1 => branches,
@@ -114,11 +114,11 @@ fn padded(branches: usize) -> usize {
 }
 
 /// An empty page: no user has the nil id.
-fn nobodys(kind: Kind) -> ListPage {
+fn padding_page(kind: ListKind) -> ListPage {
     let list = match kind {
-        Kind::Photo => List::OfPhoto(PhotoId(Uuid::nil())),
-        Kind::Comment => List::OfComment(CommentId(Uuid::nil())),
-        Kind::User => List::OfUser(UserId(Uuid::nil())),
+        ListKind::Photo => List::OfPhoto(PhotoId(Uuid::nil())),
+        ListKind::Comment => List::OfComment(CommentId(Uuid::nil())),
+        ListKind::User => List::OfUser(UserId(Uuid::nil())),
     };
     ListPage {
         list,
@@ -127,7 +127,7 @@ fn nobodys(kind: Kind) -> ListPage {
     }
 }
 
-/// How many comments and replies that are not deleted each photo has. Photos without any are not among them.
+/// Returns the numbers of comments and replies that are not deleted. Photos without comments are missing.
 pub async fn comment_counts(pool: &Pool, photos: &[PhotoId]) -> Result<HashMap<PhotoId, i64>, sqlx::Error> {
     let mut query =
         QueryBuilder::new("SELECT photo_id, COUNT(*) FROM comment WHERE deleted_at IS NULL AND photo_id IN ");
@@ -137,7 +137,7 @@ pub async fn comment_counts(pool: &Pool, photos: &[PhotoId]) -> Result<HashMap<P
     Ok(counts.into_iter().collect())
 }
 
-/// How many comments each list has, tombstones that are shown among them. Empty lists are not.
+/// Returns the lengths of lists, including visible tombstones. Empty lists are missing.
 pub async fn totals(pool: &Pool, lists: &[List]) -> Result<HashMap<List, i64>, sqlx::Error> {
     let (mut photos, mut comments, mut users) = (Vec::new(), Vec::new(), Vec::new());
     for list in lists {
@@ -148,7 +148,7 @@ pub async fn totals(pool: &Pool, lists: &[List]) -> Result<HashMap<List, i64>, s
         }
     }
     let mut totals = HashMap::new();
-    let of_photos = format!("c.reply_to IS NULL AND {SHOWN} AND c.photo_id");
+    let of_photos = format!("c.reply_to IS NULL AND {VISIBLE} AND c.photo_id");
     for (column, filter, ids, list) in [
         (
             "c.photo_id",

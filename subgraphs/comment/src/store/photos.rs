@@ -1,18 +1,18 @@
-//! The photos that this service knows.
+//! The copy of the photo service's photos.
 
 use chassis::UserId;
 use chassis::database::push_ids;
-use chassis::internal::Known;
+use chassis::internal::Lookup;
 use chrono::{DateTime, Utc};
 use sqlx::{MySqlConnection, MySqlExecutor, QueryBuilder};
 
 use crate::domain::{KnownPhoto, PhotoId};
 
-/// The author of a photo; distinguishes deleted and unknown photos.
+/// Returns the author of a photo; distinguishes deleted and unknown photos.
 pub async fn photo_author(
     executor: impl MySqlExecutor<'_>,
     id: PhotoId,
-) -> Result<Known<UserId>, sqlx::Error> {
+) -> Result<Lookup<UserId>, sqlx::Error> {
     let row = sqlx::query!(
         r#"SELECT (SELECT author_id FROM known_photo WHERE id = ?) AS "author_id: UserId",
                   EXISTS (SELECT 1 FROM deleted_photo WHERE id = ?) AS "deleted!: bool""#,
@@ -22,14 +22,14 @@ pub async fn photo_author(
     .fetch_one(executor)
     .await?;
     Ok(match (row.author_id, row.deleted) {
-        (_, true) => Known::Deleted,
-        (Some(author), false) => Known::Present(author),
-        (None, false) => Known::Unknown,
+        (_, true) => Lookup::Deleted,
+        (Some(author), false) => Lookup::Present(author),
+        (None, false) => Lookup::Unknown,
     })
 }
 
-/// Whether the photo is known; it stays so until the transaction ends.
-pub async fn hold_photo(connection: &mut MySqlConnection, id: PhotoId) -> Result<bool, sqlx::Error> {
+/// Whether the photo exists. Locks it until the transaction ends.
+pub async fn lock_photo(connection: &mut MySqlConnection, id: PhotoId) -> Result<bool, sqlx::Error> {
     let row = sqlx::query!(
         "SELECT 1 AS one FROM known_photo WHERE id = ? LOCK IN SHARE MODE",
         id.0
@@ -39,7 +39,7 @@ pub async fn hold_photo(connection: &mut MySqlConnection, id: PhotoId) -> Result
     Ok(row.is_some())
 }
 
-/// Takes note of a photo that was not deleted. True when it is news.
+/// Adds a photo, unless it was deleted. Returns whether it is new.
 pub async fn adopt(executor: impl MySqlExecutor<'_>, photo: &KnownPhoto) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "INSERT IGNORE INTO known_photo (id, author_id, published_at)
@@ -54,7 +54,7 @@ pub async fn adopt(executor: impl MySqlExecutor<'_>, photo: &KnownPhoto) -> Resu
     Ok(done.rows_affected() == 1)
 }
 
-/// Takes note that a photo is gone, whether or not it was known. True when it is news.
+/// Records a deleted photo, even if it is unknown. Returns whether it is new.
 pub async fn record_deleted(
     connection: &mut MySqlConnection,
     id: PhotoId,
@@ -73,7 +73,7 @@ pub async fn record_deleted(
     Ok(done.rows_affected() == 1)
 }
 
-/// Deleted photos under which there may be comments, oldest first, at most a hundred.
+/// Returns at most a hundred deleted photos that may have comments, oldest first.
 pub async fn unswept_photos(executor: impl MySqlExecutor<'_>) -> Result<Vec<PhotoId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT id AS "id: PhotoId" FROM deleted_photo WHERE swept_at IS NULL ORDER BY deleted_at LIMIT 100"#
@@ -82,7 +82,7 @@ pub async fn unswept_photos(executor: impl MySqlExecutor<'_>) -> Result<Vec<Phot
     .await
 }
 
-/// Notes that nothing is left under the photo, if it was deleted before `before`.
+/// Records that all comments on the photo were deleted, if it was deleted before `before`.
 pub async fn mark_photo_swept(
     executor: impl MySqlExecutor<'_>,
     id: PhotoId,
@@ -100,8 +100,8 @@ pub async fn mark_photo_swept(
     .map(drop)
 }
 
-/// Which of these photos are known, or known to be deleted.
-pub async fn heard_of_among(
+/// Returns those of `ids` that exist in the copy or are recorded as deleted.
+pub async fn known_among(
     executor: impl MySqlExecutor<'_>,
     ids: &[PhotoId],
 ) -> Result<Vec<PhotoId>, sqlx::Error> {
@@ -112,7 +112,8 @@ pub async fn heard_of_among(
     query.build_query_scalar().fetch_all(executor).await
 }
 
-/// Photos after `after` that are known, or commented on, since before `before`: at most a thousand of each, by id.
+/// Returns photos after `after` that were added or commented on before `before`, ordered by id: at most a thousand of
+/// each.
 pub async fn photos_after(
     executor: impl MySqlExecutor<'_>,
     after: PhotoId,

@@ -1,4 +1,4 @@
-//! Permissions to delete, and the effects of deleting.
+//! Permissions to delete, and the effects of deletions.
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -7,9 +7,9 @@ use uuid::Uuid;
 use crate::{DELETE, service};
 
 #[tokio::test]
-async fn the_author_the_photos_author_and_a_moderator_may() {
+async fn authors_and_moderators_can_delete() {
     let service = service().await;
-    let (ada, bob, eve) = (service.person(), service.person(), service.person());
+    let (ada, bob, eve) = (service.new_user(), service.new_user(), service.new_user());
     let photo = service.photo(bob).await;
     for who in [ada, bob] {
         let id = service.add(ada, photo, "x").await;
@@ -40,9 +40,9 @@ async fn the_author_the_photos_author_and_a_moderator_may() {
 }
 
 #[tokio::test]
-async fn a_tombstone_stays_for_its_replies_and_goes_with_the_last() {
+async fn a_tombstone_is_deleted_with_its_last_reply() {
     let service = service().await;
-    let (ada, bob) = (service.person(), service.person());
+    let (ada, bob) = (service.new_user(), service.new_user());
     let photo = service.photo(bob).await;
     let top = service.add(ada, photo, "top").await;
     let (one, two) = (
@@ -80,7 +80,7 @@ async fn a_tombstone_stays_for_its_replies_and_goes_with_the_last() {
         service.texts(photo).await.0[1],
         (String::new(), vec!["two".to_owned()])
     );
-    // The sweep leaves a tombstone that is still needed.
+    // The sweep keeps a tombstone with replies.
     service.clock.advance(TimeDelta::minutes(2));
     comment::sweep::run(&service.state).await.unwrap();
     service.delete(ada, two).await.data();

@@ -9,9 +9,9 @@ use uuid::Uuid;
 use crate::{ADD, DELETE, item, service};
 
 #[tokio::test]
-async fn a_deleted_photo_takes_its_comments_along() {
+async fn comments_of_a_deleted_photo_are_deleted() {
     let service = service().await;
-    let (ada, bob) = (service.person(), service.person());
+    let (ada, bob) = (service.new_user(), service.new_user());
     let (photo, other) = (service.photo(bob).await, service.photo(bob).await);
     let top = service.add(ada, photo, "top").await;
     service.reply(bob, photo, top, "reply").await;
@@ -41,10 +41,10 @@ async fn a_deleted_photo_takes_its_comments_along() {
 }
 
 #[tokio::test]
-async fn the_token_of_an_ended_session_adds_and_deletes_nothing() {
+async fn the_token_of_an_ended_session_is_refused() {
     let service = service().await;
-    let (ada, session) = (service.person(), Uuid::new_v4());
-    let photo = service.photo(service.person()).await;
+    let (ada, session) = (service.new_user(), Uuid::new_v4());
+    let photo = service.photo(service.new_user()).await;
     let comment = service.add(ada, photo, "stays").await;
     service
         .deliver("session.ended", json!({ "sessionIds": [session] }))
@@ -58,16 +58,16 @@ async fn the_token_of_an_ended_session_adds_and_deletes_nothing() {
 }
 
 #[tokio::test]
-async fn a_deletion_beats_a_late_publication() {
+async fn a_late_publication_does_not_undo_a_deletion() {
     let service = service().await;
-    let bob = service.person();
-    let photo = service.unheard_photo(bob);
+    let bob = service.new_user();
+    let photo = service.unknown_photo(bob);
     service
         .deliver("photo.deleted", json!({ "photoId": photo, "authorId": bob }))
         .await;
     service.deliver("photo.published", item(photo, bob)).await;
     assert_eq!(service.rows("known_photo").await, 0);
-    // The tombstone answers; the photo service is not called.
+    // The deletion is recorded, so the photo service is not called.
     assert_eq!(
         service
             .try_add(bob, json!({ "photoId": photo, "body": "late" }))
@@ -79,9 +79,9 @@ async fn a_deletion_beats_a_late_publication() {
 }
 
 #[tokio::test]
-async fn a_deleted_account_leaves_tombstones_only_where_others_replied() {
+async fn a_deleted_account_leaves_tombstones_only_for_replies_of_others() {
     let service = service().await;
-    let (ada, bob) = (service.person(), service.person());
+    let (ada, bob) = (service.new_user(), service.new_user());
     let photo = service.photo(bob).await;
     service.add(ada, photo, "alone").await;
     let answered = service.add(ada, photo, "answered").await;
@@ -139,11 +139,11 @@ async fn a_deleted_account_leaves_tombstones_only_where_others_replied() {
 }
 
 #[tokio::test]
-async fn the_sweep_finishes_what_one_transaction_could_not() {
+async fn the_sweep_deletes_the_remaining_comments() {
     let service = service().await;
-    let (ada, bob) = (service.person(), service.person());
+    let (ada, bob) = (service.new_user(), service.new_user());
     let (photo, other) = (service.photo(bob).await, service.photo(bob).await);
-    // 2,500 comments under each of two photos.
+    // 2,500 comments on each of two photos.
     for photo in [photo, other] {
         sqlx::query(
             "INSERT INTO comment (id, photo_id, author_id, body, created_at)
@@ -159,7 +159,7 @@ async fn the_sweep_finishes_what_one_transaction_could_not() {
         .deliver("photo.deleted", json!({ "photoId": photo, "authorId": bob }))
         .await;
     assert_eq!(service.rows("comment").await, 4000);
-    // One sweep, cut off after its first batch.
+    // A sweep that is stopped after its first batch.
     let mut connection = service.state.pool.acquire().await.unwrap();
     assert!(
         !comment::store::remove_of_photo(&mut connection, photo)
@@ -181,9 +181,9 @@ async fn the_sweep_finishes_what_one_transaction_could_not() {
 }
 
 #[tokio::test]
-async fn events_need_the_secret_and_sense() {
+async fn events_need_the_secret_and_valid_data() {
     let service = service().await;
-    let photo = service.photo(service.person()).await;
+    let photo = service.photo(service.new_user()).await;
     let body = serde_json::to_string(&service.event("photo.deleted", json!({ "photoId": photo }))).unwrap();
     let answer = service.client.post("/events", "application/json", body).await;
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
@@ -201,9 +201,9 @@ async fn events_need_the_secret_and_sense() {
 }
 
 #[tokio::test]
-async fn old_keys_are_forgotten() {
+async fn old_keys_are_deleted() {
     let service = service().await;
-    let ada = service.person();
+    let ada = service.new_user();
     let photo = service.photo(ada).await;
     service
         .try_add(
@@ -212,9 +212,9 @@ async fn old_keys_are_forgotten() {
         )
         .await
         .data();
-    comment::sweep::forget_keys(&service.state).await.unwrap();
+    comment::sweep::delete_old_keys(&service.state).await.unwrap();
     assert_eq!(service.rows("comment_key").await, 1);
     service.clock.advance(TimeDelta::days(8));
-    comment::sweep::forget_keys(&service.state).await.unwrap();
+    comment::sweep::delete_old_keys(&service.state).await.unwrap();
     assert_eq!(service.rows("comment_key").await, 0);
 }

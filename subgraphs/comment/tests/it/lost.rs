@@ -1,11 +1,11 @@
-//! Connections that break at a commit.
+//! Lost responses of commits.
 
 use serde_json::json;
 use testkit::{Loss, Proxy, TestDatabase};
 
 use crate::{TestService, service_on};
 
-async fn far() -> (Proxy, TestService) {
+async fn service_with_proxy() -> (Proxy, TestService) {
     let database = TestDatabase::new(&comment::MIGRATOR).await;
     let proxy = Proxy::new("127.0.0.1").await;
     let pool = database.pool_through(&proxy);
@@ -13,10 +13,10 @@ async fn far() -> (Proxy, TestService) {
 }
 
 #[tokio::test]
-async fn a_comment_is_written_once_and_deleted_once_whatever_commit_is_lost() {
-    let (proxy, service) = far().await;
-    let ada = service.person();
-    for loss in [Loss::Statement, Loss::Answer] {
+async fn comments_are_written_and_deleted_once_if_a_commit_is_lost() {
+    let (proxy, service) = service_with_proxy().await;
+    let ada = service.new_user();
+    for loss in [Loss::Statement, Loss::Response] {
         for key in [None, Some(format!("the key of {loss:?}"))] {
             let photo = service.photo(ada).await;
             proxy.lose(loss, "COMMIT", 0);

@@ -1,4 +1,4 @@
-//! The comment service through its HTTP routes, on a real MariaDB, beside a photo service that the tests make up.
+//! Tests of the comment service through its HTTP routes, with a real MariaDB and fakes of other services.
 
 mod deleting;
 mod events;
@@ -20,15 +20,15 @@ use contracts::photos::PublishedPhoto;
 use serde_json::{Value, json};
 use testkit::{Answer, Client, Neighbours, TestClock, TestDatabase};
 
-/// A service with its own schema.
+/// A service with a separate schema.
 struct TestService {
     client: Client,
     clock: TestClock,
     state: State,
     neighbours: Neighbours,
-    /// How often [`TestService::statements`] was asked.
-    asked: AtomicI64,
-    // Drops the schema at the end.
+    /// The number of calls of [`TestService::statements`].
+    own_statements: AtomicI64,
+    // Drops the schema at the end of the test.
     _database: TestDatabase,
 }
 
@@ -36,14 +36,14 @@ async fn service() -> TestService {
     service_with(16).await
 }
 
-/// A service that has so many connections.
+/// A service with this number of connections.
 async fn service_with(connections: u32) -> TestService {
     let database = TestDatabase::new(&comment::MIGRATOR).await;
     let pool = chassis::database::Pool::new(&database.url(), connections).unwrap();
     service_on(database, pool).await
 }
 
-/// A service on a database by way of these connections.
+/// A service with these connections to a database.
 async fn service_on(database: TestDatabase, pool: Pool) -> TestService {
     let clock = TestClock::default();
     let neighbours = Neighbours::start().await;
@@ -59,7 +59,7 @@ async fn service_on(database: TestDatabase, pool: Pool) -> TestService {
         clock,
         state,
         neighbours,
-        asked: AtomicI64::default(),
+        own_statements: AtomicI64::default(),
         _database: database,
     }
 }
@@ -81,20 +81,20 @@ const ADD: &str = "mutation ($input: AddCommentInput!) { addComment(input: $inpu
 const DELETE: &str = "mutation ($id: ID!) { deleteComment(id: $id) }";
 
 impl TestService {
-    fn person(&self) -> UserId {
+    fn new_user(&self) -> UserId {
         UserId::new(self.clock.now())
     }
 
-    /// A photo that the photo service knows and this one has not heard of yet.
-    fn unheard_photo(&self, author: UserId) -> PhotoId {
+    /// Returns a photo of the photo service that this service does not know yet.
+    fn unknown_photo(&self, author: UserId) -> PhotoId {
         let photo = PhotoId::new(self.clock.now());
         self.neighbours.publish(published(photo, author));
         photo
     }
 
-    /// A photo that this service has heard of by its event.
+    /// Returns a photo that this service knows from its event.
     async fn photo(&self, author: UserId) -> PhotoId {
-        let photo = self.unheard_photo(author);
+        let photo = self.unknown_photo(author);
         let published = self.event("photo.published", item(photo, author));
         assert_eq!(self.client.deliver(&published).await, StatusCode::NO_CONTENT);
         photo
@@ -113,7 +113,7 @@ impl TestService {
 
     /// Tries to add a comment.
     async fn try_add(&self, author: UserId, input: Value) -> Answer {
-        // Ids tell the order of milliseconds.
+        // Ids have a precision of milliseconds.
         self.clock.advance(TimeDelta::milliseconds(1));
         self.client
             .of(author)
@@ -139,14 +139,14 @@ impl TestService {
         self.client.of(who).graphql(DELETE, json!({ "id": id })).await
     }
 
-    /// A photo's comments as a reader sees them.
+    /// Returns a photo's comments like the app reads them.
     async fn read(&self, photo: PhotoId) -> Value {
         let selection = "commentCount comments(first: 100) { totalCount nodes { body deleted author { id } replies { totalCount nodes { body } } } }";
         let answer = self.client.entities("Photo", &[photo], selection).await;
         answer.data()["_entities"][0].clone()
     }
 
-    /// The texts of a photo's comments with those of their replies, and the two numbers.
+    /// Returns the texts of a photo's comments with those of their replies, and the two counts.
     async fn texts(&self, photo: PhotoId) -> (Vec<(String, Vec<String>)>, i64, i64) {
         let text = |node: &Value| node["body"].as_str().unwrap().to_owned();
         let photo = self.read(photo).await;
@@ -169,15 +169,15 @@ impl TestService {
         )
     }
 
-    /// How many statements the connection has run, without the questions how many: of a service that has only one.
+    /// Returns the number of executed statements of a service with a single connection, without those of this function.
     async fn statements(&self) -> i64 {
         let question = sqlx::query_as("SHOW SESSION STATUS LIKE 'Com_stmt_execute'");
         let (_, executed): (String, String) = question.fetch_one(&self.state.pool).await.unwrap();
-        let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
-        executed.parse::<i64>().unwrap() - asked
+        let own_statements = self.own_statements.fetch_add(1, Ordering::Relaxed) + 1;
+        executed.parse::<i64>().unwrap() - own_statements
     }
 
-    /// How many rows there are `FROM` this.
+    /// Returns the number of rows `FROM` an expression.
     async fn rows(&self, from: &str) -> i64 {
         let query = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {from}"));
         sqlx::query_scalar(query)

@@ -1,4 +1,4 @@
-//! Pages, numbers, and how few statements they take.
+//! Pages, counts, and the number of statements.
 
 use chassis::UserId;
 use comment::domain::PhotoId;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{TestService, service, service_with};
 
-/// Walks through all pages of a list of an entity and gives the bodies.
+/// Returns the bodies of all pages of an entity's list.
 async fn walk(service: &TestService, entity: (&str, String), first: i32) -> Vec<String> {
     let mut bodies = Vec::new();
     let mut after = Value::Null;
@@ -50,9 +50,9 @@ async fn conversation(service: &TestService, ada: UserId, bob: UserId) -> PhotoI
 }
 
 #[tokio::test]
-async fn pages_give_each_comment_once_in_order() {
+async fn pages_return_each_comment_once_in_order() {
     let service = service().await;
-    let (ada, bob) = (service.person(), service.person());
+    let (ada, bob) = (service.new_user(), service.new_user());
     let photo = conversation(&service, ada, bob).await;
     let tops: Vec<_> = (0..5).rev().map(|n| format!("top {n}")).collect();
     for first in [1, 2, 5, 100] {
@@ -95,7 +95,7 @@ async fn pages_give_each_comment_once_in_order() {
         answer.data()["_entities"][0]["comments"]["nodes"][0]["replies"],
         json!({ "nodes": [{ "body": "reply 4.2" }, { "body": "reply 4.3" }], "pageInfo": { "hasNextPage": false, "hasPreviousPage": true } })
     );
-    // A cursor of one list is none of another, of its kind or not.
+    // A cursor of one list is invalid for others.
     let selection = format!("comments(after: \"{cursor}\") {{ totalCount }}");
     let answer = service.client.entities("Photo", &[photo], &selection).await;
     assert_eq!(answer.error(), "INVALID_INPUT after");
@@ -116,9 +116,9 @@ async fn pages_give_each_comment_once_in_order() {
 }
 
 #[tokio::test]
-async fn a_page_is_not_disturbed_by_what_is_written_meanwhile() {
+async fn pages_are_stable_while_comments_are_written() {
     let service = service().await;
-    let (ada, bob) = (service.person(), service.person());
+    let (ada, bob) = (service.new_user(), service.new_user());
     let photo = conversation(&service, ada, bob).await;
     let page = |after: Option<String>| {
         let after = after
@@ -143,9 +143,9 @@ async fn a_page_is_not_disturbed_by_what_is_written_meanwhile() {
 }
 
 #[tokio::test]
-async fn pages_that_cannot_be_had_are_refused() {
+async fn invalid_page_arguments_are_refused() {
     let service = service().await;
-    let photo = service.photo(service.person()).await;
+    let photo = service.photo(service.new_user()).await;
     for (arguments, error) in [
         ("first: 0", "INVALID_INPUT first"),
         ("first: 101", "INVALID_INPUT first"),
@@ -169,7 +169,7 @@ async fn pages_that_cannot_be_had_are_refused() {
 }
 
 #[tokio::test]
-async fn what_has_no_comments_has_zero_and_not_null() {
+async fn entities_without_comments_have_zero_and_not_null() {
     let service = service().await;
     let unknown = PhotoId::new(service.clock.now());
     assert_eq!(
@@ -184,10 +184,10 @@ async fn what_has_no_comments_has_zero_and_not_null() {
 }
 
 #[tokio::test]
-async fn a_page_takes_one_statement_for_each_kind_of_thing() {
-    // With one connection its own counter tells how many statements ran.
+async fn a_page_needs_one_statement_for_each_kind_of_field() {
+    // A single connection counts its statements.
     let service = service_with(1).await;
-    let (ada, bob) = (service.person(), service.person());
+    let (ada, bob) = (service.new_user(), service.new_user());
     let mut photos = Vec::new();
     for _ in 0..3 {
         photos.push(conversation(&service, ada, bob).await);
@@ -207,7 +207,7 @@ async fn a_page_takes_one_statement_for_each_kind_of_thing() {
     let selection = "commentCount comments { totalCount nodes { id body replies { totalCount nodes { id replyTo { id } } } } }";
     let before = service.statements().await;
     service.client.entities("Photo", &photos, selection).await.data();
-    // Numbers, pages, totals; then for the fifteen comments pages of replies and totals; then the answered comments.
+    // Counts, pages, lengths; then pages and lengths of the replies of fifteen comments; then the parent comments.
     assert_eq!(
         service.statements().await - before,
         6,
@@ -216,7 +216,7 @@ async fn a_page_takes_one_statement_for_each_kind_of_thing() {
 }
 
 #[test]
-fn a_missing_node_would_not_take_its_list_along() {
+fn nodes_of_lists_are_nullable() {
     let sdl = (comment::PROGRAM.sdl)();
     let connection = sdl
         .split_once("type CommentConnection")

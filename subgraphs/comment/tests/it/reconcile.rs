@@ -7,13 +7,13 @@ use comment::reconcile::{Repaired, run};
 use crate::service;
 
 #[tokio::test]
-async fn lost_events_are_made_up_for_and_nothing_young_is_judged() {
+async fn lost_events_are_repaired_and_young_rows_are_skipped() {
     let service = service().await;
-    let (ada, bob) = (service.person(), service.person());
+    let (ada, bob) = (service.new_user(), service.new_user());
     let kept = service.photo(bob).await;
     let (lost, by_departed) = (service.photo(bob).await, service.photo(ada).await);
     for _ in 0..3 {
-        service.unheard_photo(bob);
+        service.unknown_photo(bob);
     }
     service.add(bob, lost, "goes with the photo").await;
     service.add(ada, kept, "goes with its author").await;
@@ -57,7 +57,7 @@ async fn lost_events_are_made_up_for_and_nothing_young_is_judged() {
     );
     assert_eq!(service.texts(lost).await, (vec![], 0, 0));
 
-    // Rows deleted by hand are restored; comments under a photo that does not exist are deleted.
+    // Rows deleted by hand are restored; comments on a photo that does not exist are deleted.
     sqlx::query("DELETE FROM known_photo")
         .execute(pool)
         .await

@@ -1,4 +1,4 @@
-//! Adding and editing.
+//! Adding and editing comments.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -8,9 +8,9 @@ use crate::service;
 const EDIT: &str = "mutation ($id: ID!, $body: String!) { editComment(id: $id, body: $body) { body editedAt author { id } } }";
 
 #[tokio::test]
-async fn a_comment_is_kept_as_it_was_written() {
+async fn comments_are_stored_as_written() {
     let service = service().await;
-    let (ada, bob) = (service.person(), service.person());
+    let (ada, bob) = (service.new_user(), service.new_user());
     let photo = service.photo(bob).await;
     let query = "mutation ($input: AddCommentInput!) { addComment(input: $input) {
         body deleted editedAt createdAt author { id } photo { id commentCount } replyTo { id } replies { totalCount nodes { id } } } }";
@@ -34,9 +34,9 @@ async fn a_comment_is_kept_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn bad_input_is_named_and_writes_nothing() {
+async fn errors_name_the_invalid_input() {
     let service = service().await;
-    let ada = service.person();
+    let ada = service.new_user();
     let photo = service.photo(ada).await;
     for body in [
         "",
@@ -90,9 +90,9 @@ async fn bad_input_is_named_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn there_are_two_levels() {
+async fn replies_to_replies_are_refused() {
     let service = service().await;
-    let ada = service.person();
+    let ada = service.new_user();
     let (photo, other) = (service.photo(ada).await, service.photo(ada).await);
     let top = service.add(ada, photo, "top").await;
     let reply = service.reply(ada, photo, top, "reply").await;
@@ -117,24 +117,24 @@ async fn there_are_two_levels() {
 }
 
 #[tokio::test]
-async fn a_repeated_call_answers_the_first_comment() {
+async fn a_repeated_call_returns_the_first_comment() {
     let service = service().await;
-    let (ada, bob) = (service.person(), service.person());
+    let (ada, bob) = (service.new_user(), service.new_user());
     let photo = service.photo(ada).await;
     let input = |body: &str| json!({ "photoId": photo, "body": body, "idempotencyKey": "one" });
     let first = service.try_add(ada, input("first")).await;
     let again = service.try_add(ada, input(" first ")).await;
     assert_eq!(again.data(), first.data());
-    // Another person's key of the same name is another key.
+    // Keys of other users are independent.
     let others = service.try_add(bob, input("bob's")).await;
     assert_eq!(others.data()["addComment"]["body"], json!("bob's"));
-    // A repeat that comes after the deletion does not bring the comment back.
+    // Repeating after a deletion does not restore the comment.
     let id = serde_json::from_value(first.data()["addComment"]["id"].clone()).unwrap();
     service.delete(ada, id).await.data();
     let late = service.try_add(ada, input("first")).await;
     assert_eq!(late.data()["addComment"]["body"], json!(""));
     assert_eq!(service.read(photo).await["commentCount"], json!(1));
-    // A call that failed has not used its key up.
+    // A failed call does not use its key.
     let nowhere = json!({ "photoId": photo, "body": "x", "replyToId": Uuid::nil(), "idempotencyKey": "two" });
     assert_eq!(service.try_add(ada, nowhere).await.error(), "NOT_FOUND");
     service
@@ -150,7 +150,7 @@ async fn a_repeated_call_answers_the_first_comment() {
 #[tokio::test]
 async fn a_key_is_bound_to_its_input() {
     let service = service().await;
-    let ada = service.person();
+    let ada = service.new_user();
     let (photo, other) = (service.photo(ada).await, service.photo(ada).await);
     let top = service.add(ada, photo, "top").await;
     let input = json!({ "photoId": photo, "body": "first", "idempotencyKey": "one" });
@@ -164,14 +164,14 @@ async fn a_key_is_bound_to_its_input() {
         changed[field] = value;
         let answer = service.try_add(ada, changed.clone()).await;
         assert_eq!(answer.error(), "CONFLICT idempotencyKey", "{field}");
-        // Under another key it is written.
+        // With another key it is written.
         changed["idempotencyKey"] = json!(format!("one with another {field}"));
         service.try_add(ada, changed).await.data();
     }
     assert_eq!(service.try_add(ada, input.clone()).await.data(), first.data());
     assert_eq!(service.read(photo).await["commentCount"], json!(4));
     assert_eq!(service.read(other).await["commentCount"], json!(1));
-    // An edit of the first comment changes nothing about its key.
+    // An edit of the first comment does not affect its key.
     let edit = "mutation ($id: ID!) { editComment(id: $id, body: \"edited\") { id } }";
     let id = first.data()["addComment"]["id"].clone();
     service
@@ -182,7 +182,7 @@ async fn a_key_is_bound_to_its_input() {
         .data();
     let again = service.try_add(ada, input.clone()).await;
     assert_eq!(again.data()["addComment"], json!({ "id": id, "body": "edited" }));
-    // A key of the release before matches any input.
+    // Keys of the previous release match any input.
     sqlx::query("UPDATE comment_key SET input_hash = NULL WHERE client_key = 'one'")
         .execute(&service.state.pool)
         .await
@@ -194,9 +194,9 @@ async fn a_key_is_bound_to_its_input() {
 }
 
 #[tokio::test]
-async fn repeats_that_race_make_one_comment() {
+async fn concurrent_repeats_create_one_comment() {
     let service = service().await;
-    let ada = service.person();
+    let ada = service.new_user();
     let photo = service.photo(ada).await;
     for round in 0..5 {
         let input = json!({ "photoId": photo, "body": "once", "idempotencyKey": format!("key {round}") });
@@ -220,17 +220,17 @@ async fn repeats_that_race_make_one_comment() {
 }
 
 #[tokio::test]
-async fn a_photo_that_is_not_known_yet_is_asked_for_once() {
+async fn an_unknown_photo_is_looked_up_once() {
     let service = service().await;
-    let (ada, bob) = (service.person(), service.person());
-    let photo = service.unheard_photo(bob);
+    let (ada, bob) = (service.new_user(), service.new_user());
+    let photo = service.unknown_photo(bob);
     let id = service.add(ada, photo, "early").await;
     service.add(ada, photo, "later").await;
     assert_eq!(service.neighbours.truth().look_ups, 1);
-    // Its author is known from then on.
+    // The author of the photo is known from then on.
     service.delete(bob, id).await.data();
 
-    let deleted = service.unheard_photo(bob);
+    let deleted = service.unknown_photo(bob);
     service.neighbours.truth().photos.insert(deleted.0, None);
     for _ in 0..2 {
         assert_eq!(
@@ -245,9 +245,9 @@ async fn a_photo_that_is_not_known_yet_is_asked_for_once() {
 }
 
 #[tokio::test]
-async fn only_a_photo_service_that_cannot_be_reached_makes_it_unavailable() {
+async fn only_an_unreachable_photo_service_makes_commenting_unavailable() {
     let mut service = service().await;
-    let ada = service.person();
+    let ada = service.new_user();
     let known = service.photo(ada).await;
     service.state.photos = testkit::absent_peer();
     let base = testkit::base(&service.state.pool, &service.clock);
@@ -263,9 +263,9 @@ async fn only_a_photo_service_that_cannot_be_reached_makes_it_unavailable() {
 }
 
 #[tokio::test]
-async fn the_author_edits() {
+async fn only_the_author_can_edit() {
     let service = service().await;
-    let (ada, bob) = (service.person(), service.person());
+    let (ada, bob) = (service.new_user(), service.new_user());
     let photo = service.photo(bob).await;
     let id = service.add(ada, photo, "befor").await;
     let edit = async |who, body: &str| {

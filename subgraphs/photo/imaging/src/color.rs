@@ -1,4 +1,4 @@
-//! Colours: rows of decoded samples become rows of 8-bit sRGB over white.
+//! Converts rows of decoded samples to 8-bit sRGB over white.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(crate) enum Model {
     GrayAlpha,
     Rgb,
     Rgba,
-    /// As JPEG files store it: 0 is full ink.
+    /// As in JPEG files: 0 is full ink.
     InvertedCmyk,
 }
 
@@ -38,7 +38,7 @@ impl Model {
     }
 }
 
-/// Bits of a sample. Rows of 16 bits are big-endian, as in PNG.
+/// Bits per sample. Rows of 16 bits are big-endian, as in PNG.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
     Eight,
@@ -50,22 +50,22 @@ enum Transform {
     Sixteen(Arc<Transform16BitExecutor>),
 }
 
-/// Converts rows of one picture.
+/// Converts the rows of a picture.
 pub(crate) struct Converter {
     model: Model,
     depth: Depth,
-    /// Whether gray is spread over three channels first, for a profile of colours.
-    spreads_gray: bool,
+    /// Whether gray is copied to three channels first, for an RGB profile.
+    copies_gray: bool,
     transform: Option<Transform>,
 }
 
 impl Converter {
-    /// A profile that does not fit the model of the pixels is ignored, as browsers do.
+    /// A profile that does not match the model of the pixels is ignored, as in browsers.
     pub(crate) fn new(model: Model, depth: Depth, profile: Option<ColorProfile>) -> Self {
         let mut converter = Self {
             model,
             depth,
-            spreads_gray: false,
+            copies_gray: false,
             transform: None,
         };
         let Some(mut profile) = profile else {
@@ -83,7 +83,7 @@ impl Converter {
         if profile.color_space == DataColorSpace::Gray && profile.pcs == DataColorSpace::Lab {
             connect_gray_through_xyz(&mut profile);
         }
-        converter.spreads_gray = model.is_gray() && profile.color_space == DataColorSpace::Rgb;
+        converter.copies_gray = model.is_gray() && profile.color_space == DataColorSpace::Rgb;
         let (from, to) = match (profile.color_space, model.has_alpha()) {
             (DataColorSpace::Gray, false) => (Layout::Gray, Layout::Rgb),
             (DataColorSpace::Gray, true) => (Layout::GrayAlpha, Layout::Rgba),
@@ -106,7 +106,7 @@ impl Converter {
         converter
     }
 
-    /// Appends the row in three bytes a pixel.
+    /// Appends the row with three bytes per pixel.
     pub(crate) fn append(&self, row: &[u8], rgb: &mut Vec<u8>) {
         match (self.depth, &self.transform) {
             (Depth::Eight, Some(Transform::Eight(transform))) => {
@@ -116,8 +116,8 @@ impl Converter {
                         *sample = !*sample;
                     }
                 }
-                if self.spreads_gray {
-                    samples = spread_gray(&samples, self.model);
+                if self.copies_gray {
+                    samples = copy_gray(&samples, self.model);
                 }
                 let mut converted = vec![0; row.len() / self.model.channels() * self.converted_channels()];
                 if transform.transform(&samples, &mut converted).is_ok() {
@@ -127,9 +127,9 @@ impl Converter {
                 }
             }
             (Depth::Sixteen, Some(Transform::Sixteen(transform))) => {
-                let mut samples: Vec<u16> = deep_samples(row).collect();
-                if self.spreads_gray {
-                    samples = spread_gray(&samples, self.model);
+                let mut samples: Vec<u16> = samples_of_16_bits(row).collect();
+                if self.copies_gray {
+                    samples = copy_gray(&samples, self.model);
                 }
                 let mut converted =
                     vec![0_u16; row.len() / 2 / self.model.channels() * self.converted_channels()];
@@ -137,12 +137,12 @@ impl Converter {
                     let converted: Vec<u8> = converted.into_iter().map(to_eight_bits).collect();
                     flatten(&converted, self.converted_model(), rgb);
                 } else {
-                    let samples: Vec<u8> = deep_samples(row).map(to_eight_bits).collect();
+                    let samples: Vec<u8> = samples_of_16_bits(row).map(to_eight_bits).collect();
                     flatten(&samples, self.model, rgb);
                 }
             }
             (Depth::Sixteen, _) => {
-                let samples: Vec<u8> = deep_samples(row).map(to_eight_bits).collect();
+                let samples: Vec<u8> = samples_of_16_bits(row).map(to_eight_bits).collect();
                 flatten(&samples, self.model, rgb);
             }
             (Depth::Eight, _) => flatten(row, self.model, rgb),
@@ -162,7 +162,7 @@ impl Converter {
     }
 }
 
-fn deep_samples(row: &[u8]) -> impl Iterator<Item = u16> {
+fn samples_of_16_bits(row: &[u8]) -> impl Iterator<Item = u16> {
     row.as_chunks().0.iter().map(|&sample| u16::from_be_bytes(sample))
 }
 
@@ -171,7 +171,7 @@ fn to_eight_bits(sample: u16) -> u8 {
     u8::try_from(rounded).unwrap_or(u8::MAX)
 }
 
-fn spread_gray<T: Copy>(samples: &[T], model: Model) -> Vec<T> {
+fn copy_gray<T: Copy>(samples: &[T], model: Model) -> Vec<T> {
     match model {
         Model::GrayAlpha => samples
             .as_chunks()
@@ -183,7 +183,7 @@ fn spread_gray<T: Copy>(samples: &[T], model: Model) -> Vec<T> {
     }
 }
 
-/// Appends pixels of any model in three bytes each, over white.
+/// Appends pixels of any model with three bytes each, over white.
 fn flatten(samples: &[u8], model: Model, rgb: &mut Vec<u8>) {
     match model {
         Model::Rgb => rgb.extend_from_slice(samples),
@@ -202,7 +202,7 @@ fn flatten(samples: &[u8], model: Model, rgb: &mut Vec<u8>) {
                 .iter()
                 .flat_map(|&[r, g, b, alpha]| [r, g, b].map(|value| over_white(value, alpha))),
         ),
-        // Without a profile, as browsers do.
+        // Without a profile, as in browsers.
         Model::InvertedCmyk => rgb.extend(
             samples
                 .as_chunks()
@@ -217,25 +217,25 @@ fn over_white(value: u8, alpha: u8) -> u8 {
     multiply(value, alpha).saturating_add(255 - alpha)
 }
 
-/// The product of two values of which 255 is one.
+/// The product of two values, where 255 means one.
 fn multiply(a: u8, b: u8) -> u8 {
     let product = (u32::from(a) * u32::from(b) + 127) / 255;
     u8::try_from(product).unwrap_or(u8::MAX)
 }
 
-/// Rewrites a gray profile whose curve gives lightness, not luminance (ICC.1:2022, section 8.3.4): moxcms takes
-/// gray profiles that connect through XYZ only.
+/// Rewrites a gray profile whose curve returns lightness instead of luminance (ICC.1:2022, section 8.3.4), because
+/// moxcms only supports gray profiles that connect through XYZ.
 fn connect_gray_through_xyz(profile: &mut ColorProfile) {
-    const STEPS: u16 = 4095;
+    const CURVE_STEPS: u16 = 4095;
     profile.pcs = DataColorSpace::Xyz;
-    let inputs: Vec<u16> = (0..=STEPS)
+    let inputs: Vec<u16> = (0..=CURVE_STEPS)
         .map(|step| {
-            let input = u32::from(step) * 65_535 / u32::from(STEPS);
+            let input = u32::from(step) * 65_535 / u32::from(CURVE_STEPS);
             u16::try_from(input).unwrap_or(u16::MAX)
         })
         .collect();
     let mut lightness = vec![0; inputs.len()];
-    // The curve alone: linear gray is what it gives.
+    // The curve alone: a linear gray profile.
     let linear = ColorProfile::new_gray_with_gamma(1.0);
     let Ok(transform) =
         profile.create_transform_16bit(Layout::Gray, &linear, Layout::Gray, TransformOptions::default())
@@ -268,8 +268,8 @@ fn to_sixteen_bits(value: f64) -> u16 {
     (value.clamp(0.0, 1.0) * 65_535.0).round() as u16
 }
 
-/// The colours that the chunks of a PNG describe (W3C PNG, third edition, section 4.3): `cICP` before `iCCP` before
-/// `sRGB` before `gAMA` and `cHRM`. `None` is sRGB.
+/// Returns the colour profile of a PNG's chunks (W3C PNG, third edition, section 4.3): `cICP` before `iCCP` before
+/// `sRGB` before `gAMA` and `cHRM`. `None` means sRGB.
 pub(crate) fn png_profile(info: &png::Info<'_>, model: Model) -> Option<ColorProfile> {
     let signal = info.coding_independent_code_points.and_then(cicp_profile);
     if signal.is_some() {
@@ -293,7 +293,7 @@ pub(crate) fn png_profile(info: &png::Info<'_>, model: Model) -> Option<ColorPro
 }
 
 fn gamma_profile(info: &png::Info<'_>) -> Option<ColorProfile> {
-    /// The gamma that programs write for sRGB, in hundred-thousandths: 1/2.2.
+    /// The gamma of sRGB as written by programs, in hundred-thousandths: 1/2.2.
     const SRGB_GAMMA: u32 = 45_455;
     let gamma = info.gama_chunk.filter(|gamma| gamma.into_scaled() > 0);
     let curve = gamma
@@ -308,7 +308,7 @@ fn gamma_profile(info: &png::Info<'_>) -> Option<ColorProfile> {
         let point = |(x, y): (png::ScaledFloat, png::ScaledFloat)| (x.into_value(), y.into_value());
         let [white, red, green, blue] =
             [primaries.white, primaries.red, primaries.green, primaries.blue].map(point);
-        // Points that span no triangle give no colours.
+        // Chromaticities without an area are invalid.
         let area = (green.0 - red.0) * (blue.1 - red.1) - (blue.0 - red.0) * (green.1 - red.1);
         if white.1 > 0.0 && area.abs() > 0.001 {
             let [red, green, blue] = [red, green, blue].map(|(x, y)| Chromaticity::new(x, y));
@@ -329,7 +329,7 @@ fn gamma_profile(info: &png::Info<'_>) -> Option<ColorProfile> {
 fn cicp_profile(signal: png::CodingIndependentCodePoints) -> Option<ColorProfile> {
     let color_primaries = CicpColorPrimaries::try_from(signal.color_primaries).ok()?;
     let transfer_characteristics = TransferCharacteristics::try_from(signal.transfer_function).ok()?;
-    // PNG allows RGB in the full range only.
+    // PNG only allows RGB in full range.
     if signal.matrix_coefficients != 0 || !signal.is_video_full_range_image {
         return None;
     }
@@ -348,8 +348,8 @@ fn cicp_profile(signal: png::CodingIndependentCodePoints) -> Option<ColorProfile
     profile.red_trc.is_some().then_some(profile)
 }
 
-/// PQ and HLG (ITU-R BT.2100, tables 4 and 5) with the reference white of ITU-R BT.2408, 203 cd/m², as white.
-/// Everything brighter is cut off.
+/// PQ and HLG (ITU-R BT.2100, tables 4 and 5). White is the reference white of ITU-R BT.2408, 203 cd/m². Brighter
+/// values are clipped.
 fn high_dynamic_range_curve(transfer_function: u8) -> Option<ToneReprCurve> {
     let linear: fn(f64) -> f64 = match transfer_function {
         16 => |signal| {

@@ -1,15 +1,15 @@
-//! Which format a file has.
+//! Detects the format of a file.
 
-/// The formats that are taken.
+/// The accepted formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum PictureFormat {
     Jpeg,
     Png,
     Webp,
 }
 
-impl Kind {
-    /// By the first bytes.
+impl PictureFormat {
+    /// Detects the format by the first bytes.
     pub fn sniff(bytes: &[u8]) -> Option<Self> {
         if bytes.starts_with(b"\xFF\xD8\xFF") {
             Some(Self::Jpeg)

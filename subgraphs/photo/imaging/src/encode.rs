@@ -1,7 +1,7 @@
-//! Renditions, and the master that they are made from.
+//! Encodes the renditions and their master.
 //!
-//! Renditions are made from the stored master, not from the original, so that a lost rendition can be made again byte
-//! for byte, as long as the encoders stay the same.
+//! Renditions are encoded from the stored master, not from the original, so that a lost rendition can be encoded again
+//! with the same bytes, as long as the encoders stay the same.
 
 use std::panic::catch_unwind;
 
@@ -13,19 +13,19 @@ use crate::{File, FileName, Format, Ladder, PictureError, Rendition, Size, scale
 
 /// High enough that encoding twice makes no visible difference.
 const MASTER_QUALITY: f32 = 95.0;
-/// With colour in full resolution, this takes a quarter more bytes than 82 with halved colour, and looks better.
+/// With full colour resolution. Compared to 82 with halved colour resolution: 25 % more bytes, and looks better.
 const JPEG_QUALITY: f32 = 78.0;
-const AVIF_LEAST_QUALITY: f32 = 1.0;
-/// How often an AVIF is encoded again to come near the bytes of its JPEG.
-const AVIF_RETRIES: i32 = 3;
-/// How the natural logarithm of the bytes grows with each step of the quality, until two encodings tell.
+const MIN_AVIF_QUALITY: f32 = 1.0;
+/// The maximum number of encodings of an AVIF to reach the size of its JPEG.
+const MAX_AVIF_RETRIES: i32 = 3;
+/// The assumed growth of the logarithm of the size per step of quality, until two encodings are known.
 const BYTES_PER_QUALITY: f32 = 0.065;
-/// Of 1 to 10. Speed 8 takes more processor time and changes the bytes by +3 to -5 %.
+/// Of 1 to 10. Speed 8 takes more CPU time, and changes the size by +3 to -5 %.
 const AVIF_SPEED: u8 = 9;
-/// How many threads encode one AVIF. Fixed, because the tiles of a picture, and so its bytes, follow from it.
+/// The number of threads for an AVIF. Constant, because the tiles and so the bytes depend on it.
 const AVIF_THREADS: usize = 2;
 
-/// The master and every rendition of an upright picture whose original has this size.
+/// Encodes the master and all renditions. `size` is that of the original, upright.
 pub(super) fn all(upright: &RgbImage, size: Size) -> Result<Vec<File>, PictureError> {
     let master = File {
         name: FileName::Master,
@@ -37,9 +37,9 @@ pub(super) fn all(upright: &RgbImage, size: Size) -> Result<Vec<File>, PictureEr
     Ok(files)
 }
 
-/// Makes renditions from the bytes of their master, or of the largest JPEG rendition where the master is lost.
+/// Encodes renditions from a master, or from the largest JPEG rendition if the master is lost.
 pub fn reencode(master: &[u8], wanted: &[Rendition]) -> Result<Vec<File>, PictureError> {
-    let master = crate::decode_whole(master)?;
+    let master = crate::decode_own_jpeg(master)?;
     wanted
         .iter()
         .map(|&rendition| {
@@ -56,7 +56,7 @@ pub fn reencode(master: &[u8], wanted: &[Rendition]) -> Result<Vec<File>, Pictur
         .collect()
 }
 
-/// Colour in full size: in half the size, thin coloured lines lose their colour.
+/// Full colour resolution, because thin coloured lines lose their colour otherwise.
 fn jpeg(pixels: &RgbImage, quality: f32) -> Result<Vec<u8>, PictureError> {
     // libjpeg reports errors by unwinding.
     let encoded = catch_unwind(|| {
@@ -77,57 +77,57 @@ fn jpeg(pixels: &RgbImage, quality: f32) -> Result<Vec<u8>, PictureError> {
     }
 }
 
-/// How an AVIF is encoded.
+/// The settings of an AVIF encoding.
 #[derive(Debug, Clone, Copy)]
 struct AvifSettings {
     quality: f32,
     depth: BitDepth,
-    /// Where the first encoding is larger than the JPEG: the least share of the JPEG's bytes for the next ones, because
-    /// fewer bytes lose quality.
-    least_share: f32,
+    /// If the first encoding is larger than the JPEG: the minimum size of the next ones relative to the JPEG, to keep
+    /// the quality.
+    min_share: f32,
 }
 
 impl AvifSettings {
-    /// Settings that score higher than the JPEG (SSIMULACRA2), in fewer bytes in most pictures:
-    /// `docs/measurements/imaging.md`. The larger and the smoother a picture, the higher its JPEG scores.
+    /// Settings that score higher than the JPEG (SSIMULACRA2) with fewer bytes for most pictures:
+    /// `docs/measurements/imaging.md`. Larger and smoother pictures have higher scores as JPEG.
     fn for_jpeg(pixels: usize, jpeg_bytes: usize) -> Self {
         let is_smooth = jpeg_bytes * 8 < pixels * 3 / 5;
         if pixels <= 500_000 {
             Self {
                 quality: 90.0,
-                // Higher scores, in twice the time.
+                // A higher score in twice the time.
                 depth: BitDepth::Ten,
-                least_share: 0.97,
+                min_share: 0.97,
             }
         } else {
             Self {
                 quality: if is_smooth { 92.0 } else { 91.0 },
                 depth: BitDepth::Eight,
-                least_share: 0.95,
+                min_share: 0.95,
             }
         }
     }
 }
 
-/// AVIF of no more bytes than the JPEG of the same pixels has.
+/// Encodes an AVIF that is not larger than the JPEG of the same pixels.
 fn avif(pixels: &RgbImage) -> Result<Vec<u8>, PictureError> {
     let limit = jpeg(pixels, JPEG_QUALITY)?.len();
     let first = AvifSettings::for_jpeg(pixels.as_raw().len() / 3, limit);
-    let aim = f32::midpoint(first.least_share, 1.0);
+    let aim = f32::midpoint(first.min_share, 1.0);
     let mut quality = first.quality;
     let mut growth = BYTES_PER_QUALITY;
     let mut previous: Option<(f32, f32)> = None;
     let mut best: Option<Vec<u8>> = None;
     for retry in 0.. {
-        let bytes = avif_of(pixels, AvifSettings { quality, ..first })?;
+        let bytes = encode_avif(pixels, AvifSettings { quality, ..first })?;
         let share = ratio(bytes.len(), limit);
-        if quality <= AVIF_LEAST_QUALITY || (share <= 1.0 && (retry == 0 || share >= first.least_share)) {
+        if quality <= MIN_AVIF_QUALITY || (share <= 1.0 && (retry == 0 || share >= first.min_share)) {
             return Ok(bytes);
         }
         if share <= 1.0 && best.as_ref().is_none_or(|best| best.len() < bytes.len()) {
             best = Some(bytes);
         }
-        if retry >= AVIF_RETRIES
+        if retry >= MAX_AVIF_RETRIES
             && let Some(best) = best
         {
             return Ok(best);
@@ -136,9 +136,9 @@ fn avif(pixels: &RgbImage) -> Result<Vec<u8>, PictureError> {
             growth = ((other_share / share).ln() / (other_quality - quality)).clamp(0.02, 0.15);
         }
         previous = Some((quality, share));
-        let haste = 2_f32.powi((retry - AVIF_RETRIES).max(0));
+        let haste = 2_f32.powi((retry - MAX_AVIF_RETRIES).max(0));
         let step = (share / aim).ln() / growth * haste;
-        quality = (quality - step).clamp(AVIF_LEAST_QUALITY, first.quality);
+        quality = (quality - step).clamp(MIN_AVIF_QUALITY, first.quality);
     }
     unreachable!("the steps grow until a file is small enough, or of the least quality")
 }
@@ -148,7 +148,7 @@ fn ratio(a: usize, b: usize) -> f32 {
     a as f32 / b as f32
 }
 
-fn avif_of(pixels: &RgbImage, settings: AvifSettings) -> Result<Vec<u8>, PictureError> {
+fn encode_avif(pixels: &RgbImage, settings: AvifSettings) -> Result<Vec<u8>, PictureError> {
     let rgb: Vec<RGB8> = pixels.pixels().map(|pixel| RGB8::from(pixel.0)).collect();
     let picture = Img::new(rgb.as_slice(), pixels.width() as usize, pixels.height() as usize);
     ravif::Encoder::new()

@@ -1,8 +1,7 @@
-//! JPEG: libjpeg decodes; what it is given is cleaned first.
+//! Decodes JPEG files with libjpeg after cleaning them.
 //!
-//! libjpeg fills what is missing with gray and takes what follows the picture for a part of it. So the segments
-//! are walked here (ITU-T T.81, annex B): the decoder gets those that make the picture, up to the scan that
-//! completes it, and an end.
+//! libjpeg fills missing data with gray, and decodes data after the picture as part of it. So only the needed segments
+//! (ITU-T T.81, annex B) are passed to the decoder: up to the scan that completes the picture, and an end marker.
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +12,7 @@ use mozjpeg::{ColorSpace, Decompress};
 use crate::color::{Converter, Depth, Model};
 use crate::{PictureError, Size};
 
-/// The segments of a JPEG file that count.
+/// The relevant segments of a JPEG file.
 pub(crate) struct Jpeg<'a> {
     pub(crate) size: Size,
     channels: u8,
@@ -23,16 +22,16 @@ pub(crate) struct Jpeg<'a> {
 }
 
 enum Segment<'a> {
-    /// With its marker.
+    /// Including its marker.
     Header(&'a [u8]),
     Scan {
         data: &'a [u8],
-        /// Restart markers number the parts of a scan; this one would be the next.
+        /// The number of the restart marker that would follow.
         next_restart: u8,
     },
 }
 
-/// Whether all coefficients of all components have arrived in full precision.
+/// Whether all coefficients of all components are present in full precision.
 #[derive(Default)]
 struct Coverage {
     is_progressive: bool,
@@ -67,7 +66,7 @@ impl Coverage {
 }
 
 impl<'a> Jpeg<'a> {
-    /// Finds the segments. Refuses what is not decoded, and what misses whole scans.
+    /// Finds the segments. Unsupported files and files with missing scans are errors.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, PictureError> {
         let mut segments = Vec::new();
         let mut frame = None;
@@ -82,7 +81,7 @@ impl<'a> Jpeg<'a> {
                 .iter()
                 .any(|segment| matches!(segment, Segment::Scan { .. }));
             match marker {
-                // A picture that follows, or the end.
+                // Another picture, or the end.
                 0xD8 | 0xC0..=0xC2 if has_scans => return Err(PictureError::Truncated),
                 0xD9 => return Err(PictureError::Truncated),
                 0xF7 if frame.is_none() => return Err(PictureError::JpegLs),
@@ -136,12 +135,12 @@ impl<'a> Jpeg<'a> {
         })
     }
 
-    /// The first EXIF block.
+    /// Returns the first EXIF block.
     pub(crate) fn exif(&self) -> Option<&'a [u8]> {
         self.exif
     }
 
-    /// How its rows become sRGB.
+    /// Returns the converter to sRGB.
     pub(crate) fn converter(&self) -> Converter {
         let model = match self.channels {
             1 => Model::Gray,
@@ -157,9 +156,9 @@ impl<'a> Jpeg<'a> {
         Converter::new(model, Depth::Eight, ColorProfile::new_from_slice(&icc).ok())
     }
 
-    /// Decodes it and passes each row on, from the top.
+    /// Decodes the picture, and passes each row to `row`, from the top.
     ///
-    /// Twice, with different bytes behind the data of each scan: where these change a pixel, data is missing.
+    /// Decodes twice with different padding after each scan: if the pixels differ, data is missing.
     pub(crate) fn decode(&self, mut row: impl FnMut(&[u8])) -> Result<(), PictureError> {
         let (mut first, mut second) = (DefaultHasher::new(), DefaultHasher::new());
         self.decode_padded(0x00, |samples| first.write(samples))?;
@@ -201,7 +200,7 @@ impl<'a> Jpeg<'a> {
         }
     }
 
-    /// The segments with padding behind each scan, and an end.
+    /// The segments with padding after each scan, and an end marker.
     fn stream(&self, padding: u8) -> Vec<u8> {
         let mut stream = b"\xFF\xD8".to_vec();
         for segment in &self.segments {
@@ -253,7 +252,7 @@ impl Frame {
     }
 }
 
-/// Where the next marker is; fill bytes before it are skipped.
+/// Returns the position of the next marker. Skips fill bytes.
 fn next_marker(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..)?;
     let found = rest
@@ -262,7 +261,7 @@ fn next_marker(bytes: &[u8], from: usize) -> Option<usize> {
     Some(from + found)
 }
 
-/// The data of a scan, with its restart markers, and the number of the restart marker that would follow.
+/// Returns the data of a scan with its restart markers, and the number of the next restart marker.
 fn scan_data(bytes: &[u8]) -> (&[u8], u8) {
     let (mut at, mut next_restart) = (0, 0);
     loop {

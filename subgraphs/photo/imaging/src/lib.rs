@@ -1,10 +1,9 @@
-//! Decodes an uploaded picture and encodes the files that are stored. CPU-bound: call it from a blocking thread.
+//! Decodes an uploaded picture and encodes the stored files. CPU-bound: call it from a blocking thread.
 //!
-//! A separate crate because codecs are generic: their loops are compiled here, with optimisation in development builds
-//! too, and not again with every change to the service.
+//! A separate crate, so that codecs are compiled with optimisation in development builds too, and not again with every
+//! change to the service.
 //!
-//! No byte of the original survives: pixels are decoded and encoded again, so its metadata, and everything that hides
-//! behind its end, stay outside.
+//! No byte of the original is stored: pixels are decoded and encoded again, without metadata and hidden data.
 
 #![forbid(unsafe_code)]
 
@@ -17,7 +16,7 @@ mod png;
 mod renditions;
 mod webp;
 
-pub use container::Kind;
+pub use container::PictureFormat;
 pub use encode::reencode;
 pub use renditions::{FileName, Format, Ladder, Rendition, Size};
 
@@ -28,18 +27,18 @@ use serde::{Deserialize, Serialize};
 use crate::canvas::{Canvas, scale};
 use crate::jpeg::Jpeg;
 
-/// Why a picture is not taken.
+/// Why a picture is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PictureError {
-    /// It has too many pixels.
+    /// Too many pixels.
     #[error(
         "This picture is too large: it may have up to {} megapixels and {} pixels a side.",
         Size::MAX_PIXELS / 1_000_000,
         Size::MAX_SIDE
     )]
     TooLarge,
-    /// Decoding it would take more memory than there is for it.
+    /// Decoding needs more memory than the limit.
     #[error(
         "This picture needs too much memory. Upload it with fewer pixels, or with 8 bits a channel, or as JPEG."
     )]
@@ -47,7 +46,7 @@ pub enum PictureError {
     /// Pixels are missing.
     #[error("This file is incomplete: a part of the picture is missing. Upload the original file again.")]
     Truncated,
-    /// It is not what its first bytes promise.
+    /// The data does not match the format.
     #[error("This file is damaged and cannot be read as a picture. Upload another copy of it.")]
     Unreadable,
     /// Arithmetic coding (ITU-T T.81, annex D).
@@ -77,7 +76,7 @@ pub enum PictureError {
     HierarchicalJpeg,
 }
 
-/// A file of a picture.
+/// A file of a photo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
     pub name: FileName,
@@ -87,7 +86,7 @@ pub struct File {
 /// The result of processing an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Processed {
-    /// Of the original, upright.
+    /// The size of the original, upright.
     pub size: Size,
     /// `ThumbHash`.
     pub placeholder: Vec<u8>,
@@ -95,15 +94,15 @@ pub struct Processed {
     pub files: Vec<File>,
 }
 
-/// Decodes a picture of this kind and makes everything that is kept of it.
-pub fn process(kind: Kind, bytes: &[u8]) -> Result<Processed, PictureError> {
+/// Decodes a picture, and encodes all files that are stored.
+pub fn process(kind: PictureFormat, bytes: &[u8]) -> Result<Processed, PictureError> {
     let (stored, canvas, orientation) = match kind {
-        Kind::Jpeg => decode_jpeg(bytes)?,
-        Kind::Png => png::decode(bytes)?,
-        Kind::Webp => webp::decode(bytes)?,
+        PictureFormat::Jpeg => decode_jpeg(bytes)?,
+        PictureFormat::Png => png::decode(bytes)?,
+        PictureFormat::Webp => webp::decode(bytes)?,
     };
     let pixels = canvas.finish().ok_or(PictureError::Truncated)?;
-    // Scaled first, turned then: that is a fraction of the work and of the memory.
+    // Scaled before turned, which needs less time and memory.
     let mut upright = DynamicImage::ImageRgb8(pixels);
     upright.apply_orientation(orientation);
     let upright = upright.into_rgb8();
@@ -129,8 +128,8 @@ fn decode_jpeg(bytes: &[u8]) -> Result<(Size, Canvas, Orientation), PictureError
     Ok((jpeg.size, canvas, orientation(jpeg.exif())))
 }
 
-/// A JPEG of ours, in its own size.
-fn decode_whole(bytes: &[u8]) -> Result<RgbImage, PictureError> {
+/// Decodes a JPEG rendition or master in its original size.
+fn decode_own_jpeg(bytes: &[u8]) -> Result<RgbImage, PictureError> {
     let jpeg = Jpeg::parse(bytes)?;
     let converter = jpeg.converter();
     let mut canvas = Canvas::new(jpeg.size, jpeg.size);
@@ -138,9 +137,9 @@ fn decode_whole(bytes: &[u8]) -> Result<RgbImage, PictureError> {
     canvas.finish().ok_or(PictureError::Unreadable)
 }
 
-/// The orientation in an EXIF block. A damaged block has none.
+/// Returns the orientation in an EXIF block. Damaged blocks have none.
 fn orientation(exif: Option<&[u8]>) -> Orientation {
-    // The block begins with its byte order. JPEG puts an identifier before it, and programs copy that to WebP.
+    // The block begins with the byte order. JPEG has an identifier before it, which some programs copy to WebP.
     let tiff = exif.and_then(|exif| {
         let start = exif
             .windows(4)
@@ -162,7 +161,7 @@ fn transposes(orientation: Orientation) -> bool {
     )
 }
 
-/// The picture's `ThumbHash` (evanw.github.io/thumbhash), made from a copy of at most 100 by 100 pixels.
+/// Returns the `ThumbHash` (evanw.github.io/thumbhash) of a copy of at most 100 by 100 pixels.
 fn placeholder(pixels: &RgbImage) -> Vec<u8> {
     let longest = pixels.width().max(pixels.height()).max(1);
     let side = |pixels: u32| u16::try_from((pixels * 100 / longest).clamp(1, 100)).unwrap_or(100);

@@ -1,4 +1,4 @@
-//! PNG, row by row.
+//! Decodes PNG files row by row.
 
 use std::io::{Cursor, ErrorKind};
 
@@ -9,12 +9,12 @@ use crate::canvas::Canvas;
 use crate::color::{Converter, Depth, Model, png_profile};
 use crate::{Ladder, PictureError, Size, orientation};
 
-/// The memory limit of decoding beside the rows, in bytes: profiles and texts.
+/// The memory limit for profiles and texts, in bytes.
 const MAX_ALLOCATION: usize = 64 * 1024 * 1024;
 
 type PngReader<'a> = Reader<Cursor<&'a [u8]>>;
 
-/// Decodes the picture, for an animation its first one, onto a canvas of the largest stored size.
+/// Decodes the picture, or the first frame of an animation, to a canvas of the largest stored size.
 pub(crate) fn decode(bytes: &[u8]) -> Result<(Size, Canvas, Orientation), PictureError> {
     let mut decoder = Decoder::new_with_limits(
         Cursor::new(bytes),
@@ -24,9 +24,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Size, Canvas, Orientation), Pictur
     );
     decoder.set_transformations(Transformations::EXPAND);
     decoder.set_ignore_text_chunk(true);
-    let header = decoder.read_header_info().map_err(|error| refuse(&error))?;
+    let header = decoder
+        .read_header_info()
+        .map_err(|error| picture_error(&error))?;
     let size = Size::within_limits(header.width, header.height).ok_or(PictureError::TooLarge)?;
-    let mut reader = decoder.read_info().map_err(|error| refuse(&error))?;
+    let mut reader = decoder.read_info().map_err(|error| picture_error(&error))?;
     let (color, depth) = reader.output_color_type();
     let model = match color {
         ColorType::Grayscale => Model::Gray,
@@ -45,18 +47,18 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Size, Canvas, Orientation), Pictur
         read_interlaced(&mut reader, size, &converter, &mut canvas)?;
     } else {
         for _ in 0..size.height {
-            let row = reader.next_row().map_err(|error| refuse(&error))?;
+            let row = reader.next_row().map_err(|error| picture_error(&error))?;
             let row = row.ok_or(PictureError::Truncated)?;
             canvas.push(|rgb| converter.append(row.data(), rgb));
         }
     }
-    // EXIF may follow the pixels. Damage there is ignored.
+    // EXIF may follow the pixels. Errors there are ignored.
     let _ = reader.finish();
     let exif = reader.info().exif_metadata.as_deref();
     Ok((size, canvas, orientation(exif)))
 }
 
-/// The passes cover the whole picture one after the other, so it exists in full, in three bytes a pixel.
+/// Each pass covers the whole picture, so all of it is kept in memory, with three bytes per pixel.
 fn read_interlaced(
     reader: &mut PngReader<'_>,
     size: Size,
@@ -66,7 +68,10 @@ fn read_interlaced(
     let stride = usize::from(size.width) * 3;
     let mut pixels = vec![0; stride * usize::from(size.height)];
     let mut rgb = Vec::with_capacity(stride);
-    while let Some(row) = reader.next_interlaced_row().map_err(|error| refuse(&error))? {
+    while let Some(row) = reader
+        .next_interlaced_row()
+        .map_err(|error| picture_error(&error))?
+    {
         rgb.clear();
         converter.append(row.data(), &mut rgb);
         if let InterlaceInfo::Adam7(pass) = row.interlace() {
@@ -79,10 +84,10 @@ fn read_interlaced(
     Ok(())
 }
 
-fn refuse(error: &DecodingError) -> PictureError {
+fn picture_error(error: &DecodingError) -> PictureError {
     match error {
         DecodingError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => PictureError::Truncated,
-        // Its kind is private: the data ends before the last row.
+        // This kind of error is private: the data ends before the last row.
         DecodingError::Format(error) if error.to_string().contains("not have enough data") => {
             PictureError::Truncated
         }

@@ -1,4 +1,4 @@
-//! The files of a picture, which follow from its size alone, so they are not stored.
+//! The files of a photo. They follow from its size, so that the database does not store them.
 
 use std::fmt;
 
@@ -12,12 +12,12 @@ pub struct Size {
 }
 
 impl Size {
-    /// The most pixels that a side may have.
+    /// The maximum width and height in pixels.
     pub const MAX_SIDE: u32 = 12_000;
-    /// The most pixels that a picture may have.
+    /// The maximum number of pixels.
     pub const MAX_PIXELS: u64 = 50_000_000;
 
-    /// A size within the limits; `None` for any other, which is not decoded.
+    /// Returns a size within the limits; `None` for all others, which are not decoded.
     pub fn within_limits(width: u32, height: u32) -> Option<Self> {
         let side = |pixels: u32| {
             u16::try_from(pixels)
@@ -31,7 +31,7 @@ impl Size {
         (u64::from(width) * u64::from(height) <= Self::MAX_PIXELS).then_some(within)
     }
 
-    /// With the sides changed over, as a picture on its side has them.
+    /// Returns the size with width and height exchanged.
     #[must_use]
     pub fn transposed(self) -> Self {
         Self {
@@ -40,7 +40,7 @@ impl Size {
         }
     }
 
-    /// The same picture with a longer side of this length, and a shorter one of a pixel at least.
+    /// Returns the size scaled to this longer side. The shorter side has at least one pixel.
     fn scaled_to(self, longer: u16) -> Self {
         let scaled = |side: u16| {
             let (side, own) = (u32::from(side) * u32::from(longer), u32::from(self.longer()));
@@ -69,8 +69,8 @@ impl Size {
         self.width.min(self.height)
     }
 
-    /// The sizes in which a picture of this size is stored, smallest first: never larger than the picture, and each
-    /// wider than the one before, because files are named by their width.
+    /// Returns the stored sizes, smallest first: never larger than the picture, and with increasing widths, because
+    /// files are named by their width.
     pub fn stored(self, ladder: Ladder) -> Vec<Self> {
         let mut sizes: Vec<Self> = Vec::with_capacity(6);
         let mut add = |size: Self| match sizes.last_mut() {
@@ -79,16 +79,17 @@ impl Size {
         };
         match ladder {
             Ladder::Width => {
-                let widest = self.width.min(USUAL_LARGEST);
-                RUNGS
+                let widest = self.width.min(DEFAULT_LARGEST);
+                SIDE_LENGTHS
                     .into_iter()
                     .filter(|&rung| rung < widest)
                     .chain([widest])
                     .for_each(|rung| add(self.scaled_to_width(rung)));
             }
             Ladder::LongerSide => {
-                let doubled = std::iter::successors(Some(USUAL_LARGEST), |rung| rung.checked_mul(2)).skip(1);
-                let rungs = RUNGS.into_iter().chain(doubled);
+                let doubled =
+                    std::iter::successors(Some(DEFAULT_LARGEST), |rung| rung.checked_mul(2)).skip(1);
+                let rungs = SIDE_LENGTHS.into_iter().chain(doubled);
                 for rung in rungs {
                     let size = if rung < self.longer() {
                         self.scaled_to(rung)
@@ -96,7 +97,7 @@ impl Size {
                         self
                     };
                     add(size);
-                    let is_large = rung >= USUAL_LARGEST && size.shorter() >= MIN_SHORTER_SIDE;
+                    let is_large = rung >= DEFAULT_LARGEST && size.shorter() >= MIN_SHORTER_SIDE;
                     if is_large || size == self {
                         break;
                     }
@@ -106,13 +107,13 @@ impl Size {
         sizes
     }
 
-    /// The largest size in which a picture of this size is stored.
+    /// Returns the largest stored size.
     #[must_use]
     pub fn largest(self, ladder: Ladder) -> Self {
         self.stored(ladder).pop().unwrap_or(self)
     }
 
-    /// Every stored size in every format, smallest first.
+    /// Returns every stored size in every format, smallest first.
     pub fn renditions(self, ladder: Ladder) -> impl Iterator<Item = Rendition> {
         self.stored(ladder).into_iter().flat_map(|size| {
             Format::BEST_FIRST
@@ -122,22 +123,22 @@ impl Size {
     }
 }
 
-/// How the stored sizes are chosen.
+/// The choice of the stored sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ladder {
-    /// By the width, up to 2048 pixels: how early releases stored pictures.
+    /// By the width, up to 2048 pixels: the sizes of early releases.
     Width,
-    /// By the longer side, up to 2048 pixels, and further while the shorter side has fewer than 480.
+    /// By the longer side, up to 2048 pixels; larger while the shorter side has fewer than 480 pixels.
     LongerSide,
 }
 
-/// In pixels. A picture that is smaller than one of them ends with its own size.
-const RUNGS: [u16; 4] = [320, 640, 1280, USUAL_LARGEST];
-const USUAL_LARGEST: u16 = 2048;
-/// A panorama must be high enough to be looked at.
+/// In pixels. For smaller pictures, the largest stored size is their own.
+const SIDE_LENGTHS: [u16; 4] = [320, 640, 1280, DEFAULT_LARGEST];
+const DEFAULT_LARGEST: u16 = 2048;
+/// In pixels: panoramas must have a useful height.
 const MIN_SHORTER_SIDE: u16 = 480;
 
-/// In what a rendition is encoded.
+/// The format of a rendition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Format {
     Avif,
@@ -145,7 +146,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// In the order in which a browser should take the first that it understands.
+    /// In the order of preference for browsers.
     pub const BEST_FIRST: [Self; 2] = [Self::Avif, Self::Jpeg];
 
     /// The MIME type.
@@ -164,30 +165,30 @@ impl Format {
     }
 }
 
-/// One stored size in one format.
+/// A stored size in one format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rendition {
     pub size: Size,
     pub format: Format,
 }
 
-/// One of a picture's files.
+/// The name of a file of a photo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FileName {
-    /// The source of all renditions, so that a lost one can be made again. Never served.
+    /// The source of all renditions, to encode lost ones again. Never served.
     Master,
-    /// A file that browsers load.
+    /// A file for browsers.
     Rendition { width: u16, format: Format },
 }
 
 impl FileName {
-    /// All files of a picture of this size.
+    /// Returns all files of a photo of this size.
     pub fn all(size: Size, ladder: Ladder) -> impl Iterator<Item = Self> {
         let renditions = size.renditions(ladder).map(Self::from);
         [Self::Master].into_iter().chain(renditions)
     }
 
-    /// Reads the form that [`fmt::Display`] writes, and no other.
+    /// Parses the form that [`fmt::Display`] writes, and no other.
     pub fn parse(text: &str) -> Option<Self> {
         let file = match text.rsplit_once('.')? {
             ("master", "jpg") => Self::Master,
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longer_side_counts() {
+    fn sizes_depend_on_the_longer_side() {
         let sizes = |width, height| sizes(width, height, Ladder::LongerSide);
         assert_eq!(sizes(1, 1), [(1, 1)]);
         assert_eq!(sizes(320, 200), [(320, 200)]);
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn early_releases_counted_the_width() {
+    fn early_releases_used_the_width() {
         let widths = |width| -> Vec<u16> {
             let sizes = sizes(width, 100, Ladder::Width);
             sizes.into_iter().map(|(width, _)| width).collect()
@@ -297,7 +298,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn renditions_grow_and_never_outgrow_the_picture(size in size(), ladder in ladder()) {
+        fn renditions_grow_and_are_never_larger_than_the_picture(size in size(), ladder in ladder()) {
             let stored = size.stored(ladder);
             prop_assert!(stored.is_sorted_by(|a, b| a.width < b.width && a.height <= b.height));
             let fits = |step: &Size| {
@@ -305,7 +306,7 @@ mod tests {
             };
             prop_assert!(stored.iter().all(fits));
             prop_assert_eq!(*stored.last().unwrap(), size.largest(ladder));
-            // The shape is kept to within a pixel.
+            // The aspect ratio is kept within a pixel.
             for step in stored.iter().filter(|step| step.height > 1 && step.width > 1) {
                 let exact = f64::from(size.height) * f64::from(step.width) / f64::from(size.width);
                 let one_wider = exact / f64::from(step.width);
@@ -314,27 +315,27 @@ mod tests {
         }
 
         #[test]
-        fn a_picture_on_its_side_has_the_same_largest_size(size in size()) {
+        fn a_rotated_picture_has_the_same_largest_size(size in size()) {
             let largest = size.largest(Ladder::LongerSide);
             prop_assert_eq!(size.transposed().largest(Ladder::LongerSide), largest.transposed());
         }
 
         #[test]
-        fn a_file_name_reads_back(size in size(), ladder in ladder()) {
+        fn file_names_can_be_parsed(size in size(), ladder in ladder()) {
             for file in FileName::all(size, ladder) {
                 prop_assert_eq!(FileName::parse(&file.to_string()), Some(file));
             }
         }
 
         #[test]
-        fn no_text_is_a_wrong_file_name(text: String) {
+        fn parsed_file_names_are_canonical(text: String) {
             if let Some(file) = FileName::parse(&text) {
                 prop_assert_eq!(file.to_string(), text);
             }
         }
 
         #[test]
-        fn limits_hold(width: u32, height: u32) {
+        fn sizes_are_within_the_limits(width: u32, height: u32) {
             if let Some(size) = Size::within_limits(width, height) {
                 prop_assert!(size.width <= 12_000 && size.height <= 12_000);
                 prop_assert!(u64::from(size.width) * u64::from(size.height) <= 50_000_000);
@@ -343,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn only_our_spelling_names_a_file() {
+    fn other_spellings_are_not_file_names() {
         for text in [
             "",
             ".jpg",

@@ -1,4 +1,4 @@
-//! WebP.
+//! Decodes WebP files.
 
 use std::io::{Cursor, ErrorKind};
 
@@ -10,16 +10,16 @@ use crate::canvas::Canvas;
 use crate::color::{Converter, Depth, Model};
 use crate::{Ladder, PictureError, Size, orientation};
 
-/// Decodes the picture, for an animation its first frame over white, onto a canvas of the largest stored size.
+/// Decodes the picture, or the first frame of an animation over white, to a canvas of the largest stored size.
 pub(crate) fn decode(bytes: &[u8]) -> Result<(Size, Canvas, Orientation), PictureError> {
-    require_data(bytes)?;
-    let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| refuse(&error))?;
+    require_complete_data(bytes)?;
+    let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| picture_error(&error))?;
     let (width, height) = decoder.dimensions();
     let size = Size::within_limits(width, height).ok_or(PictureError::TooLarge)?;
     if decoder.is_animated() {
         decoder
             .set_background_color([255; 4])
-            .map_err(|error| refuse(&error))?;
+            .map_err(|error| picture_error(&error))?;
     }
     let model = if decoder.has_alpha() {
         Model::Rgba
@@ -33,7 +33,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Size, Canvas, Orientation), Pictur
 
     let stride = usize::from(size.width) * model.channels();
     let mut pixels = vec![0; stride * usize::from(size.height)];
-    decoder.read_image(&mut pixels).map_err(|error| refuse(&error))?;
+    decoder
+        .read_image(&mut pixels)
+        .map_err(|error| picture_error(&error))?;
     let mut canvas = Canvas::new(size, size.largest(Ladder::LongerSide));
     for row in pixels.chunks_exact(stride) {
         canvas.push(|rgb| converter.append(row, rgb));
@@ -41,9 +43,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Size, Canvas, Orientation), Pictur
     Ok((size, canvas, orientation(exif.as_deref())))
 }
 
-/// Checks that the data of the first picture is there: the decoder fills what is missing with gray. The data after it
+/// Checks that the data of the first picture is complete, because the decoder fills missing data with gray. Later data
 /// may be missing (RFC 9649, section 2.3).
-fn require_data(bytes: &[u8]) -> Result<(), PictureError> {
+fn require_complete_data(bytes: &[u8]) -> Result<(), PictureError> {
     let mut at = 12;
     loop {
         let header: [u8; 8] = *bytes
@@ -60,12 +62,12 @@ fn require_data(bytes: &[u8]) -> Result<(), PictureError> {
                 Err(PictureError::Truncated)
             };
         }
-        // Chunks begin at even places.
+        // Chunks begin at even offsets.
         at = end.saturating_add(length % 2);
     }
 }
 
-fn refuse(error: &DecodingError) -> PictureError {
+fn picture_error(error: &DecodingError) -> PictureError {
     match error {
         DecodingError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => PictureError::Truncated,
         DecodingError::MemoryLimitExceeded => PictureError::TooMuchMemory,

@@ -1,5 +1,5 @@
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object};
-use chassis::database::View;
+use chassis::database::Consistency;
 use chassis::{deleted_accounts, transaction};
 use subgraph::Result;
 use subgraph::viewer::require_writer;
@@ -11,8 +11,8 @@ use crate::error::Error;
 use crate::events;
 use crate::store::{self, sweeping, uploads};
 
-/// The mutations. Each depends on the user's previous change, perhaps made through another database node, so they read
-/// the latest state.
+/// The mutations. They read the latest state, because a previous change of the user may have used another database
+/// node.
 #[derive(Debug, Default)]
 pub struct Mutation;
 
@@ -24,7 +24,7 @@ struct PublishPhotoInput {
     alt_text: Option<String>,
 }
 
-/// An omitted field stays as it is; an altText of null or without characters removes it.
+/// Omitted fields are kept; an altText of null or without characters removes it.
 #[derive(Debug, InputObject)]
 struct UpdatePhotoInput {
     id: ID,
@@ -34,8 +34,8 @@ struct UpdatePhotoInput {
 
 #[Object]
 impl Mutation {
-    /// Publishes an upload made with POST /media/uploads. Repeated by its owner it answers the same photo; CONFLICT on
-    /// field uploadId when it was published with another title or altText.
+    /// Publishes an upload made with POST /media/uploads. Repeating it returns the same photo; CONFLICT on field
+    /// uploadId if it was published with another title or altText.
     async fn publish_photo(&self, ctx: &Context<'_>, input: PublishPhotoInput) -> Result<Photo> {
         let state = ctx.data_unchecked::<State>();
         let viewer = require_writer(ctx, &state.pool).await?;
@@ -49,12 +49,12 @@ impl Mutation {
             .flatten();
         let now = state.clock.now();
 
-        let photo = transaction!(state.pool, Error, View::Latest, |tx, _| {
-            // Before anything is read: what is read then is not older than what is locked now.
+        let photo = transaction!(state.pool, Error, Consistency::Latest, |tx, _| {
+            // Before any read, so that later reads are not older than this lock.
             let upload = uploads::take(tx, viewer.id, id, now).await?;
             deleted_accounts::require_active_account_until_commit(tx, viewer).await?;
             let Some(upload) = upload else {
-                // Published before, by this person: the photo has the upload's id.
+                // Already published by this user: the photo has the id of the upload.
                 let photo = store::lock(&mut *tx, id)
                     .await?
                     .filter(|photo| photo.author_id == viewer.id)
@@ -86,7 +86,7 @@ impl Mutation {
         Ok(Photo(photo))
     }
 
-    /// The author only.
+    /// Only for the author.
     async fn update_photo(&self, ctx: &Context<'_>, input: UpdatePhotoInput) -> Result<Photo> {
         let state = ctx.data_unchecked::<State>();
         let viewer = require_writer(ctx, &state.pool).await?;
@@ -100,7 +100,7 @@ impl Mutation {
 
         let now = state.clock.now();
 
-        let photo = transaction!(state.pool, Error, View::Latest, |tx, _| {
+        let photo = transaction!(state.pool, Error, Consistency::Latest, |tx, _| {
             let mut photo = store::lock(&mut *tx, id).await?.ok_or(Error::NoSuchPhoto)?;
             if photo.author_id != viewer.id {
                 return Err(Error::NotTheAuthor);
@@ -113,7 +113,7 @@ impl Mutation {
                 photo.alt_text = alt_text.as_ref().map(|text| text.as_str().to_owned());
             }
             if before != (photo.title.clone(), photo.alt_text.clone()) {
-                // Clocks of two replicas differ, and feeds must not see an earlier time.
+                // Clocks of replicas differ, and the time must not decrease in feeds.
                 photo.edited_at = Some(now.max(photo.edited_at.unwrap_or(photo.published_at)));
                 store::update_texts(&mut *tx, &photo).await?;
             }
@@ -122,16 +122,16 @@ impl Mutation {
         Ok(Photo(photo))
     }
 
-    /// The author, or a moderator. The files are gone, and votes and comments follow.
+    /// Only for the author and moderators. Deletes the files, votes and comments too.
     async fn delete_photo(&self, ctx: &Context<'_>, id: ID) -> Result<ID> {
         let state = ctx.data_unchecked::<State>();
         let viewer = require_writer(ctx, &state.pool).await?;
         let id = PhotoId::parse(&id, "id")?;
         let now = state.clock.now();
 
-        transaction!(state.pool, Error, View::Latest, |tx, attempt| {
+        transaction!(state.pool, Error, Consistency::Latest, |tx, attempt| {
             let Some(photo) = store::lock(&mut *tx, id).await? else {
-                // An earlier try may have been committed although its answer was lost.
+                // An earlier attempt may have been committed although its response was lost.
                 let done = attempt.ambiguous && store::is_deleted(&mut *tx, id).await?;
                 return if done { Ok(()) } else { Err(Error::NoSuchPhoto) };
             };

@@ -23,7 +23,7 @@ impl Query {
         if let Some(photo) = load(ctx, id).await? {
             return Ok(Some(photo));
         }
-        // The author may have published it a moment ago through another database node.
+        // The author may have just published it on another database node.
         let state = ctx.data_unchecked::<State>();
         let mut found = database::read(&state.pool, || async {
             let mut latest = database::read_latest(&state.pool).await?;
@@ -52,7 +52,7 @@ impl Query {
 
     #[graphql(entity)]
     async fn find_photo_by_id(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Photo>> {
-        // The router repeats what another service said; what is not an id names no photo.
+        // The id is from another service. An invalid id is not a photo.
         match PhotoId::parse(&id, "id") {
             Ok(id) => load(ctx, id).await,
             Err(_) => Ok(None),

@@ -7,11 +7,11 @@ use chrono::{DateTime, Utc};
 use subgraph::Result;
 use subgraph::pagination::{CursorKey, NodeConnection, Page};
 
-use super::leaves::{ImageSources, Renditions};
+use super::image_lists::{ImageSources, Renditions};
 use crate::domain;
 use crate::error::Error;
 use crate::loaders::{AuthorPage, Photos};
-use crate::store::Place;
+use crate::store::PhotoCursor;
 
 /// A published photo.
 #[derive(Debug, Clone)]
@@ -32,12 +32,12 @@ impl Photo {
         self.0.alt_text.as_deref()
     }
 
-    /// Pixels, after the camera's orientation has been applied.
+    /// In pixels, upright.
     async fn width(&self) -> i32 {
         self.0.width.into()
     }
 
-    /// Pixels, after the camera's orientation has been applied.
+    /// In pixels, upright.
     async fn height(&self) -> i32 {
         self.0.height.into()
     }
@@ -47,7 +47,7 @@ impl Photo {
         STANDARD.encode(&self.0.placeholder)
     }
 
-    /// One per format, best first: what an img and its source elements need.
+    /// One per format, best first, for an img and its source elements.
     async fn sources(&self) -> ImageSources {
         ImageSources {
             key: self.0.file_key,
@@ -67,7 +67,7 @@ impl Photo {
         self.0.published_at
     }
 
-    /// When the title or the description was last changed; publishedAt until then.
+    /// When the title or the description was last changed; publishedAt by default.
     async fn updated_at(&self) -> DateTime<Utc> {
         self.0.edited_at.unwrap_or(self.0.published_at)
     }
@@ -77,7 +77,7 @@ impl Photo {
     }
 }
 
-/// A person; everything else about them belongs to profile.
+/// A user; other fields are resolved by the profile service.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct User(pub UserId);
 
@@ -110,9 +110,9 @@ impl User {
 }
 
 /// A page of photos.
-pub(super) fn connection(page: &Page<Place>, photos: Vec<domain::Photo>) -> NodeConnection<Photo> {
+pub(super) fn connection(page: &Page<PhotoCursor>, photos: Vec<domain::Photo>) -> NodeConnection<Photo> {
     let rows = photos
         .into_iter()
-        .map(|photo| (Place::of(&photo), Some(Photo(photo))));
+        .map(|photo| (PhotoCursor::of(&photo), Some(Photo(photo))));
     page.connection(rows, async_graphql::connection::EmptyFields)
 }

@@ -1,18 +1,18 @@
-//! The worker's side: one task, then the process ends.
+//! The worker process: does one task and ends.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, ExitCode};
 
-use imaging::{Kind, PictureError};
+use imaging::{PictureError, PictureFormat};
 use rustix::process::{Pid, test_kill_process};
 use serde_json::json;
 
 use super::protocol::{self, Output, Request, Task};
 use super::sandbox::{self, Limits};
 
-/// Does what `request` says, in a sandbox.
+/// Executes `request` in a sandbox.
 pub fn run(request: &Request) -> ExitCode {
     match work(request) {
         Ok(()) => ExitCode::SUCCESS,
@@ -38,7 +38,7 @@ fn work(request: &Request) -> std::io::Result<()> {
     std::io::stdin().lock().read_to_end(&mut input)?;
     let result = match &request.task {
         Task::Reencode(renditions) => imaging::reencode(&input, renditions).map(Output::Reencoded),
-        _ => Kind::sniff(&input)
+        _ => PictureFormat::sniff(&input)
             .ok_or(PictureError::Unreadable)
             .and_then(|kind| imaging::process(kind, &input))
             .map(Output::Processed),
@@ -46,7 +46,7 @@ fn work(request: &Request) -> std::io::Result<()> {
     protocol::write(&mut stdout, missing_layers, result)
 }
 
-/// Tries what a decoder that was taken over would try. Returns what succeeded.
+/// Tries what a compromised decoder would try. Returns what succeeded.
 fn probe(address: SocketAddr, parent: u32) -> Vec<&'static str> {
     let parent = Pid::from_raw(parent.cast_signed());
     let attempts: [(&'static str, bool); 8] = [

@@ -1,9 +1,8 @@
 //! The protocol between the service and its worker.
 //!
-//! The request is an argument of the worker, in JSON, and the picture is its standard input. The response on its
-//! standard output is [`MAGIC`], the length of a JSON header (four bytes, big endian), the header, and the files that
-//! the header lists, one behind the other. A decoder that was taken over writes what it likes, so the reader bounds and
-//! checks everything.
+//! The request is a JSON argument of the worker, and the picture is its standard input. The response on its standard
+//! output is [`MAGIC`], the length of a JSON header (four bytes, big endian), the header, and the files that the header
+//! lists. A compromised decoder may write anything, so the reader limits and checks everything.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -18,17 +17,17 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 const MAGIC: [u8; 8] = *b"IMAGING\x01";
 /// In bytes.
 const MAX_HEADER: usize = 16 * 1024;
-/// Of all files of one picture together, in bytes.
+/// In bytes, for all files of a photo.
 const MAX_FILES_TOTAL: u64 = 64 * 1024 * 1024;
-/// In bytes; a `ThumbHash` has 25 at the most.
+/// In bytes; a `ThumbHash` has at most 25.
 const MAX_PLACEHOLDER: usize = 32;
 
 /// The task of a worker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Request {
-    /// The service's process: without it, the result is of no use.
+    /// The service's process. The worker ends with it.
     pub parent: u32,
-    /// Data that the worker may write to, in bytes.
+    /// The memory limit for data, in bytes.
     pub memory: u64,
     pub cpu_seconds: u64,
     pub task: Task,
@@ -37,13 +36,13 @@ pub struct Request {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
-    /// Make every file of the picture on standard input.
+    /// Encode all files of the picture on standard input.
     Process,
-    /// Make these renditions of the master on standard input.
+    /// Encode these renditions of the master on standard input.
     Reencode(Vec<Rendition>),
-    /// Try what the sandbox forbids, and print what came of it. For tests.
+    /// Try what the sandbox forbids, and print the results. For tests.
     Probe {
-        /// Something listens there.
+        /// A listening address.
         address: SocketAddr,
     },
 }
@@ -65,7 +64,7 @@ pub(super) enum Output {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Header {
-    /// The layers of the sandbox that the kernel does not have.
+    /// The layers of the sandbox that the kernel does not support.
     missing_layers: Vec<String>,
     outcome: Outcome,
     files: Vec<Entry>,
@@ -85,17 +84,17 @@ struct Entry {
     length: u64,
 }
 
-/// A checked response.
+/// A validated response.
 #[derive(Debug)]
 pub(super) struct Response {
     pub(super) missing_layers: Vec<String>,
     pub(super) result: Result<Output, PictureError>,
 }
 
-/// A response that a worker of ours would not give.
+/// An invalid response.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum InvalidResponse {
-    #[error("it could not be read to its end")]
+    #[error("it could not be read completely")]
     Read(#[from] std::io::Error),
     #[error("its header is invalid")]
     Header(#[from] serde_json::Error),
@@ -103,7 +102,6 @@ pub(super) enum InvalidResponse {
     Content(&'static str),
 }
 
-/// Writes a response.
 pub(super) fn write(
     out: &mut impl Write,
     missing_layers: Vec<String>,
@@ -136,7 +134,7 @@ pub(super) fn write(
     out.flush()
 }
 
-/// Reads a response to `task` and believes nothing of it.
+/// Reads and validates a response to `task`.
 pub(super) async fn read(
     input: &mut (impl AsyncRead + Unpin),
     task: &Task,
@@ -144,7 +142,7 @@ pub(super) async fn read(
     let mut magic = [0; MAGIC.len()];
     input.read_exact(&mut magic).await?;
     if magic != MAGIC {
-        return Err(InvalidResponse::Content("it speaks another protocol"));
+        return Err(InvalidResponse::Content("it has another protocol"));
     }
     let length = usize::try_from(input.read_u32().await?).unwrap_or(usize::MAX);
     if length > MAX_HEADER {
@@ -171,7 +169,7 @@ pub(super) async fn read(
             .iter()
             .map(|rendition| FileName::from(*rendition).to_string())
             .collect(),
-        _ => return Err(InvalidResponse::Content("it answers another request")),
+        _ => return Err(InvalidResponse::Content("it is a response to another request")),
     };
     let listed: BTreeSet<String> = header.files.iter().map(|entry| entry.name.clone()).collect();
     if listed != expected || header.files.len() != expected.len() {
@@ -188,19 +186,19 @@ pub(super) async fn read(
     let mut files = Vec::with_capacity(header.files.len());
     for entry in header.files {
         let name = FileName::parse(&entry.name).ok_or(InvalidResponse::Content("it lists other files"))?;
-        // Grows with the received bytes, not by the announced length.
+        // Grows with the received bytes, not to the announced length.
         let mut bytes = Vec::new();
         (&mut *input).take(entry.length).read_to_end(&mut bytes).await?;
         if bytes.len() as u64 != entry.length {
-            return Err(InvalidResponse::Content("it ends too early"));
+            return Err(InvalidResponse::Content("it is incomplete"));
         }
         if !has_signature(name, &bytes) {
-            return Err(InvalidResponse::Content("a file is not of its format"));
+            return Err(InvalidResponse::Content("a file does not have its format"));
         }
         files.push(File { name, bytes });
     }
     if input.read(&mut [0]).await? != 0 {
-        return Err(InvalidResponse::Content("it goes on behind its end"));
+        return Err(InvalidResponse::Content("it is longer than announced"));
     }
     Ok(Response {
         missing_layers: header.missing_layers,
@@ -257,7 +255,7 @@ mod tests {
 
     type Change = fn(&mut Value);
 
-    /// A response whose header was changed.
+    /// A response with a modified header.
     fn response(change: impl FnOnce(&mut Value)) -> Vec<u8> {
         let mut honest = Vec::new();
         write(&mut honest, Vec::new(), Ok(processed())).unwrap();
@@ -271,24 +269,24 @@ mod tests {
         [&MAGIC[..], &length, header.as_bytes(), &honest[end..]].concat()
     }
 
-    async fn is_believed(bytes: &[u8], task: &Task) -> bool {
+    async fn is_accepted(bytes: &[u8], task: &Task) -> bool {
         read(&mut &*bytes, task).await.is_ok()
     }
 
     #[tokio::test]
-    async fn an_honest_response_is_believed() {
-        assert!(is_believed(&response(|_| ()), &Task::Process).await);
+    async fn a_valid_response_is_accepted() {
+        assert!(is_accepted(&response(|_| ()), &Task::Process).await);
         let mut refused = Vec::new();
         write(&mut refused, Vec::new(), Err(PictureError::TooLarge)).unwrap();
-        assert!(is_believed(&refused, &Task::Process).await);
+        assert!(is_accepted(&refused, &Task::Process).await);
     }
 
     #[tokio::test]
-    async fn a_hostile_response_is_not_believed() {
+    async fn an_invalid_response_is_rejected() {
         let honest = response(|_| ());
-        assert!(!is_believed(&honest, &Task::Reencode(Vec::new())).await);
+        assert!(!is_accepted(&honest, &Task::Reencode(Vec::new())).await);
         for end in 0..honest.len() {
-            assert!(!is_believed(&honest[..end], &Task::Process).await, "{end}");
+            assert!(!is_accepted(&honest[..end], &Task::Process).await, "{end}");
         }
         let mut avif_is_something_else = honest.clone();
         let avif = honest.windows(4).position(|window| window == b"ftyp").unwrap();
@@ -312,7 +310,7 @@ mod tests {
         ];
         hostile.extend(changes.map(response));
         for (at, bytes) in hostile.iter().enumerate() {
-            assert!(!is_believed(bytes, &Task::Process).await, "{at}");
+            assert!(!is_accepted(bytes, &Task::Process).await, "{at}");
         }
     }
 }

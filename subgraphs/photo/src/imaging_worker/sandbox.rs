@@ -1,8 +1,8 @@
-//! Takes away from a process everything but its memory, its processor time and its three standard streams.
+//! Restricts a process to its memory, its CPU time and its three standard streams.
 //!
-//! Limits come first and must hold. The two layers behind them need a kernel that has them: Landlock (no files, no
-//! network, no signals to others) and a seccomp filter (no system calls but those that computing needs). Without one
-//! of them the worker goes on, and its service logs a warning.
+//! Resource limits come first and are required. Two further layers depend on the kernel: Landlock (no files, no
+//! network, no signals to others) and a seccomp filter (only system calls for computing). If one is missing, the worker
+//! continues and the service logs a warning.
 
 use std::collections::BTreeMap;
 
@@ -16,30 +16,30 @@ use seccompiler::{
     SeccompRule,
 };
 
-/// Address space beyond the data: programs, libraries, stacks, and what the allocator only reserves. In bytes.
+/// Address space in addition to the data: programs, libraries, stacks, and reserved memory of the allocator. In bytes.
 const RESERVED_SPACE: u64 = 1024 * 1024 * 1024;
 
-/// The newest version of Landlock whose rights we know.
+/// The newest known version of Landlock.
 const LANDLOCK: ABI = ABI::V6;
 
 /// The limits of a process.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// The process ends with this one.
+    /// The worker ends with this process.
     pub(super) parent: u32,
     /// In bytes.
     pub(super) memory: u64,
     pub(super) cpu_seconds: u64,
 }
 
-/// Shuts this process in for good. Call it on the first thread, before there is another one. Returns the layers that
-/// the kernel does not have.
+/// Restricts this process permanently. Must be called before a second thread exists. Returns the layers that the kernel
+/// does not support.
 pub(super) fn enter(limits: Limits) -> std::io::Result<Vec<String>> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     if std::os::unix::process::parent_id() != limits.parent {
         return Err(std::io::Error::other("the service has ended"));
     }
-    // When a container's memory runs out, the kernel takes this process and not the service. Only a wish.
+    // If the container runs out of memory, the kernel kills this process instead of the service. Best effort.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     set(Resource::Core, 0)?;
     set(Resource::Fsize, 0)?;
@@ -86,13 +86,13 @@ fn restrict_with_landlock() -> Result<RestrictionStatus, RulesetError> {
         .restrict_self()
 }
 
-/// Memory, threads, time, and the streams that are open.
+/// Memory, threads, time, and open streams.
 const ALLOWED_CALLS: [i64; 33] = [
     libc::SYS_brk,
     libc::SYS_clock_getres,
     libc::SYS_clock_gettime,
     libc::SYS_clock_nanosleep,
-    // Answered by the other filter.
+    // Handled by the other filter.
     libc::SYS_clone3,
     libc::SYS_close,
     libc::SYS_exit,
@@ -133,7 +133,7 @@ fn filter_system_calls() -> Result<(), seccompiler::Error> {
         let program: BpfProgram = filter.try_into()?;
         seccompiler::apply_filter(&program)
     };
-    // A filter cannot look into what clone3 is given. The C library falls back to clone where it does not exist.
+    // A filter cannot inspect the arguments of clone3. Without it the C library uses clone.
     let clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
     apply(clone3, SeccompAction::Allow, errno(libc::ENOSYS))?;
 
@@ -142,7 +142,7 @@ fn filter_system_calls() -> Result<(), seccompiler::Error> {
     let private = condition(3, Op::MaskedEq(bits(libc::MAP_SHARED)), 0)?;
     let not_executable = || condition(2, Op::MaskedEq(bits(libc::PROT_EXEC)), 0);
     let thread = bits(libc::CLONE_THREAD);
-    // Shared memory would not count as data.
+    // Shared memory is not counted as data.
     rules.insert(
         libc::SYS_mmap,
         vec![SeccompRule::new(vec![private, not_executable()?])?],

@@ -1,4 +1,4 @@
-//! Deletions, and the queries of the reconciler. Every statement that removes takes at most a thousand rows.
+//! Deletions, and the queries of reconciliation. Statements delete at most a thousand rows.
 
 use chassis::UserId;
 use chassis::database::push_ids;
@@ -7,7 +7,7 @@ use sqlx::{MySql, MySqlConnection, MySqlExecutor, QueryBuilder};
 
 use crate::domain::{FileKey, Photo, PhotoId, Size};
 
-/// Removes a photo: leaves its tombstone, and its files to the sweeper.
+/// Deletes a photo. Adds a tombstone, and leaves its files to the sweep.
 pub async fn delete_photo(
     connection: &mut MySqlConnection,
     photo: &Photo,
@@ -34,7 +34,7 @@ pub async fn delete_photo(
     .map(drop)
 }
 
-/// Some photos of a deleted account, locked.
+/// Returns and locks some photos of a deleted account.
 pub async fn lock_photos_of(
     executor: impl MySqlExecutor<'_>,
     author: UserId,
@@ -53,7 +53,8 @@ pub async fn lock_photos_of(
     .await
 }
 
-/// Removes expired uploads, and all uploads of deleted accounts. Returns how many; a thousand means that there are more.
+/// Deletes expired uploads, and all uploads of deleted accounts. Returns their number; after a thousand there may be
+/// more.
 pub async fn discard_uploads(
     connection: &mut MySqlConnection,
     now: DateTime<Utc>,
@@ -85,7 +86,7 @@ pub async fn discard_uploads(
     Ok(delete.build().execute(&mut *connection).await?.rows_affected())
 }
 
-/// Folders to be removed, oldest first.
+/// Returns folders to delete, oldest first.
 pub async fn garbage(executor: impl MySqlExecutor<'_>, limit: u32) -> Result<Vec<FileKey>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT file_key AS "file_key: FileKey" FROM garbage ORDER BY since LIMIT ?"#,
@@ -95,25 +96,25 @@ pub async fn garbage(executor: impl MySqlExecutor<'_>, limit: u32) -> Result<Vec
     .await
 }
 
-/// Forgets a folder that was removed.
-pub async fn forget_garbage(executor: impl MySqlExecutor<'_>, key: FileKey) -> Result<(), sqlx::Error> {
+/// Removes a deleted folder from the list.
+pub async fn delete_garbage_row(executor: impl MySqlExecutor<'_>, key: FileKey) -> Result<(), sqlx::Error> {
     sqlx::query!("DELETE FROM garbage WHERE file_key = ?", key.0)
         .execute(executor)
         .await
         .map(drop)
 }
 
-/// A row that needs its files.
+/// A row that needs files.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owned {
+pub struct FilesOwner {
     pub id: PhotoId,
     pub file_key: FileKey,
     pub width: u16,
     pub height: u16,
 }
 
-impl Owned {
-    /// Which files there must be follows from this.
+impl FilesOwner {
+    /// Determines the files of the photo.
     pub fn size(&self) -> Size {
         Size {
             width: self.width,
@@ -122,14 +123,14 @@ impl Owned {
     }
 }
 
-/// Photos and uploads with a key after `after` and up to `last`, in the order of their keys.
-pub async fn owned_after(
+/// Returns photos and uploads with a key after `after` and up to `last`, ordered by key.
+pub async fn owners_after(
     executor: impl MySqlExecutor<'_>,
     after: FileKey,
     last: FileKey,
-) -> Result<Vec<Owned>, sqlx::Error> {
+) -> Result<Vec<FilesOwner>, sqlx::Error> {
     sqlx::query_as!(
-        Owned,
+        FilesOwner,
         r#"(SELECT id AS "id: PhotoId", file_key AS "file_key: FileKey", width, height
             FROM photo WHERE file_key > ? AND file_key <= ? ORDER BY file_key LIMIT 1000)
            UNION ALL
@@ -145,8 +146,8 @@ pub async fn owned_after(
     .await
 }
 
-/// Those of `keys` that a photo, an upload or the sweeper answers for.
-pub async fn answered_for(
+/// Returns those of `keys` that belong to a photo or an upload, or will be deleted by the sweep.
+pub async fn keys_in_use(
     connection: &mut MySqlConnection,
     keys: &[FileKey],
 ) -> Result<Vec<FileKey>, sqlx::Error> {
@@ -165,7 +166,7 @@ pub async fn answered_for(
     Ok(known)
 }
 
-/// Whether this database has ever had a photo or an upload.
+/// Whether this database has never had a photo or an upload.
 pub async fn is_blank(executor: impl MySqlExecutor<'_>) -> Result<bool, sqlx::Error> {
     let row = sqlx::query!(
         r#"SELECT EXISTS (SELECT 1 FROM photo) OR EXISTS (SELECT 1 FROM upload)
@@ -176,7 +177,7 @@ pub async fn is_blank(executor: impl MySqlExecutor<'_>) -> Result<bool, sqlx::Er
     Ok(!row.used)
 }
 
-/// Authors of photos from before `before`, in the order of their ids.
+/// Returns authors of photos from before `before`, ordered by id.
 pub async fn authors_after(
     executor: impl MySqlExecutor<'_>,
     after: UserId,
@@ -192,7 +193,7 @@ pub async fn authors_after(
     .await
 }
 
-/// Deleted accounts that were swept and of which there is a photo all the same.
+/// Returns deleted accounts that were swept, but have a photo.
 pub async fn returned_authors(executor: impl MySqlExecutor<'_>) -> Result<Vec<UserId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT d.user_id AS "user_id: UserId" FROM departed_account d

@@ -6,13 +6,13 @@ use sqlx::MySqlConnection;
 
 use crate::domain::{FileKey, PhotoId, Upload};
 
-/// How long an upload waits to be published.
-const LIFETIME: TimeDelta = TimeDelta::hours(24);
+/// How long an upload can be published.
+const UPLOAD_LIFETIME: TimeDelta = TimeDelta::hours(24);
 
-/// SHA-256 of what was sent.
+/// The SHA-256 hash of the uploaded bytes.
 pub type Digest = [u8; 32];
 
-/// The upload that this person made of the same bytes, if it still waits; it then waits for another day.
+/// Returns this user's upload of the same bytes if it has not expired, and extends its lifetime.
 pub async fn renew(
     connection: &mut MySqlConnection,
     owner: UserId,
@@ -33,7 +33,7 @@ pub async fn renew(
     if let Some(upload) = &upload {
         sqlx::query!(
             "UPDATE upload SET expires_at = ? WHERE id = ?",
-            now + LIFETIME,
+            now + UPLOAD_LIFETIME,
             upload.id.0
         )
         .execute(&mut *connection)
@@ -42,7 +42,7 @@ pub async fn renew(
     Ok(upload)
 }
 
-/// Adds an upload, in the place of an expired one of the same bytes.
+/// Inserts an upload. Replaces an expired one of the same bytes.
 pub async fn insert(
     connection: &mut MySqlConnection,
     upload: &Upload,
@@ -78,14 +78,14 @@ pub async fn insert(
         upload.height,
         upload.placeholder,
         now,
-        now + LIFETIME,
+        now + UPLOAD_LIFETIME,
     )
     .execute(&mut *connection)
     .await
     .map(drop)
 }
 
-/// Takes an upload of this person away, to make a photo of it in the same transaction.
+/// Deletes an upload of this user, to publish it in the same transaction.
 pub async fn take(
     connection: &mut MySqlConnection,
     owner: UserId,

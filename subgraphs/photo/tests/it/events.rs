@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::support::{TestService, answer_of, new_user_id};
 
 #[tokio::test]
-async fn a_deleted_account_takes_its_photos_along() {
+async fn photos_of_a_deleted_account_are_deleted() {
     let site = TestService::new().await;
     let (leaver, stayer) = (new_user_id(), new_user_id());
     let mut folders = Vec::new();
@@ -56,12 +56,12 @@ async fn a_deleted_account_takes_its_photos_along() {
             .await
             .unwrap()
     };
-    // On another database node a photo may have been published at that very moment.
+    // On another database node a photo may have been published at the same time.
     assert_eq!(unswept().await.len(), 1);
     site.clock.advance(chrono::TimeDelta::seconds(61));
     site.sweep().await;
     assert_eq!(unswept().await, []);
-    assert_eq!(site.outbox().await.len(), 4 + 3, "and nothing is told twice");
+    assert_eq!(site.outbox().await.len(), 4 + 3, "and no event is repeated");
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn the_order_of_events_does_not_matter() {
 }
 
 #[tokio::test]
-async fn only_services_are_listened_to() {
+async fn events_need_the_secret_and_valid_data() {
     let site = TestService::new().await;
     let event = json!({ "id": Uuid::now_v7(), "kind": "account.deleted", "occurredAt": site.clock.now(), "data": {} });
     let stranger = site
@@ -107,12 +107,12 @@ async fn only_services_are_listened_to() {
     assert_eq!(
         site.count("inbox").await,
         0,
-        "and it is sent again to a release that understands it"
+        "so that a later release can handle it"
     );
 }
 
 #[tokio::test]
-async fn other_services_ask_which_photos_there_are() {
+async fn other_services_look_up_photos() {
     let site = TestService::new().await;
     let service = site.client.with_header(headers::SECRET, INTERNAL_SECRET);
     let user = new_user_id();
@@ -174,7 +174,7 @@ async fn other_services_ask_which_photos_there_are() {
     .await;
     assert_eq!(gone, json!({ "ids": [ids[2], stranger] }));
 
-    // A photo hidden with its author's account is gone for other services too.
+    // Photos of a deleted account are gone for other services too.
     chassis::deleted_accounts::record(&site.db.pool, user, site.clock.now() + TimeDelta::seconds(1))
         .await
         .unwrap();

@@ -1,4 +1,4 @@
-//! Pictures that harm a decoder, or a decoder that harms: only its own process ends.
+//! Pictures that crash a decoder, and compromised decoders: only their process is affected.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::service::{Service, exchange, wait_until_ended};
 use crate::support::{TestService, new_user_id, picture, png};
 
-/// A picture whose AVIF files take seconds: no two neighbours are alike. Each seed is another one.
+/// A picture whose AVIF files take seconds to encode. Each seed gives another picture.
 fn slow_picture(seed: u32) -> Vec<u8> {
     let mut state = seed | 1;
     png(&RgbImage::from_fn(1600, 1200, |_, _| {
@@ -28,13 +28,13 @@ fn slow_picture(seed: u32) -> Vec<u8> {
     }))
 }
 
-/// A PNG of 50 megapixels with four channels of 16 bits: 400 MB, in less than one.
+/// A PNG of 50 megapixels with four channels of 16 bits: 400 MB of pixels in a file of less than 1 MB.
 fn large_picture(seed: u8) -> Vec<u8> {
     const SIDE: u32 = 7071;
     let mut pixels = ZlibEncoder::new(Vec::new(), Compression::fast());
     for y in 0..SIDE {
         let level = seed.wrapping_add(u8::try_from(y * 200 / SIDE).unwrap());
-        // Each row is stored as it is: filter type 0.
+        // Filter type 0.
         pixels.write_all(&[0]).unwrap();
         let row = [level, 0, 120, 0, 60, 0, 255, 255].repeat(SIDE as usize);
         pixels.write_all(&row).unwrap();
@@ -66,7 +66,7 @@ fn signal(process: u32, signal: Signal) {
 }
 
 #[tokio::test]
-async fn a_worker_can_do_nothing_but_compute() {
+async fn a_worker_can_only_compute() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let request = json!({
         "parent": std::process::id(),
@@ -98,7 +98,7 @@ async fn a_picture_that_needs_too_much_memory_is_refused() {
         (StatusCode::UNPROCESSABLE_ENTITY, &"too_much_memory".into()),
         "{answer}"
     );
-    // The next one is as good as before.
+    // The next upload is processed as usual.
     let (status, answer) = site
         .upload(new_user_id(), "image/png", png(&picture(40, 30)))
         .await;
@@ -129,7 +129,7 @@ async fn a_picture_that_takes_too_long_is_refused() {
 }
 
 #[tokio::test]
-async fn without_a_worker_an_upload_can_be_tried_again() {
+async fn an_upload_can_be_retried_if_the_worker_cannot_start() {
     let site =
         TestService::with(|state| state.imaging = ImagingWorkers::new("/nonexistent", Limits::DEFAULT)).await;
     let (status, answer) = site.upload(new_user_id(), "image/png", png(&picture(9, 9))).await;
@@ -140,7 +140,7 @@ async fn without_a_worker_an_upload_can_be_tried_again() {
 }
 
 #[tokio::test]
-async fn a_program_that_speaks_no_protocol_is_not_believed() {
+async fn invalid_output_of_a_worker_is_rejected() {
     for program in ["/bin/true", "/bin/false", "/bin/echo"] {
         let site =
             TestService::with(|state| state.imaging = ImagingWorkers::new(program, Limits::DEFAULT)).await;
@@ -150,14 +150,14 @@ async fn a_program_that_speaks_no_protocol_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_decoder_that_crashes_takes_nothing_with_it() {
+async fn a_crashing_decoder_only_ends_its_process() {
     let service = Service::start().await;
     let user = new_user_id();
     let mut connection = service.send(user, &slow_picture(2)).await;
     let first = service.worker().await;
     signal(first, Signal::SIGILL);
-    // Tried once more, with all of the memory.
-    signal(service.worker_but(first).await, Signal::SIGILL);
+    // Repeated once, with all of the memory.
+    signal(service.other_worker(first).await, Signal::SIGILL);
     let (status, answer) = exchange(&mut connection, b"").await.unwrap();
     assert_eq!(
         (status, &answer["reason"]),
@@ -211,7 +211,7 @@ async fn uploads_wait_in_order_for_two_workers() {
         assert_eq!(status, StatusCode::CREATED, "{answer}");
         ends.push(end);
     }
-    // Neighbours run side by side, so they may change places.
+    // Concurrent workers may end in another order.
     for (at, end) in ends.iter().enumerate() {
         assert!(ends.iter().skip(at + 4).all(|later| later > end), "{ends:?}");
     }
@@ -221,7 +221,7 @@ async fn uploads_wait_in_order_for_two_workers() {
 }
 
 #[tokio::test]
-async fn two_of_the_largest_pictures_at_once_stay_within_the_memory() {
+async fn two_of_the_largest_pictures_stay_within_the_memory_limit() {
     let service = Service::start().await;
     let pictures = [large_picture(1), large_picture(2)];
     let watch = service.watch();

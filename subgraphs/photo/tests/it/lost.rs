@@ -1,18 +1,18 @@
-//! Connections that break at a commit.
+//! Lost responses of commits.
 
 use testkit::{Loss, Proxy, TestDatabase};
 
 use crate::support::{TestService, new_user_id};
 
 #[tokio::test]
-async fn a_picture_is_taken_published_and_deleted_once_whatever_commit_is_lost() {
+async fn uploads_publications_and_deletions_take_effect_once_if_a_commit_is_lost() {
     let db = TestDatabase::new(&photo::MIGRATOR).await;
     let proxy = Proxy::new("127.0.0.1").await;
     let pool = db.pool_through(&proxy);
     let site = TestService::on(db, |state| state.pool = pool);
     let ada = new_user_id();
-    for (round, loss) in (0..).zip([Loss::Statement, Loss::Answer]) {
-        // The first commit looks for the same picture, the second one adds it.
+    for (round, loss) in (0..).zip([Loss::Statement, Loss::Response]) {
+        // The first commit looks up the same picture, the second one inserts it.
         for pass in 0..2 {
             proxy.lose(loss, "COMMIT", pass);
             let seed = u32::try_from(round * 2 + pass).unwrap();

@@ -1,4 +1,4 @@
-//! Photo through its HTTP routes, on a real MariaDB and a real folder.
+//! Tests of the photo service through its HTTP routes, with a real MariaDB and a real folder.
 
 mod support;
 

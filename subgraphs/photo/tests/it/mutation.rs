@@ -10,7 +10,7 @@ const PUBLISH: &str =
 const UPDATE: &str = "mutation ($input: UpdatePhotoInput!) { updatePhoto(input: $input) { title altText } }";
 
 #[tokio::test]
-async fn publishing_again_answers_the_same_photo() {
+async fn publishing_again_returns_the_same_photo() {
     let site = TestService::new().await;
     let user = new_user_id();
     let upload = site.uploaded(user, 0).await;
@@ -23,7 +23,7 @@ async fn publishing_again_answers_the_same_photo() {
     assert_eq!(first.data()["publishPhoto"]["author"]["id"], user.to_string());
     let second = site.publish(user, &upload, "First").await;
     assert_eq!(second.data()["publishPhoto"], first.data()["publishPhoto"]);
-    // A repetition is one after an edit as well, and answers the photo as it is now.
+    // Repeating after an edit returns the current photo.
     let edit = json!({ "input": { "id": upload, "title": "Edited" } });
     site.client.of(user).graphql(UPDATE, edit).await.data();
     let third = site.publish(user, &upload, " First ").await;
@@ -56,7 +56,7 @@ async fn publishing_again_with_another_input_is_a_conflict() {
     }
     let again = publish(user, "First", Some("A wall")).await;
     assert_eq!(again.data()["publishPhoto"], first.data()["publishPhoto"]);
-    // A photo of the previous release has no hash, so any input is accepted.
+    // Photos of the previous release have no hash, so any input is accepted.
     sqlx::query("UPDATE photo SET input_hash = NULL")
         .execute(&site.db.pool)
         .await
@@ -66,7 +66,7 @@ async fn publishing_again_with_another_input_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn updated_at_moves_with_the_texts_alone() {
+async fn updated_at_changes_only_with_the_texts() {
     let site = TestService::new().await;
     let user = new_user_id();
     let photo = site.published(user, 0).await.to_string();
@@ -92,13 +92,13 @@ async fn updated_at_moves_with_the_texts_alone() {
     let alt_text = update(json!({ "altText": "A wall" })).await;
     assert!(alt_text.as_str() > title.as_str());
     assert_eq!(times().await["publishedAt"], published["publishedAt"]);
-    // A replica whose clock is behind does not turn it back.
+    // A replica with a slow clock does not decrease the time.
     site.clock.advance(TimeDelta::minutes(-60));
     assert_eq!(update(json!({ "title": "Newer" })).await, alt_text);
 }
 
 #[tokio::test]
-async fn publishing_twice_at_once_makes_one_photo() {
+async fn concurrent_publishing_creates_one_photo() {
     let site = TestService::new().await;
     let user = new_user_id();
     let upload = site.uploaded(user, 0).await;
@@ -110,13 +110,13 @@ async fn publishing_twice_at_once_makes_one_photo() {
 }
 
 #[tokio::test]
-async fn the_day_is_that_of_the_site() {
+async fn the_day_is_in_the_time_zone_of_the_site() {
     let site = TestService::with(|state| state.time_zone = chrono_tz::Pacific::Auckland).await;
     let user = new_user_id();
     site.published(user, 0).await;
     let (kind, data) = site.outbox().await.remove(0);
     assert_eq!(kind, "photo.published");
-    // Noon UTC is one in the morning of the next day in Auckland.
+    // Noon UTC is 1 am of the next day in Auckland.
     assert_eq!(
         (&data["hotDay"], &data["publishedAt"]),
         (&json!("2026-11-23"), &json!("2026-11-22T12:00:00Z"))
@@ -125,7 +125,7 @@ async fn the_day_is_that_of_the_site() {
 }
 
 #[tokio::test]
-async fn texts_are_kept_as_they_were_written() {
+async fn texts_are_stored_as_written() {
     let site = TestService::new().await;
     let user = new_user_id();
     let upload = site.uploaded(user, 0).await;
@@ -156,7 +156,7 @@ async fn texts_are_kept_as_they_were_written() {
 }
 
 #[tokio::test]
-async fn bad_input_is_named() {
+async fn errors_name_the_invalid_input() {
     let site = TestService::new().await;
     let user = new_user_id();
     let upload = site.uploaded(user, 0).await;
@@ -250,7 +250,7 @@ async fn only_the_author_updates() {
 }
 
 #[tokio::test]
-async fn a_deleted_photo_is_gone_with_its_files() {
+async fn deleting_a_photo_deletes_its_files() {
     let site = TestService::new().await;
     let (user, other) = (new_user_id(), new_user_id());
     let photo = site.published(user, 0).await;
@@ -306,7 +306,7 @@ async fn a_deleted_photo_is_gone_with_its_files() {
 }
 
 #[tokio::test]
-async fn a_moderator_deletes_others_photos() {
+async fn moderators_can_delete_photos() {
     let site = TestService::new().await;
     let photo = site.published(new_user_id(), 0).await;
     let query = "mutation ($id: ID!) { deletePhoto(id: $id) }";
@@ -319,7 +319,7 @@ async fn a_moderator_deletes_others_photos() {
 }
 
 #[tokio::test]
-async fn a_deleted_account_changes_nothing() {
+async fn mutations_of_a_deleted_account_are_refused() {
     let site = TestService::new().await;
     let user = new_user_id();
     let photo = site.published(user, 0).await;
@@ -340,7 +340,7 @@ async fn a_deleted_account_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_database_that_does_not_answer_is_unavailable() {
+async fn an_unresponsive_database_is_unavailable() {
     let site = TestService::with(|state| {
         let nowhere = chassis::config::Secret::new("mysql://root@127.0.0.1:9/photo");
         state.pool = chassis::database::Pool::new(&nowhere, 1).unwrap();

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::support::{TestService, encoded, jpeg, new_user_id, picture, png, with_exif, with_segment};
 
-/// Uploads a picture and reads back its largest JPEG.
+/// Uploads a picture, and returns its largest JPEG.
 async fn processed(site: &TestService, media_type: &str, bytes: Vec<u8>) -> (Value, RgbImage) {
     let (status, answer) = site.upload(new_user_id(), media_type, bytes).await;
     assert_eq!(status, StatusCode::CREATED, "{answer}");
@@ -28,7 +28,7 @@ async fn processed(site: &TestService, media_type: &str, bytes: Vec<u8>) -> (Val
     (answer, pixels)
 }
 
-fn near(pixel: Rgb<u8>, expected: [u8; 3]) -> bool {
+fn is_similar(pixel: Rgb<u8>, expected: [u8; 3]) -> bool {
     pixel
         .0
         .into_iter()
@@ -39,7 +39,7 @@ fn near(pixel: Rgb<u8>, expected: [u8; 3]) -> bool {
 #[tokio::test]
 async fn every_orientation_is_applied() {
     let site = TestService::new().await;
-    // Red is where the upper left of what the camera stored goes to.
+    // The corner to which the red upper left of the stored picture is moved.
     let corners = [
         (8, 8),
         (56, 8),
@@ -58,7 +58,7 @@ async fn every_orientation_is_applied() {
         assert_eq!(answer["height"], upright.1, "{orientation}");
         assert_eq!(pixels.dimensions(), upright);
         assert!(
-            near(*pixels.get_pixel(x, y), [220, 30, 30]),
+            is_similar(*pixels.get_pixel(x, y), [220, 30, 30]),
             "orientation {orientation}: {:?}",
             pixels.get_pixel(x, y)
         );
@@ -66,7 +66,7 @@ async fn every_orientation_is_applied() {
 }
 
 #[tokio::test]
-async fn nothing_of_the_original_is_kept_but_its_pixels() {
+async fn only_the_pixels_of_the_original_are_stored() {
     let site = TestService::new().await;
     let original = with_segment(
         &with_exif(&jpeg(&picture(700, 500)), 6),
@@ -118,13 +118,13 @@ async fn transparency_becomes_white() {
     for format in [ImageFormat::Png, ImageFormat::WebP] {
         let bytes = encoded(&DynamicImage::ImageRgba8(pixels.clone()), format);
         let (_, shown) = processed(&site, format.to_mime_type(), bytes).await;
-        assert!(near(*shown.get_pixel(8, 8), [255, 255, 255]), "{format:?}");
-        assert!(near(*shown.get_pixel(56, 8), [127, 127, 127]), "{format:?}");
+        assert!(is_similar(*shown.get_pixel(8, 8), [255, 255, 255]), "{format:?}");
+        assert!(is_similar(*shown.get_pixel(56, 8), [127, 127, 127]), "{format:?}");
     }
 }
 
 #[tokio::test]
-async fn other_kinds_of_pixels_are_read() {
+async fn gray_and_palette_pictures_are_decoded() {
     let site = TestService::new().await;
     let rgb = DynamicImage::ImageRgb8(picture(64, 48));
     for pixels in [
@@ -137,18 +137,18 @@ async fn other_kinds_of_pixels_are_read() {
         let (_, shown) = processed(&site, "image/png", encoded(&pixels, ImageFormat::Png)).await;
         let expected = pixels.to_rgb8();
         assert!(
-            near(*shown.get_pixel(8, 8), expected.get_pixel(8, 8).0),
+            is_similar(*shown.get_pixel(8, 8), expected.get_pixel(8, 8).0),
             "{:?}",
             pixels.color()
         );
     }
     let webp = encoded(&rgb, ImageFormat::WebP);
     let (_, shown) = processed(&site, "image/webp", webp).await;
-    assert!(near(*shown.get_pixel(8, 8), [220, 30, 30]));
+    assert!(is_similar(*shown.get_pixel(8, 8), [220, 30, 30]));
 }
 
 #[tokio::test]
-async fn four_inks_are_read() {
+async fn cmyk_pictures_are_decoded() {
     let site = TestService::new().await;
     let inks: Vec<u8> = (0..64 * 64).flat_map(|_| [0, 255, 255, 0]).collect();
     let mut bytes = Vec::new();
@@ -176,7 +176,7 @@ async fn an_embedded_profile_is_applied() {
         .write_image(pixels.as_raw(), 64, 64, ExtendedColorType::Rgb8)
         .unwrap();
     let (_, shown) = processed(&site, "image/png", bytes).await;
-    // The same green needs less red in the smaller space of sRGB.
+    // The same green has less red in sRGB, which is smaller.
     let Rgb([red, green, _]) = *shown.get_pixel(32, 32);
     assert!(
         red.abs_diff(86) <= 12 && green.abs_diff(203) <= 6,
@@ -186,7 +186,7 @@ async fn an_embedded_profile_is_applied() {
 }
 
 #[tokio::test]
-async fn the_smallest_picture_is_one() {
+async fn a_picture_may_have_one_pixel() {
     let site = TestService::new().await;
     let (answer, shown) = processed(
         &site,
@@ -198,7 +198,7 @@ async fn the_smallest_picture_is_one() {
         (answer["width"].as_u64(), answer["height"].as_u64()),
         (Some(1), Some(1))
     );
-    assert!(near(*shown.get_pixel(0, 0), [200, 100, 50]));
+    assert!(is_similar(*shown.get_pixel(0, 0), [200, 100, 50]));
     let (answer, _) = processed(&site, "image/png", png(&RgbImage::new(3, 3000))).await;
     assert_eq!(
         (answer["width"].as_u64(), answer["height"].as_u64()),
@@ -226,9 +226,9 @@ async fn the_longest_side_is_twelve_thousand_pixels() {
 }
 
 #[tokio::test]
-async fn bombs_are_refused_by_their_headers() {
+async fn decompression_bombs_are_refused_by_their_headers() {
     let site = TestService::new().await;
-    // A header that promises 144 megapixels, and one that promises as many as the format can.
+    // Headers with 144 megapixels, and with the maximum of the format.
     for side in [12_000_u32, 0x7FFF_FFFF] {
         let mut bomb = png(&picture(8, 8));
         bomb[16..20].copy_from_slice(&side.to_be_bytes());
@@ -257,7 +257,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 #[tokio::test]
-async fn what_is_cut_off_is_refused() {
+async fn truncated_pictures_are_refused() {
     let site = TestService::new().await;
     let pixels = DynamicImage::ImageRgb8(picture(400, 300));
     for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
@@ -276,9 +276,9 @@ async fn what_is_cut_off_is_refused() {
     }
 }
 
-/// libjpeg reports these by unwinding through its C code.
+/// libjpeg reports these errors by unwinding through its C code.
 #[tokio::test]
-async fn what_libjpeg_gives_up_on_is_damaged() {
+async fn pictures_that_libjpeg_cannot_decode_are_refused() {
     let site = TestService::new().await;
     let whole = jpeg(&picture(64, 48));
     let place = |marker: u8| whole.windows(2).position(|pair| pair == [0xFF, marker]).unwrap();
@@ -306,7 +306,7 @@ async fn what_libjpeg_gives_up_on_is_damaged() {
 }
 
 #[tokio::test]
-async fn a_jpeg_that_browsers_do_not_show_is_named() {
+async fn unsupported_jpeg_variants_are_named() {
     let site = TestService::new().await;
     let whole = jpeg(&picture(64, 48));
     let frame = whole.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
@@ -330,7 +330,7 @@ async fn a_jpeg_that_browsers_do_not_show_is_named() {
 }
 
 #[tokio::test]
-async fn a_lost_rendition_is_made_again_byte_for_byte() {
+async fn a_lost_rendition_is_restored_with_the_same_bytes() {
     let site = TestService::new().await;
     let (_, answer) = site
         .upload(new_user_id(), "image/png", png(&picture(900, 400)))
@@ -352,10 +352,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn damage_never_makes_a_decoder_panic(at in 0_usize..4000, byte: u8, which in 0_usize..3) {
-        use imaging::{Kind, process};
+        use imaging::{PictureFormat, process};
         let pixels = DynamicImage::ImageRgb8(picture(20, 12));
         let (kind, format) =
-            [(Kind::Jpeg, ImageFormat::Jpeg), (Kind::Png, ImageFormat::Png), (Kind::Webp, ImageFormat::WebP)][which];
+            [(PictureFormat::Jpeg, ImageFormat::Jpeg), (PictureFormat::Png, ImageFormat::Png), (PictureFormat::Webp, ImageFormat::WebP)][which];
         let mut bytes = encoded(&pixels, format);
         let at = at % bytes.len();
         bytes[at] = byte;

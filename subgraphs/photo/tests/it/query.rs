@@ -94,7 +94,7 @@ async fn a_photo_has_all_its_fields() {
         }
         "#);
     });
-    // In upper case it is the same id.
+    // Ids are case-insensitive.
     let answer = site
         .client
         .graphql(
@@ -106,7 +106,7 @@ async fn a_photo_has_all_its_fields() {
 }
 
 #[tokio::test]
-async fn what_is_no_photo_is_null_or_refused() {
+async fn missing_photos_are_null_and_invalid_ids_are_errors() {
     let site = TestService::new().await;
     let query = "query ($id: ID!) { photo(id: $id) { id } }";
     let unknown = site.client.graphql(query, json!({ "id": Uuid::now_v7() })).await;
@@ -126,10 +126,10 @@ async fn what_is_no_photo_is_null_or_refused() {
 }
 
 #[tokio::test]
-async fn pages_give_each_photo_once_also_while_others_arrive() {
+async fn pages_return_each_photo_once_while_others_are_published() {
     let site = TestService::new().await;
     let user = new_user_id();
-    // Two of them at the same moment, so that the id decides.
+    // Two have the same time, so that the id decides.
     for seed in 0..5 {
         site.published(user, seed).await;
         site.clock
@@ -155,7 +155,7 @@ async fn pages_give_each_photo_once_also_while_others_arrive() {
 }
 
 #[tokio::test]
-async fn bad_pages_are_refused() {
+async fn invalid_page_arguments_are_refused() {
     let site = TestService::new().await;
     for first in [0, -1, 101] {
         assert_eq!(latest(&site, first, None).await.error(), "INVALID_INPUT first");
@@ -173,7 +173,7 @@ async fn bad_pages_are_refused() {
 }
 
 #[tokio::test]
-async fn a_cursor_without_our_signature_is_refused() {
+async fn a_cursor_without_a_valid_signature_is_refused() {
     use base64::Engine as _;
     let site = TestService::new().await;
     site.published(new_user_id(), 0).await;
@@ -186,7 +186,7 @@ async fn a_cursor_without_our_signature_is_refused() {
 }
 
 #[tokio::test]
-async fn a_cursor_is_of_one_list() {
+async fn a_cursor_is_valid_for_one_list() {
     let site = TestService::new().await;
     let (one, two) = (new_user_id(), new_user_id());
     for seed in 0..4 {
@@ -211,7 +211,7 @@ async fn a_cursor_is_of_one_list() {
 }
 
 #[tokio::test]
-async fn a_persons_photos() {
+async fn photos_of_a_user() {
     let site = TestService::new().await;
     let (one, two, three) = (new_user_id(), new_user_id(), new_user_id());
     for seed in 0..3 {
@@ -247,7 +247,7 @@ async fn a_persons_photos() {
 }
 
 #[tokio::test]
-async fn many_entities_are_one_statement() {
+async fn many_entities_need_one_statement() {
     let site = TestService::new().await;
     let user = new_user_id();
     let mut ids = Vec::new();
@@ -257,7 +257,7 @@ async fn many_entities_are_one_statement() {
     ids.push(Uuid::now_v7().to_string());
     ids.push("not an id".to_owned());
 
-    // On one connection, so that the server's counter counts it alone.
+    // On a single connection, whose statements the server counts.
     let pool = chassis::database::Pool::new(&site.db.url(), 1).unwrap();
     let state = photo::State {
         pool: pool.clone(),
@@ -281,7 +281,7 @@ async fn many_entities_are_one_statement() {
     assert_eq!(photos[1]["title"], "Photo 1");
     assert_eq!(photos[4], Value::Null);
     assert_eq!(photos[5], Value::Null);
-    // Photos, their authors' photos, and this count itself.
+    // Photos, their authors' photos, and this count.
     assert_eq!(statements().await - before, 3);
 }
 
@@ -317,7 +317,7 @@ async fn photos_of_a_deleted_account_are_hidden_before_they_are_swept() {
 }
 
 #[test]
-fn the_schema_says_what_the_contract_says() {
+fn the_schema_matches_the_contract() {
     let sdl = (photo::PROGRAM.sdl)();
     for line in [
         "photo(id: ID!): Photo\n",

@@ -1,4 +1,4 @@
-//! The store in a bucket, against server processes that speak S3.
+//! The store in a bucket, with real S3 servers.
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
@@ -28,7 +28,7 @@ struct S3Server {
 }
 
 impl S3Server {
-    /// Ours, over a folder.
+    /// The development server of this workspace (`xtask/s3`).
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("bucket")).unwrap();
@@ -45,7 +45,7 @@ impl S3Server {
         let address = line
             .trim()
             .strip_prefix("listening on ")
-            .expect("the server says where it listens")
+            .expect("the server prints its address")
             .to_owned();
         Self {
             process,
@@ -56,7 +56,7 @@ impl S3Server {
         }
     }
 
-    /// The one that a stack has, as it is set up there but for its addresses.
+    /// Garage with the settings of the stack, except for addresses.
     fn garage(program: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let key = (
@@ -89,7 +89,7 @@ impl S3Server {
             .unwrap();
         let until = Instant::now() + Duration::from_secs(60);
         while std::net::TcpStream::connect(s3).is_err() {
-            assert!(Instant::now() < until, "Garage does not answer");
+            assert!(Instant::now() < until, "Garage does not respond");
             std::thread::sleep(Duration::from_millis(50));
         }
         Self {
@@ -113,8 +113,8 @@ impl S3Server {
         }
     }
 
-    /// Takes one file away, as no part of the service does.
-    async fn lose(&self, key: FileKey, name: &str) {
+    /// Deletes a file behind the service's back.
+    async fn delete_file(&self, key: FileKey, name: &str) {
         let bucket = AmazonS3Builder::new()
             .with_bucket_name("bucket")
             .with_region(self.region)
@@ -142,7 +142,7 @@ fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// The server's program beside this test's. Cargo has not built it where only this test was asked for.
+/// Returns the path of the server's program, and builds it if it is missing.
 fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let program = test.parent().and_then(Path::parent).unwrap().join("s3-server");
@@ -159,19 +159,19 @@ fn program() -> PathBuf {
 }
 
 #[tokio::test]
-async fn a_bucket_keeps_what_a_folder_keeps() {
-    a_server_keeps_what_a_folder_keeps(&S3Server::start()).await;
+async fn a_bucket_works_like_a_folder() {
+    check_server(&S3Server::start()).await;
 }
 
-/// `compose/base garage` says how its program is compiled.
+/// `compose/base garage` describes how the program is compiled.
 #[tokio::test]
 #[ignore = "needs Garage, whose program the variable GARAGE names"]
-async fn garage_keeps_what_a_folder_keeps() {
+async fn garage_works_like_a_folder() {
     let program = std::env::var("GARAGE").expect("GARAGE names the program");
-    a_server_keeps_what_a_folder_keeps(&S3Server::garage(&program)).await;
+    check_server(&S3Server::garage(&program)).await;
 }
 
-async fn a_server_keeps_what_a_folder_keeps(server: &S3Server) {
+async fn check_server(server: &S3Server) {
     let files = Files::open(&server.config()).unwrap();
     let site = TestService::with(|state| state.files = files.clone()).await;
     let user = new_user_id();
@@ -203,8 +203,8 @@ async fn a_server_keeps_what_a_folder_keeps(server: &S3Server) {
         (206, &"4".parse().unwrap())
     );
 
-    // Lost files are made again, and deleted ones are gone.
-    server.lose(key, "320.avif").await;
+    // Lost files are restored, and deleted photos have no files.
+    server.delete_file(key, "320.avif").await;
     assert_eq!(files.names(key).await.unwrap().len(), 4);
     let report = reconcile::run(&site.state).await.unwrap();
     assert_eq!((report.missing_files, report.orphaned_folders), (1, 0));
@@ -220,7 +220,7 @@ async fn a_server_keeps_what_a_folder_keeps(server: &S3Server) {
 }
 
 #[tokio::test]
-async fn a_store_that_refuses_makes_the_upload_unavailable() {
+async fn a_refusing_store_makes_uploads_unavailable() {
     let server = S3Server::start();
     let config = StoreConfig {
         s3_secret_access_key: Some(Secret::new("a wrong secret")),
@@ -240,7 +240,7 @@ async fn a_store_that_refuses_makes_the_upload_unavailable() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_is_said_before_people_give_up() {
+async fn an_unreachable_store_is_reported_in_time() {
     let server = S3Server::start();
     let files = Files::open(&server.config()).unwrap();
     drop(server);
@@ -257,7 +257,7 @@ async fn a_store_that_is_away_is_said_before_people_give_up() {
 }
 
 #[test]
-fn a_store_that_cannot_be_is_named() {
+fn invalid_store_settings_are_named() {
     let server = S3Server::start();
     for url in [
         "http://example.org/media",

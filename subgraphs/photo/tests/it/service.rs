@@ -1,4 +1,4 @@
-//! The program itself: `photo serve` as a process, with the workers that it starts.
+//! Runs the program `photo serve` as a process, with its workers.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
-/// How often processes are looked at.
+/// The interval of samples of processes.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(10);
 
 pub(crate) struct Service {
@@ -74,7 +74,7 @@ impl Service {
         panic!("the service was not ready within thirty seconds");
     }
 
-    /// Sends a picture; its answer can be read from the connection.
+    /// Sends a picture. The response can be read from the connection.
     pub(crate) async fn send(&self, user: UserId, picture: &[u8]) -> TcpStream {
         let mut connection = TcpStream::connect(self.address).await.unwrap();
         let head = format!(
@@ -92,7 +92,7 @@ impl Service {
         exchange(&mut connection, b"").await.unwrap()
     }
 
-    /// The value of a metric, by its name with its labels.
+    /// Returns the value of a metric with its labels.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let mut connection = TcpStream::connect(self.address).await.unwrap();
         let request = b"GET /metrics HTTP/1.1\r\nhost: photo\r\nconnection: close\r\n\r\n";
@@ -109,18 +109,18 @@ impl Service {
         self.process.id().expect("the service runs")
     }
 
-    /// The workers that run now.
+    /// Returns the running workers.
     pub(crate) fn workers(&self) -> Vec<u32> {
         children_of(self.id())
     }
 
-    /// Waits for the first worker.
+    /// Waits for a worker.
     pub(crate) async fn worker(&self) -> u32 {
-        self.worker_but(0).await
+        self.other_worker(0).await
     }
 
-    /// Waits for a worker that is not this one.
-    pub(crate) async fn worker_but(&self, known: u32) -> u32 {
+    /// Waits for a worker that is not `known`.
+    pub(crate) async fn other_worker(&self, known: u32) -> u32 {
         for _ in 0..3000 {
             if let Some(worker) = self.workers().into_iter().find(|worker| *worker != known) {
                 return worker;
@@ -134,7 +134,7 @@ impl Service {
         self.process.kill().await.unwrap();
     }
 
-    /// Looks at memory, and at how many workers run at once, until dropped or asked.
+    /// Samples the memory and the number of workers until dropped.
     pub(crate) fn watch(&self) -> Watch {
         let service = self.id();
         let (stop, mut stopped) = tokio::sync::oneshot::channel();
@@ -166,7 +166,7 @@ impl Watch {
     }
 }
 
-/// The most at any time; memory in MiB.
+/// The maximum values; memory in MiB.
 #[derive(Debug, Default)]
 pub(crate) struct Peak {
     pub workers: usize,
@@ -174,12 +174,12 @@ pub(crate) struct Peak {
     pub total: u64,
 }
 
-/// Whether a process runs: one that has ended and is not reaped does not.
+/// Whether a process runs. Zombies do not.
 pub(crate) fn is_running(id: u32) -> bool {
     stat(id).is_some_and(|(state, _)| state != "Z" && state != "X")
 }
 
-/// Waits until none of these runs.
+/// Waits until all of these have ended.
 pub(crate) async fn wait_until_ended(ids: &[u32]) -> bool {
     for _ in 0..500 {
         if !ids.iter().any(|id| is_running(*id)) {
@@ -198,7 +198,7 @@ fn children_of(parent: u32) -> Vec<u32> {
         .collect()
 }
 
-/// State and parent of a process (`proc_pid_stat(5)`).
+/// Returns the state and the parent of a process (`proc_pid_stat(5)`).
 fn stat(id: u32) -> Option<(String, u32)> {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
@@ -214,7 +214,7 @@ fn memory_of(id: u32, field: &str) -> u64 {
     kibibytes.unwrap_or(0) / 1024
 }
 
-/// Sends a request and reads the whole answer.
+/// Sends a request, and reads the response.
 pub(crate) async fn exchange(
     connection: &mut TcpStream,
     request: &[u8],
@@ -227,6 +227,6 @@ pub(crate) async fn exchange(
     let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     match status {
         Some(status) => Ok((status, serde_json::from_str(body).unwrap_or(Value::Null))),
-        None => Err(std::io::Error::other("no answer")),
+        None => Err(std::io::Error::other("no response")),
     }
 }

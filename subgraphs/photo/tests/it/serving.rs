@@ -37,7 +37,7 @@ async fn uploaded(site: &TestService) -> (String, std::path::PathBuf) {
 }
 
 #[tokio::test]
-async fn renditions_are_served_for_ever_and_as_pictures_only() {
+async fn renditions_are_cached_and_only_shown_as_pictures() {
     let site = TestService::new().await;
     let (base, folder) = uploaded(&site).await;
     for (name, media_type) in [("320.avif", "image/avif"), ("500.jpg", "image/jpeg")] {
@@ -72,7 +72,7 @@ async fn renditions_are_served_for_ever_and_as_pictures_only() {
 }
 
 #[tokio::test]
-async fn each_format_has_a_tag_of_its_own_and_conditions_go_by_it() {
+async fn each_format_has_a_separate_etag() {
     let site = TestService::new().await;
     let (base, _) = uploaded(&site).await;
     let (avif, jpeg) = (format!("{base}/320.avif"), format!("{base}/320.jpg"));
@@ -102,7 +102,7 @@ async fn each_format_has_a_tag_of_its_own_and_conditions_go_by_it() {
         ("GET", &[("if-none-match", &of_avif)], stale),
         ("GET", &[("if-none-match", "\"*\"")], stale),
         ("HEAD", &[("range", "bytes=0-9")], stale),
-        // A weak tag does not do for a part.
+        // Ranges need a strong tag.
         (
             "GET",
             &[("range", "bytes=0-9"), ("if-range", &format!("W/{of_jpeg}"))],
@@ -114,7 +114,7 @@ async fn each_format_has_a_tag_of_its_own_and_conditions_go_by_it() {
         assert_eq!(answered[header::ETAG], of_jpeg);
         assert_eq!(body.is_empty(), expected == fresh || method == "HEAD");
     }
-    // A missing file has no version that could be fresh.
+    // A missing file is not "not modified".
     let (status, _, _) = send(&site, "GET", &format!("{base}/1.jpg"), &[("if-none-match", "*")]).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     let (status, headers, _) = send(&site, "GET", &jpeg, &[("range", "bytes=99999999-")]).await;
@@ -123,7 +123,7 @@ async fn each_format_has_a_tag_of_its_own_and_conditions_go_by_it() {
 }
 
 #[tokio::test]
-async fn other_methods_are_told_which_are_allowed() {
+async fn other_methods_return_the_allowed_ones() {
     let site = TestService::new().await;
     let (base, _) = uploaded(&site).await;
     for (path, allowed) in [
@@ -139,7 +139,7 @@ async fn other_methods_are_told_which_are_allowed() {
 }
 
 #[tokio::test]
-async fn a_part_can_be_had() {
+async fn ranges_are_served() {
     let site = TestService::new().await;
     let (base, _) = uploaded(&site).await;
     let path = format!("{base}/500.jpg");
@@ -166,7 +166,7 @@ async fn a_part_can_be_had() {
 }
 
 #[tokio::test]
-async fn nothing_else_is_served() {
+async fn other_paths_are_not_found() {
     let site = TestService::new().await;
     let (base, folder) = uploaded(&site).await;
     std::fs::write(folder.join("secret.txt"), "x").unwrap();

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use testkit::{Client, Issuer, TestClock, TestDatabase};
 use uuid::Uuid;
 
-/// A photo service with its own database and folder.
+/// A photo service with a separate database and folder.
 pub(crate) struct TestService {
     pub db: TestDatabase,
     pub clock: TestClock,
@@ -30,16 +30,16 @@ impl TestService {
         Self::with(|_| {}).await
     }
 
-    /// With a state that differs from the usual.
+    /// Creates a service with a modified state.
     pub(crate) async fn with(change: impl FnOnce(&mut State)) -> Self {
         Self::on(TestDatabase::new(&MIGRATOR).await, change)
     }
 
-    /// On this database.
+    /// Creates a service with this database.
     pub(crate) fn on(db: TestDatabase, change: impl FnOnce(&mut State)) -> Self {
         let clock = TestClock::default();
         let folder = tempfile::tempdir().unwrap();
-        // No server listens there: events stay in the outbox, where tests read them.
+        // No server listens there, so events stay in the outbox.
         let subscribers = vec!["vote=http://127.0.0.1:9".parse().unwrap()];
         let mut state = State {
             pool: db.pool.clone(),
@@ -63,7 +63,7 @@ impl TestService {
         }
     }
 
-    /// Uploads bytes and returns what was answered.
+    /// Uploads bytes, and returns the response.
     pub(crate) async fn upload(
         &self,
         user: UserId,
@@ -79,14 +79,14 @@ impl TestService {
         .await
     }
 
-    /// Uploads a small picture that must be taken. Each seed is another picture.
+    /// Uploads a small picture, and returns its id. Each seed gives another picture.
     pub(crate) async fn uploaded(&self, user: UserId, seed: u32) -> String {
         let (status, answer) = self.upload(user, "image/png", png(&picture(24 + seed, 16))).await;
         assert_eq!(status, StatusCode::CREATED, "{answer}");
         answer["uploadId"].as_str().unwrap().to_owned()
     }
 
-    /// Publishes a small picture. The clock moves on, so that the next one is newer.
+    /// Publishes a small picture, and advances the clock.
     pub(crate) async fn published(&self, user: UserId, seed: u32) -> PhotoId {
         let upload = self.uploaded(user, seed).await;
         let answer = self.publish(user, &upload, &format!("Photo {seed}")).await;
@@ -112,7 +112,7 @@ impl TestService {
         photo::sweep::run(&self.state).await.unwrap();
     }
 
-    /// The folder of an upload's or a photo's files.
+    /// Returns the folder of a photo's or an upload's files.
     pub(crate) async fn folder_of(&self, id: impl ToString) -> PathBuf {
         let id = Uuid::parse_str(&id.to_string()).unwrap();
         let sql = "SELECT file_key FROM photo WHERE id = ? UNION SELECT file_key FROM upload WHERE id = ?";
@@ -130,7 +130,7 @@ impl TestService {
         self.folder.path().join(&key[..2]).join(key)
     }
 
-    /// The number of all files in the store.
+    /// Returns the number of files in the store.
     pub(crate) fn stored_files(&self) -> usize {
         fn files_in(folder: &std::path::Path) -> usize {
             std::fs::read_dir(folder)
@@ -150,7 +150,7 @@ impl TestService {
             .unwrap()
     }
 
-    /// The kinds of all events that wait in the outbox, oldest first.
+    /// Returns the events in the outbox, oldest first.
     pub(crate) async fn outbox(&self) -> Vec<(String, Value)> {
         let rows: Vec<(String, String)> = sqlx::query_as("SELECT kind, data FROM outbox ORDER BY id")
             .fetch_all(&self.db.pool)
@@ -181,7 +181,7 @@ pub(crate) fn request(method: &str, path: &str, user: Option<UserId>) -> axum::h
     }
 }
 
-/// Something to look at: a gradient with a red upper left and a blue lower right quarter.
+/// A gradient with a red upper left and a blue lower right quarter.
 pub(crate) fn picture(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         if x < width / 2 && y < height / 2 {
@@ -209,7 +209,7 @@ pub(crate) fn encoded(pixels: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// An Exif block (TIFF, big endian) with an orientation, a camera's name and a position.
+/// An Exif block (TIFF, big endian) with an orientation, a camera's name and a GPS position.
 pub(crate) fn exif(orientation: u8) -> Vec<u8> {
     let mut tiff = b"MM\0\x2A\0\0\0\x08".to_vec();
     let entry = |tag: u16, kind: u16, count: u32, value: [u8; 4]| {
@@ -238,7 +238,7 @@ pub(crate) fn exif(orientation: u8) -> Vec<u8> {
     tiff
 }
 
-/// The JPEG with an application segment behind its first marker.
+/// Adds an application segment after the first marker.
 pub(crate) fn with_segment(jpeg: &[u8], marker: u8, data: &[u8]) -> Vec<u8> {
     let length = u16::try_from(data.len() + 2).unwrap().to_be_bytes();
     [&jpeg[..2], &[0xFF, marker], &length, data, &jpeg[2..]].concat()

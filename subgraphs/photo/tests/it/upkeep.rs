@@ -1,4 +1,4 @@
-//! The reconciler, and the sweeper where it is killed.
+//! Reconciliation, and a sweep that is killed.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use testkit::Neighbours;
 
 use crate::support::{TestService, new_user_id, picture, png};
 
-/// Makes a folder and its files look as if nothing had changed there since.
+/// Sets the modification time of a folder and its files.
 fn touch(folder: &Path, at: chrono::DateTime<chrono::Utc>) {
     let at = SystemTime::from(at);
     for file in std::fs::read_dir(folder).unwrap() {
@@ -27,7 +27,7 @@ fn touch(folder: &Path, at: chrono::DateTime<chrono::Utc>) {
 }
 
 #[tokio::test]
-async fn files_that_nobody_owns_are_removed_after_ten_minutes() {
+async fn files_without_a_row_are_deleted_after_ten_minutes() {
     let site = TestService::new().await;
     let kept = site.folder_of(site.published(new_user_id(), 0).await).await;
     let waiting = site.folder_of(site.uploaded(new_user_id(), 1).await).await;
@@ -54,7 +54,7 @@ async fn files_that_nobody_owns_are_removed_after_ten_minutes() {
 }
 
 #[tokio::test]
-async fn an_empty_database_condemns_no_files() {
+async fn no_files_are_deleted_if_the_database_is_empty() {
     let site = TestService::new().await;
     let folder = site.folder_of_key(FileKey::random());
     std::fs::create_dir_all(&folder).unwrap();
@@ -65,7 +65,7 @@ async fn an_empty_database_condemns_no_files() {
 }
 
 #[tokio::test]
-async fn lost_files_are_made_again_while_there_is_something_to_make_them_from() {
+async fn lost_files_are_restored_from_the_remaining_ones() {
     let site = TestService::new().await;
     let user = new_user_id();
     let (_, answer) = site.upload(user, "image/png", png(&picture(400, 300))).await;
@@ -83,7 +83,7 @@ async fn lost_files_are_made_again_while_there_is_something_to_make_them_from() 
     let all = names();
     assert_eq!(all, ["320.avif", "320.jpg", "400.avif", "400.jpg", "master.jpg"]);
 
-    // Without the master the largest JPEG stands in for it.
+    // Without the master the largest JPEG is used.
     for lost in ["master.jpg", "320.jpg", "400.avif"] {
         std::fs::remove_file(folder.join(lost)).unwrap();
     }
@@ -95,7 +95,7 @@ async fn lost_files_are_made_again_while_there_is_something_to_make_them_from() 
         reconcile::Repaired::default()
     );
 
-    // With both gone the photo cannot be repaired, and the operator is told.
+    // Without both the photo cannot be restored, and is reported.
     std::fs::remove_file(folder.join("master.jpg")).unwrap();
     std::fs::remove_file(folder.join("400.jpg")).unwrap();
     let report = reconcile::run(&site.state).await.unwrap();
@@ -112,29 +112,29 @@ async fn lost_files_are_made_again_while_there_is_something_to_make_them_from() 
 }
 
 #[tokio::test]
-async fn a_lost_deletion_of_an_account_is_noticed() {
+async fn a_missed_account_deletion_is_found() {
     let site = TestService::new().await;
     let (leaver, stayer) = (new_user_id(), new_user_id());
     site.published(leaver, 0).await;
     site.published(stayer, 1).await;
     let neighbours = Neighbours::start().await;
     neighbours.truth().accounts.insert(stayer.0, site.clock.now());
-    let beside = State {
+    let with_accounts = State {
         accounts: Some(neighbours.client()),
         ..site.state.clone()
     };
 
-    // Too young to tell an account that is gone from one that is not known yet.
-    let report = reconcile::run(&beside).await.unwrap();
+    // Too young to distinguish a deleted account from a new one.
+    let report = reconcile::run(&with_accounts).await.unwrap();
     assert_eq!((report.departed_authors, site.count("photo").await), (0, 2));
     site.clock.advance(TimeDelta::minutes(16));
-    let report = reconcile::run(&beside).await.unwrap();
+    let report = reconcile::run(&with_accounts).await.unwrap();
     assert_eq!((report.departed_authors, site.count("photo").await), (1, 1));
     assert!(deleted_accounts::is_deleted(&site.db.pool, leaver).await.unwrap());
 }
 
 #[tokio::test]
-async fn an_authentication_service_that_is_down_does_not_stop_the_rest() {
+async fn files_are_compared_if_authentication_is_down() {
     let site = TestService::new().await;
     let photo = site.published(new_user_id(), 0).await;
     std::fs::remove_file(site.folder_of(photo).await.join("24.jpg")).unwrap();
@@ -148,7 +148,7 @@ async fn an_authentication_service_that_is_down_does_not_stop_the_rest() {
 }
 
 #[tokio::test]
-async fn a_photo_that_came_after_its_authors_end_is_removed() {
+async fn a_photo_published_after_the_deletion_of_its_author_is_deleted() {
     let site = TestService::new().await;
     let user = new_user_id();
     let photo = site.published(user, 0).await;
@@ -165,13 +165,13 @@ async fn a_photo_that_came_after_its_authors_end_is_removed() {
 }
 
 #[tokio::test]
-async fn sweeping_goes_on_where_it_was_killed() {
+async fn a_killed_sweep_is_continued() {
     let site = TestService::new().await;
     let user = new_user_id();
     let photo = site.published(user, 0).await;
     let folder = site.folder_of(photo).await;
     site.delete(user, photo).await.data();
-    // Killed between the files and the row that remembers them.
+    // Killed after deleting some files.
     std::fs::remove_file(folder.join("24.jpg")).unwrap();
     site.sweep().await;
     assert!(!folder.exists());

@@ -1,4 +1,4 @@
-//! The door: `POST /media/uploads`.
+//! `POST /media/uploads`.
 
 use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::support::{TestService, answer_of, jpeg, new_user_id, picture, png, request};
 
 #[tokio::test]
-async fn an_upload_is_answered_once_its_files_are_stored() {
+async fn an_upload_returns_when_its_files_are_stored() {
     let site = TestService::new().await;
     let (status, mut answer) = site
         .upload(new_user_id(), "image/jpeg", jpeg(&picture(500, 300)))
@@ -35,7 +35,7 @@ async fn an_upload_is_answered_once_its_files_are_stored() {
 }
 
 #[tokio::test]
-async fn who_is_signed_out_or_deleted_is_refused() {
+async fn anonymous_and_deleted_users_are_refused() {
     let site = TestService::new().await;
     let signed_out = site
         .client
@@ -84,7 +84,7 @@ async fn who_is_signed_out_or_deleted_is_refused() {
 }
 
 #[tokio::test]
-async fn the_bytes_are_believed_and_not_the_header() {
+async fn the_format_is_detected_by_the_bytes() {
     let site = TestService::new().await;
     let user = new_user_id();
     let picture = png(&picture(20, 20));
@@ -128,7 +128,7 @@ async fn the_bytes_are_believed_and_not_the_header() {
 }
 
 #[tokio::test]
-async fn empty_and_damaged_files_are_told_apart() {
+async fn empty_and_damaged_files_have_different_errors() {
     let site = TestService::new().await;
     let user = new_user_id();
     let picture = png(&picture(20, 20));
@@ -145,7 +145,7 @@ async fn empty_and_damaged_files_are_told_apart() {
         b"\xFF".to_vec(),
         b"a".to_vec(),
         picture[..8].to_vec(),
-        // The right signature and nothing behind it that makes sense.
+        // A valid signature followed by invalid data.
         [&picture[..8], &[7; 2000]].concat(),
         [b"\xFF\xD8\xFF\xE0".as_slice(), &[7; 2000], b"\xFF\xD9"].concat(),
         [b"RIFF\xD8\x07\0\0WEBPVP8 ".as_slice(), &[7; 2000]].concat(),
@@ -157,7 +157,7 @@ async fn empty_and_damaged_files_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_foreign_format_is_named_with_the_way_out() {
+async fn refused_formats_are_named_with_advice() {
     let site = TestService::new().await;
     let user = new_user_id();
     let heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic\0\0\0\x08mdat";
@@ -209,7 +209,7 @@ async fn a_foreign_format_is_named_with_the_way_out() {
 async fn a_body_over_the_limit_is_refused() {
     let site = TestService::new().await;
     let user = new_user_id();
-    // Without a length, as chunks come.
+    // Chunked, without a length.
     let chunk = Bytes::from([b"\xFF\xD8\xFF\xE0".as_slice(), &[0; 16_000]].concat());
     let endless = Body::from_stream(stream::repeat(chunk).map(Ok::<_, std::io::Error>).take(4000));
     let (status, answer) = site.upload(user, "image/jpeg", endless).await;
@@ -221,7 +221,7 @@ async fn a_body_over_the_limit_is_refused() {
       "reason": "too_many_bytes"
     }
     "#);
-    // With a length, before a byte is read.
+    // With a length: refused before the body is read.
     let announced = request("POST", "/media/uploads", Some(user))
         .header(header::CONTENT_TYPE, "image/jpeg")
         .header(header::CONTENT_LENGTH, 25 * 1024 * 1024 + 1)
@@ -231,7 +231,7 @@ async fn a_body_over_the_limit_is_refused() {
 }
 
 #[tokio::test]
-async fn an_upload_that_breaks_off_leaves_nothing() {
+async fn an_aborted_upload_leaves_nothing() {
     let site = TestService::new().await;
     let user = new_user_id();
     let whole = png(&picture(60, 60));
@@ -253,7 +253,7 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn the_same_bytes_of_the_same_person_are_the_same_upload() {
+async fn the_same_bytes_of_a_user_are_the_same_upload() {
     let site = TestService::new().await;
     let (user, other) = (new_user_id(), new_user_id());
     let bytes = png(&picture(40, 30));
@@ -267,7 +267,7 @@ async fn the_same_bytes_of_the_same_person_are_the_same_upload() {
         first["uploadId"]
     );
 
-    // Once it is published, the same bytes are a new upload.
+    // After publishing, the same bytes are a new upload.
     site.publish(user, first["uploadId"].as_str().unwrap(), "One")
         .await
         .data();
@@ -277,7 +277,7 @@ async fn the_same_bytes_of_the_same_person_are_the_same_upload() {
 }
 
 #[tokio::test]
-async fn the_same_bytes_at_the_same_time_are_one_upload() {
+async fn concurrent_uploads_of_the_same_bytes_are_one_upload() {
     let site = TestService::new().await;
     let user = new_user_id();
     let bytes = png(&picture(50, 30));
@@ -291,7 +291,7 @@ async fn the_same_bytes_at_the_same_time_are_one_upload() {
 }
 
 #[tokio::test]
-async fn an_upload_waits_for_a_day_after_it_was_last_sent() {
+async fn an_upload_expires_a_day_after_it_was_last_sent() {
     let site = TestService::new().await;
     let user = new_user_id();
     let bytes = png(&picture(40, 31));
@@ -306,7 +306,7 @@ async fn an_upload_waits_for_a_day_after_it_was_last_sent() {
     let id = first["uploadId"].as_str().unwrap();
     let old = site.folder_of(id).await;
     assert_eq!(site.publish(user, id, "Too late").await.error(), "NOT_FOUND");
-    // Expired and not yet swept: the same bytes take its place.
+    // Expired but not swept: the same bytes replace it.
     let second = site.upload(user, "image/png", bytes).await.1;
     assert_ne!(second["uploadId"], first["uploadId"]);
     site.sweep().await;
@@ -319,7 +319,7 @@ async fn an_upload_waits_for_a_day_after_it_was_last_sent() {
 }
 
 #[tokio::test]
-async fn who_takes_all_places_is_sent_away() {
+async fn the_uploads_of_an_account_are_limited() {
     let site = TestService::new().await;
     let user = new_user_id();
     let begin = || {
@@ -330,7 +330,7 @@ async fn who_takes_all_places_is_sent_away() {
     };
     let client = site.client.of(user);
     let mut waiting = Vec::new();
-    // Refused uploads free their slots again, so uploads are added until one is refused.
+    // Refused uploads release their slots, so uploads are added until one is refused.
     let refused = loop {
         let response = client
             .post("/media/uploads", "image/png", png(&picture(30, 30)))
@@ -349,7 +349,7 @@ async fn who_takes_all_places_is_sent_away() {
         (status, &answer["code"]),
         (StatusCode::SERVICE_UNAVAILABLE, &Value::from("UNAVAILABLE"))
     );
-    // Another user is not affected.
+    // Other users are not affected.
     assert_eq!(
         site.upload(new_user_id(), "image/png", png(&picture(30, 31)))
             .await
@@ -367,7 +367,7 @@ async fn who_takes_all_places_is_sent_away() {
 }
 
 #[tokio::test]
-async fn an_upload_is_nobody_elses_business() {
+async fn uploads_are_private() {
     let site = TestService::new().await;
     let (user, other) = (new_user_id(), new_user_id());
     let upload = site.uploaded(user, 1).await;

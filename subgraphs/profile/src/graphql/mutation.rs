@@ -9,14 +9,14 @@ use crate::error::Error;
 use crate::graphql::types::{UpdateProfileInput, User};
 use crate::store;
 
-/// The root of writes.
+/// The root of mutations.
 pub struct Mutation;
 
 #[Object]
 impl Mutation {
-    /// 3 to 30 of a-z 0-9 _ -, starting with a letter; capitals are folded. CONFLICT on field username when it is
-    /// taken, reserved, or was another user's until recently. Claiming again changes it; the name before is kept from
-    /// others for 90 days.
+    /// 3 to 30 of a-z 0-9 _ -, starting with a letter; capitals are folded. CONFLICT on field username if it is taken,
+    /// reserved, or was another user's until recently. Claiming another one changes it; the previous name is reserved
+    /// for its owner for 90 days.
     async fn claim_username(&self, ctx: &Context<'_>, username: String) -> subgraph::Result<User> {
         let state = ctx.data_unchecked::<State>();
         let (viewer, pool) = (require_writer(ctx, &state.pool).await?, &state.pool);
@@ -24,18 +24,18 @@ impl Mutation {
         let now = state.clock.now();
         let profile = transaction!(pool, Error, |tx, _| {
             adopt(tx, viewer, now).await?;
-            // A name that becomes reserved stays with its owner. For other names nothing is read before the claim: a
-            // snapshot that is older than another claim would fail this one (MariaDB's innodb_snapshot_isolation).
+            // A name that becomes reserved stays with its owner. For other names nothing is read before the claim: with
+            // MariaDB's innodb_snapshot_isolation a snapshot that is older than another claim would fail this one.
             if username.is_reserved() && store::owner_of(&mut *tx, &username).await? != Some(viewer.id) {
                 return Err(UsernameError::Reserved.into());
             }
             store::set_username(&mut *tx, viewer.id, &username, now).await?;
-            own(tx, viewer).await
+            own_profile(tx, viewer).await
         })?;
         Ok(User(profile))
     }
 
-    /// Changes what the input names, and leaves the rest.
+    /// Changes the fields of the input, and keeps the others.
     async fn update_profile(&self, ctx: &Context<'_>, input: UpdateProfileInput) -> subgraph::Result<User> {
         let state = ctx.data_unchecked::<State>();
         let (viewer, pool) = (require_writer(ctx, &state.pool).await?, &state.pool);
@@ -44,7 +44,7 @@ impl Mutation {
         let profile = transaction!(pool, Error, |tx, _| {
             adopt(tx, viewer, now).await?;
             store::update(&mut *tx, viewer.id, &changes).await?;
-            own(tx, viewer).await
+            own_profile(tx, viewer).await
         })?;
         Ok(User(profile))
     }
@@ -62,8 +62,8 @@ async fn adopt(
     Ok(())
 }
 
-async fn own(tx: &mut MySqlConnection, viewer: &Viewer) -> Result<Profile, Error> {
+async fn own_profile(tx: &mut MySqlConnection, viewer: &Viewer) -> Result<Profile, Error> {
     Ok(store::profile(tx, viewer.id)
         .await?
-        .unwrap_or_else(|| Profile::stand_in(viewer.id)))
+        .unwrap_or_else(|| Profile::default_for(viewer.id)))
 }

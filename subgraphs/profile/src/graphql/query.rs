@@ -7,13 +7,12 @@ use crate::domain::{Handle, Username};
 use crate::graphql::types::{User, Viewer};
 use crate::store;
 
-/// The root of reads.
+/// The root of queries.
 pub struct Query;
 
 #[Object]
 impl Query {
-    /// The person who has claimed the username, or from whose id the stand-in name was made; null if there is no such
-    /// account.
+    /// The user with this claimed or default username; null if there is no such account.
     async fn user(&self, ctx: &Context<'_>, username: String) -> subgraph::Result<Option<User>> {
         let state = ctx.data_unchecked::<State>();
         let id = match Handle::parse(&username) {
@@ -30,8 +29,8 @@ impl Query {
         }
     }
 
-    /// Whether the viewer could claim a username right now. False if it breaks the rules, is reserved, or is or recently was
-    /// another user's; true for the viewer's own.
+    /// Whether the viewer could claim a username now. False if it is malformed, reserved, or is or recently was another
+    /// user's; true for the viewer's own.
     async fn username_available(&self, ctx: &Context<'_>, username: String) -> subgraph::Result<bool> {
         let Ok(name) = Username::parse(&username) else {
             return Ok(false);
@@ -51,7 +50,7 @@ impl Query {
     async fn find_user_by_id(&self, ctx: &Context<'_>, id: ID) -> subgraph::Result<Option<User>> {
         match UserId::parse(&id, "id") {
             Ok(id) => User::load(ctx, id).await,
-            // One error would make nulls of all the entities that are asked for together.
+            // An error of one entity would turn all entities of the request into null.
             Err(_) => Ok(None),
         }
     }
@@ -62,8 +61,8 @@ impl Query {
     }
 }
 
-/// The user who has claimed the name. If none is found, reads again with the latest state: the user may have claimed it
-/// a moment ago on another node.
+/// Returns the user who has claimed the name. If none is found, reads again with the latest state, because it may have
+/// just been claimed on another node.
 async fn owner_of(pool: &Pool, name: &Username) -> Result<Option<UserId>, sqlx::Error> {
     database::read(pool, || async {
         if let Some(owner) = store::owner_of(pool, name).await? {
@@ -75,14 +74,14 @@ async fn owner_of(pool: &Pool, name: &Username) -> Result<Option<UserId>, sqlx::
     .await
 }
 
-/// Whether there is a profile: every account gets one. An id that anybody can make up is no person.
+/// Whether the account exists: every account has a profile.
 async fn exists(pool: &Pool, id: UserId) -> Result<bool, sqlx::Error> {
     database::read(pool, || async {
-        if !store::present_among(pool, &[id]).await?.is_empty() {
+        if !store::existing_among(pool, &[id]).await?.is_empty() {
             return Ok(true);
         }
         let mut latest = database::read_latest(pool).await?;
-        Ok(!store::present_among(&mut *latest, &[id]).await?.is_empty())
+        Ok(!store::existing_among(&mut *latest, &[id]).await?.is_empty())
     })
     .await
 }

@@ -7,11 +7,11 @@ use crate::domain::{self, Changes, Profile};
 use crate::error::Error;
 use crate::loaders::Profiles;
 
-/// A person as others see them.
+/// A user's public profile.
 pub struct User(pub Profile);
 
 impl User {
-    /// The user; `None` if the account was deleted.
+    /// Returns the user; `None` if the account was deleted.
     pub async fn load(ctx: &Context<'_>, id: UserId) -> subgraph::Result<Option<Self>> {
         let profile = ctx.data_unchecked::<DataLoader<Profiles>>().load_one(id).await;
         Ok(profile?.map(Self))
@@ -24,7 +24,7 @@ impl User {
         self.0.id.into()
     }
 
-    /// Claimed, or a stable stand-in made from the id (guest-…) until then.
+    /// Claimed, or a stable default derived from the id (guest-…) until then.
     async fn username(&self) -> String {
         self.0.username()
     }
@@ -43,7 +43,7 @@ impl User {
     }
 }
 
-/// The signed-in account, as far as this service knows it: by its id.
+/// The signed-in account; this service only knows its id.
 pub struct Viewer(pub UserId);
 
 #[Object]
@@ -52,7 +52,7 @@ impl Viewer {
         self.0.into()
     }
 
-    /// How others see this account.
+    /// The public profile of this account.
     async fn user(&self, ctx: &Context<'_>) -> subgraph::Result<Option<User>> {
         User::load(ctx, self.0).await
     }
@@ -61,14 +61,14 @@ impl Viewer {
 /// displayName: 1..60 characters after trimming; bio: up to 500.
 #[derive(InputObject)]
 pub struct UpdateProfileInput {
-    /// Absent or null leaves it as it is: everybody has one.
+    /// Absent or null keeps it: every user has one.
     display_name: Option<String>,
-    /// Absent leaves it as it is; null or an empty text takes it away.
+    /// Absent keeps it; null or an empty text removes it.
     bio: MaybeUndefined<String>,
 }
 
 impl UpdateProfileInput {
-    /// Checks the texts.
+    /// Validates the texts.
     pub fn parse(self) -> Result<Changes, Error> {
         Ok(Changes {
             display_name: self

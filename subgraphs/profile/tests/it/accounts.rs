@@ -14,7 +14,7 @@ const USER: &str = "query ($name: String!) { user(username: $name) { id } }";
 #[tokio::test]
 async fn an_account_gets_a_profile_once() {
     let service = service().await;
-    let ada = service.person();
+    let ada = service.new_user();
     let created = service.event(
         "account.created",
         json!({ "accountId": ada, "createdAt": "2026-11-22T11:00:00.5Z" }),
@@ -27,15 +27,15 @@ async fn an_account_gets_a_profile_once() {
         answer.data()["_entities"][0]["joinedAt"],
         json!("2026-11-22T11:00:00.500+00:00")
     );
-    // Events for other services are acknowledged too.
+    // Events of other services are acknowledged too.
     let other = service.event("photo.published", json!({ "anything": 1 }));
     assert_eq!(service.client.deliver(&other).await, StatusCode::NO_CONTENT);
 }
 
 #[tokio::test]
-async fn a_deleted_account_is_nobody() {
+async fn a_deleted_account_has_no_user() {
     let service = service().await;
-    let (ada, bob) = (service.person(), service.person());
+    let (ada, bob) = (service.new_user(), service.new_user());
     service
         .client
         .of(ada)
@@ -59,7 +59,7 @@ async fn a_deleted_account_is_nobody() {
         Value::Null
     );
 
-    // The token lives on; what it asks for is refused.
+    // The token is still valid, but the account is deleted.
     assert_eq!(
         service
             .client
@@ -80,13 +80,13 @@ async fn a_deleted_account_is_nobody() {
         .of(bob)
         .graphql(CLAIM, json!({ "name": "ada" }))
         .await;
-    assert_eq!(late.error(), "CONFLICT username", "links still point at it");
+    assert_eq!(late.error(), "CONFLICT username", "the name is still reserved");
 }
 
 #[tokio::test]
-async fn a_deletion_beats_a_late_creation() {
+async fn a_late_creation_does_not_undo_a_deletion() {
     let service = service().await;
-    let ada = service.person();
+    let ada = service.new_user();
     let created = service.event(
         "account.created",
         json!({ "accountId": ada, "createdAt": service.clock.now() }),
@@ -101,9 +101,9 @@ async fn a_deletion_beats_a_late_creation() {
 }
 
 #[tokio::test]
-async fn the_sweep_takes_what_was_written_at_the_moment_of_departure() {
+async fn the_sweep_deletes_rows_written_during_the_deletion() {
     let service = service().await;
-    let ada = service.person();
+    let ada = service.new_user();
     service
         .client
         .deliver(&service.event("account.deleted", json!({ "accountId": ada })))
@@ -123,9 +123,9 @@ async fn the_sweep_takes_what_was_written_at_the_moment_of_departure() {
 }
 
 #[tokio::test]
-async fn the_token_of_an_ended_session_changes_nothing() {
+async fn the_token_of_an_ended_session_is_refused() {
     let service = service().await;
-    let (ada, session) = (service.person(), Uuid::new_v4());
+    let (ada, session) = (service.new_user(), Uuid::new_v4());
     let client = service.client.with_token(Issuer::session_token(ada, session));
     let claim = r#"mutation { claimUsername(username: "ada") { id } }"#;
     client.graphql(claim, json!({})).await.data();
@@ -138,14 +138,14 @@ async fn the_token_of_an_ended_session_changes_nothing() {
             "UNAUTHENTICATED"
         );
     }
-    // Other logins of the same person go on.
+    // Other sessions of the user continue.
     service.client.of(ada).graphql(update, json!({})).await.data();
 }
 
 #[tokio::test]
-async fn events_need_the_secret_and_sense() {
+async fn events_need_the_secret_and_valid_data() {
     let service = service().await;
-    let event = service.event("account.deleted", json!({ "accountId": service.person() }));
+    let event = service.event("account.deleted", json!({ "accountId": service.new_user() }));
     let body = serde_json::to_string(&event).unwrap();
     let answer = service.client.post("/events", "application/json", body).await;
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);

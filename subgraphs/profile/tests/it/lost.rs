@@ -1,4 +1,4 @@
-//! Connections that break at a commit.
+//! Lost responses of commits.
 
 use serde_json::json;
 use testkit::{Loss, Proxy, TestDatabase};
@@ -8,27 +8,27 @@ use crate::service_on;
 const CLAIM: &str = "mutation ($name: String!) { claimUsername(username: $name) { id username } }";
 
 #[tokio::test]
-async fn a_name_is_claimed_once_whatever_commit_is_lost() {
+async fn a_name_is_claimed_once_if_the_response_of_the_commit_is_lost() {
     let database = TestDatabase::new(&profile::MIGRATOR).await;
     let proxy = Proxy::new("127.0.0.1").await;
     let pool = database.pool_through(&proxy);
     let service = service_on(database, pool);
-    for (loss, name) in [(Loss::Statement, "ada"), (Loss::Answer, "grace")] {
-        let person = service.person();
+    for (loss, name) in [(Loss::Statement, "ada"), (Loss::Response, "grace")] {
+        let new_user = service.new_user();
         proxy.lose(loss, "COMMIT", 0);
         let answer = service
             .client
-            .of(person)
+            .of(new_user)
             .graphql(CLAIM, json!({ "name": name }))
             .await;
         assert!(proxy.has_lost());
         assert_eq!(
             answer.data()["claimUsername"],
-            json!({ "id": person, "username": name })
+            json!({ "id": new_user, "username": name })
         );
         let other = service
             .client
-            .of(service.person())
+            .of(service.new_user())
             .graphql(CLAIM, json!({ "name": name }))
             .await;
         assert_eq!(other.error(), "CONFLICT username");

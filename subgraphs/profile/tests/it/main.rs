@@ -1,4 +1,4 @@
-//! The profile service through its HTTP routes, on a real MariaDB.
+//! Tests of the profile service through its HTTP routes with a real MariaDB.
 
 mod accounts;
 mod lost;
@@ -14,14 +14,14 @@ use profile::State;
 use serde_json::Value;
 use testkit::{Client, TestClock, TestDatabase};
 
-/// A service with its own schema.
+/// A service with a separate schema.
 struct TestService {
     client: Client,
     clock: TestClock,
     state: State,
-    /// How often [`TestService::statements`] was asked.
-    asked: AtomicI64,
-    // Drops the schema at the end.
+    /// The number of calls of [`TestService::statements`].
+    own_statements: AtomicI64,
+    // Drops the schema at the end of the test.
     _database: TestDatabase,
 }
 
@@ -29,14 +29,14 @@ async fn service() -> TestService {
     service_with(16).await
 }
 
-/// A service that has so many connections.
+/// A service with this number of connections.
 async fn service_with(connections: u32) -> TestService {
     let database = TestDatabase::new(&profile::MIGRATOR).await;
     let pool = chassis::database::Pool::new(&database.url(), connections).unwrap();
     service_on(database, pool)
 }
 
-/// A service on a database by way of these connections.
+/// A service with these connections to a database.
 fn service_on(database: TestDatabase, pool: Pool) -> TestService {
     let clock = TestClock::default();
     let state = State {
@@ -49,21 +49,21 @@ fn service_on(database: TestDatabase, pool: Pool) -> TestService {
         client: Client::new(routes),
         clock,
         state,
-        asked: AtomicI64::default(),
+        own_statements: AtomicI64::default(),
         _database: database,
     }
 }
 
 impl TestService {
-    /// How many statements the connection has run, without the questions how many: of a service that has only one.
+    /// Returns the number of executed statements of a service with a single connection, without those of this function.
     async fn statements(&self) -> i64 {
         let question = sqlx::query_as("SHOW SESSION STATUS LIKE 'Com_stmt_execute'");
         let (_, executed): (String, String) = question.fetch_one(&self.state.pool).await.unwrap();
-        let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
-        executed.parse::<i64>().unwrap() - asked
+        let own_statements = self.own_statements.fetch_add(1, Ordering::Relaxed) + 1;
+        executed.parse::<i64>().unwrap() - own_statements
     }
 
-    /// How many rows there are `FROM` this.
+    /// Returns the number of rows `FROM` an expression.
     async fn rows(&self, from: &str) -> i64 {
         let query = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {from}"));
         sqlx::query_scalar(query)
@@ -72,7 +72,7 @@ impl TestService {
             .unwrap()
     }
 
-    fn person(&self) -> UserId {
+    fn new_user(&self) -> UserId {
         UserId::new(self.clock.now())
     }
 

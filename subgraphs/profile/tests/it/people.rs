@@ -1,4 +1,4 @@
-//! Names, profiles, and who may change them.
+//! Usernames, profiles, and who may change them.
 
 use chassis::UserId;
 use chrono::TimeDelta;
@@ -14,9 +14,9 @@ const USER: &str = "query ($name: String!) { user(username: $name) { id username
 const AVAILABLE: &str = "query ($name: String!) { usernameAvailable(username: $name) }";
 
 #[tokio::test]
-async fn a_name_is_claimed_folded_found_and_changed() {
+async fn names_are_claimed_folded_found_and_changed() {
     let service = service().await;
-    let ada = service.person();
+    let ada = service.new_user();
     let client = service.client.of(ada);
 
     let claimed = client.graphql(CLAIM, json!({ "name": "Ada_L" })).await;
@@ -27,7 +27,7 @@ async fn a_name_is_claimed_folded_found_and_changed() {
     let found = service.client.graphql(USER, json!({ "name": "ADA_l" })).await;
     assert_eq!(found.data()["user"]["id"], json!(ada));
 
-    // Claiming it again changes nothing; claiming another one frees the first.
+    // Claiming it again changes nothing; claiming another name releases it.
     client.graphql(CLAIM, json!({ "name": "ada_l" })).await.data();
     client.graphql(CLAIM, json!({ "name": "ada" })).await.data();
     assert_eq!(
@@ -38,14 +38,14 @@ async fn a_name_is_claimed_folded_found_and_changed() {
             .data()["user"],
         Value::Null
     );
-    // A change of mind: the same person takes it back.
+    // The owner claims it again.
     client.graphql(CLAIM, json!({ "name": "ada_l" })).await.data();
 }
 
 #[tokio::test]
-async fn a_name_that_was_given_up_is_kept_from_others_for_ninety_days() {
+async fn a_released_name_is_reserved_for_ninety_days() {
     let service = service().await;
-    let (ada, bob) = (service.person(), service.client.of(service.person()));
+    let (ada, bob) = (service.new_user(), service.client.of(service.new_user()));
     let client = service.client.of(ada);
     let available = async |name: &str| {
         let answer = bob.graphql(AVAILABLE, json!({ "name": name })).await;
@@ -80,14 +80,14 @@ async fn a_name_that_was_given_up_is_kept_from_others_for_ninety_days() {
 }
 
 #[tokio::test]
-async fn a_name_given_up_at_this_moment_is_not_caught() {
+async fn a_name_that_is_being_released_cannot_be_claimed() {
     let service = service().await;
-    let ada = service.client.of(service.person());
+    let ada = service.client.of(service.new_user());
     for round in 0..6 {
         let (old, new) = (format!("before{round}"), format!("after{round}"));
         ada.graphql(CLAIM, json!({ "name": old })).await.data();
         let catchers = (0..6).map(|_| {
-            let (client, old) = (service.client.of(service.person()), old.clone());
+            let (client, old) = (service.client.of(service.new_user()), old.clone());
             tokio::spawn(async move { client.graphql(CLAIM, json!({ "name": old })).await })
         });
         let catchers: Vec<_> = catchers.collect();
@@ -106,9 +106,9 @@ async fn a_name_given_up_at_this_moment_is_not_caught() {
 }
 
 #[tokio::test]
-async fn nobody_keeps_many_names_from_others() {
+async fn the_number_of_released_names_is_limited() {
     let service = service().await;
-    let ada = service.client.of(service.person());
+    let ada = service.client.of(service.new_user());
     for number in 0..11 {
         ada.graphql(CLAIM, json!({ "name": format!("name{number}") }))
             .await
@@ -116,16 +116,16 @@ async fn nobody_keeps_many_names_from_others() {
     }
     let one_more = ada.graphql(CLAIM, json!({ "name": "name11" })).await;
     assert_eq!(one_more.error(), "RATE_LIMITED username");
-    // One of theirs can be taken back, and the current one stays.
+    // A released name can be claimed again by its owner, and the current one stays.
     ada.graphql(CLAIM, json!({ "name": "name3" })).await.data();
     service.clock.advance(TimeDelta::days(91));
     ada.graphql(CLAIM, json!({ "name": "name11" })).await.data();
 }
 
 #[tokio::test]
-async fn whoever_has_a_name_keeps_it_when_it_becomes_reserved() {
+async fn a_name_that_becomes_reserved_stays_with_its_owner() {
     let service = service().await;
-    let (ada, bob) = (service.person(), service.client.of(service.person()));
+    let (ada, bob) = (service.new_user(), service.client.of(service.new_user()));
     let client = service.client.of(ada);
     client.graphql(CLAIM, json!({ "name": "ada" })).await.data();
     sqlx::query("UPDATE profile SET username = 'webmaster'")
@@ -145,8 +145,8 @@ async fn whoever_has_a_name_keeps_it_when_it_becomes_reserved() {
 async fn a_name_that_is_taken_reserved_or_malformed_is_refused() {
     let service = service().await;
     let (ada, bob) = (
-        service.client.of(service.person()),
-        service.client.of(service.person()),
+        service.client.of(service.new_user()),
+        service.client.of(service.new_user()),
     );
     ada.graphql(CLAIM, json!({ "name": "ada" })).await.data();
 
@@ -217,12 +217,12 @@ async fn a_name_that_is_taken_reserved_or_malformed_is_refused() {
 }
 
 #[tokio::test]
-async fn of_many_who_claim_one_name_at_once_exactly_one_gets_it() {
+async fn one_of_many_concurrent_claims_gets_the_name() {
     let service = service().await;
     for round in 0..5 {
         let name = format!("wanted{round}");
         let claims = (0..8).map(|_| {
-            let (client, name) = (service.client.of(service.person()), name.clone());
+            let (client, name) = (service.client.of(service.new_user()), name.clone());
             tokio::spawn(async move { client.graphql(CLAIM, json!({ "name": name })).await })
         });
         let mut winners = Vec::new();
@@ -241,9 +241,9 @@ async fn of_many_who_claim_one_name_at_once_exactly_one_gets_it() {
 }
 
 #[tokio::test]
-async fn a_profile_changes_where_the_input_says_so() {
+async fn only_fields_of_the_input_are_changed() {
     let service = service().await;
-    let client = service.client.of(service.person());
+    let client = service.client.of(service.new_user());
     client.graphql(CLAIM, json!({ "name": "ada" })).await.data();
     let update = async |input: Value| client.graphql(UPDATE, json!({ "input": input })).await;
 
@@ -291,7 +291,7 @@ async fn a_profile_changes_where_the_input_says_so() {
             "{bad:?}"
         );
     }
-    // Nothing of an input that was refused is written.
+    // Nothing of an invalid input is stored.
     assert_eq!(
         update(json!({})).await.data()["updateProfile"]["displayName"],
         json!(longest)
@@ -331,7 +331,7 @@ async fn a_user_without_a_profile_has_a_default_one_that_can_be_found() {
     assert_eq!(found.data()["user"], json!(null));
     let found = service.client.of(unknown).graphql(USER, name).await;
     assert_eq!(found.data()["user"]["id"], json!(unknown));
-    // The link to the stand-in goes on working once there is a name.
+    // The link with the default name still works after a name was claimed.
     service
         .client
         .of(unknown)
@@ -352,9 +352,9 @@ async fn a_user_without_a_profile_has_a_default_one_that_can_be_found() {
 }
 
 #[tokio::test]
-async fn the_viewer_is_shown_by_its_id() {
+async fn the_viewer_has_a_user() {
     let service = service().await;
-    let ada = service.person();
+    let ada = service.new_user();
     let answer = service
         .client
         .entities("Viewer", &[ada], "id user { id displayName }")
@@ -363,10 +363,10 @@ async fn the_viewer_is_shown_by_its_id() {
 }
 
 #[tokio::test]
-async fn entities_are_loaded_together_and_keep_their_places() {
-    // With one connection its own counter tells how many statements ran.
+async fn entities_are_loaded_together_and_keep_their_order() {
+    // A single connection counts its statements.
     let service = service_with(1).await;
-    let (ada, bob) = (service.person(), service.person());
+    let (ada, bob) = (service.new_user(), service.new_user());
     service
         .client
         .of(bob)
@@ -387,9 +387,9 @@ async fn entities_are_loaded_together_and_keep_their_places() {
     assert_eq!(entities[1], Value::Null);
     assert_eq!(entities[2]["username"], json!("bob"));
     assert_eq!(entities[3], entities[0]);
-    let many: Vec<_> = (0..40).map(|_| service.person()).collect();
+    let many: Vec<_> = (0..40).map(|_| service.new_user()).collect();
     let before = service.statements().await;
     service.client.entities("User", &many, "id").await.data();
-    // One statement for the profiles, and one for the question whether those without one departed.
+    // One statement for the profiles, and one for deleted accounts.
     assert_eq!(service.statements().await - before, 2);
 }

@@ -1,4 +1,4 @@
-//! The comparison with the authentication service, which a small server stands in for.
+//! The comparison with a fake authentication service.
 
 use chassis::UserId;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,15 +9,15 @@ use testkit::Neighbours;
 use crate::service;
 
 #[tokio::test]
-async fn lost_events_are_made_up_for_and_nothing_young_is_judged() {
+async fn lost_events_are_repaired_and_young_rows_are_skipped() {
     let service = service().await;
-    let mut known: Vec<_> = (0..5).map(|_| service.person()).collect();
+    let mut known: Vec<_> = (0..5).map(|_| service.new_user()).collect();
     known.sort();
-    let (lost, young) = (service.person(), service.person());
+    let (lost, young) = (service.new_user(), service.new_user());
     let neighbours = Neighbours::start().await;
     let joined: DateTime<Utc> = "2026-11-22T10:00:00Z".parse().unwrap();
     neighbours.truth().accounts = known.iter().map(|id| (id.0, joined)).collect();
-    let beside = State {
+    let with_accounts = State {
         accounts: Some(neighbours.client()),
         ..service.state.clone()
     };
@@ -35,9 +35,9 @@ async fn lost_events_are_made_up_for_and_nothing_young_is_judged() {
         .await
         .data();
 
-    // Accounts without a profile get one at once; no account is treated as deleted.
-    let repaired = profile::reconcile::run(&beside).await.unwrap();
-    assert_eq!((repaired.profiles, repaired.departed), (4, 0));
+    // Accounts without a profile get one; no account is treated as deleted.
+    let repaired = profile::reconcile::run(&with_accounts).await.unwrap();
+    assert_eq!((repaired.profiles, repaired.deleted_accounts), (4, 0));
 
     service.clock.advance(TimeDelta::minutes(16));
     let young = UserId::new(service.clock.now()).max(young);
@@ -47,14 +47,14 @@ async fn lost_events_are_made_up_for_and_nothing_young_is_judged() {
         .graphql(&claim("young"), Value::Null)
         .await
         .data();
-    let repaired = profile::reconcile::run(&beside).await.unwrap();
-    assert_eq!((repaired.profiles, repaired.departed), (0, 1));
+    let repaired = profile::reconcile::run(&with_accounts).await.unwrap();
+    assert_eq!((repaired.profiles, repaired.deleted_accounts), (0, 1));
     let answer = service.client.entities("User", &[lost, young], "username").await;
     assert_eq!(answer.data()["_entities"], json!([null, { "username": "young" }]));
     assert_eq!(service.rows("profile").await, 6);
 
-    let repaired = profile::reconcile::run(&beside).await.unwrap();
+    let repaired = profile::reconcile::run(&with_accounts).await.unwrap();
     assert_eq!(repaired, profile::reconcile::Repaired::default());
-    // Another issuer has no such listings.
+    // An external issuer has no such lists.
     profile::reconcile::run(&service.state).await.unwrap();
 }

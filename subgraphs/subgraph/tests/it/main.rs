@@ -1,4 +1,4 @@
-//! The routes of a subgraph on a real MariaDB.
+//! Tests of a subgraph's routes with a real MariaDB.
 
 mod server;
 

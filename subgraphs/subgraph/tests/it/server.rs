@@ -40,7 +40,7 @@ fn client(database: &TestDatabase, stop: CancellationToken) -> Client {
 }
 
 #[tokio::test]
-async fn a_viewer_is_who_the_token_says() {
+async fn the_viewer_is_the_subject_of_the_token() {
     let database = super::database().await;
     let client = client(&database, CancellationToken::new());
     let user = UserId(Uuid::nil());
@@ -61,7 +61,7 @@ async fn a_viewer_is_who_the_token_says() {
 }
 
 #[tokio::test]
-async fn no_cause_reaches_a_client() {
+async fn causes_are_not_sent_to_clients() {
     let database = super::database().await;
     let client = client(&database, CancellationToken::new());
     let answer = client.graphql("{ broken }", json!({})).await;
@@ -71,7 +71,7 @@ async fn no_cause_reaches_a_client() {
 }
 
 #[tokio::test]
-async fn what_the_library_refuses_is_bad_input() {
+async fn errors_of_the_library_are_invalid_input() {
     let database = super::database().await;
     let client = client(&database, CancellationToken::new());
     for query in ["{", "{ nothing }", "mutation { nothing }", ""] {
@@ -110,7 +110,7 @@ async fn long_bodies_are_refused() {
 }
 
 #[tokio::test]
-async fn readiness_asks_the_database_and_health_does_not() {
+async fn readiness_checks_the_database_and_health_does_not() {
     let database = super::database().await;
     let stop = CancellationToken::new();
     let client = client(&database, stop.clone());

@@ -9,7 +9,7 @@ use crate::graphql::types::{Date, HotDay, Photo};
 use crate::store::days;
 use crate::timelines::{MAX_CURSOR_AGE, Timelines};
 
-/// The root of reads.
+/// The root of queries.
 pub struct Query;
 
 #[Object]
@@ -29,7 +29,7 @@ impl Query {
         let day_at = |time| Timeline::Hot(domain::day_at(time, state.time_zone));
         let timeline = match (day, page.after.map(|cursor| cursor.timeline)) {
             (Some(day), _) => Timeline::Hot(day),
-            // A reader who began with today's photos before midnight reads on in them.
+            // A reader whose first page was today's before midnight continues with that day.
             (None, Some(begun)) if begun == day_at(now - MAX_CURSOR_AGE) => begun,
             (None, _) => day_at(now),
         };
@@ -47,7 +47,7 @@ impl Query {
         ranked(ctx, Timeline::Trending, &page).await
     }
 
-    /// The archive: the days that had photos, newest first, each with its winner once it is over.
+    /// The archive: the days with photos, newest first, each with its winner when it is over.
     async fn hot_days(
         &self,
         ctx: &Context<'_>,
@@ -67,12 +67,12 @@ impl Query {
 
     #[graphql(entity)]
     async fn find_photo_by_id(&self, id: ID) -> Option<Photo> {
-        // One error would make nulls of all the entities that are asked for together.
+        // An error of one entity would turn all entities of the request into null.
         PhotoId::parse(&id, "id").ok().map(Photo::new)
     }
 }
 
-/// One for all lists here: ranked cursors hold their timeline, and there is one list of days.
+/// One key for all lists: ranked cursors contain their timeline, and there is one list of days.
 fn list_key(ctx: &Context<'_>) -> ListKey {
     ctx.data_unchecked::<CursorKey>().list("")
 }

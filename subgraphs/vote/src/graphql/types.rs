@@ -12,12 +12,12 @@ use crate::domain::{self, Choice, InvalidDay, PhotoId, Tally};
 use crate::error::Error;
 use crate::loaders::{Tallies, Votes};
 
-// As an argument it holds the raw text: async-graphql could only say that a value is invalid, and not in which field.
+// As an argument it contains the raw text, because async-graphql's own error would not name the field.
 /// A day as it is written.
 pub struct Date(String);
 
 impl Date {
-    /// The day, where the text is one.
+    /// Parses the day.
     pub fn parse(&self) -> Result<NaiveDate, InvalidDay> {
         domain::parse_day(&self.0)
     }
@@ -48,26 +48,23 @@ impl ScalarType for Date {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "Choice")]
 pub enum VoteChoice {
-    /// For the photo.
     Up,
-    /// Against it.
     Down,
-    /// Neither.
     None,
 }
 
-/// How many votes a photo has.
+/// The numbers of votes on a photo.
 #[derive(SimpleObject)]
 pub struct VoteTally {
     up: i32,
     down: i32,
-    /// up − down: what the timelines rank by.
+    /// up − down: the score of the rankings.
     score: i32,
 }
 
 impl From<Tally> for VoteTally {
     fn from(tally: Tally) -> Self {
-        // There are fewer people than an Int can count.
+        // There are fewer users than the maximum of Int.
         let int = |count: i64| i32::try_from(count).unwrap_or(i32::MAX);
         Self {
             up: int(tally.up),
@@ -77,18 +74,18 @@ impl From<Tally> for VoteTally {
     }
 }
 
-/// A photo, as far as votes go.
+/// A photo with the fields of votes.
 #[derive(Debug, Clone, Copy)]
 pub struct Photo {
     id: PhotoId,
-    /// Where it was read together with the photo.
+    /// Set if it was loaded together with the photo.
     tally: Option<Tally>,
-    /// Where the viewer has just cast it.
+    /// Set if the viewer has just voted.
     vote: Option<Choice>,
 }
 
 impl Photo {
-    /// A photo of which only the id is known.
+    /// Creates a photo with only its id.
     pub fn new(id: PhotoId) -> Self {
         Self {
             id,
@@ -97,7 +94,7 @@ impl Photo {
         }
     }
 
-    /// A photo with its tally.
+    /// Creates a photo with its tally.
     pub fn counted(id: PhotoId, tally: Tally) -> Self {
         Self {
             tally: Some(tally),
@@ -105,7 +102,7 @@ impl Photo {
         }
     }
 
-    /// A photo on which the viewer has just voted.
+    /// Creates a photo on which the viewer has just voted.
     pub fn voted(id: PhotoId, tally: Tally, vote: Choice) -> Self {
         Self {
             vote: Some(vote),
@@ -120,7 +117,7 @@ impl Photo {
         self.id.0.into()
     }
 
-    /// Exact at once, own vote included.
+    /// Exact, including the viewer's own vote.
     async fn votes(&self, ctx: &Context<'_>) -> subgraph::Result<Option<VoteTally>> {
         let tally = match self.tally {
             Some(tally) => Some(tally),
@@ -130,7 +127,7 @@ impl Photo {
                 .await
                 .map_err(Error::from)?,
         };
-        // A photo that has not been heard of here has no votes yet.
+        // A photo that is unknown here has no votes yet.
         Ok(Some(tally.unwrap_or_default().into()))
     }
 
@@ -161,7 +158,7 @@ impl HotDay {
         i32::try_from(self.0.photo_count).unwrap_or(i32::MAX)
     }
 
-    /// Null while the day is not over; recorded once when it ends. Deleting that photo promotes the next.
+    /// Null until the day is over; recorded when it ends. If that photo is deleted, the next one wins.
     async fn winner(&self) -> Option<Photo> {
         self.0.winner.map(Photo::new)
     }

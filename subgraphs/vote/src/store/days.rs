@@ -1,17 +1,17 @@
-//! `hot_day`: the archive.
+//! The table `hot_day`: the archive.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{MySqlConnection, MySqlExecutor};
 
 use crate::domain::{HotDay, PhotoId};
 
-/// The days before `before` that have photos, newest first.
+/// Returns the days before `before` with photos, newest first.
 pub async fn archive(
     executor: impl MySqlExecutor<'_>,
     before: Option<NaiveDate>,
     limit: u32,
 ) -> Result<Vec<HotDay>, sqlx::Error> {
-    // A day without photos is passed over while the rows are read, so the limit counts days that are shown.
+    // Days without photos are skipped before the limit is applied.
     sqlx::query_as!(
         HotDay,
         r#"SELECT d.day, (SELECT COUNT(*) FROM photo_score p WHERE p.hot_day = d.day AND p.listed = 1) AS "photo_count!: i64",
@@ -26,7 +26,7 @@ pub async fn archive(
     .await
 }
 
-/// Days before `today` whose winner is not recorded, oldest first, at most a hundred.
+/// Returns at most a hundred days before `today` without a recorded winner, oldest first.
 pub async fn unclosed(
     executor: impl MySqlExecutor<'_>,
     today: NaiveDate,
@@ -40,7 +40,7 @@ pub async fn unclosed(
     .await
 }
 
-/// The best photo of the day.
+/// Returns the best photo of the day.
 pub async fn best(executor: impl MySqlExecutor<'_>, day: NaiveDate) -> Result<Option<PhotoId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT photo_id AS "photo_id: PhotoId" FROM photo_score WHERE hot_day = ? AND listed = 1
@@ -51,7 +51,7 @@ pub async fn best(executor: impl MySqlExecutor<'_>, day: NaiveDate) -> Result<Op
     .await
 }
 
-/// Records the winner of a day that is over, unless that was done.
+/// Records the winner of a past day, unless there is one.
 pub async fn close(
     executor: impl MySqlExecutor<'_>,
     day: NaiveDate,
@@ -69,8 +69,8 @@ pub async fn close(
     .map(drop)
 }
 
-/// Where `gone` is the winner of a day, makes the best that is left its winner. A day of which nothing is left is open
-/// again, for a photo that is announced late.
+/// If `gone` is the winner of a day, makes the best remaining photo the winner. A day without photos has no winner
+/// again, because a photo of that day may still be announced.
 pub async fn promote(connection: &mut MySqlConnection, gone: PhotoId) -> Result<(), sqlx::Error> {
     let days = sqlx::query_scalar!("SELECT day FROM hot_day WHERE winner_id = ?", gone)
         .fetch_all(&mut *connection)

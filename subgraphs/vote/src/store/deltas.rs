@@ -1,4 +1,4 @@
-//! `vote_delta`: what votes have changed, until it is folded into `photo_score`.
+//! The table `vote_delta`: changes by votes that are not folded into `photo_score` yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -11,20 +11,18 @@ use uuid::Uuid;
 
 use crate::domain::{PhotoId, Timeline};
 
-/// One change of one photo's tally.
+/// A change of a photo's tally.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delta {
-    /// Of the row.
     pub id: Uuid,
-    /// Whose tally.
     pub photo: PhotoId,
-    /// Votes for it that came or went.
+    /// The change of the number of upvotes.
     pub up: i32,
-    /// Votes against it that came or went.
+    /// The change of the number of downvotes.
     pub down: i32,
 }
 
-/// Has the photo's timelines ranked anew, because it has come or gone.
+/// Appends an empty delta for a new or deleted photo, so that its timelines are ranked again.
 pub async fn announce(connection: &mut MySqlConnection, photo: PhotoId, id: Uuid) -> Result<(), sqlx::Error> {
     append(
         connection,
@@ -38,7 +36,7 @@ pub async fn announce(connection: &mut MySqlConnection, photo: PhotoId, id: Uuid
     .await
 }
 
-/// Appends changes. Repeating it, after a commit whose answer was lost, appends nothing more.
+/// Appends deltas. Idempotent, for retries after a commit whose response was lost.
 pub async fn append(connection: &mut MySqlConnection, deltas: &[Delta]) -> Result<(), sqlx::Error> {
     if deltas.is_empty() {
         return Ok(());
@@ -51,7 +49,7 @@ pub async fn append(connection: &mut MySqlConnection, deltas: &[Delta]) -> Resul
             .push_bind(delta.down);
     });
     query.push(" ON DUPLICATE KEY UPDATE id = VALUES(id)");
-    // Lists have many lengths; only the commonest is worth a place in the statement cache.
+    // Only the most frequent length is worth a slot in the statement cache.
     query
         .build()
         .persistent(deltas.len() == 1)
@@ -60,14 +58,14 @@ pub async fn append(connection: &mut MySqlConnection, deltas: &[Delta]) -> Resul
         .map(drop)
 }
 
-/// How long ago a change was made: its id begins with its time.
+/// Returns the age of a delta, from the time in its id.
 pub fn age(delta: &Delta) -> Option<Duration> {
     let (seconds, nanoseconds) = delta.id.get_timestamp()?.to_unix();
     let made = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds);
     SystemTime::now().duration_since(made).ok()
 }
 
-/// The oldest changes, at most `limit`.
+/// Returns the oldest deltas.
 pub async fn oldest(executor: impl MySqlExecutor<'_>, limit: u32) -> Result<Vec<Delta>, sqlx::Error> {
     sqlx::query_as!(
         Delta,
@@ -86,9 +84,9 @@ pub fn changed_since_read(error: &sqlx::Error) -> bool {
         .is_some_and(|error| error.number() == 1020)
 }
 
-/// Removes exactly these. Returns how many there still were.
+/// Deletes these deltas. Returns how many still existed.
 pub async fn remove(connection: &mut MySqlConnection, deltas: &[Delta]) -> Result<u64, sqlx::Error> {
-    // Without the hint a short table is read as a whole, and that locks the end of it, where voters insert.
+    // Without the hint MariaDB scans a short table, and locks its end, where voters insert.
     let mut query =
         QueryBuilder::<MySql>::new("DELETE d FROM vote_delta d FORCE INDEX (PRIMARY) WHERE d.id IN ");
     push_ids(&mut query, deltas.iter().map(|delta| delta.id));
@@ -96,8 +94,8 @@ pub async fn remove(connection: &mut MySqlConnection, deltas: &[Delta]) -> Resul
     Ok(done.rows_affected())
 }
 
-/// Adds changes, summed per photo, to the folded tallies, in the order of the photos' ids so that two workers lock
-/// in one order. A photo that is not known yet gets a row that lists it nowhere.
+/// Adds changes, summed by photo, to the folded tallies. Ordered by id, so that two workers lock in the same order. An
+/// unknown photo gets an unlisted row.
 pub async fn fold_into_scores(
     connection: &mut MySqlConnection,
     changes: &BTreeMap<PhotoId, (i32, i32)>,
@@ -118,7 +116,7 @@ pub async fn fold_into_scores(
         .map(drop)
 }
 
-/// The days of those of `photos` that have one.
+/// Returns the days of these photos.
 pub async fn days_of(
     connection: &mut MySqlConnection,
     photos: impl IntoIterator<Item = PhotoId>,
@@ -131,8 +129,11 @@ pub async fn days_of(
     Ok(days.into_iter().collect())
 }
 
-/// Notes that the order of the timelines of these days, and that of all, may have changed.
-pub async fn bump(connection: &mut MySqlConnection, days: &BTreeSet<NaiveDate>) -> Result<(), sqlx::Error> {
+/// Increments the versions of the timelines of these days, and of Trending.
+pub async fn increment_versions(
+    connection: &mut MySqlConnection,
+    days: &BTreeSet<NaiveDate>,
+) -> Result<(), sqlx::Error> {
     if days.is_empty() {
         return Ok(());
     }

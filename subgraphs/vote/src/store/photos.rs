@@ -1,4 +1,4 @@
-//! `photo_score`: which photos there are, and which are gone.
+//! The table `photo_score`: existing and deleted photos.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{days, deltas};
 use crate::domain::{KnownPhoto, PhotoId, Standing};
 
-/// The state of the photo; `None` if it is unknown or only its votes are known.
+/// Returns the state of the photo; `None` if it is unknown or only has votes.
 pub async fn standing(
     executor: impl MySqlExecutor<'_>,
     photo: PhotoId,
@@ -30,7 +30,7 @@ pub async fn standing(
     }))
 }
 
-/// Lists the photo, unless it is gone already. Repeating it does nothing.
+/// Lists the photo, unless it was deleted. Idempotent.
 pub async fn adopt(
     connection: &mut MySqlConnection,
     photo: &KnownPhoto,
@@ -52,19 +52,16 @@ pub async fn adopt(
     deltas::announce(connection, photo.photo_id, delta).await
 }
 
-/// The data of a photo's removal.
+/// The deletion of a photo.
 pub struct Removal {
-    /// Which.
     pub photo: PhotoId,
-    /// Whose, where that is known.
     pub author: Option<UserId>,
-    /// When.
     pub now: DateTime<Utc>,
-    /// The id of the delta that makes its timelines be ranked anew.
+    /// The id of the delta after which its timelines are ranked again.
     pub delta: Uuid,
 }
 
-/// Hides the photo for good, promotes the next winner of its day, and leaves its votes to the sweep.
+/// Hides the photo, promotes the next winner of its day, and leaves its votes to the sweep.
 pub async fn remove(connection: &mut MySqlConnection, removal: &Removal) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO photo_score (photo_id, author_id, deleted_at) VALUES (?, ?, ?)
@@ -88,7 +85,7 @@ pub async fn remove(connection: &mut MySqlConnection, removal: &Removal) -> Resu
     days::promote(connection, removal.photo).await
 }
 
-/// Deleted photos whose votes are to be swept now, at most a hundred, with the time of their deletion.
+/// Returns at most a hundred deleted photos whose votes are due to be swept, with the time of the deletion.
 pub async fn unswept(
     executor: impl MySqlExecutor<'_>,
     now: DateTime<Utc>,
@@ -106,7 +103,7 @@ pub async fn unswept(
         .collect())
 }
 
-/// Has the photo's votes swept once more, at `due`.
+/// Schedules another sweep of the photo's votes at `due`.
 pub async fn sweep_again(
     executor: impl MySqlExecutor<'_>,
     photo: PhotoId,
@@ -118,7 +115,7 @@ pub async fn sweep_again(
         .map(drop)
 }
 
-/// Notes that no vote on the photo is here any more.
+/// Records that all votes on the photo were deleted.
 pub async fn mark_swept(executor: impl MySqlExecutor<'_>, photo: PhotoId) -> Result<(), sqlx::Error> {
     sqlx::query!("DELETE FROM photo_sweep WHERE photo_id = ?", photo)
         .execute(executor)
@@ -126,7 +123,7 @@ pub async fn mark_swept(executor: impl MySqlExecutor<'_>, photo: PhotoId) -> Res
         .map(drop)
 }
 
-/// The listed photos after `after`, with the time of their publishing, in the order of their ids; at most a thousand.
+/// Returns at most a thousand listed photos after `after` with the time of publication, ordered by id.
 pub async fn listed_after(
     executor: impl MySqlExecutor<'_>,
     after: PhotoId,
@@ -144,7 +141,7 @@ pub async fn listed_after(
         .collect())
 }
 
-/// The photos after `after` that are not deleted, listed or not, in the order of their ids; at most a hundred.
+/// Returns at most a hundred photos after `after` that are not deleted, ordered by id.
 pub async fn counted_after(
     executor: impl MySqlExecutor<'_>,
     after: PhotoId,
@@ -158,7 +155,7 @@ pub async fn counted_after(
     .await
 }
 
-/// Those of `photos` that are listed or deleted here: nothing about them was missed.
+/// Returns those of `photos` that are listed or deleted here.
 pub async fn settled(pool: &Pool, photos: &[PhotoId]) -> Result<HashSet<PhotoId>, sqlx::Error> {
     let mut query = QueryBuilder::<MySql>::new(
         "SELECT photo_id FROM photo_score WHERE (hot_day IS NOT NULL OR deleted_at IS NOT NULL) AND photo_id IN ",

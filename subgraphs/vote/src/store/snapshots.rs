@@ -1,4 +1,4 @@
-//! `timeline`, `snapshot` and `snapshot_chunk`: the order in which a timeline is paged through.
+//! The tables `timeline`, `snapshot` and `snapshot_chunk`: the order in which readers page through a timeline.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,32 +9,30 @@ use uuid::Uuid;
 
 use crate::domain::{PhotoId, Rank, RankedCursor, Timeline};
 
-/// How many ids one row of `snapshot_chunk` holds.
-pub const CHUNK: u32 = 240;
+/// The number of ids in a row of `snapshot_chunk`.
+pub const IDS_PER_CHUNK: u32 = 240;
 
-/// A snapshot, with those of its chunks that have been read.
+/// A snapshot with the loaded chunks.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// Of the timeline's order.
+    /// The version of the timeline's order.
     pub version: u64,
-    /// Its own id.
     pub id: Uuid,
-    /// How many photos it has.
+    /// The number of photos.
     pub length: u32,
-    /// The rank of its last photo where the timeline goes on beyond it.
+    /// The rank of the last photo, if the timeline continues after the snapshot.
     pub tail: Option<Tail>,
-    /// Ids by the ordinal of their chunk.
+    /// Ids by the number of the chunk.
     pub chunks: BTreeMap<u32, Vec<PhotoId>>,
 }
 
-/// The rank at the end of a snapshot; the photo is its last one.
+/// The rank of the last photo of a snapshot.
 #[derive(Debug, Clone, Copy)]
 pub struct Tail {
     /// Up − down.
     pub score: i32,
-    /// The Wilson lower bound.
+    /// The lower bound of the Wilson interval.
     pub wilson: i64,
-    /// When the photo was published.
     pub published_at: DateTime<Utc>,
 }
 
@@ -49,18 +47,18 @@ struct Row {
     ids: Option<Vec<u8>>,
 }
 
-/// The state of a timeline's order.
+/// The state of a timeline's snapshots.
 #[derive(Debug)]
 pub enum Current {
-    /// It never had a photo.
+    /// The timeline has never had a photo.
     Empty,
-    /// This version has no snapshot, or only one that is about to expire.
-    Unread,
-    /// This is it, with its first chunk.
+    /// The current version has no snapshot, or only one that expires too soon.
+    Missing,
+    /// The current snapshot with its first chunk.
     Snapshot(Snapshot),
 }
 
-/// The snapshot of the order as it is now, if it lives until `until` at least.
+/// Returns the snapshot of the current order, if it expires after `until`.
 pub async fn current(
     executor: impl MySqlExecutor<'_>,
     timeline: Timeline,
@@ -82,10 +80,10 @@ pub async fn current(
     let Some(row) = row else {
         return Ok(Current::Empty);
     };
-    Ok(from_rows(vec![row]).map_or(Current::Unread, Current::Snapshot))
+    Ok(from_rows(vec![row]).map_or(Current::Missing, Current::Snapshot))
 }
 
-/// The snapshot of a cursor, unless it has expired, with the chunks that hold `positions`.
+/// Returns the snapshot of a cursor, unless it has expired, with the chunks of `positions`.
 pub async fn pinned(
     executor: impl MySqlExecutor<'_>,
     cursor: &RankedCursor,
@@ -99,8 +97,8 @@ pub async fn pinned(
            FROM snapshot s
            LEFT JOIN snapshot_chunk c ON c.snapshot_id = s.id AND c.ordinal BETWEEN ? AND ?
            WHERE s.timeline = ? AND s.version = ? AND s.id = ? AND s.expires_at > ?"#,
-        positions.start / CHUNK,
-        positions.end.saturating_sub(1) / CHUNK,
+        positions.start / IDS_PER_CHUNK,
+        positions.end.saturating_sub(1) / IDS_PER_CHUNK,
         cursor.timeline.to_string(),
         cursor.version,
         cursor.snapshot,
@@ -156,16 +154,15 @@ pub async fn chunks(
         .collect())
 }
 
-/// Makes a snapshot of the order as this transaction sees it. `None` where the timeline never had a photo.
-pub async fn make(
+/// Creates a snapshot of the order in this transaction. `None` if the timeline has never had a photo.
+pub async fn create(
     connection: &mut MySqlConnection,
     timeline: Timeline,
     id: Uuid,
     expires_at: DateTime<Utc>,
 ) -> Result<Option<Snapshot>, sqlx::Error> {
     let name = timeline.to_string();
-    // Read before the order: where the two are not of one moment, the version is the older one, and the snapshot
-    // is made anew sooner than it needs to be.
+    // Read before the order: if the order is newer, the snapshot is only replaced earlier than needed.
     let version = sqlx::query_scalar!("SELECT version FROM timeline WHERE name = ?", name)
         .fetch_optional(&mut *connection)
         .await?;
@@ -174,8 +171,8 @@ pub async fn make(
     };
     let order = order(connection, timeline).await?;
     let length = u32::try_from(order.len()).unwrap_or(u32::MAX);
-    let tail = match (timeline.places(), order.last()) {
-        (Some(places), Some(last)) if length >= places => tail(connection, *last).await?,
+    let tail = match (timeline.max_length(), order.last()) {
+        (Some(max_length), Some(last)) if length >= max_length => tail(connection, *last).await?,
         _ => None,
     };
     sqlx::query!(
@@ -193,10 +190,10 @@ pub async fn make(
     .execute(&mut *connection)
     .await?;
     let chunks: BTreeMap<u32, Vec<PhotoId>> = (0..)
-        .zip(order.chunks(CHUNK as usize).map(<[_]>::to_vec))
+        .zip(order.chunks(IDS_PER_CHUNK as usize).map(<[_]>::to_vec))
         .collect();
     let rows: Vec<_> = chunks.iter().collect();
-    // A hundred chunks are 400 KB, well below what one packet may hold.
+    // A hundred chunks are 400 KB, well below the maximum packet size.
     for rows in rows.chunks(100) {
         let mut query = QueryBuilder::<MySql>::new("INSERT INTO snapshot_chunk (snapshot_id, ordinal, ids) ");
         query.push_values(rows, |mut row, (ordinal, ids)| {
@@ -228,7 +225,7 @@ async fn order(connection: &mut MySqlConnection, timeline: Timeline) -> Result<V
             sqlx::query_scalar!(
                 r#"SELECT photo_id AS "photo_id: PhotoId" FROM photo_score WHERE listed = 1
                    ORDER BY score DESC, wilson DESC, published_at DESC, photo_id DESC LIMIT ?"#,
-                timeline.places(),
+                timeline.max_length(),
             )
             .fetch_all(connection)
             .await
@@ -247,7 +244,7 @@ async fn tail(connection: &mut MySqlConnection, last: PhotoId) -> Result<Option<
     .await
 }
 
-/// The photos below `rank` in Trending now, best first.
+/// Returns the photos below `rank` in Trending, best first.
 pub async fn trending_below(
     executor: impl MySqlExecutor<'_>,
     rank: &Rank,
@@ -278,8 +275,11 @@ pub async fn trending_below(
     .await
 }
 
-/// Removes snapshots that have expired, at most forty a call. Returns how many.
-pub async fn prune(connection: &mut MySqlConnection, now: DateTime<Utc>) -> Result<usize, sqlx::Error> {
+/// Deletes at most forty expired snapshots. Returns their number.
+pub async fn delete_expired(
+    connection: &mut MySqlConnection,
+    now: DateTime<Utc>,
+) -> Result<usize, sqlx::Error> {
     let expired = sqlx::query!(
         r#"SELECT timeline, version, id AS "id: Uuid" FROM snapshot WHERE expires_at <= ? ORDER BY expires_at LIMIT 40"#,
         now,
@@ -287,7 +287,7 @@ pub async fn prune(connection: &mut MySqlConnection, now: DateTime<Utc>) -> Resu
     .fetch_all(&mut *connection)
     .await?;
     for snapshot in &expired {
-        // Chunks first: a snapshot that is still there says that chunks of it may be.
+        // Chunks first, because a remaining snapshot leads to its remaining chunks.
         while sqlx::query!(
             "DELETE FROM snapshot_chunk WHERE snapshot_id = ? LIMIT 1000",
             snapshot.id

@@ -1,4 +1,4 @@
-//! `vote`: the ledger, and the tallies that are shown.
+//! The table `vote`, and exact tallies.
 
 use std::collections::HashMap;
 
@@ -11,26 +11,21 @@ use uuid::Uuid;
 use super::deltas::{self, Delta};
 use crate::domain::{Choice, PhotoId, Tally};
 
-/// A vote as it is cast.
+/// A vote that is being cast.
 #[derive(Debug, Clone, Copy)]
 pub struct Ballot {
-    /// On what.
     pub photo: PhotoId,
-    /// By whom.
     pub user: UserId,
-    /// For or against.
     pub choice: Choice,
-    /// When.
     pub now: DateTime<Utc>,
-    /// The id of the delta, if this changes anything.
+    /// The id of the delta, if the vote changes.
     pub delta: Uuid,
 }
 
-/// Sets a user's vote and appends the delta. Repeating it, also after a commit whose response was lost, changes nothing
-/// more.
+/// Sets a user's vote and appends the delta. Idempotent.
 pub async fn cast(connection: &mut MySqlConnection, ballot: &Ballot) -> Result<(), sqlx::Error> {
-    // Locks this one row, be it old or new, and keeps the old value beside the new one. A locking SELECT before it
-    // would lock the gap of a row that is not there yet, and two new voters would wait for each other.
+    // Locks only this row, whether it exists or not, and stores the old value beside the new one. A locking SELECT
+    // would lock the gap of a missing row, and two new voters would wait for each other.
     sqlx::query!(
         "INSERT INTO vote (photo_id, user_id, value, cast_at) VALUES (?, ?, ?, ?)
          ON DUPLICATE KEY UPDATE previous = value, value = VALUES(value), cast_at = VALUES(cast_at)",
@@ -54,8 +49,8 @@ pub async fn cast(connection: &mut MySqlConnection, ballot: &Ballot) -> Result<(
     .map(drop)
 }
 
-/// The exact tallies of those of `photos` that are known here, with whether they are listed. One statement reads folded
-/// and unfolded votes, so none is counted twice or missed.
+/// Returns the exact tallies of known photos, and whether they are listed. One statement reads folded and unfolded
+/// votes, so none is missed or counted twice.
 pub async fn tallies(
     executor: impl MySqlExecutor<'_>,
     photos: &[PhotoId],
@@ -74,7 +69,7 @@ pub async fn tallies(
         .collect())
 }
 
-/// How `user` voted on those of `photos` on which they did.
+/// Returns the votes of `user` on `photos`.
 pub async fn votes_of(
     executor: impl MySqlExecutor<'_>,
     user: UserId,
@@ -91,7 +86,7 @@ pub async fn votes_of(
         .collect())
 }
 
-/// Removes up to a thousand votes on a photo that is gone. Returns how many.
+/// Deletes up to a thousand votes on a deleted photo. Returns their number.
 pub async fn remove_on_photo(executor: impl MySqlExecutor<'_>, photo: PhotoId) -> Result<u64, sqlx::Error> {
     let done = sqlx::query!("DELETE FROM vote WHERE photo_id = ? LIMIT 1000", photo)
         .execute(executor)
@@ -99,13 +94,13 @@ pub async fn remove_on_photo(executor: impl MySqlExecutor<'_>, photo: PhotoId) -
     Ok(done.rows_affected())
 }
 
-/// Removes up to five hundred votes of a person who is gone, and takes them out of the tallies. Returns how many.
+/// Deletes up to five hundred votes of a deleted account, and subtracts them from the tallies. Returns their number.
 pub async fn remove_of_user(
     connection: &mut MySqlConnection,
     user: UserId,
     now: DateTime<Utc>,
 ) -> Result<usize, sqlx::Error> {
-    // Not a checked query: the macros take a DELETE for something without rows.
+    // Not a checked query, because the macros treat DELETE as a statement without rows.
     let removed: Vec<(PhotoId, i8)> =
         sqlx::query_as("DELETE FROM vote WHERE user_id = ? LIMIT 500 RETURNING photo_id, value")
             .bind(user)
@@ -125,7 +120,7 @@ pub async fn remove_of_user(
     Ok(removed.len())
 }
 
-/// The voters after `after`, ordered by id; at most a thousand.
+/// Returns at most a thousand voters after `after`, ordered by id.
 pub async fn voters_after(
     executor: impl MySqlExecutor<'_>,
     after: UserId,
@@ -138,8 +133,8 @@ pub async fn voters_after(
     .await
 }
 
-/// Those of `photos` whose tally is not the sum of their votes, with what must be added to it. One statement, because
-/// the ledger, the fold and the deltas agree at every moment, and only then.
+/// Returns photos whose tally is not the sum of their votes, with the difference. One statement, because votes, scores
+/// and deltas only agree within a snapshot.
 pub async fn differences(
     executor: impl MySqlExecutor<'_>,
     photos: &[PhotoId],
@@ -163,7 +158,7 @@ pub async fn differences(
         .collect())
 }
 
-/// Makes two recounts of one photo take turns.
+/// Serialises concurrent recounts of a photo.
 pub async fn claim_recount(
     executor: impl MySqlExecutor<'_>,
     photo: PhotoId,

@@ -2,7 +2,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use vote::archive::close_days;
 
-use crate::support::{List, TestService, leaf, photo, someone, strings};
+use crate::support::{List, TestService, new_user, photo, strings, timeline_page};
 
 async fn archive(app: &TestService) -> Vec<String> {
     let answer = app
@@ -29,18 +29,18 @@ async fn close(app: &TestService) {
 }
 
 #[tokio::test]
-async fn a_winner_is_recorded_when_the_day_ends_and_stays() {
+async fn the_winner_is_recorded_when_the_day_ends() {
     let app = TestService::new().await;
-    let photos = app.publish_many(someone(), 3).await;
+    let photos = app.publish_many(new_user(), 3).await;
     app.fold().await;
-    app.vote(someone(), photos[1], "UP").await.data();
+    app.vote(new_user(), photos[1], "UP").await.data();
     close(&app).await;
     assert_eq!(archive(&app).await, ["2026-11-22 3 -"]);
 
-    // The last vote of the day has not been folded when the day ends, and counts.
+    // The last vote of the day is not folded when the day ends, and counts.
     app.clock.set("2026-11-22T23:59:59Z".parse().unwrap());
     for _ in 0..2 {
-        app.vote(someone(), photos[0], "UP").await.data();
+        app.vote(new_user(), photos[0], "UP").await.data();
     }
     close(&app).await;
     assert_eq!(archive(&app).await, ["2026-11-22 3 -"]);
@@ -48,28 +48,31 @@ async fn a_winner_is_recorded_when_the_day_ends_and_stays() {
     close(&app).await;
     assert_eq!(archive(&app).await, [format!("2026-11-22 3 {}", photos[0])]);
 
-    // Later votes change the order of the day, but not who won it.
+    // Later votes change the order of the day, but not its winner.
     for _ in 0..5 {
-        app.vote(someone(), photos[2], "UP").await.data();
+        app.vote(new_user(), photos[2], "UP").await.data();
     }
     app.fold().await;
     close(&app).await;
-    let today = app.publish(someone()).await;
+    let today = app.publish(new_user()).await;
     app.fold().await;
     assert_eq!(
         archive(&app).await,
         ["2026-11-23 1 -".to_owned(), format!("2026-11-22 3 {}", photos[0])]
     );
-    assert_eq!(leaf(&app.client, List::Hot, 24, None).await.ids, strings([today]));
+    assert_eq!(
+        timeline_page(&app.client, List::Hot, 24, None).await.ids,
+        strings([today])
+    );
 }
 
 #[tokio::test]
 async fn deleting_the_winner_promotes_the_next() {
     let app = TestService::new().await;
-    let photos = app.publish_many(someone(), 3).await;
+    let photos = app.publish_many(new_user(), 3).await;
     for (votes, photo) in photos.iter().enumerate() {
         for _ in 0..votes {
-            app.vote(someone(), *photo, "UP").await.data();
+            app.vote(new_user(), *photo, "UP").await.data();
         }
     }
     app.clock.advance(TimeDelta::days(1));
@@ -88,9 +91,9 @@ async fn deleting_the_winner_promotes_the_next() {
         "a day without photos is not in the archive"
     );
 
-    // A photo of that day is announced at last, and wins what is left to win.
+    // A photo of that day is announced late, and wins.
     let late = photo(
-        someone(),
+        new_user(),
         app.clock.now() - TimeDelta::days(1),
         "2026-11-22".parse().unwrap(),
     );
@@ -101,10 +104,10 @@ async fn deleting_the_winner_promotes_the_next() {
 }
 
 #[tokio::test]
-async fn deleting_another_photo_leaves_the_winner() {
+async fn deleting_another_photo_keeps_the_winner() {
     let app = TestService::new().await;
-    let photos = app.publish_many(someone(), 2).await;
-    app.vote(someone(), photos[0], "UP").await.data();
+    let photos = app.publish_many(new_user(), 2).await;
+    app.vote(new_user(), photos[0], "UP").await.data();
     app.clock.advance(TimeDelta::days(1));
     app.fold().await;
     close(&app).await;
@@ -113,9 +116,9 @@ async fn deleting_another_photo_leaves_the_winner() {
 }
 
 #[tokio::test]
-async fn a_winner_who_went_while_the_day_closed_is_replaced_by_the_sweep() {
+async fn a_winner_deleted_while_the_day_ends_is_replaced_by_the_sweep() {
     let app = TestService::new().await;
-    let photos = app.publish_many(someone(), 2).await;
+    let photos = app.publish_many(new_user(), 2).await;
     app.clock.advance(TimeDelta::days(1));
     app.fold().await;
     app.delete(photos[1]).await;
@@ -131,20 +134,26 @@ async fn a_winner_who_went_while_the_day_closed_is_replaced_by_the_sweep() {
 }
 
 #[tokio::test]
-async fn a_day_begins_at_midnight_where_the_site_is() {
+async fn a_day_begins_at_midnight_in_the_time_zone_of_the_site() {
     let app = TestService::in_zone(chrono_tz::Pacific::Auckland).await;
-    // Auckland is thirteen hours ahead in November: its 23rd begins at 11:00 UTC of the 22nd.
+    // In November, Auckland is thirteen hours ahead: its 23rd begins at 11:00 UTC of the 22nd.
     app.clock.set("2026-11-22T10:59:59Z".parse().unwrap());
-    let old = app.publish(someone()).await;
+    let old = app.publish(new_user()).await;
     app.fold().await;
-    assert_eq!(leaf(&app.client, List::Hot, 24, None).await.ids, strings([old]));
+    assert_eq!(
+        timeline_page(&app.client, List::Hot, 24, None).await.ids,
+        strings([old])
+    );
     close(&app).await;
     assert_eq!(archive(&app).await, ["2026-11-22 1 -"]);
 
     app.clock.set("2026-11-22T11:00:00Z".parse().unwrap());
-    let new = app.publish(someone()).await;
+    let new = app.publish(new_user()).await;
     app.fold().await;
-    assert_eq!(leaf(&app.client, List::Hot, 24, None).await.ids, strings([new]));
+    assert_eq!(
+        timeline_page(&app.client, List::Hot, 24, None).await.ids,
+        strings([new])
+    );
     close(&app).await;
     assert_eq!(
         archive(&app).await,
@@ -153,23 +162,26 @@ async fn a_day_begins_at_midnight_where_the_site_is() {
 }
 
 #[tokio::test]
-async fn whoever_reads_today_at_midnight_reads_on_in_that_day() {
+async fn readers_of_today_continue_with_that_day_after_midnight() {
     let app = TestService::new().await;
-    let photos = app.publish_many(someone(), 4).await;
+    let photos = app.publish_many(new_user(), 4).await;
     app.fold().await;
     app.clock.set("2026-11-22T23:59:59Z".parse().unwrap());
-    let first = leaf(&app.client, List::Hot, 2, None).await;
+    let first = timeline_page(&app.client, List::Hot, 2, None).await;
     app.clock.set("2026-11-23T00:00:01Z".parse().unwrap());
-    let second = leaf(&app.client, List::Hot, 2, first.next.as_deref()).await;
+    let second = timeline_page(&app.client, List::Hot, 2, first.next.as_deref()).await;
     assert_eq!(second.ids, strings([photos[1], photos[0]]));
-    assert_eq!(leaf(&app.client, List::Hot, 2, None).await.ids, strings([]));
+    assert_eq!(
+        timeline_page(&app.client, List::Hot, 2, None).await.ids,
+        strings([])
+    );
 }
 
 #[tokio::test]
 async fn the_archive_has_pages() {
     let app = TestService::new().await;
     for _ in 0..7 {
-        app.publish(someone()).await;
+        app.publish(new_user()).await;
         app.clock.advance(TimeDelta::days(1));
     }
     app.fold().await;

@@ -2,12 +2,12 @@ use chassis::database::Pool;
 use serde_json::json;
 use sqlx::Row as _;
 
-use crate::support::{List, TestService, cast, leaf, photo, shown, someone};
+use crate::support::{List, TestService, cast, format_votes, new_user, photo, timeline_page};
 
 #[tokio::test]
-async fn a_photo_not_heard_of_here_has_no_votes_rather_than_none() {
+async fn an_unknown_photo_has_zero_votes_and_not_null() {
     let app = TestService::new().await;
-    let unheard = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
+    let unheard = photo(new_user(), app.clock.now(), "2026-11-22".parse().unwrap());
     let answer = app
         .client
         .entities(
@@ -23,9 +23,9 @@ async fn a_photo_not_heard_of_here_has_no_votes_rather_than_none() {
 }
 
 #[tokio::test]
-async fn a_malformed_id_is_null_and_spares_the_others() {
+async fn a_malformed_id_does_not_affect_other_entities() {
     let app = TestService::new().await;
-    let id = app.publish(someone()).await.to_string();
+    let id = app.publish(new_user()).await.to_string();
     let answer = app
         .client
         .entities("Photo", &["nonsense", &id, "🙂", ""], "id")
@@ -37,10 +37,10 @@ async fn a_malformed_id_is_null_and_spares_the_others() {
 }
 
 #[tokio::test]
-async fn the_viewers_vote_is_the_viewers() {
+async fn viewer_vote_is_the_vote_of_the_viewer() {
     let app = TestService::new().await;
-    let (up, down) = (someone(), someone());
-    let photo = app.publish(someone()).await;
+    let (up, down) = (new_user(), new_user());
+    let photo = app.publish(new_user()).await;
     app.vote(up, photo, "UP").await.data();
     app.vote(down, photo, "DOWN").await.data();
     assert_eq!(app.tally(up, photo).await, "1/1/0 UP");
@@ -49,10 +49,10 @@ async fn the_viewers_vote_is_the_viewers() {
         .client
         .entities("Photo", &[photo], "votes { up down score } viewerVote")
         .await;
-    assert_eq!(shown(&signed_out.data()["_entities"][0]), "1/1/0 -");
+    assert_eq!(format_votes(&signed_out.data()["_entities"][0]), "1/1/0 -");
 }
 
-/// Statements that the only connection of `pool` has run.
+/// Returns the number of statements of the only connection of `pool`.
 async fn statements(pool: &Pool) -> i64 {
     let row = sqlx::raw_sql("SHOW SESSION STATUS LIKE 'Com_stmt_execute'")
         .fetch_one(pool)
@@ -62,15 +62,15 @@ async fn statements(pool: &Pool) -> i64 {
 }
 
 #[tokio::test]
-async fn a_page_costs_a_fixed_number_of_statements() {
+async fn a_page_needs_a_fixed_number_of_statements() {
     let app = TestService::new().await;
-    let voter = someone();
-    let photos = app.publish_many(someone(), 30).await;
+    let voter = new_user();
+    let photos = app.publish_many(new_user(), 30).await;
     for photo in &photos {
         cast(&app.client.of(voter), *photo, "UP").await.data();
     }
     app.fold().await;
-    leaf(&app.client, List::Hot, 24, None).await;
+    timeline_page(&app.client, List::Hot, 24, None).await;
 
     let (alone, client) = app.replica(1);
     let page = "nodes { id votes { up down score } viewerVote } pageInfo { endCursor }";

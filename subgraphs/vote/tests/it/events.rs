@@ -6,12 +6,12 @@ use subgraph::Base;
 use testkit::{Client, Issuer};
 use uuid::Uuid;
 
-use crate::support::{List, TestService, announced, cast, leaf, photo, someone};
+use crate::support::{List, TestService, announced, cast, new_user, photo, timeline_page};
 
 #[tokio::test]
-async fn a_repeated_event_does_nothing() {
+async fn a_repeated_event_has_no_effect() {
     let app = TestService::new().await;
-    let published = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
+    let published = photo(new_user(), app.clock.now(), "2026-11-22".parse().unwrap());
     let event = testkit::event(
         "photo.published",
         serde_json::to_value(announced(&published)).unwrap(),
@@ -20,22 +20,22 @@ async fn a_repeated_event_does_nothing() {
     for _ in 0..3 {
         assert_eq!(app.client.deliver(&event).await, StatusCode::NO_CONTENT);
     }
-    // Another event that says the same, as the reconciler's is.
+    // Another event with the same data, like those of reconciliation.
     app.deliver_published(&published).await;
     app.fold().await;
     assert_eq!(app.count("SELECT COUNT(*) FROM photo_score").await, 1);
     assert_eq!(
-        leaf(&app.client, List::Hot, 24, None).await.ids,
+        timeline_page(&app.client, List::Hot, 24, None).await.ids,
         [published.photo_id.to_string()]
     );
 }
 
 #[tokio::test]
-async fn the_token_of_an_ended_session_casts_and_shows_no_vote() {
+async fn the_token_of_an_ended_session_is_refused() {
     let app = TestService::new().await;
-    let (photo, voter, session) = (app.publish(someone()).await, someone(), Uuid::new_v4());
+    let (photo, voter, session) = (app.publish(new_user()).await, new_user(), Uuid::new_v4());
     let ended = EndedSessions::default();
-    let verifier = Issuer::verifier().without_sessions(ended.clone());
+    let verifier = Issuer::verifier().refusing_sessions(ended.clone());
     ended.reload(&app.state.pool).await.unwrap();
     let base = Base {
         verifier,
@@ -60,11 +60,11 @@ async fn the_token_of_an_ended_session_casts_and_shows_no_vote() {
 }
 
 #[tokio::test]
-async fn what_means_nothing_here_is_acknowledged_and_nonsense_is_not() {
+async fn unknown_kinds_are_acknowledged_and_invalid_data_is_not() {
     let app = TestService::new().await;
     app.deliver(
         "account.created",
-        json!({ "accountId": someone(), "createdAt": app.clock.now() }),
+        json!({ "accountId": new_user(), "createdAt": app.clock.now() }),
     )
     .await;
     app.deliver("comment.added", json!({})).await;
@@ -84,10 +84,10 @@ async fn what_means_nothing_here_is_acknowledged_and_nonsense_is_not() {
 }
 
 #[tokio::test]
-async fn a_deletion_hides_at_once_and_sweeps_the_votes() {
+async fn a_deleted_photo_is_hidden_and_its_votes_are_swept() {
     let app = TestService::new().await;
-    let (gone, stays) = (app.publish(someone()).await, app.publish(someone()).await);
-    let voter = someone();
+    let (gone, stays) = (app.publish(new_user()).await, app.publish(new_user()).await);
+    let voter = new_user();
     for photo in [gone, stays] {
         app.vote(voter, photo, "UP").await.data();
     }
@@ -97,14 +97,14 @@ async fn a_deletion_hides_at_once_and_sweeps_the_votes() {
         .await
         .unwrap();
     app.fold().await;
-    leaf(&app.client, List::Hot, 24, None).await;
+    timeline_page(&app.client, List::Hot, 24, None).await;
     app.delete(gone).await;
     assert_eq!(
-        leaf(&app.client, List::Hot, 24, None).await.ids,
+        timeline_page(&app.client, List::Hot, 24, None).await.ids,
         [stays.to_string()]
     );
     assert_eq!(
-        leaf(&app.client, List::Trending, 24, None).await.ids,
+        timeline_page(&app.client, List::Trending, 24, None).await.ids,
         [stays.to_string()]
     );
     app.sweep().await;
@@ -121,18 +121,18 @@ async fn a_deletion_hides_at_once_and_sweeps_the_votes() {
 }
 
 #[tokio::test]
-async fn an_account_takes_its_votes_along() {
+async fn votes_of_a_deleted_account_are_deleted() {
     let app = TestService::new().await;
-    let (leaves, stays) = (someone(), someone());
-    let photos = app.publish_many(someone(), 3).await;
+    let (leaves, stays) = (new_user(), new_user());
+    let photos = app.publish_many(new_user(), 3).await;
     for (photo, choice) in photos.iter().zip(["UP", "DOWN", "NONE"]) {
         app.vote(leaves, *photo, choice).await.data();
         app.vote(stays, *photo, "UP").await.data();
     }
     app.fold().await;
-    // One more that the fold has not seen.
+    // Another vote that is not folded.
     app.vote(leaves, photos[0], "DOWN").await.data();
-    app.depart(leaves).await;
+    app.delete_account(leaves).await;
     app.sweep().await;
     for photo in &photos {
         assert_eq!(app.tally(stays, *photo).await, "1/0/1 UP");
@@ -163,9 +163,9 @@ async fn an_account_takes_its_votes_along() {
 }
 
 #[tokio::test]
-async fn an_account_with_more_votes_than_a_batch_loses_them_all() {
+async fn all_votes_of_a_deleted_account_are_deleted_in_batches() {
     let app = TestService::new().await;
-    let leaves = someone();
+    let leaves = new_user();
     app.sql(
         "INSERT INTO photo_score (photo_id, author_id, published_at, hot_day, up)
          SELECT UNHEX(MD5(seq)), UNHEX(MD5(0)), '2026-11-22', '2026-11-22', 1 FROM seq_1_to_1300",
@@ -176,7 +176,7 @@ async fn an_account_with_more_votes_than_a_batch_loses_them_all() {
         .execute(&mut app.admin().await)
         .await
         .unwrap();
-    app.depart(leaves).await;
+    app.delete_account(leaves).await;
     app.sweep().await;
     app.fold().await;
     assert_eq!(app.count("SELECT COUNT(*) FROM vote").await, 0);
@@ -212,21 +212,21 @@ fn permutations(steps: &[Step]) -> Vec<Vec<Step>> {
     all
 }
 
-/// Runs every order of `steps`, each with a photo and people of its own, and checks what is left in the end.
+/// Runs every order of `steps`, each with a new photo and new users, and checks the result.
 async fn in_every_order(steps: &[Step], left: &str) {
     let app = TestService::new().await;
     let mut photos = Vec::new();
     for order in permutations(steps) {
-        let photo = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
-        // The photo service may be behind as well: it always says that the photo is there.
+        let photo = photo(new_user(), app.clock.now(), "2026-11-22".parse().unwrap());
+        // The photo service may be behind too, and always returns the photo.
         app.neighbours.publish(announced(&photo));
-        let (voter, other) = (someone(), someone());
+        let (voter, other) = (new_user(), new_user());
         let mut done = Vec::new();
         for step in &order {
             match step {
                 Step::Published => app.deliver_published(&photo).await,
                 Step::Deleted => app.delete(photo.photo_id).await,
-                Step::VoterLeaves => app.depart(voter).await,
+                Step::VoterLeaves => app.delete_account(voter).await,
                 Step::VoterVotes | Step::OtherVotes => {
                     let departed = *step == Step::VoterVotes && done.contains(&Step::VoterLeaves);
                     let user = if *step == Step::VoterVotes { voter } else { other };
@@ -257,7 +257,7 @@ async fn in_every_order(steps: &[Step], left: &str) {
     );
     let deleted = steps.contains(&Step::Deleted);
     for (order, photo, other) in &photos {
-        let shown = if deleted {
+        let format_votes = if deleted {
             let votes: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM vote WHERE photo_id = ?")
                 .bind(photo)
                 .fetch_one(&mut app.admin().await)
@@ -267,7 +267,7 @@ async fn in_every_order(steps: &[Step], left: &str) {
         } else {
             app.tally(*other, *photo).await
         };
-        assert_eq!(shown, left, "{order:?}");
+        assert_eq!(format_votes, left, "{order:?}");
     }
     let listed = app
         .count("SELECT COUNT(*) FROM photo_score WHERE listed = 1")
@@ -283,7 +283,7 @@ async fn in_every_order(steps: &[Step], left: &str) {
 }
 
 #[tokio::test]
-async fn in_every_order_a_deleted_photo_and_its_votes_are_gone() {
+async fn deleted_photos_and_their_votes_are_gone_in_every_order() {
     use Step::{Deleted, OtherVotes, Published, VoterLeaves, VoterVotes};
     in_every_order(
         &[Published, Deleted, VoterLeaves, VoterVotes, OtherVotes],
@@ -293,7 +293,7 @@ async fn in_every_order_a_deleted_photo_and_its_votes_are_gone() {
 }
 
 #[tokio::test]
-async fn in_every_order_the_votes_of_who_stays_are_left() {
+async fn votes_of_other_accounts_are_kept_in_every_order() {
     use Step::{OtherVotes, Published, VoterLeaves, VoterVotes};
     in_every_order(&[Published, VoterLeaves, VoterVotes, OtherVotes], "1/0/1 UP").await;
 }

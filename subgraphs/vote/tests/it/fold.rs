@@ -9,10 +9,10 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use vote::recount::Recount;
 
-use crate::support::{TestService, cast, shown, someone};
+use crate::support::{TestService, cast, format_votes, new_user};
 
-/// Every tally that is stored, and every one that is shown, is the sum of the ledger.
-async fn assert_agrees(app: &TestService) {
+/// Checks that all stored and returned tallies are the sum of the votes.
+async fn assert_tallies_are_correct(app: &TestService) {
     let wrong = app
         .count(
             "SELECT COUNT(*) FROM photo_score p
@@ -28,14 +28,14 @@ async fn assert_agrees(app: &TestService) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_fold_agrees_with_the_ledger_under_concurrent_voters() {
+async fn the_fold_is_correct_with_concurrent_voters() {
     const VOTERS: u64 = 8;
     const VOTES: usize = 40;
     let app = TestService::new().await;
-    let photos = app.publish_many(someone(), 3).await;
+    let photos = app.publish_many(new_user(), 3).await;
     let voting = Arc::new(AtomicBool::new(true));
 
-    // Two workers at once, as when a lease is believed for too long, and a recount that must find nothing.
+    // Two concurrent workers, as with an expired lease, and a recount that must find no differences.
     let (other, _) = app.replica(4);
     let workers: Vec<_> = [app.state.clone(), other]
         .into_iter()
@@ -61,16 +61,16 @@ async fn the_fold_agrees_with_the_ledger_under_concurrent_voters() {
         let (client, photos) = (app.client.clone(), photos.clone());
         tokio::spawn(async move {
             let mut random = StdRng::seed_from_u64(seed);
-            // A few people per task, and tasks share none: each knows what its people's votes must be.
-            let people: Vec<_> = (0..4).map(|_| someone()).collect();
+            // The users of a task are not shared, so that each task knows their votes.
+            let people: Vec<_> = (0..4).map(|_| new_user()).collect();
             let mut expected = HashMap::new();
             for _ in 0..VOTES {
                 let person = people[random.random_range(0..people.len())];
                 let photo = photos[random.random_range(0..photos.len())];
                 let choice = ["UP", "DOWN", "NONE"][random.random_range(0..3)];
                 let answer = cast(&client.of(person), photo, choice).await;
-                let shown = shown(&answer.data()["castVote"]);
-                let own = shown.split(' ').nth(1).unwrap().to_owned();
+                let format_votes = format_votes(&answer.data()["castVote"]);
+                let own = format_votes.split(' ').nth(1).unwrap().to_owned();
                 assert_eq!(own, if choice == "NONE" { "-" } else { choice });
                 expected.insert((person, photo), choice);
             }
@@ -96,47 +96,47 @@ async fn the_fold_agrees_with_the_ledger_under_concurrent_voters() {
         let (up, down) = (of("UP"), of("DOWN"));
         let score = i64::try_from(up).unwrap() - i64::try_from(down).unwrap();
         assert_eq!(
-            app.tally(someone(), photo).await,
+            app.tally(new_user(), photo).await,
             format!("{up}/{down}/{score} -")
         );
     }
     app.fold().await;
-    assert_agrees(&app).await;
+    assert_tallies_are_correct(&app).await;
 }
 
 #[tokio::test]
-async fn two_workers_never_fold_a_delta_twice() {
+async fn two_workers_do_not_fold_a_delta_twice() {
     let app = TestService::new().await;
-    let photo = app.publish(someone()).await;
+    let photo = app.publish(new_user()).await;
     for _ in 0..40 {
-        app.vote(someone(), photo, "UP").await.data();
+        app.vote(new_user(), photo, "UP").await.data();
     }
     let (other, _) = app.replica(4);
     let (one, two) = tokio::join!(vote::fold::run(&app.state.pool), vote::fold::run(&other.pool));
-    // Forty votes, and the delta of nothing by which the photo announced itself.
+    // Forty votes, and the empty delta of the new photo.
     assert_eq!(one.unwrap() + two.unwrap(), 41);
-    assert_eq!(app.tally(someone(), photo).await, "40/0/40 -");
-    assert_agrees(&app).await;
+    assert_eq!(app.tally(new_user(), photo).await, "40/0/40 -");
+    assert_tallies_are_correct(&app).await;
 }
 
 #[tokio::test]
 async fn more_deltas_than_one_batch_are_folded_in_one_run() {
     let app = TestService::new().await;
-    let photo = app.publish(someone()).await;
+    let photo = app.publish(new_user()).await;
     app.sql(
         "INSERT INTO vote_delta (id, photo_id, up, down)
          SELECT UNHEX(MD5(seq)), (SELECT photo_id FROM photo_score), 1, 0 FROM seq_1_to_1200",
     )
     .await;
     assert_eq!(vote::fold::run(&app.state.pool).await.unwrap(), 1201);
-    assert_eq!(app.tally(someone(), photo).await, "1200/0/1200 -");
+    assert_eq!(app.tally(new_user(), photo).await, "1200/0/1200 -");
 }
 
 #[tokio::test]
-async fn a_recount_repairs_what_does_not_agree() {
+async fn a_recount_corrects_wrong_tallies() {
     let app = TestService::new().await;
-    let photos = app.publish_many(someone(), 4).await;
-    let voter = someone();
+    let photos = app.publish_many(new_user(), 4).await;
+    let voter = new_user();
     for photo in &photos {
         app.vote(voter, *photo, "UP").await.data();
     }
@@ -153,7 +153,7 @@ async fn a_recount_repairs_what_does_not_agree() {
         }
     );
 
-    app.vote(someone(), photos[0], "DOWN").await.data();
+    app.vote(new_user(), photos[0], "DOWN").await.data();
     app.sql("UPDATE photo_score SET up = 98, down = 7 ORDER BY published_at LIMIT 2")
         .await;
     app.sql("DELETE FROM vote_delta").await;
@@ -173,14 +173,14 @@ async fn a_recount_repairs_what_does_not_agree() {
     );
     assert_eq!(app.tally(voter, photos[0]).await, "1/1/0 UP");
     assert_eq!(app.tally(voter, photos[1]).await, "1/0/1 UP");
-    assert_agrees(&app).await;
+    assert_tallies_are_correct(&app).await;
 }
 
 #[tokio::test]
-async fn recounts_at_once_repair_once() {
+async fn concurrent_recounts_correct_once() {
     let app = TestService::new().await;
-    let photo = app.publish(someone()).await;
-    app.vote(someone(), photo, "UP").await.data();
+    let photo = app.publish(new_user()).await;
+    app.vote(new_user(), photo, "UP").await.data();
     app.fold().await;
     let services = [app.replica(1).0, app.replica(1).0, app.replica(1).0];
     for round in 0..12 {
@@ -194,8 +194,8 @@ async fn recounts_at_once_repair_once() {
             .map(|recount| recount.unwrap().differed)
             .sum();
         assert_eq!(repaired, 1, "in round {round}");
-        // A recount that finds the fold at work leaves its own deltas to it.
+        // A recount leaves deltas to a concurrent fold.
         app.fold().await;
-        assert_agrees(&app).await;
+        assert_tallies_are_correct(&app).await;
     }
 }

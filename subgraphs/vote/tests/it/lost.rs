@@ -1,12 +1,14 @@
-//! Connections that break at a commit.
+//! Lost responses of commits.
 
 use testkit::{Loss, Proxy};
 use vote::State;
 
-use crate::support::{List, TestService, announced, cast, client, leaf, photo, shown, someone};
+use crate::support::{
+    List, TestService, announced, cast, client, format_votes, new_user, photo, timeline_page,
+};
 
-/// A replica by way of a proxy.
-async fn far(app: &TestService) -> (Proxy, testkit::Client) {
+/// A replica whose database connection is a proxy.
+async fn replica_with_proxy(app: &TestService) -> (Proxy, testkit::Client) {
     let proxy = Proxy::new("127.0.0.1").await;
     let service = State {
         pool: app.database.pool_through(&proxy),
@@ -16,22 +18,26 @@ async fn far(app: &TestService) -> (Proxy, testkit::Client) {
 }
 
 #[tokio::test]
-async fn a_vote_counts_once_whatever_commit_is_lost() {
+async fn a_vote_counts_once_if_a_commit_is_lost() {
     let app = TestService::new().await;
-    let (proxy, client) = far(&app).await;
-    for loss in [Loss::Statement, Loss::Answer] {
+    let (proxy, client) = replica_with_proxy(&app).await;
+    for loss in [Loss::Statement, Loss::Response] {
         for pass in 0.. {
-            // The first vote on a photo that is not heard of yet commits twice: the photo, and the vote.
+            // The first vote on an unknown photo has two commits: the photo, and the vote.
             let unheard = photo(
-                someone(),
+                new_user(),
                 app.clock.now(),
                 vote::domain::day_at(app.clock.now(), chrono_tz::UTC),
             );
             app.neighbours.publish(announced(&unheard));
-            let voter = someone();
+            let voter = new_user();
             proxy.lose(loss, "COMMIT", pass);
             let answer = cast(&client.of(voter), unheard.photo_id, "UP").await;
-            assert_eq!(shown(&answer.data()["castVote"]), "1/0/1 UP", "{loss:?} {pass}");
+            assert_eq!(
+                format_votes(&answer.data()["castVote"]),
+                "1/0/1 UP",
+                "{loss:?} {pass}"
+            );
             if !proxy.has_lost() {
                 assert_eq!(pass, 2);
                 break;
@@ -44,13 +50,13 @@ async fn a_vote_counts_once_whatever_commit_is_lost() {
 }
 
 #[tokio::test]
-async fn a_timeline_is_answered_whatever_is_lost() {
+async fn a_timeline_is_returned_if_a_message_is_lost() {
     let app = TestService::new().await;
-    app.publish_many(someone(), 5).await;
+    app.publish_many(new_user(), 5).await;
     app.fold().await;
-    let (proxy, client) = far(&app).await;
-    for loss in [Loss::Statement, Loss::Answer] {
-        // The commit of a new snapshot, and each read of the first page and of the next one.
+    let (proxy, client) = replica_with_proxy(&app).await;
+    for loss in [Loss::Statement, Loss::Response] {
+        // The commit of a new snapshot, and the reads of the first and the next page.
         for statement in [
             "COMMIT",
             "FROM timeline t",
@@ -61,9 +67,9 @@ async fn a_timeline_is_answered_whatever_is_lost() {
             app.sql("UPDATE timeline SET version = version + 1").await;
             for list in [List::Hot, List::Trending] {
                 proxy.lose(loss, statement, 0);
-                let first = leaf(&client, list, 2, None).await;
+                let first = timeline_page(&client, list, 2, None).await;
                 assert_eq!(first.ids.len(), 2, "{loss:?} {statement}");
-                let next = leaf(&client, list, 2, first.next.as_deref()).await;
+                let next = timeline_page(&client, list, 2, first.next.as_deref()).await;
                 assert_eq!(next.ids.len(), 2, "{loss:?} {statement}");
             }
         }

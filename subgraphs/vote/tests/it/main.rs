@@ -1,4 +1,4 @@
-//! The vote service through its routes, on a real MariaDB.
+//! Tests of the vote service through its routes, with a real MariaDB.
 
 mod support;
 

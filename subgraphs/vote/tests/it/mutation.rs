@@ -1,17 +1,19 @@
 use futures::future::join_all;
 use serde_json::json;
 
-use crate::support::{TestService, announced, cast, photo, shown, someone};
+use crate::support::{TestService, announced, cast, format_votes, new_user, photo};
 
 #[tokio::test]
-async fn a_vote_is_absolute_and_counted_at_once() {
+async fn a_vote_is_absolute_and_counted_immediately() {
     let app = TestService::new().await;
-    let (author, voter, other) = (someone(), someone(), someone());
+    let (author, voter, other) = (new_user(), new_user(), new_user());
     let photo = app.publish(author).await;
     let mut said = Vec::new();
     for choice in ["UP", "UP", "DOWN", "DOWN", "NONE", "NONE", "DOWN", "UP"] {
-        said.push(shown(&app.vote(voter, photo, choice).await.data()["castVote"]));
-        // The fold moves votes between tables without a visible change.
+        said.push(format_votes(
+            &app.vote(voter, photo, choice).await.data()["castVote"],
+        ));
+        // The fold has no visible effect on tallies.
         if said.len() % 3 == 0 {
             app.fold().await;
         }
@@ -35,20 +37,20 @@ async fn a_vote_is_absolute_and_counted_at_once() {
 }
 
 #[tokio::test]
-async fn taking_back_a_vote_that_was_never_cast_changes_nothing() {
+async fn removing_a_vote_that_was_not_cast_changes_nothing() {
     let app = TestService::new().await;
-    let photo = app.publish(someone()).await;
+    let photo = app.publish(new_user()).await;
     assert_eq!(
-        shown(&app.vote(someone(), photo, "NONE").await.data()["castVote"]),
+        format_votes(&app.vote(new_user(), photo, "NONE").await.data()["castVote"]),
         "0/0/0 -"
     );
     assert_eq!(app.count("SELECT COUNT(*) FROM vote WHERE value <> 0").await, 0);
-    // The photo's own delta is the only one.
+    // Only the empty delta of the photo.
     let before = app.count("SELECT COUNT(*) FROM vote_delta").await;
-    app.vote(someone(), photo, "NONE").await.data();
+    app.vote(new_user(), photo, "NONE").await.data();
     assert_eq!(app.count("SELECT COUNT(*) FROM vote_delta").await, before);
-    // After a vote that counted, it is written once.
-    let voter = someone();
+    // A repeated vote is written once.
+    let voter = new_user();
     app.vote(voter, photo, "UP").await.data();
     app.vote(voter, photo, "NONE").await.data();
     let taken_back = app.count("SELECT COUNT(*) FROM vote_delta").await;
@@ -58,9 +60,9 @@ async fn taking_back_a_vote_that_was_never_cast_changes_nothing() {
 }
 
 #[tokio::test]
-async fn who_is_not_signed_in_is_told_so_before_all_else() {
+async fn anonymous_users_are_refused_before_other_checks() {
     let app = TestService::new().await;
-    let id = app.publish(someone()).await;
+    let id = app.publish(new_user()).await;
     let mutation = "mutation ($id: ID!) { castVote(photoId: $id, vote: UP) { id } }";
     for client in [
         app.client.clone(),
@@ -83,7 +85,7 @@ async fn who_is_not_signed_in_is_told_so_before_all_else() {
 #[tokio::test]
 async fn malformed_ids_and_choices_are_refused() {
     let app = TestService::new().await;
-    let client = app.client.of(someone());
+    let client = app.client.of(new_user());
     let mutation = "mutation ($id: ID!) { castVote(photoId: $id, vote: UP) { id } }";
     let long = "0".repeat(100_000);
     for id in [
@@ -103,7 +105,7 @@ async fn malformed_ids_and_choices_are_refused() {
             "{id:.40}"
         );
     }
-    let photo = app.publish(someone()).await;
+    let photo = app.publish(new_user()).await;
     for choice in ["SIDEWAYS", "up", ""] {
         assert_eq!(
             cast(&client, photo, choice).await.error(),
@@ -115,9 +117,9 @@ async fn malformed_ids_and_choices_are_refused() {
 }
 
 #[tokio::test]
-async fn one_does_not_vote_on_ones_own_photo() {
+async fn users_cannot_vote_on_their_own_photo() {
     let app = TestService::new().await;
-    let author = someone();
+    let author = new_user();
     let photo = app.publish(author).await;
     for choice in ["UP", "DOWN", "NONE"] {
         assert_eq!(app.vote(author, photo, choice).await.error(), "FORBIDDEN");
@@ -126,9 +128,9 @@ async fn one_does_not_vote_on_ones_own_photo() {
 }
 
 #[tokio::test]
-async fn a_photo_that_never_was_or_is_gone_is_not_found() {
+async fn missing_and_deleted_photos_are_not_found() {
     let app = TestService::new().await;
-    let (author, voter) = (someone(), someone());
+    let (author, voter) = (new_user(), new_user());
     let never = photo(author, app.clock.now(), "2026-11-22".parse().unwrap());
     assert_eq!(app.vote(voter, never.photo_id, "UP").await.error(), "NOT_FOUND");
 
@@ -144,14 +146,14 @@ async fn a_photo_that_never_was_or_is_gone_is_not_found() {
     assert_eq!(
         app.neighbours.truth().look_ups,
         1,
-        "a known tombstone needs no question"
+        "a known deletion needs no look-up"
     );
 }
 
 #[tokio::test]
-async fn a_photo_not_heard_of_yet_is_asked_for_once() {
+async fn an_unknown_photo_is_looked_up_once() {
     let app = TestService::new().await;
-    let (author, voter) = (someone(), someone());
+    let (author, voter) = (new_user(), new_user());
     let unheard = photo(author, app.clock.now(), "2026-11-22".parse().unwrap());
     app.neighbours.publish(announced(&unheard));
     assert_eq!(
@@ -159,60 +161,60 @@ async fn a_photo_not_heard_of_yet_is_asked_for_once() {
         "FORBIDDEN"
     );
     assert_eq!(
-        shown(&app.vote(voter, unheard.photo_id, "UP").await.data()["castVote"]),
+        format_votes(&app.vote(voter, unheard.photo_id, "UP").await.data()["castVote"]),
         "1/0/1 UP"
     );
     assert_eq!(app.neighbours.truth().look_ups, 1);
-    // Its event arrives at last, and changes nothing.
+    // The late event changes nothing.
     app.deliver_published(&unheard).await;
     assert_eq!(app.tally(voter, unheard.photo_id).await, "1/0/1 UP");
 }
 
 #[tokio::test]
-async fn a_photo_deleted_before_it_was_heard_of_stays_gone() {
+async fn a_photo_whose_deletion_arrives_first_stays_deleted() {
     let app = TestService::new().await;
-    let unheard = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
+    let unheard = photo(new_user(), app.clock.now(), "2026-11-22".parse().unwrap());
     app.neighbours.truth().photos.insert(unheard.photo_id.0, None);
     for _ in 0..2 {
         assert_eq!(
-            app.vote(someone(), unheard.photo_id, "UP").await.error(),
+            app.vote(new_user(), unheard.photo_id, "UP").await.error(),
             "NOT_FOUND"
         );
     }
     assert_eq!(app.neighbours.truth().look_ups, 1);
     app.deliver_published(&unheard).await;
     assert_eq!(
-        app.vote(someone(), unheard.photo_id, "UP").await.error(),
+        app.vote(new_user(), unheard.photo_id, "UP").await.error(),
         "NOT_FOUND"
     );
 }
 
 #[tokio::test]
-async fn only_an_unheard_photo_needs_the_photo_service() {
+async fn only_unknown_photos_need_the_photo_service() {
     let app = TestService::new().await;
-    let heard = app.publish(someone()).await;
+    let heard = app.publish(new_user()).await;
     app.neighbours.truth().down = true;
-    let unheard = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
+    let unheard = photo(new_user(), app.clock.now(), "2026-11-22".parse().unwrap());
     assert_eq!(
-        app.vote(someone(), unheard.photo_id, "UP").await.error(),
+        app.vote(new_user(), unheard.photo_id, "UP").await.error(),
         "UNAVAILABLE"
     );
-    app.vote(someone(), heard, "UP").await.data();
+    app.vote(new_user(), heard, "UP").await.data();
 }
 
 #[tokio::test]
-async fn a_deleted_accounts_token_is_refused() {
+async fn the_token_of_a_deleted_account_is_refused() {
     let app = TestService::new().await;
-    let (voter, photo) = (someone(), app.publish(someone()).await);
+    let (voter, photo) = (new_user(), app.publish(new_user()).await);
     app.vote(voter, photo, "UP").await.data();
-    app.depart(voter).await;
+    app.delete_account(voter).await;
     assert_eq!(app.vote(voter, photo, "DOWN").await.error(), "UNAUTHENTICATED");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_storm_of_one_persons_clicks_leaves_one_vote() {
+async fn many_concurrent_votes_of_a_user_leave_one_vote() {
     let app = TestService::new().await;
-    let (voter, photo) = (someone(), app.publish(someone()).await);
+    let (voter, photo) = (new_user(), app.publish(new_user()).await);
     let client = app.client.of(voter);
     for round in ["UP", "DOWN", "NONE", "UP"] {
         let clicks = (0..12).map(|click| {
@@ -232,7 +234,7 @@ async fn a_storm_of_one_persons_clicks_leaves_one_vote() {
     }
     let clicks = (0..12).map(|_| {
         let client = client.clone();
-        tokio::spawn(async move { shown(&cast(&client, photo, "DOWN").await.data()["castVote"]) })
+        tokio::spawn(async move { format_votes(&cast(&client, photo, "DOWN").await.data()["castVote"]) })
     });
     for answer in join_all(clicks).await {
         assert_eq!(answer.unwrap(), "0/1/-1 DOWN");

@@ -1,9 +1,9 @@
 use serde_json::json;
 use subgraph::pagination::Cursor as _;
 use uuid::Uuid;
-use vote::domain::{DayCursor, Place, RankedCursor, Timeline};
+use vote::domain::{DayCursor, Position, RankedCursor, Timeline};
 
-use crate::support::{List, TestService, cursor_list, leaf, someone, strings};
+use crate::support::{List, TestService, cursor_key, new_user, strings, timeline_page};
 
 #[tokio::test]
 async fn pages_have_one_to_a_hundred_photos() {
@@ -30,21 +30,24 @@ async fn pages_have_one_to_a_hundred_photos() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_we_did_not_issue_is_refused() {
+async fn invalid_cursors_are_refused() {
     let app = TestService::new().await;
-    app.publish_many(someone(), 5).await;
+    app.publish_many(new_user(), 5).await;
     app.fold().await;
-    let hot = leaf(&app.client, List::Hot, 2, None).await.next.unwrap();
-    let trending = leaf(&app.client, List::Trending, 2, None).await.next.unwrap();
-    let list = cursor_list();
+    let hot = timeline_page(&app.client, List::Hot, 2, None).await.next.unwrap();
+    let trending = timeline_page(&app.client, List::Trending, 2, None)
+        .await
+        .next
+        .unwrap();
+    let list = cursor_key();
     let issued = RankedCursor::decode(&trending, &list).unwrap();
     let beyond_the_end = RankedCursor {
-        place: Place::At(5),
+        position: Position::Index(5),
         ..issued
     }
     .encode(&list);
     let far = RankedCursor {
-        place: Place::At(u32::MAX),
+        position: Position::Index(u32::MAX),
         ..issued
     }
     .encode(&list);
@@ -54,7 +57,7 @@ async fn a_cursor_that_we_did_not_issue_is_refused() {
     }
     .encode(&list);
     let below_nothing = RankedCursor {
-        place: Place::Beyond(vote::domain::Rank {
+        position: Position::AfterSnapshot(vote::domain::Rank {
             score: 0,
             wilson: 0,
             published_at: app.clock.now(),
@@ -110,12 +113,12 @@ async fn a_cursor_that_we_did_not_issue_is_refused() {
     );
 }
 
-/// Cursors from the release before signatures, and forgeries in their format.
+/// Cursors of the release before signatures, and forged cursors in their format.
 #[tokio::test]
-async fn a_cursor_without_our_signature_is_refused() {
+async fn a_cursor_without_a_valid_signature_is_refused() {
     use base64::Engine as _;
     let app = TestService::new().await;
-    app.publish_many(someone(), 5).await;
+    app.publish_many(new_user(), 5).await;
     app.fold().await;
     let archive = "query ($after: String) { hotDays(after: $after) { nodes { day } } }";
     for day in ["-0001-01-01", "+262142-12-31", "2026-11-22", "9999-12-31"] {
@@ -127,12 +130,12 @@ async fn a_cursor_without_our_signature_is_refused() {
 }
 
 #[tokio::test]
-async fn without_a_day_a_cursor_is_of_today_or_of_a_reader_who_began_before_midnight() {
+async fn a_cursor_without_a_day_is_of_today_or_of_yesterday_around_midnight() {
     let app = TestService::new().await;
-    app.publish_many(someone(), 5).await;
+    app.publish_many(new_user(), 5).await;
     app.fold().await;
     app.clock.set("2026-11-24T23:50:00Z".parse().unwrap());
-    app.publish_many(someone(), 5).await;
+    app.publish_many(new_user(), 5).await;
     app.fold().await;
     let read = "query ($after: String) { hotPhotos(after: $after) { nodes { id } } }";
     let of = async |day: &str| {
@@ -158,7 +161,7 @@ async fn without_a_day_a_cursor_is_of_today_or_of_a_reader_who_began_before_midn
 }
 
 #[tokio::test]
-async fn a_day_that_is_none_is_refused() {
+async fn an_invalid_day_is_refused() {
     let app = TestService::new().await;
     let query = "query ($day: Date) { hotPhotos(day: $day) { nodes { id } } }";
     let days = [
@@ -193,7 +196,7 @@ async fn a_day_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn nothing_is_there_at_the_beginning() {
+async fn an_empty_site_has_empty_lists() {
     let app = TestService::new().await;
     let query =
         "{ hotPhotos { edges { cursor } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } }
@@ -209,27 +212,33 @@ async fn nothing_is_there_at_the_beginning() {
 #[tokio::test]
 async fn a_photo_without_votes_is_in_both_timelines() {
     let app = TestService::new().await;
-    let photos = app.publish_many(someone(), 3).await;
+    let photos = app.publish_many(new_user(), 3).await;
     app.fold().await;
     let newest_first: Vec<_> = strings(photos.iter().rev().copied());
-    assert_eq!(leaf(&app.client, List::Hot, 24, None).await.ids, newest_first);
     assert_eq!(
-        leaf(&app.client, List::Trending, 24, None).await.ids,
+        timeline_page(&app.client, List::Hot, 24, None).await.ids,
+        newest_first
+    );
+    assert_eq!(
+        timeline_page(&app.client, List::Trending, 24, None).await.ids,
         newest_first
     );
 }
 
 #[tokio::test]
-async fn hot_is_of_its_day_and_trending_of_all() {
+async fn hot_has_photos_of_a_day_and_trending_has_all() {
     let app = TestService::new().await;
-    let yesterday = app.publish(someone()).await;
+    let yesterday = app.publish(new_user()).await;
     app.clock.advance(chrono::TimeDelta::days(1));
-    let today = app.publish(someone()).await;
-    app.vote(someone(), yesterday, "UP").await.data();
+    let today = app.publish(new_user()).await;
+    app.vote(new_user(), yesterday, "UP").await.data();
     app.fold().await;
-    assert_eq!(leaf(&app.client, List::Hot, 24, None).await.ids, strings([today]));
     assert_eq!(
-        leaf(&app.client, List::Trending, 24, None).await.ids,
+        timeline_page(&app.client, List::Hot, 24, None).await.ids,
+        strings([today])
+    );
+    assert_eq!(
+        timeline_page(&app.client, List::Trending, 24, None).await.ids,
         strings([yesterday, today])
     );
     let answer = app
@@ -246,9 +255,9 @@ async fn hot_is_of_its_day_and_trending_of_all() {
 }
 
 #[tokio::test]
-async fn every_edge_is_a_place_to_go_on_from() {
+async fn every_cursor_starts_the_next_page() {
     let app = TestService::new().await;
-    app.publish_many(someone(), 6).await;
+    app.publish_many(new_user(), 6).await;
     app.fold().await;
     let answer = app
         .client
@@ -261,18 +270,18 @@ async fn every_edge_is_a_place_to_go_on_from() {
             .map(|edge| edge["node"]["id"].as_str().unwrap().to_owned())
             .collect();
         assert_eq!(
-            leaf(&app.client, List::Hot, 24, edge["cursor"].as_str())
+            timeline_page(&app.client, List::Hot, 24, edge["cursor"].as_str())
                 .await
                 .ids,
             rest
         );
-        let cursor = RankedCursor::decode(edge["cursor"].as_str().unwrap(), &cursor_list()).unwrap();
+        let cursor = RankedCursor::decode(edge["cursor"].as_str().unwrap(), &cursor_key()).unwrap();
         assert_eq!(cursor.timeline, Timeline::Hot("2026-11-22".parse().unwrap()));
     }
 }
 
 #[tokio::test]
-async fn what_is_not_graphql_is_refused() {
+async fn invalid_graphql_is_refused() {
     let app = TestService::new().await;
     for query in [
         "",

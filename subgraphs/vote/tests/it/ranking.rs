@@ -2,9 +2,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use sqlx::{MySql, QueryBuilder, Row as _};
 
-use crate::support::{List, TestService, leaf, someone, strings, walk};
+use crate::support::{List, TestService, new_user, strings, timeline_page, walk};
 
-/// Wilson's lower bound as textbooks write it, which is not how the schema does.
+/// The lower bound of the Wilson interval as in textbooks, unlike the schema.
 fn wilson(up: u32, down: u32) -> f64 {
     let n = f64::from(up) + f64::from(down);
     if n == 0.0 {
@@ -19,39 +19,40 @@ fn wilson(up: u32, down: u32) -> f64 {
 #[tokio::test]
 async fn the_score_decides_then_wilson_then_the_newer_photo() {
     let app = TestService::new().await;
-    let photos = app.publish_many(someone(), 6).await;
-    // Up and down votes; of the pairs of equal score the one with more votes or of the better share leads.
+    let photos = app.publish_many(new_user(), 6).await;
+    // Numbers of up and down votes. For equal scores the photo with the higher bound comes first.
     for (photo, (up, down)) in photos
         .iter()
         .zip([(0, 0), (2, 2), (1, 0), (2, 1), (0, 0), (0, 1)])
     {
         for _ in 0..up {
-            app.vote(someone(), *photo, "UP").await.data();
+            app.vote(new_user(), *photo, "UP").await.data();
         }
         for _ in 0..down {
-            app.vote(someone(), *photo, "DOWN").await.data();
+            app.vote(new_user(), *photo, "DOWN").await.data();
         }
     }
     app.fold().await;
-    // 1/0 has a bound of 0.38, 2/1 of 0.33; 2/2 beats the unvoted, of which the newer one leads.
+    // The bound of 1/0 is 0.38, that of 2/1 is 0.33; 2/2 comes before the photos without votes, of which the newer one
+    // is first.
     let expected = strings([2, 3, 1, 4, 0, 5].map(|at| photos[at]));
     assert_eq!(walk(&app.client, List::Hot, 24).await, expected);
     assert_eq!(walk(&app.client, List::Trending, 2).await, expected);
 }
 
 #[tokio::test]
-async fn a_vote_moves_a_photo_at_the_next_fold() {
+async fn a_vote_changes_the_order_after_the_next_fold() {
     let app = TestService::new().await;
-    let photos = app.publish_many(someone(), 3).await;
+    let photos = app.publish_many(new_user(), 3).await;
     app.fold().await;
-    app.vote(someone(), photos[0], "UP").await.data();
+    app.vote(new_user(), photos[0], "UP").await.data();
     assert_eq!(
-        leaf(&app.client, List::Hot, 1, None).await.ids,
+        timeline_page(&app.client, List::Hot, 1, None).await.ids,
         strings([photos[2]])
     );
     app.fold().await;
     assert_eq!(
-        leaf(&app.client, List::Hot, 1, None).await.ids,
+        timeline_page(&app.client, List::Hot, 1, None).await.ids,
         strings([photos[0]])
     );
 }
@@ -78,7 +79,7 @@ fn the_order_is_by_score_and_wilson() {
             );
             insert.push_values(&tallies, |mut row, (up, down)| {
                 row.push("UNHEX(REPLACE(UUID(), '-', ''))")
-                    .push_bind(someone())
+                    .push_bind(new_user())
                     .push("UTC_TIMESTAMP(6)")
                     .push("'2026-11-22'");
                 row.push_bind(*up).push_bind(*down);

@@ -1,18 +1,18 @@
 use chrono::TimeDelta;
 use vote::reconcile::Repaired;
 
-use crate::support::{List, TestService, announced, photo, someone, strings, walk};
+use crate::support::{List, TestService, announced, new_user, photo, strings, walk};
 
 async fn reconcile(app: &TestService) -> Repaired {
     vote::reconcile::run(&app.state).await.unwrap()
 }
 
 #[tokio::test]
-async fn photos_that_were_missed_are_listed() {
+async fn missed_photos_are_listed() {
     let app = TestService::new().await;
     let mut all = Vec::new();
     for _ in 0..7 {
-        let photo = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
+        let photo = photo(new_user(), app.clock.now(), "2026-11-22".parse().unwrap());
         app.neighbours.publish(announced(&photo));
         all.push(photo);
         app.clock.advance(TimeDelta::milliseconds(1));
@@ -36,10 +36,10 @@ async fn photos_that_were_missed_are_listed() {
 }
 
 #[tokio::test]
-async fn photos_that_are_gone_are_hidden() {
+async fn missed_deletions_of_photos_are_applied() {
     let app = TestService::new().await;
     let make = async || {
-        let photo = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
+        let photo = photo(new_user(), app.clock.now(), "2026-11-22".parse().unwrap());
         app.deliver_published(&photo).await;
         photo
     };
@@ -50,7 +50,7 @@ async fn photos_that_are_gone_are_hidden() {
     for deleted in [&old_deleted, &young_deleted] {
         app.neighbours.truth().photos.insert(deleted.photo_id.0, None);
     }
-    let voter = someone();
+    let voter = new_user();
     app.vote(voter, young_deleted.photo_id, "UP").await.data();
     assert_eq!(
         reconcile(&app).await,
@@ -64,7 +64,10 @@ async fn photos_that_are_gone_are_hidden() {
     left.sort();
     let mut expected = strings([old_there.photo_id, young_unknown.photo_id]);
     expected.sort();
-    assert_eq!(left, expected, "what is young and unknown may be on its way");
+    assert_eq!(
+        left, expected,
+        "young unknown photos may be about to be published"
+    );
     assert_eq!(app.count("SELECT COUNT(*) FROM vote").await, 0);
 
     app.clock.advance(TimeDelta::minutes(16));
@@ -82,12 +85,12 @@ async fn photos_that_are_gone_are_hidden() {
 }
 
 #[tokio::test]
-async fn accounts_that_are_gone_lose_their_votes() {
+async fn missed_deletions_of_accounts_are_applied() {
     let app = TestService::new().await;
-    let photo = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
+    let photo = photo(new_user(), app.clock.now(), "2026-11-22".parse().unwrap());
     app.neighbours.publish(announced(&photo));
     app.deliver_published(&photo).await;
-    let (gone, there) = (someone(), someone());
+    let (gone, there) = (new_user(), new_user());
     for voter in [gone, there] {
         app.vote(voter, photo.photo_id, "UP").await.data();
     }
@@ -95,7 +98,7 @@ async fn accounts_that_are_gone_lose_their_votes() {
     assert_eq!(
         reconcile(&app).await,
         Repaired {
-            departed: 1,
+            deleted_accounts: 1,
             ..Repaired::default()
         }
     );
@@ -108,12 +111,12 @@ async fn accounts_that_are_gone_lose_their_votes() {
 }
 
 #[tokio::test]
-async fn what_was_taken_away_by_hand_comes_back() {
+async fn manually_deleted_rows_are_restored() {
     let app = TestService::new().await;
-    let photo = photo(someone(), app.clock.now(), "2026-11-22".parse().unwrap());
+    let photo = photo(new_user(), app.clock.now(), "2026-11-22".parse().unwrap());
     app.neighbours.publish(announced(&photo));
     app.deliver_published(&photo).await;
-    let voter = someone();
+    let voter = new_user();
     app.vote(voter, photo.photo_id, "UP").await.data();
     app.fold().await;
     app.sql("DELETE FROM photo_score").await;
@@ -133,9 +136,9 @@ async fn what_was_taken_away_by_hand_comes_back() {
 }
 
 #[tokio::test]
-async fn without_its_neighbours_it_says_so_and_harms_nothing() {
+async fn reconciliation_fails_without_changes_if_other_services_are_down() {
     let app = TestService::new().await;
-    let photo = app.publish(someone()).await;
+    let photo = app.publish(new_user()).await;
     let alone = vote::State {
         photos: testkit::absent_peer(),
         accounts: None,

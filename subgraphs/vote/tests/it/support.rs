@@ -12,7 +12,7 @@ use uuid::Uuid;
 use vote::State;
 use vote::domain::{KnownPhoto, PhotoId};
 
-/// The service with its own database, and what it asks of other services answered by a small server.
+/// The service with a separate database, and fakes of other services.
 pub(crate) struct TestService {
     pub(crate) clock: TestClock,
     pub(crate) state: State,
@@ -46,7 +46,7 @@ impl TestService {
         }
     }
 
-    /// Another replica: its own connections and memory, the same schema.
+    /// Another replica with separate connections and memory, and the same schema.
     pub(crate) fn replica(&self, connections: u32) -> (State, Client) {
         let pool = chassis::database::Pool::new(&self.database.url(), connections).unwrap();
         let state = State {
@@ -57,7 +57,7 @@ impl TestService {
         (state, client)
     }
 
-    /// Publishes a photo now, a microsecond after the one before.
+    /// Publishes a photo, one microsecond after the previous one.
     pub(crate) async fn publish(&self, author: UserId) -> PhotoId {
         self.clock.advance(chrono::TimeDelta::microseconds(1));
         let now = self.clock.now();
@@ -81,12 +81,12 @@ impl TestService {
     pub(crate) async fn delete(&self, photo: PhotoId) {
         self.deliver(
             "photo.deleted",
-            json!({ "photoId": photo, "authorId": someone() }),
+            json!({ "photoId": photo, "authorId": new_user() }),
         )
         .await;
     }
 
-    pub(crate) async fn depart(&self, user: UserId) {
+    pub(crate) async fn delete_account(&self, user: UserId) {
         self.deliver("account.deleted", json!({ "accountId": user }))
             .await;
     }
@@ -100,14 +100,14 @@ impl TestService {
         cast(&self.client.of(user), photo, choice).await
     }
 
-    /// The photo's tally and the viewer's vote: `2/1/1 UP`.
+    /// Returns the photo's tally and the viewer's vote: `2/1/1 UP`.
     pub(crate) async fn tally(&self, viewer: UserId, photo: PhotoId) -> String {
         let answer = self
             .client
             .of(viewer)
             .entities("Photo", &[photo], "votes { up down score } viewerVote")
             .await;
-        shown(&answer.data()["_entities"][0])
+        format_votes(&answer.data()["_entities"][0])
     }
 
     pub(crate) async fn fold(&self) {
@@ -118,7 +118,7 @@ impl TestService {
         vote::sweep::run(&self.state).await.unwrap();
     }
 
-    /// A connection for SQL of a test's own, without the time limits of requests.
+    /// A connection for other SQL, without the time limits of requests.
     pub(crate) async fn admin(&self) -> MySqlConnection {
         MySqlConnection::connect(self.database.url().expose())
             .await
@@ -146,7 +146,7 @@ pub(crate) fn client(state: &State) -> Client {
     Client::new(vote::service(state, &base).into_routes())
 }
 
-pub(crate) fn someone() -> UserId {
+pub(crate) fn new_user() -> UserId {
     UserId(Uuid::new_v4())
 }
 
@@ -159,7 +159,7 @@ pub(crate) fn photo(author_id: UserId, published_at: DateTime<Utc>, hot_day: Nai
     }
 }
 
-/// The photo as the photo service tells of it.
+/// Returns the photo as sent by the photo service.
 pub(crate) fn announced(photo: &KnownPhoto) -> contracts::photos::PublishedPhoto {
     contracts::photos::PublishedPhoto {
         photo_id: photo.photo_id.0,
@@ -176,21 +176,21 @@ pub(crate) async fn cast(client: &Client, photo: PhotoId, choice: &str) -> Answe
         .await
 }
 
-/// `2/1/1 UP` of a photo with its votes.
-pub(crate) fn shown(photo: &Value) -> String {
+/// Formats a photo with its votes: `2/1/1 UP`.
+pub(crate) fn format_votes(photo: &Value) -> String {
     let votes = &photo["votes"];
     let vote = photo["viewerVote"].as_str().unwrap_or("-");
     format!("{}/{}/{} {vote}", votes["up"], votes["down"], votes["score"])
 }
 
-/// One page of a timeline: ids, and the cursor after which the next one begins.
-pub(crate) struct Leaf {
+/// A page of a timeline: ids, and the cursor of the next page.
+pub(crate) struct TimelinePage {
     pub(crate) ids: Vec<String>,
     pub(crate) next: Option<String>,
 }
 
-/// Signs the cursors of the service.
-pub(crate) fn cursor_list() -> ListKey {
+/// Returns the key that signs the service's cursors.
+pub(crate) fn cursor_key() -> ListKey {
     CursorKey::new(&Secret::new(INTERNAL_SECRET)).list("")
 }
 
@@ -200,7 +200,12 @@ pub(crate) enum List {
     Trending,
 }
 
-pub(crate) async fn leaf(client: &Client, list: List, first: usize, after: Option<&str>) -> Leaf {
+pub(crate) async fn timeline_page(
+    client: &Client,
+    list: List,
+    first: usize,
+    after: Option<&str>,
+) -> TimelinePage {
     let field = match list {
         List::Hot => "hotPhotos",
         List::Trending => "trendingPhotos",
@@ -223,15 +228,15 @@ pub(crate) async fn leaf(client: &Client, list: List, first: usize, after: Optio
         .as_bool()
         .unwrap()
         .then(|| info["endCursor"].as_str().unwrap().to_owned());
-    Leaf { ids, next }
+    TimelinePage { ids, next }
 }
 
-/// All ids of a timeline, page by page.
+/// Returns all ids of a timeline, read page by page.
 pub(crate) async fn walk(client: &Client, list: List, first: usize) -> Vec<String> {
-    let mut page = leaf(client, list, first, None).await;
+    let mut page = timeline_page(client, list, first, None).await;
     let mut ids = page.ids;
     while let Some(after) = page.next {
-        page = leaf(client, list, first, Some(&after)).await;
+        page = timeline_page(client, list, first, Some(&after)).await;
         ids.extend(page.ids);
     }
     ids

@@ -11,17 +11,17 @@ use rand::rngs::StdRng;
 use serde_json::json;
 use subgraph::pagination::Cursor as _;
 use testkit::Client;
-use vote::domain::{PhotoId, Place, RankedCursor};
+use vote::domain::{PhotoId, Position, RankedCursor};
 
-use crate::support::{List, TestService, cast, cursor_list, leaf, someone, strings, walk};
+use crate::support::{List, TestService, cast, cursor_key, new_user, strings, timeline_page, walk};
 
 #[tokio::test]
-async fn walking_the_pages_gives_each_photo_once() {
+async fn pages_return_each_photo_once() {
     let app = TestService::new().await;
-    let photos = app.publish_many(someone(), 23).await;
+    let photos = app.publish_many(new_user(), 23).await;
     for (votes, photo) in photos.iter().enumerate().take(6) {
         for _ in 0..votes {
-            app.vote(someone(), *photo, "UP").await.data();
+            app.vote(new_user(), *photo, "UP").await.data();
         }
     }
     app.fold().await;
@@ -35,22 +35,22 @@ async fn walking_the_pages_gives_each_photo_once() {
     }
 }
 
-/// Walks while everything moves. Each page is asked of another replica.
-async fn walk_in_turns(clients: &[Client], list: List, first: usize) -> Vec<String> {
-    let mut page = leaf(&clients[0], list, first, None).await;
+/// Reads all pages, each from another replica.
+async fn walk_with_several_replicas(clients: &[Client], list: List, first: usize) -> Vec<String> {
+    let mut page = timeline_page(&clients[0], list, first, None).await;
     let mut ids = page.ids;
     for client in clients.iter().cycle().skip(1) {
         let Some(after) = page.next else { break };
-        page = leaf(client, list, first, Some(&after)).await;
+        page = timeline_page(client, list, first, Some(&after)).await;
         ids.extend(page.ids);
     }
     ids
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_walk_is_stable_while_votes_and_photos_arrive_at_two_replicas() {
+async fn pages_are_stable_while_votes_and_photos_arrive() {
     let app = Arc::new(TestService::new().await);
-    let before = app.publish_many(someone(), 40).await;
+    let before = app.publish_many(new_user(), 40).await;
     app.fold().await;
     let there: HashSet<String> = strings(before.iter().copied()).into_iter().collect();
     let (other, second) = app.replica(8);
@@ -64,14 +64,14 @@ async fn a_walk_is_stable_while_votes_and_photos_arrive_at_two_replicas() {
             while moving.load(Ordering::Relaxed) {
                 let photo = photos[random.random_range(0..photos.len())];
                 cast(
-                    &app.client.of(someone()),
+                    &app.client.of(new_user()),
                     photo,
                     ["UP", "DOWN"][random.random_range(0..2)],
                 )
                 .await
                 .data();
                 if random.random_bool(0.2) {
-                    app.publish(someone()).await;
+                    app.publish(new_user()).await;
                 }
             }
         })
@@ -92,9 +92,9 @@ async fn a_walk_is_stable_while_votes_and_photos_arrive_at_two_replicas() {
 
     for round in 0..12 {
         let list = if round % 2 == 0 { List::Hot } else { List::Trending };
-        let walked = walk_in_turns(&clients, list, 3 + round).await;
-        let once: HashSet<String> = walked.iter().cloned().collect();
-        assert_eq!(once.len(), walked.len(), "a photo was seen twice");
+        let read = walk_with_several_replicas(&clients, list, 3 + round).await;
+        let once: HashSet<String> = read.iter().cloned().collect();
+        assert_eq!(once.len(), read.len(), "a photo was seen twice");
         assert!(
             there.is_subset(&once),
             "a photo that was there at the start was missed"
@@ -107,20 +107,20 @@ async fn a_walk_is_stable_while_votes_and_photos_arrive_at_two_replicas() {
 }
 
 #[tokio::test]
-async fn a_page_comes_from_the_order_in_which_its_reader_began() {
+async fn pages_have_the_order_of_the_first_page() {
     let app = TestService::new().await;
-    let photos = app.publish_many(someone(), 9).await;
+    let photos = app.publish_many(new_user(), 9).await;
     app.fold().await;
     let started = walk(&app.client, List::Hot, 100).await;
-    let first = leaf(&app.client, List::Hot, 3, None).await;
-    // The last photo becomes the first, and a new one is published; a scroll that began before sees neither.
-    app.vote(someone(), photos[0], "UP").await.data();
-    let new = app.publish(someone()).await;
+    let first = timeline_page(&app.client, List::Hot, 3, None).await;
+    // The last photo becomes the first, and a new one is published. A reader who began before sees neither.
+    app.vote(new_user(), photos[0], "UP").await.data();
+    let new = app.publish(new_user()).await;
     app.fold().await;
     let mut seen = first.ids;
     let mut next = first.next;
     while let Some(after) = next {
-        let page = leaf(&app.client, List::Hot, 3, Some(&after)).await;
+        let page = timeline_page(&app.client, List::Hot, 3, Some(&after)).await;
         seen.extend(page.ids);
         next = page.next;
     }
@@ -131,13 +131,13 @@ async fn a_page_comes_from_the_order_in_which_its_reader_began() {
 }
 
 #[tokio::test]
-async fn deleted_photos_are_skipped_without_shortening_the_walk() {
+async fn deleted_photos_are_skipped() {
     let app = TestService::new().await;
-    let photos = app.publish_many(someone(), 60).await;
+    let photos = app.publish_many(new_user(), 60).await;
     app.fold().await;
-    let first = leaf(&app.client, List::Hot, 5, None).await;
+    let first = timeline_page(&app.client, List::Hot, 5, None).await;
     let order = walk(&app.client, List::Hot, 100).await;
-    // All but the first five and the last three go, and one that was seen.
+    // Deletes all but the first five and the last three, including one that was already read.
     let (keep, gone): (Vec<PhotoId>, Vec<PhotoId>) = photos.iter().copied().partition(|photo| {
         let at = order.iter().position(|id| *id == photo.to_string()).unwrap();
         !(5..57).contains(&at) && at != 2
@@ -145,66 +145,66 @@ async fn deleted_photos_are_skipped_without_shortening_the_walk() {
     for photo in &gone {
         app.delete(*photo).await;
     }
-    let rest = leaf(&app.client, List::Hot, 5, first.next.as_deref()).await;
+    let rest = timeline_page(&app.client, List::Hot, 5, first.next.as_deref()).await;
     assert_eq!(rest.ids, order[57..]);
     assert!(rest.next.is_none());
-    // Gone at once for new readers too, before any fold; and after it.
+    // Deleted photos are hidden from new readers before and after the fold.
     assert_eq!(walk(&app.client, List::Hot, 2).await.len(), keep.len());
     app.fold().await;
     assert_eq!(walk(&app.client, List::Trending, 3).await.len(), keep.len());
 }
 
 #[tokio::test]
-async fn a_page_is_full_while_photos_go() {
+async fn a_page_is_full_while_photos_are_deleted() {
     let app = TestService::new().await;
-    let photos = app.publish_many(someone(), 20).await;
+    let photos = app.publish_many(new_user(), 20).await;
     app.fold().await;
-    let first = leaf(&app.client, List::Hot, 4, None).await;
+    let first = timeline_page(&app.client, List::Hot, 4, None).await;
     let order = strings(photos.iter().rev().copied());
     app.delete(photos[14]).await;
-    let second = leaf(&app.client, List::Hot, 4, first.next.as_deref()).await;
+    let second = timeline_page(&app.client, List::Hot, 4, first.next.as_deref()).await;
     assert_eq!(second.ids, [&order[4..5], &order[6..9]].concat());
     assert!(second.next.is_some());
 }
 
 #[tokio::test]
-async fn readers_of_an_unchanged_order_share_one_snapshot() {
+async fn readers_of_an_unchanged_order_share_a_snapshot() {
     let app = TestService::new().await;
-    let photos = app.publish_many(someone(), 3).await;
+    let photos = app.publish_many(new_user(), 3).await;
     app.fold().await;
     let (_, second) = app.replica(4);
     for client in [&app.client, &second, &app.client] {
-        leaf(client, List::Hot, 1, None).await;
+        timeline_page(client, List::Hot, 1, None).await;
     }
-    join_all((0..20).map(|_| leaf(&app.client, List::Trending, 1, None))).await;
+    join_all((0..20).map(|_| timeline_page(&app.client, List::Trending, 1, None))).await;
     assert_eq!(app.count("SELECT COUNT(*) FROM snapshot").await, 2);
-    // Votes alone make none; a fold and a reader do.
-    app.vote(someone(), photos[0], "UP").await.data();
-    leaf(&app.client, List::Hot, 1, None).await;
+    // Votes alone create no snapshot; a fold and a reader do.
+    app.vote(new_user(), photos[0], "UP").await.data();
+    timeline_page(&app.client, List::Hot, 1, None).await;
     assert_eq!(app.count("SELECT COUNT(*) FROM snapshot").await, 2);
     app.fold().await;
     assert_eq!(app.count("SELECT COUNT(*) FROM snapshot").await, 2);
-    leaf(&app.client, List::Hot, 1, None).await;
+    timeline_page(&app.client, List::Hot, 1, None).await;
     assert_eq!(app.count("SELECT COUNT(*) FROM snapshot").await, 3);
 }
 
 #[tokio::test]
-async fn snapshots_live_an_hour_after_they_were_last_given_out() {
+async fn snapshots_expire_an_hour_after_their_last_first_page() {
     let app = TestService::new().await;
-    app.publish_many(someone(), 5).await;
+    app.publish_many(new_user(), 5).await;
     app.fold().await;
     let query = "query ($after: String) { hotPhotos(first: 2, after: $after) { nodes { id } } }";
-    let early = leaf(&app.client, List::Hot, 2, None).await.next.unwrap();
+    let early = timeline_page(&app.client, List::Hot, 2, None).await.next.unwrap();
     app.clock.advance(TimeDelta::minutes(5));
-    let late = leaf(&app.client, List::Hot, 2, None).await.next.unwrap();
+    let late = timeline_page(&app.client, List::Hot, 2, None).await.next.unwrap();
     assert_eq!(
-        RankedCursor::decode(&early, &cursor_list()).unwrap().snapshot,
-        RankedCursor::decode(&late, &cursor_list()).unwrap().snapshot
+        RankedCursor::decode(&early, &cursor_key()).unwrap().snapshot,
+        RankedCursor::decode(&late, &cursor_key()).unwrap().snapshot
     );
     app.clock.advance(TimeDelta::minutes(59));
     app.client.graphql(query, json!({ "after": late })).await.data();
-    // The next reader gets a snapshot with an hour before it.
-    let fresh = leaf(&app.client, List::Hot, 2, None).await.next.unwrap();
+    // The next reader gets a snapshot that is valid for an hour.
+    let fresh = timeline_page(&app.client, List::Hot, 2, None).await.next.unwrap();
     app.clock.advance(TimeDelta::minutes(1));
     for after in [early, late] {
         assert_eq!(
@@ -216,7 +216,7 @@ async fn snapshots_live_an_hour_after_they_were_last_given_out() {
 
     let mut connection = app.state.pool.acquire().await.unwrap();
     assert_eq!(
-        vote::store::snapshots::prune(&mut connection, app.clock.now())
+        vote::store::snapshots::delete_expired(&mut connection, app.clock.now())
             .await
             .unwrap(),
         1
@@ -232,15 +232,15 @@ async fn snapshots_live_an_hour_after_they_were_last_given_out() {
 }
 
 #[tokio::test]
-async fn trending_goes_on_beyond_its_snapshot() {
+async fn trending_continues_after_its_snapshot() {
     let app = TestService::new().await;
-    // 5,600 photos; every seventh has another score, so that ties are everywhere.
+    // 5,600 photos. Every seventh has another score, so that many are tied.
     app.sql(
         "INSERT INTO photo_score (photo_id, author_id, published_at, hot_day, up)
          SELECT UNHEX(MD5(seq)), UNHEX(MD5(0)), '2026-01-01' + INTERVAL seq SECOND, '2026-01-01', seq % 7 FROM seq_1_to_5600",
     )
     .await;
-    app.publish(someone()).await;
+    app.publish(new_user()).await;
     app.fold().await;
     let order: Vec<PhotoId> = sqlx::query_scalar(
         "SELECT photo_id FROM photo_score ORDER BY score DESC, wilson DESC, published_at DESC, photo_id DESC",
@@ -252,42 +252,45 @@ async fn trending_goes_on_beyond_its_snapshot() {
     let order = strings(order);
     let (_, second) = app.replica(4);
     assert_eq!(
-        walk_in_turns(&[app.client.clone(), second], List::Trending, 97).await,
+        walk_with_several_replicas(&[app.client.clone(), second], List::Trending, 97).await,
         order
     );
 
-    // From the last place of the snapshot on, photos that have fallen out of it are not shown again.
-    let first = leaf(&app.client, List::Trending, 1, None).await.next.unwrap();
-    let place = |at| {
+    // After the end of the snapshot, photos of the snapshot are not repeated.
+    let first = timeline_page(&app.client, List::Trending, 1, None)
+        .await
+        .next
+        .unwrap();
+    let position = |at| {
         RankedCursor {
-            place: Place::At(at),
-            ..RankedCursor::decode(&first, &cursor_list()).unwrap()
+            position: Position::Index(at),
+            ..RankedCursor::decode(&first, &cursor_key()).unwrap()
         }
-        .encode(&cursor_list())
+        .encode(&cursor_key())
     };
     app.sql("UPDATE photo_score SET down = 100 WHERE up = 6 LIMIT 10")
         .await;
     app.fold().await;
-    let mut page = leaf(&app.client, List::Trending, 100, Some(&place(4_990))).await;
+    let mut page = timeline_page(&app.client, List::Trending, 100, Some(&position(4_990))).await;
     let mut rest = page.ids;
     while let Some(after) = page.next {
-        page = leaf(&app.client, List::Trending, 100, Some(&after)).await;
+        page = timeline_page(&app.client, List::Trending, 100, Some(&after)).await;
         rest.extend(page.ids);
     }
     assert_eq!(rest, order[4_991..]);
 }
 
 #[tokio::test]
-async fn a_whole_day_is_pinned_however_long_it_is() {
+async fn a_whole_day_is_in_the_snapshot() {
     let app = TestService::new().await;
     app.sql(
         "INSERT INTO photo_score (photo_id, author_id, published_at, hot_day, up)
          SELECT UNHEX(MD5(seq)), UNHEX(MD5(0)), '2026-11-22' + INTERVAL seq SECOND, '2026-11-22', seq % 5 FROM seq_1_to_5200",
     )
     .await;
-    app.publish(someone()).await;
+    app.publish(new_user()).await;
     app.fold().await;
-    let walked = walk(&app.client, List::Hot, 100).await;
-    assert_eq!(walked.len(), 5201);
-    assert_eq!(walked.iter().collect::<HashSet<_>>().len(), 5201);
+    let read = walk(&app.client, List::Hot, 100).await;
+    assert_eq!(read.len(), 5201);
+    assert_eq!(read.iter().collect::<HashSet<_>>().len(), 5201);
 }

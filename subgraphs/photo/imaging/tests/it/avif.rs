@@ -1,4 +1,4 @@
-//! An AVIF rendition has no more bytes than the JPEG of the same size, and is no worse.
+//! An AVIF rendition is not larger than the JPEG of the same size, and its quality is not lower.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +6,7 @@ use std::fs;
 use image::codecs::png::PngEncoder;
 use image::imageops::{FilterType, resize};
 use image::{Rgb, RgbImage};
-use imaging::{FileName, Format, Kind, Processed, process};
+use imaging::{FileName, Format, PictureFormat, Processed, process};
 use proptest::prelude::*;
 
 use crate::quality::{read_avif, score};
@@ -18,7 +18,7 @@ pub(crate) fn png(pixels: &RgbImage) -> Vec<u8> {
     bytes
 }
 
-/// The AVIF and the JPEG of each width.
+/// Returns the AVIF and the JPEG of each width.
 fn pairs(processed: &Processed) -> BTreeMap<u16, (&[u8], &[u8])> {
     let mut pairs: BTreeMap<_, (&[u8], &[u8])> = BTreeMap::new();
     for file in &processed.files {
@@ -44,8 +44,7 @@ fn noise(seed: u32) -> impl FnMut() -> [u8; 4] {
     }
 }
 
-/// Noise in many sizes on top of each other, as leaves and stones have it. Each octave has `roughness` of the contrast
-/// of the coarser one.
+/// Noise of several scales, like leaves and stones. Each octave has `roughness` of the contrast of the coarser one.
 pub(crate) fn foliage(width: u32, height: u32, roughness: f32) -> RgbImage {
     let mut sum = vec![[128.0_f32; 3]; (width * height) as usize];
     let mut contrast = 90.0;
@@ -54,7 +53,7 @@ pub(crate) fn foliage(width: u32, height: u32, roughness: f32) -> RgbImage {
         let mut next = noise(octave);
         let coarse = RgbImage::from_fn(cells, cells, |_, _| {
             let [r, g, b, shared] = next().map(u16::from);
-            // Neighbouring colours are alike: most of the contrast is in the lightness.
+            // Neighbouring colours are similar: most of the contrast is in the lightness.
             Rgb([r, g, b].map(|own| u8::try_from((shared * 3 + own) / 4).unwrap()))
         });
         let fine = resize(&coarse, width, height, FilterType::CatmullRom);
@@ -84,7 +83,7 @@ fn drawing(width: u32, height: u32) -> RgbImage {
 }
 
 #[test]
-fn an_avif_is_no_larger_and_no_worse_than_its_jpeg() {
+fn avif_files_are_not_larger_or_worse_than_jpeg() {
     let scene = image::load_from_memory(&read("control.png")).unwrap().into_rgb8();
     let sky = RgbImage::from_fn(1280, 800, |x, y| {
         let [x, y] = [x / 14, y / 9].map(|part| u8::try_from(part).unwrap());
@@ -99,7 +98,7 @@ fn an_avif_is_no_larger_and_no_worse_than_its_jpeg() {
         ("sky", sky),
         ("drawing", drawing(1280, 850)),
     ] {
-        let processed = process(Kind::Png, &png(&original)).unwrap();
+        let processed = process(PictureFormat::Png, &png(&original)).unwrap();
         for (width, (avif, jpeg)) in pairs(&processed) {
             let file = folder.path().join("rendition.avif");
             fs::write(&file, avif).unwrap();
@@ -132,7 +131,7 @@ fn noise_and_extreme_shapes_have_small_avif_files() {
         RgbImage::new(3000, 2),
         RgbImage::new(8, 8),
     ] {
-        let processed = process(Kind::Png, &png(&pixels)).unwrap();
+        let processed = process(PictureFormat::Png, &png(&pixels)).unwrap();
         for (width, (avif, jpeg)) in pairs(&processed) {
             let dimensions = pixels.dimensions();
             assert!(
@@ -159,7 +158,7 @@ proptest! {
             let [r, g, b, _] = next();
             Rgb([r, g, b].map(|value| value % levels))
         });
-        let processed = process(Kind::Png, &png(&pixels)).unwrap();
+        let processed = process(PictureFormat::Png, &png(&pixels)).unwrap();
         for (avif, jpeg) in pairs(&processed).into_values() {
             prop_assert!(avif.len() <= jpeg.len(), "{} {}", avif.len(), jpeg.len());
         }

@@ -1,4 +1,4 @@
-//! Files of which other software reports faults. Each shows the scene of `control.png` unless its test says otherwise.
+//! Files that caused problems in other software. Each shows the scene of `control.png` unless its test says otherwise.
 
 mod avif;
 mod difference;
@@ -9,7 +9,9 @@ use std::path::Path;
 use difference::{ciede2000, lab};
 use image::RgbImage;
 use image::imageops::thumbnail;
-use imaging::{FileName, Format, Kind, Ladder, PictureError, Processed, Rendition, Size, process, reencode};
+use imaging::{
+    FileName, Format, Ladder, PictureError, PictureFormat, Processed, Rendition, Size, process, reencode,
+};
 use moxcms::ColorProfile;
 
 fn read(name: &str) -> Vec<u8> {
@@ -20,10 +22,10 @@ fn read(name: &str) -> Vec<u8> {
 }
 
 fn process_bytes(bytes: &[u8]) -> Result<Processed, PictureError> {
-    process(Kind::sniff(bytes).unwrap(), bytes)
+    process(PictureFormat::sniff(bytes).unwrap(), bytes)
 }
 
-/// The largest JPEG rendition.
+/// Returns the largest JPEG rendition.
 fn largest(processed: &Processed) -> RgbImage {
     let file = processed
         .files
@@ -49,9 +51,9 @@ fn largest(processed: &Processed) -> RgbImage {
 enum Scene {
     Control,
     GrayControl,
-    /// By a quarter, clockwise.
+    /// Rotated by 90 degrees, clockwise.
     TurnedControl,
-    /// The scene in another size, as another decoder reads it.
+    /// The scene in another size, decoded by another library.
     Own,
 }
 
@@ -78,7 +80,7 @@ fn assert_shows(scene: Scene, name: &str, bytes: &[u8]) {
     let processed = process_bytes(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
     let (expected, shown) = (scene.pixels(bytes), largest(&processed));
     assert_eq!(shown.dimensions(), expected.dimensions(), "{name}");
-    // Some of the files themselves have colour in a third of the width.
+    // Some of the files have a third of the colour resolution.
     let reduced = |pixels: &RgbImage| thumbnail(pixels, pixels.width() / 3, pixels.height() / 3);
     let (expected, shown) = (reduced(&expected), reduced(&shown));
     let mut differences: Vec<f64> = expected
@@ -114,7 +116,7 @@ fn files_show_the_scene() {
     }
 }
 
-/// With a segment behind the first marker.
+/// Adds a segment after the first marker.
 fn with_segment(jpeg: &[u8], marker: u8, body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(body.len() + 2).unwrap().to_be_bytes();
     [&jpeg[..2], &[0xFF, marker], &length, body, &jpeg[2..]].concat()
@@ -131,7 +133,7 @@ fn exif(orientation: u8) -> Vec<u8> {
 }
 
 #[test]
-fn the_end_of_a_jpeg_may_be_anything() {
+fn data_after_a_jpeg_is_ignored() {
     let pixels = read("no-eoi.jpg");
     let ends: [(&str, &[u8]); 6] = [
         ("an end", b"\xFF\xD9"),
@@ -147,7 +149,7 @@ fn the_end_of_a_jpeg_may_be_anything() {
 }
 
 #[test]
-fn segments_that_do_not_fit_are_ignored() {
+fn mismatched_segments_are_ignored() {
     let whole = [&read("no-eoi.jpg")[..], b"\xFF\xD9"].concat();
     let adobe = with_segment(&whole, 0xEE, b"Adobe\0\x64\0\0\0\0\x09");
     assert_shows(Scene::Control, "an unknown Adobe transform", &adobe);
@@ -195,8 +197,8 @@ fn with_chunk(png: &[u8], kind: [u8; 4], data: &[u8]) -> Vec<u8> {
     [&png[..HEADER_END], &length, &body, &checksum, &png[HEADER_END..]].concat()
 }
 
-/// The scene in linear light, changed by `encode`, in 16 bits a sample.
-fn deep_png(encode: impl Fn([f64; 3]) -> [f64; 3]) -> Vec<u8> {
+/// The scene in linear light, changed by `encode`, with 16 bits per sample.
+fn png_of_16_bits(encode: impl Fn([f64; 3]) -> [f64; 3]) -> Vec<u8> {
     let linear = |value: u8| {
         let value = f64::from(value) / 255.0;
         if value <= 0.040_45 {
@@ -234,7 +236,7 @@ fn deep_png(encode: impl Fn([f64; 3]) -> [f64; 3]) -> Vec<u8> {
 fn the_colour_chunks_of_a_png_are_applied() {
     const SRGB: [u8; 4] = *b"sRGB";
     let gamma = |value: u32| value.to_be_bytes();
-    let linear = deep_png(|rgb| rgb);
+    let linear = png_of_16_bits(|rgb| rgb);
     let with_gamma = with_chunk(&linear, *b"gAMA", &gamma(100_000));
     assert_shows(Scene::Control, "gAMA", &with_gamma);
     let signal = with_chunk(&with_chunk(&linear, SRGB, &[0]), *b"cICP", &[1, 8, 0, 1]);
@@ -246,8 +248,8 @@ fn the_colour_chunks_of_a_png_are_applied() {
         &with_chunk(&scene, SRGB, &[0]),
     );
 
-    // Adobe RGB (1998): another red, green and blue, and a gamma of 563/256.
-    let adobe = deep_png(|[r, g, b]| {
+    // Adobe RGB (1998): other primaries, and a gamma of 563/256.
+    let adobe = png_of_16_bits(|[r, g, b]| {
         [0.715_163 * r + 0.284_837 * g, g, 0.041_169 * g + 0.958_831 * b]
             .map(|value| value.powf(256.0 / 563.0))
     });
@@ -273,7 +275,7 @@ fn the_canvas_around_an_animation_is_white() {
 }
 
 #[test]
-fn a_picture_that_misses_pixels_is_incomplete() {
+fn a_picture_with_missing_pixels_is_refused() {
     let whole = read("no-eoi.jpg");
     assert_eq!(
         process_bytes(&[&whole[..whole.len() / 2], b"\xFF\xD9"].concat()).err(),
@@ -294,7 +296,7 @@ fn a_picture_that_misses_pixels_is_incomplete() {
 }
 
 #[test]
-fn only_the_end_of_a_png_is_missing() {
+fn a_png_without_its_end_is_accepted() {
     let whole = read("control.png");
     // IEND has twelve bytes.
     for length in [whole.len() - 2, whole.len() - 12, whole.len() - 16] {
@@ -304,7 +306,7 @@ fn only_the_end_of_a_png_is_missing() {
 }
 
 #[test]
-fn chroma_is_averaged() {
+fn colours_of_thin_lines_are_kept() {
     let processed = process_bytes(&read("stripes-red-blue.png")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     for file in processed.files {
@@ -326,11 +328,11 @@ fn chroma_is_averaged() {
     }
 }
 
-/// A tile is 320 pixels high, and a panorama is shown in a frame of 5:2. A phone shows a strip twice as high as the
-/// window is wide, here 400 pixels. Screens have one or two device pixels for each.
+/// A tile is 320 pixels high, and a panorama is shown with a ratio of 5:2. On a phone, a very high photo is shown up to
+/// twice as high as the window is wide, here 400 pixels. Screens have one or two device pixels per CSS pixel.
 #[test]
-fn the_tiles_of_panoramas_and_strips_are_small_files() {
-    const MAX_TILE: usize = 60_000;
+fn tiles_of_very_wide_and_high_photos_are_small_files() {
+    const MAX_TILE_BYTES: usize = 60_000;
     for (width, height, shown) in [(6000, 250, [800, 1600]), (250, 6000, [14, 67])] {
         let pixels = avif::foliage(width.into(), height.into(), 0.8);
         let mut master = Vec::new();
@@ -348,7 +350,7 @@ fn the_tiles_of_panoramas_and_strips_are_small_files() {
                     file.name
                 );
                 assert!(
-                    bytes < MAX_TILE,
+                    bytes < MAX_TILE_BYTES,
                     "{width} x {height}: {}, {bytes} bytes",
                     file.name
                 );

@@ -6,7 +6,7 @@ use std::process::Command;
 use image::RgbImage;
 use ssimulacra2::{ColorPrimaries, Rgb, TransferCharacteristic, compute_frame_ssimulacra2};
 
-/// SSIMULACRA2 (github.com/cloudinary/ssimulacra2): 100 is the original, above 70 is high quality.
+/// Returns the SSIMULACRA2 score (github.com/cloudinary/ssimulacra2): 100 is identical, above 70 is high quality.
 pub(crate) fn score(original: &RgbImage, shown: &RgbImage) -> f64 {
     let frame = |pixels: &RgbImage| {
         let samples = pixels
@@ -25,7 +25,7 @@ pub(crate) fn score(original: &RgbImage, shown: &RgbImage) -> f64 {
         .expect("both pictures have one size, of 8 pixels or more")
 }
 
-/// Decodes an AVIF file; image has no decoder for it in Rust.
+/// Decodes an AVIF file with avifdec, because the image crate has no decoder in Rust.
 pub(crate) fn read_avif(file: &Path) -> RgbImage {
     let png = file.with_extension("avif.png");
     let output = Command::new("avifdec")

@@ -1,7 +1,7 @@
-//! The two lists that every tile of a timeline asks for, written by hand.
+//! Handwritten resolvers of the two lists in every tile of a timeline.
 //!
-//! async-graphql's own objects make a future and look at the registry for each field of each item, and a page has
-//! hundreds of these. Their values are known at once, so one pass over the selection is enough.
+//! async-graphql's objects create a future and look up the registry for each field of each item, and a page has
+//! hundreds of these. Here the values are known immediately, so one pass over the selection is enough.
 
 use std::borrow::Cow;
 
@@ -28,13 +28,13 @@ pub(super) struct Renditions {
     pub size: Size,
 }
 
-/// The attributes of an img or a source element.
-// Only describes the type to the schema, as the next one does: `leaf_list!` resolves it.
+/// The attributes of an img or a source element. Only describes the type in the schema; `image_list!` resolves it.
+// Only describes the type to the schema, as the next one does: `image_list!` resolves it.
 #[derive(SimpleObject)]
 struct ImageSource {
     /// MIME type: image/avif or image/jpeg.
     media_type: String,
-    /// Ready for the srcset attribute: paths on this origin with their widths.
+    /// For the srcset attribute: paths on this origin with their widths.
     srcset: String,
 }
 
@@ -45,7 +45,7 @@ struct Rendition {
     height: i32,
     /// MIME type: image/avif or image/jpeg.
     media_type: String,
-    /// Path on this origin; its bytes never change.
+    /// Path on this origin; the file never changes.
     url: String,
 }
 
@@ -79,8 +79,8 @@ impl Renditions {
     }
 }
 
-/// Resolves a list of objects whose fields are known at once.
-macro_rules! leaf_list {
+/// Resolves a list of objects whose fields are known immediately.
+macro_rules! image_list {
     ($list:ty, $item:ty) => {
         impl OutputType for $list {
             fn type_name() -> Cow<'static, str> {
@@ -112,11 +112,10 @@ macro_rules! leaf_list {
     };
 }
 
-leaf_list!(ImageSources, ImageSource);
-leaf_list!(Renditions, Rendition);
+image_list!(ImageSources, ImageSource);
+image_list!(Renditions, Rendition);
 
-/// Adds the selected fields. Validation has made sure that they exist, and that fragments are of this type;
-/// what `@skip` and `@include` leave out is already gone.
+/// Adds the selected fields. They were validated, and `@skip` and `@include` were applied.
 fn collect(
     ctx: &ContextSelectionSet<'_>,
     selected: &SelectionSet,
