@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use contracts::Code;
 use cynic::{MutationBuilder, QueryBuilder};
 use leptos::ev;
 use leptos::prelude::*;
@@ -276,7 +277,7 @@ impl Conversation {
         let page = answer
             .photo
             .and_then(|photo| photo.comments)
-            .ok_or(api::ErrorCode::Unavailable)?;
+            .ok_or(Code::Unavailable)?;
         self.append(page);
         Ok(())
     }
@@ -300,9 +301,7 @@ impl Conversation {
             .flat_map(|comments| comments.nodes)
             .flatten()
             .find(|comment| comment.id == head);
-        let page = found
-            .and_then(|comment| comment.replies)
-            .ok_or(api::ErrorCode::NotFound)?;
+        let page = found.and_then(|comment| comment.replies).ok_or(Code::NotFound)?;
         thread.replies.update(|replies| {
             let unknown = page
                 .nodes

@@ -3,11 +3,12 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
+use contracts::Code;
 use futures::future::LocalBoxFuture;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
-use crate::api::{ApiError, ErrorCode};
+use crate::api::ApiError;
 use crate::components::tile::PhotoTile;
 use crate::first_page;
 use crate::navigation::NavigationKind;
@@ -120,7 +121,7 @@ impl Feed {
             {
                 Ok(page) => feed.append(page, asked_at),
                 // Cursors expire after an hour. Loading starts over, and known photos are skipped.
-                Err(error) if continues && error.code == ErrorCode::InvalidInput => {
+                Err(error) if continues && error.code == Code::InvalidInput => {
                     feed.cursor.set(None);
                     feed.status.set(FeedStatus::Ready);
                     feed.load_more();

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use contracts::Code;
 use cynic::MutationBuilder;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -238,7 +239,7 @@ impl VoteStates {
                     vote_state.update(|vote_state| vote_state.confirm(tally, choice, now));
                     self.send(photo, vote_state);
                 }
-                Ok(_) => self.on_failure(photo, vote_state, api::ErrorCode::Unavailable.into()),
+                Ok(_) => self.on_failure(photo, vote_state, Code::Unavailable.into()),
                 Err(error) => self.on_failure(photo, vote_state, error),
             }
         });

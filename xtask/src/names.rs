@@ -28,13 +28,6 @@ const ALLOWED: &[(&str, &str)] = &[
         "the image data of a photo, in the app and on rendered pages",
     ),
     ("Timeline", "a list of photos, as in the API"),
-    // Names of the services that are about to change.
-    ("BATCH", "a batch size, of several jobs"),
-    ("COLUMNS", "the columns of a table"),
-    ("KEYS_LIVE", "the lifetime of keys, of several kinds"),
-    ("Kind", "the kind of a comment or of a file"),
-    ("LIFETIME", "of connections, and of uploads"),
-    ("Place", "a position in several lists"),
 ];
 
 /// Where a name is declared.
@@ -42,7 +35,7 @@ struct Declaration {
     name: String,
     /// The folder of the crate.
     owner: PathBuf,
-    place: String,
+    file: String,
     /// The value of a constant; `None` for a type.
     value: Option<String>,
 }
@@ -54,13 +47,13 @@ pub(crate) fn check() -> Result<()> {
         if path.iter().any(|folder| folder == "tests") {
             continue;
         }
-        let place = path.strip_prefix(root())?.display().to_string();
+        let file = path.strip_prefix(root())?.display().to_string();
         let owner = owner(&path);
         let text = fs::read_to_string(&path)?;
         declarations.extend(declared(&text).into_iter().map(|(name, value)| Declaration {
             name,
             owner: owner.clone(),
-            place: place.clone(),
+            file: file.clone(),
             value,
         }));
     }
@@ -68,8 +61,8 @@ pub(crate) fn check() -> Result<()> {
     allowed.extend(ALLOWED.iter().map(|(name, _)| (*name).to_owned()));
     let findings = conflicts(&declarations, &allowed);
     println!("{} names, {} conflicts", declarations.len(), findings.len());
-    for (name, places) in &findings {
-        println!("  {name}: {}", places.join(", "));
+    for (name, files) in &findings {
+        println!("  {name}: {}", files.join(", "));
     }
     if !findings.is_empty() {
         bail!("choose names that say what the constant limits, or what the type is, in each crate");
@@ -159,9 +152,7 @@ fn conflicts<'d>(
         if crates.len() > 1 && differs && !allowed.contains(name) {
             found.insert(
                 name,
-                same.iter()
-                    .map(|declaration| declaration.place.as_str())
-                    .collect(),
+                same.iter().map(|declaration| declaration.file.as_str()).collect(),
             );
         }
     }
@@ -176,7 +167,7 @@ mod tests {
         Declaration {
             name: name.to_owned(),
             owner: PathBuf::from(owner),
-            place: format!("{owner}/src/lib.rs"),
+            file: format!("{owner}/src/lib.rs"),
             value: value.map(ToOwned::to_owned),
         }
     }

@@ -1,10 +1,11 @@
 //! A photo, in the viewer over a timeline or as a page.
 
+use contracts::Code;
 use cynic::{MutationBuilder, QueryBuilder};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
-use crate::api::{self, ApiError, ErrorCode};
+use crate::api::{self, ApiError};
 use crate::components::byline::{Author, RelativeTime};
 use crate::components::comments::Comments;
 use crate::components::confirm::Confirm;
@@ -240,9 +241,7 @@ pub(crate) fn PhotoView(opened: OpenedPhoto) -> impl IntoView {
                     Ok(photo)
                 }
                 // A malformed id is shown as a missing photo.
-                Err(error) if error.code == ErrorCode::InvalidInput || error.code == ErrorCode::NotFound => {
-                    Ok(None)
-                }
+                Err(error) if error.code == Code::InvalidInput || error.code == Code::NotFound => Ok(None),
                 Err(error) => Err(error),
             }
         }

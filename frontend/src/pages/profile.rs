@@ -1,5 +1,6 @@
 //! The profile of a user with their photos.
 
+use contracts::Code;
 use cynic::QueryBuilder;
 use leptos::prelude::*;
 
@@ -67,9 +68,9 @@ impl PhotosOf {
         .await?;
         answer
             .user
-            .ok_or(ErrorCode::NotFound)?
+            .ok_or(Code::NotFound)?
             .photos
-            .ok_or_else(|| ErrorCode::Unavailable.into())
+            .ok_or_else(|| ErrorCode::Response(Code::Unavailable).into())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The settings of the account and of this browser.
 
+use contracts::Code;
 use cynic::{MutationBuilder, QueryBuilder};
 use leptos::prelude::*;
 
@@ -425,7 +426,9 @@ fn Saved(saved: RwSignal<bool>) -> impl IntoView {
 
 fn wrong_password_message(error: &ApiError) -> Text {
     match error.code {
-        ErrorCode::Unauthenticated | ErrorCode::Forbidden | ErrorCode::InvalidInput => {
+        ErrorCode::Response(Code::Unauthenticated)
+        | ErrorCode::Response(Code::Forbidden)
+        | ErrorCode::Response(Code::InvalidInput) => {
             text!(settings.wrong_password)
         }
         _ => error_message(error),

@@ -1,5 +1,6 @@
 //! Choosing a username after registration.
 
+use contracts::Code;
 use cynic::{MutationBuilder, QueryBuilder};
 use leptos::prelude::*;
 
@@ -135,7 +136,7 @@ fn is_username(text: &str) -> bool {
 
 fn username_error_message(error: &ApiError) -> Text {
     match error.code {
-        ErrorCode::Conflict => text!(username.refused),
+        ErrorCode::Response(Code::Conflict) => text!(username.refused),
         _ => text!(username.error),
     }
 }

@@ -41,7 +41,7 @@ fn nested(levels: usize) -> String {
 }
 
 #[tokio::test]
-async fn depth_with_fragments_flattened() {
+async fn depth_is_limited_with_fragments_expanded() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     passes(&gateway.query(&nested(10)).await);
@@ -49,7 +49,7 @@ async fn depth_with_fragments_flattened() {
 }
 
 #[tokio::test]
-async fn aliases() {
+async fn the_number_of_aliases_is_limited() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     let names: Vec<_> = (0..15).map(|number| format!("a{number}")).collect();
@@ -96,7 +96,7 @@ async fn aliases() {
 }
 
 #[tokio::test]
-async fn directives() {
+async fn the_number_of_directives_is_limited() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     let directed = |count: usize| {
@@ -110,7 +110,7 @@ async fn directives() {
 }
 
 #[tokio::test]
-async fn tokens() {
+async fn the_number_of_tokens_is_limited() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     // `{ viewer { … } }` has five tokens, and each field one.
@@ -128,7 +128,7 @@ async fn tokens() {
 }
 
 #[tokio::test]
-async fn bytes() {
+async fn the_size_of_a_request_is_limited() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     let sized = |size: usize| {
@@ -157,7 +157,7 @@ async fn bytes() {
 }
 
 #[tokio::test]
-async fn estimated_cost() {
+async fn the_estimated_cost_is_limited() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     let tile = "id title author { username } votes { score } commentCount";
@@ -191,7 +191,7 @@ async fn estimated_cost() {
 }
 
 #[tokio::test]
-async fn descriptions_of_the_schema() {
+async fn nested_introspection_is_limited() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start(&fakes).await;
     passes(
@@ -204,7 +204,7 @@ async fn descriptions_of_the_schema() {
 }
 
 #[tokio::test]
-async fn requests_a_minute_from_one_address() {
+async fn requests_per_minute_and_address_are_limited() {
     let fakes = Fakes::start().await;
     let gateway = Gateway::start_with(
         &fakes,

@@ -60,12 +60,11 @@ pub struct State {
 
 impl State {
     pub fn new(context: &Context, settings: Settings) -> Result<Self, ConfigError> {
-        let accounts = settings.authentication_url.map(|url| context.peer(url));
         Ok(Self {
             pool: context.pool.clone(),
             clock: context.clock.clone(),
             photos: context.peer(settings.photo_url)?,
-            accounts: accounts.transpose()?,
+            accounts: context.optional_peer(settings.authentication_url)?,
         })
     }
 }

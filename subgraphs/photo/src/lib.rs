@@ -93,7 +93,6 @@ pub struct State {
 
 impl State {
     pub fn new(context: &Context, settings: Settings) -> anyhow::Result<Self> {
-        let accounts = settings.authentication_url.map(|url| context.peer(url));
         Ok(Self {
             pool: context.pool.clone(),
             clock: context.clock.clone(),
@@ -101,7 +100,7 @@ impl State {
             files: Files::open(&settings.store)?,
             imaging: ImagingWorkers::new(ImagingWorkers::THIS_PROGRAM, Limits::DEFAULT),
             outbox: Outbox::new(settings.subscribers),
-            accounts: accounts.transpose()?,
+            accounts: context.optional_peer(settings.authentication_url)?,
             wake: Arc::default(),
         })
     }

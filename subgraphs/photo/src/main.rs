@@ -35,14 +35,9 @@ fn main() -> anyhow::Result<ExitCode> {
 #[tokio::main(flavor = "current_thread")]
 async fn run(command: ServiceCommand<Settings>) -> anyhow::Result<ExitCode> {
     PROGRAM
-        .run(
-            command,
-            async |context, base, settings| Ok(service(&State::new(&context, settings)?, &base)),
-            async |context, settings| {
-                let repaired = reconcile::run(&State::new(&context, settings)?).await?;
-                Ok(repaired.to_json())
-            },
-        )
+        .run_with_state(command, State::new, service, async |state| {
+            Ok(reconcile::run(state).await?.to_json())
+        })
         .await?;
     Ok(ExitCode::SUCCESS)
 }

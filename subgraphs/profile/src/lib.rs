@@ -56,11 +56,10 @@ pub struct State {
 
 impl State {
     pub fn new(context: &Context, settings: Settings) -> Result<Self, ConfigError> {
-        let accounts = settings.authentication_url.map(|url| context.peer(url));
         Ok(Self {
             pool: context.pool.clone(),
             clock: context.clock.clone(),
-            accounts: accounts.transpose()?,
+            accounts: context.optional_peer(settings.authentication_url)?,
         })
     }
 }

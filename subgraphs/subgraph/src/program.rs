@@ -121,12 +121,35 @@ impl Context {
         Ok(InternalClient::new(self.http.clone(), url, self.secret()?))
     }
 
+    /// Returns a client of the service at this URL, if there is one.
+    pub fn optional_peer(&self, url: Option<Url>) -> Result<Option<InternalClient>, ConfigError> {
+        url.map(|url| self.peer(url)).transpose()
+    }
+
     fn secret(&self) -> Result<Secret, ConfigError> {
         self.internal.secret()
     }
 }
 
 impl Program {
+    /// Runs a command of a service whose `serve` and `reconcile` have the same settings. `state` builds the state,
+    /// `service` the routes and jobs, and `reconcile` repairs once and returns its report.
+    pub async fn run_with_state<S: Args, T, E: Into<anyhow::Error>>(
+        &self,
+        command: ServiceCommand<S>,
+        state: impl Fn(&Context, S) -> Result<T, E>,
+        service: impl FnOnce(&T, &Base) -> Service,
+        reconcile: impl AsyncFnOnce(&T) -> anyhow::Result<Value>,
+    ) -> anyhow::Result<()> {
+        let state = |context: &Context, settings| state(context, settings).map_err(Into::into);
+        self.run(
+            command,
+            async |context, base, settings| Ok(service(&state(&context, settings)?, &base)),
+            async |context, settings| reconcile(&state(&context, settings)?).await,
+        )
+        .await
+    }
+
     /// Runs a command. `serve` builds the service, `reconcile` repairs once and returns its report.
     pub async fn run<S: Args, R: Args>(
         &self,

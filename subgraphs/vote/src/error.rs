@@ -13,7 +13,7 @@ pub enum Error {
     #[error(transparent)]
     Day(#[from] InvalidDay),
     /// The photo does not exist or was deleted.
-    #[error("There is no such photo.")]
+    #[error("This photo does not exist.")]
     NoSuchPhoto,
     /// The photo is the viewer's.
     #[error("You cannot vote on your own photo.")]

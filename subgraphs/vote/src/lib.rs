@@ -79,13 +79,12 @@ pub struct State {
 
 impl State {
     pub fn new(context: &Context, settings: Settings) -> Result<Self, ConfigError> {
-        let accounts = settings.authentication_url.map(|url| context.peer(url));
         Ok(Self {
             pool: context.pool.clone(),
             clock: context.clock.clone(),
             time_zone: settings.time_zone,
             photos: context.peer(settings.photo_url)?,
-            accounts: accounts.transpose()?,
+            accounts: context.optional_peer(settings.authentication_url)?,
         })
     }
 }

@@ -27,13 +27,8 @@ async fn main() -> anyhow::Result<()> {
         }
     };
     PROGRAM
-        .run(
-            command,
-            async |context, base, settings| Ok(service(&State::new(&context, settings)?, &base)),
-            async |context, settings| {
-                let repaired = reconcile::run(&State::new(&context, settings)?).await?;
-                Ok(json!({ "repaired": repaired }))
-            },
-        )
+        .run_with_state(command, State::new, service, async |state| {
+            Ok(json!({ "repaired": reconcile::run(state).await? }))
+        })
         .await
 }

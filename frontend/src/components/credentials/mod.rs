@@ -1,5 +1,6 @@
 //! The sign-in and registration forms, used by pages and by the sign-in sheet.
 
+use contracts::Code;
 use leptos::prelude::*;
 
 use crate::api::{ApiError, ErrorCode};
@@ -59,7 +60,7 @@ pub(crate) fn RegisterForm(#[prop(into)] on_done: Callback<Viewer>) -> impl Into
     let session = session();
     let send = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
-        let is_refused = |is_refused: bool| is_refused.then_some(ErrorCode::InvalidInput);
+        let is_refused = |is_refused: bool| is_refused.then_some(Code::InvalidInput.into());
         let no_address = email.with(|email| !email.trim().contains('@'));
         let too_short = password.with(|password| password.chars().count() < MIN_PASSWORD_LENGTH);
         let fields = [
@@ -109,14 +110,14 @@ fn cookie_warning() -> impl IntoView {
 
 fn login_error_message(error: &ApiError) -> Text {
     match error.code {
-        ErrorCode::Unauthenticated => text!(account.wrong),
+        ErrorCode::Response(Code::Unauthenticated) => text!(account.wrong),
         _ => error_message(error),
     }
 }
 
 fn email_error_message(error: &ApiError) -> Text {
     match error.code {
-        ErrorCode::Conflict => text!(account.email_taken),
+        ErrorCode::Response(Code::Conflict) => text!(account.email_taken),
         _ => text!(account.email_error),
     }
 }

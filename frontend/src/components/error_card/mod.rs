@@ -1,5 +1,6 @@
 //! An error message with a retry button.
 
+use contracts::Code;
 use leptos::prelude::*;
 
 use crate::api::{ApiError, ErrorCode};
@@ -8,14 +9,14 @@ use ui::language::{Text, text};
 /// The message for an error.
 pub(crate) fn error_message(error: &ApiError) -> Text {
     match error.code {
-        ErrorCode::Unauthenticated => text!(error.unauthenticated),
-        ErrorCode::Forbidden => text!(error.forbidden),
-        ErrorCode::NotFound => text!(error.not_found),
-        ErrorCode::InvalidInput => text!(error.invalid_input),
-        ErrorCode::Conflict => text!(error.conflict),
-        ErrorCode::RateLimited => text!(error.rate_limited),
-        ErrorCode::Unavailable => text!(error.unavailable),
-        ErrorCode::Internal => text!(error.internal),
+        ErrorCode::Response(Code::Unauthenticated) => text!(error.unauthenticated),
+        ErrorCode::Response(Code::Forbidden) => text!(error.forbidden),
+        ErrorCode::Response(Code::NotFound) => text!(error.not_found),
+        ErrorCode::Response(Code::InvalidInput) => text!(error.invalid_input),
+        ErrorCode::Response(Code::Conflict) => text!(error.conflict),
+        ErrorCode::Response(Code::RateLimited) => text!(error.rate_limited),
+        ErrorCode::Response(Code::Unavailable) => text!(error.unavailable),
+        ErrorCode::Response(Code::Internal) => text!(error.internal),
         ErrorCode::Unreachable => text!(error.unreachable),
         ErrorCode::Missing => text!(error.missing),
         ErrorCode::NoCookies => text!(error.no_cookies),
@@ -27,7 +28,7 @@ pub(crate) fn ErrorCard(error: ApiError, #[prop(into)] retry: Callback<()>) -> i
     let request = error
         .request_id
         .clone()
-        .filter(|_| error.code == ErrorCode::Internal)
+        .filter(|_| error.code == Code::Internal)
         .map(|id| view! { <p class="error-card-request">{text!(error.request)} " " <code>{id}</code></p> });
     view! {
         <section class="error-card" role="alert">

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use contracts::Code;
 use futures::future::FutureExt;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -227,7 +228,7 @@ impl FormSubmission {
             let request = error
                 .request_id
                 .clone()
-                .filter(|_| error.code == ErrorCode::Internal)
+                .filter(|_| error.code == Code::Internal)
                 .map(|id| view! { <span class="quiet">" " {text!(error.request)} " " {id}</span> });
             Some(view! { <p class="form-error" role="alert">{message(&error)} {request}</p> })
         }
