@@ -29,9 +29,9 @@ impl Cookies {
 
     /// Sets both cookies.
     pub fn set(&self, ctx: &Context<'_>, access_token: &str, refresh_token: &str) {
-        let access_lives = Duration::seconds(ACCESS_TOKEN_LIFETIME.as_secs().cast_signed());
+        let access_lifetime = Duration::seconds(ACCESS_TOKEN_LIFETIME.as_secs().cast_signed());
         let refresh_lifetime = Duration::seconds(REFRESH_TOKEN_LIFETIME.num_seconds());
-        self.write(ctx, self.names.access, access_token, access_lives);
+        self.write(ctx, self.names.access, access_token, access_lifetime);
         self.write(ctx, self.names.refresh, refresh_token, refresh_lifetime);
     }
 

@@ -239,8 +239,8 @@ mod tests {
     async fn a_damaged_hash_is_an_error() {
         let hasher = Hasher::default();
         for damaged in ["", "x", "$argon2id$v=19$m=19456,t=x$AAAA$AAAA", "$md5$AAAA$AAAA"] {
-            let acquire = hasher.queue().unwrap().acquire().await.unwrap();
-            let verified = acquire
+            let permit = hasher.queue().unwrap().acquire().await.unwrap();
+            let verified = permit
                 .verify("password", Some(&PasswordHash(damaged.to_owned())))
                 .await;
             assert!(verified.is_err(), "{damaged}");
@@ -255,8 +255,8 @@ mod tests {
             .map(|number| {
                 let (hasher, running, peak) = (hasher.clone(), Arc::clone(&running), Arc::clone(&peak));
                 let task = tokio::spawn(async move {
-                    let acquire = hasher.queue()?.acquire().await?;
-                    acquire
+                    let permit = hasher.queue()?.acquire().await?;
+                    permit
                         .compute(move |argon2| {
                             peak.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                             let _ = argon2.verify_password(b"plinth-otter-42", super::DUMMY_HASH);

@@ -79,7 +79,7 @@ async fn respond(files: &Files, request: MediaRequest) -> Result<Response, objec
         .get(header::RANGE)
         .and_then(|range| range.to_str().ok());
     let whole = request.headers.contains_key(header::IF_RANGE)
-        && asked
+        && request
             .headers
             .typed_get::<IfRange>()
             .is_none_or(|version| version.is_modified(Some(&etag), None));
