@@ -1,4 +1,4 @@
-//! Errors of this service, and the codes and messages that clients get.
+//! Errors of this service, with their codes and messages for clients.
 
 use chassis::{Classify, Code};
 use subgraph::error::Common;

@@ -25,7 +25,7 @@ use url::Url;
 use graphql::mutation::Mutation;
 use graphql::query::Query;
 
-/// The tables of this service's own.
+/// The migrations of this service's tables.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
 pub static PROGRAM: Program = Program {
@@ -36,7 +36,7 @@ pub static PROGRAM: Program = Program {
 
 #[derive(Debug, clap::Args)]
 pub struct Settings {
-    /// Our own authentication service. Without it (another issuer) accounts are not compared.
+    /// URL of the authentication service. Without it (external issuer) accounts are not compared
     #[arg(long, env = "AUTHENTICATION_URL")]
     authentication_url: Option<Url>,
 }
@@ -46,24 +46,23 @@ pub struct Settings {
 pub struct State {
     pub pool: Pool,
     pub clock: Clock,
-    /// Our own authentication service.
+    /// The site's authentication service, if it is the issuer.
     pub accounts: Option<InternalClient>,
 }
 
 impl State {
     pub fn new(context: &Context, settings: Settings) -> Result<Self, ConfigError> {
-        let accounts = settings.authentication_url.map(|url| context.peer(url));
         Ok(Self {
             pool: context.pool.clone(),
             clock: context.clock.clone(),
-            accounts: accounts.transpose()?,
+            accounts: context.optional_peer(settings.authentication_url)?,
         })
     }
 }
 
 pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
 
-/// The executable schema; without a state it only describes itself.
+/// Builds the schema. Without a state it can only be printed.
 pub fn schema(state: Option<&State>) -> Schema {
     let mut builder = Schema::build(Query, Mutation, EmptySubscription);
     if let Some(state) = state {
@@ -74,7 +73,7 @@ pub fn schema(state: Option<&State>) -> Schema {
     server::finish_schema(builder)
 }
 
-/// Everything that this service answers and does.
+/// The routes and the background jobs of this service.
 pub fn service(state: &State, base: &Base) -> Service {
     Service::new(base, schema(Some(state)))
         .events(events::EventHandler)

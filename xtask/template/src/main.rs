@@ -16,13 +16,8 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     PROGRAM
-        .run(
-            Arguments::parse().command,
-            async |context, base, settings| Ok(service(&State::new(&context, settings)?, &base)),
-            async |context, settings| {
-                let repaired = reconcile::run(&State::new(&context, settings)?).await?;
-                Ok(json!({ "repaired": repaired }))
-            },
-        )
+        .run_with_state(Arguments::parse().command, State::new, service, async |state| {
+            Ok(json!({ "repaired": reconcile::run(state).await? }))
+        })
         .await
 }

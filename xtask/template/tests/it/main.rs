@@ -127,9 +127,9 @@ async fn a_lost_deletion_is_repaired() {
     let id = service.create(ada).await;
     service.neighbours.truth().gone_accounts.insert(ada.0);
     service.clock.advance(TimeDelta::minutes(16));
-    for departed in [1, 0] {
+    for expected in [1, 0] {
         let repaired = reconcile::run(&service.state).await.unwrap();
-        assert_eq!(repaired.departed, departed);
+        assert_eq!(repaired.deleted_accounts, expected);
     }
     assert_eq!(service.find(&id).await, Value::Null);
 }
