@@ -37,7 +37,7 @@ async fn lost_events_are_repaired_and_young_rows_are_skipped() {
         Repaired {
             photos: 3,
             deleted_photos: 0,
-            departed: 0
+            deleted_accounts: 0
         }
     );
 
@@ -48,7 +48,7 @@ async fn lost_events_are_repaired_and_young_rows_are_skipped() {
         Repaired {
             photos: 0,
             deleted_photos: 2,
-            departed: 1
+            deleted_accounts: 1
         }
     );
     assert_eq!(
@@ -68,7 +68,7 @@ async fn lost_events_are_repaired_and_young_rows_are_skipped() {
         Repaired {
             photos: 4,
             deleted_photos: 0,
-            departed: 0
+            deleted_accounts: 0
         }
     );
     service
@@ -87,7 +87,7 @@ async fn lost_events_are_repaired_and_young_rows_are_skipped() {
         Repaired {
             photos: 3,
             deleted_photos: 1,
-            departed: 0
+            deleted_accounts: 0
         }
     );
     assert_eq!(service.texts(kept).await, (vec![], 0, 0));
