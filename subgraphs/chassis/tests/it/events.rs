@@ -226,8 +226,8 @@ async fn events_reach_all_subscribers_even_after_downtime() {
 #[tokio::test]
 async fn an_invalid_event_is_not_delivered_and_does_not_delay_others() {
     let sender = super::database().await;
-    let subscriber = subscriber_database().await;
-    let subscriber = subscriber(&subscriber).await;
+    let receiver = subscriber_database().await;
+    let subscriber = subscriber(&receiver).await;
     let outbox = Outbox::new(vec![Subscriber {
         name: "one".to_owned(),
         url: subscriber.url,
@@ -261,7 +261,7 @@ async fn an_invalid_event_is_not_delivered_and_does_not_delay_others() {
         stop.clone(),
     );
     eventually("delivery of the good event", async || {
-        applied(&subscriber.pool).await == [(good.id, 1)]
+        applied(&receiver.pool).await == [(good.id, 1)]
     })
     .await;
     // They are kept for an operator, with the number of attempts.
@@ -286,7 +286,7 @@ async fn an_invalid_event_is_not_delivered_and_does_not_delay_others() {
             .unwrap();
     }
     eventually("delivery of the repaired event", async || {
-        applied(&subscriber.pool).await.len() == 2
+        applied(&receiver.pool).await.len() == 2
     })
     .await;
     // It is acknowledged after it was applied.
