@@ -192,10 +192,10 @@ impl IntoResponse for UnreadableRequest {
             return StatusCode::PAYLOAD_TOO_LARGE.into_response();
         }
         let error = ServerError::new(
-            "The body must be a JSON object with `query` and perhaps `variables`.",
+            "The body must be a JSON object with `query` and optional `variables`.",
             None,
         );
-        GraphQLResponse::from(coded(GraphqlResponse::from_errors(vec![error]))).into_response()
+        GraphQLResponse::from(with_codes(GraphqlResponse::from_errors(vec![error]))).into_response()
     }
 }
 
