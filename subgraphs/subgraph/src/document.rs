@@ -82,6 +82,11 @@ fn declare_given_non_null(operation: &mut OperationDefinition, variables: &Varia
         let value = variables.get(&definition.node.name.node);
         if value.is_some_and(|value| *value != ConstValue::Null) {
             definition.node.var_type.node.nullable = false;
+            // A non-null variable cannot have this default, and its value makes it unused.
+            definition
+                .node
+                .default_value
+                .take_if(|default| default.node == ConstValue::Null);
         }
     }
 }
@@ -241,10 +246,14 @@ mod tests {
 
     const PAGE: &str = "query ($first: Int) { page(first: $first) }";
     const PAGE_OR_12: &str = "query ($first: Int = 12) { page(first: $first) }";
+    const PAGE_OR_NULL: &str = "query ($first: Int = null) { page(first: $first) }";
+    const INNER_OR_NULL: &str = "query ($first: Int = null) { inner { page(first: $first) } }";
     const IN_FRAGMENT: &str =
         "query ($first: Int) { ...F inner { ...F } } fragment F on Query { page(first: $first) }";
     const LISTED: &str = "query ($values: [Int!]) { sum(values: $values) }";
     const CHANGE: &str = "query ($text: String) { change(change: { text: $text }) }";
+    const CHANGE_OR_NULL: &str = "query ($text: String = null) { change(change: { text: $text }) }";
+    const LISTED_OR_NULL: &str = "query ($values: [Int!] = null) { sum(values: $values) }";
     const SKIPPED: &str = "query ($yes: Boolean!) { inner { page @skip(if: $yes) } }";
     const FAILED: &str = "{ inner { fails(first: 7) } }";
     const ONLY_TYPE_NAME: &str =
@@ -260,6 +269,24 @@ mod tests {
             (PAGE, json!({ "first": 3 }), json!({ "page": 3 })),
             (PAGE_OR_12, json!({}), json!({ "page": 12 })),
             (PAGE_OR_12, json!({ "first": 3 }), json!({ "page": 3 })),
+            (PAGE_OR_NULL, json!({ "first": 3 }), json!({ "page": 3 })),
+            (
+                INNER_OR_NULL,
+                json!({ "first": 3 }),
+                json!({ "inner": { "page": 3, "__typename": "Query" } }),
+            ),
+            (LISTED_OR_NULL, json!({ "values": [1, 2] }), json!({ "sum": 3 })),
+            (
+                CHANGE_OR_NULL,
+                json!({ "text": "x" }),
+                json!({ "change": "Value(\"x\")" }),
+            ),
+            (CHANGE_OR_NULL, json!({}), json!({ "change": "Null" })),
+            (
+                CHANGE_OR_NULL,
+                json!({ "text": null }),
+                json!({ "change": "Null" }),
+            ),
             (
                 IN_FRAGMENT,
                 json!({}),
