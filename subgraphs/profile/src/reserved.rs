@@ -2,15 +2,16 @@
 
 /// Similar names (see [`looks_like`]) and all names with the prefix `guest-` are reserved too.
 const RESERVED: &str = "
-    about account accounts api app archive assets auth blog callback cdn comment comments contact contribute dashboard
+    about account accounts agb api app archive assets atom auth blog callback cdn channel comment comments contact
+    contribute cookies dashboard datenschutz days
     developer developers docs download downloads email error errors everyone explore faq favicon feed feeds forum
-    graphql guest health home hot images img index internal latest legal license licence goodbye login logout manifest me
-    media metrics news notifications oauth page pages people photo photos picture pictures playground privacy profile
-    profiles public ranking readiness register robots rss search session sessions settings share signin signout signup
-    site sitemap sitemaps static stats status tags terms test trending upload uploads user username users version
+    graphql guest health gdpr home hot images img impressum imprint index internal latest legal license licence goodbye login logout manifest me
+    media metrics news notifications oauth page pages password people photo photos picture pictures playground privacy profile
+    profiles public ranking readiness register report reports robots rss rules search session sessions settings share signin signout signup
+    site sitemap sitemaps sso static stats status tag tags terms test token tokens tos trending upload uploads user username users version
     vote votes welcome well-known
 
-    abuse autoconfig autodiscover broadcasthost ftp hostmaster info isatap localdomain mail mailer-daemon marketing noc noreply no-reply postmaster sales security smtp imap pop3
+    abuse autoconfig autodiscover broadcasthost donotreply ftp hostmaster info isatap localdomain mail mailer-daemon marketing noc noreply no-reply postmaster sales security smtp imap pop3
     spam ssladmin ssladministrator sslwebmaster support usenet uucp web webmail webmaster wpad www dns ns1 ns2 localhost
     example
 
@@ -18,13 +19,28 @@ const RESERVED: &str = "
     xtask cron daemon bin sbin nginx mariadb mysql
 
     admin admins administration administrator administrators billing bot ceo community copyright compliance cto
-    customer-service dmca editor editors employee founder founders help helpdesk host legal-team management manager mod
+    customer-service dmca editor editors employee founder founders help helpcenter helpdesk host legal-team management manager mod
     moderation moderator moderators mods official operator operators owner owners payment payments president press root
     safety staff staff-team superuser sysadmin sysop team trust trust-and-safety verified verify
 
-    all anon anonymous deleted everybody false here nan nil nobody none null somebody true undefined unknown you
+    all anon anonymous deleted deleted-user everybody false here nan nil nobody none null somebody true undefined unknown you
     yourself
 ";
+
+/// Words that are reserved with [`AFFIXES`] as well: such names speak for the site.
+const STAFF: &str = "
+    abuse account admin administrator billing help helpdesk legal moderation moderator official press privacy safety
+    security staff support trust
+";
+/// Before and after a word of [`STAFF`].
+const AFFIXES: [(&str, &str); 6] = [
+    ("the", ""),
+    ("official", ""),
+    ("site", ""),
+    ("", "team"),
+    ("", "account"),
+    ("", "official"),
+];
 
 /// Reserved in any part of a name.
 const SITE: &str = "proofsheet";
@@ -39,10 +55,14 @@ pub(crate) fn is_reserved(name: &str) -> bool {
         .as_bytes()
         .windows(SITE.len())
         .any(|part| looks_like(part, SITE.as_bytes()));
+    let is_like = |word: &str| looks_like(name.as_bytes(), skeleton(word).as_bytes());
     speaks_for_the_site
-        || RESERVED
-            .split_whitespace()
-            .any(|word| looks_like(name.as_bytes(), skeleton(word).as_bytes()))
+        || RESERVED.split_whitespace().any(is_like)
+        || STAFF.split_whitespace().any(|word| {
+            AFFIXES
+                .iter()
+                .any(|(before, after)| is_like(&format!("{before}{word}{after}")))
+        })
 }
 
 /// Whether two skeletons look alike: 1 matches i and l, and in long words i matches l.
@@ -112,6 +132,34 @@ mod tests {
             "officiai",
             "proofsheet_support",
             "the-pr00fsheet-team",
+            "rules",
+            "atom",
+            "tag",
+            "channel",
+            "report",
+            "reports",
+            "imprint",
+            "impressum",
+            "datenschutz",
+            "agb",
+            "tos",
+            "gdpr",
+            "cookies",
+            "support-team",
+            "security-team",
+            "admin-team",
+            "the-admin",
+            "the_4dmin",
+            "moderatorteam",
+            "helpcenter",
+            "official-account",
+            "official_support",
+            "donotreply",
+            "deleted-user",
+            "password",
+            "token",
+            "sso",
+            "days",
         ] {
             assert!(is_reserved(name), "{name}");
         }
@@ -134,6 +182,9 @@ mod tests {
             "hanna",
             "dev",
             "photos_by_ada",
+            "the_helper",
+            "teamwork",
+            "theo",
         ] {
             assert!(!is_reserved(name), "{name}");
         }
