@@ -261,12 +261,24 @@ fn next_marker(bytes: &[u8], from: usize) -> Option<usize> {
     Some(from + found)
 }
 
+/// Data at the end of a file, without the zeros that replace lost data, and without the first half of a marker.
+fn without_fill(data: &[u8]) -> &[u8] {
+    /// Fewer zeros may be data.
+    const MIN_ZEROS: usize = 4;
+    let zeros = data.iter().rev().take_while(|byte| **byte == 0).count();
+    let data = match zeros {
+        MIN_ZEROS.. => &data[..data.len() - zeros],
+        _ => data,
+    };
+    data.strip_suffix(b"\xFF").unwrap_or(data)
+}
+
 /// Returns the data of a scan with its restart markers, and the number of the next restart marker.
 fn scan_data(bytes: &[u8]) -> (&[u8], u8) {
     let (mut at, mut next_restart) = (0, 0);
     loop {
         let Some(marker_at) = next_marker(bytes, at) else {
-            return (bytes.strip_suffix(b"\xFF").unwrap_or(bytes), next_restart);
+            return (without_fill(bytes), next_restart);
         };
         match bytes[marker_at + 1] {
             0x00 => {}

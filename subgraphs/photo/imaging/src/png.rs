@@ -1,5 +1,6 @@
 //! Decodes PNG files row by row.
 
+use std::borrow::Cow;
 use std::io::{Cursor, ErrorKind};
 
 use image::metadata::Orientation;
@@ -16,8 +17,9 @@ type PngReader<'a> = Reader<Cursor<&'a [u8]>>;
 
 /// Decodes the picture, or the first frame of an animation, to a canvas of the largest stored size.
 pub(crate) fn decode(bytes: &[u8]) -> Result<(Size, Canvas, Orientation), PictureError> {
+    let bytes = without_invalid_cicp(bytes);
     let mut decoder = Decoder::new_with_limits(
-        Cursor::new(bytes),
+        Cursor::new(&*bytes),
         Limits {
             bytes: MAX_ALLOCATION,
         },
@@ -82,6 +84,36 @@ fn read_interlaced(
         canvas.push(|rgb| rgb.extend_from_slice(row));
     }
     Ok(())
+}
+
+/// Removes each `cICP` chunk with values that PNG does not have: the decoder takes the whole file for damaged then.
+fn without_invalid_cicp(bytes: &[u8]) -> Cow<'_, [u8]> {
+    const SIGNATURE: usize = 8;
+    /// Length, type and checksum.
+    const AROUND_DATA: usize = 12;
+    let mut kept: Option<Vec<u8>> = None;
+    let mut at = SIGNATURE.min(bytes.len());
+    while let Some((&length, rest)) = bytes[at..].split_first_chunk::<4>()
+        && let Some((kind, rest)) = rest.split_first_chunk::<4>()
+        && kind != b"IDAT"
+        && let Ok(length) = usize::try_from(u32::from_be_bytes(length))
+        && let Some(data) = rest.get(..length)
+    {
+        let end = (at + AROUND_DATA + length).min(bytes.len());
+        if kind == b"cICP" && !matches!(data, [_, _, 0, 0 | 1]) {
+            kept.get_or_insert_with(|| bytes[..at].to_vec());
+        } else if let Some(kept) = &mut kept {
+            kept.extend_from_slice(&bytes[at..end]);
+        }
+        at = end;
+    }
+    match kept {
+        Some(mut kept) => {
+            kept.extend_from_slice(&bytes[at..]);
+            kept.into()
+        }
+        None => bytes.into(),
+    }
 }
 
 fn picture_error(error: &DecodingError) -> PictureError {

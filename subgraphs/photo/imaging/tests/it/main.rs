@@ -241,6 +241,14 @@ fn the_colour_chunks_of_a_png_are_applied() {
     assert_shows(Scene::Control, "gAMA", &with_gamma);
     let signal = with_chunk(&with_chunk(&linear, SRGB, &[0]), *b"cICP", &[1, 8, 0, 1]);
     assert_shows(Scene::Control, "cICP before sRGB", &signal);
+    for invalid in [&[255; 4][..], &[1, 13, 0, 2], &[1, 13, 1, 1], &[1, 13, 0], &[]] {
+        let png = with_chunk(&read("control.png"), *b"cICP", invalid);
+        assert_shows(
+            Scene::Control,
+            "an invalid cICP",
+            &with_chunk(&png, *b"cICP", invalid),
+        );
+    }
     let scene = with_chunk(&read("control.png"), *b"gAMA", &gamma(100_000));
     assert_shows(
         Scene::Control,
@@ -292,6 +300,38 @@ fn a_picture_with_missing_pixels_is_refused() {
             Some(PictureError::Truncated),
             "{length}"
         );
+    }
+}
+
+/// As a download that was interrupted leaves it.
+fn with_zeros_from(bytes: &[u8], start: usize) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[start..].fill(0);
+    bytes
+}
+
+#[test]
+fn zeros_in_place_of_the_rest_of_a_jpeg_are_no_pixels() {
+    let whole = [&read("no-eoi.jpg")[..], b"\xFF\xD9"].concat();
+    assert_shows(
+        Scene::Control,
+        "only the end is zeros",
+        &with_zeros_from(&whole, whole.len() - 2),
+    );
+    let progressive = process_bytes(&read("control.png")).unwrap().files;
+    let progressive = progressive
+        .iter()
+        .map(|file| &file.bytes)
+        .find(|bytes| bytes.windows(2).any(|pair| pair == b"\xFF\xC2"))
+        .unwrap();
+    for (name, whole) in [("baseline", &whole), ("progressive", progressive)] {
+        for per_cent in [10, 30, 50, 70, 90, 98] {
+            assert_eq!(
+                process_bytes(&with_zeros_from(whole, whole.len() * per_cent / 100)).err(),
+                Some(PictureError::Truncated),
+                "{name} to {per_cent} %"
+            );
+        }
     }
 }
 
