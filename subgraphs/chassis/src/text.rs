@@ -7,6 +7,7 @@ use icu_properties::props::{
     DefaultIgnorableCodePoint, GeneralCategory, NoncharacterCodePoint, PrependedConcatenationMark,
 };
 use icu_properties::{CodePointMapData, CodePointSetData};
+use unicode_segmentation::UnicodeSegmentation as _;
 
 use crate::{Classify, Code};
 
@@ -47,12 +48,13 @@ impl Rule {
     /// Parses a text into the stored form: composed (NFC), trimmed, with line feeds as line breaks.
     ///
     /// Control characters and noncharacters are errors; tabs are allowed if line breaks are. Emoji joiners and marks of
-    /// right-to-left text are kept, because removing them changes the meaning. A text without visible characters is
-    /// empty.
+    /// right-to-left text are kept, because removing them changes the meaning, but their number on one character is
+    /// limited. Of consecutive blank lines, two are kept. A text without visible characters is empty.
     pub fn parse(&self, raw: &str) -> Result<String, InvalidText> {
         let text = nfc(raw);
         let text = if self.lines {
-            text.replace("\r\n", "\n").replace('\r', "\n")
+            text.replace("\r\n", "\n")
+                .replace(['\r', '\u{2028}', '\u{2029}'], "\n")
         } else {
             text.into_owned()
         };
@@ -65,7 +67,17 @@ impl Rule {
             };
             return Err(self.invalid(&format!("{} must not contain {what}.", self.name)));
         }
-        let text = if text.chars().any(is_visible) { text } else { "" };
+        if text.graphemes(true).any(is_overloaded) {
+            return Err(self.invalid(&format!(
+                "{} must not have more than {MAX_MARKS} accents or joiners on one character.",
+                self.name
+            )));
+        }
+        let text = if text.chars().any(is_visible) {
+            without_blank_lines(text)
+        } else {
+            String::new()
+        };
         let length = text.chars().count();
         if length < self.min {
             return Err(self.invalid(&match self.min {
@@ -79,12 +91,13 @@ impl Rule {
                 self.name, self.max
             )));
         }
-        Ok(text.to_owned())
+        Ok(text)
     }
 
     fn is_forbidden(&self, c: char) -> bool {
         match c {
-            '\n' | '\t' | '\u{2028}' | '\u{2029}' => !self.lines,
+            '\n' | '\t' => !self.lines,
+            '\u{2028}' | '\u{2029}' => true,
             _ => c.is_control() || CodePointSetData::new::<NoncharacterCodePoint>().contains(c),
         }
     }
@@ -131,6 +144,42 @@ fn is_visible(c: char) -> bool {
         _ => false,
     };
     !is_blank_category && !BLANK_GLYPHS.contains(&c) && !is_ignorable(c)
+}
+
+/// The most marks and invisible characters of one grapheme cluster. Flags of regions have six, stacked Tibetan
+/// syllables up to nine.
+const MAX_MARKS: usize = 10;
+/// The longest grapheme cluster. Families of four in skin tones have eleven characters, Sanskrit conjuncts about as many.
+const MAX_CLUSTER: usize = 16;
+
+/// Whether a grapheme cluster (UAX 29), which is never broken over lines, is longer than those of real scripts.
+fn is_overloaded(cluster: &str) -> bool {
+    let is_mark = |c: &char| {
+        is_ignorable(*c)
+            || matches!(
+                CodePointMapData::<GeneralCategory>::new().get(*c),
+                GeneralCategory::NonspacingMark
+                    | GeneralCategory::SpacingMark
+                    | GeneralCategory::EnclosingMark
+            )
+    };
+    cluster.len() > MAX_MARKS
+        && (cluster.chars().count() > MAX_CLUSTER || cluster.chars().filter(is_mark).count() > MAX_MARKS)
+}
+
+/// The text with at most two blank lines in a row.
+fn without_blank_lines(text: &str) -> String {
+    const MAX_BLANK_LINES: usize = 2;
+    let mut blank = 0;
+    let kept = text.split('\n').filter(|line| {
+        blank = if line.chars().any(is_visible) {
+            0
+        } else {
+            blank + 1
+        };
+        blank <= MAX_BLANK_LINES
+    });
+    kept.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -263,6 +312,69 @@ mod tests {
             "no XML document can hold it"
         );
         assert!(LINE.parse("a\tb").is_err());
+    }
+
+    const LONG: Rule = Rule { max: 2000, ..LINES };
+
+    #[test]
+    fn stacked_marks_and_joiners_are_refused() {
+        for text in [
+            "\u{1F468}\u{200D}".repeat(600),
+            format!("z{}", "\u{335}\u{336}\u{322}".repeat(500)),
+            format!("e{}", "\u{489}".repeat(119)),
+            format!("fine\n\u{915}{}", "\u{93E}".repeat(11)),
+            format!("a{}", "\u{FE0F}".repeat(11)),
+            "\u{1100}".repeat(17),
+            "\u{600}".repeat(17),
+            "\u{915}\u{94D}".repeat(12),
+        ] {
+            assert_eq!(
+                message(LONG, &text),
+                "A comment must not have more than 10 accents or joiners on one character.",
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn characters_of_real_scripts_are_kept() {
+        for text in [
+            "👨🏻‍👩🏻‍👧🏻‍👦🏻 👩🏽‍❤️‍💋‍👨🏿 🏳️‍🌈 🏴󠁧󠁢󠁳󠁣󠁴󠁿 🇩🇪🇫🇷 1️⃣ 🧑🏽‍🚀",
+            "कार्त्स्न्यं हिन्दी में टिप्पणी",
+            "ที่นี่ น้ำ กำลัง ปั๊ม",
+            "བསྒྲུབས་ ཧྐྵྨླྺྼྻྂ་ རྫོགས",
+            "בְּרֵאשִׁ֖ית בָּרָ֣א אֱלֹהִ֑ים",
+            "بِسْمِ ٱللَّٰهِ ٱلرَّحْمَٰنِ",
+            "တိုင်းရင်းသားများ ភាសាខ្មែរ தமிழ் മലയാളം",
+            "Tiếng Việt, a\u{30B}\u{323}\u{332}, 각각 \u{1112}\u{1161}\u{11AB}",
+        ] {
+            assert!(LONG.parse(text).is_ok(), "{text:?}: {:?}", LONG.parse(text));
+        }
+        assert_eq!(
+            LONG.parse(&"e\u{301}".repeat(2000)).unwrap().chars().count(),
+            2000
+        );
+    }
+
+    #[test]
+    fn of_blank_lines_in_a_row_two_are_kept() {
+        let parse = |text: &str| LONG.parse(text).unwrap();
+        assert_eq!(parse("a\nb\n\nc\n\n\nd"), "a\nb\n\nc\n\n\nd");
+        assert_eq!(parse(&format!("a{}b", "\n".repeat(1500))), "a\n\n\nb");
+        assert_eq!(
+            parse(&format!("a{}\nb", "\n \n\u{2800}".repeat(300))),
+            "a\n \n\u{2800}\nb"
+        );
+        assert_eq!(
+            parse(&format!("a{}b", "\r\n\u{2028}\u{2029}".repeat(300))),
+            "a\n\n\nb"
+        );
+        assert_eq!(
+            parse(&format!("a\n{}b", "\u{200B}\n".repeat(500)))
+                .lines()
+                .count(),
+            4
+        );
     }
 
     proptest::proptest! {
