@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use sqlx::mysql::{
     MySqlConnectOptions, MySqlPoolOptions, MySqlQueryResult, MySqlRow, MySqlStatement, MySqlTypeInfo,
 };
+use sqlx::pool::PoolConnection;
 use sqlx::{Describe, Either, Execute, Executor, MySql, MySqlPool, SqlStr};
 
 use super::nodes::{self, Nodes};
@@ -97,7 +98,31 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// Runs queries on any connection, as [`MySqlPool`] does.
+/// A connection that is closed unless its statement has ended. sqlx does not skip the rest of the response to a `PREPARE`
+/// whose caller was cancelled, and waits without a limit for the response to any other statement.
+struct Running {
+    connection: PoolConnection<MySql>,
+    has_ended: bool,
+}
+
+impl Running {
+    async fn on(pool: &MySqlPool) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            connection: pool.acquire().await?,
+            has_ended: false,
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+/// Runs queries on any connection, as [`MySqlPool`] does, but reads all rows before it returns the first.
 impl<'p> Executor<'p> for &'_ Pool {
     type Database = MySql;
 
@@ -109,7 +134,14 @@ impl<'p> Executor<'p> for &'_ Pool {
         'p: 'e,
         E: 'q + Execute<'q, MySql>,
     {
-        self.connections.fetch_many(query)
+        let pool = self.connections.clone();
+        let rows = async move {
+            let mut running = Running::on(&pool).await?;
+            let rows: Vec<_> = (&mut *running.connection).fetch_many(query).collect().await;
+            running.has_ended = true;
+            Ok::<_, sqlx::Error>(stream::iter(rows))
+        };
+        Box::pin(stream::once(rows).try_flatten())
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<MySqlRow>, sqlx::Error>>
@@ -117,7 +149,13 @@ impl<'p> Executor<'p> for &'_ Pool {
         'p: 'e,
         E: 'q + Execute<'q, MySql>,
     {
-        self.connections.fetch_optional(query)
+        let pool = self.connections.clone();
+        Box::pin(async move {
+            let mut running = Running::on(&pool).await?;
+            let row = (&mut *running.connection).fetch_optional(query).await;
+            running.has_ended = true;
+            row
+        })
     }
 
     fn prepare_with<'e>(

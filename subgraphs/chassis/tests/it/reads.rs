@@ -33,6 +33,30 @@ async fn a_read_is_retried_on_another_connection() {
     assert_eq!(number(&pool).await.unwrap_err().code(), Code::Unavailable);
 }
 
+/// The server goes on with the statement for a second; one connection is all that the pool has.
+#[tokio::test]
+async fn a_cancelled_statement_does_not_keep_its_connection() {
+    let database = super::database().await;
+    let pool = Pool::with_acquire_timeout(&database.url(), 1, Duration::from_millis(700)).unwrap();
+    for statement in ["SELECT SLEEP(1.1)", "SELECT SLEEP(1.1) FROM (SELECT 1) AS one"] {
+        assert_eq!(number(&pool).await.unwrap(), 42);
+        let row = sqlx::query(statement).fetch_optional(&pool);
+        assert!(
+            tokio::time::timeout(Duration::from_millis(50), row)
+                .await
+                .is_err()
+        );
+        assert_eq!(number(&pool).await.unwrap(), 42);
+        let rows = sqlx::query(statement).fetch_all(&pool);
+        assert!(
+            tokio::time::timeout(Duration::from_millis(50), rows)
+                .await
+                .is_err()
+        );
+        assert_eq!(number(&pool).await.unwrap(), 42);
+    }
+}
+
 /// Errors of a server that is shutting down, without a quorum or out of resources, and errors that are defects of the
 /// program.
 #[tokio::test]
