@@ -64,8 +64,12 @@ impl Email {
     pub fn parse(raw: &str) -> Result<Self, Error> {
         let email = Self::parse_known(raw)?;
         let (local, domain) = split(&email.typed).ok_or(NOT_AN_ADDRESS)?;
-        if local.chars().any(is_ignorable) || dns_name(domain).is_none() {
+        let domain = dns_name(domain).ok_or(NOT_AN_ADDRESS)?;
+        if local.chars().any(is_ignorable) {
             return Err(NOT_AN_ADDRESS);
+        }
+        if ends_in_a_number(&domain) {
+            return Err(NUMERIC_DOMAIN);
         }
         if email.folded.len() > MAX_EMAIL_OCTETS {
             return Err(TOO_LONG);
@@ -110,6 +114,9 @@ impl Email {
 }
 
 const NOT_AN_ADDRESS: Error = invalid_email("This is not an e-mail address.");
+const NUMERIC_DOMAIN: Error = invalid_email(
+    "The part after the @ must be a name, like example.org, and not an IP address or a number.",
+);
 const TOO_LONG: Error = invalid_email("An e-mail address has at most 254 characters.");
 
 const fn invalid_email(message: &'static str) -> Error {
@@ -141,6 +148,15 @@ fn dns_name(domain: &str) -> Option<String> {
         )
         .ok()?;
     is_domain(&name).then(|| name.into_owned())
+}
+
+/// Whether a domain can only be an IPv4 address: programs read the last label as a number, also in base 16.
+fn ends_in_a_number(domain: &str) -> bool {
+    let last = domain.rsplit('.').next().unwrap_or(domain);
+    match last.strip_prefix("0x") {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => last.bytes().all(|byte| byte.is_ascii_digit()),
+    }
 }
 
 fn looks_like_an_address(text: &str) -> bool {
@@ -365,6 +381,33 @@ mod tests {
         ];
         for fault in faults {
             assert!(Email::parse(fault).is_err(), "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn a_domain_that_is_a_number_is_refused() {
+        for address in [
+            "a@1.2.3.4",
+            "a@127.0.0.1",
+            "a@b.123",
+            "a@b.0",
+            "a@b.0x7f",
+            "a@b.0X",
+            "a@b.\u{FF11}\u{FF12}",
+            "a@1\u{3002}2",
+        ] {
+            let message = Email::parse(address).unwrap_err().to_string();
+            assert!(message.contains("must be a name"), "{address}: {message}");
+            assert!(Email::parse_known(address).is_ok(), "{address}");
+        }
+        for address in [
+            "a@1.2.3.example",
+            "a@123.example",
+            "a@b.x2",
+            "a@b.0xyz",
+            "a@b.xn--p1ai",
+        ] {
+            assert!(Email::parse(address).is_ok(), "{address}");
         }
     }
 
