@@ -9,7 +9,7 @@ use crate::system::{Site, picture};
 
 const PASSWORD: &str = "correct horse battery staple";
 const NEW_PASSWORD: &str = "gravel heron under pines";
-const SESSION: &str = "accessToken refreshToken";
+const TOKEN_FIELDS: &str = "accessToken refreshToken";
 
 /// A client without cookies.
 struct Client<'a> {
@@ -36,7 +36,7 @@ impl Client<'_> {
     }
 
     async fn session(&self, token: Option<&str>, field: &str, input: &str, variables: Value) -> Login {
-        let query = format!("mutation ({input}) {{ {field} {{ {SESSION} }} }}");
+        let query = format!("mutation ({input}) {{ {field} {{ {TOKEN_FIELDS} }} }}");
         let answer = self.send(token, &query, variables).await;
         let name = field.split('(').next().unwrap();
         let text = |key: &str| {
@@ -72,7 +72,7 @@ impl Client<'_> {
                 return answer["code"].as_str().unwrap_or("OK").to_owned();
             }
             "changePassword" => (
-                "mutation { changePassword(input: { currentPassword: \"not this one\", newPassword: \"nor this one, says she\" }) { accessTokenExpiresAt } }",
+                "mutation { changePassword(input: { currentPassword: \"not this one\", newPassword: \"another new password\" }) { accessTokenExpiresAt } }",
                 json!({}),
             ),
             "updateProfile" => (
@@ -91,7 +91,7 @@ impl Client<'_> {
                 "mutation ($id: ID!) { addComment(input: { photoId: $id, body: \"here\", idempotencyKey: \"once\" }) { id } }",
                 json!({ "id": self.photo }),
             ),
-            other => panic!("{other}"),
+            other => panic!("there is no mutation {other}"),
         };
         let answer = self.send(Some(&login.access), query, variables).await;
         let error = &answer["errors"][0]["extensions"];

@@ -41,7 +41,7 @@ struct State {
 struct Plan {
     loss: Loss,
     statement: String,
-    pass: usize,
+    skipped: usize,
 }
 
 impl Proxy {
@@ -90,13 +90,13 @@ impl Proxy {
         self.address
     }
 
-    /// Forwards `pass` statements that contain `statement`, and loses the next one or its response, once.
-    pub fn lose(&self, loss: Loss, statement: &str, pass: usize) {
+    /// Forwards `skipped` statements that contain `statement`, and loses the next one or its response, once.
+    pub fn lose(&self, loss: Loss, statement: &str, skipped: usize) {
         self.state.lost.store(0, Ordering::Relaxed);
         *self.state.plan.lock().expect("no test panics here") = Some(Plan {
             loss,
             statement: statement.to_owned(),
-            pass,
+            skipped,
         });
     }
 
@@ -137,8 +137,8 @@ impl State {
         if !sent.windows(wanted.len()).any(|window| window == wanted) {
             return None;
         }
-        if waiting.pass > 0 {
-            waiting.pass -= 1;
+        if waiting.skipped > 0 {
+            waiting.skipped -= 1;
             return None;
         }
         let loss = waiting.loss;

@@ -11,4 +11,4 @@ mod timelines;
 mod days;
 mod events;
 mod reconcile;
-mod lost;
+mod lost_responses;

@@ -90,11 +90,11 @@ async fn missed_deletions_of_accounts_are_applied() {
     let photo = photo(new_user(), app.clock.now(), "2026-11-22".parse().unwrap());
     app.neighbours.publish(announced(&photo));
     app.deliver_published(&photo).await;
-    let (gone, there) = (new_user(), new_user());
-    for voter in [gone, there] {
+    let (deleted_user, remaining_user) = (new_user(), new_user());
+    for voter in [deleted_user, remaining_user] {
         app.vote(voter, photo.photo_id, "UP").await.data();
     }
-    app.neighbours.truth().gone_accounts.insert(gone.0);
+    app.neighbours.truth().gone_accounts.insert(deleted_user.0);
     assert_eq!(
         reconcile(&app).await,
         Repaired {
@@ -102,9 +102,9 @@ async fn missed_deletions_of_accounts_are_applied() {
             ..Repaired::default()
         }
     );
-    assert_eq!(app.tally(there, photo.photo_id).await, "1/0/1 UP");
+    assert_eq!(app.tally(remaining_user, photo.photo_id).await, "1/0/1 UP");
     assert_eq!(
-        app.vote(gone, photo.photo_id, "UP").await.error(),
+        app.vote(deleted_user, photo.photo_id, "UP").await.error(),
         "UNAUTHENTICATED"
     );
     assert_eq!(reconcile(&app).await, Repaired::default());

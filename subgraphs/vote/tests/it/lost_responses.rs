@@ -22,29 +22,29 @@ async fn a_vote_counts_once_if_a_commit_is_lost() {
     let app = TestService::new().await;
     let (proxy, client) = replica_with_proxy(&app).await;
     for loss in [Loss::Statement, Loss::Response] {
-        for pass in 0.. {
+        for skipped in 0.. {
             // The first vote on an unknown photo has two commits: the photo, and the vote.
-            let unheard = photo(
+            let unknown_photo = photo(
                 new_user(),
                 app.clock.now(),
                 vote::domain::day_at(app.clock.now(), chrono_tz::UTC),
             );
-            app.neighbours.publish(announced(&unheard));
+            app.neighbours.publish(announced(&unknown_photo));
             let voter = new_user();
-            proxy.lose(loss, "COMMIT", pass);
-            let answer = cast(&client.of(voter), unheard.photo_id, "UP").await;
+            proxy.lose(loss, "COMMIT", skipped);
+            let answer = cast(&client.of(voter), unknown_photo.photo_id, "UP").await;
             assert_eq!(
                 format_votes(&answer.data()["castVote"]),
                 "1/0/1 UP",
-                "{loss:?} {pass}"
+                "{loss:?} {skipped}"
             );
             if !proxy.has_lost() {
-                assert_eq!(pass, 2);
+                assert_eq!(skipped, 2);
                 break;
             }
-            assert_eq!(app.tally(voter, unheard.photo_id).await, "1/0/1 UP");
+            assert_eq!(app.tally(voter, unknown_photo.photo_id).await, "1/0/1 UP");
             app.fold().await;
-            assert_eq!(app.tally(voter, unheard.photo_id).await, "1/0/1 UP");
+            assert_eq!(app.tally(voter, unknown_photo.photo_id).await, "1/0/1 UP");
         }
     }
 }
