@@ -119,7 +119,7 @@ fn foreign(head: &[u8]) -> Option<Foreign> {
         [0x1A, 0x45, 0xDF, 0xA3, ..] => ("video (Matroska or WebM)", ExportStill),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', b' ', ..] => ("video (AVI)", ExportStill),
         [b'P', b'K', 3, 4, ..] => ("archive (ZIP)", ExportStill),
-        [0x1F, 0x8B, ..] => ("compressed file (gzip)", ExportStill),
+        [0x1F, 0x8B, ..] => ("archive (gzip)", ExportStill),
         _ => return markup(head),
     };
     Some(Foreign { name, advice })

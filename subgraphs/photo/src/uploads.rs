@@ -1,11 +1,12 @@
 //! `POST /media/uploads`: receives a picture, and responds when all of its files are stored.
 //!
 //! The bytes are written to an unnamed temporary file, and only they determine the format. Decoding needs memory and
-//! time, so it happens in a separate process ([`crate::imaging_worker`]). Uploads wait for a worker in order; if too
-//! many wait, new ones are refused.
+//! time, so it happens in a separate process ([`crate::imaging_worker`]). Received pictures wait for a worker
+//! in order. Receiving has a separate limit and a minimum rate, so that slow clients do not delay others.
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ use chassis::telemetry::measure::{Metric, describe};
 use chassis::tokens::TokenVerifier;
 use chassis::viewer::{Caller, NoViewer};
 use chassis::{Classify as _, Code, UserId, transaction};
-use contracts::limits::{MAX_UPLOAD_BYTES, UPLOAD_IDLE_TIMEOUT, UPLOAD_TIMEOUT};
+use contracts::limits::{MAX_UPLOAD_BYTES, UPLOAD_TIMEOUT, UploadPace};
 use futures::StreamExt as _;
 use imaging::{PictureError, Processed};
 use serde::Serialize;
@@ -40,10 +41,12 @@ use crate::formats::{self, Foreign, HEAD_BYTES, Sniffed};
 use crate::imaging_worker::{self, WorkerError};
 use crate::store::uploads::{self as store, Digest};
 
-/// The maximum number of uploads in progress, including those that wait for a worker.
-const MAX_UPLOADS: usize = 32;
-/// The maximum number of uploads in progress of one account.
-const MAX_UPLOADS_PER_ACCOUNT: usize = 8;
+/// The maximum number of uploads that are received at once.
+const MAX_RECEIVING: usize = 128;
+/// The maximum number of received uploads that are processed or wait for a worker.
+const MAX_PROCESSING: usize = 32;
+/// The maximum number of uploads of one account, of both kinds. The app sends three at once.
+const MAX_UPLOADS_PER_ACCOUNT: usize = 6;
 /// How long the rest of a refused upload is read, so that the client reads the response.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// In seconds.
@@ -57,7 +60,7 @@ const METRICS: [Metric; 5] = [
     ),
     Metric::Gauge(
         "proofsheet_uploads_in_progress",
-        "Uploads in progress; the maximum is 32.",
+        "Uploads that are received or processed now.",
     ),
     Metric::Histogram(
         "proofsheet_upload_processing_seconds",
@@ -76,7 +79,8 @@ pub fn routes(state: State, verifier: TokenVerifier) -> Router {
         state,
         verifier,
         slots: UploadSlots {
-            all: Arc::new(Semaphore::new(MAX_UPLOADS)),
+            receiving: Arc::new(Semaphore::new(MAX_RECEIVING)),
+            processing: Arc::new(Semaphore::new(MAX_PROCESSING)),
             per_account: Arc::default(),
         },
     };
@@ -100,7 +104,7 @@ enum Refusal {
     Empty,
     #[error("This file is not a picture that can be uploaded. Upload JPEG, PNG or WebP.")]
     NotAPicture,
-    #[error("This is a {} file, and only JPEG, PNG and WebP can be uploaded. {}", .0.name, .0.advice.text())]
+    #[error("The format of this file is {}. Only JPEG, PNG and WebP can be uploaded. {}", .0.name, .0.advice.text())]
     Foreign(Foreign),
     #[error("Send the bytes of the picture as the body of the request, not a form.")]
     Form,
@@ -108,6 +112,8 @@ enum Refusal {
     TooManyBytes,
     #[error("The upload was cut off. Try again.")]
     CutOff,
+    #[error("The connection is too slow for this upload. Try again on a faster one.")]
+    TooSlowlySent,
     #[error(transparent)]
     Picture(PictureError),
     #[error("This picture takes too long to process. Save it again as a JPEG, then upload that.")]
@@ -139,6 +145,7 @@ impl Refusal {
         match self {
             Self::NotAPicture | Self::Foreign(_) | Self::Form => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyBytes => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlowlySent => StatusCode::REQUEST_TIMEOUT,
             Self::Empty | Self::CutOff | Self::Picture(_) | Self::TooSlow => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Failed(error) => match error.code() {
@@ -158,6 +165,7 @@ impl Refusal {
             Self::Foreign(_) => "foreign_format",
             Self::TooManyBytes => "too_many_bytes",
             Self::CutOff => "cut_off",
+            Self::TooSlowlySent => "too_slowly_sent",
             Self::TooSlow => "too_slow",
             Self::Busy | Self::Failed(_) => return None,
         };
@@ -243,7 +251,9 @@ async fn upload(Shared(endpoint): Shared<Arc<Endpoint>>, headers: HeaderMap, bod
             metrics::counter!("proofsheet_uploads_refused_total", "status" => refusal.status().as_str().to_owned())
                 .increment(1);
             // Clients often do not read the response if the connection is closed while they send.
-            let _ = tokio::time::timeout(DRAIN_TIMEOUT, drain(&mut body)).await;
+            if !matches!(refusal, Refusal::TooSlowlySent) {
+                let _ = tokio::time::timeout(DRAIN_TIMEOUT, drain(&mut body)).await;
+            }
             refusal.into_response()
         }
     }
@@ -285,13 +295,14 @@ async fn accept(
     if announced.is_some_and(|length| length > MAX_UPLOAD_BYTES) {
         return Err(Refusal::TooManyBytes);
     }
-    let slot = slots.acquire(viewer.id).ok_or(Refusal::Busy)?;
+    let mut slot = slots.acquire(viewer.id).ok_or(Refusal::Busy)?;
 
     let receiving = tokio::time::timeout(UPLOAD_TIMEOUT, receive(body));
-    let Received { file, digest } = receiving.await.unwrap_or(Err(Refusal::CutOff))?;
+    let Received { file, digest } = receiving.await.unwrap_or(Err(Refusal::TooSlowlySent))?;
     if let Some(upload) = renew(state, viewer.id, &digest).await? {
         return Ok(upload);
     }
+    slot.permit = permit(&slots.processing).ok_or(Refusal::Busy)?;
     let share = state.imaging.share().await;
     let started = Instant::now();
     // If the client disconnects, this is dropped, and the worker ends.
@@ -324,20 +335,26 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
 
 /// Limits the uploads in progress.
 struct UploadSlots {
-    all: Arc<Semaphore>,
+    receiving: Arc<Semaphore>,
+    processing: Arc<Semaphore>,
     per_account: Arc<Mutex<HashMap<UserId, usize>>>,
 }
 
 /// An upload in progress. Released when dropped.
 struct UploadSlot {
-    _permit: OwnedSemaphorePermit,
+    /// To receive it, then to process it.
+    permit: OwnedSemaphorePermit,
     account: UserId,
     per_account: Arc<Mutex<HashMap<UserId, usize>>>,
 }
 
+fn permit(semaphore: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(semaphore).try_acquire_owned().ok()
+}
+
 impl UploadSlots {
     fn acquire(&self, account: UserId) -> Option<UploadSlot> {
-        let permit = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        let permit = permit(&self.receiving)?;
         let mut per_account = self.per_account.lock().unwrap_or_else(PoisonError::into_inner);
         let uploads = per_account.entry(account).or_default();
         if *uploads == MAX_UPLOADS_PER_ACCOUNT {
@@ -346,7 +363,7 @@ impl UploadSlots {
         *uploads += 1;
         metrics::gauge!("proofsheet_uploads_in_progress").increment(1.0);
         Some(UploadSlot {
-            _permit: permit,
+            permit,
             account,
             per_account: Arc::clone(&self.per_account),
         })
@@ -381,11 +398,13 @@ async fn receive(body: &mut BodyDataStream) -> Result<Received, Refusal> {
     let mut hash = Sha256::new();
     let mut head = Vec::with_capacity(HEAD_BYTES);
     let mut length = 0;
-    while let Some(chunk) = tokio::time::timeout(UPLOAD_IDLE_TIMEOUT, body.next())
+    let mut pace = UploadPace::new(Instant::now());
+    while let Some(chunk) = tokio::time::timeout_at(pace.deadline().into(), body.next())
         .await
-        .map_err(|_| Refusal::CutOff)?
+        .map_err(|_| Refusal::TooSlowlySent)?
     {
         let chunk = chunk.map_err(|_| Refusal::CutOff)?;
+        pace.receive(chunk.len(), Instant::now());
         length += chunk.len() as u64;
         if length > MAX_UPLOAD_BYTES {
             return Err(Refusal::TooManyBytes);
@@ -398,14 +417,21 @@ async fn receive(body: &mut BodyDataStream) -> Result<Received, Refusal> {
             }
         }
         hash.update(&chunk);
-        file.write_all(&chunk).await.map_err(Error::from)?;
+        file.write_all(&chunk).await.map_err(write_failed)?;
     }
     require_picture(&head)?;
-    file.flush().await.map_err(Error::from)?;
+    file.flush().await.map_err(write_failed)?;
     Ok(Received {
         file: file.into_std().await,
         digest: hash.finalize().into(),
     })
+}
+
+fn write_failed(error: io::Error) -> Refusal {
+    match error.kind() {
+        io::ErrorKind::StorageFull => Refusal::Busy,
+        _ => Refusal::Failed(error.into()),
+    }
 }
 
 fn require_picture(head: &[u8]) -> Result<(), Refusal> {

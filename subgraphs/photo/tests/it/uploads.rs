@@ -166,7 +166,7 @@ async fn refused_formats_are_named_with_advice() {
     insta::assert_json_snapshot!(answer, @r#"
     {
       "code": "INVALID_INPUT",
-      "message": "This is a HEIC file, and only JPEG, PNG and WebP can be uploaded. Export it as JPEG, then upload that. On an iPhone, Settings > Camera > Formats > Most Compatible makes the camera save JPEG.",
+      "message": "The format of this file is HEIC. Only JPEG, PNG and WebP can be uploaded. Export it as JPEG, then upload that. On an iPhone, Settings > Camera > Formats > Most Compatible makes the camera save JPEG.",
       "reason": "foreign_format",
       "format": "HEIC"
     }
@@ -364,6 +364,47 @@ async fn the_uploads_of_an_account_are_limited() {
         site.upload(user, "image/png", png(&picture(30, 32))).await.0,
         StatusCode::CREATED
     );
+}
+
+#[tokio::test]
+async fn slow_uploads_end_and_delay_no_others() {
+    let site = TestService::new().await;
+    let trickle = || {
+        let bytes = stream::unfold(0_usize, |at| async move {
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            let byte = Bytes::copy_from_slice(&[b"\xFF\xD8\xFF\xE0"[at.min(3)]]);
+            Some((Ok::<_, std::io::Error>(byte), at + 1))
+        });
+        Body::from_stream(bytes)
+    };
+    let clients: Vec<_> = (0..4)
+        .flat_map(|_| std::iter::repeat_n(site.client.of(new_user_id()), 8))
+        .collect();
+    let slow: Vec<_> = clients
+        .into_iter()
+        .map(|client| {
+            tokio::spawn(async move { client.post("/media/uploads", "image/jpeg", trickle()).await })
+        })
+        .collect();
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let (status, answer) = site
+        .upload(new_user_id(), "image/png", png(&picture(30, 33)))
+        .await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+
+    let mut ended = 0;
+    for response in slow {
+        let (status, answer) = answer_of(response.await.unwrap()).await;
+        // Of each account, six are received.
+        if status == StatusCode::REQUEST_TIMEOUT {
+            assert_eq!(answer["reason"], "too_slowly_sent");
+            ended += 1;
+        } else {
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+        }
+    }
+    assert_eq!(ended, 4 * 6);
+    assert_eq!(site.count("upload").await, 1);
 }
 
 #[tokio::test]
