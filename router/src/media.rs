@@ -3,11 +3,11 @@
 use std::error::Error;
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use contracts::Code;
 use contracts::headers::{AUTHORISED_BY, CLIENT_IP, CSRF, REQUEST_ID};
-use contracts::limits::{MAX_UPLOAD_BYTES, UPLOAD_IDLE_TIMEOUT, UPLOAD_TIMEOUT};
+use contracts::limits::{MAX_UPLOAD_BYTES, UPLOAD_IDLE_TIMEOUT, UPLOAD_TIMEOUT, UploadPace};
 use futures::StreamExt as _;
 use hive_router::ntex::http::body::{BoxedBodyStream, SizedStream};
 use hive_router::ntex::http::header::{
@@ -19,7 +19,7 @@ use hive_router::ntex::util::Bytes;
 use hive_router::ntex::web::types::Payload;
 use hive_router::ntex::web::{HttpRequest, HttpResponse};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use url::Url;
 
 use crate::error_response::ErrorResponse;
@@ -67,7 +67,7 @@ const TOO_LARGE: ErrorResponse = ErrorResponse::new(
 const STALLED: ErrorResponse = ErrorResponse::new(
     StatusCode::REQUEST_TIMEOUT,
     Code::InvalidInput,
-    "The upload stalled. Try again.",
+    "The connection is too slow for this upload. Try again on a faster one.",
 );
 const CUT_OFF: ErrorResponse = ErrorResponse::new(
     StatusCode::BAD_REQUEST,
@@ -196,13 +196,15 @@ async fn receive(
 ) -> ReadOutcome {
     let received = metrics::counter!("proofsheet_router_media_bytes_total", "direction" => "received");
     let mut size = 0;
+    let mut pace = UploadPace::new(Instant::now());
     loop {
-        let outcome = match timeout(UPLOAD_IDLE_TIMEOUT, payload.recv()).await {
+        let outcome = match timeout_at(pace.deadline().into(), payload.recv()).await {
             Err(_) => ReadOutcome::Stalled,
             Ok(None) => return ReadOutcome::Whole,
             Ok(Some(Err(_))) => ReadOutcome::CutOff,
             Ok(Some(Ok(chunk))) => {
                 size += chunk.len() as u64;
+                pace.receive(chunk.len(), Instant::now());
                 received.increment(chunk.len() as u64);
                 if size <= MAX_UPLOAD_BYTES {
                     if chunks
