@@ -257,20 +257,19 @@ fn without_value(message: &str) -> Cow<'_, str> {
     let Some((place, reason)) = problem.split_once(": ") else {
         return message.into();
     };
-    let reason = match reason.strip_prefix("Value \"") {
-        Some(of_enum) => match of_enum.rsplit_once("\" does not exist in ") {
+    let reason = if let Some(of_enum) = reason.strip_prefix("Value \"") {
+        match of_enum.rsplit_once("\" does not exist in ") {
             Some((_, name)) => format!("The value does not exist in {}", name.trim_end_matches('.')),
             None => "The value is not of the expected type".to_owned(),
-        },
-        None => {
-            let end = [", found: ", ": "]
-                .iter()
-                .filter_map(|end| reason.find(end))
-                .min();
-            reason[..end.unwrap_or(reason.len())]
-                .trim_end_matches('.')
-                .to_owned()
         }
+    } else {
+        let end = [", found: ", ": "]
+            .iter()
+            .filter_map(|end| reason.find(end))
+            .min();
+        reason[..end.unwrap_or(reason.len())]
+            .trim_end_matches('.')
+            .to_owned()
     };
     format!("Variable \"${name}\" has invalid {place}: {reason}.").into()
 }
