@@ -234,6 +234,10 @@ pub(crate) async fn download(request: &HttpRequest, file: &str, photos: &PhotoSe
     }
     for first_byte_timeout in FIRST_BYTE_TIMEOUTS {
         match timeout(first_byte_timeout, download_request(request, file, photos).send()).await {
+            // The response of the photo service has no body.
+            Ok(Ok(response)) if response.status() == reqwest::StatusCode::NOT_FOUND => {
+                return NOT_FOUND.as_json();
+            }
             Ok(Ok(response)) => return stream_response(response),
             Ok(Err(error)) => tracing::warn!(error = %error.without_url(), "cannot fetch a photo"),
             Err(_) => tracing::warn!("the photo service did not respond in time"),

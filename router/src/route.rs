@@ -256,15 +256,17 @@ where
 }
 
 fn route_request(request: &mut WebRequest<DefaultError>) -> RequestRoute {
-    let route = match host(request) {
+    let mut route = RequestRoute::parse(request.path());
+    match host(request) {
         Ok(host) => {
             if let Some(Ok(host)) = host.as_deref().map(HeaderValue::from_str) {
                 request.headers_mut().insert(HOST, host);
             }
-            RequestRoute::parse(request.path())
         }
-        Err(problem) => RequestRoute::Malformed(problem),
-    };
+        // HTTP/2 has no authority with a malformed path.
+        Err(_) if matches!(route, RequestRoute::Malformed(_)) => {}
+        Err(problem) => route = RequestRoute::Malformed(problem),
+    }
     if !matches!(route, RequestRoute::Nowhere | RequestRoute::Malformed(_))
         && let Some(uri) = canonical(request.uri())
     {

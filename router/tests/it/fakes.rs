@@ -299,6 +299,9 @@ async fn upload(State(fake): State<Fake>, headers: HeaderMap, body: Body) -> Res
 
 async fn download(State(fake): State<Fake>, Path(file): Path<String>, headers: HeaderMap) -> Response {
     fake.remember(headers.clone(), 0);
+    if file == "nothing" {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     if file == "missing" {
         return (
             StatusCode::NOT_FOUND,

@@ -327,6 +327,9 @@ async fn requests_need_one_valid_host() {
             assert_eq!(answered, status, "{head:?}: {answer}");
         }
     }
+    let (status, answer) = raw(gateway.address, "GET * HTTP/1.1\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(status, 400);
+    assert!(!answer.contains("Host"), "the path is wrong too: {answer}");
     // The origin is compared with the host of the target.
     let request = |target: &str| {
         format!(

@@ -165,10 +165,12 @@ async fn photos_have_headers() {
         "0123456789"
     );
 
-    assert_eq!(
-        refusal(gateway.get("/media/missing").send().await.unwrap()).await,
-        (404, "NOT_FOUND".to_owned())
-    );
+    for path in ["/media/missing", "/media/nothing"] {
+        assert_eq!(
+            refusal(gateway.get(path).send().await.unwrap()).await,
+            (404, "NOT_FOUND".to_owned())
+        );
+    }
 }
 
 #[tokio::test]
