@@ -22,7 +22,7 @@ use crate::operations::{APP_OPERATIONS, Operations, ROUTER_OPERATIONS};
 /// Maximum number of pages and feeds that query the graph at once. They must not use up the capacity that votes need.
 const MAX_CONCURRENT_PAGES: usize = 32;
 /// The time that a page waits for a permit.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1_500);
+const PERMIT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Timeout of a request. Callers may have a shorter one.
 const GRAPH_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -113,9 +113,9 @@ impl GraphClient {
         })
     }
 
-    /// Waits up to [`ACQUIRE_TIMEOUT`] for a permit to render one page or feed.
+    /// Waits up to [`PERMIT_TIMEOUT`] for a permit to render one page or feed.
     pub(crate) async fn acquire(&self) -> Result<SemaphorePermit<'_>, QueryError> {
-        if let Ok(Ok(permit)) = timeout(ACQUIRE_TIMEOUT, self.permits.acquire()).await {
+        if let Ok(Ok(permit)) = timeout(PERMIT_TIMEOUT, self.permits.acquire()).await {
             return Ok(permit);
         }
         metrics::counter!("proofsheet_router_page_queries_failed_total", "reason" => "concurrency_limit")

@@ -46,7 +46,7 @@ pub(crate) const APP_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm
 /// After this time the app is served without content, and queries the photos itself.
 const GRAPH_TIMEOUT: Duration = Duration::from_millis(800);
 /// When a page that could not be rendered can be requested again.
-const RETRY_AFTER_SECONDS: u32 = 2;
+const PAGE_RETRY_SECONDS: u32 = 2;
 /// Lifetime of a cached page.
 const CACHE_TTL: Duration = Duration::from_secs(1);
 /// Maximum memory of cached pages, in bytes.
@@ -223,7 +223,7 @@ impl Pages {
                 if is_known(route) && after.is_none() {
                     page
                 } else {
-                    page.with_retry_after(RETRY_AFTER_SECONDS)
+                    page.with_retry_after(PAGE_RETRY_SECONDS)
                 }
             }
         }

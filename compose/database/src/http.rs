@@ -18,7 +18,7 @@ use crate::signature::{self, NONCE_HEADER, RECIPIENT_HEADER, SIGNATURE_HEADER};
 use crate::state::Shared;
 
 /// Maximum request body. A cluster record takes tens of kilobytes.
-const MAX_BODY_BYTES: usize = 1024 * 1024;
+const MAX_PEER_MESSAGE_BYTES: usize = 1024 * 1024;
 
 /// All routes.
 pub fn routes(shared: Arc<Shared>) -> Router {
@@ -44,7 +44,7 @@ async fn status(State(shared): State<Arc<Shared>>) -> Response {
 async fn peer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let headers = request.headers().clone();
-    let Ok(body) = to_bytes(request.into_body(), MAX_BODY_BYTES).await else {
+    let Ok(body) = to_bytes(request.into_body(), MAX_PEER_MESSAGE_BYTES).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
     let text = |name| {

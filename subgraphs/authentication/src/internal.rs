@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use chassis::{UserId, database, deleted_accounts};
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::accounts::KnownAccount;
-use contracts::internal::{Ids, ListQuery, Listing, MAX_PAGE_SIZE, Resource as _};
+use contracts::internal::{Ids, ListQuery, Listing, MAX_LISTED_ITEMS, Resource as _};
 use subgraph::Failure;
 use uuid::Uuid;
 
@@ -48,8 +48,8 @@ async fn list(
     Extract(state): Extract<State>,
     Query(page): Query<ListQuery>,
 ) -> Result<Json<Listing<KnownAccount>>, StatusCode> {
-    let limit = page.limit.unwrap_or(MAX_PAGE_SIZE);
-    if !(1..=MAX_PAGE_SIZE).contains(&limit) {
+    let limit = page.limit.unwrap_or(MAX_LISTED_ITEMS);
+    if !(1..=MAX_LISTED_ITEMS).contains(&limit) {
         return Err(StatusCode::BAD_REQUEST);
     }
     let after = page.after.unwrap_or_default();
@@ -87,7 +87,7 @@ async fn gone(
     Extract(state): Extract<State>,
     Json(asked): Json<Ids<UserId>>,
 ) -> Result<Json<Ids<UserId>>, StatusCode> {
-    if asked.ids.len() > MAX_PAGE_SIZE as usize {
+    if asked.ids.len() > MAX_LISTED_ITEMS as usize {
         return Err(StatusCode::BAD_REQUEST);
     }
     let present = database::read(&state.pool, || accounts::existing(&state.pool, &asked.ids))

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use contracts::headers;
-use contracts::internal::{Ids, Listing, MAX_PAGE_SIZE, Resource};
+use contracts::internal::{Ids, Listing, MAX_LISTED_ITEMS, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq as _;
@@ -117,7 +117,7 @@ impl InternalClient {
     {
         let mut url = self.url(R::LIST);
         url.query_pairs_mut()
-            .append_pair("limit", &MAX_PAGE_SIZE.to_string());
+            .append_pair("limit", &MAX_LISTED_ITEMS.to_string());
         if let Some(after) = after {
             url.query_pairs_mut().append_pair("after", &after.to_string());
         }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 pub const EVENTS: &str = "/events";
 
 /// The maximum number of items on a page, and of ids in a request.
-pub const MAX_PAGE_SIZE: u32 = 1000;
+pub const MAX_LISTED_ITEMS: u32 = 1000;
 
 /// An item of a collection of the internal API.
 pub trait Resource: Serialize + DeserializeOwned {
@@ -33,7 +33,7 @@ pub trait Resource: Serialize + DeserializeOwned {
 pub struct ListQuery {
     /// Returns items with larger ids.
     pub after: Option<Uuid>,
-    /// The maximum number of items; [`MAX_PAGE_SIZE`] by default.
+    /// The maximum number of items; [`MAX_LISTED_ITEMS`] by default.
     pub limit: Option<u32>,
 }
 

@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use chassis::Code;
 use chassis::database;
 use chassis::internal::Lookup;
-use contracts::internal::{Ids, ListQuery, Listing, MAX_PAGE_SIZE, Resource as _};
+use contracts::internal::{Ids, ListQuery, Listing, MAX_LISTED_ITEMS, Resource as _};
 use contracts::photos::PublishedPhoto;
 use subgraph::Failure;
 
@@ -29,7 +29,7 @@ async fn list(
     Shared(state): Shared<State>,
     Query(query): Query<ListQuery>,
 ) -> Result<Response, ErrorResponse> {
-    let limit = query.limit.unwrap_or(MAX_PAGE_SIZE).clamp(1, MAX_PAGE_SIZE);
+    let limit = query.limit.unwrap_or(MAX_LISTED_ITEMS).clamp(1, MAX_LISTED_ITEMS);
     let photos = database::read(&state.pool, || {
         store::listing(&state.pool, query.after.map(PhotoId), limit)
     })
@@ -63,7 +63,7 @@ async fn gone(
     Json(asked): Json<Ids<PhotoId>>,
 ) -> Result<Response, ErrorResponse> {
     let mut gone = asked.ids;
-    for batch in gone.clone().chunks(MAX_PAGE_SIZE as usize) {
+    for batch in gone.clone().chunks(MAX_LISTED_ITEMS as usize) {
         let there: std::collections::HashSet<_> =
             database::read(&state.pool, || store::by_ids(&state.pool, batch))
                 .await?

@@ -48,9 +48,9 @@ const MAX_PROCESSING: usize = 32;
 /// The maximum number of uploads of one account, of both kinds. The app sends three at once.
 const MAX_UPLOADS_PER_ACCOUNT: usize = 6;
 /// How long the rest of a refused upload is read, so that the client reads the response.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
 /// In seconds.
-const RETRY_AFTER_SECONDS: &str = "5";
+const UPLOAD_RETRY_SECONDS: &str = "5";
 
 const METRICS: [Metric; 5] = [
     Metric::Counter("proofsheet_uploads_total", "Stored uploads."),
@@ -215,7 +215,7 @@ impl IntoResponse for Refusal {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(
                 header::RETRY_AFTER,
-                header::HeaderValue::from_static(RETRY_AFTER_SECONDS),
+                header::HeaderValue::from_static(UPLOAD_RETRY_SECONDS),
             );
         }
         response
@@ -252,7 +252,7 @@ async fn upload(Shared(endpoint): Shared<Arc<Endpoint>>, headers: HeaderMap, bod
                 .increment(1);
             // Clients often do not read the response if the connection is closed while they send.
             if !matches!(refusal, Refusal::TooSlowlySent) {
-                let _ = tokio::time::timeout(DRAIN_TIMEOUT, drain(&mut body)).await;
+                let _ = tokio::time::timeout(DISCARD_TIMEOUT, drain(&mut body)).await;
             }
             refusal.into_response()
         }

@@ -10,12 +10,13 @@ use async_graphql::{Name, Positioned, Request, Variables};
 use async_graphql_value::{ConstValue, Value};
 
 /// Corrects a parsed request.
+///
 /// - async-graphql treats an absent variable as null. Arguments and fields with an absent variable are removed, so that
-/// defaults apply, and input fields stay absent.
+///   defaults apply, and input fields stay absent.
 /// - It returns null for an object whose selections are all skipped, or whose only field failed. If the first may
-/// happen, or every field has arguments that may be invalid, `__typename` is selected too.
+///   happen, or every field has arguments that may be invalid, `__typename` is selected too.
 /// - Its validation ignores that a nullable variable is allowed for an argument with a default (specification, 5.8.5).
-/// A variable with a value is declared as non-null.
+///   A variable with a value is declared as non-null.
 /// - The router declares variables of selections that it does not send. Those declarations are removed.
 /// - Its validation does not see variables in the conditions of `__typename`. They are replaced by their values.
 pub(crate) fn correct(request: &mut Request) {

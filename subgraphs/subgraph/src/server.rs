@@ -25,10 +25,10 @@ use tracing::{Instrument as _, Span};
 use crate::document;
 
 /// The timeout of a GraphQL request: less than the router's timeout.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+const EXECUTION_TIMEOUT: Duration = Duration::from_secs(2);
 /// The maximum size of a request body in bytes. More than the router accepts from clients, because `_entities` contains
 /// additional ids.
-const MAX_BODY_BYTES: usize = 256 * 1024;
+const MAX_REQUEST_BYTES: usize = 256 * 1024;
 
 /// The address of the client, from the router.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +96,7 @@ where
     let state = Arc::new(Graphql { schema, verifier });
     Router::new()
         .route("/graphql", post(graphql::<Q, M>))
-        .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
+        .layer(RequestBodyLimitLayer::new(MAX_REQUEST_BYTES))
         .with_state(state)
         .route("/readiness", any(ready).with_state(readiness))
         .route("/health", get(|| async { "alive" }))
@@ -158,9 +158,9 @@ where
         .data(ClientIp(client_ip.to_owned()))
         .data(RequestHeaders(request_headers));
     let executed = service.schema.execute(request).instrument(span.clone());
-    let executed = tokio::time::timeout(REQUEST_TIMEOUT, executed).await;
+    let executed = tokio::time::timeout(EXECUTION_TIMEOUT, executed).await;
     let response = executed.unwrap_or_else(|_| {
-        tracing::warn!("aborted a request after {REQUEST_TIMEOUT:?}");
+        tracing::warn!("aborted a request after {EXECUTION_TIMEOUT:?}");
         let mut error = ServerError::new("This took too long. Please try again.", None);
         error
             .extensions

@@ -22,7 +22,7 @@ use sqlx::migrate::Migrator;
 use tokio_util::sync::CancellationToken;
 
 /// The interval of checks of the schema.
-const POLL_INTERVAL: Duration = Duration::from_millis(250);
+const SCHEMA_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Returns when all migrations are applied, or when `stop` is cancelled. Meanwhile `listener` serves the probes, and is
 /// not ready.
@@ -33,7 +33,7 @@ pub(crate) async fn wait_for_schema(
     stop: &CancellationToken,
 ) -> std::io::Result<()> {
     // With a migrated database, the service starts immediately.
-    let checked = tokio::time::timeout(POLL_INTERVAL, database::schema_state(pool, subgraph)).await;
+    let checked = tokio::time::timeout(SCHEMA_CHECK_INTERVAL, database::schema_state(pool, subgraph)).await;
     if matches!(checked, Ok(Ok(SchemaState::Current))) {
         return Ok(());
     }
@@ -79,7 +79,7 @@ async fn watch(pool: &Pool, subgraph: &Migrator, may_not_replace: &AtomicBool, s
             told = waits;
         }
         tokio::select! {
-            () = tokio::time::sleep(POLL_INTERVAL) => {}
+            () = tokio::time::sleep(SCHEMA_CHECK_INTERVAL) => {}
             () = stop.cancelled() => {}
         }
     }
