@@ -426,9 +426,7 @@ fn Saved(saved: RwSignal<bool>) -> impl IntoView {
 
 fn wrong_password_message(error: &ApiError) -> Text {
     match error.code {
-        ErrorCode::Response(Code::Unauthenticated)
-        | ErrorCode::Response(Code::Forbidden)
-        | ErrorCode::Response(Code::InvalidInput) => {
+        ErrorCode::Response(Code::Unauthenticated | Code::Forbidden | Code::InvalidInput) => {
             text!(settings.wrong_password)
         }
         _ => error_message(error),

@@ -85,7 +85,7 @@ impl Hasher {
 }
 
 impl QueueSlot {
-    /// Waits for a permit until [`QUEUE_TIMEOUT`].
+    /// Waits for a permit until `QUEUE_TIMEOUT`.
     pub async fn acquire(self) -> Result<HashPermit, Error> {
         let Self {
             hasher,
