@@ -28,8 +28,8 @@ pub(super) struct Renditions {
     pub size: Size,
 }
 
-/// The attributes of an img or a source element. Only describes the type in the schema; `image_list!` resolves it.
-// Only describes the type to the schema, as the next one does: `image_list!` resolves it.
+/// The attributes of an img or a source element.
+// The next types only describe the schema: `image_list!` resolves them.
 #[derive(SimpleObject)]
 struct ImageSource {
     /// MIME type: image/avif or image/jpeg.
