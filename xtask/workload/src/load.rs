@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use harness::api::Site;
+use harness::api::{Site, operations};
 use harness::wait;
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -80,7 +80,25 @@ impl SiteLoad {
         let summary = load.summary(0, 0.0);
         ensure!(summary.failed() == 0, "requests failed: {summary}");
         load.check().await?;
+        for timeline in LASTING_ACTIONS.timelines {
+            load.wait_for_photos(timeline).await?;
+        }
         Ok(load)
+    }
+
+    /// Waits until a timeline has photos. The vote service learns of a new photo by an event, a moment after its upload.
+    async fn wait_for_photos(&self, timeline: &str) -> Result<()> {
+        let request = operations::timeline(timeline, 1, "id");
+        wait::until("photos in a timeline", self.recovery_limit, || async {
+            let data = self.workload.site().run(None, &request).await?;
+            let nodes = data[timeline]["nodes"].as_array();
+            ensure!(
+                nodes.is_some_and(|nodes| !nodes.is_empty()),
+                "{timeline} is empty"
+            );
+            Ok(())
+        })
+        .await
     }
 
     /// Continues with another client of the same site.
