@@ -5,7 +5,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 fn main() {
-    // Asked for when it runs: a build script that another checkout compiled may be run for this one.
+    // Read at run time: another checkout may have compiled this build script.
     let folder = folder("CARGO_MANIFEST_DIR");
     register_schema(&folder);
     keep_relocations();

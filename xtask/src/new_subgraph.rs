@@ -22,7 +22,7 @@ const RUST_KEYWORDS: &str = "abstract alloc as async await become box break cons
     extern false final fn for gen if impl in let loop macro match mod move mut override priv pub ref return self static std \
     struct super test trait true try type typeof unsafe unsized use virtual where while yield";
 
-/// The reserved words of MariaDB that have letters only, and the names of its own schemas and users.
+/// Names that MariaDB uses: its reserved words without digits and underscores, its system schemas and its users.
 const SQL_WORDS: &str = "accessible add all alter analyze and as asc asensitive before between bigint binary blob both by \
     call cascade case change char character check collate column condition constraint continue convert create cross cursor \
     databases database dec decimal declare default delayed delete desc describe deterministic distinct distinctrow div \

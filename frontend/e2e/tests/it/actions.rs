@@ -161,7 +161,7 @@ async fn a_vote_can_be_retried_after_a_lost_response(
     browser.close_without_errors().await
 }
 
-/// A tab may show a stale vote. A click sends the vote of the button, whatever the server has stored.
+/// Clicking a button stores its vote, also in a tab that shows an old vote.
 async fn two_tabs_vote_once(site: &Site, bert: &Member<'_>, photo: &str) -> Result<()> {
     let browser = bert.browser().await?;
     browser.visit("/").await?;

@@ -1,5 +1,5 @@
-//! Takes the README's screenshots of a seeded site: `cargo test --test e2e -- --ignored showcase`. They are in the
-//! folder of the screenshots.
+//! A seeded site opens without errors. The test also takes the README's screenshots:
+//! `cargo test --test e2e -- --ignored showcase`. They are in the folder of the screenshots.
 
 use anyhow::{Result, ensure};
 use e2e::browser::{Browser, Role};
@@ -7,7 +7,7 @@ use harness::system::{Options, System};
 use tokio::process::Command;
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "seeds a site, which takes a minute, and takes screenshots only"]
+#[ignore = "long: ./dev test --long"]
 async fn showcase() -> Result<()> {
     let system = System::start(Options::default()).await?;
     let seeding = Command::new(harness::workspace::binaries().join("seed"))
