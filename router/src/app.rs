@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::document::{Document, HTML, IMMUTABLE};
 use crate::error_response::ErrorResponse;
 use crate::graph_client::GraphClient;
-use crate::language::Language;
+use crate::language::{Language, PageLanguage as _};
 use crate::pages::{APP_POLICY, PageCursor, Pages};
 
 /// The playground's editor runs in web workers, and its style sheet contains its icons as `data:` URLs.

@@ -1,25 +1,20 @@
-//! The languages of rendered pages. The texts are those of the app's catalogues.
+//! The language of a rendered page: its choice, and the texts by key. Languages and formats are those of `frontend/ui`.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use cookie::Cookie;
 use hive_router::ntex::http::header::{ACCEPT_LANGUAGE, COOKIE};
 use hive_router::ntex::web::HttpRequest;
 
 use ui::bidi::isolated;
+use ui::format;
+use ui::graphql;
+pub(crate) use ui::language::Language;
 
 /// The cookie in which the app keeps the chosen language: `frontend/src/preferences.rs`.
 const LANGUAGE_COOKIE: &str = "proofsheet.language";
-
-/// A language of the app.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub(crate) enum Language {
-    #[default]
-    English,
-    German,
-}
 
 type Catalogue = HashMap<String, HashMap<String, String>>;
 
@@ -31,26 +26,35 @@ static CATALOGUES: LazyLock<[Catalogue; 2]> = LazyLock::new(|| {
     .map(|text| serde_json::from_str(text).expect("the build of the app checks the catalogues"))
 });
 
-const GERMAN_MONTHS: [&str; 12] = [
-    "Januar",
-    "Februar",
-    "März",
-    "April",
-    "Mai",
-    "Juni",
-    "Juli",
-    "August",
-    "September",
-    "Oktober",
-    "November",
-    "Dezember",
-];
-
-impl Language {
-    pub(crate) const ALL: [Self; 2] = [Self::English, Self::German];
-
+/// What the router needs of a language to render a page.
+pub(crate) trait PageLanguage: Sized {
     /// Returns the language that the visitor chose in the app, or the best match for the browser's languages.
-    pub(crate) fn of(request: &HttpRequest) -> Self {
+    fn of(request: &HttpRequest) -> Self;
+
+    /// Returns the text of a key such as `timeline.none`. A test checks that all used keys exist.
+    fn text(self, key: &'static str) -> &'static str;
+
+    /// Returns a text with its placeholder replaced by `value`.
+    fn format(self, key: &'static str, value: &str) -> String;
+
+    /// Formats a count, such as "1 comment" or "12 comments". `one` and `more` are keys.
+    fn format_count(self, count: u64, one: &'static str, more: &'static str) -> String;
+
+    /// Replaces each `%key%` in a page by its text.
+    fn fill_in(self, page: &str) -> String;
+
+    /// Formats a date, such as "Nov 22, 2026".
+    fn date(self, at: DateTime<Utc>) -> String;
+
+    /// Formats a day, such as "November 22, 2026".
+    fn day(self, day: NaiveDate) -> String;
+
+    /// Formats a day without its year, such as "Nov 22".
+    fn short_day(self, day: NaiveDate) -> String;
+}
+
+impl PageLanguage for Language {
+    fn of(request: &HttpRequest) -> Self {
         let headers = |name| {
             let values = request.headers().get_all(name);
             values.filter_map(|value| value.to_str().ok())
@@ -61,44 +65,11 @@ impl Language {
             .find(|cookie| cookie.name() == LANGUAGE_COOKIE);
         chosen
             .and_then(|cookie| Self::find(cookie.value()))
-            .or_else(|| headers(ACCEPT_LANGUAGE).find_map(Self::preferred))
+            .or_else(|| headers(ACCEPT_LANGUAGE).find_map(preferred))
             .unwrap_or_default()
     }
 
-    /// The available language with the highest weight in an `Accept-Language` header (RFC 9110, 12.5.4).
-    fn preferred(accepted: &str) -> Option<Self> {
-        let mut best: Option<(f32, Self)> = None;
-        for part in accepted.split(',') {
-            let (tag, weight) = match part.split_once(';') {
-                Some((tag, weight)) => (tag, weight.trim().trim_start_matches("q=").parse().unwrap_or(0.0)),
-                None => (part, 1.0),
-            };
-            let is_better = weight > best.map_or(0.0, |(weight, _)| weight);
-            if let Some(language) = Self::find(tag.trim()).filter(|_| is_better) {
-                best = Some((weight, language));
-            }
-        }
-        Some(best?.1)
-    }
-
-    /// Finds a language by its tag, ignoring the region: "de-AT" is German.
-    fn find(tag: &str) -> Option<Self> {
-        let language = tag.split('-').next()?;
-        Self::ALL
-            .into_iter()
-            .find(|known| known.tag().eq_ignore_ascii_case(language))
-    }
-
-    /// The language tag, as in `<html lang>`.
-    pub(crate) fn tag(self) -> &'static str {
-        match self {
-            Self::English => "en",
-            Self::German => "de",
-        }
-    }
-
-    /// Returns the text of a key such as `timeline.none`. A test checks that all used keys exist.
-    pub(crate) fn text(self, key: &'static str) -> &'static str {
+    fn text(self, key: &'static str) -> &'static str {
         let (group, name) = key.split_once('.').unwrap_or_default();
         let text = CATALOGUES[self as usize]
             .get(group)
@@ -106,8 +77,7 @@ impl Language {
         text.map_or(key, String::as_str)
     }
 
-    /// Returns a text with its placeholder replaced by `value`.
-    pub(crate) fn format(self, key: &'static str, value: &str) -> String {
+    fn format(self, key: &'static str, value: &str) -> String {
         let text = self.text(key);
         match text
             .split_once('{')
@@ -118,13 +88,11 @@ impl Language {
         }
     }
 
-    /// Formats a count, such as "1 comment" or "12 comments". `one` and `more` are keys.
-    pub(crate) fn format_count(self, count: u64, one: &'static str, more: &'static str) -> String {
+    fn format_count(self, count: u64, one: &'static str, more: &'static str) -> String {
         self.format(if count == 1 { one } else { more }, &count.to_string())
     }
 
-    /// Replaces each `%key%` in a page by its text.
-    pub(crate) fn fill_in(self, page: &str) -> String {
+    fn fill_in(self, page: &str) -> String {
         let mut filled = page.replace("%language%", self.tag());
         for (group, texts) in &CATALOGUES[self as usize] {
             for (name, text) in texts {
@@ -137,41 +105,33 @@ impl Language {
         filled
     }
 
-    /// Formats a date as the app does by `Intl` with a medium style.
-    pub(crate) fn date(self, at: DateTime<Utc>) -> String {
-        let format = match self {
-            Self::English => "%b %-d, %Y",
-            Self::German => "%d.%m.%Y",
-        };
-        at.format(format).to_string()
+    fn date(self, at: DateTime<Utc>) -> String {
+        self.scope(|| format::time(&graphql::DateTime(at.to_rfc3339())))
     }
 
-    /// Formats a day, such as "November 22, 2026".
-    pub(crate) fn day(self, day: NaiveDate) -> String {
-        match self {
-            Self::English => day.format("%B %-d, %Y").to_string(),
-            Self::German => format!("{}. {} {}", day.day(), german_month(day), day.year()),
-        }
+    fn day(self, day: NaiveDate) -> String {
+        self.scope(|| format::long_day(&graphql::Date(day.to_string())))
     }
 
-    /// Formats a day without its year, such as "Nov 22".
-    pub(crate) fn short_day(self, day: NaiveDate) -> String {
-        match self {
-            Self::English => day.format("%b %-d").to_string(),
-            Self::German => {
-                let month = match german_month(day) {
-                    "September" => "Sept.".to_owned(),
-                    short if short.chars().count() <= 4 => short.to_owned(),
-                    long => format!("{}.", long.chars().take(3).collect::<String>()),
-                };
-                format!("{}. {month}", day.day())
-            }
-        }
+    fn short_day(self, day: NaiveDate) -> String {
+        self.scope(|| format::short_day(&graphql::Date(day.to_string())))
     }
 }
 
-fn german_month(day: NaiveDate) -> &'static str {
-    GERMAN_MONTHS[day.month0() as usize]
+/// The available language with the highest weight in an `Accept-Language` header (RFC 9110, 12.5.4).
+fn preferred(accepted: &str) -> Option<Language> {
+    let mut best: Option<(f32, Language)> = None;
+    for part in accepted.split(',') {
+        let (tag, weight) = match part.split_once(';') {
+            Some((tag, weight)) => (tag, weight.trim().trim_start_matches("q=").parse().unwrap_or(0.0)),
+            None => (part, 1.0),
+        };
+        let is_better = weight > best.map_or(0.0, |(weight, _)| weight);
+        if let Some(language) = Language::find(tag.trim()).filter(|_| is_better) {
+            best = Some((weight, language));
+        }
+    }
+    Some(best?.1)
 }
 
 #[cfg(test)]
@@ -188,7 +148,7 @@ mod tests {
             ("*", None),
             ("", None),
         ] {
-            assert_eq!(Language::preferred(accepted), expected, "{accepted}");
+            assert_eq!(preferred(accepted), expected, "{accepted}");
         }
     }
 

@@ -28,7 +28,7 @@ use tokio::time::timeout;
 use crate::document::{Document, HTML};
 use crate::graph_client::{GraphClient, QueryError};
 use crate::graph_types::{Connection, HotDay, Photo, UserSummary};
-use crate::language::Language;
+use crate::language::{Language, PageLanguage as _};
 use head::Head;
 use markup::{Day, TimelinePage};
 use style::Style;

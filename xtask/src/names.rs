@@ -19,7 +19,6 @@ const ALLOWED: &[(&str, &str)] = &[
     ("Config", "the settings of a program"),
     ("Error", "the errors of a crate"),
     ("EventHandler", "applies the events that a service receives"),
-    ("Language", "a language of the app, and of rendered pages"),
     ("METRICS", "the metrics of a program"),
     ("PROGRAM", "the program of a service"),
     ("Settings", "the settings of a program"),

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::RenderState;
 use crate::graph_types::{Comment, Connection, HotDay, Photo, PhotoImage, UserSummary, VoteTally};
-use crate::language::Language;
+use crate::language::{Language, PageLanguage as _};
 use ui::bidi::isolated;
 use ui::components::icon::IconName;
 use ui::geometry::{is_strip, stage_sizes, tile_shape, tile_sizes};
