@@ -20,6 +20,7 @@ mod identity;
 mod limits;
 mod media;
 mod pages;
+mod paths;
 mod site;
 mod sitemap;
 mod system;
